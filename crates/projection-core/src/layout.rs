@@ -1,0 +1,380 @@
+//! File names of a store, and finding the files of a model without its database.
+//!
+//! ```text
+//! lda.db
+//! embeddings/{model_name}/mh_{id}_cluster_{n}_centroid.npy    heads of a projection
+//!                         mh_{id}_cluster_{n}_answer.npy
+//!                         mh_{id}_cluster_{n}_W.npy           optional
+//!                         answer_{id}_model_{id}.npy          embeddings
+//!                         question_{id}_model_{id}.npy
+//! ```
+//! Older stores have the same files directly in `embeddings/`, or heads named
+//! `centroid_{n}.npy` and `answer_emb_{n}.npy`. Both are read, only the first is written.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The folder beside the database that holds all array files.
+pub const EMBEDDINGS_FOLDER: &str = "embeddings";
+
+/// The files of one head of a multi-head projection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadFiles {
+    /// The cluster that the head answers for.
+    pub cluster_id: i64,
+    /// The cluster's weighted mean question.
+    pub centroid: PathBuf,
+    /// The cluster's answer.
+    pub answer: PathBuf,
+    /// A matrix that is applied to the query instead of using the answer.
+    pub matrix: Option<PathBuf>,
+}
+
+/// The file name of the centroid of cluster `cluster_id` in projection `id`.
+pub fn centroid_name(id: i64, cluster_id: i64) -> String {
+    format!("mh_{id}_cluster_{cluster_id}_centroid.npy")
+}
+
+/// The file name of the answer of cluster `cluster_id` in projection `id`.
+pub fn answer_name(id: i64, cluster_id: i64) -> String {
+    format!("mh_{id}_cluster_{cluster_id}_answer.npy")
+}
+
+/// The file name of the matrix of cluster `cluster_id` in projection `id`.
+pub fn matrix_name(id: i64, cluster_id: i64) -> String {
+    format!("mh_{id}_cluster_{cluster_id}_W.npy")
+}
+
+/// The file name of the embedding of an answer or question.
+pub fn embedding_name(entity_type: &str, entity_id: i64, model_id: i64) -> String {
+    format!("{entity_type}_{entity_id}_model_{model_id}.npy")
+}
+
+/// The file that exists while the files of projection `id` are put in place. Its folder is
+/// not a whole model of that id as long as it is there.
+pub fn incomplete_name(id: i64) -> String {
+    format!("mh_{id}.incomplete")
+}
+
+/// The folder under `embeddings/` for a text model. Characters that a folder name can't
+/// have everywhere, such as the slash of `sentence-transformers/all-MiniLM-L6-v2`, become
+/// `_`, and so does a leading dot.
+pub fn model_folder(model_name: &str) -> String {
+    let allowed = |c: char| !c.is_control() && !"/\\:*?\"<>|".contains(c);
+    let name: String = model_name.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+    match name.strip_prefix('.') {
+        Some(rest) => format!("_{rest}"),
+        None => name,
+    }
+}
+
+/// The cluster id in the name of a centroid file: `mh_1_cluster_12_centroid.npy` or the
+/// older `centroid_12.npy`. `None` for any other name.
+pub fn extract_cluster_id(path: impl AsRef<Path>) -> Option<i64> {
+    let name = path.as_ref().file_name()?.to_str()?;
+    if let Some(number) = name.strip_prefix("centroid_").and_then(|n| n.strip_suffix(".npy")) {
+        return parse_id(number);
+    }
+    let (id, rest) = name.strip_prefix("mh_")?.split_once("_cluster_")?;
+    parse_id(id)?;
+    parse_id(rest.strip_suffix("_centroid.npy")?)
+}
+
+/// Ids are decimal numbers without sign. Leading zeros are allowed, as `int()` does.
+fn parse_id(digits: &str) -> Option<i64> {
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+/// Finds the heads of projection `id`, in ascending order of cluster id.
+///
+/// `folder` is the folder that holds the files (`embeddings/{model_name}`, or `embeddings`
+/// in older stores), or the folder of all model folders, of which one may then hold the id.
+/// Where there are no files of any numbered projection, the older names without an id are
+/// looked for.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where the folder or the id does not exist,
+/// [`ErrorKind::AmbiguousModel`] where two folders hold the id,
+/// [`ErrorKind::InvalidModel`] where a head lacks one of its two files.
+pub fn discover_heads(folder: impl AsRef<Path>, id: i64) -> Result<Vec<HeadFiles>> {
+    let folder = folder.as_ref();
+    if !folder.is_dir() {
+        let what = if folder.exists() { "not a folder" } else { "no such folder" };
+        return Err(Error::new(ErrorKind::NotFound, format!("{}: {what}", folder.display())));
+    }
+    let mut found = Vec::new();
+    for pattern in ["", "*/"] {
+        found.extend(matches(folder, &format!("{pattern}mh_{id}_cluster_*_centroid.npy"))?);
+        // An answer alone also shows that the id is meant to be here.
+        found.extend(matches(folder, &format!("{pattern}mh_{id}_cluster_*_answer.npy"))?);
+    }
+    let mut folders: Vec<&Path> = found.iter().filter_map(|path| path.parent()).collect();
+    folders.sort();
+    folders.dedup();
+    match folders[..] {
+        [] => discover_unnumbered(folder, id),
+        [folder] => pair_up(&found, |cluster| {
+            (
+                folder.join(centroid_name(id, cluster)),
+                folder.join(answer_name(id, cluster)),
+                Some(folder.join(matrix_name(id, cluster))),
+            )
+        }),
+        [first, second, ..] => Err(Error::new(
+            ErrorKind::AmbiguousModel,
+            format!(
+                "projection {id} is in {} and in {}: give the folder of one of them",
+                first.display(),
+                second.display()
+            ),
+        )),
+    }
+}
+
+/// Heads named without a projection id, of stores that held a single projection.
+fn discover_unnumbered(folder: &Path, id: i64) -> Result<Vec<HeadFiles>> {
+    let numbered = matches(folder, "mh_*_cluster_*_centroid.npy")?;
+    let mut found = matches(folder, "centroid_*.npy")?;
+    found.extend(matches(folder, "answer_emb_*.npy")?);
+    if !numbered.is_empty() || found.is_empty() {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "{}: no heads of projection {id}, expected files named {}",
+                folder.display(),
+                centroid_name(id, 0).replace("_0_", "_*_")
+            ),
+        ));
+    }
+    pair_up(&found, |cluster| {
+        (
+            folder.join(format!("centroid_{cluster}.npy")),
+            folder.join(format!("answer_emb_{cluster}.npy")),
+            None,
+        )
+    })
+}
+
+/// Groups the centroid and answer files in `found` by cluster id. `names` gives the paths
+/// that a cluster's files must have.
+fn pair_up(
+    found: &[PathBuf],
+    names: impl Fn(i64) -> (PathBuf, PathBuf, Option<PathBuf>),
+) -> Result<Vec<HeadFiles>> {
+    let mut clusters = Vec::new();
+    for path in found {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // The number that the pattern's star stood for.
+        let number = name
+            .trim_end_matches(".npy")
+            .rsplit('_')
+            .find(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        let cluster = number.and_then(parse_id).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidModel,
+                format!("{}: expected a cluster id in the file's name", path.display()),
+            )
+        })?;
+        clusters.push(cluster);
+    }
+    clusters.sort_unstable();
+    clusters.dedup();
+    clusters
+        .into_iter()
+        .map(|cluster_id| {
+            let (centroid, answer, matrix) = names(cluster_id);
+            for (file, other) in [(&centroid, &answer), (&answer, &centroid)] {
+                if !file.exists() {
+                    return Err(Error::new(
+                        ErrorKind::InvalidModel,
+                        format!(
+                            "head of cluster {cluster_id}: {} is missing beside {}",
+                            file.display(),
+                            other.display()
+                        ),
+                    ));
+                }
+            }
+            let matrix = matrix.filter(|path| path.exists());
+            Ok(HeadFiles { cluster_id, centroid, answer, matrix })
+        })
+        .collect()
+}
+
+/// The files below `folder` that match a pattern. Unreadable folders are errors, so that a
+/// model is never smaller than its files.
+fn matches(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
+    let folder_text = folder.to_str().ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{}: expected a folder name in UTF-8", folder.display()),
+        )
+    })?;
+    let pattern = format!("{}/{pattern}", glob::Pattern::escape(folder_text));
+    let listing = |message: String| {
+        Error::new(ErrorKind::Io, format!("listing {}: {message}", folder.display()))
+    };
+    glob::glob(&pattern)
+        .map_err(|error| listing(error.to_string()))?
+        .map(|entry| entry.map_err(|error| listing(error.to_string())))
+        .collect()
+}
+
+/// The array file that the database at `database` records as `recorded`.
+///
+/// Recorded paths are relative to the database, absolute, or relative to the working
+/// directory of the program that wrote them. Where none of these is a file, the store was
+/// moved, and the file is looked for by its name in the store's embeddings folders, the
+/// one of `model_name` first.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where there is no such file, [`ErrorKind::InvalidStore`] where
+/// the path leads outside the folder of the database and `allow_outside` is false.
+pub fn resolve(
+    database: &Path,
+    recorded: &str,
+    model_name: &str,
+    allow_outside: bool,
+) -> Result<PathBuf> {
+    let store = match database.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let recorded_path = Path::new(recorded);
+    let mut outside = None;
+    for candidate in [store.join(recorded_path), recorded_path.to_path_buf()] {
+        if !candidate.is_file() {
+            continue;
+        }
+        if allow_outside || is_inside(&candidate, store) {
+            return Ok(candidate);
+        }
+        outside.get_or_insert(candidate);
+    }
+    // Paths may have been written on Windows.
+    if let Some(name) = recorded.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()) {
+        let embeddings = store.join(EMBEDDINGS_FOLDER);
+        let mut folders = vec![embeddings.join(model_folder(model_name)), embeddings.clone()];
+        if let Ok(entries) = std::fs::read_dir(&embeddings) {
+            let mut others: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+            others.sort();
+            folders.extend(others);
+        }
+        let found = folders.into_iter().map(|folder| folder.join(name)).find(|p| p.is_file());
+        if let Some(path) = found.filter(|path| allow_outside || is_inside(path, store)) {
+            return Ok(path);
+        }
+    }
+    Err(match outside {
+        Some(path) => Error::new(
+            ErrorKind::InvalidStore,
+            format!(
+                "{}: the path '{recorded}' leads to {}, outside the store's folder",
+                database.display(),
+                path.display()
+            ),
+        ),
+        None => Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "{}: no file '{recorded}', neither as recorded nor by its name in {}",
+                database.display(),
+                store.join(EMBEDDINGS_FOLDER).display()
+            ),
+        ),
+    })
+}
+
+/// Whether an existing file lies below `folder` once links and `..` are followed.
+fn is_inside(file: &Path, folder: &Path) -> bool {
+    match (file.canonicalize(), folder.canonicalize()) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn touch(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+
+    #[test]
+    fn cluster_ids_come_from_both_kinds_of_names_only() {
+        assert_eq!(extract_cluster_id("a/mh_1_cluster_12_centroid.npy"), Some(12));
+        assert_eq!(extract_cluster_id("centroid_007.npy"), Some(7));
+        for name in [
+            "mh_1_cluster_12_answer.npy",
+            "mh_x_cluster_1_centroid.npy",
+            "centroid_-1.npy",
+            "c.npy",
+        ] {
+            assert_eq!(extract_cluster_id(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn heads_come_in_numeric_order_from_either_level() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder name with the pattern language's special characters.
+        let model = folder.path().join("embeddings/mini[L6]*");
+        for cluster in [10, 9, 100, 2] {
+            touch(&model.join(centroid_name(1, cluster)));
+            touch(&model.join(answer_name(1, cluster)));
+        }
+        touch(&model.join(centroid_name(11, 5)));
+        touch(&model.join(matrix_name(1, 9)));
+        for start in [model.clone(), folder.path().join("embeddings")] {
+            let heads = discover_heads(start, 1).unwrap();
+            let ids: Vec<i64> = heads.iter().map(|head| head.cluster_id).collect();
+            assert_eq!(ids, [2, 9, 10, 100]);
+            assert_eq!(heads[1].matrix, Some(model.join(matrix_name(1, 9))));
+            assert_eq!(heads[0].matrix, None);
+        }
+        let error = discover_heads(&model, 11).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidModel);
+        assert!(error.to_string().contains("cluster 5"), "{error}");
+    }
+
+    #[test]
+    fn an_id_in_two_folders_is_an_error_that_names_both() {
+        let folder = tempfile::tempdir().unwrap();
+        for model in ["first", "second"] {
+            touch(&folder.path().join(model).join(centroid_name(3, 1)));
+            touch(&folder.path().join(model).join(answer_name(3, 1)));
+        }
+        let error = discover_heads(folder.path(), 3).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AmbiguousModel);
+        assert!(error.to_string().contains("first") && error.to_string().contains("second"));
+    }
+
+    #[test]
+    fn recorded_paths_resolve_inside_the_store_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        let database = store.join("lda.db");
+        touch(&folder.path().join("secret.npy"));
+        touch(&store.join("embeddings/m/a.npy"));
+        touch(&store.join("embeddings/b.npy"));
+        let find = |recorded: &str| resolve(&database, recorded, "m", false);
+        assert_eq!(find("embeddings/m/a.npy").unwrap(), store.join("embeddings/m/a.npy"));
+        assert_eq!(find("/gone/embeddings/a.npy").unwrap(), store.join("embeddings/m/a.npy"));
+        assert_eq!(find("C:\\gone\\b.npy").unwrap(), store.join("embeddings/b.npy"));
+        assert_eq!(find("gone/c.npy").unwrap_err().kind(), ErrorKind::NotFound);
+        for outside in ["../secret.npy", folder.path().join("secret.npy").to_str().unwrap()] {
+            assert_eq!(find(outside).unwrap_err().kind(), ErrorKind::InvalidStore);
+            assert!(resolve(&database, outside, "m", true).is_ok());
+        }
+        #[cfg(unix)]
+        {
+            let link = store.join("embeddings/link.npy");
+            std::os::unix::fs::symlink(folder.path().join("secret.npy"), link).unwrap();
+            assert_eq!(find("embeddings/link.npy").unwrap_err().kind(), ErrorKind::InvalidStore);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Multi-head projections from a store's files.
+
+use std::path::Path;
+
+use ndarray::Array2;
+
+use super::multi_head::HeadPart;
+use super::{Head, MultiHeadProjection};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{self, HeadFiles};
+use crate::npy::NpyArray;
+use crate::store::Store;
+
+impl MultiHeadProjection {
+    /// Loads projection `id` from its files, without a database.
+    ///
+    /// `folder` is `embeddings/{model_name}`, or `embeddings` of an older store, or a folder
+    /// of model folders of which exactly one holds the id; see
+    /// [`layout::discover_heads`](crate::layout::discover_heads).
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where the folder or the id does not exist,
+    /// [`ErrorKind::AmbiguousModel`] where two folders hold it,
+    /// [`ErrorKind::InvalidArray`] for damaged files, [`ErrorKind::InvalidModel`],
+    /// [`ErrorKind::DimensionMismatch`], [`ErrorKind::NotFinite`] or
+    /// [`ErrorKind::ZeroVector`] where the heads do not make a model, and
+    /// [`ErrorKind::InvalidArgument`] for a temperature that is not a finite number above
+    /// zero. Messages name the head and the file.
+    pub fn load_unified(folder: impl AsRef<Path>, id: i64, temperature: f64) -> Result<Self> {
+        let files = layout::discover_heads(folder, id)?;
+        check_complete(&files[0], id)?;
+        from_files(&files, temperature)
+    }
+
+    /// Opens projection `id` of the store whose database is `database`, at the temperature
+    /// that the database gives.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where the database, the id or a file does not exist,
+    /// [`ErrorKind::InvalidStore`] where the database is damaged or a path leads outside
+    /// the store's folder, otherwise as [`load_unified`](Self::load_unified).
+    pub fn open(database: impl AsRef<Path>, id: i64) -> Result<Self> {
+        Self::from_store(&Store::open_read_only(database)?, id)
+    }
+
+    /// [`open`](Self::open) from a store that is open already.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_store(store: &Store, id: i64) -> Result<Self> {
+        let row = store.multi_head_projection(id)?;
+        let files = store.cluster_heads(id)?;
+        if files.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!("{}: projection {id} has no heads", store.path().display()),
+            ));
+        }
+        from_files(&files, row.temperature)
+            .map_err(|error| error.context(format!("projection {id}")))
+    }
+}
+
+/// Refuses the files of a training that is under way or was interrupted. The marker of one
+/// that was killed just after it was committed does no harm: the database knows the id.
+fn check_complete(head: &HeadFiles, id: i64) -> Result<()> {
+    let folder = head.centroid.parent().unwrap_or(Path::new(""));
+    if !folder.join(layout::incomplete_name(id)).exists() {
+        return Ok(());
+    }
+    let committed = ["../lda.db", "../../lda.db"].iter().any(|database| {
+        Store::open_read_only(folder.join(database))
+            .is_ok_and(|store| store.multi_head_projection(id).is_ok())
+    });
+    if committed {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidModel,
+        format!(
+            "{}: projection {id} is being trained, or its training was interrupted ({} is there)",
+            folder.display(),
+            layout::incomplete_name(id)
+        ),
+    ))
+}
+
+fn from_files(files: &[HeadFiles], temperature: f64) -> Result<MultiHeadProjection> {
+    let heads = files.iter().map(load_head).collect::<Result<_>>()?;
+    // Heads are in the order of the files, which is that of cluster ids.
+    MultiHeadProjection::from_named_heads(heads, temperature, |head, part| {
+        let HeadFiles { centroid, answer, matrix, .. } = &files[head];
+        let path = match part {
+            HeadPart::Centroid => centroid,
+            HeadPart::Answer => answer,
+            HeadPart::Matrix => matrix.as_ref().unwrap_or(answer),
+        };
+        path.display().to_string()
+    })
+}
+
+fn load_head(files: &HeadFiles) -> Result<Head> {
+    let load = || {
+        let centroid = NpyArray::load(&files.centroid)?;
+        centroid.vector_len()?;
+        let answer = NpyArray::load(&files.answer)?;
+        answer.vector_len()?;
+        let matrix = match &files.matrix {
+            Some(path) => {
+                let matrix = NpyArray::load(path)?;
+                let values = Array2::from_shape_vec(matrix.matrix_shape(), matrix.to_f32()?);
+                Some(values.expect("the shape is the array's own"))
+            }
+            None => None,
+        };
+        Ok(Head {
+            cluster_id: files.cluster_id,
+            centroid: centroid.to_f64(),
+            answer: answer.to_f32()?,
+            matrix,
+        })
+    };
+    load().map_err(|error: Error| error.context(format!("head of cluster {}", files.cluster_id)))
+}

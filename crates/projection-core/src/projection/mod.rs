@@ -1,0 +1,58 @@
+//! Models that move a query's embedding to where its answer lies.
+
+mod load;
+mod model;
+mod multi_head;
+mod query;
+
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use crate::error::Result;
+
+pub use model::Model;
+pub use multi_head::{Head, MultiHeadProjection};
+
+/// What all model kinds have in common.
+///
+/// `d` is [`input_dim`](Self::input_dim), `o` is [`output_dim`](Self::output_dim), `h` the
+/// number of [`head_ids`](Self::head_ids). Models do not change once made and may be shared
+/// by any number of threads.
+pub trait Projection: Send + Sync {
+    /// Dimension `d` of queries.
+    fn input_dim(&self) -> usize;
+
+    /// Dimension `o` of projected queries.
+    fn output_dim(&self) -> usize;
+
+    /// Cluster ids of the heads, ascending: the order of routing weights. Empty for kinds
+    /// that do not route.
+    fn head_ids(&self) -> &[i64];
+
+    /// Projects `query` (d) into `projected` (o) and, where wanted, writes the routing
+    /// weights (h), which sum to 1. The buffers are written only on success.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DimensionMismatch`](crate::ErrorKind::DimensionMismatch),
+    /// [`NotFinite`](crate::ErrorKind::NotFinite) or
+    /// [`ZeroVector`](crate::ErrorKind::ZeroVector) for the query,
+    /// [`BufferSize`](crate::ErrorKind::BufferSize) for a buffer of the wrong length.
+    fn project_into(
+        &self,
+        query: &[f32],
+        projected: &mut [f32],
+        weights: Option<&mut [f32]>,
+    ) -> Result<()>;
+
+    /// Projects the rows of `queries` (n × d) into the rows of `projected` (n × o) and,
+    /// where wanted, writes routing weights (n × h).
+    ///
+    /// # Errors
+    /// As [`project_into`](Self::project_into), naming the row. All queries are checked
+    /// before anything is written.
+    fn project_batch_into(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        projected: ArrayViewMut2<'_, f32>,
+        weights: Option<ArrayViewMut2<'_, f32>>,
+    ) -> Result<()>;
+}

@@ -1,0 +1,413 @@
+//! The multi-head projection: one head per cluster of questions with a common answer.
+//!
+//! For a query q, heads k with unit centroids c_k and answers a_k, and temperature τ:
+//!
+//! ```text
+//! w         = softmax_k(cos(q, c_k) / τ)
+//! projected = Σ_k w_k a_k        where head k has a matrix W_k, its term is w_k W_k q
+//! ```
+//!
+//! This is attention over the clusters, in the form of UnifyWeaver's book, chapter
+//! "Cross-Target Deployment".
+
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+
+use super::Projection;
+use super::query::{check_buffer, checked_norm, project_rows};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel;
+
+/// One head, as a caller or a file gives it.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The cluster that the head answers for; no two heads of a model have the same.
+    pub cluster_id: i64,
+    /// Mean question (d) in double precision, of any norm above zero.
+    pub centroid: Vec<f64>,
+    /// Answer (o), used as it is.
+    pub answer: Vec<f32>,
+    /// Matrix (o × d) that is applied to the query instead of using the answer.
+    pub matrix: Option<Array2<f32>>,
+}
+
+/// What an error in a head is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum HeadPart {
+    Centroid,
+    Answer,
+    Matrix,
+}
+
+impl HeadPart {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Centroid => "centroid",
+            Self::Answer => "answer",
+            Self::Matrix => "matrix W",
+        }
+    }
+}
+
+/// A multi-head projection. Cheap to clone: clones share their heads.
+#[derive(Debug, Clone)]
+pub struct MultiHeadProjection {
+    heads: Arc<Heads>,
+    temperature: f64,
+}
+
+/// All heads in ascending order of cluster id, as rows of row-major matrices.
+#[derive(Debug)]
+struct Heads {
+    ids: Vec<i64>,
+    dim: usize,
+    output_dim: usize,
+    /// Unit centroids (h × d), and what single precision cuts off them.
+    centroids: Vec<f32>,
+    centroid_tails: Vec<f32>,
+    /// Answers (h × o); zero where the head has a matrix.
+    answers: Vec<f32>,
+    /// Head number and matrix (o × d), row-major.
+    matrices: Vec<(usize, Vec<f32>)>,
+}
+
+/// Below this temperature, and for queries outside this range of norms, cosines are taken
+/// in double precision: an error of ε in a cosine is one of ε/τ in a weight, and single
+/// precision has ε ≈ 1e-7.
+const LOWEST_SINGLE_TEMPERATURE: f64 = 0.02;
+const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
+
+/// Routing weights of models up to this size need no heap memory.
+const HEADS_ON_STACK: usize = 128;
+
+impl MultiHeadProjection {
+    /// Makes a projection from heads in any order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] for no heads or two heads of one cluster,
+    /// [`ErrorKind::DimensionMismatch`], [`ErrorKind::NotFinite`] or
+    /// [`ErrorKind::ZeroVector`], naming the head, and [`ErrorKind::InvalidArgument`] for a
+    /// temperature that is not a finite number above zero.
+    pub fn from_heads(mut heads: Vec<Head>, temperature: f64) -> Result<Self> {
+        heads.sort_by_key(|head| head.cluster_id);
+        Self::from_named_heads(heads, temperature, |_, part| part.name().to_string())
+    }
+
+    /// [`from_heads`](Self::from_heads) of heads in ascending order of cluster id. `name_of`
+    /// gives the name of a part of the head with a number, for messages.
+    pub(super) fn from_named_heads(
+        heads: Vec<Head>,
+        temperature: f64,
+        name_of: impl Fn(usize, HeadPart) -> String,
+    ) -> Result<Self> {
+        check_temperature(temperature)?;
+        let Some(first) = heads.first() else {
+            return Err(Error::new(ErrorKind::InvalidModel, "a projection without heads"));
+        };
+        let (dim, output_dim) = (first.centroid.len(), first.answer.len());
+        if let Some(pair) = heads.windows(2).find(|pair| pair[0].cluster_id == pair[1].cluster_id) {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!("two heads of cluster {}", pair[0].cluster_id),
+            ));
+        }
+        // A projected query is a point among answers, unless every head maps it elsewhere.
+        let all_have_matrices = heads.iter().all(|head| head.matrix.is_some());
+        if dim != output_dim && !all_have_matrices {
+            return Err(Error::new(
+                ErrorKind::DimensionMismatch,
+                format!(
+                    "head of cluster {}: {}: dimension {output_dim}, expected {dim} as the \
+                     centroid has",
+                    first.cluster_id,
+                    name_of(0, HeadPart::Answer)
+                ),
+            ));
+        }
+        let mut model = Heads {
+            ids: heads.iter().map(|head| head.cluster_id).collect(),
+            dim,
+            output_dim,
+            centroids: Vec::with_capacity(heads.len() * dim),
+            centroid_tails: Vec::with_capacity(heads.len() * dim),
+            answers: Vec::with_capacity(heads.len() * output_dim),
+            matrices: Vec::new(),
+        };
+        for (number, head) in heads.into_iter().enumerate() {
+            let cluster = head.cluster_id;
+            model.push(number, head).map_err(|(part, error)| {
+                error.context(name_of(number, part)).context(format!("head of cluster {cluster}"))
+            })?;
+        }
+        Ok(Self { heads: Arc::new(model), temperature })
+    }
+
+    /// Dimension of queries.
+    pub fn input_dim(&self) -> usize {
+        self.heads.dim
+    }
+
+    /// Dimension of projected queries.
+    pub fn output_dim(&self) -> usize {
+        self.heads.output_dim
+    }
+
+    /// The clusters of the heads, ascending: the order of routing weights.
+    pub fn cluster_ids(&self) -> &[i64] {
+        &self.heads.ids
+    }
+
+    /// The softmax temperature τ.
+    pub fn temperature(&self) -> f64 {
+        self.temperature
+    }
+
+    /// The same heads at another temperature; the vectors are shared.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] unless it is a finite number above zero.
+    pub fn with_temperature(&self, temperature: f64) -> Result<Self> {
+        check_temperature(temperature)?;
+        Ok(Self { heads: Arc::clone(&self.heads), temperature })
+    }
+
+    /// Projects one query (d). Gives the projected query (o) and the routing weights in the
+    /// order of [`cluster_ids`](Self::cluster_ids).
+    ///
+    /// # Errors
+    /// As [`Projection::project_into`].
+    pub fn project(&self, query: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        let mut projected = vec![0.0; self.output_dim()];
+        let mut weights = vec![0.0; self.cluster_ids().len()];
+        self.project_into(query, &mut projected, Some(&mut weights))?;
+        Ok((projected, weights))
+    }
+
+    /// [`project`](Self::project) into the caller's buffers.
+    ///
+    /// # Errors
+    /// As [`Projection::project_into`].
+    pub fn project_into(
+        &self,
+        query: &[f32],
+        projected: &mut [f32],
+        weights: Option<&mut [f32]>,
+    ) -> Result<()> {
+        let heads = &*self.heads;
+        check_buffer("the projected query", projected.len(), heads.output_dim)?;
+        if let Some(weights) = &weights {
+            check_buffer("routing weights", weights.len(), heads.ids.len())?;
+        }
+        let norm = checked_norm(query, heads.dim)?;
+        if let Some(weights) = weights {
+            // Weights always succeed, but a matrix may overflow: then nothing is written.
+            if heads.matrices.is_empty() {
+                self.route(query, norm, weights);
+                heads.combine(query, weights, projected)
+            } else {
+                let mut routed = vec![0.0; heads.ids.len()];
+                self.route(query, norm, &mut routed);
+                heads.combine(query, &routed, projected)?;
+                weights.copy_from_slice(&routed);
+                Ok(())
+            }
+        } else if heads.ids.len() <= HEADS_ON_STACK {
+            let weights = &mut [0.0; HEADS_ON_STACK][..heads.ids.len()];
+            self.route(query, norm, weights);
+            heads.combine(query, weights, projected)
+        } else {
+            let mut weights = vec![0.0; heads.ids.len()];
+            self.route(query, norm, &mut weights);
+            heads.combine(query, &weights, projected)
+        }
+    }
+
+    /// Projects the rows of `queries` (n × d). Gives projected queries (n × o) and routing
+    /// weights (n × heads).
+    ///
+    /// # Errors
+    /// As [`Projection::project_batch_into`].
+    pub fn project_batch(
+        &self,
+        queries: ArrayView2<'_, f32>,
+    ) -> Result<(Array2<f32>, Array2<f32>)> {
+        let mut projected = Array2::zeros((queries.nrows(), self.output_dim()));
+        let mut weights = Array2::zeros((queries.nrows(), self.cluster_ids().len()));
+        self.project_batch_into(queries, projected.view_mut(), Some(weights.view_mut()))?;
+        Ok((projected, weights))
+    }
+
+    /// [`project_batch`](Self::project_batch) into the caller's buffers.
+    ///
+    /// # Errors
+    /// As [`Projection::project_batch_into`].
+    pub fn project_batch_into(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        mut projected: ArrayViewMut2<'_, f32>,
+        mut weights: Option<ArrayViewMut2<'_, f32>>,
+    ) -> Result<()> {
+        if self.heads.matrices.is_empty() {
+            return project_rows(self, queries, projected, weights);
+        }
+        // A matrix may overflow on a later row, and then nothing may have been written.
+        let mut results = Array2::zeros(projected.raw_dim());
+        let mut routed = weights.as_ref().map(|weights| Array2::zeros(weights.raw_dim()));
+        let routed_view = routed.as_mut().map(|routed| routed.view_mut());
+        project_rows(self, queries, results.view_mut(), routed_view)?;
+        projected.assign(&results);
+        if let (Some(weights), Some(routed)) = (&mut weights, &routed) {
+            weights.assign(routed);
+        }
+        Ok(())
+    }
+
+    /// The routing weights of a query of the given norm.
+    fn route(&self, query: &[f32], norm: f64, weights: &mut [f32]) {
+        let heads = &*self.heads;
+        if self.temperature >= LOWEST_SINGLE_TEMPERATURE && SINGLE_NORMS.contains(&norm) {
+            kernel::dots(query, &heads.centroids, weights);
+            kernel::softmax(weights, (1.0 / (norm * self.temperature)) as f32);
+        } else {
+            let rows = heads.centroids.chunks_exact(heads.dim);
+            let scores: Vec<f64> = rows
+                .zip(heads.centroid_tails.chunks_exact(heads.dim))
+                .map(|(row, tail)| kernel::dot_in_double(query, row, tail) / norm)
+                .collect();
+            kernel::softmax_in_double(&scores, self.temperature, weights);
+        }
+    }
+}
+
+impl Heads {
+    /// Adds a head whose number is the number of heads so far. An error comes with the part
+    /// of the head that it is about.
+    fn push(&mut self, number: usize, head: Head) -> Result<(), (HeadPart, Error)> {
+        let centroid = |error| (HeadPart::Centroid, error);
+        check_len(head.centroid.len(), self.dim).map_err(centroid)?;
+        check_finite(&head.centroid).map_err(centroid)?;
+        let largest = head.centroid.iter().fold(0.0f64, |top, v| top.max(v.abs()));
+        if largest == 0.0 {
+            return Err(centroid(Error::new(ErrorKind::ZeroVector, "all values are zero")));
+        }
+        // Scaled first, so that the squares of very large or small values stay finite.
+        let scaled = || head.centroid.iter().map(|v| v / largest);
+        let norm = scaled().map(|v| v * v).sum::<f64>().sqrt();
+        for unit in scaled().map(|v| v / norm) {
+            self.centroids.push(unit as f32);
+            self.centroid_tails.push((unit - f64::from(unit as f32)) as f32);
+        }
+        let answer = |error| (HeadPart::Answer, error);
+        check_len(head.answer.len(), self.output_dim).map_err(answer)?;
+        check_finite(&head.answer).map_err(answer)?;
+        let Some(matrix) = head.matrix else {
+            self.answers.extend_from_slice(&head.answer);
+            return Ok(());
+        };
+        let values: Vec<f32> = matrix.iter().copied().collect();
+        check_matrix_shape(matrix.dim(), (self.output_dim, self.dim))
+            .and_then(|()| check_finite(&values))
+            .map_err(|error| (HeadPart::Matrix, error))?;
+        self.answers.extend(std::iter::repeat_n(0.0, self.output_dim));
+        self.matrices.push((number, values));
+        Ok(())
+    }
+
+    /// Σ w_k a_k, with w_k W_k q for heads that have a matrix.
+    fn combine(&self, query: &[f32], weights: &[f32], projected: &mut [f32]) -> Result<()> {
+        if self.matrices.is_empty() {
+            kernel::weighted_sum(weights, &self.answers, projected);
+            return Ok(());
+        }
+        let mut sum = vec![0.0; self.output_dim];
+        let mut mapped = vec![0.0; self.output_dim];
+        kernel::weighted_sum(weights, &self.answers, &mut sum);
+        for (head, matrix) in &self.matrices {
+            kernel::dots(query, matrix, &mut mapped);
+            for (sum, mapped) in sum.iter_mut().zip(&mapped) {
+                *sum += weights[*head] * mapped;
+            }
+        }
+        if sum.iter().any(|value| !value.is_finite()) {
+            return Err(Error::new(
+                ErrorKind::NotFinite,
+                "projected query overflows: the query is too large for the heads' matrices",
+            ));
+        }
+        projected.copy_from_slice(&sum);
+        Ok(())
+    }
+}
+
+fn check_temperature(temperature: f64) -> Result<()> {
+    if temperature.is_finite() && temperature > 0.0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidArgument,
+        format!("temperature {temperature}, expected a finite number above zero"),
+    ))
+}
+
+fn check_len(found: usize, expected: usize) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::DimensionMismatch,
+        format!("dimension {found}, expected {expected} as in the other heads"),
+    ))
+}
+
+fn check_matrix_shape(found: (usize, usize), expected: (usize, usize)) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::DimensionMismatch,
+        format!("shape {found:?}, expected {expected:?}, the answer's and the centroid's size"),
+    ))
+}
+
+fn check_finite<T: Copy + Into<f64>>(values: &[T]) -> Result<()> {
+    match values.iter().position(|value| !(*value).into().is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Error::new(
+            ErrorKind::NotFinite,
+            format!("the value {} at index {at}, expected finite numbers", values[at].into()),
+        )),
+    }
+}
+
+impl Projection for MultiHeadProjection {
+    fn input_dim(&self) -> usize {
+        self.input_dim()
+    }
+
+    fn output_dim(&self) -> usize {
+        self.output_dim()
+    }
+
+    fn head_ids(&self) -> &[i64] {
+        self.cluster_ids()
+    }
+
+    fn project_into(
+        &self,
+        query: &[f32],
+        projected: &mut [f32],
+        weights: Option<&mut [f32]>,
+    ) -> Result<()> {
+        self.project_into(query, projected, weights)
+    }
+
+    fn project_batch_into(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        projected: ArrayViewMut2<'_, f32>,
+        weights: Option<ArrayViewMut2<'_, f32>>,
+    ) -> Result<()> {
+        self.project_batch_into(queries, projected, weights)
+    }
+}

@@ -1,0 +1,106 @@
+//! Checks that every model kind makes on queries and buffers.
+
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2};
+
+use super::Projection;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel;
+
+/// Checks a query and gives its norm, which is finite and above zero.
+pub(crate) fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
+    if query.len() != dim {
+        return Err(Error::new(
+            ErrorKind::DimensionMismatch,
+            format!("query of dimension {}, expected {dim}", query.len()),
+        ));
+    }
+    let norm = kernel::norm(query);
+    if norm > 0.0 && norm.is_finite() {
+        return Ok(norm);
+    }
+    Err(match query.iter().position(|value| !value.is_finite()) {
+        Some(at) => Error::new(
+            ErrorKind::NotFinite,
+            format!("query with the value {} at index {at}, expected finite numbers", query[at]),
+        ),
+        None => Error::new(ErrorKind::ZeroVector, "query with all values zero has no direction"),
+    })
+}
+
+/// Checks the length of a caller's buffer.
+pub(crate) fn check_buffer(what: &str, found: usize, expected: usize) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::BufferSize,
+        format!("buffer for {what} holds {found} values, expected {expected}"),
+    ))
+}
+
+/// Checks the shape of a caller's batch buffer.
+pub(crate) fn check_batch_buffer(
+    what: &str,
+    found: (usize, usize),
+    expected: (usize, usize),
+) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::BufferSize,
+        format!("buffer for {what} has shape {found:?}, expected {expected:?}"),
+    ))
+}
+
+/// Projects rows one by one, once shapes and all queries are known to be right.
+pub(super) fn project_rows(
+    model: &impl Projection,
+    queries: ArrayView2<'_, f32>,
+    mut projected: ArrayViewMut2<'_, f32>,
+    mut weights: Option<ArrayViewMut2<'_, f32>>,
+) -> Result<()> {
+    let (rows, dim) = queries.dim();
+    if dim != model.input_dim() {
+        return Err(Error::new(
+            ErrorKind::DimensionMismatch,
+            format!("queries of dimension {dim}, expected {}", model.input_dim()),
+        ));
+    }
+    check_batch_buffer("projected queries", projected.dim(), (rows, model.output_dim()))?;
+    if let Some(weights) = &weights {
+        check_batch_buffer("routing weights", weights.dim(), (rows, model.head_ids().len()))?;
+    }
+    let in_row = |row: usize| move |error: Error| error.context(format!("row {row}"));
+    // Row-major queries are read in place, other layouts are copied once.
+    let queries = queries.as_standard_layout();
+    for (row, query) in queries.rows().into_iter().enumerate() {
+        let query = query.to_slice().expect("rows of a row-major array are contiguous");
+        checked_norm(query, dim).map_err(in_row(row))?;
+    }
+    let mut results = vec![0.0; model.output_dim()];
+    let mut routed = vec![0.0; if weights.is_some() { model.head_ids().len() } else { 0 }];
+    for (row, query) in queries.rows().into_iter().enumerate() {
+        let query = query.to_slice().expect("rows of a row-major array are contiguous");
+        let mut projected = projected.row_mut(row);
+        let mut weights = weights.as_mut().map(|weights| weights.row_mut(row));
+        // Straight into the caller's rows where they are contiguous.
+        let target = match projected.as_slice_mut() {
+            Some(target) => target,
+            None => &mut results,
+        };
+        let weight_target = match weights.as_mut().map(|weights| weights.as_slice_mut()) {
+            Some(Some(target)) => Some(target),
+            Some(None) => Some(&mut routed[..]),
+            None => None,
+        };
+        model.project_into(query, target, weight_target).map_err(in_row(row))?;
+        if projected.as_slice().is_none() {
+            projected.assign(&ArrayView1::from(&results));
+        }
+        if let Some(weights) = weights.filter(|weights| weights.as_slice().is_none()).as_mut() {
+            weights.assign(&ArrayView1::from(&routed));
+        }
+    }
+    Ok(())
+}
