@@ -1,0 +1,1 @@
+"""The parts of generate.py: each module makes one kind of conformance data."""
