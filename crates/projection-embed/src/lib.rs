@@ -1,0 +1,48 @@
+//! Text to vector with a local [sentence-transformers] model folder, such as that of
+//! `all-MiniLM-L6-v2`. No Python, no network: the folder is all it needs.
+//!
+//! ```no_run
+//! # fn main() -> projection_core::Result<()> {
+//! use projection_embed::Embedder;
+//!
+//! let embedder = Embedder::load("models/all-MiniLM-L6-v2")?;
+//! let query = embedder.embed("How do I read a CSV file?")?;
+//! assert_eq!(query.len(), embedder.dim());
+//!
+//! let many = embedder.embed_batch(&["What is a closure?", "How are errors handled?"])?;
+//! assert_eq!(many.dim(), (2, embedder.dim()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it reads
+//! BERT encoders with absolute positions and the `gelu` activation, mean pooling, and
+//! optionally a final normalisation: the shape of most sentence-transformers models. Other
+//! kinds are refused when the folder is loaded, with the file, the expected and the found.
+//!
+//! | file | for |
+//! |---|---|
+//! | `modules.json` | the steps, and whether vectors are normalised |
+//! | `config.json` | sizes of the network |
+//! | `sentence_bert_config.json` (optional) | the most tokens of a text |
+//! | `1_Pooling/config.json` | the kind of pooling |
+//! | `tokenizer.json` | text to tokens |
+//! | `model.safetensors` | the weights |
+//!
+//! # Agreement
+//! Vectors agree with a float64 reference to 1e-5 in each component. The vector of a text
+//! does not depend on the other texts of its batch, beyond rounding (1e-6).
+//!
+//! [sentence-transformers]: https://www.sbert.net
+
+mod bert;
+mod config;
+mod embedder;
+mod files;
+mod math;
+mod store;
+mod tokenizer;
+mod weights;
+
+pub use embedder::Embedder;
+pub use store::{EmbedReport, embed_store};
