@@ -120,6 +120,11 @@ impl Searcher {
         self.texts.get(&answer_id).map(String::as_str)
     }
 
+    /// The vectors, and the texts by answer id.
+    pub fn into_parts(self) -> (Index, HashMap<i64, String>) {
+        (self.index, self.texts)
+    }
+
     /// The vectors.
     pub fn index(&self) -> &Index {
         &self.index

@@ -1,0 +1,251 @@
+//! Answer vectors and search.
+
+use std::collections::HashMap;
+use std::ffi::{CString, c_char};
+
+use projection_core::projection::Projection;
+use projection_core::search::{Index, Searcher};
+
+use crate::argument::{
+    Out, addresses, check_apart, check_len, handle, matrix, path, product, slice, slice_mut, text,
+};
+use crate::error::{ErrorHandle, Status};
+use crate::guard;
+use crate::model::ModelHandle;
+
+/// Answer vectors with their ids, and their texts where they come from a store. Free it
+/// with projection_index_free. May be used by many threads at once.
+pub struct IndexHandle {
+    index: Index,
+    texts: HashMap<i64, CString>,
+}
+
+/// An answer that was found.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Hit {
+    /// The answer's id.
+    pub answer_id: i64,
+    /// Cosine of the query, or of the projected query, and the answer.
+    pub score: f32,
+}
+
+/// Reads the answers of the store whose database is the file `database`. `model_name` is
+/// the text model whose vectors are read; NULL stands for the only one there is.
+///
+/// # Safety
+/// The texts are NULL or texts; `index` and `error` are NULL or places for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_index_open(
+    database: *const c_char,
+    model_name: *const c_char,
+    index: *mut *mut IndexHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        // SAFETY: the caller's promises.
+        let (database, out) = unsafe { (path("database", database)?, Out::new("index", index)?) };
+        let model_name = match model_name.is_null() {
+            true => None,
+            // SAFETY: the caller's promise.
+            false => Some(unsafe { text("model_name", model_name) }?),
+        };
+        let (index, texts) = Searcher::open(database, model_name)?.into_parts();
+        let texts = texts.into_iter().map(|(id, text)| (id, without_nul(text))).collect();
+        out.give(IndexHandle { index, texts });
+        Ok(())
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_index_open", error, body) }
+}
+
+/// Makes an index of `n` vectors of `dim` values each, which are copied. `ids` holds `n`
+/// different ids.
+///
+/// # Safety
+/// The arrays are NULL or of the lengths given; `index` and `error` are NULL or places for
+/// a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_index_from_vectors(
+    ids: *const i64,
+    vectors: *const f32,
+    n: usize,
+    dim: usize,
+    index: *mut *mut IndexHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        // SAFETY: the caller's promises.
+        let (ids, vectors, out) = unsafe {
+            (slice("ids", ids, n)?, matrix("vectors", vectors, n, dim)?, Out::new("index", index)?)
+        };
+        out.give(IndexHandle { index: Index::from_vectors(ids, vectors)?, texts: HashMap::new() });
+        Ok(())
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_index_from_vectors", error, body) }
+}
+
+/// Number of answers; 0 for NULL.
+///
+/// # Safety
+/// `index` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_index_len(index: *const IndexHandle) -> usize {
+    guard::value("projection_index_len", 0, || {
+        // SAFETY: the caller's promise.
+        unsafe { handle("index", index) }.map_or(0, |index| index.index.len())
+    })
+}
+
+/// Dimension of the answers' vectors; 0 for NULL.
+///
+/// # Safety
+/// `index` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_index_dim(index: *const IndexHandle) -> usize {
+    guard::value("projection_index_dim", 0, || {
+        // SAFETY: the caller's promise.
+        unsafe { handle("index", index) }.map_or(0, |index| index.index.dim())
+    })
+}
+
+/// The text of an answer, valid until the index is freed; NULL where the index has none.
+///
+/// # Safety
+/// `index` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_index_text(
+    index: *const IndexHandle,
+    answer_id: i64,
+) -> *const c_char {
+    guard::value("projection_index_text", std::ptr::null(), || {
+        // SAFETY: the caller's promise.
+        let index = unsafe { handle("index", index) };
+        let text = index.ok().and_then(|index| index.texts.get(&answer_id));
+        text.map_or(std::ptr::null(), |text| text.as_ptr())
+    })
+}
+
+/// Finds the answers nearest to a query by cosine, best first, equal ones by ascending id.
+/// With a model, the query is projected first; NULL stands for none. `hits` has room for
+/// `hits_len` >= k answers; `found` receives how many there are, k or all.
+///
+/// # Safety
+/// Handles are NULL or live; the arrays are NULL or of the lengths given; `found` is NULL
+/// or a place for a number; `error` is NULL or a place for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_index_search(
+    index: *const IndexHandle,
+    model: *const ModelHandle,
+    query: *const f32,
+    query_len: usize,
+    k: usize,
+    hits: *mut Hit,
+    hits_len: usize,
+    found: *mut usize,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        let hits_at = addresses(hits, hits_len);
+        check_apart("hits", &hits_at, &[addresses(query, query_len), addresses(found, 1)])?;
+        check_room(hits_len, k)?;
+        // SAFETY: the caller's promises, and the output overlaps nothing.
+        unsafe {
+            let index = handle("index", index)?;
+            let query = slice("query", query, query_len)?;
+            let hits = slice_mut("hits", hits, hits_len)?;
+            let found = Out::new("found", found)?;
+            let best = index.index.search(query, projection(model), k)?;
+            copy_hits(&best, hits);
+            found.set(best.len());
+        }
+        Ok(())
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_index_search", error, body) }
+}
+
+/// Searches for `n` queries of `query_dim` values each. The hits of query i begin at
+/// `hits[i * k]`, `hits_len` = n * k; `found` receives how many there are for each query, k
+/// or all, which is the same for every query.
+///
+/// # Safety
+/// As for projection_index_search.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_index_search_batch(
+    index: *const IndexHandle,
+    model: *const ModelHandle,
+    queries: *const f32,
+    n: usize,
+    query_dim: usize,
+    k: usize,
+    hits: *mut Hit,
+    hits_len: usize,
+    found: *mut usize,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        let hits_at = addresses(hits, hits_len);
+        let queries_at = addresses(queries, product("queries", n, query_dim)?);
+        check_apart("hits", &hits_at, &[queries_at, addresses(found, 1)])?;
+        check_len("hits_len", hits_len, product("hits", n, k)?)?;
+        // SAFETY: the caller's promises, and the output overlaps nothing.
+        unsafe {
+            let index = handle("index", index)?;
+            let queries = matrix("queries", queries, n, query_dim)?;
+            let hits = slice_mut("hits", hits, hits_len)?;
+            let found = Out::new("found", found)?;
+            let best = index.index.search_batch(queries, projection(model), k)?;
+            if k > 0 {
+                for (best, hits) in best.iter().zip(hits.chunks_exact_mut(k)) {
+                    copy_hits(best, hits);
+                }
+            }
+            found.set(k.min(index.index.len()));
+        }
+        Ok(())
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_index_search_batch", error, body) }
+}
+
+/// Frees an index. NULL is allowed.
+///
+/// # Safety
+/// `index` is NULL or live, and not used any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_index_free(index: *mut IndexHandle) {
+    // SAFETY: the caller gives the index back.
+    guard::value("projection_index_free", (), || unsafe { guard::free(index) })
+}
+
+/// The model to project queries with, if there is one.
+///
+/// # Safety
+/// `model` is NULL or live for `'a`.
+unsafe fn projection<'a>(model: *const ModelHandle) -> Option<&'a dyn Projection> {
+    // SAFETY: the caller's promise.
+    unsafe { model.as_ref() }.map(|model| &model.0 as &dyn Projection)
+}
+
+fn check_room(hits_len: usize, k: usize) -> Result<(), ErrorHandle> {
+    if hits_len >= k {
+        return Ok(());
+    }
+    Err(ErrorHandle::new(
+        Status::BufferSize,
+        &format!("argument hits_len is {hits_len}, expected at least k = {k}"),
+    ))
+}
+
+fn copy_hits(best: &[projection_core::search::Hit], hits: &mut [Hit]) {
+    for (best, hit) in best.iter().zip(hits) {
+        *hit = Hit { answer_id: best.answer_id, score: best.score };
+    }
+}
+
+/// A text for C, which can't hold NUL.
+fn without_nul(text: String) -> CString {
+    CString::new(text.replace('\0', " ")).unwrap_or_default()
+}
