@@ -45,6 +45,29 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// The kind in a few words, such as `dimension mismatch`. Stable.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid argument",
+            Self::DimensionMismatch => "dimension mismatch",
+            Self::NotFinite => "not finite",
+            Self::ZeroVector => "zero vector",
+            Self::NotFound => "not found",
+            Self::Io => "io",
+            Self::InvalidArray => "invalid array",
+            Self::InvalidModel => "invalid model",
+            Self::InvalidStore => "invalid store",
+            Self::AmbiguousModel => "ambiguous model",
+            Self::Busy => "busy",
+            Self::InvalidEmbedder => "invalid embedder",
+            Self::BufferSize => "buffer size",
+            Self::InvalidInput => "invalid input",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// An error of the engine: a kind for programs and a message for people.
 #[derive(Debug)]
 pub struct Error {

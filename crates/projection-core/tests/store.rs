@@ -27,7 +27,7 @@ const FIRST: &str = r#"{"clusters": [
 
 /// A stand-in for a text model: counts of letters, which depend on the text alone.
 fn vector(text: &str) -> Vec<f32> {
-    let mut counts = vec![0.1f32; DIM];
+    let mut counts = [0.1f32; DIM];
     for byte in text.to_lowercase().bytes() {
         counts[byte as usize % DIM] += 1.0;
     }

@@ -9,6 +9,7 @@ mod clusters;
 mod embeddings;
 mod files;
 mod multi_head;
+mod recorded;
 mod schema;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub use batches::{Batch, BatchStatus};
 pub use clusters::Cluster;
 pub use embeddings::{EmbeddedAnswer, EmbeddedCluster, EmbeddingModel, EntityType, MissingText};
 pub use multi_head::{MultiHeadRow, NewHead};
+pub use recorded::{FileUse, RecordedFile};
 
 /// How long a writer waits for another one before it gives up with [`ErrorKind::Busy`].
 const PATIENCE: Duration = Duration::from_secs(5);
