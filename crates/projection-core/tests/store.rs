@@ -163,6 +163,9 @@ fn a_changed_file_replaces_what_it_brought() {
         store.texts_without_vector(MODEL).unwrap().into_iter().map(|text| text.text).collect();
     missing.sort();
     assert_eq!(missing, ["Use serde.", "read json"]);
+    let vectors = || fs::read_dir(store.embeddings_folder(MODEL)).unwrap().flatten();
+    let vectors = vectors().filter(|v| !v.file_name().to_string_lossy().starts_with("mh_")).count();
+    assert_eq!(vectors, 11 - 4, "vectors of texts that are gone or reworded stay");
     assert_eq!(embed(&mut store), 2);
     // The model that was trained before is still there.
     assert_eq!(MultiHeadProjection::open(&database, 1).unwrap().cluster_ids(), [1, 2, 3]);

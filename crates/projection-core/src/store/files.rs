@@ -38,19 +38,23 @@ impl StagedFiles {
     /// Writes a vector.
     pub fn vector(&mut self, name: &str, values: &[f32]) -> Result<()> {
         let array = ArrayView1::from(values);
-        self.stage(name, |path| npy::write_file(path, array))
+        self.stage(name, |temporary, path| npy::write_file(temporary, path, array))
     }
 
     /// Writes a matrix.
     pub fn matrix(&mut self, name: &str, values: ArrayView2<'_, f32>) -> Result<()> {
-        self.stage(name, |path| npy::write_file(path, values))
+        self.stage(name, |temporary, path| npy::write_file(temporary, path, values))
     }
 
-    fn stage(&mut self, name: &str, write: impl FnOnce(&Path) -> Result<File>) -> Result<()> {
+    fn stage(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&Path, &Path) -> Result<File>,
+    ) -> Result<()> {
         let path = self.folder.join(name);
         let temporary = npy::temporary_name(&path).with_extension("npy.tmp");
-        self.files.push((temporary.clone(), path));
-        write(&temporary).map(drop)
+        self.files.push((temporary.clone(), path.clone()));
+        write(&temporary, &path).map(drop)
     }
 
     /// Gives all files their names and waits until these are on disk.
