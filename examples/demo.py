@@ -58,7 +58,7 @@ def train():
 def as_lines(answer):
     """What the example programs print, from the command line's JSON."""
     weights = sorted(answer["weights"], key=lambda head: -head["weight"])[:3]
-    lines = [f"cluster {head['cluster_id']}\t{head['weight']:.4f}" for head in weights]
+    lines = [f"weight\t{head['cluster_id']}\t{head['weight']:.6f}" for head in weights]
     for hit in answer["hits"]:
         text = hit["text"].replace("\n", " ")
         lines.append(f"{hit['rank']}\t{hit['score']:.6f}\t{hit['answer_id']}\t{text}")

@@ -152,8 +152,8 @@ pub unsafe extern "C" fn projection_error_free(error: *mut ErrorHandle) {
     guard::value("projection_error_free", (), || unsafe { guard::free(error) })
 }
 
-/// A short English name of a status, such as "dimension mismatch". Never NULL, never to be
-/// freed.
+/// A short English name of a status, such as "dimension mismatch"; "unknown status" for
+/// numbers that are none. Never NULL, never to be freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn projection_status_name(status: i32) -> *const c_char {
     guard::value("projection_status_name", c"".as_ptr(), || Status::name(status).as_ptr())

@@ -2,8 +2,8 @@
 //!
 //! usage: ask STORE.db PROJECTION_ID MODEL_FOLDER "question" [k]
 //!
-//! Prints the three largest routing weights, then one line per hit: rank, score, answer id
-//! and text, separated by tabs. The examples in C and Go print the same.
+//! Prints the three largest routing weights with their clusters, then one line per hit: rank,
+//! score, answer id and text, separated by tabs. The examples in C and Go print the same.
 
 use std::process::ExitCode;
 
@@ -50,7 +50,7 @@ fn ask(
     let mut heads: Vec<_> = projection.cluster_ids().iter().zip(weights).collect();
     heads.sort_by(|a, b| b.1.total_cmp(&a.1));
     for (cluster, weight) in heads.iter().take(3) {
-        println!("cluster {cluster}\t{weight:.4}");
+        println!("weight\t{cluster}\t{weight:.6}");
     }
 
     let hits = searcher.vector_search_with_projection(&query, Some(&projection), k)?;
