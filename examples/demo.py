@@ -7,6 +7,7 @@ second run only asks. Exits with 1 where two programs disagree.
 
 import hashlib
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -55,13 +56,18 @@ def train():
     return projection
 
 
+def float32(number):
+    """The float32 that a program printed in as few digits as tell it from its neighbours."""
+    return struct.unpack("f", struct.pack("f", number))[0]
+
+
 def as_lines(answer):
     """What the example programs print, from the command line's JSON."""
     weights = sorted(answer["weights"], key=lambda head: -head["weight"])[:3]
-    lines = [f"weight\t{head['cluster_id']}\t{head['weight']:.6f}" for head in weights]
+    lines = [f"weight\t{head['cluster_id']}\t{float32(head['weight']):.6f}" for head in weights]
     for hit in answer["hits"]:
         text = hit["text"].replace("\n", " ")
-        lines.append(f"{hit['rank']}\t{hit['score']:.6f}\t{hit['answer_id']}\t{text}")
+        lines.append(f"{hit['rank']}\t{float32(hit['score']):.6f}\t{hit['answer_id']}\t{text}")
     return lines
 
 
