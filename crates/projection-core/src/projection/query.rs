@@ -1,6 +1,6 @@
 //! Checks that every model kind makes on queries and buffers.
 
-use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
 use super::Projection;
 use crate::error::{Error, ErrorKind, Result};
@@ -53,6 +53,30 @@ pub(crate) fn check_batch_buffer(
     ))
 }
 
+/// Checks the queries of a batch and gives them row-major, with their norms.
+pub(super) fn checked_rows(
+    queries: ArrayView2<'_, f32>,
+    dim: usize,
+) -> Result<(CowArray<'_, f32, Ix2>, Vec<f64>)> {
+    if queries.ncols() != dim {
+        return Err(Error::new(
+            ErrorKind::DimensionMismatch,
+            format!("queries of dimension {}, expected {dim}", queries.ncols()),
+        ));
+    }
+    // Row-major queries are read in place, other layouts are copied once.
+    let queries = match queries.is_standard_layout() {
+        true => CowArray::from(queries),
+        false => CowArray::from(queries.as_standard_layout().into_owned()),
+    };
+    let norms = queries.rows().into_iter().enumerate().map(|(row, query)| {
+        let query = query.to_slice().expect("rows of a row-major array are contiguous");
+        checked_norm(query, dim).map_err(|error| error.context(format!("row {row}")))
+    });
+    let norms = norms.collect::<Result<_>>()?;
+    Ok((queries, norms))
+}
+
 /// Projects rows one by one, once shapes and all queries are known to be right.
 pub(super) fn project_rows(
     model: &impl Projection,
@@ -60,24 +84,13 @@ pub(super) fn project_rows(
     mut projected: ArrayViewMut2<'_, f32>,
     mut weights: Option<ArrayViewMut2<'_, f32>>,
 ) -> Result<()> {
-    let (rows, dim) = queries.dim();
-    if dim != model.input_dim() {
-        return Err(Error::new(
-            ErrorKind::DimensionMismatch,
-            format!("queries of dimension {dim}, expected {}", model.input_dim()),
-        ));
-    }
+    let rows = queries.nrows();
+    let (queries, _) = checked_rows(queries, model.input_dim())?;
     check_batch_buffer("projected queries", projected.dim(), (rows, model.output_dim()))?;
     if let Some(weights) = &weights {
         check_batch_buffer("routing weights", weights.dim(), (rows, model.head_ids().len()))?;
     }
     let in_row = |row: usize| move |error: Error| error.context(format!("row {row}"));
-    // Row-major queries are read in place, other layouts are copied once.
-    let queries = queries.as_standard_layout();
-    for (row, query) in queries.rows().into_iter().enumerate() {
-        let query = query.to_slice().expect("rows of a row-major array are contiguous");
-        checked_norm(query, dim).map_err(in_row(row))?;
-    }
     let mut results = vec![0.0; model.output_dim()];
     let mut routed = vec![0.0; if weights.is_some() { model.head_ids().len() } else { 0 }];
     for (row, query) in queries.rows().into_iter().enumerate() {
