@@ -13,10 +13,10 @@ import sqlite3
 import sys
 import tempfile
 
-from generator import bad, cases, legacy, models, npyfile, verify
+from generator import bad, cases, kinds, legacy, models, npyfile, verify, verify_kinds
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MADE = ["bad", "bad.txt", "cases", "cases.txt", "legacy_store", "models"]
+MADE = ["bad", "bad.txt", "cases", "cases.txt", "kinds", "kinds.txt", "legacy_store", "models"]
 
 
 def build(root):
@@ -24,6 +24,7 @@ def build(root):
     planned = cases.plan(models.build(root)) + legacy.build(root)
     npyfile.write_text(f"{root}/cases.txt", cases.HEADER + "".join(
         cases.write(root, case) for case in planned))
+    kinds.build(root)
     bad.build(root)
 
 
@@ -97,6 +98,7 @@ def main():
         else:
             replace(made, HERE)
     print(verify.check(HERE, options.verbose))
+    print(verify_kinds.check(HERE))
     return 0
 
 

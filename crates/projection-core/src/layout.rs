@@ -5,6 +5,11 @@
 //! embeddings/{model_name}/mh_{id}_cluster_{n}_centroid.npy    heads of a projection
 //!                         mh_{id}_cluster_{n}_answer.npy
 //!                         mh_{id}_cluster_{n}_W.npy           optional
+//!                         mh_{id}_cluster_{n}_questions.npy   of a residual model, as the
+//!                         mh_{id}_adapter.npy                 next two, each optional
+//!                         mh_{id}_lift.npy
+//!                         mh_{id}_model.json                  kind and parameters, optional
+//!                         W_projection_{id}.npy               a linear projection
 //!                         answer_{id}_model_{id}.npy          embeddings
 //!                         question_{id}_model_{id}.npy
 //! ```
@@ -44,6 +49,52 @@ pub fn answer_name(id: i64, cluster_id: i64) -> String {
 /// The file name of the matrix of cluster `cluster_id` in projection `id`.
 pub fn matrix_name(id: i64, cluster_id: i64) -> String {
     format!("mh_{id}_cluster_{cluster_id}_W.npy")
+}
+
+/// The file name of the training questions of cluster `cluster_id` in projection `id`.
+pub fn questions_name(id: i64, cluster_id: i64) -> String {
+    format!("mh_{id}_cluster_{cluster_id}_questions.npy")
+}
+
+/// The file name of the adapter of projection `id`.
+pub fn adapter_name(id: i64) -> String {
+    format!("mh_{id}_adapter.npy")
+}
+
+/// The file name of the lift's direction in projection `id`.
+pub fn lift_name(id: i64) -> String {
+    format!("mh_{id}_lift.npy")
+}
+
+/// The file name of the kind and parameters of projection `id`.
+pub fn model_name(id: i64) -> String {
+    format!("mh_{id}_model.json")
+}
+
+/// The file name of the matrix of the linear projection `id`.
+pub fn linear_name(id: i64) -> String {
+    format!("W_projection_{id}.npy")
+}
+
+/// The file called `name` in `folder` or in one of the folders in it; `None` where there is
+/// none.
+///
+/// # Errors
+/// [`ErrorKind::AmbiguousModel`] where two folders have it, [`ErrorKind::Io`] where a
+/// folder can't be listed.
+pub fn find_file(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
+    let mut found = Vec::new();
+    for pattern in ["", "*/"] {
+        found.extend(matches(folder, &format!("{pattern}{}", glob::Pattern::escape(name)))?);
+    }
+    match &found[..] {
+        [] => Ok(None),
+        [path] => Ok(Some(path.clone())),
+        [first, second, ..] => Err(Error::new(
+            ErrorKind::AmbiguousModel,
+            format!("{} and {}: give the folder of one of them", first.display(), second.display()),
+        )),
+    }
 }
 
 /// The file name of the embedding of an answer or question.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, ArrayView2, ShapeBuilder};
 use projection_core::npy::NpyArray;
-use projection_core::projection::{MultiHeadProjection, Projection};
+use projection_core::projection::{Model, MultiHeadProjection, Projection};
 use projection_core::search::{Hit, Index, Searcher};
 use projection_core::{Error, ErrorKind};
 
@@ -220,7 +220,7 @@ fn refusals() {
         let path = root().join(columns[1]);
         let error: Option<Error> = match columns[0] {
             "array" => NpyArray::load(&path).and_then(|array| array.to_f32()).err(),
-            _ => MultiHeadProjection::load_unified(&path, columns[2].parse().unwrap(), 0.1).err(),
+            _ => Model::load(&path, columns[2].parse().unwrap(), 0.1).err(),
         };
         let Some(error) = error else {
             failures.push(format!("{line}: was accepted"));

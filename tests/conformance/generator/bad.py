@@ -1,5 +1,7 @@
 """bad/: arrays and models that must be refused, and bad.txt that says how."""
 
+import json
+
 import numpy as np
 
 from . import npyfile
@@ -192,9 +194,66 @@ def models(root):
     one.write(3, "answer", np.arange(8), "<i8")
     yield entry("answer_of_integers", "INVALID_ARRAY", answer, "<i8")
 
+    yield from other_kinds(root, entry)
+
     Broken(root, "ambiguous/embeddings/model_a")
     Broken(root, "ambiguous/embeddings/model_b", good=(4, 5))
     yield entry("ambiguous/embeddings", "AMBIGUOUS_MODEL", "model_a", "model_b")
+
+
+def other_kinds(root, entry):
+    """Residual, linear and multi-head models whose parameters or further files are wrong."""
+    parameters = dict(kind="residual", gain=0.5, temperature=0.1, neighbours=32, rotation=True,
+                      adapter=False, lift=None)
+
+    def model(name, sizes=((3, 8), (1, 8)), **changes):
+        one = Broken(root, name)
+        text = json.dumps({k: v for k, v in (parameters | changes).items() if v != "absent"})
+        npyfile.write_text(f"{root}/{one.path}/mh_1_model.json", text)
+        for n, size in zip((2, 10), sizes):
+            if size:
+                one.write(n, "questions", one.stream.uniform(*size), "<f4")
+        return one
+
+    def whole(one, kind, array):
+        npyfile.write(f"{root}/{one.path}/mh_1_{kind}.npy", array, "<f4")
+
+    file = "mh_1_model.json"
+    for name, changes, words in (
+        ("kind_unknown", {"kind": "magic"}, ("magic",)),
+        ("kind_absent", {"kind": "absent"}, ("kind",)),
+        ("gain_text", {"gain": "much"}, ("gain", "much")),
+        ("neighbours_zero", {"neighbours": 0}, ("neighbours",)),
+        ("neighbours_absent", {"neighbours": "absent"}, ("neighbours",)),
+        ("top_k_zero", {"kind": "multi_head", "top_k": 0}, ("top_k",)),
+    ):
+        model(name, **changes)
+        yield entry(name, "INVALID_MODEL", file, *words)
+    one = model("parameters_cut")
+    npyfile.write_text(f"{root}/{one.path}/{file}", '{"kind": "resid')
+    yield entry("parameters_cut", "INVALID_MODEL", file)
+    model("questions_missing", sizes=((3, 8), None))
+    yield entry("questions_missing", "NOT_FOUND", "mh_1_cluster_10_questions.npy")
+    model("questions_of_other_width", sizes=((3, 8), (2, 7)))
+    yield entry("questions_of_other_width", "DIMENSION_MISMATCH", "mh_1_cluster_10_questions.npy")
+    one = model("question_zero")
+    one.write(10, "questions", np.zeros((2, 8)), "<f4")
+    yield entry("question_zero", "ZERO_VECTOR", "mh_1_cluster_10_questions.npy")
+    one = model("question_nan")
+    one.write(2, "questions", np.full((2, 8), np.nan), "<f4")
+    yield entry("question_nan", "NOT_FINITE", "mh_1_cluster_2_questions.npy")
+    model("adapter_missing", adapter=True)
+    yield entry("adapter_missing", "NOT_FOUND", "mh_1_adapter.npy")
+    whole(model("adapter_of_other_size", adapter=True), "adapter", np.eye(7))
+    yield entry("adapter_of_other_size", "DIMENSION_MISMATCH", "mh_1_adapter.npy")
+    whole(model("adapter_infinite", adapter=True), "adapter", np.full((8, 8), np.inf))
+    yield entry("adapter_infinite", "NOT_FINITE", "mh_1_adapter.npy")
+    model("lift_missing", lift=0.1)
+    yield entry("lift_missing", "NOT_FOUND", "mh_1_lift.npy")
+    whole(model("lift_of_other_size", lift=0.1), "lift", np.ones(9))
+    yield entry("lift_of_other_size", "DIMENSION_MISMATCH", "mh_1_lift.npy")
+    npyfile.write(f"{root}/bad/models/linear_nan/W_projection_1.npy", np.full((2, 3), np.nan), "<f4")
+    yield entry("linear_nan", "NOT_FINITE", "W_projection_1.npy")
 
 
 def build(root):

@@ -5,6 +5,7 @@
 //! the largest term, but their last bits differ between CPUs.
 
 mod body;
+pub(crate) mod product;
 
 use std::sync::LazyLock;
 
@@ -123,6 +124,19 @@ pub(crate) fn dot_in_double(query: &[f32], head: &[f32], tail: &[f32]) -> f64 {
     {
         for (i, ((q, h), t)) in query.iter().zip(head).zip(tail).enumerate() {
             lanes[i] += f64::from(*q) * (f64::from(*h) + f64::from(*t));
+        }
+    }
+    lanes.iter().sum()
+}
+
+/// The dot product of single precision vectors, in double precision.
+pub(crate) fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    const LANES: usize = 8;
+    let mut lanes = [0.0f64; LANES];
+    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+        for (i, (a, b)) in a.iter().zip(b).enumerate() {
+            lanes[i] += f64::from(*a) * f64::from(*b);
         }
     }
     lanes.iter().sum()

@@ -28,7 +28,7 @@ impl MultiHeadProjection {
     /// zero. Messages name the head and the file.
     pub fn load_unified(folder: impl AsRef<Path>, id: i64, temperature: f64) -> Result<Self> {
         let files = layout::discover_heads(folder, id)?;
-        check_complete(&files[0], id)?;
+        check_complete(files[0].centroid.parent().unwrap_or(Path::new("")), id)?;
         from_files(&files, temperature)
     }
 
@@ -63,14 +63,13 @@ impl MultiHeadProjection {
 
 /// Refuses the files of a training that is under way or was interrupted. The marker of one
 /// that was killed just after it was committed does no harm: the database knows the id.
-fn check_complete(head: &HeadFiles, id: i64) -> Result<()> {
-    let folder = head.centroid.parent().unwrap_or(Path::new(""));
+pub(super) fn check_complete(folder: &Path, id: i64) -> Result<()> {
     if !folder.join(layout::incomplete_name(id)).exists() {
         return Ok(());
     }
     let committed = ["../lda.db", "../../lda.db"].iter().any(|database| {
         Store::open_read_only(folder.join(database))
-            .is_ok_and(|store| store.multi_head_projection(id).is_ok())
+            .is_ok_and(|store| store.model_kinds(id).is_ok_and(|kinds| !kinds.is_empty()))
     });
     if committed {
         return Ok(());

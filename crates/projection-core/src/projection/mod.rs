@@ -1,16 +1,23 @@
 //! Models that move a query's embedding to where its answer lies.
 
+mod linear;
 mod load;
+mod load_kinds;
 mod model;
 mod multi_head;
 mod query;
+mod residual;
+pub(crate) mod rotation;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use crate::error::Result;
 
+pub use crate::store::{ModelKind, ModelParameters};
+pub use linear::LinearProjection;
 pub use model::Model;
 pub use multi_head::{Head, MultiHeadProjection};
+pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
 
 /// What all model kinds have in common.
 ///

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::{MultiHeadProjection, Projection};
-use crate::error::Result;
+use super::{LinearProjection, MultiHeadProjection, Projection, ResidualProjection, load_kinds};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{ModelKind, Store};
 
 /// A trained model of any kind. Cheap to clone: clones share their vectors.
 #[derive(Debug, Clone)]
@@ -13,48 +14,112 @@ use crate::error::Result;
 pub enum Model {
     /// See [`MultiHeadProjection`].
     MultiHead(MultiHeadProjection),
+    /// See [`ResidualProjection`].
+    Residual(ResidualProjection),
+    /// See [`LinearProjection`].
+    Linear(LinearProjection),
 }
 
 impl Model {
-    /// Opens projection `id` of the store whose database is `database`.
+    /// Opens projection `id` of the store whose database is `database`, of whatever kind.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where the database, the id or a
-    /// file does not exist; otherwise as [`MultiHeadProjection::open`].
+    /// [`ErrorKind::NotFound`] where the database, the id or a file does not exist,
+    /// [`ErrorKind::AmbiguousModel`] where the store has a linear projection and another
+    /// one of this id, see [`open_kind`](Self::open_kind); otherwise as
+    /// [`MultiHeadProjection::open`].
     pub fn open(database: impl AsRef<Path>, id: i64) -> Result<Self> {
-        MultiHeadProjection::open(database, id).map(Self::MultiHead)
+        Self::from_store(&Store::open_read_only(database)?, id)
+    }
+
+    /// [`open`](Self::open) from a store that is open already.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_store(store: &Store, id: i64) -> Result<Self> {
+        load_kinds::from_store(store, store.model_kind(id)?, id)
+    }
+
+    /// Opens projection `id` as a model of `kind`. A residual projection opens as a
+    /// multi-head one too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is none of the kind, otherwise as
+    /// [`open`](Self::open).
+    pub fn open_kind(database: impl AsRef<Path>, kind: ModelKind, id: i64) -> Result<Self> {
+        load_kinds::from_store(&Store::open_read_only(database)?, kind, id)
     }
 
     /// Loads projection `id` from its files in `folder`, see
-    /// [`MultiHeadProjection::load_unified`].
+    /// [`MultiHeadProjection::load_unified`]; of whatever kind, where a folder has heads
+    /// and a linear projection of one id, the heads.
+    ///
+    /// `temperature` may be `None` for models that say theirs, which residual ones and
+    /// those with further parameters do; a linear one has none.
     ///
     /// # Errors
     /// As [`MultiHeadProjection::load_unified`].
-    pub fn load(folder: impl AsRef<Path>, id: i64, temperature: f64) -> Result<Self> {
-        MultiHeadProjection::load_unified(folder, id, temperature).map(Self::MultiHead)
+    pub fn load(
+        folder: impl AsRef<Path>,
+        id: i64,
+        temperature: impl Into<Option<f64>>,
+    ) -> Result<Self> {
+        load_kinds::from_folder(folder.as_ref(), None, id, temperature.into())
     }
 
-    /// The softmax temperature of the routing.
+    /// [`load`](Self::load) of a model of `kind`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is none of the kind, otherwise as
+    /// [`load`](Self::load).
+    pub fn load_kind(
+        folder: impl AsRef<Path>,
+        kind: ModelKind,
+        id: i64,
+        temperature: impl Into<Option<f64>>,
+    ) -> Result<Self> {
+        load_kinds::from_folder(folder.as_ref(), Some(kind), id, temperature.into())
+    }
+
+    /// The model's kind.
+    pub fn kind(&self) -> ModelKind {
+        match self {
+            Self::MultiHead(_) => ModelKind::MultiHead,
+            Self::Residual(_) => ModelKind::Residual,
+            Self::Linear(_) => ModelKind::Linear,
+        }
+    }
+
+    /// The temperature of the routing; NaN for a linear projection, which has none.
     pub fn temperature(&self) -> f64 {
         match self {
             Self::MultiHead(model) => model.temperature(),
+            Self::Residual(model) => model.temperature(),
+            Self::Linear(_) => f64::NAN,
         }
     }
 
     /// The same model at another temperature; the vectors are shared.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) unless it is a
-    /// finite number above zero.
+    /// [`ErrorKind::InvalidArgument`] unless it is a finite number above zero, and for a
+    /// linear projection, which has none.
     pub fn with_temperature(&self, temperature: f64) -> Result<Self> {
         match self {
             Self::MultiHead(model) => model.with_temperature(temperature).map(Self::MultiHead),
+            Self::Residual(model) => model.with_temperature(temperature).map(Self::Residual),
+            Self::Linear(_) => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("temperature {temperature} for a linear projection, which has none"),
+            )),
         }
     }
 
     fn as_projection(&self) -> &dyn Projection {
         match self {
             Self::MultiHead(model) => model,
+            Self::Residual(model) => model,
+            Self::Linear(model) => model,
         }
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Projection;
-use super::query::{check_batch, check_buffer, checked_norm, project_rows};
+use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows, project_rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 
@@ -55,6 +55,8 @@ impl HeadPart {
 pub struct MultiHeadProjection {
     heads: Arc<Heads>,
     temperature: f64,
+    /// Only so many of the nearest heads take part; all of them where it is `None`.
+    top_k: Option<usize>,
 }
 
 /// All heads in ascending order of cluster id, as rows of row-major matrices.
@@ -143,7 +145,7 @@ impl MultiHeadProjection {
                 error.context(name_of(number, part)).context(format!("head of cluster {cluster}"))
             })?;
         }
-        Ok(Self { heads: Arc::new(model), temperature })
+        Ok(Self { heads: Arc::new(model), temperature, top_k: None })
     }
 
     /// Dimension of queries.
@@ -172,7 +174,25 @@ impl MultiHeadProjection {
     /// [`ErrorKind::InvalidArgument`] unless it is a finite number above zero.
     pub fn with_temperature(&self, temperature: f64) -> Result<Self> {
         check_temperature(temperature)?;
-        Ok(Self { heads: Arc::clone(&self.heads), temperature })
+        Ok(Self { temperature, ..self.clone() })
+    }
+
+    /// How many of the nearest heads take part, or `None` for all.
+    pub fn top_k(&self) -> Option<usize> {
+        self.top_k
+    }
+
+    /// The same heads, of which only the `top_k` nearest to a query take part, or all for
+    /// `None`; the others have weight 0. Of equally near heads the lower cluster id counts
+    /// as nearer. The vectors are shared.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for 0.
+    pub fn with_top_k(&self, top_k: Option<usize>) -> Result<Self> {
+        if top_k == Some(0) {
+            return Err(Error::new(ErrorKind::InvalidArgument, "top_k 0, expected at least 1"));
+        }
+        Ok(Self { top_k, ..self.clone() })
     }
 
     /// Projects one query (d). Gives the projected query (o) and the routing weights in the
@@ -251,9 +271,9 @@ impl MultiHeadProjection {
         mut projected: ArrayViewMut2<'_, f32>,
         mut weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
-        let queries = queries.as_standard_layout();
+        let (queries, norms) = checked_rows(queries, self.input_dim())?;
         let queries = queries.view();
-        let norms = check_batch(self, &queries, &projected, weights.as_ref())?;
+        check_batch_buffers(self, queries.nrows(), &projected, weights.as_ref())?;
         let in_place = self.heads.matrices.is_empty()
             && projected.is_standard_layout()
             && weights.as_ref().is_none_or(|weights| weights.is_standard_layout());
@@ -312,15 +332,23 @@ impl MultiHeadProjection {
     /// The routing weights of a query of the given norm.
     fn route(&self, query: &[f32], norm: f64, weights: &mut [f32]) {
         let heads = &*self.heads;
-        if self.temperature >= LOWEST_SINGLE_TEMPERATURE && SINGLE_NORMS.contains(&norm) {
+        let single = self.temperature >= LOWEST_SINGLE_TEMPERATURE && SINGLE_NORMS.contains(&norm);
+        // Which heads take part must not depend on rounding.
+        let top_k = self.top_k.filter(|k| *k < heads.ids.len());
+        if single && top_k.is_none() {
             kernel::dots(query, &heads.centroids, weights);
             kernel::softmax(weights, (1.0 / (norm * self.temperature)) as f32);
         } else {
             let rows = heads.centroids.chunks_exact(heads.dim);
-            let scores: Vec<f64> = rows
+            let mut scores: Vec<f64> = rows
                 .zip(heads.centroid_tails.chunks_exact(heads.dim))
                 .map(|(row, tail)| kernel::dot_in_double(query, row, tail) / norm)
                 .collect();
+            if let Some(k) = top_k {
+                let mut order: Vec<usize> = (0..scores.len()).collect();
+                order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+                order[k..].iter().for_each(|head| scores[*head] = f64::NEG_INFINITY);
+            }
             kernel::softmax_in_double(&scores, self.temperature, weights);
         }
     }
@@ -386,7 +414,7 @@ impl Heads {
     }
 }
 
-fn check_temperature(temperature: f64) -> Result<()> {
+pub(super) fn check_temperature(temperature: f64) -> Result<()> {
     if temperature.is_finite() && temperature > 0.0 {
         return Ok(());
     }

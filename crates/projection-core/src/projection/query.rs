@@ -1,6 +1,6 @@
 //! Checks that every model kind makes on queries and buffers.
 
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
 use super::Projection;
 use crate::error::{Error, ErrorKind, Result};
@@ -53,32 +53,45 @@ pub(crate) fn check_batch_buffer(
     ))
 }
 
-/// Checks the shapes of a batch and all its queries. Gives the queries' norms.
-///
-/// `queries` is row-major.
-pub(super) fn check_batch(
-    model: &impl Projection,
-    queries: &ArrayView2<'_, f32>,
-    projected: &ArrayViewMut2<'_, f32>,
-    weights: Option<&ArrayViewMut2<'_, f32>>,
-) -> Result<Vec<f64>> {
-    let (rows, dim) = queries.dim();
-    if dim != model.input_dim() {
+/// Checks the queries of a batch and gives them row-major, with their norms.
+pub(super) fn checked_rows(
+    queries: ArrayView2<'_, f32>,
+    dim: usize,
+) -> Result<(CowArray<'_, f32, Ix2>, Vec<f64>)> {
+    if queries.ncols() != dim {
         return Err(Error::new(
             ErrorKind::DimensionMismatch,
-            format!("queries of dimension {dim}, expected {}", model.input_dim()),
+            format!("queries of dimension {}, expected {dim}", queries.ncols()),
         ));
     }
+    // Row-major queries are read in place, other layouts are copied once.
+    let queries = match queries.is_standard_layout() {
+        true => CowArray::from(queries),
+        false => CowArray::from(queries.as_standard_layout().into_owned()),
+    };
+    let norms = queries.rows().into_iter().enumerate().map(|(row, query)| {
+        let query = query.to_slice().expect("rows of a row-major array are contiguous");
+        checked_norm(query, dim).map_err(|error| error.context(format!("row {row}")))
+    });
+    let norms = norms.collect::<Result<_>>()?;
+    Ok((queries, norms))
+}
+
+/// Checks the shapes of a batch's buffers.
+pub(super) fn check_batch_buffers(
+    model: &impl Projection,
+    rows: usize,
+    projected: &ArrayViewMut2<'_, f32>,
+    weights: Option<&ArrayViewMut2<'_, f32>>,
+) -> Result<()> {
     check_batch_buffer("projected queries", projected.dim(), (rows, model.output_dim()))?;
-    if let Some(weights) = weights {
-        check_batch_buffer("routing weights", weights.dim(), (rows, model.head_ids().len()))?;
+    match weights {
+        Some(weights) => {
+            let expected = (rows, model.head_ids().len());
+            check_batch_buffer("routing weights", weights.dim(), expected)
+        }
+        None => Ok(()),
     }
-    queries
-        .rows()
-        .into_iter()
-        .enumerate()
-        .map(|(row, query)| checked_norm(row_slice(&query), dim).map_err(in_row(row)))
-        .collect()
 }
 
 /// Projects the row-major `queries` one by one into contiguous rows.
@@ -90,17 +103,12 @@ pub(super) fn project_rows(
 ) -> Result<()> {
     let rows = queries.rows().into_iter().zip(projected.rows_mut()).zip(weights.rows_mut());
     for (row, ((query, mut projected), mut weights)) in rows.enumerate() {
+        let query = query.to_slice().expect("rows of a row-major array are contiguous");
         let projected = projected.as_slice_mut().expect("new arrays are row-major");
         let weights = weights.as_slice_mut().expect("new arrays are row-major");
-        model.project_into(row_slice(&query), projected, Some(weights)).map_err(in_row(row))?;
+        model
+            .project_into(query, projected, Some(weights))
+            .map_err(|error| error.context(format!("row {row}")))?;
     }
     Ok(())
-}
-
-fn row_slice<'a>(row: &'a ArrayView1<'_, f32>) -> &'a [f32] {
-    row.as_slice().expect("rows of a row-major array are contiguous")
-}
-
-fn in_row(row: usize) -> impl Fn(Error) -> Error {
-    move |error| error.context(format!("row {row}"))
 }

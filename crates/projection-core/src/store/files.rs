@@ -2,6 +2,7 @@
 //! renamed once all of them are on disk.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayView1, ArrayView2};
@@ -44,6 +45,16 @@ impl StagedFiles {
     /// Writes a matrix.
     pub fn matrix(&mut self, name: &str, values: ArrayView2<'_, f32>) -> Result<()> {
         self.stage(name, |temporary, path| npy::write_file(temporary, path, values))
+    }
+
+    /// Writes a text.
+    pub fn text(&mut self, name: &str, text: &str) -> Result<()> {
+        self.stage(name, |temporary, path| {
+            let writing = |error| Error::io("writing", path, error);
+            let mut file = File::create(temporary).map_err(writing)?;
+            file.write_all(text.as_bytes()).map_err(writing)?;
+            Ok(file)
+        })
     }
 
     fn stage(

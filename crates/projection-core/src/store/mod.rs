@@ -8,7 +8,10 @@ mod batches;
 mod clusters;
 mod embeddings;
 mod files;
+mod models;
 mod multi_head;
+mod parameters;
+mod publish;
 mod recorded;
 mod schema;
 
@@ -24,7 +27,9 @@ pub use answers::Answer;
 pub use batches::{Batch, BatchStatus};
 pub use clusters::Cluster;
 pub use embeddings::{EmbeddedAnswer, EmbeddedCluster, EmbeddingModel, EntityType, MissingText};
-pub use multi_head::{MultiHeadRow, NewHead};
+pub use models::{LinearRow, ModelRecord, NewLinear};
+pub use multi_head::{MultiHeadRow, NewHead, NewModel};
+pub use parameters::{ModelKind, ModelParameters};
 pub use recorded::{FileUse, RecordedFile};
 
 /// How long a writer waits for another one before it gives up with [`ErrorKind::Busy`].

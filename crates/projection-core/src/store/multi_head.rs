@@ -1,14 +1,12 @@
-//! Trained multi-head projections.
+//! Trained multi-head projections, and residual ones, which are stored as such and more.
 
-use std::fs;
-use std::path::Path;
-
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use rusqlite::params;
+use serde_json::Value;
 
 use super::embeddings::recorded_path;
-use super::files::{StagedFiles, sync_folder};
-use super::{EmbeddingModel, Store};
+use super::publish::Publishing;
+use super::{EmbeddingModel, ModelParameters, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, HeadFiles};
 
@@ -42,6 +40,30 @@ pub struct NewHead {
     pub matrix: Option<Array2<f32>>,
     /// Number of questions that the centroid was made of.
     pub num_questions: usize,
+}
+
+/// A multi-head or residual projection to be stored.
+///
+/// A residual one has the rows of a multi-head one too: programs that know only these can
+/// use it as such.
+#[derive(Debug, Clone)]
+pub struct NewModel<'a> {
+    /// A name for people.
+    pub name: Option<&'a str>,
+    /// Kind and parameters.
+    pub parameters: ModelParameters,
+    /// The heads.
+    pub heads: &'a [NewHead],
+    /// For a residual model, the training questions (m × d) of each head.
+    pub questions: &'a [Array2<f32>],
+    /// The adapter W (d × d), where the parameters name one.
+    pub adapter: Option<ArrayView2<'a, f32>>,
+    /// The lift's direction u (d), where the parameters name one.
+    pub lift: Option<&'a [f32]>,
+    /// How it was trained, for people.
+    pub training: &'a Value,
+    /// What was measured, with `recall_at_1` and `mrr_at_10`; null where nothing was.
+    pub metrics: &'a Value,
 }
 
 impl Store {
@@ -127,12 +149,11 @@ impl Store {
             .collect()
     }
 
-    /// Stores a trained projection and gives its new id. It is there as a whole when this
-    /// returns, and not at all before or after an error or a crash.
+    /// Stores a trained multi-head projection and gives its new id. It is there as a whole
+    /// when this returns, and not at all before or after an error or a crash.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidModel`] for no heads, [`ErrorKind::Io`] where a file can't be
-    /// written, [`ErrorKind::Busy`] where another process keeps writing.
+    /// As [`add_model`](Self::add_model).
     pub fn add_multi_head_projection(
         &mut self,
         model: &EmbeddingModel,
@@ -140,33 +161,39 @@ impl Store {
         temperature: f64,
         heads: &[NewHead],
     ) -> Result<i64> {
-        if heads.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidModel, "a projection without heads"));
-        }
+        let parameters = ModelParameters::MultiHead { temperature, top_k: None };
+        self.add_model(model, &NewModel { name, heads, ..NewModel::new(parameters) })
+    }
+
+    /// Stores a trained multi-head or residual projection and gives its new id. It is there
+    /// as a whole when this returns, and not at all before or after an error or a crash.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] for no heads, or where the parts are not those that the
+    /// parameters name, [`ErrorKind::Io`] where a file can't be written,
+    /// [`ErrorKind::Busy`] where another process keeps writing.
+    pub fn add_model(&mut self, model: &EmbeddingModel, new: &NewModel<'_>) -> Result<i64> {
+        new.check()?;
         let folder = self.embeddings_folder(&model.name);
-        let embeddings = folder.parent().map(Path::to_path_buf).unwrap_or_default();
         let change = self.begin()?;
-        let mut staged = StagedFiles::new(&folder)?;
-        let last = change.query(
-            "SELECT coalesce(max(mh_projection_id), 0) FROM multi_head_projections",
-            [],
-            |row| row.get::<_, i64>(0),
-        )?[0];
-        remove_stale_markers(&folder, last);
-        // Files of an id that this database does not know may be another store's, so the
-        // id is passed over, unless a marker shows that they are left of an interrupted
-        // training.
-        let mut id = last + 1;
-        while has_files(&embeddings, id) && !folder.join(layout::incomplete_name(id)).exists() {
-            id += 1;
-        }
-        let marker = folder.join(layout::incomplete_name(id));
+        let mut publishing = Publishing::new(&change, &folder)?;
+        let (id, staged) = (publishing.id(), &mut publishing.files);
+        let measured = |key: &str| new.metrics.get(key).and_then(Value::as_f64);
         change.execute(
-            "INSERT INTO multi_head_projections \
-             (mh_projection_id, model_id, name, temperature, num_heads) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![id, model.model_id, name, temperature, heads.len()],
+            "INSERT INTO multi_head_projections (mh_projection_id, model_id, name, temperature, \
+             num_heads, recall_at_1, mrr) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                id,
+                model.model_id,
+                new.name,
+                new.temperature(),
+                new.heads.len(),
+                measured("recall_at_1"),
+                measured("mrr_at_10"),
+            ],
         )?;
-        for head in heads {
+        let recorded = |name: &String| recorded_path(&model.name, name);
+        for head in new.heads {
             let cluster = head.cluster_id;
             let centroid = layout::centroid_name(id, cluster);
             let answer = layout::answer_name(id, cluster);
@@ -180,7 +207,6 @@ impl Store {
                 }
                 None => None,
             };
-            let recorded = |name: &String| recorded_path(&model.name, name);
             change.execute(
                 "INSERT INTO cluster_heads (mh_projection_id, cluster_id, centroid_path, \
                  answer_emb_path, W_path, num_questions) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -194,60 +220,79 @@ impl Store {
                 ],
             )?;
         }
-        let publish = || {
-            let creating = |error| Error::io("creating", &marker, error);
-            fs::File::create(&marker).and_then(|file| file.sync_all()).map_err(creating)?;
-            sync_folder(&folder)?;
-            remove_files(&folder, id);
-            staged.publish()?;
-            change.commit()
+        for (head, questions) in new.heads.iter().zip(new.questions) {
+            staged.matrix(&layout::questions_name(id, head.cluster_id), questions.view())?;
+        }
+        if let Some(adapter) = new.adapter {
+            staged.matrix(&layout::adapter_name(id), adapter)?;
+        }
+        if let Some(lift) = new.lift {
+            staged.vector(&layout::lift_name(id), lift)?;
+        }
+        if !new.is_plain() {
+            change.own_tables()?;
+            let parameters = new.parameters.to_json(new.training);
+            staged.text(&layout::model_name(id), &format!("{parameters:#}\n"))?;
+            change.record_model(id, new.parameters.kind(), &parameters, new.metrics)?;
+        }
+        publishing.publish(change)?;
+        Ok(id)
+    }
+}
+
+impl NewModel<'_> {
+    /// A model of these parameters, without any parts yet.
+    pub fn new(parameters: ModelParameters) -> Self {
+        Self {
+            name: None,
+            parameters,
+            heads: &[],
+            questions: &[],
+            adapter: None,
+            lift: None,
+            training: &Value::Null,
+            metrics: &Value::Null,
+        }
+    }
+
+    /// Whether the tables of existing programs hold all that there is to say.
+    fn is_plain(&self) -> bool {
+        let plain = matches!(self.parameters, ModelParameters::MultiHead { top_k: None, .. });
+        plain && self.training.is_null() && self.metrics.is_null()
+    }
+
+    fn temperature(&self) -> Option<f64> {
+        match self.parameters {
+            ModelParameters::MultiHead { temperature, .. }
+            | ModelParameters::Residual { temperature, .. } => Some(temperature),
+            ModelParameters::Linear => None,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |what: &str| Err(Error::new(ErrorKind::InvalidModel, what));
+        let (questions, adapter, lift) = match self.parameters {
+            ModelParameters::Linear => return refuse("a linear projection has no heads"),
+            ModelParameters::MultiHead { .. } => (0, false, false),
+            ModelParameters::Residual { adapter, lift, .. } => {
+                (self.heads.len(), adapter, lift.is_some())
+            }
         };
-        match publish() {
-            // The model is there now; a marker that stays is removed by the next training.
-            Ok(()) => {
-                let _ = fs::remove_file(&marker);
-                Ok(id)
-            }
-            Err(error) => {
-                remove_files(&folder, id);
-                let _ = fs::remove_file(&marker);
-                Err(error)
-            }
+        if self.heads.is_empty() {
+            return refuse("a projection without heads");
         }
-    }
-}
-
-/// Whether any folder of the store has a file of a projection with this id.
-fn has_files(embeddings: &Path, id: i64) -> bool {
-    let prefix = format!("mh_{id}_cluster_");
-    let in_folder = |folder: &Path| {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
-    };
-    let below = fs::read_dir(embeddings).into_iter().flatten().flatten();
-    in_folder(embeddings) || below.into_iter().any(|entry| in_folder(&entry.path()))
-}
-
-/// Removes the files of a projection that is not in the database.
-fn remove_files(folder: &Path, id: i64) {
-    let prefix = format!("mh_{id}_cluster_");
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            // A file that stays is overwritten by the next training that gets this id.
-            let _ = fs::remove_file(entry.path());
+        if self.questions.len() != questions {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!(
+                    "questions for {} heads, expected them for {questions}",
+                    self.questions.len()
+                ),
+            ));
         }
-    }
-}
-
-/// Removes the markers of projections that were committed by a writer that was killed
-/// right afterwards.
-fn remove_stale_markers(folder: &Path, last_id: i64) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let id =
-            name.to_str().and_then(|name| name.strip_prefix("mh_")?.strip_suffix(".incomplete"));
-        if id.and_then(|id| id.parse::<i64>().ok()).is_some_and(|id| id <= last_id) {
-            let _ = fs::remove_file(entry.path());
+        if (self.adapter.is_some(), self.lift.is_some()) != (adapter, lift) {
+            return refuse("adapter and lift are not those that the parameters name");
         }
+        Ok(())
     }
 }

@@ -192,7 +192,9 @@ CREATE INDEX idx_answer_relations_to ON answer_relations(to_answer_id);
 CREATE INDEX idx_answer_relations_type ON answer_relations(relation_type);
 ";
 
-/// The rows that each imported file brought, so that a changed file replaces its own only.
+/// The rows that each imported file brought, so that a changed file replaces its own only;
+/// and of trained models what the tables above have no columns for. The id of a model is
+/// that of its row in `multi_head_projections`, or in `projections` where it is linear.
 const OWN_TABLES: &str = "
 CREATE TABLE IF NOT EXISTS engine_imports (
     source_file TEXT NOT NULL,
@@ -204,6 +206,12 @@ CREATE TABLE IF NOT EXISTS engine_sources (
     source_file TEXT PRIMARY KEY,
     batch_id INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS engine_models (
+    mh_projection_id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    parameters TEXT NOT NULL,
+    metrics TEXT
+);
 ";
 
 /// Makes all tables in an empty database.

@@ -1,0 +1,155 @@
+//! Products of row-major matrices, for batches and for training.
+//!
+//! Rows are shared out among threads in blocks of a fixed size, so that the result does not
+//! depend on how many threads there are.
+
+use std::num::NonZero;
+use std::ops::Range;
+use std::sync::Mutex;
+
+/// Rows of a result that one thread makes at a time.
+pub(crate) const BLOCK: usize = 128;
+
+/// How many threads long work may use: as many as the machine offers.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Calls `work` with each block of `rows` rows of width `width` in `out` and the numbers of
+/// its rows, on up to `threads` threads.
+pub(crate) fn for_blocks<T: Send>(
+    threads: usize,
+    out: &mut [T],
+    width: usize,
+    rows: usize,
+    work: impl Fn(Range<usize>, &mut [T]) + Sync,
+) {
+    if out.is_empty() {
+        return;
+    }
+    let count = out.len() / width;
+    let range = |block: usize| block * rows..(block * rows + rows).min(count);
+    let blocks = out.chunks_mut(rows * width).enumerate();
+    if threads <= 1 || count <= rows {
+        blocks.for_each(|(block, out)| work(range(block), out));
+        return;
+    }
+    let blocks = Mutex::new(blocks);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(count.div_ceil(rows)) {
+            scope.spawn(|| {
+                loop {
+                    // Taken in its own statement: the lock must not be held while working.
+                    let next = blocks.lock().expect("no thread panics while it holds it").next();
+                    match next {
+                        Some((block, out)) => work(range(block), out),
+                        None => break,
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// `a` (n × d) times the transpose of `b` (m × d), into `out` (n × m): all dot products.
+pub(crate) fn dots_of_rows(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
+    let (n, m) = (a.len() / dim, b.len() / dim);
+    let sizes = (n, dim, m);
+    multiply(sizes, (a, [dim, 1]), (b, [1, dim]), out);
+}
+
+/// `a` (n × k) times `b` (k × m), into `out` (n × m).
+pub(crate) fn product(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
+    let (n, m) = (a.len() / inner, b.len() / inner);
+    multiply((n, inner, m), (a, [inner, 1]), (b, [m, 1]), out);
+}
+
+/// The transpose of `a` (k × n) times `b` (k × m), into `out` (n × m).
+pub(crate) fn product_of_columns(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
+    let (n, m) = (a.len() / inner, b.len() / inner);
+    multiply((n, inner, m), (a, [1, n]), (b, [m, 1]), out);
+}
+
+/// The product of matrices of sizes n × k and k × m, each with the distances from row to
+/// row and from column to column, into the row-major `out`.
+fn multiply(
+    (n, k, m): (usize, usize, usize),
+    (a, a_steps): (&[f32], [usize; 2]),
+    (b, b_steps): (&[f32], [usize; 2]),
+    out: &mut [f32],
+) {
+    assert!(a.len() == n * k && b.len() == k * m && out.len() == n * m);
+    if out.is_empty() {
+        return;
+    }
+    // Slices are never longer than isize::MAX bytes.
+    let step = |step: usize| step as isize;
+    // SAFETY: by the assertion and the steps that the callers above give, every element
+    // that is read or written lies inside its slice, and `out` is borrowed exclusively.
+    unsafe {
+        gemm::gemm(
+            n,
+            m,
+            k,
+            out.as_mut_ptr(),
+            1,
+            step(m),
+            false,
+            a.as_ptr(),
+            step(a_steps[1]),
+            step(a_steps[0]),
+            b.as_ptr(),
+            step(b_steps[1]),
+            step(b_steps[0]),
+            0.0f32,
+            1.0f32,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wave(count: usize, step: f32) -> Vec<f32> {
+        (0..count).map(|i| (i as f32 * step).sin()).collect()
+    }
+
+    #[test]
+    fn products_follow_their_definitions() {
+        for (n, k, m) in [(1, 1, 1), (3, 5, 2), (1, 384, 7), (130, 33, 65)] {
+            let (a, b) = (wave(n * k, 0.37), wave(k * m, 0.71));
+            let transposed = |values: &[f32], rows: usize, columns: usize| -> Vec<f32> {
+                (0..columns * rows).map(|i| values[i % rows * columns + i / rows]).collect()
+            };
+            let mut found = [vec![0.0; n * m], vec![0.0; n * m], vec![0.0; n * m]];
+            product(&a, &b, k, &mut found[0]);
+            dots_of_rows(&a, &transposed(&b, k, m), k, &mut found[1]);
+            product_of_columns(&transposed(&a, n, k), &b, k, &mut found[2]);
+            for (i, j) in (0..n).flat_map(|i| (0..m).map(move |j| (i, j))) {
+                let exact: f64 =
+                    (0..k).map(|l| f64::from(a[i * k + l]) * f64::from(b[l * m + j])).sum();
+                for found in &found {
+                    assert!((f64::from(found[i * m + j]) - exact).abs() < 1e-5);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_block_is_done_once_by_any_number_of_threads() {
+        for threads in [1, 2, 7] {
+            let mut out = vec![0usize; 3 * 1001];
+            for_blocks(threads, &mut out, 3, 10, |rows, out| {
+                for (row, out) in rows.zip(out.chunks_mut(3)) {
+                    out.iter_mut().for_each(|value| *value += row + 1);
+                }
+            });
+            assert!(out.chunks(3).enumerate().all(|(row, out)| out == [row + 1; 3]));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The linear projection: one matrix for all queries, projected = W q.
+
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+
+use super::Projection;
+use super::query::{check_batch_buffer, check_buffer, checked_norm, checked_rows};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel;
+use crate::kernel::product;
+
+/// A linear projection. Cheap to clone: clones share the matrix.
+///
+/// The query is used as it is, not normalised. There are no heads and no routing weights.
+#[derive(Debug, Clone)]
+pub struct LinearProjection {
+    matrix: Arc<Array2<f32>>,
+}
+
+impl LinearProjection {
+    /// Makes a projection of the matrix W (o × d).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] for a matrix without rows or columns,
+    /// [`ErrorKind::NotFinite`] for one with NaN or infinity.
+    pub fn new(matrix: Array2<f32>) -> Result<Self> {
+        if matrix.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!("matrix W of shape {:?}, expected rows and columns", matrix.dim()),
+            ));
+        }
+        if let Some((at, value)) = matrix.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(Error::new(
+                ErrorKind::NotFinite,
+                format!("matrix W with the value {value} at {at:?}, expected finite numbers"),
+            ));
+        }
+        Ok(Self { matrix: Arc::new(matrix.as_standard_layout().into_owned()) })
+    }
+
+    /// The matrix W (o × d).
+    pub fn matrix(&self) -> ArrayView2<'_, f32> {
+        self.matrix.view()
+    }
+
+    fn values(&self) -> &[f32] {
+        self.matrix.as_slice().expect("the matrix is row-major")
+    }
+}
+
+/// Refuses a result that is too large for single precision.
+fn check_result(projected: &[f32]) -> Result<()> {
+    if projected.iter().all(|value| value.is_finite()) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::NotFinite,
+        "projected query overflows: the query is too large for the matrix W",
+    ))
+}
+
+impl Projection for LinearProjection {
+    fn input_dim(&self) -> usize {
+        self.matrix.ncols()
+    }
+
+    fn output_dim(&self) -> usize {
+        self.matrix.nrows()
+    }
+
+    fn head_ids(&self) -> &[i64] {
+        &[]
+    }
+
+    fn project_into(
+        &self,
+        query: &[f32],
+        projected: &mut [f32],
+        weights: Option<&mut [f32]>,
+    ) -> Result<()> {
+        check_buffer("the projected query", projected.len(), self.output_dim())?;
+        if let Some(weights) = &weights {
+            check_buffer("routing weights", weights.len(), 0)?;
+        }
+        checked_norm(query, self.input_dim())?;
+        let mut results = vec![0.0; self.output_dim()];
+        kernel::dots(query, self.values(), &mut results);
+        check_result(&results)?;
+        projected.copy_from_slice(&results);
+        Ok(())
+    }
+
+    fn project_batch_into(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        mut projected: ArrayViewMut2<'_, f32>,
+        weights: Option<ArrayViewMut2<'_, f32>>,
+    ) -> Result<()> {
+        let (rows, dim) = (queries.nrows(), self.input_dim());
+        let (queries, _) = checked_rows(queries, dim)?;
+        let shape = (rows, self.output_dim());
+        check_batch_buffer("projected queries", projected.dim(), shape)?;
+        if let Some(weights) = &weights {
+            check_batch_buffer("routing weights", weights.dim(), (rows, 0))?;
+        }
+        let queries = queries.as_slice().expect("checked rows are row-major");
+        let mut results = Array2::zeros(shape);
+        let out = results.as_slice_mut().expect("a new array is row-major");
+        product::dots_of_rows(queries, self.values(), dim, out);
+        for (row, projected) in out.chunks(self.output_dim()).enumerate() {
+            check_result(projected).map_err(|error| error.context(format!("row {row}")))?;
+        }
+        projected.assign(&results);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn applies_the_matrix_to_the_query_as_it_is() {
+        let model = LinearProjection::new(array![[1.0, 2.0, 0.0], [0.0, 0.0, -3.0]]).unwrap();
+        let mut projected = [0.0; 2];
+        model.project_into(&[10.0, 1.0, 2.0], &mut projected, None).unwrap();
+        assert_eq!(projected, [12.0, -6.0]);
+        let mut batch = Array2::zeros((2, 2));
+        let queries = array![[10.0, 1.0, 2.0], [1.0, 0.0, 0.0]];
+        model.project_batch_into(queries.view(), batch.view_mut(), None).unwrap();
+        assert_eq!(batch, array![[12.0, -6.0], [1.0, 0.0]]);
+        assert!(model.head_ids().is_empty());
+    }
+
+    #[test]
+    fn refuses_what_is_not_finite() {
+        let kind = |matrix| LinearProjection::new(matrix).unwrap_err().kind();
+        assert_eq!(kind(array![[1.0, f32::NAN]]), ErrorKind::NotFinite);
+        assert_eq!(kind(Array2::zeros((0, 3))), ErrorKind::InvalidModel);
+        let model = LinearProjection::new(array![[3e38, 3e38]]).unwrap();
+        let mut projected = [7.0];
+        let error = model.project_into(&[1e10, 1.0], &mut projected, None).unwrap_err();
+        assert_eq!((error.kind(), projected), (ErrorKind::NotFinite, [7.0]));
+        let mut batch = Array2::from_elem((2, 1), 7.0);
+        let queries = array![[0.1, 0.1], [1e10, 1.0]];
+        let error = model.project_batch_into(queries.view(), batch.view_mut(), None).unwrap_err();
+        assert!(error.to_string().contains("row 1"), "{error}");
+        assert!(batch.iter().all(|value| *value == 7.0));
+    }
+}

@@ -1,0 +1,447 @@
+//! The residual projection: keeps the query and adds what training learned.
+//!
+//! For a query q of unit length, in up to three terms, each of which may be absent:
+//!
+//! ```text
+//! z         = q + s·(Δ + q W)      Δ the rotation (see `rotation`), W the adapter
+//! projected = z/|z| + b·u          u the lift
+//! ```
+//!
+//! The rotation moves a query as its nearest training questions lie from their answers, the
+//! adapter is what all training questions have in common, and the lift raises the answers
+//! that no training question has.
+
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+
+use super::Projection;
+use super::multi_head::check_temperature;
+use super::query::{check_batch_buffer, check_buffer, checked_norm, checked_rows};
+use super::rotation::{Near, Questions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel;
+use crate::kernel::product;
+
+/// Similarities that a batch keeps at a time: queries times questions.
+const SCORES: usize = 1 << 22;
+
+/// Least |z|; see the module's formula.
+const LEAST_NORM: f64 = 1e-12;
+
+/// The questions of one cluster and the answer that they share.
+#[derive(Debug, Clone)]
+pub struct QuestionHead {
+    /// The cluster; no two heads of a model have the same.
+    pub cluster_id: i64,
+    /// Its answer (d), of any length above zero.
+    pub answer: Vec<f32>,
+    /// Its training questions (m × d), of any length above zero.
+    pub questions: Array2<f32>,
+}
+
+/// What a residual projection is made of.
+#[derive(Debug, Clone)]
+pub struct ResidualParts {
+    /// Dimension d of all vectors.
+    pub dim: usize,
+    /// Factor s of rotation and adapter.
+    pub gain: f64,
+    /// Temperature τ of the rotation's weights.
+    pub temperature: f64,
+    /// How many of the nearest training questions take part in the rotation.
+    pub neighbours: usize,
+    /// Whether the rotation is added. Without it, the heads only give routing weights.
+    pub rotation: bool,
+    /// The training questions; needed by the rotation.
+    pub heads: Vec<QuestionHead>,
+    /// The adapter W (d × d), applied as q W.
+    pub adapter: Option<Array2<f32>>,
+    /// The lift's direction u (d) and its factor b.
+    pub lift: Option<(Vec<f32>, f64)>,
+}
+
+impl ResidualParts {
+    /// No terms yet, and the usual parameters.
+    pub fn new(dim: usize) -> Self {
+        Self {
+            dim,
+            gain: 0.5,
+            temperature: 0.1,
+            neighbours: 32,
+            rotation: true,
+            heads: Vec::new(),
+            adapter: None,
+            lift: None,
+        }
+    }
+}
+
+/// What an error in the parts is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ResidualPart {
+    /// The answer or questions of the head with this number.
+    Answer(usize),
+    Questions(usize),
+    Adapter,
+    Lift,
+}
+
+/// A residual projection. Cheap to clone: clones share their vectors.
+#[derive(Debug, Clone)]
+pub struct ResidualProjection {
+    terms: Arc<Terms>,
+    temperature: f64,
+}
+
+#[derive(Debug)]
+struct Terms {
+    dim: usize,
+    gain: f64,
+    neighbours: usize,
+    rotation: bool,
+    /// Clusters in ascending order; empty where there are no questions.
+    ids: Vec<i64>,
+    questions: Questions,
+    /// Row-major (d × d).
+    adapter: Option<Vec<f32>>,
+    /// b·u.
+    lift: Option<Vec<f64>>,
+}
+
+impl ResidualProjection {
+    /// Makes a projection of its parts; heads may be in any order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a parameter outside its range,
+    /// [`ErrorKind::InvalidModel`] for two heads of one cluster, or a rotation without
+    /// questions, [`ErrorKind::DimensionMismatch`], [`ErrorKind::NotFinite`] or
+    /// [`ErrorKind::ZeroVector`] for unusable vectors.
+    pub fn new(mut parts: ResidualParts) -> Result<Self> {
+        parts.heads.sort_by_key(|head| head.cluster_id);
+        let ids: Vec<i64> = parts.heads.iter().map(|head| head.cluster_id).collect();
+        Self::from_named_parts(parts, |part| match part {
+            ResidualPart::Answer(head) => format!("answer of cluster {}", ids[head]),
+            ResidualPart::Questions(head) => format!("questions of cluster {}", ids[head]),
+            ResidualPart::Adapter => "adapter W".to_string(),
+            ResidualPart::Lift => "lift u".to_string(),
+        })
+    }
+
+    /// [`new`](Self::new) of heads in ascending order of cluster id. `name_of` gives the
+    /// name of a part, for messages.
+    pub(super) fn from_named_parts(
+        parts: ResidualParts,
+        name_of: impl Fn(ResidualPart) -> String,
+    ) -> Result<Self> {
+        let dim = parts.dim;
+        check_temperature(parts.temperature)?;
+        check_parameters(&parts)?;
+        let ids: Vec<i64> = parts.heads.iter().map(|head| head.cluster_id).collect();
+        if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!("two heads of cluster {}, expected one", pair[0]),
+            ));
+        }
+        let mut questions = Questions::new(dim);
+        for (number, head) in parts.heads.iter().enumerate() {
+            questions.push(&head.answer, head.questions.view()).map_err(|(part, error)| {
+                error.context(name_of(match part {
+                    "answer" => ResidualPart::Answer(number),
+                    _ => ResidualPart::Questions(number),
+                }))
+            })?;
+        }
+        if parts.rotation && questions.len() == 0 {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                "a rotation without training questions",
+            ));
+        }
+        let adapter = parts.adapter.map(|adapter| {
+            let named = |error: Error| error.context(name_of(ResidualPart::Adapter));
+            if adapter.dim() != (dim, dim) {
+                return Err(named(Error::new(
+                    ErrorKind::DimensionMismatch,
+                    format!("shape {:?}, expected {:?}", adapter.dim(), (dim, dim)),
+                )));
+            }
+            let values: Vec<f32> = adapter.iter().copied().collect();
+            check_finite(&values).map_err(named)?;
+            Ok(values)
+        });
+        let lift = parts.lift.map(|(direction, factor)| {
+            let named = |error: Error| error.context(name_of(ResidualPart::Lift));
+            if direction.len() != dim {
+                return Err(named(Error::new(
+                    ErrorKind::DimensionMismatch,
+                    format!("dimension {}, expected {dim}", direction.len()),
+                )));
+            }
+            check_finite(&direction).map_err(named)?;
+            Ok(direction.iter().map(|value| factor * f64::from(*value)).collect())
+        });
+        let terms = Terms {
+            dim,
+            gain: parts.gain,
+            neighbours: parts.neighbours,
+            rotation: parts.rotation,
+            ids: if questions.len() == 0 { Vec::new() } else { ids },
+            questions,
+            adapter: adapter.transpose()?,
+            lift: lift.transpose()?,
+        };
+        Ok(Self { terms: Arc::new(terms), temperature: parts.temperature })
+    }
+
+    /// The clusters that have training questions, ascending: the order of routing weights.
+    pub fn cluster_ids(&self) -> &[i64] {
+        &self.terms.ids
+    }
+
+    /// The temperature τ of the rotation's weights.
+    pub fn temperature(&self) -> f64 {
+        self.temperature
+    }
+
+    /// The factor s of rotation and adapter.
+    pub fn gain(&self) -> f64 {
+        self.terms.gain
+    }
+
+    /// How many of the nearest training questions take part in the rotation.
+    pub fn neighbours(&self) -> usize {
+        self.terms.neighbours
+    }
+
+    /// Whether there are a rotation, an adapter and a lift.
+    pub fn terms(&self) -> (bool, bool, bool) {
+        (self.terms.rotation, self.terms.adapter.is_some(), self.terms.lift.is_some())
+    }
+
+    /// The same model at another temperature; the vectors are shared.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] unless it is a finite number above zero.
+    pub fn with_temperature(&self, temperature: f64) -> Result<Self> {
+        check_temperature(temperature)?;
+        Ok(Self { terms: Arc::clone(&self.terms), temperature })
+    }
+
+    /// Projects one query (d). Gives the projected query (d) and the routing weights in the
+    /// order of [`cluster_ids`](Self::cluster_ids): the rotation's weights, summed over the
+    /// questions of a cluster. Where the nearest questions are all equally near, so that
+    /// the rotation is zero, they share the routing equally.
+    ///
+    /// # Errors
+    /// As [`Projection::project_into`].
+    pub fn project(&self, query: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        let mut projected = vec![0.0; self.terms.dim];
+        let mut weights = vec![0.0; self.terms.ids.len()];
+        self.project_into(query, &mut projected, Some(&mut weights))?;
+        Ok((projected, weights))
+    }
+}
+
+impl Terms {
+    /// Projects a query of the given norm. `dots` holds the dot products of the query at
+    /// length 1 with all questions, `adapted` the query at length 1 times the adapter;
+    /// either is empty where it is not needed.
+    fn finish(
+        &self,
+        (query, norm): (&[f32], f64),
+        nearest: &[Near],
+        adapted: &[f32],
+        projected: &mut [f32],
+    ) -> Result<()> {
+        let mut sum: Vec<f64> = query.iter().map(|value| f64::from(*value) / norm).collect();
+        if self.rotation {
+            self.questions.add_rotation(query, norm, nearest, self.gain, &mut sum);
+        }
+        for (sum, adapted) in sum.iter_mut().zip(adapted) {
+            *sum += self.gain * f64::from(*adapted);
+        }
+        let norm = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
+        for (at, value) in sum.iter_mut().enumerate() {
+            *value /= norm.max(LEAST_NORM);
+            *value += self.lift.as_ref().map_or(0.0, |lift| lift[at]);
+        }
+        if sum.iter().any(|value| !(*value as f32).is_finite()) {
+            return Err(Error::new(
+                ErrorKind::NotFinite,
+                "projected query overflows: the model's adapter or lift is too large",
+            ));
+        }
+        for (projected, value) in projected.iter_mut().zip(sum) {
+            *projected = value as f32;
+        }
+        Ok(())
+    }
+
+    /// Whether the nearest questions are needed.
+    fn routes(&self, weights_wanted: bool) -> bool {
+        !self.ids.is_empty() && (self.rotation || weights_wanted)
+    }
+
+    fn route(&self, nearest: &[Near], weights: &mut [f32]) {
+        let mut sums = vec![0.0f64; weights.len()];
+        let total: f64 = nearest.iter().map(|near| near.weight).sum();
+        for near in nearest {
+            let share = if total > 0.0 { near.weight } else { 1.0 / nearest.len() as f64 };
+            sums[self.questions.cluster_of(near.question)] += share;
+        }
+        for (weight, sum) in weights.iter_mut().zip(sums) {
+            *weight = sum as f32;
+        }
+    }
+}
+
+fn unit(query: &[f32], norm: f64) -> impl Iterator<Item = f32> {
+    query.iter().map(move |value| (f64::from(*value) / norm) as f32)
+}
+
+fn check_parameters(parts: &ResidualParts) -> Result<()> {
+    let refuse = |what: String| Err(Error::new(ErrorKind::InvalidArgument, what));
+    if parts.dim == 0 {
+        return refuse("dimension 0, expected at least 1".into());
+    }
+    if !parts.gain.is_finite() {
+        return refuse(format!("gain {}, expected a finite number", parts.gain));
+    }
+    if parts.neighbours == 0 {
+        return refuse("0 neighbours, expected at least 1".into());
+    }
+    match &parts.lift {
+        Some((_, factor)) if !factor.is_finite() => {
+            refuse(format!("lift {factor}, expected a finite number"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_finite(values: &[f32]) -> Result<()> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Error::new(
+            ErrorKind::NotFinite,
+            format!("the value {} at index {at}, expected finite numbers", values[at]),
+        )),
+    }
+}
+
+impl Projection for ResidualProjection {
+    fn input_dim(&self) -> usize {
+        self.terms.dim
+    }
+
+    fn output_dim(&self) -> usize {
+        self.terms.dim
+    }
+
+    fn head_ids(&self) -> &[i64] {
+        self.cluster_ids()
+    }
+
+    fn project_into(
+        &self,
+        query: &[f32],
+        projected: &mut [f32],
+        weights: Option<&mut [f32]>,
+    ) -> Result<()> {
+        let terms = &*self.terms;
+        check_buffer("the projected query", projected.len(), terms.dim)?;
+        if let Some(weights) = &weights {
+            check_buffer("routing weights", weights.len(), terms.ids.len())?;
+        }
+        let norm = checked_norm(query, terms.dim)?;
+        let unit: Vec<f32> = unit(query, norm).collect();
+        let mut nearest = Vec::new();
+        if terms.routes(weights.is_some()) {
+            let questions = &terms.questions;
+            let mut dots = vec![0.0; questions.len()];
+            kernel::dots(&unit, questions.vectors(), &mut dots);
+            nearest = questions.nearest(query, norm, &mut dots, terms.neighbours, self.temperature);
+        }
+        let mut adapted = Vec::new();
+        if let Some(adapter) = &terms.adapter {
+            adapted.resize(terms.dim, 0.0);
+            kernel::weighted_sum(&unit, adapter, &mut adapted);
+        }
+        terms.finish((query, norm), &nearest, &adapted, projected)?;
+        if let Some(weights) = weights {
+            terms.route(&nearest, weights);
+        }
+        Ok(())
+    }
+
+    fn project_batch_into(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        mut projected: ArrayViewMut2<'_, f32>,
+        mut weights: Option<ArrayViewMut2<'_, f32>>,
+    ) -> Result<()> {
+        let terms = &*self.terms;
+        let (rows, dim) = (queries.nrows(), terms.dim);
+        let (queries, norms) = checked_rows(queries, dim)?;
+        check_batch_buffer("projected queries", projected.dim(), (rows, dim))?;
+        if let Some(weights) = &weights {
+            check_batch_buffer("routing weights", weights.dim(), (rows, terms.ids.len()))?;
+        }
+        // Projections may overflow on a later row, and then nothing may have been written.
+        let mut results = Array2::zeros((rows, dim));
+        let mut routed = Array2::zeros((if weights.is_some() { rows } else { 0 }, terms.ids.len()));
+        let routes = terms.routes(weights.is_some());
+        let count = if routes { terms.questions.len() } else { 0 };
+        let block = (SCORES / count.max(1)).clamp(1, product::BLOCK);
+        for start in (0..rows).step_by(block) {
+            let range = start..(start + block).min(rows);
+            let units: Vec<f32> = range
+                .clone()
+                .flat_map(|row| {
+                    let query = queries.row(row).to_slice().expect("checked rows are row-major");
+                    unit(query, norms[row])
+                })
+                .collect();
+            let mut dots = vec![0.0; count * range.len()];
+            if routes {
+                product::dots_of_rows(&units, terms.questions.vectors(), dim, &mut dots);
+            }
+            let mut adapted = Vec::new();
+            if let Some(adapter) = &terms.adapter {
+                adapted.resize(units.len(), 0.0);
+                product::product(&units, adapter, dim, &mut adapted);
+            }
+            for row in range {
+                let query = queries.row(row).to_slice().expect("checked rows are row-major");
+                let (norm, at) = (norms[row], row - start);
+                let nearest = match routes {
+                    true => terms.questions.nearest(
+                        query,
+                        norm,
+                        &mut dots[at * count..(at + 1) * count],
+                        terms.neighbours,
+                        self.temperature,
+                    ),
+                    false => Vec::new(),
+                };
+                let adapted = adapted.get(at * dim..(at + 1) * dim).unwrap_or_default();
+                let mut result = results.row_mut(row);
+                let result = result.as_slice_mut().expect("a new array is row-major");
+                terms
+                    .finish((query, norm), &nearest, adapted, result)
+                    .map_err(|error| error.context(format!("row {row}")))?;
+                if weights.is_some() {
+                    let mut routed = routed.row_mut(row);
+                    let routed = routed.as_slice_mut().expect("a new array is row-major");
+                    terms.route(&nearest, routed);
+                }
+            }
+        }
+        projected.assign(&results);
+        if let Some(weights) = &mut weights {
+            weights.assign(&routed);
+        }
+        Ok(())
+    }
+}

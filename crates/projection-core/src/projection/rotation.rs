@@ -1,0 +1,226 @@
+//! The rotation term of a residual projection, and the training questions that it needs.
+//!
+//! For a unit query q and its k nearest training questions c_j with answers a_j, all of
+//! unit length, R_j is the smallest rotation that takes c_j to a_j, and
+//!
+//! ```text
+//! Δ = Σ_j w_j (R_j q − q)        w_j ∝ exp(s_j/τ) − exp(s_next/τ),  s_j = c_j·q
+//! ```
+//!
+//! with s_next the similarity of the nearest question that is left out, so that a question
+//! enters and leaves the k nearest at weight 0. In closed form, with t = a·q and
+//! b = (s + t)/(1 + c·a), R q − q = (2s − b) a − b c.
+//!
+//! Single precision finds the candidates; their similarities are then taken in double
+//! precision, because an error of ε in a similarity is one of ε/τ in a weight and more
+//! where the weights are differences of nearly equal numbers.
+
+use std::cmp::Ordering;
+
+use ndarray::ArrayView2;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel;
+
+/// How far single precision may misjudge a similarity, with a wide margin.
+const DOUBT: f32 = 2e-6;
+
+/// Where the weights before normalisation sum to no more, all neighbours are equally near
+/// within rounding: none stands out, and the query is not rotated.
+const LEAST_TOTAL: f64 = 1e-9;
+
+/// Least 1 + c·a: a question opposite to its answer has no smallest rotation.
+const LEAST_ALIGNMENT: f64 = 1e-6;
+
+/// Norms that single precision takes as they are. Other vectors are scaled to length 1.
+const USUAL_NORMS: std::ops::Range<f64> = 1e-9..1e9;
+
+/// Training questions with their answers, by cluster.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Questions {
+    dim: usize,
+    /// Questions (n × d), with the factors that bring them to length 1.
+    vectors: Vec<f32>,
+    scales: Vec<f64>,
+    /// Number of the cluster of each question, and c·a.
+    cluster: Vec<usize>,
+    alignment: Vec<f64>,
+    /// Answers (h × d), with the factors that bring them to length 1.
+    answers: Vec<f32>,
+    answer_scales: Vec<f64>,
+}
+
+/// A training question near a query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Near {
+    /// Number of the question.
+    pub question: usize,
+    /// Its cosine with the query.
+    pub similarity: f64,
+    /// Its weight; all weights sum to 1, or are all 0.
+    pub weight: f64,
+}
+
+impl Questions {
+    /// No questions yet, of dimension `dim`.
+    pub fn new(dim: usize) -> Self {
+        Self { dim, ..Self::default() }
+    }
+
+    /// Adds a cluster: its answer (d) and its questions (m × d). An error says which of
+    /// them it is about.
+    pub fn push(
+        &mut self,
+        answer: &[f32],
+        questions: ArrayView2<'_, f32>,
+    ) -> Result<(), (&'static str, Error)> {
+        let cluster = self.answer_scales.len();
+        let about = |part| move |error| (part, error);
+        let (answer, answer_scale) = self.usable(answer).map_err(about("answer"))?;
+        for (row, question) in questions.rows().into_iter().enumerate() {
+            let (question, scale) = self
+                .usable(&question.to_vec())
+                .map_err(|error| ("questions", error.context(format!("row {row}"))))?;
+            let dot = kernel::dot_of_singles(&question, &answer);
+            self.alignment.push(dot * scale * answer_scale);
+            self.vectors.extend(question);
+            self.scales.push(scale);
+            self.cluster.push(cluster);
+        }
+        self.answers.extend(answer);
+        self.answer_scales.push(answer_scale);
+        Ok(())
+    }
+
+    /// A vector with the factor that brings it to length 1.
+    fn usable(&self, vector: &[f32]) -> Result<(Vec<f32>, f64)> {
+        if vector.len() != self.dim {
+            return Err(Error::new(
+                ErrorKind::DimensionMismatch,
+                format!("dimension {}, expected {}", vector.len(), self.dim),
+            ));
+        }
+        if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
+            return Err(Error::new(
+                ErrorKind::NotFinite,
+                format!("the value {} at index {at}, expected finite numbers", vector[at]),
+            ));
+        }
+        let norm = kernel::norm(vector);
+        if norm == 0.0 {
+            return Err(Error::new(ErrorKind::ZeroVector, "all values are zero"));
+        }
+        if USUAL_NORMS.contains(&norm) {
+            return Ok((vector.to_vec(), 1.0 / norm));
+        }
+        let scaled: Vec<f32> = vector.iter().map(|v| (f64::from(*v) / norm) as f32).collect();
+        let scale = 1.0 / kernel::norm(&scaled);
+        Ok((scaled, scale))
+    }
+
+    /// Number of questions.
+    pub fn len(&self) -> usize {
+        self.scales.len()
+    }
+
+    /// Number of clusters.
+    pub fn clusters(&self) -> usize {
+        self.answer_scales.len()
+    }
+
+    /// Number of the cluster of a question.
+    pub fn cluster_of(&self, question: usize) -> usize {
+        self.cluster[question]
+    }
+
+    /// The questions (n × d), row-major, not normalised.
+    pub fn vectors(&self) -> &[f32] {
+        &self.vectors
+    }
+
+    fn question(&self, number: usize) -> &[f32] {
+        &self.vectors[number * self.dim..(number + 1) * self.dim]
+    }
+
+    fn answer(&self, cluster: usize) -> &[f32] {
+        &self.answers[cluster * self.dim..(cluster + 1) * self.dim]
+    }
+
+    /// The k nearest questions to a query of the given norm, nearest first, then by number;
+    /// one fewer than there are where k is not less, since one must be left out.
+    ///
+    /// `dots` holds the dot product of every question with any positive multiple of the
+    /// query, in single precision, and is overwritten.
+    pub fn nearest(
+        &self,
+        query: &[f32],
+        norm: f64,
+        dots: &mut [f32],
+        k: usize,
+        temperature: f64,
+    ) -> Vec<Near> {
+        let Some(k) = k.checked_add(1).map(|k| k.min(self.len())).filter(|k| *k > 0) else {
+            return Vec::new();
+        };
+        for (dot, scale) in dots.iter_mut().zip(&self.scales) {
+            *dot *= *scale as f32;
+        }
+        let lowest = {
+            let mut order = dots.to_vec();
+            *order.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1
+        };
+        // The dots are those of a unit query up to a factor near 1, see `residual`.
+        let candidates = (0..self.len()).filter(|number| dots[*number] >= lowest - DOUBT);
+        let mut near: Vec<Near> = candidates
+            .map(|question| {
+                let dot = kernel::dot_of_singles(query, self.question(question));
+                Near { question, similarity: dot * self.scales[question] / norm, weight: 0.0 }
+            })
+            .collect();
+        near.sort_unstable_by(nearer_first);
+        near.truncate(k);
+        let (top, next) = (near[0].similarity, near[k - 1].similarity);
+        let floor = ((next - top) / temperature).exp();
+        for near in &mut near[..k - 1] {
+            near.weight = ((near.similarity - top) / temperature).exp() - floor;
+        }
+        let total: f64 = near.iter().map(|near| near.weight).sum();
+        for near in &mut near {
+            near.weight = if total > LEAST_TOTAL { near.weight / total } else { 0.0 };
+        }
+        // The one that is left out stays where it is all there is, or where none stands out:
+        // routing is shared equally among them then.
+        if total > LEAST_TOTAL {
+            near.truncate(k - 1);
+        }
+        near
+    }
+
+    /// Adds factor·Δ of a query of the given norm to `sum`.
+    pub fn add_rotation(
+        &self,
+        query: &[f32],
+        norm: f64,
+        nearest: &[Near],
+        factor: f64,
+        sum: &mut [f64],
+    ) {
+        for near in nearest.iter().filter(|near| near.weight != 0.0) {
+            let cluster = self.cluster[near.question];
+            let (question, answer) = (self.question(near.question), self.answer(cluster));
+            let (s, scale) = (near.similarity, self.answer_scales[cluster]);
+            let t = kernel::dot_of_singles(query, answer) * scale / norm;
+            let b = (s + t) / (1.0 + self.alignment[near.question]).max(LEAST_ALIGNMENT);
+            let weight = factor * near.weight;
+            let to_answer = weight * (2.0 * s - b) * scale;
+            let to_question = weight * b * self.scales[near.question];
+            for ((sum, a), c) in sum.iter_mut().zip(answer).zip(question) {
+                *sum += to_answer * f64::from(*a) - to_question * f64::from(*c);
+            }
+        }
+    }
+}
+
+fn nearer_first(a: &Near, b: &Near) -> Ordering {
+    b.similarity.total_cmp(&a.similarity).then(a.question.cmp(&b.question))
+}
