@@ -83,7 +83,7 @@ typedef enum {
    */
   PROJECTION_STATUS_BUSY = 11,
   /**
-   * A text model's folder is incomplete or of an unknown kind.
+   * The files of a text model are damaged, do not fit together or are of an unknown kind.
    */
   PROJECTION_STATUS_INVALID_EMBEDDER = 12,
   /**

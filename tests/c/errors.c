@@ -41,7 +41,7 @@ static void statuses(void)
         {PROJECTION_STATUS_NOT_FINITE, 3, "not finite"},
         {PROJECTION_STATUS_ZERO_VECTOR, 4, "zero vector"},
         {PROJECTION_STATUS_NOT_FOUND, 5, "not found"},
-        {PROJECTION_STATUS_IO, 6, "input/output error"},
+        {PROJECTION_STATUS_IO, 6, "io"},
         {PROJECTION_STATUS_INVALID_ARRAY, 7, "invalid array"},
         {PROJECTION_STATUS_INVALID_MODEL, 8, "invalid model"},
         {PROJECTION_STATUS_INVALID_STORE, 9, "invalid store"},
@@ -50,7 +50,7 @@ static void statuses(void)
         {PROJECTION_STATUS_INVALID_EMBEDDER, 12, "invalid embedder"},
         {PROJECTION_STATUS_BUFFER_SIZE, 13, "buffer size"},
         {PROJECTION_STATUS_INVALID_INPUT, 14, "invalid input"},
-        {PROJECTION_STATUS_INTERNAL, 15, "internal error"},
+        {PROJECTION_STATUS_INTERNAL, 15, "internal"},
         {PROJECTION_STATUS_PANIC, 16, "panic"},
     };
     static const int32_t unknown[] = {-1, 17, INT32_MIN, INT32_MAX};

@@ -35,7 +35,8 @@ pub enum ErrorKind {
     AmbiguousModel,
     /// Another process is writing to the store.
     Busy,
-    /// A text-embedding model folder is incomplete or of an unknown kind.
+    /// The files of a text-embedding model are damaged, do not fit together or are of an
+    /// unknown kind.
     InvalidEmbedder,
     /// A caller's buffer has the wrong length.
     BufferSize,
