@@ -18,13 +18,14 @@
 //! # }
 //! ```
 //!
-//! Rooms, each importing only those after it: [`train`], [`import`], [`search`],
+//! Rooms, each importing only those after it: [`train`], [`evaluate`], [`import`], [`search`],
 //! [`projection`], [`store`], [`layout`], [`npy`], `kernel`, [`error`].
 //!
 //! Models, indexes and searchers are immutable once made: share one among threads by
 //! reference or `Arc`. A [`store::Store`] belongs to one thread at a time.
 
 pub mod error;
+pub mod evaluate;
 pub mod import;
 mod kernel;
 pub mod layout;

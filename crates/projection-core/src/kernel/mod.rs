@@ -6,6 +6,7 @@
 
 mod body;
 pub(crate) mod product;
+pub(crate) mod random;
 
 use std::sync::LazyLock;
 

@@ -1,12 +1,10 @@
 //! Training a multi-head projection.
 
-use std::path::PathBuf;
-
 use ndarray::Array2;
 
+use super::data::load_rows;
 use super::weighted_centroid;
 use crate::error::{Error, ErrorKind, Result};
-use crate::npy::NpyArray;
 use crate::projection::MultiHeadProjection;
 use crate::store::{EmbeddedCluster, NewHead, Store};
 
@@ -107,23 +105,6 @@ fn train_head(cluster: &EmbeddedCluster, dim: usize) -> Result<NewHead> {
         matrix: None,
         num_questions: questions.nrows(),
     })
-}
-
-/// Loads vectors of dimension `dim` as the rows of a matrix.
-fn load_rows(files: &[PathBuf], dim: usize) -> Result<Array2<f32>> {
-    let mut values = Vec::with_capacity(files.len() * dim);
-    for file in files {
-        let array = NpyArray::load(file)?;
-        let found = array.vector_len()?;
-        if found != dim {
-            return Err(Error::new(
-                ErrorKind::DimensionMismatch,
-                format!("{}: vector of dimension {found}, expected {dim}", file.display()),
-            ));
-        }
-        values.extend(array.to_f32()?);
-    }
-    Ok(Array2::from_shape_vec((files.len(), dim), values).expect("every file gave one row"))
 }
 
 fn unit_mean(rows: &Array2<f32>) -> Result<Vec<f32>> {

@@ -1,0 +1,141 @@
+//! Training a residual projection with given parameters.
+
+use ndarray::{Array2, Axis};
+
+use super::adapter::train_adapter;
+use super::lift::lift_direction;
+use super::{AdapterTraining, Progress, TrainingData};
+use crate::error::Result;
+use crate::kernel;
+use crate::kernel::product;
+use crate::projection::rotation::Questions;
+use crate::projection::{QuestionHead, ResidualParts, ResidualProjection};
+
+/// Terms and parameters of a residual projection, as [`ResidualParts`] explains them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResidualTraining {
+    /// Factor of the rotation, or 0 for none.
+    pub rotation: f64,
+    /// Factor of the adapter, or 0 for none.
+    pub adapter: f64,
+    /// Factor of the lift, or 0 for none.
+    pub lift: f64,
+    /// Temperature of the rotation.
+    pub temperature: f64,
+    /// Nearest training questions of the rotation.
+    pub neighbours: usize,
+    /// How the adapter is trained.
+    pub adapter_training: AdapterTraining,
+}
+
+impl ResidualTraining {
+    /// Fixed parameters that do well where every answer has questions.
+    pub fn closed() -> Self {
+        Self {
+            rotation: 0.5,
+            adapter: 0.5,
+            lift: 0.0,
+            temperature: 0.1,
+            neighbours: 32,
+            adapter_training: AdapterTraining::default(),
+        }
+    }
+
+    /// Fixed parameters that do well where some answers have none.
+    pub fn open() -> Self {
+        Self { rotation: 0.35, adapter: 0.35, ..Self::closed() }
+    }
+
+    /// The fixed parameters for these answers.
+    pub fn fixed(data: &TrainingData) -> Self {
+        if data.headed().iter().all(|headed| *headed) { Self::closed() } else { Self::open() }
+    }
+}
+
+/// Trains the terms that `training` names. The parts make a [`ResidualProjection`] and can
+/// be stored.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) where the answers do
+/// not determine the lift.
+pub fn train_residual(
+    data: &TrainingData,
+    training: &ResidualTraining,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<ResidualParts> {
+    let dim = data.dim();
+    let threads = training.adapter_training.threads;
+    let mut parts = ResidualParts {
+        // One gain for both terms: where they differ, the adapter takes up the difference.
+        gain: if training.rotation != 0.0 { training.rotation } else { training.adapter },
+        temperature: training.temperature,
+        neighbours: training.neighbours,
+        rotation: training.rotation != 0.0,
+        heads: heads(data),
+        ..ResidualParts::new(dim)
+    };
+    if training.adapter != 0.0 {
+        let mut adapter = train_adapter(data, &training.adapter_training, progress);
+        let factor = (training.adapter / parts.gain) as f32;
+        adapter.iter_mut().for_each(|value| *value *= factor);
+        parts.adapter = Some(Array2::from_shape_vec((dim, dim), adapter).expect("d × d values"));
+    }
+    if training.lift != 0.0 {
+        parts.lift = Some((lift_direction(data, threads)?, training.lift));
+    }
+    // Made once: parts that would not open are not given.
+    ResidualProjection::new(parts.clone())?;
+    Ok(parts)
+}
+
+/// The answers that have questions, with these. Answers that are in no cluster have none.
+fn heads(data: &TrainingData) -> Vec<QuestionHead> {
+    let mut questions = vec![Vec::new(); data.answers().nrows()];
+    for (number, label) in data.labels().iter().enumerate() {
+        questions[*label].push(number);
+    }
+    let rows = questions.into_iter().zip(data.clusters()).enumerate();
+    rows.filter(|(_, (questions, _))| !questions.is_empty())
+        .filter_map(|(row, (questions, cluster))| {
+            Some(QuestionHead {
+                cluster_id: (*cluster)?,
+                answer: data.answers().row(row).to_vec(),
+                questions: data.questions().select(Axis(0), &questions),
+            })
+        })
+        .collect()
+}
+
+/// Δ (n × d) of unit queries (n × d) by the training questions of `data`.
+pub(super) fn rotations(
+    data: &TrainingData,
+    queries: &[f32],
+    temperature: f64,
+    neighbours: usize,
+    threads: usize,
+) -> Vec<f32> {
+    let dim = data.dim();
+    let mut questions = Questions::new(dim);
+    for head in heads(data) {
+        let pushed = questions.push(&head.answer, head.questions.view());
+        pushed.expect("training data is finite and of length 1");
+    }
+    let count = questions.len();
+    let rows = (1usize << 20).checked_div(count).unwrap_or(1).clamp(1, 64);
+    let mut out = vec![0.0; queries.len()];
+    product::for_blocks(threads, &mut out, dim, rows, |range, out| {
+        let queries = &queries[range.start * dim..range.end * dim];
+        let mut dots = vec![0.0; range.len() * count];
+        product::dots_of_rows(queries, questions.vectors(), dim, &mut dots);
+        let mut sum = vec![0.0f64; dim];
+        let rows = queries.chunks(dim).zip(dots.chunks_mut(count));
+        for ((query, dots), out) in rows.zip(out.chunks_mut(dim)) {
+            let norm = kernel::norm(query);
+            let nearest = questions.nearest(query, norm, dots, neighbours, temperature);
+            sum.fill(0.0);
+            questions.add_rotation(query, norm, &nearest, 1.0, &mut sum);
+            out.iter_mut().zip(&sum).for_each(|(out, sum)| *out = *sum as f32);
+        }
+    });
+    out
+}
