@@ -7,7 +7,7 @@ use projection_core::store::Store;
 use projection_core::train::{MultiHeadTraining, train_multi_head};
 use serde::Serialize;
 
-use super::temperature;
+use super::{feedback, temperature};
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, spinner};
 
@@ -15,7 +15,9 @@ use crate::output::{Report, Screen, count, spinner};
 ///
 /// The texts must have been embedded. The first line of the output is `projection ID`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  projection train lda.db --temperature 0.1 --name faq")]
+#[command(after_help = "Examples:
+  projection train lda.db --temperature 0.1 --name faq
+  projection train lda.db --with-feedback --model-dir models/all-MiniLM-L6-v2")]
 pub struct Args {
     /// The store's database
     #[arg(value_name = "STORE.db")]
@@ -36,6 +38,14 @@ pub struct Args {
     /// Text model whose vectors are used [default: the only one that has vectors]
     #[arg(long, value_name = "NAME")]
     model_name: Option<String>,
+
+    /// Make questions of logged queries with helpful feedback first, see `projection log`
+    #[arg(long, requires = "model_dir")]
+    with_feedback: bool,
+
+    /// Folder of the sentence-transformers model that embeds these questions
+    #[arg(long, value_name = "DIR", requires = "with_feedback")]
+    model_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
@@ -57,6 +67,9 @@ pub struct Trained {
     heads: usize,
     questions: usize,
     clusters_left_out: usize,
+    /// Questions that feedback added; None unless asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feedback_questions: Option<usize>,
 }
 
 pub fn run(args: &Args) -> Result<Trained, Failure> {
@@ -65,6 +78,10 @@ pub fn run(args: &Args) -> Result<Trained, Failure> {
         model_name: args.model_name.clone(),
         temperature: args.temperature,
         name: args.name.clone(),
+    };
+    let feedback_questions = match &args.model_dir {
+        Some(dir) => Some(feedback::add(&mut store, args.model_name.as_deref(), dir)?),
+        None => None,
     };
     let spinner = spinner("training");
     let trained = match args.method {
@@ -80,6 +97,7 @@ pub fn run(args: &Args) -> Result<Trained, Failure> {
         heads: trained.heads,
         questions: trained.questions,
         clusters_left_out: trained.clusters_left_out,
+        feedback_questions,
     })
 }
 
@@ -93,6 +111,9 @@ impl Report for Trained {
             self.model,
             self.temperature
         );
+        if let Some(questions) = self.feedback_questions {
+            text += &format!("{} added from feedback\n", count(questions, "question"));
+        }
         if self.clusters_left_out > 0 {
             text += &format!(
                 "{} left out, without vectors of both questions and answers\n",
