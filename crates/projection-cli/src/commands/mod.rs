@@ -1,8 +1,12 @@
 //! The commands, one file each.
 
+pub mod batches;
 pub mod embed;
+mod feedback;
 pub mod import;
+pub mod import_vectors;
 pub mod inspect;
+pub mod log;
 pub mod project;
 pub mod query;
 pub mod train;
