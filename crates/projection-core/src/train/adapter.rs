@@ -174,8 +174,10 @@ impl<'a> Trainer<'a> {
         }
         let mut candidates: Vec<usize> =
             batch.iter().map(|question| self.data.labels()[*question]).collect();
+        candidates.sort_unstable();
+        candidates.dedup();
         // One drawn twice counts once, so there may be a few fewer.
-        while candidates.len() < self.training.candidates.max(self.training.batch) {
+        while candidates.len() < self.training.candidates {
             candidates.push(self.headed[self.random.below(self.headed.len())]);
         }
         candidates.sort_unstable();
