@@ -1,23 +1,103 @@
-# Everything is built in one profile, see Cargo.toml.
+# The two commands for a fresh machine are `make demo` and `make test`; CONTRIBUTING.md lists
+# the others. Everything is built in one profile, see Cargo.toml.
+
 CARGO ?= cargo
 GO ?= go
 PYTHON ?= python3
 PREFIX ?= /usr/local
-DIST = $(CURDIR)/target/dist
-MODEL = models/all-MiniLM-L6-v2
+MODEL := models/all-MiniLM-L6-v2
+DIST := $(CURDIR)/target/dist
+VENV := target/venv/bin/python
 
-# Programs in C and Go find the staged library at build time and at run time.
+# Programs in C and Go find the staged library when they are built and when they run.
 export PKG_CONFIG_PATH := $(DIST)/lib/pkgconfig:$(PKG_CONFIG_PATH)
+export LD_LIBRARY_PATH := $(DIST)/lib:$(LD_LIBRARY_PATH)
+export DYLD_LIBRARY_PATH := $(DIST)/lib:$(DYLD_LIBRARY_PATH)
+
+.PHONY: help
+help:
+	@sed -n 's/^| `make \([a-z-]*\)` | \(.*\) |/make \1:\t\2/p' CONTRIBUTING.md | expand -t 20
+
+.PHONY: tools
+tools:
+	@CARGO="$(CARGO)" GO="$(GO)" PYTHON="$(PYTHON)" scripts/check_tools.sh
+
+# --- Running ---------------------------------------------------------------------------
+
+.PHONY: demo
+demo: tools model lib
+	$(CARGO) build --release --package projection-cli --package ask
+	$(MAKE) -C examples/c
+	cd examples/go && $(GO) build -o ../../target/examples/go/ask .
+	$(PYTHON) examples/demo.py
+
+.PHONY: model
+model:
+	@$(PYTHON) scripts/fetch_model.py
 
 .PHONY: lib
 lib:
 	$(CARGO) build --release --package projection-ffi
 	scripts/stage_library.sh target/release $(DIST)
 
+# Puts the command and the C library below $(PREFIX), such as `make install PREFIX=~/.local`.
+# Packagers set DESTDIR.
+.PHONY: install
+install:
+	$(CARGO) build --release --package projection-cli --package projection-ffi
+	scripts/stage_library.sh target/release $(PREFIX) $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 target/release/projection $(DESTDIR)$(PREFIX)/bin/
+
+.PHONY: bench
+bench: $(VENV)
+	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench project -- $(BENCH)
+
+# --- Checking --------------------------------------------------------------------------
+
+.PHONY: test
+test: tools model lint test-rust test-c test-go test-python
+
+.PHONY: lint
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+
+# The header's freshness is one of these tests.
+.PHONY: test-rust
+test-rust: model
+	$(CARGO) test --release --workspace
+
+.PHONY: test-c
+test-c: model lib
+	$(MAKE) -C examples/c check
+	$(MAKE) -C tests/c check
+
+.PHONY: test-go
+test-go: model lib
+	GO="$(GO)" scripts/test_go.sh $(DIST)
+	cmp target/tests/rust_dump.txt target/tests/go_dump.txt
+
+.PHONY: test-python
+test-python: model $(VENV)
+	$(CARGO) build --release --package projection-cli
+	$(VENV) tests/conformance/generate.py --check
+	$(VENV) tests/interop/python_code.py target/release/projection $(MODEL)
+
+# Runs the README's commands and programs, see the script.
+.PHONY: test-readme
+test-readme: model lib
+	$(PYTHON) tests/readme.py
+
 .PHONY: header
 header:
 	UPDATE_HEADER=1 $(CARGO) test --release --package projection-ffi --test header
 
-.PHONY: model
-model:
-	$(PYTHON) scripts/fetch_model.py
+$(VENV): tests/conformance/requirements.txt
+	$(PYTHON) -m venv target/venv
+	$(VENV) -m pip install --quiet --disable-pip-version-check -r tests/conformance/requirements.txt
+	touch $@
+
+.PHONY: clean
+clean:
+	$(CARGO) clean

@@ -8,7 +8,9 @@
  * Errors. Functions that can fail return a `projection_status`, 0 for success. Their last
  * parameter, which may be NULL, receives an error with a message that the caller frees. It
  * should point to NULL: what it points to is overwritten. There is no global or
- * thread-local state.
+ * thread-local state. A defect of the library ends the call that meets it, with
+ * PROJECTION_STATUS_PANIC; functions without a status then return what they return for NULL,
+ * projection_error_code PROJECTION_STATUS_PANIC, and version and status name are "".
  *
  * Buffers belong to the caller, who passes their lengths in elements. Outputs, handles
  * among them, are written only on success and must not overlap inputs.
@@ -81,7 +83,7 @@ typedef enum {
    */
   PROJECTION_STATUS_BUSY = 11,
   /**
-   * A text model's folder is incomplete or of an unknown kind.
+   * The files of a text model are damaged, do not fit together or are of an unknown kind.
    */
   PROJECTION_STATUS_INVALID_EMBEDDER = 12,
   /**
@@ -240,8 +242,8 @@ const char *projection_error_message(const projection_error *error);
 void projection_error_free(projection_error *error);
 
 /**
- * A short English name of a status, such as "dimension mismatch". Never NULL, never to be
- * freed.
+ * A short English name of a status, such as "dimension mismatch"; "unknown status" for
+ * numbers that are none. Never NULL, never to be freed.
  */
 const char *projection_status_name(int32_t status);
 

@@ -35,7 +35,8 @@ pub enum ErrorKind {
     AmbiguousModel,
     /// Another process is writing to the store.
     Busy,
-    /// A text-embedding model folder is incomplete or of an unknown kind.
+    /// The files of a text-embedding model are damaged, do not fit together or are of an
+    /// unknown kind.
     InvalidEmbedder,
     /// A caller's buffer has the wrong length.
     BufferSize,
@@ -43,6 +44,29 @@ pub enum ErrorKind {
     InvalidInput,
     /// A defect of the engine itself.
     Internal,
+}
+
+impl ErrorKind {
+    /// The kind in a few words, such as `dimension mismatch`. Stable.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid argument",
+            Self::DimensionMismatch => "dimension mismatch",
+            Self::NotFinite => "not finite",
+            Self::ZeroVector => "zero vector",
+            Self::NotFound => "not found",
+            Self::Io => "io",
+            Self::InvalidArray => "invalid array",
+            Self::InvalidModel => "invalid model",
+            Self::InvalidStore => "invalid store",
+            Self::AmbiguousModel => "ambiguous model",
+            Self::Busy => "busy",
+            Self::InvalidEmbedder => "invalid embedder",
+            Self::BufferSize => "buffer size",
+            Self::InvalidInput => "invalid input",
+            Self::Internal => "internal",
+        }
+    }
 }
 
 /// An error of the engine: a kind for programs and a message for people.

@@ -301,7 +301,10 @@ pub fn resolve(
         if allow_outside || is_inside(&candidate, store) {
             return Ok(candidate);
         }
-        outside.get_or_insert(candidate);
+        // What the working directory happens to hold under a relative name is not meant.
+        if recorded_path.is_absolute() || candidate.starts_with(store) {
+            outside.get_or_insert(candidate);
+        }
     }
     // Paths may have been written on Windows.
     if let Some(name) = recorded.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()) {

@@ -46,3 +46,8 @@ mod weights;
 
 pub use embedder::Embedder;
 pub use store::{EmbedReport, embed_store};
+
+/// Compiles the programs in Rust that the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

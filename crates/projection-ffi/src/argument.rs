@@ -1,16 +1,24 @@
 //! Checks of what callers pass.
 
 use std::ffi::{CStr, c_char};
+use std::fmt::Display;
 use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
 
-use ndarray::ArrayView2;
-
 use crate::error::{ErrorHandle, Status};
 
-fn null(name: &str) -> ErrorHandle {
-    ErrorHandle::new(Status::InvalidArgument, &format!("argument {name} is NULL"))
+fn invalid(name: &str, what: impl Display) -> ErrorHandle {
+    ErrorHandle::new(Status::InvalidArgument, &format!("argument {name} {what}"))
+}
+
+/// Refuses NULL and addresses that a `T` can't have.
+fn checked<T>(name: &str, pointer: *mut T) -> Result<NonNull<T>, ErrorHandle> {
+    let pointer = NonNull::new(pointer).ok_or_else(|| invalid(name, "is NULL"))?;
+    if !pointer.is_aligned() {
+        return Err(invalid(name, format_args!("is not aligned to {} bytes", align_of::<T>())));
+    }
+    Ok(pointer)
 }
 
 /// A handle that is needed.
@@ -19,7 +27,7 @@ fn null(name: &str) -> ErrorHandle {
 /// `handle` is NULL or live for `'a`.
 pub unsafe fn handle<'a, T>(name: &str, handle: *const T) -> Result<&'a T, ErrorHandle> {
     // SAFETY: the caller's promise.
-    unsafe { handle.as_ref() }.ok_or_else(|| null(name))
+    unsafe { handle.as_ref() }.ok_or_else(|| invalid(name, "is NULL"))
 }
 
 /// A text.
@@ -27,15 +35,10 @@ pub unsafe fn handle<'a, T>(name: &str, handle: *const T) -> Result<&'a T, Error
 /// # Safety
 /// `text` is NULL or ends with NUL, and lives for `'a`.
 pub unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str, ErrorHandle> {
-    if text.is_null() {
-        return Err(null(name));
-    }
+    let text = checked(name, text.cast_mut())?;
     // SAFETY: the caller's promise, and it is not NULL.
-    unsafe { CStr::from_ptr(text) }.to_str().map_err(|error| {
-        ErrorHandle::new(
-            Status::InvalidArgument,
-            &format!("argument {name} is not UTF-8: the byte at {}", error.valid_up_to()),
-        )
+    unsafe { CStr::from_ptr(text.as_ptr()) }.to_str().map_err(|error| {
+        invalid(name, format_args!("is not UTF-8: the byte at {}", error.valid_up_to()))
     })
 }
 
@@ -47,123 +50,114 @@ pub unsafe fn path<'a>(name: &str, path: *const c_char) -> Result<&'a Path, Erro
     // SAFETY: the caller's promise.
     let text = unsafe { text(name, path) }?;
     if text.is_empty() {
-        return Err(ErrorHandle::new(
-            Status::InvalidArgument,
-            &format!("argument {name} is empty, expected a path"),
-        ));
+        return Err(invalid(name, "is empty, expected a path"));
     }
     Ok(Path::new(text))
-}
-
-/// Values to read.
-///
-/// # Safety
-/// `values` is NULL or points to `len` values that live for `'a`.
-pub unsafe fn slice<'a, T>(
-    name: &str,
-    values: *const T,
-    len: usize,
-) -> Result<&'a [T], ErrorHandle> {
-    let values = checked_array(name, values.cast_mut(), len)?;
-    // SAFETY: the caller's promise; not NULL, aligned, and of a size that memory can have.
-    Ok(unsafe { std::slice::from_raw_parts(values.as_ptr(), len) })
-}
-
-/// Values to write. They must not overlap any input, which [`check_apart`] makes sure of.
-///
-/// # Safety
-/// `values` is NULL or points to `len` values that live for `'a` and that nothing else
-/// refers to.
-pub unsafe fn slice_mut<'a, T>(
-    name: &str,
-    values: *mut T,
-    len: usize,
-) -> Result<&'a mut [T], ErrorHandle> {
-    let values = checked_array(name, values, len)?;
-    // SAFETY: as for `slice`, and nothing else refers to the values.
-    Ok(unsafe { std::slice::from_raw_parts_mut(values.as_ptr(), len) })
-}
-
-fn checked_array<T>(name: &str, values: *mut T, len: usize) -> Result<NonNull<T>, ErrorHandle> {
-    if len == 0 {
-        return Ok(NonNull::dangling());
-    }
-    let pointer = NonNull::new(values).ok_or_else(|| null(name))?;
-    if len.checked_mul(size_of::<T>()).is_none_or(|bytes| bytes > isize::MAX as usize) {
-        return Err(ErrorHandle::new(
-            Status::InvalidArgument,
-            &format!("argument {name} has the length {len}, more than memory can hold"),
-        ));
-    }
-    if !pointer.is_aligned() {
-        return Err(ErrorHandle::new(
-            Status::InvalidArgument,
-            &format!("argument {name} is not aligned to {} bytes", align_of::<T>()),
-        ));
-    }
-    Ok(pointer)
 }
 
 /// The product of two sizes that the caller passed.
 pub fn product(name: &str, rows: usize, columns: usize) -> Result<usize, ErrorHandle> {
     rows.checked_mul(columns).ok_or_else(|| {
-        ErrorHandle::new(
-            Status::InvalidArgument,
-            &format!("argument {name} of {rows} × {columns} values, more than memory can hold"),
-        )
+        invalid(name, format_args!("of {rows} × {columns} values, more than memory can hold"))
     })
 }
 
-/// A row-major matrix to read.
-///
-/// # Safety
-/// As [`slice`], with rows · columns values.
-pub unsafe fn matrix<'a>(
-    name: &str,
-    values: *const f32,
-    rows: usize,
-    columns: usize,
-) -> Result<ArrayView2<'a, f32>, ErrorHandle> {
-    // SAFETY: the caller's promise.
-    let values = unsafe { slice(name, values, product(name, rows, columns)?) }?;
-    ArrayView2::from_shape((rows, columns), values)
-        .map_err(|error| ErrorHandle::new(Status::InvalidArgument, &format!("{name}: {error}")))
-}
-
-/// The addresses of an array, to see whether arrays overlap.
-pub fn addresses<T>(values: *const T, len: usize) -> Range<usize> {
-    let start = values.addr();
-    start..start.saturating_add(len.saturating_mul(size_of::<T>()))
-}
-
-/// Refuses an output that overlaps another array.
-pub fn check_apart(
-    name: &str,
-    output: &Range<usize>,
-    others: &[Range<usize>],
-) -> Result<(), ErrorHandle> {
-    let overlaps = |other: &Range<usize>| {
-        let filled = !output.is_empty() && !other.is_empty();
-        filled && output.start < other.end && other.start < output.end
-    };
-    if others.iter().any(overlaps) {
-        return Err(ErrorHandle::new(
-            Status::InvalidArgument,
-            &format!("argument {name} overlaps another array"),
-        ));
-    }
-    Ok(())
-}
-
-/// Refuses a buffer that is not of the expected length.
-pub fn check_len(name: &str, found: usize, expected: usize) -> Result<(), ErrorHandle> {
+/// Refuses vectors of another dimension than expected.
+pub fn expect_dim(name: &str, found: usize, expected: usize) -> Result<(), ErrorHandle> {
     if found == expected {
         return Ok(());
     }
     Err(ErrorHandle::new(
-        Status::BufferSize,
-        &format!("argument {name} has the length {found}, expected {expected}"),
+        Status::DimensionMismatch,
+        &format!("{name} of dimension {found}, expected {expected}"),
     ))
+}
+
+/// A caller's array: not NULL unless it is empty, and aligned. Its values are referred to
+/// only once its length is known to be right: callers get lengths wrong, and a reference to
+/// memory that is not there must not exist, even unused.
+pub struct Buffer<T> {
+    name: &'static str,
+    values: NonNull<T>,
+    len: usize,
+}
+
+impl<T> Buffer<T> {
+    pub fn new(name: &'static str, values: *const T, len: usize) -> Result<Self, ErrorHandle> {
+        let values = match len {
+            0 => NonNull::dangling(),
+            _ => checked(name, values.cast_mut())?,
+        };
+        Ok(Self { name, values, len })
+    }
+
+    pub fn expect_len(&self, expected: usize) -> Result<(), ErrorHandle> {
+        if self.len == expected {
+            return Ok(());
+        }
+        Err(self.wrong_len(format_args!("{expected}")))
+    }
+
+    pub fn expect_room(&self, at_least: usize) -> Result<(), ErrorHandle> {
+        if self.len < at_least {
+            return Err(self.wrong_len(format_args!("at least {at_least}")));
+        }
+        self.expect_possible_size()
+    }
+
+    fn wrong_len(&self, expected: impl Display) -> ErrorHandle {
+        let (name, len) = (self.name, self.len);
+        let message = format!("argument {name} has the length {len}, expected {expected}");
+        ErrorHandle::new(Status::BufferSize, &message)
+    }
+
+    /// Refuses an array that overlaps another one.
+    pub fn expect_apart(&self, others: &[Range<usize>]) -> Result<(), ErrorHandle> {
+        let own = self.addresses();
+        let overlaps = |other: &Range<usize>| {
+            let filled = !own.is_empty() && !other.is_empty();
+            filled && own.start < other.end && other.start < own.end
+        };
+        if others.iter().any(overlaps) {
+            return Err(invalid(self.name, "overlaps another array"));
+        }
+        Ok(())
+    }
+
+    /// The addresses that the values take.
+    pub fn addresses(&self) -> Range<usize> {
+        let start = self.values.addr().get();
+        start..start.saturating_add(self.len.saturating_mul(size_of::<T>()))
+    }
+
+    /// The values, to read.
+    ///
+    /// # Safety
+    /// There are as many as the length says, and they live for `'a`.
+    pub unsafe fn read<'a>(self) -> Result<&'a [T], ErrorHandle> {
+        self.expect_possible_size()?;
+        // SAFETY: the caller's promise; not NULL, aligned, and of a possible size.
+        Ok(unsafe { std::slice::from_raw_parts(self.values.as_ptr(), self.len) })
+    }
+
+    /// The values, to write.
+    ///
+    /// # Safety
+    /// As [`read`](Self::read), and nothing else refers to them, which
+    /// [`expect_apart`](Self::expect_apart) makes sure of.
+    pub unsafe fn write<'a>(self) -> Result<&'a mut [T], ErrorHandle> {
+        self.expect_possible_size()?;
+        // SAFETY: as for `read`, and nothing else refers to the values.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.values.as_ptr(), self.len) })
+    }
+
+    fn expect_possible_size(&self) -> Result<(), ErrorHandle> {
+        if self.len <= isize::MAX as usize / size_of::<T>() {
+            return Ok(());
+        }
+        let len = self.len;
+        Err(invalid(self.name, format_args!("has the length {len}, more than memory can hold")))
+    }
 }
 
 /// A place for an output.
@@ -173,7 +167,13 @@ impl<T> Out<T> {
     /// # Safety
     /// `place` is NULL or may be written until the function returns.
     pub unsafe fn new(name: &str, place: *mut T) -> Result<Self, ErrorHandle> {
-        NonNull::new(place).map(Self).ok_or_else(|| null(name))
+        checked(name, place).map(Self)
+    }
+
+    /// The addresses that the place takes.
+    pub fn addresses(&self) -> Range<usize> {
+        let start = self.0.addr().get();
+        start..start.saturating_add(size_of::<T>())
     }
 
     pub fn set(self, value: T) {

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use projection_embed::Embedder;
 
-use crate::argument::{Out, check_len, handle, path, product, slice, slice_mut, text};
+use crate::argument::{Buffer, Out, handle, path, product, text};
 use crate::error::{ErrorHandle, Status};
 use crate::guard;
 
@@ -59,15 +59,13 @@ pub unsafe extern "C" fn projection_embedder_embed(
 ) -> Status {
     let body = || {
         // SAFETY: the caller's promises.
-        let (embedder, text, vector) = unsafe {
-            (
-                &handle("embedder", embedder)?.0,
-                self::text("text", text)?,
-                slice_mut("vector", vector, vector_len)?,
-            )
-        };
-        check_len("vector_len", vector_len, embedder.dim())?;
-        vector.copy_from_slice(&embedder.embed(text)?);
+        let (embedder, text) =
+            unsafe { (&handle("embedder", embedder)?.0, self::text("text", text)?) };
+        let vector = Buffer::new("vector", vector, vector_len)?;
+        vector.expect_len(embedder.dim())?;
+        let embedded = embedder.embed(text)?;
+        // SAFETY: the caller's promise.
+        unsafe { vector.write() }?.copy_from_slice(&embedded);
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -89,23 +87,21 @@ pub unsafe extern "C" fn projection_embedder_embed_batch(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     let body = || {
-        // SAFETY: the caller's promises.
-        let (embedder, texts, vectors) = unsafe {
-            (
-                &handle("embedder", embedder)?.0,
-                slice("texts", texts, n)?,
-                slice_mut("vectors", vectors, vectors_len)?,
-            )
+        // SAFETY: the caller's promise.
+        let embedder = &unsafe { handle("embedder", embedder) }?.0;
+        let texts = Buffer::new("texts", texts, n)?;
+        let vectors = Buffer::new("vectors", vectors, vectors_len)?;
+        vectors.expect_len(product("vectors", n, embedder.dim())?)?;
+        // SAFETY: the caller's promises about the array and its entries.
+        let texts = unsafe {
+            let texts = texts.read()?.iter().enumerate();
+            texts
+                .map(|(i, text)| self::text(&format!("texts[{i}]"), *text))
+                .collect::<Result<Vec<_>, _>>()?
         };
-        check_len("vectors_len", vectors_len, product("vectors", n, embedder.dim())?)?;
-        let texts = texts
-            .iter()
-            .enumerate()
-            // SAFETY: the caller's promise about the entries.
-            .map(|(i, text)| unsafe { self::text(&format!("texts[{i}]"), *text) })
-            .collect::<Result<Vec<_>, _>>()?;
         let embedded = embedder.embed_batch(&texts)?;
-        for (value, embedded) in vectors.iter_mut().zip(&embedded) {
+        // SAFETY: the caller's promise; the texts are not used any more.
+        for (value, embedded) in unsafe { vectors.write() }?.iter_mut().zip(&embedded) {
             *value = *embedded;
         }
         Ok(())

@@ -35,7 +35,7 @@ pub enum Status {
     AmbiguousModel = 10,
     /// Another process is writing to the store.
     Busy = 11,
-    /// A text model's folder is incomplete or of an unknown kind.
+    /// The files of a text model are damaged, do not fit together or are of an unknown kind.
     InvalidEmbedder = 12,
     /// A caller's buffer has the wrong length.
     BufferSize = 13,
@@ -56,7 +56,7 @@ impl Status {
             3 => c"not finite",
             4 => c"zero vector",
             5 => c"not found",
-            6 => c"input/output error",
+            6 => c"io",
             7 => c"invalid array",
             8 => c"invalid model",
             9 => c"invalid store",
@@ -65,7 +65,7 @@ impl Status {
             12 => c"invalid embedder",
             13 => c"buffer size",
             14 => c"invalid input",
-            15 => c"internal error",
+            15 => c"internal",
             16 => c"panic",
             _ => c"unknown status",
         }
@@ -152,8 +152,8 @@ pub unsafe extern "C" fn projection_error_free(error: *mut ErrorHandle) {
     guard::value("projection_error_free", (), || unsafe { guard::free(error) })
 }
 
-/// A short English name of a status, such as "dimension mismatch". Never NULL, never to be
-/// freed.
+/// A short English name of a status, such as "dimension mismatch"; "unknown status" for
+/// numbers that are none. Never NULL, never to be freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn projection_status_name(status: i32) -> *const c_char {
     guard::value("projection_status_name", c"".as_ptr(), || Status::name(status).as_ptr())

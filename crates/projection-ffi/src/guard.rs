@@ -28,7 +28,7 @@ pub unsafe fn status(
         }
     };
     let status = failure.status();
-    if !error.is_null() {
+    if !error.is_null() && error.is_aligned() {
         // SAFETY: the caller passes NULL, which was excluded, or a place for a pointer.
         unsafe { error.write(Box::into_raw(Box::new(failure))) };
     }

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::ffi::{CString, c_char};
 
+use ndarray::ArrayView2;
 use projection_core::projection::Projection;
 use projection_core::search::{Index, Searcher};
 
-use crate::argument::{
-    Out, addresses, check_apart, check_len, handle, matrix, path, product, slice, slice_mut, text,
-};
+use crate::argument::{Buffer, Out, expect_dim, handle, path, product, text};
 use crate::error::{ErrorHandle, Status};
 use crate::guard;
-use crate::model::ModelHandle;
+use crate::model::{ModelHandle, shape};
 
 /// Answer vectors with their ids, and their texts where they come from a store. Free it
 /// with projection_index_free. May be used by many threads at once.
@@ -75,10 +74,12 @@ pub unsafe extern "C" fn projection_index_from_vectors(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     let body = || {
+        let ids = Buffer::new("ids", ids, n)?;
+        let vectors = Buffer::new("vectors", vectors, product("vectors", n, dim)?)?;
         // SAFETY: the caller's promises.
-        let (ids, vectors, out) = unsafe {
-            (slice("ids", ids, n)?, matrix("vectors", vectors, n, dim)?, Out::new("index", index)?)
-        };
+        let (out, ids, vectors) =
+            unsafe { (Out::new("index", index)?, ids.read()?, vectors.read()?) };
+        let vectors = ArrayView2::from_shape((n, dim), vectors).map_err(shape)?;
         out.give(IndexHandle { index: Index::from_vectors(ids, vectors)?, texts: HashMap::new() });
         Ok(())
     };
@@ -147,19 +148,21 @@ pub unsafe extern "C" fn projection_index_search(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     let body = || {
-        let hits_at = addresses(hits, hits_len);
-        check_apart("hits", &hits_at, &[addresses(query, query_len), addresses(found, 1)])?;
-        check_room(hits_len, k)?;
+        // SAFETY: the caller's promises.
+        let (index, projection, found) = unsafe {
+            (&handle("index", index)?.index, projection(model), Out::new("found", found)?)
+        };
+        let query = Buffer::new("query", query, query_len)?;
+        let hits = Buffer::new("hits", hits, hits_len)?;
+        expect_dim("query", query_len, query_dim_of(index, projection))?;
+        hits.expect_room(k)?;
+        query.expect_apart(&[found.addresses()])?;
+        hits.expect_apart(&[query.addresses(), found.addresses()])?;
         // SAFETY: the caller's promises, and the output overlaps nothing.
-        unsafe {
-            let index = handle("index", index)?;
-            let query = slice("query", query, query_len)?;
-            let hits = slice_mut("hits", hits, hits_len)?;
-            let found = Out::new("found", found)?;
-            let best = index.index.search(query, projection(model), k)?;
-            copy_hits(&best, hits);
-            found.set(best.len());
-        }
+        let (query, hits) = unsafe { (query.read()?, hits.write()?) };
+        let best = index.search(query, projection, k)?;
+        copy_hits(&best, hits);
+        found.set(best.len());
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -186,24 +189,26 @@ pub unsafe extern "C" fn projection_index_search_batch(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     let body = || {
-        let hits_at = addresses(hits, hits_len);
-        let queries_at = addresses(queries, product("queries", n, query_dim)?);
-        check_apart("hits", &hits_at, &[queries_at, addresses(found, 1)])?;
-        check_len("hits_len", hits_len, product("hits", n, k)?)?;
+        // SAFETY: the caller's promises.
+        let (index, projection, found) = unsafe {
+            (&handle("index", index)?.index, projection(model), Out::new("found", found)?)
+        };
+        let queries = Buffer::new("queries", queries, product("queries", n, query_dim)?)?;
+        let hits = Buffer::new("hits", hits, hits_len)?;
+        expect_dim("queries", query_dim, query_dim_of(index, projection))?;
+        hits.expect_len(product("hits", n, k)?)?;
+        queries.expect_apart(&[found.addresses()])?;
+        hits.expect_apart(&[queries.addresses(), found.addresses()])?;
         // SAFETY: the caller's promises, and the output overlaps nothing.
-        unsafe {
-            let index = handle("index", index)?;
-            let queries = matrix("queries", queries, n, query_dim)?;
-            let hits = slice_mut("hits", hits, hits_len)?;
-            let found = Out::new("found", found)?;
-            let best = index.index.search_batch(queries, projection(model), k)?;
-            if k > 0 {
-                for (best, hits) in best.iter().zip(hits.chunks_exact_mut(k)) {
-                    copy_hits(best, hits);
-                }
+        let (queries, hits) = unsafe { (queries.read()?, hits.write()?) };
+        let queries = ArrayView2::from_shape((n, query_dim), queries).map_err(shape)?;
+        let best = index.search_batch(queries, projection, k)?;
+        if k > 0 {
+            for (best, hits) in best.iter().zip(hits.chunks_exact_mut(k)) {
+                copy_hits(best, hits);
             }
-            found.set(k.min(index.index.len()));
         }
+        found.set(k.min(index.len()));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -229,14 +234,9 @@ unsafe fn projection<'a>(model: *const ModelHandle) -> Option<&'a dyn Projection
     unsafe { model.as_ref() }.map(|model| &model.0 as &dyn Projection)
 }
 
-fn check_room(hits_len: usize, k: usize) -> Result<(), ErrorHandle> {
-    if hits_len >= k {
-        return Ok(());
-    }
-    Err(ErrorHandle::new(
-        Status::BufferSize,
-        &format!("argument hits_len is {hits_len}, expected at least k = {k}"),
-    ))
+/// The dimension that queries must have.
+fn query_dim_of(index: &Index, projection: Option<&dyn Projection>) -> usize {
+    projection.map_or(index.dim(), |projection| projection.input_dim())
 }
 
 fn copy_hits(best: &[projection_core::search::Hit], hits: &mut [Hit]) {

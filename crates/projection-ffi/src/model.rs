@@ -2,12 +2,10 @@
 
 use std::ffi::c_char;
 
-use ndarray::ArrayViewMut2;
+use ndarray::{ArrayView2, ArrayViewMut2};
 use projection_core::projection::{Model, Projection};
 
-use crate::argument::{
-    Out, addresses, check_apart, check_len, handle, matrix, path, product, slice, slice_mut,
-};
+use crate::argument::{Buffer, Out, expect_dim, handle, path, product};
 use crate::error::{ErrorHandle, Status};
 use crate::guard;
 
@@ -122,10 +120,12 @@ pub unsafe extern "C" fn projection_model_head_ids(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     let body = || {
-        // SAFETY: the caller's promises.
-        let (model, ids) = unsafe { (handle("model", model)?, slice_mut("ids", ids, ids_len)?) };
-        check_len("ids_len", ids_len, model.0.head_ids().len())?;
-        ids.copy_from_slice(model.0.head_ids());
+        // SAFETY: the caller's promise.
+        let head_ids = unsafe { handle("model", model) }?.0.head_ids();
+        let ids = Buffer::new("ids", ids, ids_len)?;
+        ids.expect_len(head_ids.len())?;
+        // SAFETY: the caller's promise.
+        unsafe { ids.write() }?.copy_from_slice(head_ids);
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -173,18 +173,22 @@ pub unsafe extern "C" fn projection_model_project(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     let body = || {
-        let query_at = addresses(query, query_len);
-        let projected_at = addresses(projected, projected_len);
-        let weights_at = addresses(weights, weights_len);
-        check_apart("projected", &projected_at, &[query_at.clone(), weights_at.clone()])?;
-        check_apart("weights", &weights_at, &[query_at])?;
+        // SAFETY: the caller's promise.
+        let model = &unsafe { handle("model", model) }?.0;
+        let query = Buffer::new("query", query, query_len)?;
+        let projected = Buffer::new("projected", projected, projected_len)?;
+        let weights = wanted(weights, weights_len)?;
+        expect_dim("query", query_len, model.input_dim())?;
+        projected.expect_len(model.output_dim())?;
+        projected.expect_apart(&[query.addresses()])?;
+        if let Some(weights) = &weights {
+            weights.expect_len(model.head_ids().len())?;
+            weights.expect_apart(&[query.addresses(), projected.addresses()])?;
+        }
         // SAFETY: the caller's promises, and the outputs overlap nothing.
         unsafe {
-            let model = handle("model", model)?;
-            let query = slice("query", query, query_len)?;
-            let projected = slice_mut("projected", projected, projected_len)?;
-            let weights = optional_weights(weights, weights_len)?;
-            Ok(model.0.project_into(query, projected, weights)?)
+            let weights = weights.map(|weights| weights.write()).transpose()?;
+            Ok(model.project_into(query.read()?, projected.write()?, weights)?)
         }
     };
     // SAFETY: the caller's promise about `error`.
@@ -210,32 +214,30 @@ pub unsafe extern "C" fn projection_model_project_batch(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     let body = || {
-        let queries_at = addresses(queries, product("queries", n, query_dim)?);
-        let projected_at = addresses(projected, projected_len);
-        let weights_at = addresses(weights, weights_len);
-        check_apart("projected", &projected_at, &[queries_at.clone(), weights_at.clone()])?;
-        check_apart("weights", &weights_at, &[queries_at])?;
         // SAFETY: the caller's promise.
         let model = &unsafe { handle("model", model) }?.0;
         let (columns, heads) = (model.output_dim(), model.head_ids().len());
-        check_len("projected_len", projected_len, product("projected", n, columns)?)?;
-        if !weights.is_null() {
-            check_len("weights_len", weights_len, product("weights", n, heads)?)?;
+        let queries = Buffer::new("queries", queries, product("queries", n, query_dim)?)?;
+        let projected = Buffer::new("projected", projected, projected_len)?;
+        let weights = wanted(weights, weights_len)?;
+        expect_dim("queries", query_dim, model.input_dim())?;
+        projected.expect_len(product("projected", n, columns)?)?;
+        projected.expect_apart(&[queries.addresses()])?;
+        if let Some(weights) = &weights {
+            weights.expect_len(product("weights", n, heads)?)?;
+            weights.expect_apart(&[queries.addresses(), projected.addresses()])?;
         }
         // SAFETY: the caller's promises, and the outputs overlap nothing.
         let (queries, projected, weights) = unsafe {
-            (
-                matrix("queries", queries, n, query_dim)?,
-                slice_mut("projected", projected, projected_len)?,
-                optional_weights(weights, weights_len)?,
-            )
+            let weights = weights.map(|weights| weights.write()).transpose()?;
+            (queries.read()?, projected.write()?, weights)
         };
-        let rows = |values, columns| {
-            ArrayViewMut2::from_shape((n, columns), values)
-                .map_err(|error| ErrorHandle::new(Status::Internal, &error.to_string()))
-        };
-        let weights = weights.map(|weights| rows(weights, heads)).transpose()?;
-        Ok(model.project_batch_into(queries, rows(projected, columns)?, weights)?)
+        let queries = ArrayView2::from_shape((n, query_dim), queries).map_err(shape)?;
+        let projected = ArrayViewMut2::from_shape((n, columns), projected).map_err(shape)?;
+        let weights = weights
+            .map(|weights| ArrayViewMut2::from_shape((n, heads), weights).map_err(shape))
+            .transpose()?;
+        Ok(model.project_batch_into(queries, projected, weights)?)
     };
     // SAFETY: the caller's promise about `error`.
     unsafe { guard::status("projection_model_project_batch", error, body) }
@@ -251,17 +253,15 @@ pub unsafe extern "C" fn projection_model_free(model: *mut ModelHandle) {
     guard::value("projection_model_free", (), || unsafe { guard::free(model) })
 }
 
-/// Routing weights that the caller may not want.
-///
-/// # Safety
-/// As [`slice_mut`].
-unsafe fn optional_weights<'a>(
-    weights: *mut f32,
-    weights_len: usize,
-) -> Result<Option<&'a mut [f32]>, ErrorHandle> {
+/// Routing weights, unless the caller does not want them.
+fn wanted(weights: *mut f32, weights_len: usize) -> Result<Option<Buffer<f32>>, ErrorHandle> {
     if weights.is_null() && weights_len == 0 {
         return Ok(None);
     }
-    // SAFETY: the caller's promise.
-    unsafe { slice_mut("weights", weights, weights_len) }.map(Some)
+    Buffer::new("weights", weights, weights_len).map(Some)
+}
+
+/// An array that has the right number of values and yet can't be a matrix.
+pub fn shape(error: ndarray::ShapeError) -> ErrorHandle {
+    ErrorHandle::new(Status::InvalidArgument, &format!("number of vectors: {error}"))
 }

@@ -121,7 +121,7 @@ fn replace(
         replacement.add(cluster)?;
     }
     let (answers, questions) = (replacement.kept_answers.len(), replacement.kept_questions.len());
-    let removed = replacement.finish()?;
+    let (removed, vector_paths) = replacement.finish()?;
     change.execute(
         "INSERT OR REPLACE INTO engine_sources (source_file, batch_id) VALUES (?1, ?2)",
         params![source, batch_id],
@@ -132,6 +132,7 @@ fn replace(
     )?;
     change.set_batch_status(batch_id, BatchStatus::Embedding, None)?;
     change.commit()?;
+    store.remove_vector_files(&vector_paths);
     Ok((answers, removed, clusters.len(), questions))
 }
 
@@ -147,6 +148,8 @@ struct Replacement<'a> {
     kept_clusters: HashSet<i64>,
     kept_answers: HashSet<i64>,
     kept_questions: HashSet<i64>,
+    /// Recorded paths of vectors whose rows were deleted.
+    vector_paths: Vec<String>,
 }
 
 impl<'a> Replacement<'a> {
@@ -179,6 +182,7 @@ impl<'a> Replacement<'a> {
             kept_clusters: HashSet::new(),
             kept_answers: HashSet::new(),
             kept_questions: HashSet::new(),
+            vector_paths: Vec::new(),
         })
     }
 
@@ -225,17 +229,20 @@ impl<'a> Replacement<'a> {
         let key = (cluster.name.clone(), variant.to_string());
         let answer_id = match self.old_answers.get(&key) {
             Some(answer_id) => {
-                // A vector of the older wording would be wrong.
-                self.change.execute(
-                    "DELETE FROM embeddings WHERE entity_type = 'answer' AND entity_id = ?1 AND \
-                     EXISTS (SELECT 1 FROM answers WHERE answer_id = ?1 AND text <> ?2)",
+                let answer_id = *answer_id;
+                let reworded = self.change.query(
+                    "SELECT 1 FROM answers WHERE answer_id = ?1 AND text <> ?2",
                     params![answer_id, text],
+                    |_| Ok(()),
                 )?;
+                if !reworded.is_empty() {
+                    self.delete_vectors("answer", answer_id)?;
+                }
                 self.change.execute(
                     "UPDATE answers SET text = ?2, source_file = ?3 WHERE answer_id = ?1",
                     params![answer_id, text, document],
                 )?;
-                *answer_id
+                answer_id
             }
             None => {
                 let answer_id = self.change.insert(
@@ -295,12 +302,18 @@ impl<'a> Replacement<'a> {
         Ok(())
     }
 
-    /// Removes what the new version does not have. Gives the number of removed texts.
-    fn finish(self) -> Result<usize> {
-        let mut removed = 0;
-        for answer_id in self.old_answers.values().filter(|id| !self.kept_answers.contains(id)) {
+    /// Removes what the new version does not have. Gives the number of removed texts and the
+    /// recorded paths of vectors that are not needed any more.
+    fn finish(mut self) -> Result<(usize, Vec<String>)> {
+        let gone = |old: Vec<i64>, kept: &HashSet<i64>| -> Vec<i64> {
+            old.into_iter().filter(|id| !kept.contains(id)).collect()
+        };
+        let answers = gone(self.old_answers.values().copied().collect(), &self.kept_answers);
+        let questions = gone(self.old_questions.values().copied().collect(), &self.kept_questions);
+        let clusters = gone(self.old_clusters.values().copied().collect(), &self.kept_clusters);
+        for answer_id in &answers {
+            self.delete_vectors("answer", *answer_id)?;
             for sql in [
-                "DELETE FROM embeddings WHERE entity_type = 'answer' AND entity_id = ?1",
                 "DELETE FROM answer_relations WHERE from_answer_id = ?1 OR to_answer_id = ?1",
                 "DELETE FROM cluster_answers WHERE answer_id = ?1",
                 "DELETE FROM answers WHERE answer_id = ?1",
@@ -308,22 +321,18 @@ impl<'a> Replacement<'a> {
                 self.change.execute(sql, [answer_id])?;
             }
             self.forget("answer", *answer_id)?;
-            removed += 1;
         }
-        for question_id in
-            self.old_questions.values().filter(|id| !self.kept_questions.contains(id))
-        {
+        for question_id in &questions {
+            self.delete_vectors("question", *question_id)?;
             for sql in [
-                "DELETE FROM embeddings WHERE entity_type = 'question' AND entity_id = ?1",
                 "DELETE FROM cluster_questions WHERE question_id = ?1",
                 "DELETE FROM questions WHERE question_id = ?1",
             ] {
                 self.change.execute(sql, [question_id])?;
             }
             self.forget("question", *question_id)?;
-            removed += 1;
         }
-        for cluster_id in self.old_clusters.values().filter(|id| !self.kept_clusters.contains(id)) {
+        for cluster_id in clusters {
             // Trained heads keep the number and the name of their cluster.
             self.change.execute(
                 "DELETE FROM qa_clusters WHERE cluster_id = ?1 AND NOT EXISTS (SELECT 1 FROM \
@@ -331,9 +340,23 @@ impl<'a> Replacement<'a> {
                  projection_clusters WHERE cluster_id = ?1)",
                 [cluster_id],
             )?;
-            self.forget("cluster", *cluster_id)?;
+            self.forget("cluster", cluster_id)?;
         }
-        Ok(removed)
+        Ok((answers.len() + questions.len(), self.vector_paths))
+    }
+
+    /// Deletes the rows of a text's vectors, which are wrong or not needed any more. Their
+    /// files go once the change is committed.
+    fn delete_vectors(&mut self, entity_type: &str, entity_id: i64) -> Result<()> {
+        let values = params![entity_type, entity_id];
+        self.vector_paths.extend(self.change.query(
+            "SELECT vector_path FROM embeddings WHERE entity_type = ?1 AND entity_id = ?2",
+            values,
+            |row| row.get::<_, String>(0),
+        )?);
+        self.change
+            .execute("DELETE FROM embeddings WHERE entity_type = ?1 AND entity_id = ?2", values)?;
+        Ok(())
     }
 
     fn forget(&self, entity_type: &str, entity_id: i64) -> Result<()> {

@@ -6,6 +6,9 @@
 /// stay those of sums 64 times shorter.
 const LANES: usize = 64;
 
+/// Lanes of a sum in double precision.
+const DOUBLE_LANES: usize = 16;
+
 /// Columns of a weighted sum that stay in registers while all rows pass by.
 const COLUMNS: usize = 128;
 
@@ -21,24 +24,45 @@ fn multiply_add<const FMA: bool>(a: f32, b: f32, sum: f32) -> f32 {
 #[inline(always)]
 fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0f32; LANES];
-    let (a_blocks, b_blocks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let (a_tail, b_tail) = (a_blocks.remainder(), b_blocks.remainder());
-    for (a, b) in a_blocks.zip(b_blocks) {
-        for i in 0..LANES {
-            lanes[i] = multiply_add::<FMA>(a[i], b[i], lanes[i]);
-        }
+    let (a_blocks, a_tail) = a.as_chunks();
+    let (b_blocks, b_tail) = b.as_chunks();
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        multiply_add_lanes::<FMA>(a, b, &mut lanes);
     }
-    for (i, (a, b)) in a_tail.iter().zip(b_tail).enumerate() {
-        lanes[i] = multiply_add::<FMA>(*a, *b, lanes[i]);
+    if !a_tail.is_empty() {
+        // Adding single values to `lanes` would move them from registers to memory.
+        multiply_add_lanes::<FMA>(&filled_up(a_tail), &filled_up(b_tail), &mut lanes);
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
+    let mut sums = [0.0f32; 16];
+    for i in 0..16 {
+        sums[i] = (lanes[i] + lanes[i + 16]) + (lanes[i + 32] + lanes[i + 48]);
     }
-    lanes[0]
+    for i in 0..8 {
+        sums[i] += sums[i + 8];
+    }
+    for i in 0..4 {
+        sums[i] += sums[i + 4];
+    }
+    (sums[0] + sums[2]) + (sums[1] + sums[3])
+}
+
+#[inline(always)]
+fn multiply_add_lanes<const FMA: bool>(
+    a: &[f32; LANES],
+    b: &[f32; LANES],
+    lanes: &mut [f32; LANES],
+) {
+    for i in 0..LANES {
+        lanes[i] = multiply_add::<FMA>(a[i], b[i], lanes[i]);
+    }
+}
+
+/// `values`, which are fewer than lanes, with zeros after them.
+#[inline(always)]
+fn filled_up(values: &[f32]) -> [f32; LANES] {
+    let mut filled = [0.0; LANES];
+    filled[..values.len()].copy_from_slice(values);
+    filled
 }
 
 #[inline(always)]
@@ -77,5 +101,86 @@ pub(super) fn weighted_sum<const FMA: bool>(weights: &[f32], rows: &[f32], out: 
                 }
             }
         }
+    }
+}
+
+/// The sum of squares in double precision.
+#[inline(always)]
+pub(super) fn sum_of_squares(vector: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; DOUBLE_LANES];
+    let (blocks, tail) = vector.as_chunks::<DOUBLE_LANES>();
+    for block in blocks {
+        for i in 0..DOUBLE_LANES {
+            let value = f64::from(block[i]);
+            lanes[i] += value * value;
+        }
+    }
+    let tail: f64 = tail.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
+    lanes.iter().sum::<f64>() + tail
+}
+
+/// Scores to weights in place: wₖ = exp(scale·(sₖ − max s)) / Σ of the same.
+#[inline(always)]
+pub(super) fn softmax<const FMA: bool>(scores: &mut [f32], scale: f32) {
+    let mut top = f32::NEG_INFINITY;
+    for score in scores.iter() {
+        top = if *score > top { *score } else { top };
+    }
+    for score in scores.iter_mut() {
+        *score = exp::<FMA>((*score - top) * scale);
+    }
+    let mut lanes = [0.0f64; DOUBLE_LANES];
+    let (blocks, tail) = scores.as_chunks::<DOUBLE_LANES>();
+    for block in blocks {
+        for i in 0..DOUBLE_LANES {
+            lanes[i] += f64::from(block[i]);
+        }
+    }
+    let tail: f64 = tail.iter().copied().map(f64::from).sum();
+    let inverse = (1.0 / (lanes.iter().sum::<f64>() + tail)) as f32;
+    for score in scores {
+        *score *= inverse;
+    }
+}
+
+/// exp(x) for x ≤ 0, to 2 units in the last place; 0 where it is below 1e-37. Unlike the
+/// library's, it can be vectorised.
+#[inline(always)]
+fn exp<const FMA: bool>(x: f32) -> f32 {
+    /// ln 2 in two parts, of which the first times any exponent is exact.
+    const LN_2: (f32, f32) = (355.0 / 512.0, -2.121_944_4e-4);
+    /// Adding this rounds to an integer, which is then in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    const LOWEST: f32 = -85.0;
+
+    // exp(x) = 2ⁿ·exp(r) with an integer n and |r| ≤ ln 2 / 2.
+    let bounded = if x > LOWEST { x } else { LOWEST };
+    let rounded = multiply_add::<FMA>(bounded, std::f32::consts::LOG2_E, ROUND);
+    let n = rounded - ROUND;
+    let r = multiply_add::<FMA>(n, -LN_2.1, multiply_add::<FMA>(n, -LN_2.0, bounded));
+    // (exp(r) − 1 − r) / r² by the polynomial of Cephes' expf.
+    let mut tail = 1.987_569_1e-4;
+    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        tail = multiply_add::<FMA>(tail, r, coefficient);
+    }
+    let value = multiply_add::<FMA>(tail, r * r, r) + 1.0;
+    let power = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
+    if x < LOWEST { 0.0 } else { value * power }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exp;
+
+    #[test]
+    fn exponential_is_accurate() {
+        for step in 0..850_000 {
+            let x = -1e-4 * step as f32;
+            let exact = f64::from(x).exp();
+            for value in [exp::<false>(x), exp::<true>(x)] {
+                assert!((f64::from(value) / exact - 1.0).abs() < 1.5e-7, "exp({x}) = {value}");
+            }
+        }
+        assert_eq!([exp::<false>(0.0), exp::<false>(-0.0), exp::<false>(-1e30)], [1.0, 1.0, 0.0]);
     }
 }

@@ -14,12 +14,18 @@ use std::sync::LazyLock;
 struct Kernels {
     dots: fn(&[f32], &[f32], &mut [f32]),
     weighted_sum: fn(&[f32], &[f32], &mut [f32]),
+    sum_of_squares: fn(&[f32]) -> f64,
+    softmax: fn(&mut [f32], f32),
 }
 
 static KERNELS: LazyLock<&'static Kernels> = LazyLock::new(|| available()[0].1);
 
-const PORTABLE: Kernels =
-    Kernels { dots: body::dots::<false>, weighted_sum: body::weighted_sum::<false> };
+const PORTABLE: Kernels = Kernels {
+    dots: body::dots::<false>,
+    weighted_sum: body::weighted_sum::<false>,
+    sum_of_squares: body::sum_of_squares,
+    softmax: body::softmax::<false>,
+};
 
 /// Compiles the loops for a set of CPU features. The plain functions may be called only
 /// where the CPU has them, which [`available`] checks.
@@ -29,7 +35,8 @@ macro_rules! compiled_for {
         mod $name {
             use super::{Kernels, body};
 
-            pub(super) const KERNELS: Kernels = Kernels { dots, weighted_sum };
+            pub(super) const KERNELS: Kernels =
+                Kernels { dots, weighted_sum, sum_of_squares, softmax };
 
             #[target_feature(enable = $features)]
             fn dots_with_features(query: &[f32], rows: &[f32], out: &mut [f32]) {
@@ -41,6 +48,16 @@ macro_rules! compiled_for {
                 body::weighted_sum::<true>(weights, rows, out)
             }
 
+            #[target_feature(enable = $features)]
+            fn sum_of_squares_with_features(vector: &[f32]) -> f64 {
+                body::sum_of_squares(vector)
+            }
+
+            #[target_feature(enable = $features)]
+            fn softmax_with_features(scores: &mut [f32], scale: f32) {
+                body::softmax::<true>(scores, scale)
+            }
+
             fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
                 // SAFETY: `available` offers this table only where the CPU has the features.
                 unsafe { dots_with_features(query, rows, out) }
@@ -49,6 +66,16 @@ macro_rules! compiled_for {
             fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
                 // SAFETY: as for `dots`.
                 unsafe { weighted_sum_with_features(weights, rows, out) }
+            }
+
+            fn sum_of_squares(vector: &[f32]) -> f64 {
+                // SAFETY: as for `dots`.
+                unsafe { sum_of_squares_with_features(vector) }
+            }
+
+            fn softmax(scores: &mut [f32], scale: f32) {
+                // SAFETY: as for `dots`.
+                unsafe { softmax_with_features(scores, scale) }
             }
         }
     };
@@ -118,28 +145,12 @@ pub(crate) fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
 
 /// The Euclidean norm. Finite for every finite vector, NaN or infinite for any other.
 pub(crate) fn norm(vector: &[f32]) -> f64 {
-    const LANES: usize = 8;
-    let mut lanes = [0.0f64; LANES];
-    for values in vector.chunks(LANES) {
-        for (lane, value) in lanes.iter_mut().zip(values) {
-            *lane += f64::from(*value) * f64::from(*value);
-        }
-    }
-    lanes.iter().sum::<f64>().sqrt()
+    (KERNELS.sum_of_squares)(vector).sqrt()
 }
 
 /// Turns scores into weights in place: wₖ = exp(scale·(sₖ − max s)) / Σ of the same.
 pub(crate) fn softmax(scores: &mut [f32], scale: f32) {
-    let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0f64;
-    for score in scores.iter_mut() {
-        *score = ((*score - top) * scale).exp();
-        sum += f64::from(*score);
-    }
-    let inverse = (1.0 / sum) as f32;
-    for score in scores {
-        *score *= inverse;
-    }
+    (KERNELS.softmax)(scores, scale)
 }
 
 /// [`softmax`] of double precision scores, with wₖ = exp((sₖ − max s)/temperature) / Σ.
@@ -181,7 +192,8 @@ mod tests {
                     for (row, dot) in matrix.chunks(dim).zip(&dots) {
                         let exact: f64 =
                             row.iter().zip(&query).map(|(a, b)| *a as f64 * *b as f64).sum();
-                        assert!((exact - *dot as f64).abs() < 2e-6 * (dim as f64).sqrt(), "{name}");
+                        let bound = 1e-7 * norm(row) * norm(&query);
+                        assert!((exact - *dot as f64).abs() <= bound, "{name}, {dim}");
                     }
                     let mut sum = vec![7.0; dim];
                     (kernels.weighted_sum)(&weights, &matrix, &mut sum);
@@ -193,6 +205,28 @@ mod tests {
                             (exact - *sum as f64).abs() < 2e-6 * (rows as f64).sqrt(),
                             "{name}"
                         );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_compilation_routes_and_measures_as_double_precision() {
+        for (name, kernels) in available() {
+            for count in [1, 2, 15, 16, 17, 18, 33, 1000] {
+                let scores = values(count, 4);
+                let squares: f64 = scores.iter().map(|v| *v as f64 * *v as f64).sum();
+                let found = (kernels.sum_of_squares)(&scores);
+                assert!((found / squares - 1.0).abs() < 1e-14, "{name}: {found}, not {squares}");
+                for scale in [0.1f32, 10.0, 50.0] {
+                    let mut weights = scores.clone();
+                    (kernels.softmax)(&mut weights, scale);
+                    let mut exact = vec![0.0; count];
+                    let doubles: Vec<f64> = scores.iter().copied().map(f64::from).collect();
+                    softmax_in_double(&doubles, 1.0 / f64::from(scale), &mut exact);
+                    for (weight, exact) in weights.iter().zip(exact) {
+                        assert!((weight - exact).abs() < 1e-6 * exact.max(1e-2), "{name}");
                     }
                 }
             }

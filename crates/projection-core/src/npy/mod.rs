@@ -211,7 +211,7 @@ pub fn save<T: WritableElement, D: Dimension>(
     let path = path.as_ref();
     let temporary = temporary_name(path);
     let writing = |error| Error::io("writing", path, error);
-    let result = write_file(&temporary, array).and_then(|file| {
+    let result = write_file(&temporary, path, array).and_then(|file| {
         file.sync_all().map_err(writing)?;
         std::fs::rename(&temporary, path).map_err(writing)
     });
@@ -230,13 +230,15 @@ pub(crate) fn temporary_name(path: &Path) -> std::path::PathBuf {
     path.with_file_name(name)
 }
 
-/// Writes one file, without the care that [`save`] takes: the caller syncs it.
+/// Writes the file `temporary`, without the care that [`save`] takes: the caller syncs it.
+/// Messages name `path`, which is what it is going to be.
 pub(crate) fn write_file<T: WritableElement, D: Dimension>(
+    temporary: &Path,
     path: &Path,
     array: ArrayView<'_, T, D>,
 ) -> Result<File> {
     let writing = |error| Error::io("writing", path, error);
-    let file = File::create(path).map_err(writing)?;
+    let file = File::create(temporary).map_err(writing)?;
     let mut writer = BufWriter::new(file);
     array.write_npy(&mut writer).map_err(|error| {
         Error::new(ErrorKind::Io, format!("writing {}: {error}", path.display())).with_source(error)

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Projection;
-use super::query::{check_buffer, checked_norm, project_rows};
+use super::query::{check_batch, check_buffer, checked_norm, project_rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 
@@ -79,6 +79,9 @@ struct Heads {
 /// precision has ε ≈ 1e-7.
 const LOWEST_SINGLE_TEMPERATURE: f64 = 0.02;
 const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
+
+/// Queries of a batch that are routed before the first of them is combined.
+const BLOCK: usize = 32;
 
 /// Routing weights of models up to this size need no heap memory.
 const HEADS_ON_STACK: usize = 128;
@@ -268,19 +271,62 @@ impl MultiHeadProjection {
         mut projected: ArrayViewMut2<'_, f32>,
         mut weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
-        if self.heads.matrices.is_empty() {
-            return project_rows(self, queries, projected, weights);
+        let queries = queries.as_standard_layout();
+        let queries = queries.view();
+        let norms = check_batch(self, &queries, &projected, weights.as_ref())?;
+        let in_place = self.heads.matrices.is_empty()
+            && projected.is_standard_layout()
+            && weights.as_ref().is_none_or(|weights| weights.is_standard_layout());
+        if in_place {
+            self.project_blocks(&queries, &norms, projected, weights);
+            return Ok(());
         }
-        // A matrix may overflow on a later row, and then nothing may have been written.
+        // Columns can't be written to directly, and a matrix may overflow on a later row, when
+        // nothing may have been written.
         let mut results = Array2::zeros(projected.raw_dim());
-        let mut routed = weights.as_ref().map(|weights| Array2::zeros(weights.raw_dim()));
-        let routed_view = routed.as_mut().map(|routed| routed.view_mut());
-        project_rows(self, queries, results.view_mut(), routed_view)?;
+        let mut routed = Array2::zeros((queries.nrows(), self.cluster_ids().len()));
+        project_rows(self, &queries, &mut results, &mut routed)?;
         projected.assign(&results);
-        if let (Some(weights), Some(routed)) = (&mut weights, &routed) {
-            weights.assign(routed);
+        if let Some(weights) = &mut weights {
+            weights.assign(&routed);
         }
         Ok(())
+    }
+
+    /// Projects row-major queries of known norms into row-major buffers, without matrices.
+    ///
+    /// In blocks, so that the centroids stay in the first-level cache for all queries of a
+    /// block, and then the answers.
+    fn project_blocks(
+        &self,
+        queries: &ArrayView2<'_, f32>,
+        norms: &[f64],
+        mut projected: ArrayViewMut2<'_, f32>,
+        mut weights: Option<ArrayViewMut2<'_, f32>>,
+    ) {
+        let heads = &*self.heads;
+        let (h, dim, out) = (heads.ids.len(), heads.dim, heads.output_dim);
+        let queries = queries.as_slice().expect("the caller checked the layout");
+        let projected = projected.as_slice_mut().expect("the caller checked the layout");
+        let mut scratch = vec![0.0; if weights.is_some() { 0 } else { BLOCK.min(norms.len()) * h }];
+        let blocks = queries.chunks(BLOCK * dim).zip(norms.chunks(BLOCK));
+        for (block, (queries, norms)) in blocks.enumerate() {
+            let routed = match &mut weights {
+                Some(weights) => {
+                    let weights = weights.as_slice_mut().expect("the caller checked the layout");
+                    &mut weights[block * BLOCK * h..][..norms.len() * h]
+                }
+                None => &mut scratch[..norms.len() * h],
+            };
+            let rows = queries.chunks_exact(dim).zip(norms).zip(routed.chunks_exact_mut(h));
+            for ((query, norm), routed) in rows {
+                self.route(query, *norm, routed);
+            }
+            let results = projected[block * BLOCK * out..].chunks_exact_mut(out);
+            for (routed, projected) in routed.chunks_exact(h).zip(results) {
+                kernel::weighted_sum(routed, &heads.answers, projected);
+            }
+        }
     }
 
     /// The routing weights of a query of the given norm.

@@ -1,6 +1,6 @@
 //! Checks that every model kind makes on queries and buffers.
 
-use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
 use super::Projection;
 use crate::error::{Error, ErrorKind, Result};
@@ -71,49 +71,60 @@ pub(super) fn checked_rows(
     };
     let norms = queries.rows().into_iter().enumerate().map(|(row, query)| {
         let query = query.to_slice().expect("rows of a row-major array are contiguous");
-        checked_norm(query, dim).map_err(|error| error.context(format!("row {row}")))
+        checked_norm(query, dim).map_err(in_row(row))
     });
     let norms = norms.collect::<Result<_>>()?;
     Ok((queries, norms))
 }
 
-/// Projects rows one by one, once shapes and all queries are known to be right.
-pub(super) fn project_rows(
+/// Checks the shapes of a batch and all its queries. Gives the queries' norms.
+///
+/// `queries` is row-major.
+pub(super) fn check_batch(
     model: &impl Projection,
-    queries: ArrayView2<'_, f32>,
-    mut projected: ArrayViewMut2<'_, f32>,
-    mut weights: Option<ArrayViewMut2<'_, f32>>,
-) -> Result<()> {
-    let rows = queries.nrows();
-    let (queries, _) = checked_rows(queries, model.input_dim())?;
+    queries: &ArrayView2<'_, f32>,
+    projected: &ArrayViewMut2<'_, f32>,
+    weights: Option<&ArrayViewMut2<'_, f32>>,
+) -> Result<Vec<f64>> {
+    let (rows, dim) = queries.dim();
+    if dim != model.input_dim() {
+        return Err(Error::new(
+            ErrorKind::DimensionMismatch,
+            format!("queries of dimension {dim}, expected {}", model.input_dim()),
+        ));
+    }
     check_batch_buffer("projected queries", projected.dim(), (rows, model.output_dim()))?;
-    if let Some(weights) = &weights {
+    if let Some(weights) = weights {
         check_batch_buffer("routing weights", weights.dim(), (rows, model.head_ids().len()))?;
     }
-    let in_row = |row: usize| move |error: Error| error.context(format!("row {row}"));
-    let mut results = vec![0.0; model.output_dim()];
-    let mut routed = vec![0.0; if weights.is_some() { model.head_ids().len() } else { 0 }];
-    for (row, query) in queries.rows().into_iter().enumerate() {
-        let query = query.to_slice().expect("rows of a row-major array are contiguous");
-        let mut projected = projected.row_mut(row);
-        let mut weights = weights.as_mut().map(|weights| weights.row_mut(row));
-        // Straight into the caller's rows where they are contiguous.
-        let target = match projected.as_slice_mut() {
-            Some(target) => target,
-            None => &mut results,
-        };
-        let weight_target = match weights.as_mut().map(|weights| weights.as_slice_mut()) {
-            Some(Some(target)) => Some(target),
-            Some(None) => Some(&mut routed[..]),
-            None => None,
-        };
-        model.project_into(query, target, weight_target).map_err(in_row(row))?;
-        if projected.as_slice().is_none() {
-            projected.assign(&ArrayView1::from(&results));
-        }
-        if let Some(weights) = weights.filter(|weights| weights.as_slice().is_none()).as_mut() {
-            weights.assign(&ArrayView1::from(&routed));
-        }
+    queries
+        .rows()
+        .into_iter()
+        .enumerate()
+        .map(|(row, query)| checked_norm(row_slice(&query), dim).map_err(in_row(row)))
+        .collect()
+}
+
+/// Projects the row-major `queries` one by one into contiguous rows.
+pub(super) fn project_rows(
+    model: &impl Projection,
+    queries: &ArrayView2<'_, f32>,
+    projected: &mut Array2<f32>,
+    weights: &mut Array2<f32>,
+) -> Result<()> {
+    let rows = queries.rows().into_iter().zip(projected.rows_mut()).zip(weights.rows_mut());
+    for (row, ((query, mut projected), mut weights)) in rows.enumerate() {
+        let projected = projected.as_slice_mut().expect("new arrays are row-major");
+        let weights = weights.as_slice_mut().expect("new arrays are row-major");
+        model.project_into(row_slice(&query), projected, Some(weights)).map_err(in_row(row))?;
     }
     Ok(())
+}
+
+fn row_slice<'a>(row: &'a ArrayView1<'_, f32>) -> &'a [f32] {
+    row.as_slice().expect("rows of a row-major array are contiguous")
+}
+
+fn in_row(row: usize) -> impl Fn(Error) -> Error {
+    move |error| error.context(format!("row {row}"))
 }

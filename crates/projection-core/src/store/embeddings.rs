@@ -333,6 +333,30 @@ impl Store {
         change.commit()
     }
 
+    /// Removes the files of vectors whose rows were deleted, as far as they are ours: named
+    /// as vectors are, inside the store, and not recorded for anything else.
+    pub(crate) fn remove_vector_files(&self, recorded_paths: &[String]) {
+        for recorded in recorded_paths {
+            let name = recorded.rsplit(['/', '\\']).next().unwrap_or(recorded);
+            let is_vector = (name.starts_with("answer_") || name.starts_with("question_"))
+                && name.contains("_model_")
+                && name.ends_with(".npy");
+            let still_recorded = self
+                .connection
+                .query_row(
+                    "SELECT count(*) > 0 FROM embeddings WHERE vector_path = ?1",
+                    [recorded],
+                    |row| row.get::<_, bool>(0),
+                )
+                .unwrap_or(true);
+            if let (true, false, Ok(file)) = (is_vector, still_recorded, self.resolve(recorded, ""))
+            {
+                // A file that stays is litter, which `projection inspect` shows.
+                let _ = std::fs::remove_file(file);
+            }
+        }
+    }
+
     /// Marks the batches that waited for vectors as completed.
     ///
     /// # Errors

@@ -39,29 +39,33 @@ impl StagedFiles {
     /// Writes a vector.
     pub fn vector(&mut self, name: &str, values: &[f32]) -> Result<()> {
         let array = ArrayView1::from(values);
-        self.stage(name, |path| npy::write_file(path, array))
+        self.stage(name, |temporary, path| npy::write_file(temporary, path, array))
     }
 
     /// Writes a matrix.
     pub fn matrix(&mut self, name: &str, values: ArrayView2<'_, f32>) -> Result<()> {
-        self.stage(name, |path| npy::write_file(path, values))
+        self.stage(name, |temporary, path| npy::write_file(temporary, path, values))
     }
 
     /// Writes a text.
     pub fn text(&mut self, name: &str, text: &str) -> Result<()> {
-        self.stage(name, |path| {
+        self.stage(name, |temporary, path| {
             let writing = |error| Error::io("writing", path, error);
-            let mut file = File::create(path).map_err(writing)?;
+            let mut file = File::create(temporary).map_err(writing)?;
             file.write_all(text.as_bytes()).map_err(writing)?;
             Ok(file)
         })
     }
 
-    fn stage(&mut self, name: &str, write: impl FnOnce(&Path) -> Result<File>) -> Result<()> {
+    fn stage(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&Path, &Path) -> Result<File>,
+    ) -> Result<()> {
         let path = self.folder.join(name);
         let temporary = npy::temporary_name(&path).with_extension("npy.tmp");
-        self.files.push((temporary.clone(), path));
-        write(&temporary).map(drop)
+        self.files.push((temporary.clone(), path.clone()));
+        write(&temporary, &path).map(drop)
     }
 
     /// Gives all files their names and waits until these are on disk.

@@ -12,6 +12,7 @@ mod models;
 mod multi_head;
 mod parameters;
 mod publish;
+mod recorded;
 mod schema;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use embeddings::{EmbeddedAnswer, EmbeddedCluster, EmbeddingModel, EntityType
 pub use models::{LinearRow, ModelRecord, NewLinear};
 pub use multi_head::{MultiHeadRow, NewHead, NewModel};
 pub use parameters::{ModelKind, ModelParameters};
+pub use recorded::{FileUse, RecordedFile};
 
 /// How long a writer waits for another one before it gives up with [`ErrorKind::Busy`].
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,121 @@
+package projection
+
+// #include <projection.h>
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+)
+
+// Embedder turns texts into vectors. It is safe for concurrent use.
+type Embedder struct {
+	handle *handle
+	dim    int
+}
+
+// LoadEmbedder loads the sentence-transformers model in folder, such as all-MiniLM-L6-v2.
+//
+// It fails with ErrNotFound where the folder or one of its files is missing, and with
+// ErrInvalidEmbedder where a file is damaged or the model is of an unknown kind.
+func LoadEmbedder(folder string) (*Embedder, error) {
+	path, err := text("folder", folder)
+	if err != nil {
+		return nil, err
+	}
+	var embedder *C.projection_embedder
+	var failed *C.projection_error
+	status := C.projection_embedder_load(chars(path), &embedder, &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return nil, failure(status, failed)
+	}
+	return &Embedder{
+		handle: newHandle("embedder", unsafe.Pointer(embedder), freeEmbedder),
+		dim:    int(C.projection_embedder_dim(embedder)),
+	}, nil
+}
+
+func freeEmbedder(embedder unsafe.Pointer) {
+	C.projection_embedder_free((*C.projection_embedder)(embedder))
+}
+
+// acquire gives the native embedder until e.handle.release is called.
+func (e *Embedder) acquire() (*C.projection_embedder, error) {
+	if e == nil || e.handle == nil {
+		return nil, errorf(ErrInvalidArgument, "the embedder is nil or empty")
+	}
+	embedder, err := e.handle.acquire()
+	return (*C.projection_embedder)(embedder), err
+}
+
+// Embed gives the vector of a text, of Dim values. The text is UTF-8 and holds no NUL
+// character; anything else is refused with ErrInvalidArgument.
+func (e *Embedder) Embed(s string) ([]float32, error) {
+	embedder, err := e.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer e.handle.release()
+	terminated, err := text("text", s)
+	if err != nil {
+		return nil, err
+	}
+	vector := make([]float32, e.dim)
+	var failed *C.projection_error
+	status := C.projection_embedder_embed(embedder, chars(terminated),
+		floats(vector), C.size_t(len(vector)), &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return nil, failure(status, failed)
+	}
+	return vector, nil
+}
+
+// EmbedBatch is [Embedder.Embed] for many texts, and faster than one call for each. One
+// unusable text fails the whole batch.
+func (e *Embedder) EmbedBatch(texts []string) ([][]float32, error) {
+	embedder, err := e.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer e.handle.release()
+	// Go memory that holds pointers to other Go memory may be passed only while that is
+	// pinned.
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	pointers := make([]*C.char, len(texts))
+	for i, s := range texts {
+		terminated, err := text(fmt.Sprintf("texts[%d]", i), s)
+		if err != nil {
+			return nil, err
+		}
+		pointers[i] = chars(terminated)
+		pinner.Pin(pointers[i])
+	}
+	vectors := make([]float32, len(texts)*e.dim)
+	var failed *C.projection_error
+	status := C.projection_embedder_embed_batch(embedder, unsafe.SliceData(pointers), C.size_t(len(texts)),
+		floats(vectors), C.size_t(len(vectors)), &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return nil, failure(status, failed)
+	}
+	return rows(vectors, len(texts), e.dim), nil
+}
+
+// Dim is the dimension of the vectors; 0 for a nil embedder. It may still be asked for after
+// Close.
+func (e *Embedder) Dim() int {
+	if e == nil {
+		return 0
+	}
+	return e.dim
+}
+
+// Close frees the embedder's native memory, after the calls that are under way. It may be
+// called any number of times and always returns nil, as [io.Closer] wants an error.
+func (e *Embedder) Close() error {
+	if e != nil && e.handle != nil {
+		e.handle.close()
+	}
+	return nil
+}

@@ -1,0 +1,3 @@
+module github.com/unifyweaver/projection
+
+go 1.24

@@ -1,0 +1,273 @@
+package projection
+
+/*
+#include <projection.h>
+
+// These keep no Go pointer and do not call back, which lets Go do without an allocation for
+// every argument that is passed by address.
+#cgo noescape projection_model_project
+#cgo nocallback projection_model_project
+#cgo noescape projection_model_project_batch
+#cgo nocallback projection_model_project_batch
+*/
+import "C"
+
+import (
+	"math"
+	"slices"
+	"unsafe"
+)
+
+// Config says which multi-head projection to load, and how it routes.
+type Config struct {
+	// DataDir is the folder of the model's files: embeddings/{model_name}, or embeddings,
+	// below which the folder with the model is then looked for.
+	DataDir string
+	// MHProjectionID is the number in the files' names, mh_{id}_cluster_{n}_centroid.npy.
+	MHProjectionID int64
+	// Temperature of the routing softmax; 0.1 is the usual one, lower is sharper. The files
+	// do not hold it and there is no default: what is not a finite number above 0, such as
+	// a field that was not set, is refused with ErrInvalidArgument.
+	Temperature float64
+}
+
+// Model is a trained projection. It is safe for concurrent use.
+type Model struct {
+	handle              *handle
+	inputDim, outputDim int
+	headIDs             []int64
+	temperature         float64
+}
+
+// LoadMultiHead loads a projection from its files.
+//
+// It fails with ErrNotFound where the folder does not exist or has no head of this id, with
+// ErrAmbiguousModel where the id is found below two model folders, with ErrInvalidModel,
+// ErrDimensionMismatch, ErrNotFinite, ErrZeroVector or ErrInvalidArray where the files are
+// unusable, and with ErrInvalidArgument for the temperature.
+func LoadMultiHead(config Config) (*Model, error) {
+	folder, err := text("DataDir", config.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	var model *C.projection_model
+	var failed *C.projection_error
+	status := C.projection_model_load(chars(folder), C.int64_t(config.MHProjectionID),
+		C.double(config.Temperature), &model, &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return nil, failure(status, failed)
+	}
+	return newModel(model)
+}
+
+// Open opens projection id of the store whose database is the file database, such as
+// lda.db, at the temperature that the database gives.
+//
+// It fails as [LoadMultiHead] does, and with ErrInvalidStore where the file is no store.
+func Open(database string, id int64) (*Model, error) {
+	path, err := text("database", database)
+	if err != nil {
+		return nil, err
+	}
+	var model *C.projection_model
+	var failed *C.projection_error
+	status := C.projection_model_open(chars(path), C.int64_t(id), &model, &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return nil, failure(status, failed)
+	}
+	return newModel(model)
+}
+
+// newModel takes over model.
+func newModel(model *C.projection_model) (*Model, error) {
+	m := &Model{
+		handle:      newHandle("model", unsafe.Pointer(model), freeModel),
+		inputDim:    int(C.projection_model_input_dim(model)),
+		outputDim:   int(C.projection_model_output_dim(model)),
+		headIDs:     make([]int64, int(C.projection_model_num_heads(model))),
+		temperature: float64(C.projection_model_temperature(model)),
+	}
+	var failed *C.projection_error
+	status := C.projection_model_head_ids(model,
+		(*C.int64_t)(unsafe.SliceData(m.headIDs)), C.size_t(len(m.headIDs)), &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		m.handle.close()
+		return nil, failure(status, failed)
+	}
+	return m, nil
+}
+
+func freeModel(model unsafe.Pointer) {
+	C.projection_model_free((*C.projection_model)(model))
+}
+
+// acquire gives the native model until m.handle.release is called.
+func (m *Model) acquire() (*C.projection_model, error) {
+	if err := m.checkMade(); err != nil {
+		return nil, err
+	}
+	model, err := m.handle.acquire()
+	return (*C.projection_model)(model), err
+}
+
+// checkMade refuses what no function of this package made.
+func (m *Model) checkMade() error {
+	if m == nil || m.handle == nil {
+		return errorf(ErrInvalidArgument, "the model is nil or empty")
+	}
+	return nil
+}
+
+// Project projects a query of InputDim values. It gives the projected query, of OutputDim
+// values, and the routing weight of every head by cluster id; the weights sum to 1.
+//
+// It fails with ErrDimensionMismatch, ErrNotFinite or ErrZeroVector where the query is
+// unusable.
+func (m *Model) Project(query []float32) (projected []float32, weights map[int64]float32, err error) {
+	if err := m.checkMade(); err != nil {
+		return nil, nil, err
+	}
+	projected = make([]float32, m.outputDim)
+	row := make([]float32, len(m.headIDs))
+	if err := m.ProjectInto(query, projected, row); err != nil {
+		return nil, nil, err
+	}
+	return projected, m.byClusterID(row), nil
+}
+
+// ProjectInto is [Model.Project] into slices of the caller, without an allocation: projected
+// has OutputDim values; weights has as many as HeadIDs, in the order of those, or is nil
+// where they are not wanted. The slices must not overlap. They are written only on success.
+//
+// It fails as [Model.Project] does, with ErrBufferSize for a slice of the wrong length and
+// with ErrInvalidArgument for slices that overlap.
+func (m *Model) ProjectInto(query, projected, weights []float32) error {
+	model, err := m.acquire()
+	if err != nil {
+		return err
+	}
+	defer m.handle.release()
+	var failed *C.projection_error
+	status := C.projection_model_project(model,
+		floats(query), C.size_t(len(query)),
+		floats(projected), C.size_t(len(projected)),
+		floats(weights), C.size_t(len(weights)), &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return failure(status, failed)
+	}
+	return nil
+}
+
+// ProjectBatch is [Model.Project] for many queries, and faster than one call for each. One
+// unusable query fails the whole batch.
+func (m *Model) ProjectBatch(queries [][]float32) (projected [][]float32, weights []map[int64]float32, err error) {
+	if err := m.checkMade(); err != nil {
+		return nil, nil, err
+	}
+	flat, err := flatten(queries, m.inputDim)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, heads := len(queries), len(m.headIDs)
+	flatProjected := make([]float32, n*m.outputDim)
+	flatWeights := make([]float32, n*heads)
+	if err := m.ProjectBatchInto(flat, flatProjected, flatWeights); err != nil {
+		return nil, nil, err
+	}
+	weights = make([]map[int64]float32, n)
+	for i := range weights {
+		weights[i] = m.byClusterID(flatWeights[i*heads : (i+1)*heads])
+	}
+	return rows(flatProjected, n, m.outputDim), weights, nil
+}
+
+// ProjectBatchInto is [Model.ProjectInto] for n queries that lie one after another: queries
+// has n × InputDim values, projected n × OutputDim, and weights n × len(HeadIDs) or is nil.
+func (m *Model) ProjectBatchInto(queries, projected, weights []float32) error {
+	model, err := m.acquire()
+	if err != nil {
+		return err
+	}
+	defer m.handle.release()
+	if len(queries)%m.inputDim != 0 {
+		return errorf(ErrDimensionMismatch,
+			"queries has the length %d, expected a multiple of the dimension %d", len(queries), m.inputDim)
+	}
+	var failed *C.projection_error
+	status := C.projection_model_project_batch(model,
+		floats(queries), C.size_t(len(queries)/m.inputDim), C.size_t(m.inputDim),
+		floats(projected), C.size_t(len(projected)),
+		floats(weights), C.size_t(len(weights)), &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return failure(status, failed)
+	}
+	return nil
+}
+
+func (m *Model) byClusterID(weights []float32) map[int64]float32 {
+	byID := make(map[int64]float32, len(weights))
+	for i, id := range m.headIDs {
+		byID[id] = weights[i]
+	}
+	return byID
+}
+
+// WithTemperature makes a copy of the model that routes at another temperature. The two
+// share their vectors, and each is closed on its own.
+func (m *Model) WithTemperature(temperature float64) (*Model, error) {
+	model, err := m.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer m.handle.release()
+	var copied *C.projection_model
+	var failed *C.projection_error
+	status := C.projection_model_with_temperature(model, C.double(temperature), &copied, &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return nil, failure(status, failed)
+	}
+	return newModel(copied)
+}
+
+// Temperature is that of the routing softmax; NaN for a nil model. As InputDim, OutputDim
+// and HeadIDs, it may still be asked for after Close.
+func (m *Model) Temperature() float64 {
+	if m == nil {
+		return math.NaN()
+	}
+	return m.temperature
+}
+
+// InputDim is the dimension of queries; 0 for a nil model.
+func (m *Model) InputDim() int {
+	if m == nil {
+		return 0
+	}
+	return m.inputDim
+}
+
+// OutputDim is the dimension of projected queries; 0 for a nil model.
+func (m *Model) OutputDim() int {
+	if m == nil {
+		return 0
+	}
+	return m.outputDim
+}
+
+// HeadIDs are the cluster ids of the heads in ascending order, which is that of the weights
+// of [Model.ProjectInto]. The caller owns the slice.
+func (m *Model) HeadIDs() []int64 {
+	if m == nil {
+		return nil
+	}
+	return slices.Clone(m.headIDs)
+}
+
+// Close frees the model's native memory, after the calls that are under way. It may be
+// called any number of times and always returns nil, as [io.Closer] wants an error.
+func (m *Model) Close() error {
+	if m != nil && m.handle != nil {
+		m.handle.close()
+	}
+	return nil
+}

@@ -1,0 +1,6 @@
+//go:build !projection_static
+
+package npy
+
+// #cgo pkg-config: projection
+import "C"

@@ -1,0 +1,6 @@
+//go:build race
+
+package projection_test
+
+// raceEnabled: the race detector makes calls slower and memory larger.
+const raceEnabled = true

@@ -1,0 +1,77 @@
+//! `projection embed`: vectors for the texts of a store.
+
+use std::path::PathBuf;
+
+use projection_core::store::Store;
+use projection_embed::{Embedder, embed_store};
+use serde::Serialize;
+
+use super::folder_name;
+use crate::failure::Failure;
+use crate::output::{Report, Screen, count, progress, spinner};
+
+/// Give a vector to every text of a store that has none
+///
+/// Work that is interrupted is kept: the same command goes on from there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  projection embed lda.db --model-dir models/all-MiniLM-L6-v2")]
+pub struct Args {
+    /// The store's database
+    #[arg(value_name = "STORE.db")]
+    store: PathBuf,
+
+    /// Folder of a sentence-transformers model
+    #[arg(long, value_name = "DIR")]
+    model_dir: PathBuf,
+
+    /// Name of the text model in the store [default: the folder's name]
+    #[arg(long, value_name = "NAME")]
+    model_name: Option<String>,
+}
+
+/// What was embedded.
+#[derive(Debug, Serialize)]
+pub struct Embedded {
+    store: String,
+    model: String,
+    dimension: usize,
+    answers: usize,
+    questions: usize,
+}
+
+pub fn run(args: &Args) -> Result<Embedded, Failure> {
+    let mut store = Store::open(&args.store)?;
+    let loading = spinner("loading the text model");
+    let embedder = Embedder::load(&args.model_dir)?;
+    loading.finish_and_clear();
+    let name =
+        args.model_name.clone().or_else(|| folder_name(&args.model_dir)).ok_or_else(|| {
+            let dir = args.model_dir.display();
+            Failure::Usage(format!("{dir}: the folder has no name in UTF-8, expected --model-name"))
+        })?;
+    let bar = progress("embedding", 0);
+    let report = embed_store(&mut store, &embedder, &name, &mut |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    Ok(Embedded {
+        store: args.store.display().to_string(),
+        model: report.model.name,
+        dimension: report.model.dimension,
+        answers: report.answers,
+        questions: report.questions,
+    })
+}
+
+impl Report for Embedded {
+    fn render(&self, _: &Screen) -> String {
+        let by = format!("by {} (dimension {})", self.model, self.dimension);
+        if self.answers + self.questions == 0 {
+            return format!("nothing to embed, every text has a vector {by}\n");
+        }
+        let (answers, questions) =
+            (count(self.answers, "answer"), count(self.questions, "question"));
+        format!("embedded {answers} and {questions} {by}\n")
+    }
+}

@@ -1,0 +1,142 @@
+//! `projection inspect`: what a store or a folder of models holds, and what is wrong with it.
+
+mod arrays;
+mod folder;
+mod heads;
+mod render;
+mod store;
+
+use std::path::PathBuf;
+
+use projection_core::{Error, ErrorKind};
+use serde::Serialize;
+
+use crate::failure::{Failure, kind_name};
+
+/// Show what a store or a folder of models holds, and every problem found
+///
+/// All array files are read. Problems are: files that are missing, damaged, of a wrong shape
+/// or dimension, with NaN, infinity or only zeros, half a head, files that no row of the
+/// database records, a projection id in two folders, an interrupted training.
+///
+/// The exit code is 1 where problems were found.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  projection inspect lda.db
+  projection inspect embeddings/all-MiniLM-L6-v2")]
+pub struct Args {
+    /// The store's database, or a folder of model files
+    #[arg(value_name = "STORE.db|DIR")]
+    path: PathBuf,
+}
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+pub struct Inspected {
+    path: String,
+    /// None for a folder.
+    texts: Option<Texts>,
+    models: Vec<TextModel>,
+    batches: Vec<ImportedFile>,
+    projections: Vec<ProjectionFacts>,
+    problems: Vec<Problem>,
+}
+
+#[derive(Debug, Serialize)]
+struct Texts {
+    clusters: usize,
+    answers: usize,
+    questions: usize,
+}
+
+/// A text model and the vectors it gave.
+#[derive(Debug, Serialize)]
+struct TextModel {
+    id: i64,
+    name: String,
+    dimension: usize,
+    answers: usize,
+    questions: usize,
+    dtypes: Dtypes,
+}
+
+/// A training batch.
+#[derive(Debug, Serialize)]
+struct ImportedFile {
+    id: i64,
+    file: String,
+    sha256: String,
+    status: String,
+    error: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct ProjectionFacts {
+    /// None for heads in files of the older names, which have no id.
+    id: Option<i64>,
+    kind: &'static str,
+    name: Option<String>,
+    /// The text model, where the database gives it.
+    model: Option<String>,
+    /// Where the files are, for a folder.
+    folder: Option<String>,
+    temperature: Option<f64>,
+    created_at: Option<String>,
+    heads: usize,
+    matrices: usize,
+    input_dim: Option<usize>,
+    output_dim: Option<usize>,
+    centroid_dtypes: Dtypes,
+    answer_dtypes: Dtypes,
+    matrix_dtypes: Dtypes,
+}
+
+/// The element types of some files, each once.
+#[derive(Debug, Default, Serialize)]
+struct Dtypes(std::collections::BTreeSet<&'static str>);
+
+/// Something that is wrong.
+#[derive(Debug, Serialize)]
+struct Problem {
+    /// The name of an error kind, `orphan_file` or `interrupted_training`.
+    kind: String,
+    message: String,
+}
+
+/// The problems so far. Every check goes on after one.
+#[derive(Debug, Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, kind: &str, message: impl Into<String>) {
+        self.0.push(Problem { kind: kind.to_string(), message: message.into() });
+    }
+
+    fn of_kind(&mut self, kind: ErrorKind, message: impl Into<String>) {
+        self.add(&kind_name(kind), message);
+    }
+
+    fn error(&mut self, error: &Error) {
+        self.of_kind(error.kind(), error.to_string());
+    }
+
+    /// The value, or a default one and a problem.
+    fn value_of<T: Default>(&mut self, result: Result<T, Error>) -> T {
+        result.unwrap_or_else(|error| {
+            self.error(&error);
+            T::default()
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+pub fn run(args: &Args) -> Result<Inspected, Failure> {
+    if !args.path.is_dir() {
+        return Ok(store::inspect(&args.path)?);
+    }
+    let database = args.path.join("lda.db");
+    Ok(if database.is_file() { store::inspect(&database)? } else { folder::inspect(&args.path)? })
+}

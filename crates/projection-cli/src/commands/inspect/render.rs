@@ -1,0 +1,113 @@
+//! The text for people.
+
+use super::{Dtypes, Inspected, ProjectionFacts};
+use crate::output::{Report, Screen, count, heading, optional};
+
+impl Report for Inspected {
+    fn render(&self, screen: &Screen) -> String {
+        let mut text = heading(&screen.clean(&self.path));
+        if let Some(texts) = &self.texts {
+            text += &format!(
+                "{}, {}, {}\n",
+                count(texts.clusters, "cluster"),
+                count(texts.answers, "answer"),
+                count(texts.questions, "question")
+            );
+        }
+        let mut section = |title: &str, header: &[&str], rows: Vec<Vec<String>>| {
+            if !rows.is_empty() {
+                text += &format!("\n{}{}", heading(title), screen.table(header, rows));
+            }
+        };
+        section(
+            "text models",
+            &["id", "name", "dimension", "answers", "questions", "dtypes"],
+            self.text_model_rows(),
+        );
+        section("imported files", &["batch", "status", "file", "error"], self.batch_rows());
+        section(
+            "projections",
+            &["id", "projection", "temperature", "heads", "dtypes"],
+            self.projections.iter().map(projection_row).collect(),
+        );
+        text += "\n";
+        if self.problems.is_empty() {
+            return text + "no problems found\n";
+        }
+        text += &heading(&format!("{} found", count(self.problems.len(), "problem")));
+        for problem in &self.problems {
+            let label = console::style(format!("{}:", problem.kind)).red();
+            text += &format!("{label} {}\n", screen.clean(&problem.message));
+        }
+        text
+    }
+
+    fn succeeded(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl Inspected {
+    fn text_model_rows(&self) -> Vec<Vec<String>> {
+        let row = |model: &super::TextModel| {
+            vec![
+                model.id.to_string(),
+                model.name.clone(),
+                model.dimension.to_string(),
+                model.answers.to_string(),
+                model.questions.to_string(),
+                model.dtypes.list(),
+            ]
+        };
+        self.models.iter().map(row).collect()
+    }
+
+    fn batch_rows(&self) -> Vec<Vec<String>> {
+        let row = |batch: &super::ImportedFile| {
+            vec![
+                batch.id.to_string(),
+                batch.status.clone(),
+                batch.file.clone(),
+                optional(batch.error.as_ref()),
+            ]
+        };
+        self.batches.iter().map(row).collect()
+    }
+}
+
+fn projection_row(facts: &ProjectionFacts) -> Vec<String> {
+    let dimension = |dim: Option<usize>| dim.map_or("?".to_string(), |dim| dim.to_string());
+    let dtypes = [
+        ("centroids", &facts.centroid_dtypes),
+        ("answers", &facts.answer_dtypes),
+        ("matrices", &facts.matrix_dtypes),
+    ];
+    let dtypes = dtypes.iter().filter(|(_, dtypes)| !dtypes.0.is_empty());
+    let dtypes: Vec<_> = dtypes.map(|(what, dtypes)| format!("{what} {}", dtypes.list())).collect();
+    // Several lines a cell, so that a row fits a narrow terminal.
+    let name = facts.name.as_ref().map(|name| format!("\n{name}")).unwrap_or_default();
+    let from = facts.model.as_ref().or(facts.folder.as_ref());
+    let from = from.map(|from| format!("\nfrom {from}")).unwrap_or_default();
+    let heads = match facts.matrices {
+        0 => format!("{}\n", facts.heads),
+        n if facts.heads > 0 => format!("{}, {n} with W\n", facts.heads),
+        _ => String::new(),
+    };
+    let (input, output) = (dimension(facts.input_dim), dimension(facts.output_dim));
+    vec![
+        optional(facts.id),
+        format!("{}{name}{from}", facts.kind),
+        optional(facts.temperature),
+        format!("{heads}dimension {input} → {output}"),
+        dtypes.join("\n"),
+    ]
+}
+
+impl Dtypes {
+    fn list(&self) -> String {
+        match self.0.is_empty() {
+            true => "-".to_string(),
+            false => self.0.iter().copied().collect::<Vec<_>>().join(", "),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! `projection project`: vectors in a file through a model into another file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ArgGroup;
+use ndarray::{Array2, ArrayView1};
+use projection_core::npy::{self, NpyArray};
+use projection_core::projection::{Model, Projection};
+use projection_core::{Error, ErrorKind};
+use serde::Serialize;
+
+use super::temperature;
+use crate::failure::Failure;
+use crate::output::{Report, Screen, count};
+
+/// Project the vectors of a .npy file
+///
+/// The input is (d,) or (n, d); the output is float32 of shape (o,) or (n, o), and the
+/// weights (heads,) or (n, heads), one column per cluster in ascending order of id. Nothing
+/// is written unless every vector can be projected.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  projection project --db lda.db --id 1 --input queries.npy --output projected.npy
+  projection project --embeddings embeddings/all-MiniLM-L6-v2 --id 1 --temperature 0.1 \\
+      --input queries.npy --output projected.npy --weights weights.npy")]
+#[command(group(ArgGroup::new("source").required(true).args(["db", "embeddings"])))]
+pub struct Args {
+    /// The store's database
+    #[arg(long, value_name = "STORE.db")]
+    db: Option<PathBuf>,
+
+    /// Folder of the model's files, without a database
+    #[arg(long, value_name = "DIR")]
+    embeddings: Option<PathBuf>,
+
+    /// Projection to use
+    #[arg(long, value_name = "ID")]
+    id: i64,
+
+    /// Softmax temperature [default: the database's, or 0.1 with --embeddings]
+    #[arg(long, value_name = "T", value_parser = temperature)]
+    temperature: Option<f64>,
+
+    /// Vectors to project
+    #[arg(long, value_name = "Q.npy")]
+    input: PathBuf,
+
+    /// File for the projected vectors
+    #[arg(long, value_name = "P.npy")]
+    output: PathBuf,
+
+    /// File for the routing weights
+    #[arg(long, value_name = "W.npy")]
+    weights: Option<PathBuf>,
+}
+
+/// What was projected.
+#[derive(Debug, Serialize)]
+pub struct Projected {
+    id: i64,
+    temperature: f64,
+    vectors: usize,
+    input_dim: usize,
+    output_dim: usize,
+    /// The clusters of the weights' columns.
+    cluster_ids: Vec<i64>,
+    output: String,
+    weights: Option<String>,
+}
+
+pub fn run(args: &Args) -> Result<Projected, Failure> {
+    check_paths(args)?;
+    let model = load(args)?;
+    let input = NpyArray::load(&args.input)?;
+    let (rows, dim) = input.matrix_shape();
+    let queries = Array2::from_shape_vec((rows, dim), input.to_f32()?)
+        .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+    let mut projected = Array2::zeros((rows, model.output_dim()));
+    let mut weights = Array2::zeros((rows, model.head_ids().len()));
+    model
+        .project_batch_into(queries.view(), projected.view_mut(), Some(weights.view_mut()))
+        .map_err(|error| error.context(args.input.display()))?;
+
+    let flat = input.shape().len() == 1;
+    let mut files = Staged::default();
+    files.write(&args.output, &projected, flat)?;
+    if let Some(path) = &args.weights {
+        files.write(path, &weights, flat)?;
+    }
+    files.publish()?;
+    Ok(Projected {
+        id: args.id,
+        temperature: model.temperature(),
+        vectors: rows,
+        input_dim: dim,
+        output_dim: model.output_dim(),
+        cluster_ids: model.head_ids().to_vec(),
+        output: args.output.display().to_string(),
+        weights: args.weights.as_ref().map(|path| path.display().to_string()),
+    })
+}
+
+fn load(args: &Args) -> Result<Model, Failure> {
+    Ok(match (&args.db, &args.embeddings) {
+        (Some(database), None) => {
+            let model = Model::open(database, args.id)?;
+            match args.temperature {
+                Some(temperature) => model.with_temperature(temperature)?,
+                None => model,
+            }
+        }
+        (None, Some(folder)) => Model::load(folder, args.id, args.temperature.unwrap_or(0.1))?,
+        _ => return Err(Failure::Usage("expected either --db or --embeddings".into())),
+    })
+}
+
+/// Refuses to write over the input or both results to one file.
+fn check_paths(args: &Args) -> Result<(), Failure> {
+    let weights = args.weights.as_deref();
+    let pairs = [
+        ("--output", Some(args.output.as_path()), "--input", Some(args.input.as_path())),
+        ("--weights", weights, "--input", Some(args.input.as_path())),
+        ("--weights", weights, "--output", Some(args.output.as_path())),
+    ];
+    for (left, one, right, other) in pairs {
+        if let (Some(one), Some(other)) = (one, other)
+            && same_file(one, other)
+        {
+            let path = one.display();
+            return Err(Failure::Usage(format!("{left} {path} is the file of {right}")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two paths lead to one file, which need not be there yet.
+fn same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+            Some(folder.join(path.file_name()?))
+        })
+    };
+    one == other || real(one).is_some_and(|one| real(other) == Some(one))
+}
+
+/// Result files under temporary names, so that either all appear or none. Dropped, they
+/// are removed.
+#[derive(Default)]
+struct Staged {
+    /// Temporary and final path of each.
+    files: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Staged {
+    fn write(&mut self, path: &Path, rows: &Array2<f32>, flat: bool) -> Result<(), Error> {
+        let refuse = |what: &str| {
+            Err(Error::new(ErrorKind::Io, format!("writing {}: {what}", path.display())))
+        };
+        let Some(name) = path.file_name() else { return refuse("not the name of a file") };
+        if path.is_dir() {
+            return refuse("it is a folder");
+        }
+        let mut temporary = std::ffi::OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".{}.new", std::process::id()));
+        let temporary = path.with_file_name(temporary);
+        self.files.push((temporary.clone(), path.to_path_buf()));
+        let written = match rows.as_slice().filter(|_| flat) {
+            Some(values) => npy::save(&temporary, ArrayView1::from(values)),
+            None => npy::save(&temporary, rows.view()),
+        };
+        // The user knows the file by its final name.
+        written.map_err(|error| error.context(format_args!("writing {}", path.display())))
+    }
+
+    fn publish(mut self) -> Result<(), Error> {
+        for (temporary, path) in &self.files {
+            fs::rename(temporary, path).map_err(|error| Error::io("writing", path, error))?;
+        }
+        self.files.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        for (temporary, _) in &self.files {
+            // Some were never written.
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
+impl Report for Projected {
+    fn render(&self, _: &Screen) -> String {
+        let mut text = format!(
+            "projected {} from dimension {} to {} by {}, temperature {}\n{}\n",
+            count(self.vectors, "vector"),
+            self.input_dim,
+            self.output_dim,
+            count(self.cluster_ids.len(), "head"),
+            self.temperature,
+            self.output,
+        );
+        if let Some(weights) = &self.weights {
+            text += &format!("{weights}\n");
+        }
+        text
+    }
+}

@@ -1,0 +1,88 @@
+//! The `projection` command: import question–answer pairs, embed them, train a projection,
+//! ask questions, and check a store.
+//!
+//! Exit codes: 0 success, 1 failure, 2 wrong usage. Results go to standard output, errors
+//! and progress to standard error.
+
+mod commands;
+mod failure;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::{embed, import, inspect, project, query, train};
+use failure::Failure;
+use output::{Report, Screen};
+
+/// Train semantic projections and search with them.
+///
+/// A store is a SQLite database, lda.db, with a folder `embeddings` beside it.
+#[derive(Debug, Parser)]
+#[command(name = "projection", version, after_help = EXAMPLE)]
+struct Cli {
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLE: &str = "\
+From questions and answers to the right answer:
+  projection import lda.db faq.json
+  projection embed lda.db --model-dir models/all-MiniLM-L6-v2
+  projection train lda.db
+  projection query lda.db \"How do I link it?\" --model-dir models/all-MiniLM-L6-v2
+
+Exit codes: 0 success, 1 failure, 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Import(import::Args),
+    Embed(embed::Args),
+    Train(train::Args),
+    Query(query::Args),
+    Project(project::Args),
+    Inspect(inspect::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && wants_json() => {
+            return Failure::Usage(first_paragraph(&error.to_string())).report(true);
+        }
+        Err(error) => error.exit(),
+    };
+    let screen = Screen::new(cli.json);
+    let result = match cli.command {
+        Command::Import(args) => import::run(&args, &screen).and_then(|r| finish(&r, &screen)),
+        Command::Embed(args) => embed::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Train(args) => train::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Query(args) => query::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Project(args) => project::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Inspect(args) => inspect::run(&args).and_then(|r| finish(&r, &screen)),
+    };
+    result.unwrap_or_else(|failure| failure.report(cli.json))
+}
+
+/// Prints what a command found.
+fn finish<R: Report>(report: &R, screen: &Screen) -> Result<ExitCode, Failure> {
+    screen.print(report)?;
+    Ok(if report.succeeded() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Whether JSON was asked for, on a command line that can't be parsed.
+fn wants_json() -> bool {
+    std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json")
+}
+
+/// What a message of clap says before it explains the usage, in one line.
+fn first_paragraph(message: &str) -> String {
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let first = message.split("\n\n").next().unwrap_or_default();
+    first.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,9 @@
+//! The `projection` command as users run it: exit codes, output, and stores in trouble.
+
+mod common;
+mod damage;
+mod faults;
+mod project;
+mod update;
+mod usage;
+mod whole_way;

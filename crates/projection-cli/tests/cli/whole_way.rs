@@ -1,0 +1,164 @@
+//! From a file of questions and answers to the right answer.
+
+use std::fs;
+
+use projection_core::projection::MultiHeadProjection;
+use projection_core::search::Searcher;
+use projection_embed::Embedder;
+use serde_json::{Value, json};
+
+use crate::common::{Place, copy_folder, model_dir, root, run};
+
+#[test]
+fn a_small_store_step_by_step() {
+    let place = Place::new();
+    place.write("small.json", crate::common::SMALL);
+    let (db, file) = (place.db(), place.file("small.json"));
+
+    let imported = run(["import", &db, &file]).ok();
+    assert!(imported.lines().count() == 2 && imported.contains("imported"), "{imported}");
+    assert!(!imported.contains('\u{1b}'), "colours are for terminals");
+    let again = run(["--json", "import", &db, &file]).json();
+    assert_eq!(again["files"][0]["outcome"], "unchanged");
+
+    // Two answers, the two wordings that are for this model, and eight questions.
+    let embedded = run(["embed", &db, "--json", "--model-dir", model_dir().to_str().unwrap()]);
+    let embedded = embedded.json();
+    assert_eq!(
+        embedded,
+        json!({"store": db, "model": "all-MiniLM-L6-v2", "dimension": 384, "answers": 4, "questions": 8})
+    );
+    assert!(place.embed().ok().starts_with("nothing to embed"));
+
+    // Without a projection there is still an answer, and a word about it.
+    let plain = place.query(&["How do I load a table?"]).ok();
+    assert!(plain.contains("note: the store has no projection"), "{plain}");
+    assert!(plain.contains("plain cosine"));
+
+    let trained = run(["train", &db]).ok();
+    assert_eq!(trained.lines().next(), Some("projection 1"));
+    let trained = run(["train", &db, "--json", "--temperature", "0.05", "--name", "sharp"]).json();
+    assert_eq!(trained["id"], 2);
+    assert_eq!((&trained["heads"], &trained["questions"]), (&json!(3), &json!(8)));
+
+    let answer = place.query(&["my file has semicolons in it", "-k", "2"]).ok();
+    assert!(answer.contains("projection 2, temperature 0.05"), "the newest is used: {answer}");
+    let best = answer.lines().find(|line| line.starts_with("1 ")).unwrap();
+    assert!(best.contains("csv") && best.contains("delimiter option"), "{best}");
+    assert!(answer.contains('█'));
+
+    let report = place.healthy();
+    assert_eq!(report["texts"], json!({"clusters": 3, "answers": 5, "questions": 8}));
+    assert_eq!(report["models"][0]["dtypes"], json!(["float32"]));
+    assert_eq!(report["projections"][1]["name"], "sharp");
+    assert_eq!(report["batches"][0]["status"], "completed");
+    let text = run(["inspect", &db]).ok();
+    assert!(text.contains("no problems found") && text.contains("sharp"), "{text}");
+    let text = run(["inspect", place.dir.path().to_str().unwrap()]).ok();
+    assert!(text.contains("no problems found"));
+    for folder in ["embeddings", "embeddings/all-MiniLM-L6-v2"] {
+        let report = run(["inspect", "--json", &place.file(folder)]).json();
+        let ids: Vec<_> =
+            report["projections"].as_array().unwrap().iter().map(|p| &p["id"]).collect();
+        assert_eq!(ids, [1, 2]);
+        assert_eq!(report["projections"][0]["heads"], 3);
+    }
+}
+
+#[test]
+fn the_answers_are_the_engines_to_the_last_bit() {
+    let place = Place::trained();
+    run(["train", &place.db(), "--temperature", "0.3"]).ok();
+    let question = "What happens to variables outside?";
+    let found = place.query(&[question, "--json", "--projection", "1", "-k", "3"]).json();
+
+    let query = Embedder::load(model_dir()).unwrap().embed(question).unwrap();
+    let searcher = Searcher::open(place.db(), None).unwrap();
+    let projection = MultiHeadProjection::open(place.db(), 1).unwrap();
+    let hits = searcher.vector_search_with_projection(&query, Some(&projection), 3).unwrap();
+    let plain = searcher.vector_search(&query, 10).unwrap();
+    let (_, weights) = projection.project(&query).unwrap();
+
+    let number = |value: &Value| value.as_f64().unwrap() as f32;
+    assert_eq!((&found["projection_id"], &found["temperature"]), (&json!(1), &json!(0.1)));
+    assert_eq!((&found["model"], &found["query"]), (&json!("all-MiniLM-L6-v2"), &json!(question)));
+    let given: Vec<f32> =
+        found["weights"].as_array().unwrap().iter().map(|w| number(&w["weight"])).collect();
+    assert_eq!(given, weights);
+    assert_eq!(found["weights"][0]["name"], "csv");
+    assert_eq!(found["hits"].as_array().unwrap().len(), 3);
+    for (rank, (given, hit)) in found["hits"].as_array().unwrap().iter().zip(&hits).enumerate() {
+        assert_eq!(given["rank"], rank + 1);
+        assert_eq!(given["answer_id"], hit.answer_id);
+        assert_eq!(number(&given["score"]), hit.score);
+        assert_eq!(given["text"].as_str(), searcher.text(hit.answer_id));
+        let at = plain.iter().position(|p| p.answer_id == hit.answer_id).unwrap();
+        assert_eq!(given["cosine_rank"], at + 1);
+        assert_eq!(number(&given["cosine_score"]), plain[at].score);
+    }
+    let found = place.query(&[question, "--json", "--no-projection", "-k", "99"]).json();
+    assert_eq!((&found["projection_id"], &found["weights"]), (&Value::Null, &json!([])));
+    assert_eq!(found["hits"].as_array().unwrap().len(), 4, "no more than there are");
+    assert!(found["hits"].as_array().unwrap().iter().all(|hit| hit["rank"] == hit["cosine_rank"]));
+}
+
+/// The shipped questions find their answers, also in words that were not trained.
+#[test]
+fn the_shipped_faq() {
+    let place = Place::new();
+    let db = place.db();
+    run(["import", &db, root().join("examples/faq/faq.json").to_str().unwrap()]).ok();
+    place.embed().ok();
+    run(["train", &db]).ok();
+    let report = place.healthy();
+    assert!(report["projections"][0]["heads"].as_u64().unwrap() >= 30);
+
+    let held_back = fs::read_to_string(root().join("examples/faq/faq_test.json")).unwrap();
+    let held_back: Value = serde_json::from_str(&held_back).unwrap();
+    let (mut right, mut asked) = (0, 0);
+    for cluster in held_back["clusters"].as_array().unwrap().iter().step_by(4) {
+        let question = cluster["questions"][0].as_str().unwrap();
+        let found = place.query(&["--json", "-k", "3", "--", question]).json();
+        right += usize::from(
+            found["hits"].as_array().unwrap().iter().any(|hit| hit["name"] == cluster["answer_id"]),
+        );
+        asked += 1;
+    }
+    assert!(right * 10 >= asked * 7, "{right} of {asked} among the best three");
+}
+
+#[test]
+fn a_store_of_the_existing_code() {
+    let place = Place::new();
+    copy_folder(&root().join("tests/conformance/legacy_store"), place.dir.path());
+    let report = place.healthy();
+    assert_eq!(report["models"][0]["name"], "toy-minilm");
+    let projections = report["projections"].as_array().unwrap();
+    assert_eq!(projections[2]["centroid_dtypes"], json!(["float64"]));
+    assert_eq!(projections[2]["answer_dtypes"], json!(["float32"]));
+    assert_eq!((&projections[2]["heads"], &projections[2]["matrices"]), (&json!(13), &json!(3)));
+    assert_eq!(projections[3]["kind"], "linear");
+
+    // Its vectors have 32 dimensions, which the text model at hand does not give.
+    let (kind, message) = place.query(&["anything", "--json"]).json_error(1);
+    assert_eq!(kind, "dimension_mismatch");
+    assert!(message.contains("384") && message.contains("32"), "{message}");
+    assert!(message.contains("toy-minilm"), "{message}");
+    let model = model_dir();
+    let args = ["--json", "embed", &place.db(), "--model-name", "toy-minilm", "--model-dir"];
+    let (kind, _) = run(args.into_iter().chain([model.to_str().unwrap()])).json_error(1);
+    assert_eq!(kind, "dimension_mismatch");
+
+    // With a model of its own it becomes a store like any other; the old models stay.
+    place.embed().ok();
+    let (kind, message) = run(["train", "--json", &place.db()]).json_error(1);
+    assert_eq!(kind, "ambiguous_model");
+    assert!(message.contains("toy-minilm") && message.contains("all-MiniLM-L6-v2"), "{message}");
+    let trained = run(["train", &place.db(), "--model-name", "all-MiniLM-L6-v2"]).ok();
+    assert_eq!(trained.lines().next(), Some("projection 4"));
+    let found = place.query(&["a question", "--json"]).json();
+    assert_eq!((&found["projection_id"], &found["model"]), (&json!(4), &json!("all-MiniLM-L6-v2")));
+    assert_eq!(place.healthy()["projections"].as_array().unwrap().len(), 5);
+    let found = place.query(&["a question", "--json", "--no-projection"]).json();
+    assert_eq!(found["model"], "all-MiniLM-L6-v2", "called like the model folder");
+}

@@ -1,0 +1,159 @@
+"""The NumPy side of the benchmark `project`, which starts this program and talks to it.
+
+    numpy_peer.py FOLDER
+
+FOLDER holds centroids.npy, answers.npy (n × d) and queries.npy. After a first line that
+describes NumPy, every line read from standard input is answered by one line:
+
+    check WORK         ok             results for all queries are in first.npy, second.npy
+    time WORK CALLS    nanoseconds    taken by CALLS calls, measured in here
+
+WORK is `one HEADS` (a query a call), `batch HEADS` (all queries a call) or `search ROWS`
+(the 10 nearest of the first ROWS answers). The engine has its matrices ready when its time
+starts, so they are ready here too, and results go into arrays made beforehand. Among ways
+of writing each step, the one that measured fastest was taken.
+"""
+
+import ctypes
+import gc
+import glob
+import math
+import os
+import sys
+from itertools import cycle, islice
+from time import perf_counter_ns
+
+import numpy as np
+
+TEMPERATURE = 0.1
+NEAREST = 10
+
+
+def unit(rows):
+    """Rows of length 1; the norms are taken in double precision, as in the engine."""
+    rows = rows.astype(np.float64)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def one(centroids, answers):
+    """Projects a query: weights = softmax(cos(q, centroids) / τ), projected = weights @ answers."""
+    heads, dim = answers.shape
+    weights = np.empty(heads, np.float32)
+    projected = np.empty(dim, np.float32)
+    ones = np.ones(heads, np.float32)
+    dot, exp, sqrt = np.dot, np.exp, math.sqrt
+    multiply, subtract, divide = np.multiply, np.subtract, np.divide
+
+    def call(query):
+        dot(centroids, query, weights)
+        multiply(weights, 1.0 / (TEMPERATURE * sqrt(dot(query, query))), weights)
+        subtract(weights, weights[weights.argmax()], weights)
+        exp(weights, weights)
+        divide(weights, dot(weights, ones), weights)
+        dot(weights, answers, projected)
+        return projected, weights
+
+    return call
+
+
+def batch(centroids, answers, rows):
+    """Projects all queries by two matrix products."""
+    heads, dim = answers.shape
+    # Heads × queries: the sums and maxima over heads are then those of whole rows.
+    weights = np.empty((heads, rows), np.float32)
+    projected = np.empty((rows, dim), np.float32)
+    dot, exp, sqrt = np.dot, np.exp, np.sqrt
+    multiply, subtract, divide = np.multiply, np.subtract, np.divide
+    largest, total = np.maximum.reduce, np.add.reduce
+
+    def call(queries):
+        dot(centroids, queries.T, weights)
+        norms = sqrt(np.einsum("ij,ij->i", queries, queries))
+        multiply(weights, (1.0 / TEMPERATURE) / norms, weights)
+        subtract(weights, largest(weights, axis=0), weights)
+        exp(weights, weights)
+        divide(weights, total(weights, axis=0), weights)
+        dot(weights.T, answers, projected)
+        return projected, weights.T
+
+    return call
+
+
+def search(vectors):
+    """Finds the nearest vectors: their cosines, best first, and their rows."""
+    count = len(vectors)
+    scores = np.empty(count, np.float32)
+
+    def call(query):
+        np.dot(vectors, query, scores)
+        top = scores.argpartition(count - NEAREST)[count - NEAREST:]
+        best = scores[top]
+        order = best.argsort()[::-1]
+        return best[order] / math.sqrt(query.dot(query)), top[order]
+
+    return call
+
+
+class Peer:
+    """The data of a folder, and the work that was asked for."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.centroids = unit(np.load(f"{folder}/centroids.npy"))
+        self.answers = np.load(f"{folder}/answers.npy")
+        self.queries = np.load(f"{folder}/queries.npy")
+        self.rows = list(self.queries)
+        self.calls = {}
+
+    def call(self, kind, size):
+        """The function that does the work, and the arguments to call it with in turn."""
+        if (kind, size) not in self.calls:
+            centroids, answers = self.centroids[:size], self.answers[:size]
+            self.calls[kind, size] = {
+                "one": lambda: (one(centroids, answers), self.rows),
+                "batch": lambda: (batch(centroids, answers, len(self.rows)), [self.queries]),
+                "search": lambda: (search(unit(answers)), self.rows),
+            }[kind]()
+        return self.calls[kind, size]
+
+    def check(self, kind, size):
+        call, arguments = self.call(kind, int(size))
+        results = [[array.copy() for array in call(argument)] for argument in arguments]
+        for name, arrays in zip(("first", "second"), zip(*results)):
+            np.save(f"{self.folder}/{name}.npy", np.vstack(arrays).astype(np.float32))
+        return "ok"
+
+    def time(self, kind, size, calls):
+        call, arguments = self.call(kind, int(size))
+        arguments = islice(cycle(arguments), int(calls))
+        start = perf_counter_ns()
+        for argument in arguments:
+            call(argument)
+        return perf_counter_ns() - start
+
+
+def about():
+    """NumPy's version and, where NumPy brought its own OpenBLAS, the kernels in use there."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    text = f"NumPy {np.__version__}, BLAS {blas['name']} {blas.get('version', '')}"
+    libraries = os.path.join(os.path.dirname(np.__file__), os.pardir, "numpy.libs")
+    for path in glob.glob(os.path.join(libraries, "*openblas*")):
+        library = ctypes.CDLL(path)
+        for name in ("scipy_openblas_get_corename64_", "openblas_get_corename64_"):
+            if hasattr(library, name):
+                function = getattr(library, name)
+                function.restype = ctypes.c_char_p
+                return f"{text} with kernels for {function().decode()}"
+    return text
+
+
+def main():
+    peer = Peer(sys.argv[1])
+    gc.disable()
+    print(about(), flush=True)
+    for line in sys.stdin:
+        command, *arguments = line.split()
+        print({"check": peer.check, "time": peer.time}[command](*arguments), flush=True)
+
+
+main()

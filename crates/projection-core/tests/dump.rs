@@ -1,0 +1,50 @@
+//! Writes all projections of `tests/conformance/cases.txt` bit for bit to
+//! `target/tests/rust_dump.txt`, for other languages to compare with. The format is in
+//! `tests/c/README.md`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use projection_core::npy::NpyArray;
+use projection_core::projection::MultiHeadProjection;
+
+fn write_bits(line: &mut String, values: &[f32]) {
+    for value in values {
+        write!(line, "{:08x}", value.to_bits()).unwrap();
+    }
+}
+
+#[test]
+fn dump_of_all_projections() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = workspace.join("tests/conformance");
+    let mut dump = String::new();
+    let list = fs::read_to_string(root.join("cases.txt")).unwrap();
+    for line in list.lines().filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&str> = line.split(' ').collect();
+        let (name, path) = (columns[0], root.join(columns[2]));
+        let (id, temperature) = (columns[3].parse().unwrap(), columns[4].parse().unwrap());
+        let model = match columns[1] {
+            "db" => MultiHeadProjection::open(&path, id),
+            _ => MultiHeadProjection::load_unified(&path, id, temperature),
+        }
+        .unwrap();
+        let queries = NpyArray::load(root.join("cases").join(name).join("queries.npy")).unwrap();
+        let queries = queries.to_f32().unwrap();
+        for (row, query) in queries.chunks_exact(model.input_dim()).enumerate() {
+            let mut projected = vec![0.0; model.output_dim()];
+            let mut weights = vec![0.0; model.cluster_ids().len()];
+            model.project_into(query, &mut projected, Some(&mut weights)).unwrap();
+            write!(dump, "{name}\t{row}\t").unwrap();
+            write_bits(&mut dump, &projected);
+            dump.push('\t');
+            write_bits(&mut dump, &weights);
+            dump.push('\n');
+        }
+    }
+    assert!(dump.lines().count() > 400);
+    let folder = workspace.join("target/tests");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("rust_dump.txt"), dump).unwrap();
+}

@@ -1,0 +1,314 @@
+/*
+ * NULL, wrong lengths, overlaps and misaligned addresses for every function that takes a
+ * pointer, but for those of the text model (embedder.c). usage: arguments FOLDER
+ */
+#include "errors.h"
+
+#include <stdlib.h>
+
+/* A model of 8 dimensions to 3, and 2 vectors to search. */
+enum { D = 8, O = 3, N = 2, K = 2 };
+
+static projection_model *model;
+static projection_index *index_;
+static char *array_path, *model_path, *database;
+static size_t heads;
+static const float queries[N * D] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
+static const int64_t ids[N] = {7, 3};
+
+static void open_all(const char *root)
+{
+    static const float vectors[N * O] = {1, 2, 3, 3, 2, 1};
+    array_path = join(root, "cases/d8_to_d3-t0.1/queries.npy");
+    model_path = join(root, "models/d8_to_d3");
+    database = join(root, "legacy_store/lda.db");
+    SUCCEEDS(projection_model_load, model_path, 1, 0.1, &model);
+    SUCCEEDS(projection_index_from_vectors, ids, vectors, N, O, &index_);
+    heads = projection_model_num_heads(model);
+    CHECK(projection_model_input_dim(model) == D && projection_model_output_dim(model) == O);
+}
+
+static void null_handles(void)
+{
+    NULL_HANDLE(projection_array_ndim, array, projection_array_ndim(NULL) == 0);
+    NULL_HANDLE(projection_array_shape, array, projection_array_shape(NULL, 0) == 0);
+    NULL_HANDLE(projection_array_len, array, projection_array_len(NULL) == 0);
+    NULL_HANDLE(projection_array_data, array, projection_array_data(NULL) == NULL);
+    NULL_HANDLE(projection_array_free, array, (projection_array_free(NULL), 1));
+    NULL_HANDLE(projection_error_code, error, projection_error_code(NULL) == 0);
+    NULL_HANDLE(projection_error_message, error, *projection_error_message(NULL) == '\0');
+    NULL_HANDLE(projection_error_free, error, (projection_error_free(NULL), 1));
+    NULL_HANDLE(projection_index_len, index, projection_index_len(NULL) == 0);
+    NULL_HANDLE(projection_index_dim, index, projection_index_dim(NULL) == 0);
+    NULL_HANDLE(projection_index_text, index, projection_index_text(NULL, 1) == NULL);
+    NULL_HANDLE(projection_index_free, index, (projection_index_free(NULL), 1));
+    NULL_HANDLE(projection_model_input_dim, model, projection_model_input_dim(NULL) == 0);
+    NULL_HANDLE(projection_model_output_dim, model, projection_model_output_dim(NULL) == 0);
+    NULL_HANDLE(projection_model_num_heads, model, projection_model_num_heads(NULL) == 0);
+    NULL_HANDLE(projection_model_temperature, model, isnan(projection_model_temperature(NULL)));
+    NULL_HANDLE(projection_model_free, model, (projection_model_free(NULL), 1));
+    NULL_HANDLE(projection_embedder_dim, embedder, projection_embedder_dim(NULL) == 0);
+    NULL_HANDLE(projection_embedder_free, embedder, (projection_embedder_free(NULL), 1));
+}
+
+static void null_arguments(void)
+{
+    const float *q = queries;
+    NULL_ARGUMENT(projection_array_load, path, NULL, &out.array);
+    NULL_ARGUMENT(projection_array_load, array, array_path, NULL);
+    NULL_ARGUMENT(projection_model_load, folder, NULL, 1, 0.1, &out.model);
+    NULL_ARGUMENT(projection_model_load, model, model_path, 1, 0.1, NULL);
+    NULL_ARGUMENT(projection_model_open, database, NULL, 1, &out.model);
+    NULL_ARGUMENT(projection_model_open, model, database, 1, NULL);
+    NULL_ARGUMENT(projection_model_head_ids, model, NULL, out.ids, heads);
+    NULL_ARGUMENT(projection_model_head_ids, ids, model, NULL, heads);
+    NULL_ARGUMENT(projection_model_with_temperature, model, NULL, 0.1, &out.model);
+    NULL_ARGUMENT(projection_model_with_temperature, copy, model, 0.1, NULL);
+    NULL_ARGUMENT(projection_model_project, model, NULL, q, D, out.projected, O, NULL, 0);
+    NULL_ARGUMENT(projection_model_project, query, model, NULL, D, out.projected, O, NULL, 0);
+    NULL_ARGUMENT(projection_model_project, projected, model, q, D, NULL, O, NULL, 0);
+    /* Routing weights that are not there can't have a length. */
+    FAILS(INVALID_ARGUMENT, "argument weights is NULL", projection_model_project, model, q, D,
+          out.projected, O, NULL, heads);
+    NULL_ARGUMENT(projection_model_project_batch, model, NULL, q, N, D, out.projected, N * O,
+                  NULL, 0);
+    NULL_ARGUMENT(projection_model_project_batch, queries, model, NULL, N, D, out.projected,
+                  N * O, NULL, 0);
+    NULL_ARGUMENT(projection_model_project_batch, projected, model, q, N, D, NULL, N * O, NULL, 0);
+    FAILS(INVALID_ARGUMENT, "argument weights is NULL", projection_model_project_batch, model, q,
+          N, D, out.projected, N * O, NULL, N * heads);
+    NULL_ARGUMENT(projection_index_open, database, NULL, NULL, &out.index);
+    NULL_ARGUMENT(projection_index_open, index, database, NULL, NULL);
+    NULL_ARGUMENT(projection_index_from_vectors, ids, NULL, q, N, O, &out.index);
+    NULL_ARGUMENT(projection_index_from_vectors, vectors, ids, NULL, N, O, &out.index);
+    NULL_ARGUMENT(projection_index_from_vectors, index, ids, q, N, O, NULL);
+    NULL_ARGUMENT(projection_index_search, index, NULL, model, q, D, K, out.hits, K, &out.found);
+    NULL_ARGUMENT(projection_index_search, query, index_, model, NULL, D, K, out.hits, K,
+                  &out.found);
+    NULL_ARGUMENT(projection_index_search, hits, index_, model, q, D, K, NULL, K, &out.found);
+    NULL_ARGUMENT(projection_index_search, found, index_, model, q, D, K, out.hits, K, NULL);
+    NULL_ARGUMENT(projection_index_search_batch, index, NULL, model, q, N, D, K, out.hits, N * K,
+                  &out.found);
+    NULL_ARGUMENT(projection_index_search_batch, queries, index_, model, NULL, N, D, K, out.hits,
+                  N * K, &out.found);
+    NULL_ARGUMENT(projection_index_search_batch, hits, index_, model, q, N, D, K, NULL, N * K,
+                  &out.found);
+    NULL_ARGUMENT(projection_index_search_batch, found, index_, model, q, N, D, K, out.hits,
+                  N * K, NULL);
+    check_untouched();
+}
+
+static void optional_arguments(void)
+{
+    projection_index *opened = NULL;
+    OPTIONAL_ARGUMENT(projection_model_project, weights, model, queries, D, out.projected, O,
+                      NULL, 0);
+    OPTIONAL_ARGUMENT(projection_model_project_batch, weights, model, queries, N, D,
+                      out.projected, N * O, NULL, 0);
+    OPTIONAL_ARGUMENT(projection_index_search, model, index_, NULL, queries, O, K, out.hits, K,
+                      &out.found);
+    OPTIONAL_ARGUMENT(projection_index_search_batch, model, index_, NULL, queries, N, O, K,
+                      out.hits, N * K, &out.found);
+    OPTIONAL_ARGUMENT(projection_index_open, model_name, database, NULL, &opened);
+    CHECK(projection_index_len(opened) > 0);
+    projection_index_free(opened);
+    fill_outputs();
+}
+
+static void wrong_lengths(void)
+{
+    const float *q = queries;
+    float *p = out.projected, *w = out.weights;
+    size_t length;
+    int i;
+    for (i = 0; i < WRONG_LENGTHS; i++) {
+        length = wrong_length(D, i);
+        FAILS(DIMENSION_MISMATCH, "query", projection_model_project, model, q, length, p, O, w,
+              heads);
+        FAILS(DIMENSION_MISMATCH, "query", projection_index_search, index_, model, q, length, K,
+              out.hits, K, &out.found);
+        length = wrong_length(O, i);
+        FAILS(DIMENSION_MISMATCH, "query", projection_index_search, index_, NULL, q, length, K,
+              out.hits, K, &out.found);
+        FAILS(BUFFER_SIZE, "projected", projection_model_project, model, q, D, p, length, w,
+              heads);
+        length = wrong_length(N * O, i);
+        FAILS(BUFFER_SIZE, "projected", projection_model_project_batch, model, q, N, D, p, length,
+              w, N * heads);
+        length = wrong_length(heads, i);
+        FAILS(BUFFER_SIZE, "ids", projection_model_head_ids, model, out.ids, length);
+        FAILS(BUFFER_SIZE, "weights", projection_model_project, model, q, D, p, O, w, length);
+        length = wrong_length(N * heads, i);
+        FAILS(BUFFER_SIZE, "weights", projection_model_project_batch, model, q, N, D, p, N * O, w,
+              length);
+        length = wrong_length(N * K, i);
+        FAILS(BUFFER_SIZE, "hits", projection_index_search_batch, index_, model, q, N, D, K,
+              out.hits, length, &out.found);
+    }
+    for (i = 0; i < WRONG_LENGTHS; i++) {
+        /* Twice this dimension overflows for some, and is a wrong dimension for all. */
+        projection_error *error = NULL;
+        projection_status status;
+        length = wrong_length(D, i);
+        status = projection_model_project_batch(model, q, N, length, p, N * O, w, N * heads,
+                                                &error);
+        CHECK(status == (length > SIZE_MAX / N ? INVALID_ARGUMENT : DIMENSION_MISMATCH));
+        check_status(status, status, error, "queries", __FILE__, __LINE__);
+        error = NULL;
+        status = projection_index_search_batch(index_, model, q, N, length, K, out.hits, N * K,
+                                               &out.found, &error);
+        CHECK(status == (length > SIZE_MAX / N ? INVALID_ARGUMENT : DIMENSION_MISMATCH));
+        check_status(status, status, error, "queries", __FILE__, __LINE__);
+    }
+    FAILS(BUFFER_SIZE, "at least 2", projection_index_search, index_, model, q, D, K, out.hits,
+          K - 1, &out.found);
+    FAILS(BUFFER_SIZE, "at least", projection_index_search, index_, model, q, D, SIZE_MAX,
+          out.hits, K, &out.found);
+    check_untouched();
+}
+
+/* Numbers of vectors whose product with the dimension is no size that memory can have. */
+static void wrong_numbers_of_vectors(void)
+{
+    const float *q = queries;
+    const size_t numbers[] = {SIZE_MAX, SIZE_MAX / 2 + 1, SIZE_MAX / D + 1, SIZE_MAX / O + 1};
+    size_t i;
+    for (i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        size_t n = numbers[i];
+        FAILS(INVALID_ARGUMENT, "more than memory can hold", projection_model_project_batch,
+              model, q, n, D, out.projected, O, NULL, 0);
+        FAILS(INVALID_ARGUMENT, "more than memory can hold", projection_index_search_batch,
+              index_, model, q, n, D, 1, out.hits, 1, &out.found);
+        FAILS(INVALID_ARGUMENT, "", projection_index_from_vectors, ids, q, n, O, &out.index);
+        FAILS(INVALID_ARGUMENT, "", projection_index_from_vectors, ids, q, n, 0, &out.index);
+        /* Vectors without values take no memory, however many there are. */
+        FAILS(DIMENSION_MISMATCH, "queries", projection_model_project_batch, model, q, n, 0,
+              out.projected, O, NULL, 0);
+        FAILS(DIMENSION_MISMATCH, "queries", projection_index_search_batch, index_, model, q, n,
+              0, 0, out.hits, 0, &out.found);
+    }
+    FAILS(INVALID_ARGUMENT, "hits", projection_index_search_batch, index_, model, q, N, D,
+          SIZE_MAX, out.hits, SIZE_MAX, &out.found);
+    FAILS(INVALID_ARGUMENT, "dimension 0", projection_index_from_vectors, ids, q, N, 0,
+          &out.index);
+    check_untouched();
+}
+
+static void overlaps(void)
+{
+    /* All in one piece of memory, at every distance up to touching each other. */
+    float memory[64];
+    size_t at, i;
+    size_t *inside;
+    for (i = 0; i < 64; i++) {
+        memory[i] = (float)(i + 1);
+    }
+    for (at = 0; at <= 24; at++) {
+        float *query = memory + 8, *other = memory + at;
+        if (at > 8 - O && at < 8 + D) {
+            FAILS(INVALID_ARGUMENT, "overlaps", projection_model_project, model, query, D, other,
+                  O, NULL, 0);
+        }
+        if (at > 8 - heads && at < 8 + D) {
+            FAILS(INVALID_ARGUMENT, "overlaps", projection_model_project, model, query, D,
+                  out.projected, O, other, heads);
+        }
+        if (at > 8 - heads && at < 8 + O) {
+            FAILS(INVALID_ARGUMENT, "overlaps", projection_model_project, model, queries, D,
+                  query, O, other, heads);
+        }
+        if (at + N * O > 8 && at < 8 + N * D) {
+            FAILS(INVALID_ARGUMENT, "overlaps", projection_model_project_batch, model, query, N,
+                  D, other, N * O, NULL, 0);
+        }
+    }
+    for (i = 0; i < 64; i++) {
+        CHECK(memory[i] == (float)(i + 1));
+    }
+    inside = (size_t *)(void *)&out.hits[1];
+    FAILS(INVALID_ARGUMENT, "overlaps", projection_index_search, index_, model, queries, D, K,
+          out.hits, K, inside);
+    FAILS(INVALID_ARGUMENT, "overlaps", projection_index_search_batch, index_, model, queries, N,
+          D, K, out.hits, N * K, inside);
+    FAILS(INVALID_ARGUMENT, "overlaps", projection_index_search, index_, model,
+          (const float *)(const void *)out.hits, D, K, out.hits, K, &out.found);
+    FAILS(INVALID_ARGUMENT, "overlaps", projection_index_search_batch, index_, model,
+          (const float *)(const void *)out.hits, N, D, K, out.hits, N * K, &out.found);
+    inside = (size_t *)(void *)out.weights;
+    FAILS(INVALID_ARGUMENT, "overlaps", projection_index_search, index_, model, out.weights, D, K,
+          out.hits, K, inside);
+    FAILS(INVALID_ARGUMENT, "overlaps", projection_index_search_batch, index_, model, out.weights,
+          N, D, K, out.hits, N * K, inside);
+    check_untouched();
+
+    /* Touching is not overlapping. */
+    SUCCEEDS(projection_model_project, model, memory, D, memory + D, O, memory + D + O, heads);
+    SUCCEEDS(projection_model_project, model, memory + 32, D, memory + 32 - O, O, NULL, 0);
+}
+
+/* An address inside `memory` that no number starts at. The conversion is what is tested. */
+#define MISALIGNED(type) ((type *)(void *)(memory + 1))
+
+static void misaligned(void)
+{
+    static char memory[1024];
+    const float *q = queries;
+    float *p = out.projected;
+    FAILS(INVALID_ARGUMENT, "aligned", projection_array_load, array_path,
+          MISALIGNED(projection_array *));
+    FAILS(INVALID_ARGUMENT, "aligned", projection_model_load, model_path, 1, 0.1,
+          MISALIGNED(projection_model *));
+    FAILS(INVALID_ARGUMENT, "aligned", projection_model_open, database, 1,
+          MISALIGNED(projection_model *));
+    FAILS(INVALID_ARGUMENT, "aligned", projection_model_with_temperature, model, 1,
+          MISALIGNED(projection_model *));
+    FAILS(INVALID_ARGUMENT, "aligned", projection_model_head_ids, model, MISALIGNED(int64_t),
+          heads);
+    FAILS(INVALID_ARGUMENT, "aligned", projection_model_project, model, MISALIGNED(float), D, p,
+          O, NULL, 0);
+    FAILS(INVALID_ARGUMENT, "aligned", projection_model_project, model, q, D, MISALIGNED(float),
+          O, NULL, 0);
+    FAILS(INVALID_ARGUMENT, "aligned", projection_model_project, model, q, D, p, O,
+          MISALIGNED(float), heads);
+    FAILS(INVALID_ARGUMENT, "aligned", projection_index_open, database, NULL,
+          MISALIGNED(projection_index *));
+    FAILS(INVALID_ARGUMENT, "aligned", projection_index_from_vectors, MISALIGNED(int64_t), q, N,
+          O, &out.index);
+    FAILS(INVALID_ARGUMENT, "aligned", projection_index_from_vectors, ids, MISALIGNED(float), N,
+          O, &out.index);
+    FAILS(INVALID_ARGUMENT, "aligned", projection_index_search, index_, model, q, D, K,
+          MISALIGNED(projection_hit), K, &out.found);
+    FAILS(INVALID_ARGUMENT, "aligned", projection_index_search, index_, model, q, D, K, out.hits,
+          K, MISALIGNED(size_t));
+    /* Where the error can't be stored, the status still comes. */
+    CHECK(projection_model_project(model, q, 1, p, O, NULL, 0, MISALIGNED(projection_error *)) ==
+          DIMENSION_MISMATCH);
+    check_untouched();
+}
+
+int main(int argc, char **argv)
+{
+    group("setting up");
+    open_all(argc == 2 ? argv[1] : (stop("usage: arguments FOLDER"), ""));
+    fill_outputs();
+    group("NULL for a handle of functions without a status");
+    null_handles();
+    group("NULL for every other argument");
+    null_arguments();
+    group("NULL for what may be NULL");
+    optional_arguments();
+    group("wrong lengths");
+    wrong_lengths();
+    group("wrong numbers of vectors");
+    wrong_numbers_of_vectors();
+    group("arrays that overlap");
+    overlaps();
+    group("misaligned addresses");
+    misaligned();
+    projection_index_free(index_);
+    projection_model_free(model);
+    free(array_path);
+    free(model_path);
+    free(database);
+    return finish();
+}

@@ -1,0 +1,240 @@
+/*
+ * A panic inside the library ends at the call. The library is built with the feature
+ * `inject-panics`, so that the function that PROJECTION_PANIC_IN names panics; an ordinary
+ * library takes no notice. usage: panics injected|ordinary CONFORMANCE MODEL_FOLDER
+ *
+ * check_header.py sees to it that each function of the header is here.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include "errors.h"
+
+#include <stdlib.h>
+
+static int injected;
+
+static void panic_in(const char *function)
+{
+    if (setenv("PROJECTION_PANIC_IN", function, 1) != 0) {
+        stop("can't set the environment");
+    }
+}
+
+static void panic_nowhere(void)
+{
+    unsetenv("PROJECTION_PANIC_IN");
+}
+
+/* A valid call of a function with a status. */
+#define PANICS(function, ...)                                                                  \
+    do {                                                                                       \
+        projection_error *error_ = NULL;                                                       \
+        projection_status status_;                                                             \
+        panic_in(#function);                                                                   \
+        status_ = function(__VA_ARGS__, &error_);                                              \
+        panic_nowhere();                                                                       \
+        check_panic(status_, error_, #function);                                               \
+        if (injected) {                                                                        \
+            panic_in(#function);                                                               \
+            CHECK(function(__VA_ARGS__, NULL) == PROJECTION_STATUS_PANIC);                     \
+            panic_nowhere();                                                                   \
+            check_untouched();                                                                 \
+        }                                                                                      \
+        check_alive();                                                                         \
+    } while (0)
+
+/* A function without a status: what it gives for a panic, and what else. */
+#define FALLS_BACK(function, fallback, otherwise)                                              \
+    do {                                                                                       \
+        int right_;                                                                            \
+        panic_in(#function);                                                                   \
+        right_ = injected ? (fallback) : (otherwise);                                          \
+        panic_nowhere();                                                                       \
+        check_at(right_, __FILE__, __LINE__, #function ": wrong value");                       \
+        check_alive();                                                                         \
+    } while (0)
+
+/* A function that frees. Where it panics, the handle is as it was, and freed afterwards. */
+#define FREES(function, handle, still_alive)                                                   \
+    do {                                                                                       \
+        panic_in(#function);                                                                   \
+        function(handle);                                                                      \
+        panic_nowhere();                                                                       \
+        if (injected) {                                                                        \
+            CHECK(still_alive);                                                                \
+            function(handle);                                                                  \
+        }                                                                                      \
+        check_alive();                                                                         \
+    } while (0)
+
+static void check_panic(projection_status status, projection_error *error, const char *function)
+{
+    if (injected) {
+        check_status(status, PROJECTION_STATUS_PANIC, error, function, function, 0);
+    } else {
+        check_status(status, PROJECTION_STATUS_OK, error, "", function, 0);
+    }
+}
+
+static projection_model *model;
+
+/* The library goes on working. */
+static void check_alive(void)
+{
+    CHECK(projection_model_num_heads(model) == 4);
+    CHECK(projection_version()[0] != '\0');
+}
+
+static projection_error *an_error(void)
+{
+    projection_error *error = NULL;
+    projection_model *none = NULL;
+    CHECK(projection_model_load("no/such/folder", 1, 0.1, &none, &error) != 0);
+    return error;
+}
+
+static void arrays(const char *path)
+{
+    projection_array *array = NULL;
+    PANICS(projection_array_load, path, &out.array);
+    if (!injected) {
+        projection_array_free(out.array);
+    }
+    SUCCEEDS(projection_array_load, path, &array);
+    FALLS_BACK(projection_array_ndim, projection_array_ndim(array) == 0,
+               projection_array_ndim(array) == 2);
+    FALLS_BACK(projection_array_shape, projection_array_shape(array, 1) == 0,
+               projection_array_shape(array, 1) == 8);
+    FALLS_BACK(projection_array_len, projection_array_len(array) == 0,
+               projection_array_len(array) == 64);
+    FALLS_BACK(projection_array_data, projection_array_data(array) == NULL,
+               projection_array_data(array) != NULL);
+    FREES(projection_array_free, array, projection_array_len(array) == 64);
+}
+
+static void errors(void)
+{
+    projection_error *error = an_error();
+    FALLS_BACK(projection_error_code, projection_error_code(error) == PROJECTION_STATUS_PANIC,
+               projection_error_code(error) == PROJECTION_STATUS_NOT_FOUND);
+    FALLS_BACK(projection_error_message, *projection_error_message(error) == '\0',
+               strstr(projection_error_message(error), "no/such/folder") != NULL);
+    FREES(projection_error_free, error, projection_error_code(error) != 0);
+    FALLS_BACK(projection_status_name, *projection_status_name(5) == '\0',
+               strcmp(projection_status_name(5), "not found") == 0);
+    FALLS_BACK(projection_version, *projection_version() == '\0', *projection_version() != '\0');
+}
+
+static void models(const char *folder, const char *database)
+{
+    static const float queries[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
+    projection_model *other = NULL;
+    fill_outputs();
+    PANICS(projection_model_load, folder, 1, 0.1, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
+    PANICS(projection_model_open, database, 1, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
+    PANICS(projection_model_with_temperature, model, 0.5, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
+    PANICS(projection_model_head_ids, model, out.ids, 4);
+    PANICS(projection_model_project, model, queries, 8, out.projected, 8, out.weights, 4);
+    PANICS(projection_model_project_batch, model, queries, 2, 8, out.projected, 16, out.weights,
+           8);
+    FALLS_BACK(projection_model_input_dim, projection_model_input_dim(model) == 0,
+               projection_model_input_dim(model) == 8);
+    FALLS_BACK(projection_model_output_dim, projection_model_output_dim(model) == 0,
+               projection_model_output_dim(model) == 8);
+    FALLS_BACK(projection_model_num_heads, projection_model_num_heads(model) == 0,
+               projection_model_num_heads(model) == 4);
+    FALLS_BACK(projection_model_temperature, isnan(projection_model_temperature(model)),
+               projection_model_temperature(model) == 0.1);
+    SUCCEEDS(projection_model_with_temperature, model, 0.5, &other);
+    FREES(projection_model_free, other, projection_model_temperature(other) == 0.5);
+}
+
+static void indexes(const char *database)
+{
+    static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
+    static const int64_t ids[2] = {1, 2};
+    projection_index *index = NULL;
+    int64_t id;
+    fill_outputs();
+    PANICS(projection_index_open, database, NULL, &out.index);
+    if (!injected) {
+        projection_index_free(out.index);
+    }
+    PANICS(projection_index_from_vectors, ids, vectors, 2, 8, &out.index);
+    if (!injected) {
+        projection_index_free(out.index);
+    }
+    SUCCEEDS(projection_index_from_vectors, ids, vectors, 2, 8, &index);
+    PANICS(projection_index_search, index, model, vectors, 8, 2, out.hits, 2, &out.found);
+    PANICS(projection_index_search_batch, index, model, vectors, 2, 8, 2, out.hits, 4,
+           &out.found);
+    FALLS_BACK(projection_index_len, projection_index_len(index) == 0,
+               projection_index_len(index) == 2);
+    FALLS_BACK(projection_index_dim, projection_index_dim(index) == 0,
+               projection_index_dim(index) == 8);
+    FREES(projection_index_free, index, projection_index_len(index) == 2);
+    index = NULL;
+    SUCCEEDS(projection_index_open, database, NULL, &index);
+    for (id = 0; id < 1000 && projection_index_text(index, id) == NULL; id++) {
+    }
+    FALLS_BACK(projection_index_text, projection_index_text(index, id) == NULL,
+               projection_index_text(index, id) != NULL);
+    projection_index_free(index);
+}
+
+static void embedders(const char *folder)
+{
+    static float vectors[2 * 384];
+    static const char *const texts[] = {"one", "two"};
+    projection_embedder *embedder = NULL;
+    fill_outputs();
+    PANICS(projection_embedder_load, folder, &out.embedder);
+    if (!injected) {
+        projection_embedder_free(out.embedder);
+    }
+    SUCCEEDS(projection_embedder_load, folder, &embedder);
+    PANICS(projection_embedder_embed, embedder, "one", vectors, 384);
+    PANICS(projection_embedder_embed_batch, embedder, texts, 2, vectors, 2 * 384);
+    CHECK((vectors[0] == 0) == injected);
+    FALLS_BACK(projection_embedder_dim, projection_embedder_dim(embedder) == 0,
+               projection_embedder_dim(embedder) == 384);
+    FREES(projection_embedder_free, embedder, projection_embedder_dim(embedder) == 384);
+}
+
+int main(int argc, char **argv)
+{
+    char *folder, *database, *array;
+    if (argc != 4 || (strcmp(argv[1], "injected") != 0 && strcmp(argv[1], "ordinary") != 0)) {
+        stop("usage: panics injected|ordinary CONFORMANCE MODEL_FOLDER");
+    }
+    injected = strcmp(argv[1], "injected") == 0;
+    folder = join(argv[2], "models/d8_mixed");
+    database = join(argv[2], "legacy_store/lda.db");
+    array = join(argv[2], "cases/d8_mixed-t0.1/queries.npy");
+    fill_outputs();
+    group("panics in arrays");
+    SUCCEEDS(projection_model_load, folder, 1, 0.1, &model);
+    arrays(array);
+    group("panics in errors");
+    errors();
+    group("panics in models");
+    models(folder, database);
+    group("panics in indexes");
+    indexes(database);
+    group("panics in text models");
+    embedders(argv[3]);
+    projection_model_free(model);
+    free(array);
+    free(database);
+    free(folder);
+    return finish();
+}
