@@ -2,7 +2,7 @@
 //! and answers:
 //!
 //! ```text
-//! cargo run --release --example quality -- FOLDER...
+//! cargo run --release --example quality -- [--seed N] FOLDER...
 //! ```
 //!
 //! A folder holds `answers.f16.npy` (m × d), `questions.f16.npy` (n × d) and `data.json`
@@ -25,14 +25,19 @@ use projection_core::train::{
 type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> AnyResult<()> {
-    let folders: Vec<String> = std::env::args().skip(1).collect();
+    let mut folders: Vec<String> = std::env::args().skip(1).collect();
+    let mut seed = 0;
+    if folders.first().is_some_and(|first| first == "--seed") && folders.len() > 1 {
+        seed = folders[1].parse()?;
+        folders.drain(..2);
+    }
     if folders.is_empty() {
-        return Err("usage: quality FOLDER...".into());
+        return Err("usage: quality [--seed N] FOLDER...".into());
     }
     for folder in folders {
         let set = Set::load(Path::new(&folder))?;
         for open in [false, true] {
-            report(&set, open)?;
+            report(&set, open, seed)?;
         }
     }
     if let Some(peak) = peak_memory() {
@@ -179,7 +184,7 @@ impl Regime {
     }
 }
 
-fn report(set: &Set, open: bool) -> AnyResult<()> {
+fn report(set: &Set, open: bool, seed: u64) -> AnyResult<()> {
     let regime = Regime::new(set, open)?;
     let headed = regime.data.headed();
     println!(
@@ -227,7 +232,8 @@ fn report(set: &Set, open: bool) -> AnyResult<()> {
     print("max(cosine, nearest)", &either, started);
     let started = Instant::now();
     print("multi-head τ=0.1", &regime.projected(&regime.multi_head(0.1)?)?, started);
-    let fixed = ResidualTraining::fixed(&regime.data);
+    let mut fixed = ResidualTraining::fixed(&regime.data);
+    fixed.adapter_training.seed = seed;
     for (name, training) in [
         ("rotation", ResidualTraining { rotation: 0.7, adapter: 0.0, ..fixed.clone() }),
         ("rotation + adapter", fixed.clone()),
@@ -237,7 +243,7 @@ fn report(set: &Set, open: bool) -> AnyResult<()> {
         print(name, &regime.residual(&training)?, started);
     }
     let started = Instant::now();
-    let tuned = tune_residual(&regime.data, &Tuning::default(), &mut |_| {})?;
+    let tuned = tune_residual(&regime.data, &Tuning { seed, ..Tuning::default() }, &mut |_| {})?;
     print("auto", &regime.residual(&tuned.training)?, started);
     println!(
         "auto: rotation {} adapter {} lift {}, {:?}; MRR@10 in validation {:.4}, fixed {:.4}, \

@@ -29,8 +29,6 @@ pub struct AdapterTraining {
     pub candidates: usize,
     /// Share of the rate by which the adapter shrinks in a step.
     pub decay: f64,
-    /// Whether the rate falls to 0 along a cosine.
-    pub falling: bool,
     /// Factor of the rotation that the adapter's term is added to in training, or 0.
     pub rotation: f64,
     /// Seed of the order of questions and of the random answers.
@@ -48,7 +46,6 @@ impl Default for AdapterTraining {
             temperature: 0.05,
             candidates: 4096,
             decay: 0.0,
-            falling: false,
             rotation: 0.0,
             seed: 0,
             threads: product::threads(),
@@ -174,8 +171,10 @@ impl<'a> Trainer<'a> {
         }
         let mut candidates: Vec<usize> =
             batch.iter().map(|question| self.data.labels()[*question]).collect();
+        candidates.sort_unstable();
+        candidates.dedup();
         // One drawn twice counts once, so there may be a few fewer.
-        while candidates.len() < self.training.candidates.max(self.training.batch) {
+        while candidates.len() < self.training.candidates {
             candidates.push(self.headed[self.random.below(self.headed.len())]);
         }
         candidates.sort_unstable();
@@ -186,11 +185,7 @@ impl<'a> Trainer<'a> {
     /// Adam, with its usual decays.
     fn descend(&mut self, gradient: &[f32]) {
         self.step += 1;
-        let mut rate = self.training.rate;
-        if self.training.falling {
-            let done = f64::from(self.step - 1) / self.training.steps as f64;
-            rate *= 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
-        }
+        let rate = self.training.rate;
         let kept = 1.0 - (rate * self.training.decay) as f32;
         let rate = rate / (1.0 - 0.9f64.powi(self.step));
         let (rate, correction) = (rate as f32, (1.0 - 0.999f64.powi(self.step)) as f32);

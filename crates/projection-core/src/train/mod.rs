@@ -29,7 +29,8 @@ pub use tune::{Tried, Tuned, Tuning, Validated, tune_residual};
 /// How far training is, for a caller to show.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
-    /// What is being done, such as `adapter`.
+    /// What is being done: `tuning`, a step of which is one training of an adapter for one
+    /// fold, or `adapter`, a step of which is one of Adam.
     pub stage: &'static str,
     /// Steps of the stage that are done.
     pub step: usize,

@@ -190,6 +190,8 @@ impl ResidualTraining {
             "rate": adapter.rate,
             "loss_temperature": adapter.temperature,
             "candidates": adapter.candidates,
+            "decay": adapter.decay,
+            "trained_on_rotation": adapter.rotation,
             "seed": adapter.seed,
         })
     }

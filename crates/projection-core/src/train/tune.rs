@@ -95,8 +95,10 @@ pub struct Tuned {
 impl Tuned {
     /// Whether the fixed parameters were kept.
     pub fn kept_fixed(&self, data: &TrainingData) -> bool {
-        let fixed = ResidualTraining::fixed(data);
-        factors_of(&self.training) == factors_of(&fixed)
+        let mut fixed = ResidualTraining::fixed(data);
+        fixed.adapter_training.seed = self.training.adapter_training.seed;
+        fixed.adapter_training.threads = self.training.adapter_training.threads;
+        self.training == fixed
     }
 
     /// Whether the model finds fewer answers than plain cosine on the validation.
