@@ -92,6 +92,9 @@ fn helpful_feedback_becomes_a_training_question_once() {
     place.healthy();
     assert!(place.embed().ok().starts_with("nothing to embed"));
     assert_eq!(train(&place)["feedback_questions"], 0, "once");
+    let log_id = ask("How do I read a CSV file?")["log_id"].to_string();
+    run(["log", &db, "--helpful", &log_id, "--answer", "1"]).ok();
+    assert_eq!(train(&place)["feedback_questions"], 0, "the file has it");
     let weight = |projection: &str| {
         let found = place.query(&[QUESTION, "--json", "--projection", projection]).json();
         found["weights"][0]["weight"].as_f64().unwrap()

@@ -194,13 +194,16 @@ fn kill_often(
     mut prepare: impl FnMut(usize) -> Vec<String>,
     mut check: impl FnMut(Content),
 ) {
-    let (mut kills, mut runs) = (0, 0);
+    let (mut kills, mut runs, mut limit) = (0, 0, longest);
     while kills < number {
         let args = prepare(runs);
-        kills += usize::from(kill(&args, longest, moments));
+        let killed = kill(&args, limit, moments);
+        kills += usize::from(killed);
         runs += 1;
+        // The machine may have been slow when it was measured, or be slow now.
+        limit = if killed { limit.mul_f64(1.2).min(longest) } else { limit.mul_f64(0.8) };
         check(content(place));
-        assert!(runs <= 10 * number, "of {runs} runs {kills} were killed");
+        assert!(runs <= 20 * number, "of {runs} runs {kills} were killed");
     }
     println!("{number} kills in {runs} runs of up to {longest:?}");
 }
@@ -326,19 +329,14 @@ fn killed_many_times() {
     let (base, nothing) = (content(&place), statements(&place));
     (0..2).for_each(|number| write_vectors(&place, number));
     let import = |number: usize| vectors_command(&place, number % 2);
-    kill_often(
-        &place,
-        2,
-        longest,
-        &mut moments,
-        |_| import(0),
-        |found| {
-            nothing_lost(&found, &base);
-            // 60 answers, 80 questions, of which two have no answer.
-            let found = statements(&place);
-            assert!(found == nothing || found.len() == nothing.len() + 60 + 80 + 78);
-        },
-    );
+    // First into a store that has none. It may get through, so these do not count.
+    for _ in 0..3 {
+        kill(&import(0), Duration::from_millis(40), &mut moments);
+        nothing_lost(&content(&place), &base);
+        // 60 answers, 80 questions, of which two have no answer.
+        let found = statements(&place);
+        assert!(found == nothing || found.len() == nothing.len() + 60 + 80 + 78);
+    }
     let [first, second] = [0, 1].map(|number| (measure(&import(number)), statements(&place)));
     assert_ne!(first.1, second.1);
     kill_often(&place, VECTOR_IMPORTS, second.0, &mut moments, import, |found| {
