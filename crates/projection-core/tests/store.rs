@@ -315,6 +315,30 @@ fn databases_that_are_no_stores() {
 }
 
 #[test]
+fn a_change_that_was_cut_short_is_undone_by_readers_too() {
+    let (_folder, database, _) = filled();
+    train_multi_head(&mut Store::open(&database).unwrap(), &MultiHeadTraining::default()).unwrap();
+    let expected = ids_by_text(&database);
+    // As a killed writer leaves it: pages of an unfinished change, and their journal.
+    let writer = rusqlite::Connection::open(&database).unwrap();
+    writer
+        .execute_batch(
+            "PRAGMA cache_size = 1; BEGIN IMMEDIATE; UPDATE answers SET text = 'half'; \
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) \
+             INSERT INTO questions (text) SELECT 'half ' || i FROM n;",
+        )
+        .unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    copy_folder(database.parent().unwrap(), elsewhere.path());
+    drop(writer);
+    assert!(elsewhere.path().join("lda.db-journal").metadata().unwrap().len() > 0);
+    let database = elsewhere.path().join("lda.db");
+    assert_eq!(MultiHeadProjection::open(&database, 1).unwrap().cluster_ids(), [1, 2, 3]);
+    assert_eq!(ids_by_text(&database), expected);
+    assert_eq!(Searcher::open(&database, None).unwrap().index().len(), 4);
+}
+
+#[test]
 fn a_second_writer_waits_and_then_gives_up() {
     let (_folder, database, file) = filled();
     let other = rusqlite::Connection::open(&database).unwrap();

@@ -3,7 +3,11 @@
 mod common;
 mod damage;
 mod faults;
+mod feedback;
+mod folders;
+mod kills;
 mod project;
 mod update;
 mod usage;
+mod vectors;
 mod whole_way;

@@ -7,7 +7,18 @@ use crate::common::{PROJECTION, Place, model_dir, run};
 #[test]
 fn every_command_has_help_with_an_example() {
     let help = run(["--help"]).ok();
-    for command in ["import", "embed", "train", "query", "project", "inspect"] {
+    let commands = [
+        "import",
+        "import-vectors",
+        "batches",
+        "embed",
+        "train",
+        "query",
+        "log",
+        "project",
+        "inspect",
+    ];
+    for command in commands {
         assert!(help.contains(&format!("  {command} ")), "{help}");
         let help = run([command, "--help"]).ok();
         assert!(help.contains("Example") && help.contains(&format!("projection {command} ")));

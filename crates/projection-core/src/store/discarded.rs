@@ -8,6 +8,9 @@ use super::{Change, Store};
 use crate::error::Result;
 use crate::layout;
 
+/// Files that are removed while the write lock is held.
+const AT_ONCE: i64 = 500;
+
 impl Change<'_> {
     /// Notes files, given by their recorded paths, to be removed after the commit.
     pub(crate) fn discard_files(&self, recorded_paths: &[String]) -> Result<()> {
@@ -23,23 +26,31 @@ impl Store {
     /// inside the store, and not recorded for anything else. To be called after a commit.
     ///
     /// The write lock is held meanwhile: whoever puts a new vector under one of the names
-    /// holds it too, until the vector is recorded. Trouble is no error: what stays is litter,
-    /// which `projection inspect` shows.
+    /// holds it too, until the vector is recorded. There may be many files and removing is
+    /// slow on some disks, so it is let go now and then for other writers.
+    ///
+    /// Trouble is no error: what stays is litter, which `projection inspect` shows.
     pub(crate) fn remove_discarded_files(&mut self) {
-        let _ = self.try_remove_discarded_files();
+        while let Ok(true) = self.remove_some_discarded_files() {}
     }
 
-    fn try_remove_discarded_files(&mut self) -> Result<()> {
+    /// Whether there are more.
+    fn remove_some_discarded_files(&mut self) -> Result<bool> {
         let waiting = "SELECT count(*) > 0 FROM engine_discarded_files";
         if !self.connection.query_row(waiting, [], |row| row.get(0)).map_err(self.reading())? {
-            return Ok(());
+            return Ok(false);
         }
         let (database, allow_outside) = (self.path.clone(), self.allow_outside);
         let change = self.begin()?;
-        let unused = change.query(
-            "SELECT vector_path FROM engine_discarded_files WHERE vector_path NOT IN \
-             (SELECT vector_path FROM embeddings)",
+        change.execute(
+            "DELETE FROM engine_discarded_files WHERE vector_path IN (SELECT vector_path FROM \
+             embeddings)",
             [],
+        )?;
+        let unused = change.query(
+            "DELETE FROM engine_discarded_files WHERE vector_path IN (SELECT vector_path FROM \
+             engine_discarded_files LIMIT ?1) RETURNING vector_path",
+            [AT_ONCE],
             |row| row.get::<_, String>(0),
         )?;
         for recorded in unused.iter().filter(|recorded| is_vector(recorded)) {
@@ -47,8 +58,8 @@ impl Store {
                 let _ = std::fs::remove_file(file);
             }
         }
-        change.execute("DELETE FROM engine_discarded_files", [])?;
-        change.commit()
+        change.commit()?;
+        Ok(true)
     }
 }
 

@@ -94,8 +94,8 @@ impl Store {
             }
             let cluster_id = change.cluster_of(question.answer_id)?;
             let known = change.query(
-                "SELECT question_id, question_id IN (SELECT question_id FROM engine_feedback) \
-                 FROM cluster_questions JOIN questions USING (question_id) \
+                "SELECT question_id, EXISTS (SELECT 1 FROM engine_feedback f WHERE \
+                 f.question_id = questions.question_id) FROM cluster_questions JOIN questions USING (question_id) \
                  WHERE cluster_id = ?1 AND text = ?2",
                 params![cluster_id, question.text],
                 |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)),

@@ -67,14 +67,23 @@ impl Store {
     }
 
     /// Opens the existing store whose database is `database` without the right to change
-    /// it, so that a read-only folder will do.
+    /// it, so that a read-only folder will do. What a killed writer left half-written is
+    /// undone first, which needs a folder that can be written to.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_read_only(database: impl AsRef<Path>) -> Result<Self> {
-        let store = Self::connect(database.as_ref(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        schema::check(&store.connection, &store.path)?;
-        Ok(store)
+        let database = database.as_ref();
+        let open = || {
+            let store = Self::connect(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            schema::check(&store.connection, &store.path)?;
+            Ok(store)
+        };
+        open().or_else(|error| match wants_to_write(&error) {
+            // Whoever opens the database for writing and reads from it undoes the change.
+            true => Self::open(database).and_then(|_| open()),
+            false => Err(error),
+        })
     }
 
     /// Opens a store, making an empty one where there is none. The folder must exist.
@@ -222,6 +231,13 @@ impl Change<'_> {
     pub(crate) fn own_tables(&self) -> Result<()> {
         schema::create_own_tables(&self.transaction, &self.path)
     }
+}
+
+/// Whether a read-only connection found a change that has to be undone.
+fn wants_to_write(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    let code = source.and_then(|error: &rusqlite::Error| error.sqlite_error_code());
+    code == Some(ErrorCode::ReadOnly)
 }
 
 /// Translates an error of SQLite met while doing `action` on the database at `path`.
