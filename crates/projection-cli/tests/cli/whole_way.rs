@@ -35,9 +35,10 @@ fn a_small_store_step_by_step() {
     assert!(plain.contains("note: the store has no projection"), "{plain}");
     assert!(plain.contains("plain cosine"));
 
-    let trained = run(["train", &db]).ok();
+    let trained = run(["train", &db, "--force"]).ok();
     assert_eq!(trained.lines().next(), Some("projection 1"));
-    let trained = run(["train", &db, "--json", "--temperature", "0.05", "--name", "sharp"]).json();
+    let sharp = ["--method", "multi-head", "--temperature", "0.05", "--name", "sharp"];
+    let trained = run(["train", &db, "--json"].iter().chain(&sharp)).json();
     assert_eq!(trained["id"], 2);
     assert_eq!((&trained["heads"], &trained["questions"]), (&json!(3), &json!(8)));
 

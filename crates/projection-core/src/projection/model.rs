@@ -22,12 +22,12 @@ pub enum Model {
 
 impl Model {
     /// Opens projection `id` of the store whose database is `database`, of whatever kind.
+    /// Where an existing store has both a linear projection and one with heads of this id,
+    /// it is the one with heads; see [`open_kind`](Self::open_kind).
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where the database, the id or a file does not exist,
-    /// [`ErrorKind::AmbiguousModel`] where the store has a linear projection and another
-    /// one of this id, see [`open_kind`](Self::open_kind); otherwise as
-    /// [`MultiHeadProjection::open`].
+    /// [`ErrorKind::NotFound`] where the database, the id or a file does not exist;
+    /// otherwise as [`MultiHeadProjection::open`].
     pub fn open(database: impl AsRef<Path>, id: i64) -> Result<Self> {
         Self::from_store(&Store::open_read_only(database)?, id)
     }

@@ -85,11 +85,12 @@ impl Store {
         Ok(kinds)
     }
 
-    /// The kind of the one model with the given id.
+    /// The kind of the model with the given id. Existing stores count linear projections
+    /// apart from the others: where the id is that of both, it is the kind of the one with
+    /// heads. New ids are never the same.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::AmbiguousModel`] where
-    /// there are two.
+    /// [`ErrorKind::NotFound`] where there is none.
     pub fn model_kind(&self, id: i64) -> Result<ModelKind> {
         match self.model_kinds(id)?[..] {
             [] => {
@@ -102,16 +103,7 @@ impl Store {
                 let known = if ids.is_empty() { "none".to_string() } else { ids.join(", ") };
                 Err(self.not_found(format!("no projection {id}, the store has {known}")))
             }
-            [kind] => Ok(kind),
-            [first, second, ..] => Err(Error::new(
-                ErrorKind::AmbiguousModel,
-                format!(
-                    "{}: projection {id} is the id of a {} model and of a {} one: give the kind",
-                    self.path.display(),
-                    first.name(),
-                    second.name()
-                ),
-            )),
+            [kind, ..] => Ok(kind),
         }
     }
 

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use projection_core::projection::Model;
-use projection_core::store::Store;
+use projection_core::store::{ModelKind, Store};
 use projection_core::{Error, ErrorKind};
 
+use super::arrays::{Content, check};
 use super::heads::{HeadPaths, Heads, check_heads};
-use super::{Inspected, Problems, ProjectionFacts, kind_name};
+use super::{Dtypes, Inspected, Problems, ProjectionFacts, kind_name};
 use crate::output::progress;
 
 /// Any temperature will do to try whether a model loads.
@@ -20,6 +21,8 @@ const TEMPERATURE: f64 = 0.1;
 pub(super) struct Found {
     /// Every folder with its files of a projection, by id; `None` for older names.
     pub projections: BTreeMap<Option<i64>, BTreeMap<PathBuf, Heads>>,
+    /// Matrices of linear projections.
+    pub linear: Vec<(i64, PathBuf)>,
     /// Files that say that a training is under way or was interrupted.
     pub markers: Vec<(i64, PathBuf)>,
     /// All arrays and temporary files.
@@ -29,7 +32,7 @@ pub(super) struct Found {
 pub(super) fn inspect(folder: &Path) -> Result<Inspected, Error> {
     let mut problems = Problems::default();
     let found = scan(folder, &mut problems)?;
-    if found.projections.is_empty() && found.markers.is_empty() {
+    if found.projections.is_empty() && found.markers.is_empty() && found.linear.is_empty() {
         let message = format!("{}: no files of a projection", folder.display());
         return Err(Error::new(ErrorKind::NotFound, message));
     }
@@ -44,6 +47,10 @@ pub(super) fn inspect(folder: &Path) -> Result<Inspected, Error> {
         }
     }
     bar.finish_and_clear();
+    for (id, path) in &found.linear {
+        let what = format!("linear projection {id}, matrix");
+        projections.push(linear_projection(*id, Some(path.as_path()), &what, &mut problems));
+    }
     Ok(Inspected {
         path: folder.display().to_string(),
         projections,
@@ -89,6 +96,26 @@ fn inspect_projection(
     facts
 }
 
+/// What the matrix of a linear projection says, where it is there.
+pub(super) fn linear_projection(
+    id: i64,
+    path: Option<&Path>,
+    what: &str,
+    problems: &mut Problems,
+) -> ProjectionFacts {
+    let array = path.and_then(|path| check(path, what, Content::Matrix, problems));
+    let side = |axis: usize| array.as_ref()?.shape.get(axis).copied();
+    ProjectionFacts {
+        id: Some(id),
+        kind: kind_name(ModelKind::Linear),
+        matrices: 1,
+        input_dim: side(1),
+        output_dim: side(0),
+        matrix_dtypes: Dtypes(array.iter().map(|array| array.dtype).collect()),
+        ..ProjectionFacts::default()
+    }
+}
+
 /// Reads the names in `folder` and in the folders below it.
 pub(super) fn scan(folder: &Path, problems: &mut Problems) -> Result<Found, Error> {
     let mut found = Found::default();
@@ -109,6 +136,9 @@ pub(super) fn scan(folder: &Path, problems: &mut Problems) -> Result<Found, Erro
         let folder = path.parent().unwrap_or(Path::new(""));
         if let Some(id) = marker_id(name) {
             found.markers.push((id, path.clone()));
+        }
+        if let Some(id) = name.strip_prefix("W_projection_").and_then(|n| n.strip_suffix(".npy")) {
+            found.linear.extend(id.parse().ok().map(|id| (id, path.clone())));
         }
         let Some((id, cluster, role)) = head_file(name) else { continue };
         let Some(cluster) = cluster else {

@@ -122,17 +122,8 @@ impl Files {
                 None => drop(self.trouble.insert(projection)),
             },
             FileUse::LinearMatrix { projection } => {
-                let array = path.and_then(|path| check(&path, &what, Content::Matrix, problems));
-                let side = |axis: usize| array.as_ref()?.shape.get(axis).copied();
-                self.linear.push(ProjectionFacts {
-                    id: Some(projection),
-                    kind: "linear",
-                    matrices: 1,
-                    input_dim: side(1),
-                    output_dim: side(0),
-                    matrix_dtypes: Dtypes(array.iter().map(|array| array.dtype).collect()),
-                    ..ProjectionFacts::default()
-                });
+                let facts = folder::linear_projection(projection, path.as_deref(), &what, problems);
+                self.linear.push(facts);
             }
         }
     }
