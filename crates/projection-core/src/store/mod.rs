@@ -33,7 +33,7 @@ pub(crate) use deletion::id_list;
 pub use embeddings::{EmbeddedAnswer, EmbeddedCluster, EmbeddingModel, EntityType, MissingText};
 pub use feedback::FeedbackQuestion;
 pub use multi_head::{MultiHeadRow, NewHead};
-pub(crate) use new_vectors::NewVectors;
+pub(crate) use new_vectors::{NewVectors, remove_list};
 pub use query_log::{Feedback, LoggedQuery};
 pub use recorded::{FileUse, RecordedFile};
 
