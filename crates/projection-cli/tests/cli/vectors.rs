@@ -372,3 +372,19 @@ fn a_failed_import_is_retried_from_the_recorded_files() {
     let nothing = run(["import", &place.db(), "--retry-failed"]).ok();
     assert_eq!(nothing, "nothing to import\n");
 }
+
+#[test]
+fn what_a_killed_import_left_is_cleared_away_by_the_next() {
+    let place = place();
+    import(&place, &[]).ok();
+    // Put in place by a change that was never committed. The list names a file of ours, too.
+    let folder = place.path("embeddings/mine");
+    fs::copy(folder.join("answer_1_model_1.npy"), folder.join("answer_99_model_1.npy")).unwrap();
+    let list = "answer_99_model_1.npy\nanswer_1_model_1.npy\n../../lda.db";
+    fs::write(folder.join("vectors.incomplete"), list).unwrap();
+    assert_eq!(place.inspect()["problems"].as_array().unwrap().len(), 1);
+    write(&place, "A.npy", &vectors(4, 6, 5));
+    import(&place, &[]).ok();
+    place.healthy();
+    assert!(!folder.join("vectors.incomplete").exists());
+}

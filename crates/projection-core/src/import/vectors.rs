@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::layout;
 use crate::npy::NpyArray;
 use crate::store::{
-    BatchStatus, Change, EmbeddingModel, EntityType, NewVectors, Store, VectorBatch,
+    BatchStatus, Change, EmbeddingModel, EntityType, NewVectors, Store, VectorBatch, remove_list,
 };
 
 /// Where own vectors are, and what they are.
@@ -108,10 +108,12 @@ fn replace(
     let model = change.embedding_model(&files.model_name, dimension, "imported", None)?;
     drop_other_models(&change, source, &model)?;
     let present = Present::of(&change, source, &model)?;
+    let mut new = NewVectors::begin(&change, &folder, &model)?;
+    new.keep_list()?;
     let mut replacement = Replacement {
         change: &change,
         tracked: Tracked::new(&change, source),
-        new: NewVectors::begin(&change, &folder, &model)?,
+        new,
         source,
         present,
         database: &database,
@@ -135,6 +137,7 @@ fn replace(
     change.set_batch_status(batch_id, BatchStatus::Completed, None)?;
     new.publish()?;
     change.commit()?;
+    remove_list(&folder);
     store.remove_discarded_files();
 
     let mut asked = vec![false; answers];

@@ -37,7 +37,7 @@ pub use embeddings::{EmbeddedAnswer, EmbeddedCluster, EmbeddingModel, EntityType
 pub use feedback::FeedbackQuestion;
 pub use models::{LinearRow, ModelRecord, NewLinear};
 pub use multi_head::{MultiHeadRow, NewHead, NewModel};
-pub(crate) use new_vectors::NewVectors;
+pub(crate) use new_vectors::{NewVectors, remove_list};
 pub use parameters::{ModelKind, ModelParameters};
 pub use query_log::{Feedback, LoggedQuery};
 pub use recorded::{FileUse, RecordedFile};
