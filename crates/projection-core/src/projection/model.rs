@@ -115,6 +115,27 @@ impl Model {
         }
     }
 
+    /// The same model with the weight of BM25 in hybrid search that training chose for it,
+    /// or none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] unless it is from 0 to 1.
+    pub fn with_hybrid_weight(&self, weight: Option<f64>) -> Result<Self> {
+        if let Some(weight) = weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("hybrid weight {weight}, expected a number from 0 to 1"),
+            ));
+        }
+        let mut model = self.clone();
+        *match &mut model {
+            Self::MultiHead(model) => &mut model.hybrid_weight,
+            Self::Residual(model) => &mut model.hybrid_weight,
+            Self::Linear(model) => &mut model.hybrid_weight,
+        } = weight;
+        Ok(model)
+    }
+
     fn as_projection(&self) -> &dyn Projection {
         match self {
             Self::MultiHead(model) => model,
@@ -153,5 +174,13 @@ impl Projection for Model {
         weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
         self.as_projection().project_batch_into(queries, projected, weights)
+    }
+
+    fn hybrid_weight(&self) -> Option<f64> {
+        self.as_projection().hybrid_weight()
+    }
+
+    fn as_residual(&self) -> Option<&ResidualProjection> {
+        self.as_projection().as_residual()
     }
 }

@@ -86,9 +86,8 @@ fn fill<'a>(
         )
         .map_err(failed)?;
     {
-        let mut insert = change
-            .prepare("INSERT INTO texts (rowid, text) VALUES (?1, ?2)")
-            .map_err(failed)?;
+        let mut insert =
+            change.prepare("INSERT INTO texts (rowid, text) VALUES (?1, ?2)").map_err(failed)?;
         let mut numbers = HashSet::new();
         for (number, text) in texts {
             // A table without contents would take it twice.

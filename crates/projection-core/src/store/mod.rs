@@ -25,10 +25,11 @@ use crate::layout;
 
 pub use answers::Answer;
 pub use batches::{Batch, BatchStatus};
-pub use clusters::Cluster;
+pub use clusters::{Cluster, EmbeddedQuestion};
 pub use embeddings::{EmbeddedAnswer, EmbeddedCluster, EmbeddingModel, EntityType, MissingText};
 pub use models::{LinearRow, ModelRecord, NewLinear};
 pub use multi_head::{MultiHeadRow, NewHead, NewModel};
+pub(crate) use parameters::hybrid_weight_in;
 pub use parameters::{ModelKind, ModelParameters};
 pub use recorded::{FileUse, RecordedFile};
 
@@ -101,6 +102,11 @@ impl Store {
     pub fn allow_outside_paths(mut self, allow: bool) -> Self {
         self.allow_outside = allow;
         self
+    }
+
+    /// Whether paths in the database may lead outside the store's folder.
+    pub(crate) fn allows_outside_paths(&self) -> bool {
+        self.allow_outside
     }
 
     /// The database file.
