@@ -40,6 +40,14 @@ impl Model {
         load_kinds::from_store(store, store.model_kind(id)?, id)
     }
 
+    /// [`open_kind`](Self::open_kind) from a store that is open already.
+    ///
+    /// # Errors
+    /// As [`open_kind`](Self::open_kind).
+    pub fn from_store_kind(store: &Store, kind: ModelKind, id: i64) -> Result<Self> {
+        load_kinds::from_store(store, kind, id)
+    }
+
     /// Opens projection `id` as a model of `kind`. A residual projection opens as a
     /// multi-head one too.
     ///

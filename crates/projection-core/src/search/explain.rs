@@ -159,7 +159,7 @@ impl Searcher {
         let mut neighbours = residual.neighbours_of(query)?;
         neighbours.sort_by(|a, b| b.weight.total_cmp(&a.weight));
         explanation.questions_move = residual.terms().0;
-        let mut texts = QuestionTexts::new(self.origin(), residual)?;
+        let mut texts = QuestionTexts::new(self.origin(), residual);
         for neighbour in neighbours {
             explanation.questions.push(ExplainedQuestion {
                 cluster_id: neighbour.cluster_id,
@@ -199,18 +199,15 @@ struct QuestionTexts<'a> {
 }
 
 impl<'a> QuestionTexts<'a> {
-    fn new(
-        origin: Option<&super::searcher::Origin>,
-        residual: &'a ResidualProjection,
-    ) -> Result<Self> {
-        let store = origin.map(|origin| origin.open()).transpose()?;
-        Ok(Self { store, residual, clusters: HashMap::new() })
+    fn new(origin: Option<&super::searcher::Origin>, residual: &'a ResidualProjection) -> Self {
+        // A text that can't be read is not worth failing the search, here and below.
+        let store = origin.and_then(|origin| origin.open().ok());
+        Self { store, residual, clusters: HashMap::new() }
     }
 
     fn of(&mut self, neighbour: &Neighbour) -> Option<(i64, String)> {
         let (store, model) = self.store.as_ref()?;
         let questions = self.clusters.entry(neighbour.cluster_id).or_insert_with(|| {
-            // A text that can't be read is not worth failing the search.
             let questions = store.embedded_questions(model, neighbour.cluster_id);
             let with_vector = |question: EmbeddedQuestion| {
                 let vector = NpyArray::load(&question.vector).ok()?.to_f32().ok()?;

@@ -135,6 +135,21 @@ impl Searcher {
         Ok(SearchResult { hits, hybrid_weight })
     }
 
+    /// [`search`](Self::search) for every query, in their order.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search), naming the row.
+    pub fn search_many(
+        &self,
+        queries: &[SearchQuery<'_>],
+        options: &SearchOptions<'_>,
+    ) -> Result<Vec<SearchResult>> {
+        let search = |(row, query)| {
+            self.search(query, options).map_err(|error| error.context(format!("row {row}")))
+        };
+        queries.iter().enumerate().map(search).collect()
+    }
+
     /// The `k` answers nearest to `query` by cosine, best first.
     ///
     /// # Errors
