@@ -81,6 +81,10 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_model_load_as_trained, model, model_path, 1, NULL);
     NULL_ARGUMENT(projection_model_open, database, NULL, 1, &out.model);
     NULL_ARGUMENT(projection_model_open, model, database, 1, NULL);
+    NULL_ARGUMENT(projection_model_open_kind, database, NULL, PROJECTION_KIND_LINEAR, 1,
+                  &out.model);
+    NULL_ARGUMENT(projection_model_open_kind, model, database, PROJECTION_KIND_LINEAR, 1, NULL);
+    FAILS(INVALID_ARGUMENT, "kind is 9", projection_model_open_kind, database, 9, 1, &out.model);
     NULL_ARGUMENT(projection_model_head_ids, model, NULL, out.ids, heads);
     NULL_ARGUMENT(projection_model_head_ids, ids, model, NULL, heads);
     NULL_ARGUMENT(projection_model_with_temperature, model, NULL, 0.1, &out.model);

@@ -142,6 +142,10 @@ static void models(const char *folder, const char *residual, const char *databas
     if (!injected) {
         projection_model_free(out.model);
     }
+    PANICS(projection_model_open_kind, database, PROJECTION_KIND_MULTI_HEAD, 1, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
     PANICS(projection_model_with_temperature, model, 0.5, &out.model);
     if (!injected) {
         projection_model_free(out.model);

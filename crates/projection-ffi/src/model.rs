@@ -59,8 +59,10 @@ pub unsafe extern "C" fn projection_model_load_as_trained(
     unsafe { guard::status("projection_model_load_as_trained", error, body) }
 }
 
-/// Opens projection `id` of the store whose database is the file `database`, at the
-/// temperature that the database gives.
+/// Opens projection `id`, of whatever kind, of the store whose database is the file
+/// `database`, at the temperature that the database gives. Existing stores may have a linear
+/// projection and one with heads of the same id: then the one with heads; see
+/// projection_model_open_kind.
 ///
 /// # Safety
 /// `database` is NULL or a text; `model` and `error` are NULL or places for a pointer.
@@ -74,11 +76,44 @@ pub unsafe extern "C" fn projection_model_open(
     let body = || {
         // SAFETY: the caller's promises.
         let (database, out) = unsafe { (path("database", database)?, Out::new("model", model)?) };
-        out.give(ModelHandle(Model::open(database, id)?));
+        out.give(ModelHandle(Model::open_with_heads_first(database, id)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
     unsafe { guard::status("projection_model_open", error, body) }
+}
+
+/// Opens projection `id` as projection_model_open does, as a model of `kind`, a
+/// projection_kind. A residual projection opens as a multi-head one too.
+///
+/// # Safety
+/// `database` is NULL or a text; `model` and `error` are NULL or places for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_model_open_kind(
+    database: *const c_char,
+    kind: i32,
+    id: i64,
+    model: *mut *mut ModelHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        // SAFETY: the caller's promises.
+        let (database, out) = unsafe { (path("database", database)?, Out::new("model", model)?) };
+        // A number, because an enumeration of Rust must not hold any other one.
+        let kind = match kind {
+            kind if kind == Kind::MultiHead as i32 => ModelKind::MultiHead,
+            kind if kind == Kind::Residual as i32 => ModelKind::Residual,
+            kind if kind == Kind::Linear as i32 => ModelKind::Linear,
+            kind => {
+                let message = format!("argument kind is {kind}, expected 1, 2 or 3");
+                return Err(ErrorHandle::new(Status::InvalidArgument, &message));
+            }
+        };
+        out.give(ModelHandle(Model::open_kind(database, kind, id)?));
+        Ok(())
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_model_open_kind", error, body) }
 }
 
 /// Dimension of queries; 0 for NULL.

@@ -213,12 +213,8 @@ fn choose_projection(
     };
     // Stores of other programs have linear projections and others of one id: without a
     // kind, those with heads are meant.
-    let kind = match store.model_kinds(id)?.first() {
-        Some(kind) => *kind,
-        None => store.model_kind(id)?,
-    };
-    let projection = Model::from_store_kind(store, kind, id)?;
-    let (trained_on, searched) = match kind {
+    let projection = Model::from_store_with_heads_first(store, id)?;
+    let (trained_on, searched) = match projection.kind() {
         ModelKind::Linear => linear
             .into_iter()
             .find(|row| row.id == id)
