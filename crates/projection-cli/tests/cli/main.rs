@@ -4,6 +4,7 @@ mod common;
 mod damage;
 mod faults;
 mod project;
+mod search;
 mod update;
 mod usage;
 mod whole_way;
