@@ -116,10 +116,8 @@ impl Searcher {
         };
         let clusters = residual.nearest_question_scores(query)?;
         let mut answers = vec![f32::NEG_INFINITY; self.index().len()];
-        for (head, rows) in self.rows_of_heads(residual.cluster_ids())? {
-            for (_, row) in rows {
-                answers[*row] = answers[*row].max(clusters[head]);
-            }
+        for (head, row) in self.heads_of_rows(residual.cluster_ids())? {
+            answers[row] = answers[row].max(clusters[head]);
         }
         Ok(answers)
     }
@@ -139,14 +137,14 @@ impl Searcher {
     /// Whether a head of the projection is for each answer.
     pub(super) fn headed(&self, projection: &dyn Projection) -> Result<Vec<bool>> {
         let mut headed = vec![false; self.index().len()];
-        for (_, rows) in self.rows_of_heads(projection.head_ids())? {
-            rows.iter().for_each(|(_, row)| headed[*row] = true);
+        for (_, row) in self.heads_of_rows(projection.head_ids())? {
+            headed[row] = true;
         }
         Ok(headed)
     }
 
-    /// For the numbers of heads, whose clusters ascend, the answers in their clusters.
-    fn rows_of_heads(&self, head_ids: &[i64]) -> Result<Vec<(usize, &[(i64, usize)])>> {
+    /// Numbers of heads, whose clusters ascend, each with the row of an answer in its cluster.
+    fn heads_of_rows(&self, head_ids: &[i64]) -> Result<Vec<(usize, usize)>> {
         let Some(members) = self.members() else {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -161,7 +159,7 @@ impl Searcher {
                 start..start + members[start..].partition_point(|(id, _)| id <= cluster)
             };
             rest = of_cluster.end;
-            found.push((head, &members[of_cluster]));
+            found.extend(members[of_cluster].iter().map(|(_, row)| (head, *row)));
         }
         Ok(found)
     }
