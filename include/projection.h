@@ -30,6 +30,11 @@
 #include <stdint.h>
 
 /**
+ * A `hybrid_weight`: what training chose for the model, else 0.2.
+ */
+#define PROJECTION_HYBRID_WEIGHT_OF_MODEL -1.0
+
+/**
  * What became of a call. The numbers are stable and never reused; later versions may add
  * some.
  */
@@ -105,6 +110,43 @@ typedef enum {
 } projection_status;
 
 /**
+ * What a model is.
+ */
+typedef enum {
+  /**
+   * Of NULL, or of a kind that has no number yet.
+   */
+  PROJECTION_KIND_UNKNOWN = 0,
+  /**
+   * One head a cluster, mixed by softmax.
+   */
+  PROJECTION_KIND_MULTI_HEAD = 1,
+  /**
+   * The query and what training learned to add to it.
+   */
+  PROJECTION_KIND_RESIDUAL = 2,
+  /**
+   * One matrix; it has no heads and no temperature.
+   */
+  PROJECTION_KIND_LINEAR = 3,
+} projection_kind;
+
+/**
+ * What vectors say about an answer.
+ */
+typedef enum {
+  /**
+   * The cosine of the query, or of the projected query, and the answer.
+   */
+  PROJECTION_SCORE_MODE_COSINE = 0,
+  /**
+   * That, or 0.8 times the cosine of the query and the nearest training question of the
+   * answer's cluster, whichever is more. For residual models and indexes of a store.
+   */
+  PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION = 1,
+} projection_score_mode;
+
+/**
  * An array of floats. Free it with projection_array_free. May be used by many threads at
  * once.
  */
@@ -123,6 +165,12 @@ typedef struct projection_embedder projection_embedder;
 typedef struct projection_error projection_error;
 
 /**
+ * What moved a query, how far, and what became of the answers' ranks. Free it with
+ * projection_explanation_free. May be used by many threads at once.
+ */
+typedef struct projection_explanation projection_explanation;
+
+/**
  * Answer vectors with their ids, and their texts where they come from a store. Free it
  * with projection_index_free. May be used by many threads at once.
  */
@@ -135,6 +183,119 @@ typedef struct projection_index projection_index;
 typedef struct projection_model projection_model;
 
 /**
+ * How answers are scored. All but `size` may be 0, which is a search by cosine:
+ * `projection_search_options options = {sizeof options};`.
+ *
+ * With s what vectors say, from -1 to S for the best answer, and b the answer's BM25, at
+ * most B, hybrid search ranks by (1 - w) (s + 1) / (S + 1) + w b / B.
+ */
+typedef struct {
+  /**
+   * Size of this structure, as the caller knows it. Later versions may add to its end.
+   */
+  size_t size;
+  /**
+   * What vectors say, a projection_score_mode.
+   */
+  int32_t score_mode;
+  /**
+   * Weight w of BM25 over the answers' texts, from 0, vectors only, to 1, words only; or
+   * PROJECTION_HYBRID_WEIGHT_OF_MODEL.
+   */
+  double hybrid_weight;
+  /**
+   * Is added to what vectors say about answers that no head of the model is for. Needs a
+   * model with heads and an index of a store.
+   */
+  double unheaded_offset;
+} projection_search_options;
+
+/**
+ * A head's routing weight.
+ */
+typedef struct {
+  /**
+   * The head's cluster.
+   */
+  int64_t cluster_id;
+  /**
+   * Its weight.
+   */
+  float weight;
+} projection_explained_head;
+
+/**
+ * A training question near the query.
+ */
+typedef struct {
+  /**
+   * The question's cluster.
+   */
+  int64_t cluster_id;
+  /**
+   * Its row among the model's questions of the cluster.
+   */
+  size_t row;
+  /**
+   * Its cosine with the query.
+   */
+  double similarity;
+  /**
+   * Its weight; all weights sum to 1.
+   */
+  double weight;
+  /**
+   * Its text, which lives as long as the explanation; NULL where the index is not of a
+   * store that still has the question.
+   */
+  const char *text;
+} projection_explained_question;
+
+/**
+ * An answer that was found, with the parts of its score.
+ */
+typedef struct {
+  /**
+   * The answer's id.
+   */
+  int64_t answer_id;
+  /**
+   * Rank from 1.
+   */
+  size_t rank;
+  /**
+   * Rank by plain cosine; 0 where query and answers have different dimensions.
+   */
+  size_t rank_before;
+  /**
+   * What it was ranked by.
+   */
+  float score;
+  /**
+   * Score by plain cosine; NaN where there is none.
+   */
+  float score_before;
+  /**
+   * Cosine with the query, or with the projected query.
+   */
+  float cosine;
+  /**
+   * Cosine of the query with the nearest training question of the answer's cluster; NaN
+   * where it did not count, or there is none.
+   */
+  float nearest_question;
+  /**
+   * BM25; NaN where words did not count.
+   */
+  double bm25;
+  /**
+   * Whether a head of the model is for the answer: 1, 0, or -1 where the model has no
+   * heads or the index is not of a store.
+   */
+  int32_t headed;
+} projection_explained_hit;
+
+/**
  * An answer that was found.
  */
 typedef struct {
@@ -143,7 +304,8 @@ typedef struct {
    */
   int64_t answer_id;
   /**
-   * Cosine of the query, or of the projected query, and the answer.
+   * Cosine of the query, or of the projected query, and the answer, unless options ask for
+   * another score.
    */
   float score;
 } projection_hit;
@@ -248,6 +410,64 @@ void projection_error_free(projection_error *error);
 const char *projection_status_name(int32_t status);
 
 /**
+ * Searches for `k` answers as projection_index_search_with_options does, and says why they
+ * were found.
+ */
+projection_status projection_index_explain(const projection_index *index,
+                                           const projection_model *model,
+                                           const float *query,
+                                           size_t query_len,
+                                           const char *text,
+                                           const projection_search_options *options,
+                                           size_t k,
+                                           projection_explanation **explanation,
+                                           projection_error **error);
+
+/**
+ * Angle between the query and the projected query in degrees; NaN for NULL, without a
+ * model, or where the two have different dimensions.
+ */
+double projection_explanation_angle(const projection_explanation *explanation);
+
+/**
+ * Weight of BM25 in the scores, 0 where words did not count; NaN for NULL.
+ */
+double projection_explanation_hybrid_weight(const projection_explanation *explanation);
+
+/**
+ * 1 where the training questions move the query, 0 where they only give the routing
+ * weights, or for NULL.
+ */
+int32_t projection_explanation_questions_move(const projection_explanation *explanation);
+
+/**
+ * The routing weights of the model's heads by ascending cluster, `count` of them; NULL for
+ * none. They live as long as the explanation.
+ */
+const projection_explained_head *projection_explanation_heads(const projection_explanation *explanation,
+                                                              size_t *count);
+
+/**
+ * The training questions behind the routing weights, the largest weight first, `count` of
+ * them; NULL for none, as for models that are not residual. They live as long as the
+ * explanation.
+ */
+const projection_explained_question *projection_explanation_questions(const projection_explanation *explanation,
+                                                                      size_t *count);
+
+/**
+ * The answers that were found, best first, `count` of them; NULL for none. They live as
+ * long as the explanation.
+ */
+const projection_explained_hit *projection_explanation_hits(const projection_explanation *explanation,
+                                                            size_t *count);
+
+/**
+ * Frees an explanation. NULL is allowed.
+ */
+void projection_explanation_free(projection_explanation *explanation);
+
+/**
  * Reads the answers of the store whose database is the file `database`. `model_name` is
  * the text model whose vectors are read; NULL stands for the only one there is.
  */
@@ -319,8 +539,9 @@ projection_status projection_index_search_batch(const projection_index *index,
 void projection_index_free(projection_index *index);
 
 /**
- * Loads projection `id` from the folder of its files: embeddings/{model_name}, or
- * embeddings. `temperature` is that of the routing, above 0; 0.1 is the usual one.
+ * Loads projection `id`, of whatever kind, from the folder of its files:
+ * embeddings/{model_name}, or embeddings. `temperature` is that of the routing, above 0; 0.1
+ * is the usual one. A linear model has none, and takes no notice.
  */
 projection_status projection_model_load(const char *folder,
                                         int64_t id,
@@ -329,13 +550,34 @@ projection_status projection_model_load(const char *folder,
                                         projection_error **error);
 
 /**
- * Opens projection `id` of the store whose database is the file `database`, at the
- * temperature that the database gives.
+ * Loads projection `id` as projection_model_load does, at the temperature that its files
+ * say. Those of a multi-head model may not: that is PROJECTION_STATUS_INVALID_ARGUMENT.
+ */
+projection_status projection_model_load_as_trained(const char *folder,
+                                                   int64_t id,
+                                                   projection_model **model,
+                                                   projection_error **error);
+
+/**
+ * Opens projection `id`, of whatever kind, of the store whose database is the file
+ * `database`, at the temperature that the database gives. Existing stores may have a linear
+ * projection and one with heads of the same id: then the one with heads; see
+ * projection_model_open_kind.
  */
 projection_status projection_model_open(const char *database,
                                         int64_t id,
                                         projection_model **model,
                                         projection_error **error);
+
+/**
+ * Opens projection `id` as projection_model_open does, as a model of `kind`, a
+ * projection_kind. A residual projection opens as a multi-head one too.
+ */
+projection_status projection_model_open_kind(const char *database,
+                                             int32_t kind,
+                                             int64_t id,
+                                             projection_model **model,
+                                             projection_error **error);
 
 /**
  * Dimension of queries; 0 for NULL.
@@ -353,9 +595,14 @@ size_t projection_model_output_dim(const projection_model *model);
 size_t projection_model_num_heads(const projection_model *model);
 
 /**
- * Temperature of the routing; NaN for NULL.
+ * Temperature of the routing; NaN for a linear model, which has none, and for NULL.
  */
 double projection_model_temperature(const projection_model *model);
+
+/**
+ * The kind of a model; PROJECTION_KIND_UNKNOWN for NULL.
+ */
+projection_kind projection_model_kind(const projection_model *model);
 
 /**
  * Cluster ids of the heads in ascending order, which is that of routing weights. `ids_len`
@@ -407,6 +654,39 @@ projection_status projection_model_project_batch(const projection_model *model,
  * Frees a model. NULL is allowed.
  */
 void projection_model_free(projection_model *model);
+
+/**
+ * projection_index_search with options. `text` is the query in words; NULL stands for none,
+ * which hybrid search refuses.
+ */
+projection_status projection_index_search_with_options(const projection_index *index,
+                                                       const projection_model *model,
+                                                       const float *query,
+                                                       size_t query_len,
+                                                       const char *text,
+                                                       const projection_search_options *options,
+                                                       size_t k,
+                                                       projection_hit *hits,
+                                                       size_t hits_len,
+                                                       size_t *found,
+                                                       projection_error **error);
+
+/**
+ * projection_index_search_batch with options. `texts` are the `n` queries in words, and
+ * NULL stands for none.
+ */
+projection_status projection_index_search_batch_with_options(const projection_index *index,
+                                                             const projection_model *model,
+                                                             const float *queries,
+                                                             size_t n,
+                                                             size_t query_dim,
+                                                             const char *const *texts,
+                                                             const projection_search_options *options,
+                                                             size_t k,
+                                                             projection_hit *hits,
+                                                             size_t hits_len,
+                                                             size_t *found,
+                                                             projection_error **error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -18,8 +18,10 @@ import (
 // Of tests/conformance/README.md.
 const tolerance = 1e-5
 
-// conformanceCase is a line of cases.txt.
+// conformanceCase is a line of cases.txt or kinds.txt.
 type conformanceCase struct {
+	// folder is where its files are: cases or kinds.
+	folder, kind             string
 	name, source, path       string
 	id                       int64
 	temperature              float64
@@ -41,6 +43,7 @@ func readCases(t testing.TB) []conformanceCase {
 			t.Fatal(err)
 		}
 		cases = append(cases, conformanceCase{
+			folder: "cases", kind: "multi_head",
 			name: columns[0], source: columns[1], path: conformancePath(columns[2]),
 			id: parse(t, columns[3]), temperature: temperature,
 			d: number(5), dOut: number(6), heads: number(7),
@@ -51,8 +54,35 @@ func readCases(t testing.TB) []conformanceCase {
 	return cases
 }
 
+// readKinds reads kinds.txt. The temperature is NaN for the model's own.
+func readKinds(t testing.TB) []conformanceCase {
+	t.Helper()
+	var cases []conformanceCase
+	for _, columns := range readLines(t, conformancePath("kinds.txt")) {
+		if len(columns) != 12 {
+			t.Fatalf("kinds.txt: %d columns, expected 12: %v", len(columns), columns)
+		}
+		number := func(column int) int { return int(parse(t, columns[column])) }
+		temperature := math.NaN()
+		if columns[4] != "-" {
+			var err error
+			if temperature, err = strconv.ParseFloat(columns[4], 64); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cases = append(cases, conformanceCase{
+			folder: "kinds", source: "dir",
+			name: columns[0], kind: columns[1], path: conformancePath(columns[2]),
+			id: parse(t, columns[3]), temperature: temperature,
+			d: number(5), dOut: number(6), heads: number(7),
+			queries: number(8), answers: number(9), k: number(10), searches: columns[11],
+		})
+	}
+	return cases
+}
+
 func (c conformanceCase) file(name string) string {
-	return conformancePath("cases", c.name, name)
+	return conformancePath(c.folder, c.name, name)
 }
 
 func (c conformanceCase) load(t testing.TB) *projection.Model {
@@ -61,6 +91,8 @@ func (c conformanceCase) load(t testing.TB) *projection.Model {
 	var err error
 	if c.source == "db" {
 		model, err = projection.Open(c.path, c.id)
+	} else if math.IsNaN(c.temperature) {
+		model, err = projection.Load(c.path, c.id)
 	} else {
 		model, err = projection.LoadMultiHead(projection.Config{
 			DataDir: c.path, MHProjectionID: c.id, Temperature: c.temperature,
@@ -78,6 +110,11 @@ func TestConformance(t *testing.T) {
 	if len(cases) < 50 {
 		t.Fatalf("cases.txt has %d cases, expected at least 50", len(cases))
 	}
+	kinds := readKinds(t)
+	if len(kinds) < 20 {
+		t.Fatalf("kinds.txt has %d cases, expected at least 20", len(kinds))
+	}
+	cases = append(cases, kinds...)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			model := c.load(t)
@@ -94,7 +131,10 @@ func (c conformanceCase) checkModel(t *testing.T, model *projection.Model) {
 	if model.InputDim() != c.d || model.OutputDim() != c.dOut {
 		t.Errorf("dimensions %d → %d, expected %d → %d", model.InputDim(), model.OutputDim(), c.d, c.dOut)
 	}
-	if model.Temperature() != c.temperature {
+	if model.Kind().String() != c.kind {
+		t.Errorf("kind %v, expected %s", model.Kind(), c.kind)
+	}
+	if !math.IsNaN(c.temperature) && model.Temperature() != c.temperature {
 		t.Errorf("temperature %g, expected %g", model.Temperature(), c.temperature)
 	}
 	if ids := readIDs(t, c.file("head_ids.txt")); !slices.Equal(model.HeadIDs(), ids) || len(ids) != c.heads {
@@ -107,7 +147,10 @@ func (c conformanceCase) checkProjections(t *testing.T, model *projection.Model)
 	flat := loadArray(t, c.file("queries.npy"))
 	queries := vectors(flat)
 	projected := vectors(loadArray(t, c.file("projected.npy")))
-	weights := vectors(loadArray(t, c.file("weights.npy")))
+	weights := make([][]float32, len(queries))
+	if c.heads > 0 {
+		weights = vectors(loadArray(t, c.file("weights.npy")))
+	}
 	if len(queries) != c.queries {
 		t.Fatalf("%d queries, expected %d", len(queries), c.queries)
 	}
@@ -163,7 +206,7 @@ func (c conformanceCase) checkProjections(t *testing.T, model *projection.Model)
 }
 
 func (c conformanceCase) checkSearches(t *testing.T, model *projection.Model) {
-	searchers := map[string]*projection.Searcher{"vectors": caseSearcher(t, c.name)}
+	searchers := map[string]*projection.Searcher{"vectors": folderSearcher(t, c.folder, c.name)}
 	if c.source == "db" {
 		store, err := projection.OpenSearcher(c.path, c.embeddingModel)
 		if err != nil {
@@ -253,7 +296,7 @@ func TestDump(t *testing.T) {
 	}
 	defer file.Close()
 	dump := bufio.NewWriter(file)
-	for _, c := range readCases(t) {
+	for _, c := range append(readCases(t), readKinds(t)...) {
 		model := c.load(t)
 		weights := make([]float32, c.heads)
 		projected := make([]float32, c.dOut)

@@ -64,8 +64,13 @@ func newSearcher(t testing.TB, ids []int64, vectors []float32, dim int) *project
 // caseSearcher searches the answers of a conformance case.
 func caseSearcher(t testing.TB, name string) *projection.Searcher {
 	t.Helper()
-	answers := loadArray(t, conformancePath("cases", name, "answers.npy"))
-	ids := readIDs(t, conformancePath("cases", name, "answer_ids.txt"))
+	return folderSearcher(t, "cases", name)
+}
+
+func folderSearcher(t testing.TB, folder, name string) *projection.Searcher {
+	t.Helper()
+	answers := loadArray(t, conformancePath(folder, name, "answers.npy"))
+	ids := readIDs(t, conformancePath(folder, name, "answer_ids.txt"))
 	return newSearcher(t, ids, answers.Data, answers.Shape[1])
 }
 

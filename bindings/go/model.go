@@ -31,9 +31,37 @@ type Config struct {
 	Temperature float64
 }
 
+// Kind is what a model is.
+type Kind int
+
+const (
+	// KindUnknown is that of a nil model, or one of a kind that has no number yet.
+	KindUnknown Kind = C.PROJECTION_KIND_UNKNOWN
+	// KindMultiHead has one head a cluster, mixed by softmax.
+	KindMultiHead Kind = C.PROJECTION_KIND_MULTI_HEAD
+	// KindResidual is the query and what training learned to add to it.
+	KindResidual Kind = C.PROJECTION_KIND_RESIDUAL
+	// KindLinear is one matrix, without heads and temperature.
+	KindLinear Kind = C.PROJECTION_KIND_LINEAR
+)
+
+// String is the name in stores, such as "residual".
+func (k Kind) String() string {
+	switch k {
+	case KindMultiHead:
+		return "multi_head"
+	case KindResidual:
+		return "residual"
+	case KindLinear:
+		return "linear"
+	}
+	return "unknown"
+}
+
 // Model is a trained projection. It is safe for concurrent use.
 type Model struct {
 	handle              *handle
+	kind                Kind
 	inputDim, outputDim int
 	headIDs             []int64
 	temperature         float64
@@ -60,6 +88,25 @@ func LoadMultiHead(config Config) (*Model, error) {
 	return newModel(model)
 }
 
+// Load loads a projection of any kind from its files in dataDir, as [LoadMultiHead] does, at
+// the temperature that they say.
+//
+// It fails as [LoadMultiHead] does, and with ErrInvalidArgument where the files do not say a
+// temperature: those of a multi-head model may not.
+func Load(dataDir string, id int64) (*Model, error) {
+	folder, err := text("dataDir", dataDir)
+	if err != nil {
+		return nil, err
+	}
+	var model *C.projection_model
+	var failed *C.projection_error
+	status := C.projection_model_load_as_trained(chars(folder), C.int64_t(id), &model, &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return nil, failure(status, failed)
+	}
+	return newModel(model)
+}
+
 // Open opens projection id of the store whose database is the file database, such as
 // lda.db, at the temperature that the database gives.
 //
@@ -78,10 +125,33 @@ func Open(database string, id int64) (*Model, error) {
 	return newModel(model)
 }
 
+// OpenKind opens projection id as a model of kind. A residual projection opens as a
+// multi-head one too. It is needed where a store has a linear projection and one with heads
+// of the same id: [Open] opens the one with heads.
+//
+// It fails as [Open] does.
+func OpenKind(database string, kind Kind, id int64) (*Model, error) {
+	path, err := text("database", database)
+	if err != nil {
+		return nil, err
+	}
+	if kind < math.MinInt32 || kind > math.MaxInt32 {
+		return nil, errorf(ErrInvalidArgument, "kind is %d, expected 1, 2 or 3", int(kind))
+	}
+	var model *C.projection_model
+	var failed *C.projection_error
+	status := C.projection_model_open_kind(chars(path), C.int32_t(kind), C.int64_t(id), &model, &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return nil, failure(status, failed)
+	}
+	return newModel(model)
+}
+
 // newModel takes over model.
 func newModel(model *C.projection_model) (*Model, error) {
 	m := &Model{
 		handle:      newHandle("model", unsafe.Pointer(model), freeModel),
+		kind:        Kind(C.projection_model_kind(model)),
 		inputDim:    int(C.projection_model_input_dim(model)),
 		outputDim:   int(C.projection_model_output_dim(model)),
 		headIDs:     make([]int64, int(C.projection_model_num_heads(model))),
@@ -229,7 +299,15 @@ func (m *Model) WithTemperature(temperature float64) (*Model, error) {
 	return newModel(copied)
 }
 
-// Temperature is that of the routing softmax; NaN for a nil model. As InputDim, OutputDim
+// Kind is what the model is; KindUnknown for a nil model.
+func (m *Model) Kind() Kind {
+	if m == nil {
+		return KindUnknown
+	}
+	return m.kind
+}
+
+// Temperature is that of the routing; NaN for a linear and for a nil model. As Kind, InputDim, OutputDim
 // and HeadIDs, it may still be asked for after Close.
 func (m *Model) Temperature() float64 {
 	if m == nil {

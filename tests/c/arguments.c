@@ -15,6 +15,7 @@ static char *array_path, *model_path, *database;
 static size_t heads;
 static const float queries[N * D] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
 static const int64_t ids[N] = {7, 3};
+static const projection_search_options plain = {sizeof plain, 0, 0, 0};
 
 static void open_all(const char *root)
 {
@@ -30,6 +31,7 @@ static void open_all(const char *root)
 
 static void null_handles(void)
 {
+    size_t count = 1;
     NULL_HANDLE(projection_array_ndim, array, projection_array_ndim(NULL) == 0);
     NULL_HANDLE(projection_array_shape, array, projection_array_shape(NULL, 0) == 0);
     NULL_HANDLE(projection_array_len, array, projection_array_len(NULL) == 0);
@@ -45,8 +47,25 @@ static void null_handles(void)
     NULL_HANDLE(projection_model_input_dim, model, projection_model_input_dim(NULL) == 0);
     NULL_HANDLE(projection_model_output_dim, model, projection_model_output_dim(NULL) == 0);
     NULL_HANDLE(projection_model_num_heads, model, projection_model_num_heads(NULL) == 0);
+    NULL_HANDLE(projection_model_kind, model,
+                projection_model_kind(NULL) == PROJECTION_KIND_UNKNOWN);
     NULL_HANDLE(projection_model_temperature, model, isnan(projection_model_temperature(NULL)));
     NULL_HANDLE(projection_model_free, model, (projection_model_free(NULL), 1));
+    NULL_HANDLE(projection_explanation_angle, explanation,
+                isnan(projection_explanation_angle(NULL)));
+    NULL_HANDLE(projection_explanation_hybrid_weight, explanation,
+                isnan(projection_explanation_hybrid_weight(NULL)));
+    NULL_HANDLE(projection_explanation_questions_move, explanation,
+                projection_explanation_questions_move(NULL) == 0);
+    NULL_HANDLE(projection_explanation_heads, explanation,
+                projection_explanation_heads(NULL, &count) == NULL && count == 0);
+    count = 1;
+    NULL_HANDLE(projection_explanation_questions, explanation,
+                projection_explanation_questions(NULL, &count) == NULL && count == 0);
+    count = 1;
+    NULL_HANDLE(projection_explanation_hits, explanation,
+                projection_explanation_hits(NULL, &count) == NULL && count == 0);
+    NULL_HANDLE(projection_explanation_free, explanation, (projection_explanation_free(NULL), 1));
     NULL_HANDLE(projection_embedder_dim, embedder, projection_embedder_dim(NULL) == 0);
     NULL_HANDLE(projection_embedder_free, embedder, (projection_embedder_free(NULL), 1));
 }
@@ -58,8 +77,14 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_array_load, array, array_path, NULL);
     NULL_ARGUMENT(projection_model_load, folder, NULL, 1, 0.1, &out.model);
     NULL_ARGUMENT(projection_model_load, model, model_path, 1, 0.1, NULL);
+    NULL_ARGUMENT(projection_model_load_as_trained, folder, NULL, 1, &out.model);
+    NULL_ARGUMENT(projection_model_load_as_trained, model, model_path, 1, NULL);
     NULL_ARGUMENT(projection_model_open, database, NULL, 1, &out.model);
     NULL_ARGUMENT(projection_model_open, model, database, 1, NULL);
+    NULL_ARGUMENT(projection_model_open_kind, database, NULL, PROJECTION_KIND_LINEAR, 1,
+                  &out.model);
+    NULL_ARGUMENT(projection_model_open_kind, model, database, PROJECTION_KIND_LINEAR, 1, NULL);
+    FAILS(INVALID_ARGUMENT, "kind is 9", projection_model_open_kind, database, 9, 1, &out.model);
     NULL_ARGUMENT(projection_model_head_ids, model, NULL, out.ids, heads);
     NULL_ARGUMENT(projection_model_head_ids, ids, model, NULL, heads);
     NULL_ARGUMENT(projection_model_with_temperature, model, NULL, 0.1, &out.model);
@@ -96,6 +121,128 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_index_search_batch, found, index_, model, q, N, D, K, out.hits,
                   N * K, NULL);
     check_untouched();
+}
+
+static void null_arguments_beside_options(void)
+{
+    const float *q = queries;
+    const char *const *none = NULL;
+    NULL_ARGUMENT(projection_index_search_with_options, index, NULL, model, q, D, NULL, &plain, K,
+                  out.hits, K, &out.found);
+    NULL_ARGUMENT(projection_index_search_with_options, query, index_, model, NULL, D, NULL,
+                  &plain, K, out.hits, K, &out.found);
+    NULL_ARGUMENT(projection_index_search_with_options, options, index_, model, q, D, NULL, NULL,
+                  K, out.hits, K, &out.found);
+    NULL_ARGUMENT(projection_index_search_with_options, hits, index_, model, q, D, NULL, &plain,
+                  K, NULL, K, &out.found);
+    NULL_ARGUMENT(projection_index_search_with_options, found, index_, model, q, D, NULL, &plain,
+                  K, out.hits, K, NULL);
+    NULL_ARGUMENT(projection_index_search_batch_with_options, index, NULL, model, q, N, D, none,
+                  &plain, K, out.hits, N * K, &out.found);
+    NULL_ARGUMENT(projection_index_search_batch_with_options, queries, index_, model, NULL, N, D,
+                  none, &plain, K, out.hits, N * K, &out.found);
+    NULL_ARGUMENT(projection_index_search_batch_with_options, options, index_, model, q, N, D,
+                  none, NULL, K, out.hits, N * K, &out.found);
+    NULL_ARGUMENT(projection_index_search_batch_with_options, hits, index_, model, q, N, D, none,
+                  &plain, K, NULL, N * K, &out.found);
+    NULL_ARGUMENT(projection_index_search_batch_with_options, found, index_, model, q, N, D, none,
+                  &plain, K, out.hits, N * K, NULL);
+    NULL_ARGUMENT(projection_index_explain, index, NULL, model, q, D, NULL, &plain, K,
+                  &out.explanation);
+    NULL_ARGUMENT(projection_index_explain, query, index_, model, NULL, D, NULL, &plain, K,
+                  &out.explanation);
+    NULL_ARGUMENT(projection_index_explain, options, index_, model, q, D, NULL, NULL, K,
+                  &out.explanation);
+    NULL_ARGUMENT(projection_index_explain, explanation, index_, model, q, D, NULL, &plain, K,
+                  NULL);
+    check_untouched();
+}
+
+static void optional_arguments_beside_options(void)
+{
+    projection_explanation *found = NULL;
+    OPTIONAL_ARGUMENT(projection_index_search_with_options, model, index_, NULL, queries, O,
+                      "words", &plain, K, out.hits, K, &out.found);
+    OPTIONAL_ARGUMENT(projection_index_search_with_options, text, index_, model, queries, D, NULL,
+                      &plain, K, out.hits, K, &out.found);
+    OPTIONAL_ARGUMENT(projection_index_search_batch_with_options, model, index_, NULL, queries, N,
+                      O, NULL, &plain, K, out.hits, N * K, &out.found);
+    OPTIONAL_ARGUMENT(projection_index_search_batch_with_options, texts, index_, model, queries,
+                      N, D, NULL, &plain, K, out.hits, N * K, &out.found);
+    OPTIONAL_ARGUMENT(projection_index_explain, text, index_, model, queries, D, NULL, &plain, K,
+                      &found);
+    NULL_HANDLE(projection_explanation_heads, count,
+                (projection_explanation_heads(found, NULL) == NULL) == 0);
+    NULL_HANDLE(projection_explanation_questions, count,
+                (projection_explanation_questions(found, NULL) == NULL) == 1);
+    NULL_HANDLE(projection_explanation_hits, count,
+                (projection_explanation_hits(found, NULL) == NULL) == 0);
+    projection_explanation_free(found);
+    found = NULL;
+    OPTIONAL_ARGUMENT(projection_index_explain, model, index_, NULL, queries, O, NULL, &plain, K,
+                      &found);
+    projection_explanation_free(found);
+    fill_outputs();
+}
+
+/* Sizes and values of the options themselves. */
+static void wrong_options(void)
+{
+    struct {
+        projection_search_options known;
+        char unknown[16];
+    } larger;
+    projection_search_options options = plain;
+    const size_t sizes[] = {0, 1, sizeof options - 1, 4097, SIZE_MAX};
+    const double weights[] = {-0.5, 1.5, NAN, INFINITY};
+    size_t i;
+    for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        options.size = sizes[i];
+        FAILS(INVALID_ARGUMENT, "options.size", projection_index_search_with_options, index_,
+              model, queries, D, NULL, &options, K, out.hits, K, &out.found);
+    }
+    options = plain;
+    for (i = 0; i < sizeof weights / sizeof *weights; i++) {
+        options.hybrid_weight = weights[i];
+        FAILS(INVALID_ARGUMENT, "from 0 to 1", projection_index_search_with_options, index_,
+              model, queries, D, "words", &options, K, out.hits, K, &out.found);
+    }
+    /* What an index without texts and clusters can't do. */
+    options.hybrid_weight = PROJECTION_HYBRID_WEIGHT_OF_MODEL;
+    FAILS(INVALID_ARGUMENT, "texts", projection_index_search_with_options, index_, model, queries,
+          D, "words", &options, K, out.hits, K, &out.found);
+    FAILS(INVALID_ARGUMENT, "text", projection_index_search_batch_with_options, index_, model,
+          queries, N, D, NULL, &options, K, out.hits, N * K, &out.found);
+    options = plain;
+    options.unheaded_offset = 0.5;
+    FAILS(INVALID_ARGUMENT, "clusters", projection_index_explain, index_, model, queries, D, NULL,
+          &options, K, &out.explanation);
+    options = plain;
+    options.score_mode = PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION;
+    FAILS(INVALID_ARGUMENT, "residual", projection_index_explain, index_, model, queries, D, NULL,
+          &options, K, &out.explanation);
+    options.score_mode = 7;
+    FAILS(INVALID_ARGUMENT, "score_mode 7", projection_index_explain, index_, model, queries, D,
+          NULL, &options, K, &out.explanation);
+    FAILS(INVALID_ARGUMENT, "UTF-8", projection_index_explain, index_, model, queries, D, "\xff",
+          &plain, K, &out.explanation);
+    FAILS(DIMENSION_MISMATCH, "query", projection_index_explain, index_, model, queries, O, NULL,
+          &plain, K, &out.explanation);
+    FAILS(BUFFER_SIZE, "hits", projection_index_search_with_options, index_, model, queries, D,
+          NULL, &plain, K, out.hits, K - 1, &out.found);
+    FAILS(BUFFER_SIZE, "hits", projection_index_search_batch_with_options, index_, model, queries,
+          N, D, NULL, &plain, K, out.hits, N * K + 1, &out.found);
+    memset(&larger, 0, sizeof larger);
+    larger.known.size = sizeof larger;
+    larger.unknown[3] = 1;
+    FAILS(INVALID_ARGUMENT, "does not know", projection_index_search_with_options, index_, model,
+          queries, D, NULL, &larger.known, K, out.hits, K, &out.found);
+    check_untouched();
+    larger.unknown[3] = 0;
+    SUCCEEDS(projection_index_search_with_options, index_, model, queries, D, NULL, &larger.known,
+             K, out.hits, K, &out.found);
+    CHECK(out.found == K);
+    fill_outputs();
 }
 
 static void optional_arguments(void)
@@ -295,8 +442,12 @@ int main(int argc, char **argv)
     null_handles();
     group("NULL for every other argument");
     null_arguments();
+    null_arguments_beside_options();
     group("NULL for what may be NULL");
     optional_arguments();
+    optional_arguments_beside_options();
+    group("wrong options");
+    wrong_options();
     group("wrong lengths");
     wrong_lengths();
     group("wrong numbers of vectors");

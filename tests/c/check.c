@@ -1,6 +1,7 @@
 #include "check.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,11 +190,45 @@ matrix read_matrix(const char *path)
     return found;
 }
 
+static projection_kind kind_called(const char *name)
+{
+    if (strcmp(name, "multi_head") == 0) {
+        return PROJECTION_KIND_MULTI_HEAD;
+    }
+    if (strcmp(name, "residual") == 0) {
+        return PROJECTION_KIND_RESIDUAL;
+    }
+    return strcmp(name, "linear") == 0 ? PROJECTION_KIND_LINEAR : PROJECTION_KIND_UNKNOWN;
+}
+
+/* The lines of kinds.txt. */
+static void read_kinds(const char *path, const lines *all, test_case *cases)
+{
+    size_t i;
+    for (i = 0; i < all->count; i++) {
+        test_case *one = &cases[i];
+        char kind[16], temperature[32];
+        int columns = sscanf(all->line[i],
+                             "%63s %15s %127s %" SCNd64 " %31s %zu %zu %zu %zu %zu %zu %15s",
+                             one->name, kind, one->path, &one->id, temperature, &one->dim,
+                             &one->output_dim, &one->heads, &one->queries, &one->answers,
+                             &one->k, one->searches);
+        one->kind = kind_called(kind);
+        if (columns != 12 || one->kind == PROJECTION_KIND_UNKNOWN) {
+            stop("%s: not a case: %s", path, all->line[i]);
+        }
+        one->folder = "kinds";
+        one->database = 0;
+        one->as_trained = strcmp(temperature, "-") == 0;
+        one->temperature = one->as_trained ? NAN : strtod(temperature, NULL);
+    }
+}
+
 test_case *read_cases(const char *root, size_t *count)
 {
-    char *path = join(root, "cases.txt");
-    lines all = read_lines(path);
-    test_case *cases = (test_case *)allocate(all.count * sizeof *cases);
+    char *path = join(root, "cases.txt"), *kinds_path = join(root, "kinds.txt");
+    lines all = read_lines(path), kinds = read_lines(kinds_path);
+    test_case *cases = (test_case *)allocate((all.count + kinds.count) * sizeof *cases);
     size_t i;
     for (i = 0; i < all.count; i++) {
         test_case *one = &cases[i];
@@ -206,17 +241,23 @@ test_case *read_cases(const char *root, size_t *count)
         if (columns != 13) {
             stop("%s: not a case: %s", path, all.line[i]);
         }
+        one->folder = "cases";
+        one->kind = PROJECTION_KIND_MULTI_HEAD;
         one->database = strcmp(source, "db") == 0;
+        one->as_trained = 0;
     }
-    *count = all.count;
+    read_kinds(kinds_path, &kinds, cases + all.count);
+    *count = all.count + kinds.count;
+    free_lines(&kinds);
     free_lines(&all);
+    free(kinds_path);
     free(path);
     return cases;
 }
 
 char *case_file(const char *root, const test_case *one, const char *name)
 {
-    char *cases = join(root, "cases");
+    char *cases = join(root, one->folder);
     char *folder = join(cases, one->name);
     char *path = join(folder, name);
     free(folder);
@@ -229,9 +270,14 @@ projection_model *open_case(const char *root, const test_case *one)
     char *path = join(root, one->path);
     projection_model *model = NULL;
     projection_error *error = NULL;
-    projection_status status =
-        one->database ? projection_model_open(path, one->id, &model, &error)
-                      : projection_model_load(path, one->id, one->temperature, &model, &error);
+    projection_status status;
+    if (one->database) {
+        status = projection_model_open(path, one->id, &model, &error);
+    } else if (one->as_trained) {
+        status = projection_model_load_as_trained(path, one->id, &model, &error);
+    } else {
+        status = projection_model_load(path, one->id, one->temperature, &model, &error);
+    }
     if (status != PROJECTION_STATUS_OK) {
         stop("%s: %s", one->name, projection_error_message(error));
     }

@@ -78,16 +78,22 @@ typedef struct {
 
 matrix read_matrix(const char *path);
 
-/* A line of cases.txt. */
+/* A line of cases.txt or kinds.txt. */
 typedef struct {
     char name[64], path[128], searches[16], embedding_model[64];
+    /* Where its files are: cases or kinds. */
+    const char *folder;
+    projection_kind kind;
     int database;
+    /* Whether the temperature is the model's own; `temperature` is NaN then. */
+    int as_trained;
     int64_t id;
     double temperature;
     size_t dim, output_dim, heads, queries, answers, k;
 } test_case;
 
-/* All cases of the folder tests/conformance; the caller frees them. */
+/* All cases of the folder tests/conformance, those of all kinds among them; the caller frees
+ * them. */
 test_case *read_cases(const char *root, size_t *count);
 
 /* A file of the case; the caller frees it. */

@@ -55,7 +55,9 @@ static void check_model(const char *root, const test_case *one, const projection
     CHECK(projection_model_input_dim(model) == one->dim);
     CHECK(projection_model_output_dim(model) == one->output_dim);
     CHECK(projection_model_num_heads(model) == one->heads);
-    CHECK(projection_model_temperature(model) == one->temperature);
+    CHECK(projection_model_kind(model) == one->kind);
+    CHECK(one->as_trained || projection_model_temperature(model) == one->temperature);
+    CHECK(isnan(projection_model_temperature(model)) == (one->kind == PROJECTION_KIND_LINEAR));
     SUCCEEDS(projection_model_head_ids, model, found, one->heads);
     check_at(memcmp(found, expected, one->heads * sizeof *found) == 0, __FILE__, __LINE__,
              "%s: other head ids", one->name);
@@ -69,15 +71,18 @@ static void check_projections(const char *root, const test_case *one,
     size_t n = one->queries, o = one->output_dim, h = one->heads, row;
     matrix queries = case_matrix(root, one, "queries.npy");
     matrix projected = case_matrix(root, one, "projected.npy");
-    matrix weights = case_matrix(root, one, "weights.npy");
+    matrix weights = {0, 0, NULL, NULL};
     float *batch = (float *)allocate(n * o * sizeof *batch);
     float *batch_weights = (float *)allocate(n * h * sizeof *batch_weights);
     float *unweighted = (float *)allocate(n * o * sizeof *unweighted);
     float *single = (float *)allocate(o * sizeof *single);
     float *single_weights = (float *)allocate(h * sizeof *single_weights);
+    if (h > 0) {
+        weights = case_matrix(root, one, "weights.npy");
+        CHECK(weights.rows == n && weights.columns == h);
+    }
     CHECK(queries.rows == n && queries.columns == one->dim);
     CHECK(projected.rows == n && projected.columns == o);
-    CHECK(weights.rows == n && weights.columns == h);
     SUCCEEDS(projection_model_project_batch, model, queries.data, n, one->dim, batch, n * o,
              batch_weights, n * h);
     SUCCEEDS(projection_model_project_batch, model, queries.data, n, one->dim, unweighted, n * o,
@@ -87,7 +92,7 @@ static void check_projections(const char *root, const test_case *one,
     for (row = 0; row < n; row++) {
         const float *query = queries.data + row * one->dim;
         const float *expected = projected.data + row * o;
-        const float *expected_weights = weights.data + row * h;
+        const float *expected_weights = h > 0 ? weights.data + row * h : NULL;
         double scale = largest(expected, o);
         SUCCEEDS(projection_model_project, model, query, one->dim, single, o, single_weights, h);
         check_close(one, "projected", row, single, expected, o, scale);
@@ -115,11 +120,20 @@ static void check_copy(const char *root, const test_case *one, const projection_
     float *expected = (float *)allocate(size);
     float *found = (float *)allocate(size);
     projection_model *other = NULL, *copy = NULL;
+    double temperature = projection_model_temperature(model);
     SUCCEEDS(projection_model_project, model, queries.data, one->dim, expected, one->output_dim,
              NULL, 0);
+    if (one->kind == PROJECTION_KIND_LINEAR) {
+        FAILS(PROJECTION_STATUS_INVALID_ARGUMENT, "linear", projection_model_with_temperature,
+              model, 0.5, &other);
+        free(found);
+        free(expected);
+        projection_array_free(queries.array);
+        return;
+    }
     SUCCEEDS(projection_model_with_temperature, model, 0.5, &other);
     CHECK(projection_model_temperature(other) == 0.5);
-    SUCCEEDS(projection_model_with_temperature, other, one->temperature, &copy);
+    SUCCEEDS(projection_model_with_temperature, other, temperature, &copy);
     /* What they share stays until the last is freed. */
     projection_model_free(other);
     SUCCEEDS(projection_model_project, copy, queries.data, one->dim, found, one->output_dim, NULL,
@@ -246,7 +260,7 @@ int main(int argc, char **argv)
     lines bad = read_lines(path);
 
     group("models");
-    CHECK(count > 50);
+    CHECK(count > 70);
     for (i = 0; i < count; i++) {
         models[i] = open_case(root, &cases[i]);
         check_model(root, &cases[i], models[i]);

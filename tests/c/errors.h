@@ -36,6 +36,7 @@ typedef struct {
     projection_model *model;
     projection_index *index;
     projection_embedder *embedder;
+    projection_explanation *explanation;
 } outputs;
 
 static outputs out;

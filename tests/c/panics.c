@@ -125,7 +125,7 @@ static void errors(void)
     FALLS_BACK(projection_version, *projection_version() == '\0', *projection_version() != '\0');
 }
 
-static void models(const char *folder, const char *database)
+static void models(const char *folder, const char *residual, const char *database)
 {
     static const float queries[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
     projection_model *other = NULL;
@@ -134,7 +134,15 @@ static void models(const char *folder, const char *database)
     if (!injected) {
         projection_model_free(out.model);
     }
+    PANICS(projection_model_load_as_trained, residual, 3, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
     PANICS(projection_model_open, database, 1, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
+    PANICS(projection_model_open_kind, database, PROJECTION_KIND_MULTI_HEAD, 1, &out.model);
     if (!injected) {
         projection_model_free(out.model);
     }
@@ -152,6 +160,8 @@ static void models(const char *folder, const char *database)
                projection_model_output_dim(model) == 8);
     FALLS_BACK(projection_model_num_heads, projection_model_num_heads(model) == 0,
                projection_model_num_heads(model) == 4);
+    FALLS_BACK(projection_model_kind, projection_model_kind(model) == PROJECTION_KIND_UNKNOWN,
+               projection_model_kind(model) == PROJECTION_KIND_MULTI_HEAD);
     FALLS_BACK(projection_model_temperature, isnan(projection_model_temperature(model)),
                projection_model_temperature(model) == 0.1);
     SUCCEEDS(projection_model_with_temperature, model, 0.5, &other);
@@ -191,6 +201,48 @@ static void indexes(const char *database)
     projection_index_free(index);
 }
 
+/* With a residual model, so that there are training questions. */
+static void explanations(const char *residual)
+{
+    static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
+    static const int64_t ids[2] = {1, 2};
+    static const projection_search_options options = {sizeof options, 0, 0, 0};
+    projection_index *index = NULL;
+    projection_model *moving = NULL;
+    projection_explanation *found = NULL;
+    fill_outputs();
+    SUCCEEDS(projection_index_from_vectors, ids, vectors, 2, 8, &index);
+    SUCCEEDS(projection_model_load_as_trained, residual, 3, &moving);
+    PANICS(projection_index_search_with_options, index, moving, vectors, 8, NULL, &options, 2,
+           out.hits, 2, &out.found);
+    PANICS(projection_index_search_batch_with_options, index, moving, vectors, 2, 8, NULL,
+           &options, 2, out.hits, 4, &out.found);
+    PANICS(projection_index_explain, index, moving, vectors, 8, NULL, &options, 2,
+           &out.explanation);
+    if (!injected) {
+        projection_explanation_free(out.explanation);
+    }
+    SUCCEEDS(projection_index_explain, index, moving, vectors, 8, NULL, &options, 2, &found);
+    FALLS_BACK(projection_explanation_angle, isnan(projection_explanation_angle(found)),
+               projection_explanation_angle(found) > 0);
+    FALLS_BACK(projection_explanation_hybrid_weight,
+               isnan(projection_explanation_hybrid_weight(found)),
+               projection_explanation_hybrid_weight(found) == 0);
+    FALLS_BACK(projection_explanation_questions_move,
+               projection_explanation_questions_move(found) == 0,
+               projection_explanation_questions_move(found) == 1);
+    FALLS_BACK(projection_explanation_heads, projection_explanation_heads(found, NULL) == NULL,
+               projection_explanation_heads(found, NULL) != NULL);
+    FALLS_BACK(projection_explanation_questions,
+               projection_explanation_questions(found, NULL) == NULL,
+               projection_explanation_questions(found, NULL) != NULL);
+    FALLS_BACK(projection_explanation_hits, projection_explanation_hits(found, NULL) == NULL,
+               projection_explanation_hits(found, NULL) != NULL);
+    FREES(projection_explanation_free, found, projection_explanation_angle(found) > 0);
+    projection_model_free(moving);
+    projection_index_free(index);
+}
+
 static void embedders(const char *folder)
 {
     static float vectors[2 * 384];
@@ -212,12 +264,13 @@ static void embedders(const char *folder)
 
 int main(int argc, char **argv)
 {
-    char *folder, *database, *array;
+    char *folder, *residual, *database, *array;
     if (argc != 4 || (strcmp(argv[1], "injected") != 0 && strcmp(argv[1], "ordinary") != 0)) {
         stop("usage: panics injected|ordinary CONFORMANCE MODEL_FOLDER");
     }
     injected = strcmp(argv[1], "injected") == 0;
     folder = join(argv[2], "models/d8_mixed");
+    residual = join(argv[2], "models/residual_all");
     database = join(argv[2], "legacy_store/lda.db");
     array = join(argv[2], "cases/d8_mixed-t0.1/queries.npy");
     fill_outputs();
@@ -227,14 +280,17 @@ int main(int argc, char **argv)
     group("panics in errors");
     errors();
     group("panics in models");
-    models(folder, database);
+    models(folder, residual, database);
     group("panics in indexes");
     indexes(database);
+    group("panics in searches with options and explanations");
+    explanations(residual);
     group("panics in text models");
     embedders(argv[3]);
     projection_model_free(model);
     free(array);
     free(database);
+    free(residual);
     free(folder);
     return finish();
 }

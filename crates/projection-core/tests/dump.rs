@@ -1,4 +1,4 @@
-//! Writes all projections of `tests/conformance/cases.txt` bit for bit to
+//! Writes all projections of `tests/conformance/cases.txt` and `kinds.txt` bit for bit to
 //! `target/tests/rust_dump.txt`, for other languages to compare with. The format is in
 //! `tests/c/README.md`.
 
@@ -7,11 +7,26 @@ use std::fs;
 use std::path::Path;
 
 use projection_core::npy::NpyArray;
-use projection_core::projection::MultiHeadProjection;
+use projection_core::projection::{Model, Projection};
 
 fn write_bits(line: &mut String, values: &[f32]) {
     for value in values {
         write!(line, "{:08x}", value.to_bits()).unwrap();
+    }
+}
+
+/// Projects every row of a file of queries.
+fn write_case(dump: &mut String, name: &str, queries: &Path, model: &Model) {
+    let queries = NpyArray::load(queries).unwrap().to_f32().unwrap();
+    for (row, query) in queries.chunks_exact(model.input_dim()).enumerate() {
+        let mut projected = vec![0.0; model.output_dim()];
+        let mut weights = vec![0.0; model.head_ids().len()];
+        model.project_into(query, &mut projected, Some(&mut weights)).unwrap();
+        write!(dump, "{name}\t{row}\t").unwrap();
+        write_bits(dump, &projected);
+        dump.push('\t');
+        write_bits(dump, &weights);
+        dump.push('\n');
     }
 }
 
@@ -24,24 +39,21 @@ fn dump_of_all_projections() {
     for line in list.lines().filter(|line| !line.starts_with('#')) {
         let columns: Vec<&str> = line.split(' ').collect();
         let (name, path) = (columns[0], root.join(columns[2]));
-        let (id, temperature) = (columns[3].parse().unwrap(), columns[4].parse().unwrap());
+        let (id, temperature) = (columns[3].parse().unwrap(), columns[4].parse::<f64>().unwrap());
         let model = match columns[1] {
-            "db" => MultiHeadProjection::open(&path, id),
-            _ => MultiHeadProjection::load_unified(&path, id, temperature),
+            "db" => Model::open_with_heads_first(&path, id),
+            _ => Model::load(&path, id, temperature),
         }
         .unwrap();
-        let queries = NpyArray::load(root.join("cases").join(name).join("queries.npy")).unwrap();
-        let queries = queries.to_f32().unwrap();
-        for (row, query) in queries.chunks_exact(model.input_dim()).enumerate() {
-            let mut projected = vec![0.0; model.output_dim()];
-            let mut weights = vec![0.0; model.cluster_ids().len()];
-            model.project_into(query, &mut projected, Some(&mut weights)).unwrap();
-            write!(dump, "{name}\t{row}\t").unwrap();
-            write_bits(&mut dump, &projected);
-            dump.push('\t');
-            write_bits(&mut dump, &weights);
-            dump.push('\n');
-        }
+        write_case(&mut dump, name, &root.join("cases").join(name).join("queries.npy"), &model);
+    }
+    let list = fs::read_to_string(root.join("kinds.txt")).unwrap();
+    for line in list.lines().filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&str> = line.split(' ').collect();
+        let (name, path) = (columns[0], root.join(columns[2]));
+        let (id, temperature) = (columns[3].parse().unwrap(), columns[4].parse::<f64>().ok());
+        let model = Model::load(&path, id, temperature).unwrap();
+        write_case(&mut dump, name, &root.join("kinds").join(name).join("queries.npy"), &model);
     }
     assert!(dump.lines().count() > 400);
     let folder = workspace.join("target/tests");

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_char};
+use std::sync::OnceLock;
 
 use ndarray::ArrayView2;
 use projection_core::projection::Projection;
@@ -15,8 +16,23 @@ use crate::model::{ModelHandle, shape};
 /// Answer vectors with their ids, and their texts where they come from a store. Free it
 /// with projection_index_free. May be used by many threads at once.
 pub struct IndexHandle {
-    index: Index,
-    texts: HashMap<i64, CString>,
+    pub(crate) searcher: Searcher,
+    /// Texts for C, which are made when they are asked for.
+    texts: HashMap<i64, OnceLock<CString>>,
+}
+
+impl IndexHandle {
+    fn new(searcher: Searcher) -> Self {
+        let ids = searcher.index().ids().iter().copied();
+        let with_text = ids.filter(|id| searcher.text(*id).is_some());
+        let texts = with_text.map(|id| (id, OnceLock::new())).collect();
+        Self { searcher, texts }
+    }
+
+    fn text(&self, answer_id: i64) -> Option<&CString> {
+        let text = || without_nul(self.searcher.text(answer_id).unwrap_or_default());
+        self.texts.get(&answer_id).map(|place| place.get_or_init(text))
+    }
 }
 
 /// An answer that was found.
@@ -25,7 +41,8 @@ pub struct IndexHandle {
 pub struct Hit {
     /// The answer's id.
     pub answer_id: i64,
-    /// Cosine of the query, or of the projected query, and the answer.
+    /// Cosine of the query, or of the projected query, and the answer, unless options ask for
+    /// another score.
     pub score: f32,
 }
 
@@ -49,9 +66,7 @@ pub unsafe extern "C" fn projection_index_open(
             // SAFETY: the caller's promise.
             false => Some(unsafe { text("model_name", model_name) }?),
         };
-        let (index, texts) = Searcher::open(database, model_name)?.into_parts();
-        let texts = texts.into_iter().map(|(id, text)| (id, without_nul(text))).collect();
-        out.give(IndexHandle { index, texts });
+        out.give(IndexHandle::new(Searcher::open(database, model_name)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -80,7 +95,7 @@ pub unsafe extern "C" fn projection_index_from_vectors(
         let (out, ids, vectors) =
             unsafe { (Out::new("index", index)?, ids.read()?, vectors.read()?) };
         let vectors = ArrayView2::from_shape((n, dim), vectors).map_err(shape)?;
-        out.give(IndexHandle { index: Index::from_vectors(ids, vectors)?, texts: HashMap::new() });
+        out.give(IndexHandle::new(Searcher::from_index(Index::from_vectors(ids, vectors)?)));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -95,7 +110,7 @@ pub unsafe extern "C" fn projection_index_from_vectors(
 pub unsafe extern "C" fn projection_index_len(index: *const IndexHandle) -> usize {
     guard::value("projection_index_len", 0, || {
         // SAFETY: the caller's promise.
-        unsafe { handle("index", index) }.map_or(0, |index| index.index.len())
+        unsafe { handle("index", index) }.map_or(0, |index| index.searcher.index().len())
     })
 }
 
@@ -107,7 +122,7 @@ pub unsafe extern "C" fn projection_index_len(index: *const IndexHandle) -> usiz
 pub unsafe extern "C" fn projection_index_dim(index: *const IndexHandle) -> usize {
     guard::value("projection_index_dim", 0, || {
         // SAFETY: the caller's promise.
-        unsafe { handle("index", index) }.map_or(0, |index| index.index.dim())
+        unsafe { handle("index", index) }.map_or(0, |index| index.searcher.index().dim())
     })
 }
 
@@ -123,7 +138,7 @@ pub unsafe extern "C" fn projection_index_text(
     guard::value("projection_index_text", std::ptr::null(), || {
         // SAFETY: the caller's promise.
         let index = unsafe { handle("index", index) };
-        let text = index.ok().and_then(|index| index.texts.get(&answer_id));
+        let text = index.ok().and_then(|index| index.text(answer_id));
         text.map_or(std::ptr::null(), |text| text.as_ptr())
     })
 }
@@ -150,7 +165,7 @@ pub unsafe extern "C" fn projection_index_search(
     let body = || {
         // SAFETY: the caller's promises.
         let (index, projection, found) = unsafe {
-            (&handle("index", index)?.index, projection(model), Out::new("found", found)?)
+            (handle("index", index)?.searcher.index(), projection(model), Out::new("found", found)?)
         };
         let query = Buffer::new("query", query, query_len)?;
         let hits = Buffer::new("hits", hits, hits_len)?;
@@ -191,7 +206,7 @@ pub unsafe extern "C" fn projection_index_search_batch(
     let body = || {
         // SAFETY: the caller's promises.
         let (index, projection, found) = unsafe {
-            (&handle("index", index)?.index, projection(model), Out::new("found", found)?)
+            (handle("index", index)?.searcher.index(), projection(model), Out::new("found", found)?)
         };
         let queries = Buffer::new("queries", queries, product("queries", n, query_dim)?)?;
         let hits = Buffer::new("hits", hits, hits_len)?;
@@ -235,17 +250,17 @@ unsafe fn projection<'a>(model: *const ModelHandle) -> Option<&'a dyn Projection
 }
 
 /// The dimension that queries must have.
-fn query_dim_of(index: &Index, projection: Option<&dyn Projection>) -> usize {
+pub(crate) fn query_dim_of(index: &Index, projection: Option<&dyn Projection>) -> usize {
     projection.map_or(index.dim(), |projection| projection.input_dim())
 }
 
-fn copy_hits(best: &[projection_core::search::Hit], hits: &mut [Hit]) {
+pub(crate) fn copy_hits(best: &[projection_core::search::Hit], hits: &mut [Hit]) {
     for (best, hit) in best.iter().zip(hits) {
         *hit = Hit { answer_id: best.answer_id, score: best.score };
     }
 }
 
 /// A text for C, which can't hold NUL.
-fn without_nul(text: String) -> CString {
+pub(crate) fn without_nul(text: &str) -> CString {
     CString::new(text.replace('\0', " ")).unwrap_or_default()
 }

@@ -10,9 +10,11 @@ mod argument;
 mod array;
 mod embedder;
 mod error;
+mod explanation;
 mod guard;
 mod index;
 mod model;
+mod search;
 
 use std::ffi::c_char;
 

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
-use projection_core::projection::{Model, Projection};
+use projection_core::projection::{Model, ModelKind, Projection};
 
 use crate::argument::{Buffer, Out, expect_dim, handle, path, product};
 use crate::error::{ErrorHandle, Status};
@@ -13,8 +13,9 @@ use crate::guard;
 /// once.
 pub struct ModelHandle(pub(crate) Model);
 
-/// Loads projection `id` from the folder of its files: embeddings/{model_name}, or
-/// embeddings. `temperature` is that of the routing, above 0; 0.1 is the usual one.
+/// Loads projection `id`, of whatever kind, from the folder of its files:
+/// embeddings/{model_name}, or embeddings. `temperature` is that of the routing, above 0; 0.1
+/// is the usual one. A linear model has none, and takes no notice.
 ///
 /// # Safety
 /// `folder` is NULL or a text; `model` and `error` are NULL or places for a pointer.
@@ -36,8 +37,32 @@ pub unsafe extern "C" fn projection_model_load(
     unsafe { guard::status("projection_model_load", error, body) }
 }
 
-/// Opens projection `id` of the store whose database is the file `database`, at the
-/// temperature that the database gives.
+/// Loads projection `id` as projection_model_load does, at the temperature that its files
+/// say. Those of a multi-head model may not: that is PROJECTION_STATUS_INVALID_ARGUMENT.
+///
+/// # Safety
+/// `folder` is NULL or a text; `model` and `error` are NULL or places for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_model_load_as_trained(
+    folder: *const c_char,
+    id: i64,
+    model: *mut *mut ModelHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        // SAFETY: the caller's promises.
+        let (folder, out) = unsafe { (path("folder", folder)?, Out::new("model", model)?) };
+        out.give(ModelHandle(Model::load(folder, id, None)?));
+        Ok(())
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_model_load_as_trained", error, body) }
+}
+
+/// Opens projection `id`, of whatever kind, of the store whose database is the file
+/// `database`, at the temperature that the database gives. Existing stores may have a linear
+/// projection and one with heads of the same id: then the one with heads; see
+/// projection_model_open_kind.
 ///
 /// # Safety
 /// `database` is NULL or a text; `model` and `error` are NULL or places for a pointer.
@@ -51,11 +76,44 @@ pub unsafe extern "C" fn projection_model_open(
     let body = || {
         // SAFETY: the caller's promises.
         let (database, out) = unsafe { (path("database", database)?, Out::new("model", model)?) };
-        out.give(ModelHandle(Model::open(database, id)?));
+        out.give(ModelHandle(Model::open_with_heads_first(database, id)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
     unsafe { guard::status("projection_model_open", error, body) }
+}
+
+/// Opens projection `id` as projection_model_open does, as a model of `kind`, a
+/// projection_kind. A residual projection opens as a multi-head one too.
+///
+/// # Safety
+/// `database` is NULL or a text; `model` and `error` are NULL or places for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_model_open_kind(
+    database: *const c_char,
+    kind: i32,
+    id: i64,
+    model: *mut *mut ModelHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        // SAFETY: the caller's promises.
+        let (database, out) = unsafe { (path("database", database)?, Out::new("model", model)?) };
+        // A number, because an enumeration of Rust must not hold any other one.
+        let kind = match kind {
+            kind if kind == Kind::MultiHead as i32 => ModelKind::MultiHead,
+            kind if kind == Kind::Residual as i32 => ModelKind::Residual,
+            kind if kind == Kind::Linear as i32 => ModelKind::Linear,
+            kind => {
+                let message = format!("argument kind is {kind}, expected 1, 2 or 3");
+                return Err(ErrorHandle::new(Status::InvalidArgument, &message));
+            }
+        };
+        out.give(ModelHandle(Model::open_kind(database, kind, id)?));
+        Ok(())
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_model_open_kind", error, body) }
 }
 
 /// Dimension of queries; 0 for NULL.
@@ -94,7 +152,7 @@ pub unsafe extern "C" fn projection_model_num_heads(model: *const ModelHandle) -
     })
 }
 
-/// Temperature of the routing; NaN for NULL.
+/// Temperature of the routing; NaN for a linear model, which has none, and for NULL.
 ///
 /// # Safety
 /// `model` is NULL or live.
@@ -103,6 +161,37 @@ pub unsafe extern "C" fn projection_model_temperature(model: *const ModelHandle)
     guard::value("projection_model_temperature", f64::NAN, || {
         // SAFETY: the caller's promise.
         unsafe { handle("model", model) }.map_or(f64::NAN, |model| model.0.temperature())
+    })
+}
+
+/// What a model is.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Of NULL, or of a kind that has no number yet.
+    Unknown = 0,
+    /// One head a cluster, mixed by softmax.
+    MultiHead = 1,
+    /// The query and what training learned to add to it.
+    Residual = 2,
+    /// One matrix; it has no heads and no temperature.
+    Linear = 3,
+}
+
+/// The kind of a model; PROJECTION_KIND_UNKNOWN for NULL.
+///
+/// # Safety
+/// `model` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_model_kind(model: *const ModelHandle) -> Kind {
+    guard::value("projection_model_kind", Kind::Unknown, || {
+        // SAFETY: the caller's promise.
+        match unsafe { handle("model", model) }.map(|model| model.0.kind()) {
+            Ok(ModelKind::MultiHead) => Kind::MultiHead,
+            Ok(ModelKind::Residual) => Kind::Residual,
+            Ok(ModelKind::Linear) => Kind::Linear,
+            _ => Kind::Unknown,
+        }
     })
 }
 

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
-use projection_core::projection::MultiHeadProjection;
-use projection_core::search::{Hit, Searcher};
-use projection_core::store::{MultiHeadRow, Store};
+use projection_core::projection::{Model, ModelKind, Projection};
+use projection_core::search::{Hit, Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
+use projection_core::store::Store;
 use projection_core::{Error, ErrorKind};
 use projection_embed::Embedder;
 use serde::Serialize;
 
+use super::explain::Explained;
 use super::folder_name;
 use crate::failure::Failure;
 use crate::output::{Report, Screen, bar, heading, note, spinner};
@@ -47,6 +49,24 @@ pub struct Args {
     #[arg(long, conflicts_with = "projection")]
     no_projection: bool,
 
+    /// Let the words count that question and answer share, by BM25 [weight: the one that
+    /// training chose, else 0.2]
+    #[arg(long)]
+    hybrid: bool,
+
+    /// Weight of BM25, from 0, vectors only, to 1, words only
+    #[arg(long, value_name = "W", requires = "hybrid", value_parser = weight)]
+    hybrid_weight: Option<f64>,
+
+    /// How vectors score an answer: by its cosine, or by the nearest training question of
+    /// its cluster where 0.8 times that is more
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Cosine)]
+    score_mode: Mode,
+
+    /// Show what moved the query, how far, and the ranks before and after
+    #[arg(long)]
+    explain: bool,
+
     /// Folder of the sentence-transformers model that the store was embedded with
     #[arg(long, value_name = "DIR")]
     model_dir: PathBuf,
@@ -54,6 +74,24 @@ pub struct Args {
     /// Write the question and the answers to the store's query log, for `projection log`
     #[arg(long)]
     log: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Mode {
+    /// Cosine of the projected question and the answer
+    Cosine,
+    /// The larger of that and 0.8 times the nearest training question's
+    MaxNearest,
+}
+
+/// A weight from the command line.
+fn weight(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        Ok(_) => Err("expected a number from 0 to 1".into()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The answers.
@@ -65,10 +103,17 @@ pub struct Found {
     notes: Vec<String>,
     /// None for plain cosine.
     projection_id: Option<i64>,
+    kind: Option<&'static str>,
+    /// None for a projection that does not route.
     temperature: Option<f64>,
+    score_mode: Mode,
+    /// None where words did not count.
+    hybrid_weight: Option<f64>,
     /// In ascending order of cluster id.
     weights: Vec<Weight>,
     hits: Vec<FoundHit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explained>,
     /// Where it was logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     log_id: Option<i64>,
@@ -87,9 +132,10 @@ struct FoundHit {
     rank: usize,
     answer_id: i64,
     score: f32,
-    /// Rank and score without a projection, among all answers.
-    cosine_rank: usize,
-    cosine_score: f32,
+    /// Rank and score without a projection, among all answers; None where these have
+    /// another dimension than the question.
+    cosine_rank: Option<usize>,
+    cosine_score: Option<f32>,
     name: Option<String>,
     text: String,
 }
@@ -97,22 +143,21 @@ struct FoundHit {
 pub fn run(args: &Args) -> Result<Found, Failure> {
     let store = Store::open_read_only(&args.store)?;
     let mut notes = Vec::new();
-    let row = choose_projection(&store, args, &mut notes)?;
-    let model_name = choose_model(&store, args, row.as_ref(), &mut notes)?;
+    let chosen = choose_projection(&store, args, &mut notes)?;
+    let model_name = choose_model(&store, args, chosen.as_ref(), &mut notes)?;
     let model = store.embedding_model(model_name.as_deref())?;
-    let projection =
-        row.map(|row| MultiHeadProjection::from_store(&store, row.id).map(|p| (row.id, p)));
-    let projection = projection.transpose()?;
+    let projection = chosen.map(|chosen| (chosen.id, chosen.projection));
+    let dimension = projection.as_ref().map_or(model.dimension, |(_, p)| p.input_dim());
     let searcher = Searcher::from_store(&store, Some(&model.name))?;
 
     let loading = spinner("loading the text model");
     let embedder = Embedder::load(&args.model_dir)?;
-    if embedder.dim() != model.dimension {
+    if embedder.dim() != dimension {
         let message = format!(
             "{}: vectors of dimension {}, expected {} as those of the text model '{}' in {}",
             args.model_dir.display(),
             embedder.dim(),
-            model.dimension,
+            dimension,
             model.name,
             args.store.display()
         );
@@ -121,13 +166,27 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
     let query = embedder.embed(&args.text)?;
     loading.finish_and_clear();
 
+    let clusters = store.clusters()?.into_iter();
+    let names = clusters.map(|cluster| (cluster.cluster_id, cluster.name)).collect();
     let weights = match &projection {
-        Some((_, projection)) => name_weights(&store, projection, &query)?,
+        Some((_, projection)) => name_weights(&names, projection, &query)?,
         None => Vec::new(),
     };
-    let model_of = projection.as_ref().map(|(_, projection)| projection as _);
-    let hits = searcher.vector_search_with_projection(&query, model_of, args.k)?;
-    let by_cosine = searcher.vector_search(&query, searcher.index().len())?;
+    let question = SearchQuery { vector: &query, text: Some(&args.text) };
+    let options = args.search_options(projection.as_ref().map(|(_, projection)| projection));
+    let result = searcher.search(&question, &options)?;
+    let hits = result.hits;
+    let by_cosine = match query.len() == searcher.index().dim() {
+        true => searcher.vector_search(&query, searcher.index().len())?,
+        false => Vec::new(),
+    };
+    let explanation = match args.explain {
+        true => {
+            let explanation = searcher.explain(&question, &options)?;
+            Some(Explained::new(explanation, &names, |id| name_of(&store, id)))
+        }
+        false => None,
+    };
     let log_id = match args.log {
         true => {
             let answers: Vec<i64> = hits.iter().map(|hit| hit.answer_id).collect();
@@ -142,9 +201,15 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
         model: model.name,
         notes,
         projection_id: projection.as_ref().map(|(id, _)| *id),
-        temperature: projection.as_ref().map(|(_, projection)| projection.temperature()),
+        kind: projection.as_ref().map(|(_, projection)| projection.kind().name()),
+        temperature: (projection.as_ref())
+            .map(|(_, projection)| projection.temperature())
+            .filter(|temperature| !temperature.is_nan()),
+        score_mode: args.score_mode,
+        hybrid_weight: args.hybrid.then_some(result.hybrid_weight),
         weights,
         hits: describe(&store, &searcher, &hits, &by_cosine),
+        explanation,
         log_id,
     })
 }
@@ -153,18 +218,58 @@ fn choose_projection(
     store: &Store,
     args: &Args,
     notes: &mut Vec<String>,
-) -> Result<Option<MultiHeadRow>, Failure> {
+) -> Result<Option<Chosen>, Failure> {
     if args.no_projection {
         return Ok(None);
     }
-    if let Some(id) = args.projection {
-        return Ok(Some(store.multi_head_projection(id)?));
-    }
-    let newest = store.multi_head_projections()?.pop();
-    if newest.is_none() {
+    let (routing, linear) = (store.multi_head_projections()?, store.linear_projections()?);
+    let newest = routing.iter().map(|row| row.id).chain(linear.iter().map(|row| row.id)).max();
+    let Some(id) = args.projection.or(newest) else {
         notes.push("the store has no projection yet, `projection train` makes one".into());
+        return Ok(None);
+    };
+    // Stores of other programs have linear projections and others of one id: without a
+    // kind, those with heads are meant.
+    let projection = Model::from_store_with_heads_first(store, id)?;
+    let (trained_on, searched) = match projection.kind() {
+        ModelKind::Linear => linear
+            .into_iter()
+            .find(|row| row.id == id)
+            .map(|row| (row.model_name, row.output_model_name)),
+        _ => (routing.into_iter().find(|row| row.id == id))
+            .map(|row| (row.model_name.clone(), row.model_name)),
     }
-    Ok(newest)
+    .unwrap_or_default();
+    Ok(Some(Chosen { id, projection, trained_on, searched }))
+}
+
+/// The projection to search with.
+struct Chosen {
+    id: i64,
+    projection: Model,
+    /// The text model of its questions and that of the answers it projects to; empty where
+    /// the store does not say.
+    trained_on: String,
+    searched: String,
+}
+
+impl Args {
+    fn search_options<'a>(&self, projection: Option<&'a Model>) -> SearchOptions<'a> {
+        SearchOptions {
+            k: self.k,
+            projection: projection.map(|projection| projection as _),
+            hybrid: match (self.hybrid, self.hybrid_weight) {
+                (false, _) => Hybrid::Off,
+                (true, None) => Hybrid::OfModel,
+                (true, Some(weight)) => Hybrid::Weight(weight),
+            },
+            score_mode: match self.score_mode {
+                Mode::Cosine => ScoreMode::Cosine,
+                Mode::MaxNearest => ScoreMode::MaxNearestQuestion,
+            },
+            ..SearchOptions::default()
+        }
+    }
 }
 
 /// The text model whose vectors are searched: the one that the projection was trained on,
@@ -172,13 +277,15 @@ fn choose_projection(
 fn choose_model(
     store: &Store,
     args: &Args,
-    row: Option<&MultiHeadRow>,
+    chosen: Option<&Chosen>,
     notes: &mut Vec<String>,
 ) -> Result<Option<String>, Failure> {
     let models = store.embedding_models()?;
     let folder = folder_name(&args.model_dir);
     let folder = folder.filter(|name| models.iter().any(|model| model.name == *name));
-    let Some(trained_on) = row.map(|row| &row.model_name).filter(|name| !name.is_empty()) else {
+    let Some(Chosen { trained_on, searched, .. }) =
+        chosen.filter(|chosen| !chosen.trained_on.is_empty() && !chosen.searched.is_empty())
+    else {
         return Ok(folder);
     };
     if let Some(folder) = folder.filter(|folder| folder != trained_on) {
@@ -187,33 +294,38 @@ fn choose_model(
              '{folder}' does not give"
         ));
     }
-    Ok(Some(trained_on.clone()))
+    Ok(Some(searched.clone()))
 }
 
 fn name_weights(
-    store: &Store,
-    projection: &MultiHeadProjection,
+    names: &HashMap<i64, Option<String>>,
+    projection: &Model,
     query: &[f32],
 ) -> Result<Vec<Weight>, Failure> {
-    let clusters = store.clusters()?.into_iter();
-    let mut names: HashMap<i64, Option<String>> =
-        clusters.map(|cluster| (cluster.cluster_id, cluster.name)).collect();
-    let (_, weights) = projection.project(query)?;
+    let mut projected = vec![0.0; projection.output_dim()];
+    let mut weights = vec![0.0; projection.head_ids().len()];
+    projection.project_into(query, &mut projected, Some(&mut weights))?;
     let weight = |(cluster_id, weight): (&i64, f32)| Weight {
         cluster_id: *cluster_id,
-        name: names.remove(cluster_id).flatten(),
+        name: names.get(cluster_id).cloned().flatten(),
         weight,
     };
-    Ok(projection.cluster_ids().iter().zip(weights).map(weight).collect())
+    Ok(projection.head_ids().iter().zip(weights).map(weight).collect())
 }
 
-/// `by_cosine` has all answers, so every hit is among them.
+/// What an answer is called for people.
+fn name_of(store: &Store, answer_id: i64) -> String {
+    let name = store.answer(answer_id).ok().and_then(|answer| answer.record_id);
+    name.unwrap_or_else(|| format!("answer {answer_id}"))
+}
+
+/// `by_cosine` has all answers, so every hit is among them, or none.
 fn describe(store: &Store, searcher: &Searcher, hits: &[Hit], by_cosine: &[Hit]) -> Vec<FoundHit> {
     let plain: HashMap<i64, (usize, f32)> = (by_cosine.iter().enumerate())
         .map(|(number, hit)| (hit.answer_id, (number + 1, hit.score)))
         .collect();
     let describe = |(number, hit): (usize, &Hit)| {
-        let (cosine_rank, cosine_score) = plain.get(&hit.answer_id).copied().unwrap_or_default();
+        let (cosine_rank, cosine_score) = plain.get(&hit.answer_id).copied().unzip();
         FoundHit {
             rank: number + 1,
             answer_id: hit.answer_id,
@@ -230,10 +342,20 @@ fn describe(store: &Store, searcher: &Searcher, hits: &[Hit], by_cosine: &[Hit])
 
 impl Report for Found {
     fn render(&self, screen: &Screen) -> String {
-        let how = match (self.projection_id, self.temperature) {
-            (Some(id), Some(t)) => format!("projection {id}, temperature {t}"),
-            _ => "plain cosine, no projection".to_string(),
+        let mut how = match (self.projection_id, self.kind) {
+            (Some(id), None | Some("multi_head")) => format!("projection {id}"),
+            (Some(id), Some(kind)) => format!("{kind} projection {id}"),
+            (None, _) => "plain cosine, no projection".to_string(),
         };
+        if let Some(temperature) = self.temperature {
+            how += &format!(", temperature {temperature}");
+        }
+        if self.score_mode == Mode::MaxNearest {
+            how += ", or the nearest training question";
+        }
+        if let Some(weight) = self.hybrid_weight {
+            how += &format!(", BM25 with weight {weight}");
+        }
         let mut text = heading(&screen.clean(&self.query));
         text += &format!("{how}, text model {}\n", screen.clean(&self.model));
         for message in &self.notes {
@@ -243,12 +365,18 @@ impl Report for Found {
         if !self.weights.is_empty() {
             text += &self.render_weights(screen);
         }
+        if let Some(explanation) = &self.explanation {
+            text += &explanation.render(screen);
+        }
         let rows = self.hits.iter().map(|hit| {
             let name = hit.name.clone().unwrap_or_else(|| format!("answer {}", hit.answer_id));
             let mut row = vec![
                 hit.rank.to_string(),
                 format!("{:.4}", hit.score),
-                format!("{} ({:.4})", hit.cosine_rank, hit.cosine_score),
+                match (hit.cosine_rank, hit.cosine_score) {
+                    (Some(rank), Some(score)) => format!("{rank} ({score:.4})"),
+                    _ => "–".to_string(),
+                },
             ];
             if screen.is_terminal() {
                 row.push(format!("{name}\n{}\n ", hit.text.trim_end()));

@@ -7,6 +7,7 @@ mod feedback;
 mod folders;
 mod kills;
 mod project;
+mod search;
 mod update;
 mod usage;
 mod vectors;

@@ -16,6 +16,8 @@ use crate::kernel::product;
 #[derive(Debug, Clone)]
 pub struct LinearProjection {
     matrix: Arc<Array2<f32>>,
+    /// See [`Projection::hybrid_weight`].
+    pub(super) hybrid_weight: Option<f64>,
 }
 
 impl LinearProjection {
@@ -37,7 +39,7 @@ impl LinearProjection {
                 format!("matrix W with the value {value} at {at:?}, expected finite numbers"),
             ));
         }
-        Ok(Self { matrix: Arc::new(matrix.as_standard_layout().into_owned()) })
+        Ok(Self { matrix: Arc::new(matrix.as_standard_layout().into_owned()), hybrid_weight: None })
     }
 
     /// The matrix W (o × d).
@@ -114,6 +116,10 @@ impl Projection for LinearProjection {
         }
         projected.assign(&results);
         Ok(())
+    }
+
+    fn hybrid_weight(&self) -> Option<f64> {
+        self.hybrid_weight
     }
 }
 

@@ -11,10 +11,17 @@ use super::{ResidualParts, ResidualProjection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, HeadFiles};
 use crate::npy::NpyArray;
-use crate::store::{ModelKind, ModelParameters, Store};
+use crate::store::{ModelKind, ModelParameters, Store, hybrid_weight_in};
 
 /// Opens the model of `kind` with the given id in a store.
 pub(super) fn from_store(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
+    let model = open(store, kind, id)?;
+    let record = store.model_record(id)?.filter(|record| record.kind == kind);
+    let weight = record.map(|record| record.hybrid_weight()).transpose()?;
+    model.with_hybrid_weight(weight.flatten())
+}
+
+fn open(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
     let named = |error: Error| error.context(format!("projection {id}"));
     match kind {
         ModelKind::MultiHead => {
@@ -77,7 +84,8 @@ pub(super) fn from_folder(
         };
         let parameters = with_temperature(parameters.clone(), temperature);
         let file = |name: String| Ok(folder.join(name));
-        return residual(&parameters, &heads, id, &file).map(Model::Residual);
+        let model = residual(&parameters, &heads, id, &file).map(Model::Residual)?;
+        return model.with_hybrid_weight(hybrid_weight_in(path)?);
     }
     if kind == Some(ModelKind::Residual) {
         return Err(Error::new(
@@ -123,7 +131,11 @@ pub(super) fn from_folder(
             })?;
             MultiHeadProjection::load_unified(folder, id, temperature)?
                 .with_top_k(top_k)
-                .map(Model::MultiHead)
+                .map(Model::MultiHead)?
+                .with_hybrid_weight(match (recorded, &described) {
+                    (Some(_), Some(path)) => hybrid_weight_in(path)?,
+                    _ => None,
+                })
         }
     }
 }

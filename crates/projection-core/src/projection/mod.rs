@@ -5,6 +5,7 @@ mod load;
 mod load_kinds;
 mod model;
 mod multi_head;
+mod neighbours;
 mod query;
 mod residual;
 pub(crate) mod rotation;
@@ -17,6 +18,7 @@ pub use crate::store::{ModelKind, ModelParameters};
 pub use linear::LinearProjection;
 pub use model::Model;
 pub use multi_head::{Head, MultiHeadProjection};
+pub use neighbours::Neighbour;
 pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
 
 /// What all model kinds have in common.
@@ -62,4 +64,14 @@ pub trait Projection: Send + Sync {
         projected: ArrayViewMut2<'_, f32>,
         weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()>;
+
+    /// The weight of BM25 in hybrid search that training chose, from 0 to 1, if it did.
+    fn hybrid_weight(&self) -> Option<f64> {
+        None
+    }
+
+    /// The residual projection that this is, if it is one: it holds training questions.
+    fn as_residual(&self) -> Option<&ResidualProjection> {
+        None
+    }
 }

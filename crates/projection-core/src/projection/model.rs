@@ -40,6 +40,29 @@ impl Model {
         load_kinds::from_store(store, store.model_kind(id)?, id)
     }
 
+    /// [`open`](Self::open), but where the store has two projections of this id, the one
+    /// with heads, as [`load`](Self::load) chooses.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), without [`ErrorKind::AmbiguousModel`].
+    pub fn open_with_heads_first(database: impl AsRef<Path>, id: i64) -> Result<Self> {
+        Self::from_store_with_heads_first(&Store::open_read_only(database)?, id)
+    }
+
+    /// [`open_with_heads_first`](Self::open_with_heads_first) from a store that is open
+    /// already.
+    ///
+    /// # Errors
+    /// As [`open_with_heads_first`](Self::open_with_heads_first).
+    pub fn from_store_with_heads_first(store: &Store, id: i64) -> Result<Self> {
+        let kind = match store.model_kinds(id)?.first() {
+            Some(kind) => *kind,
+            // Says which ids there are.
+            None => store.model_kind(id)?,
+        };
+        load_kinds::from_store(store, kind, id)
+    }
+
     /// Opens projection `id` as a model of `kind`. A residual projection opens as a
     /// multi-head one too.
     ///
@@ -115,6 +138,27 @@ impl Model {
         }
     }
 
+    /// The same model with the weight of BM25 in hybrid search that training chose for it,
+    /// or none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] unless it is from 0 to 1.
+    pub fn with_hybrid_weight(&self, weight: Option<f64>) -> Result<Self> {
+        if let Some(weight) = weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("hybrid weight {weight}, expected a number from 0 to 1"),
+            ));
+        }
+        let mut model = self.clone();
+        *match &mut model {
+            Self::MultiHead(model) => &mut model.hybrid_weight,
+            Self::Residual(model) => &mut model.hybrid_weight,
+            Self::Linear(model) => &mut model.hybrid_weight,
+        } = weight;
+        Ok(model)
+    }
+
     fn as_projection(&self) -> &dyn Projection {
         match self {
             Self::MultiHead(model) => model,
@@ -153,5 +197,13 @@ impl Projection for Model {
         weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
         self.as_projection().project_batch_into(queries, projected, weights)
+    }
+
+    fn hybrid_weight(&self) -> Option<f64> {
+        self.as_projection().hybrid_weight()
+    }
+
+    fn as_residual(&self) -> Option<&ResidualProjection> {
+        self.as_projection().as_residual()
     }
 }

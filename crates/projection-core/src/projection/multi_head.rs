@@ -57,6 +57,8 @@ pub struct MultiHeadProjection {
     temperature: f64,
     /// Only so many of the nearest heads take part; all of them where it is `None`.
     top_k: Option<usize>,
+    /// See [`Projection::hybrid_weight`].
+    pub(super) hybrid_weight: Option<f64>,
 }
 
 /// All heads in ascending order of cluster id, as rows of row-major matrices.
@@ -145,7 +147,7 @@ impl MultiHeadProjection {
                 error.context(name_of(number, part)).context(format!("head of cluster {cluster}"))
             })?;
         }
-        Ok(Self { heads: Arc::new(model), temperature, top_k: None })
+        Ok(Self { heads: Arc::new(model), temperature, top_k: None, hybrid_weight: None })
     }
 
     /// Dimension of queries.
@@ -483,5 +485,9 @@ impl Projection for MultiHeadProjection {
         weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
         self.project_batch_into(queries, projected, weights)
+    }
+
+    fn hybrid_weight(&self) -> Option<f64> {
+        self.hybrid_weight
     }
 }

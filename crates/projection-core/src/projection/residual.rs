@@ -90,19 +90,21 @@ pub(super) enum ResidualPart {
 /// A residual projection. Cheap to clone: clones share their vectors.
 #[derive(Debug, Clone)]
 pub struct ResidualProjection {
-    terms: Arc<Terms>,
+    pub(super) terms: Arc<Terms>,
     temperature: f64,
+    /// See [`Projection::hybrid_weight`].
+    pub(super) hybrid_weight: Option<f64>,
 }
 
 #[derive(Debug)]
-struct Terms {
-    dim: usize,
+pub(super) struct Terms {
+    pub(super) dim: usize,
     gain: f64,
-    neighbours: usize,
+    pub(super) neighbours: usize,
     rotation: bool,
     /// Clusters in ascending order; empty where there are no questions.
-    ids: Vec<i64>,
-    questions: Questions,
+    pub(super) ids: Vec<i64>,
+    pub(super) questions: Questions,
     /// Row-major (d × d).
     adapter: Option<Vec<f32>>,
     /// b·u.
@@ -192,7 +194,7 @@ impl ResidualProjection {
             adapter: adapter.transpose()?,
             lift: lift.transpose()?,
         };
-        Ok(Self { terms: Arc::new(terms), temperature: parts.temperature })
+        Ok(Self { terms: Arc::new(terms), temperature: parts.temperature, hybrid_weight: None })
     }
 
     /// The clusters that have training questions, ascending: the order of routing weights.
@@ -226,7 +228,7 @@ impl ResidualProjection {
     /// [`ErrorKind::InvalidArgument`] unless it is a finite number above zero.
     pub fn with_temperature(&self, temperature: f64) -> Result<Self> {
         check_temperature(temperature)?;
-        Ok(Self { terms: Arc::clone(&self.terms), temperature })
+        Ok(Self { temperature, ..self.clone() })
     }
 
     /// Projects one query (d). Gives the projected query (d) and the routing weights in the
@@ -297,7 +299,7 @@ impl Terms {
     }
 }
 
-fn unit(query: &[f32], norm: f64) -> impl Iterator<Item = f32> {
+pub(super) fn unit(query: &[f32], norm: f64) -> impl Iterator<Item = f32> {
     query.iter().map(move |value| (f64::from(*value) / norm) as f32)
 }
 
@@ -443,5 +445,13 @@ impl Projection for ResidualProjection {
             weights.assign(&routed);
         }
         Ok(())
+    }
+
+    fn hybrid_weight(&self) -> Option<f64> {
+        self.hybrid_weight
+    }
+
+    fn as_residual(&self) -> Option<&ResidualProjection> {
+        Some(self)
     }
 }

@@ -133,7 +133,14 @@ impl Questions {
         &self.vectors
     }
 
-    fn question(&self, number: usize) -> &[f32] {
+    /// Makes similarities of the dot products of all questions with a query of length 1.
+    pub fn scale(&self, dots: &mut [f32]) {
+        for (dot, scale) in dots.iter_mut().zip(&self.scales) {
+            *dot *= *scale as f32;
+        }
+    }
+
+    pub fn question(&self, number: usize) -> &[f32] {
         &self.vectors[number * self.dim..(number + 1) * self.dim]
     }
 

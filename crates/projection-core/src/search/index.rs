@@ -16,7 +16,8 @@ const BLOCK: usize = 512;
 pub struct Hit {
     /// The answer's id, as given when the index was made.
     pub answer_id: i64,
-    /// Cosine of the (projected) query and the answer, from −1 to 1.
+    /// Cosine of the (projected) query and the answer, from −1 to 1, unless
+    /// [`SearchOptions`](super::SearchOptions) ask for another score.
     pub score: f32,
 }
 
@@ -97,22 +98,7 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Hit>> {
-        let mut target = match projection {
-            None => {
-                self.check_dim("query", query.len())?;
-                query.to_vec()
-            }
-            Some(projection) => {
-                self.check_dim("projected query", projection.output_dim())?;
-                let mut projected = vec![0.0; projection.output_dim()];
-                projection.project_into(query, &mut projected, None)?;
-                projected
-            }
-        };
-        normalise(&mut target).map_err(|error| match projection {
-            None => error.context("query"),
-            Some(_) => error.context("projected query"),
-        })?;
+        let target = self.target(query, projection)?;
         Ok(self.nearest(&target, k))
     }
 
@@ -135,6 +121,49 @@ impl Index {
         .collect()
     }
 
+    /// The unit vector that answers are compared with: the query, or its projection.
+    pub(super) fn target(
+        &self,
+        query: &[f32],
+        projection: Option<&dyn Projection>,
+    ) -> Result<Vec<f32>> {
+        let mut target = match projection {
+            None => {
+                self.check_dim("query", query.len())?;
+                query.to_vec()
+            }
+            Some(projection) => {
+                self.check_dim("projected query", projection.output_dim())?;
+                let mut projected = vec![0.0; projection.output_dim()];
+                projection.project_into(query, &mut projected, None)?;
+                projected
+            }
+        };
+        normalise(&mut target).map_err(|error| match projection {
+            None => error.context("query"),
+            Some(_) => error.context("projected query"),
+        })?;
+        Ok(target)
+    }
+
+    /// The cosine of every answer with a unit vector, in the order of [`ids`](Self::ids).
+    /// Rounding may leave them a little above 1.
+    pub(super) fn scores(&self, target: &[f32]) -> Vec<f32> {
+        let mut scores = vec![0.0; self.len()];
+        let rows = self.vectors.chunks(BLOCK * self.dim);
+        for (rows, scores) in rows.zip(scores.chunks_mut(BLOCK)) {
+            kernel::dots(target, rows, scores);
+        }
+        scores
+    }
+
+    /// The k best of scores that are in the order of [`ids`](Self::ids).
+    pub(super) fn best(&self, scores: &[f32], k: usize) -> Vec<Hit> {
+        let mut best = Best::new(k.min(self.len()));
+        best.add(&self.ids, scores);
+        best.finish()
+    }
+
     fn check_dim(&self, what: &str, found: usize) -> Result<()> {
         if found == self.dim {
             return Ok(());
@@ -147,34 +176,15 @@ impl Index {
 
     /// The k rows nearest to a unit vector.
     fn nearest(&self, target: &[f32], k: usize) -> Vec<Hit> {
-        let k = k.min(self.len());
-        if k == 0 {
-            return Vec::new();
-        }
-        // Candidates are kept unsorted up to twice k and then cut back to the k best, which
-        // costs a constant time per row; rows below the cut's last score are never added.
-        let mut best: Vec<Hit> = Vec::with_capacity(2 * k);
-        let mut worst_kept: Option<Hit> = None;
+        let mut best = Best::new(k.min(self.len()));
         let mut scores = [0.0; BLOCK];
         let blocks = self.vectors.chunks(BLOCK * self.dim).zip(self.ids.chunks(BLOCK));
         for (rows, ids) in blocks {
             let scores = &mut scores[..ids.len()];
             kernel::dots(target, rows, scores);
-            for (answer_id, score) in ids.iter().zip(scores) {
-                let hit = Hit { answer_id: *answer_id, score: *score };
-                if worst_kept.is_some_and(|worst| better_first(&worst, &hit).is_lt()) {
-                    continue;
-                }
-                best.push(hit);
-                if best.len() == 2 * k {
-                    best.select_nth_unstable_by(k - 1, better_first);
-                    best.truncate(k);
-                    worst_kept = best.last().copied();
-                }
-            }
+            best.add(ids, scores);
         }
-        best.sort_unstable_by(better_first);
-        best.truncate(k);
+        let mut best = best.finish();
         // Rounding must not make a cosine of more than 1.
         for hit in &mut best {
             hit.score = hit.score.clamp(-1.0, 1.0);
@@ -183,7 +193,47 @@ impl Index {
     }
 }
 
-fn better_first(a: &Hit, b: &Hit) -> Ordering {
+/// The k best of any number of hits.
+///
+/// Candidates are kept unsorted up to twice k and then cut back to the k best, which costs a
+/// constant time per hit; hits below the cut's last score are never added.
+struct Best {
+    k: usize,
+    kept: Vec<Hit>,
+    worst_kept: Option<Hit>,
+}
+
+impl Best {
+    fn new(k: usize) -> Self {
+        Self { k, kept: Vec::with_capacity(2 * k), worst_kept: None }
+    }
+
+    fn add(&mut self, ids: &[i64], scores: &[f32]) {
+        if self.k == 0 {
+            return;
+        }
+        for (answer_id, score) in ids.iter().zip(scores) {
+            let hit = Hit { answer_id: *answer_id, score: *score };
+            if self.worst_kept.is_some_and(|worst| better_first(&worst, &hit).is_lt()) {
+                continue;
+            }
+            self.kept.push(hit);
+            if self.kept.len() == 2 * self.k {
+                self.kept.select_nth_unstable_by(self.k - 1, better_first);
+                self.kept.truncate(self.k);
+                self.worst_kept = self.kept.last().copied();
+            }
+        }
+    }
+
+    fn finish(mut self) -> Vec<Hit> {
+        self.kept.sort_unstable_by(better_first);
+        self.kept.truncate(self.k);
+        self.kept
+    }
+}
+
+pub(super) fn better_first(a: &Hit, b: &Hit) -> Ordering {
     b.score.total_cmp(&a.score).then(a.answer_id.cmp(&b.answer_id))
 }
 

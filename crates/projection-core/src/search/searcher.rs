@@ -1,15 +1,17 @@
 //! Search over the answers of a store.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::{Array2, ArrayView2};
 
-use super::{Hit, Index};
+use super::score::is_plain;
+use super::{Bm25, Hit, Index, SearchOptions, SearchQuery, SearchResult};
 use crate::error::{Error, ErrorKind, Result};
 use crate::npy::NpyArray;
 use crate::projection::Projection;
-use crate::store::Store;
+use crate::store::{EmbeddingModel, Store};
 
 /// The embedded answers of a store, with their texts. A snapshot: answers that are embedded
 /// later are seen by searchers made later. Immutable, to be shared by any number of threads.
@@ -17,6 +19,26 @@ use crate::store::Store;
 pub struct Searcher {
     index: Index,
     texts: HashMap<i64, String>,
+    /// Cluster and row in the index of each answer, in ascending order.
+    members: Option<Vec<(i64, usize)>>,
+    origin: Option<Origin>,
+    /// Made when words count for the first time; numbers are rows in the index.
+    bm25: Arc<Mutex<Option<Arc<Bm25>>>>,
+}
+
+/// Where a searcher comes from.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    database: PathBuf,
+    allow_outside: bool,
+    model: EmbeddingModel,
+}
+
+impl Origin {
+    pub(super) fn open(&self) -> Result<(Store, EmbeddingModel)> {
+        let store = Store::open_read_only(&self.database)?.allow_outside_paths(self.allow_outside);
+        Ok((store, self.model.clone()))
+    }
 }
 
 impl Searcher {
@@ -71,12 +93,61 @@ impl Searcher {
         }
         let vectors = Array2::from_shape_vec((ids.len(), model.dimension), vectors)
             .expect("every row has the model's dimension");
-        Ok(Self { index: Index::from_vectors(&ids, vectors.view())?, texts })
+        let row_of: HashMap<i64, usize> =
+            ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
+        let members = store.cluster_answers()?.into_iter();
+        let members = members.filter_map(|(cluster, id)| Some((cluster, *row_of.get(&id)?)));
+        let mut members: Vec<(i64, usize)> = members.collect();
+        members.sort_unstable();
+        Ok(Self {
+            texts,
+            members: Some(members),
+            origin: Some(Origin {
+                database: store.path().to_path_buf(),
+                allow_outside: store.allows_outside_paths(),
+                model,
+            }),
+            ..Self::from_index(Index::from_vectors(&ids, vectors.view())?)
+        })
     }
 
     /// Makes a searcher of vectors that are not in a store: an [`Index`] without texts.
     pub fn from_index(index: Index) -> Self {
-        Self { index, texts: HashMap::new() }
+        Self { index, texts: HashMap::new(), members: None, origin: None, bm25: Arc::default() }
+    }
+
+    /// The best answers to `query`, as `options` say.
+    ///
+    /// # Errors
+    /// As [`Index::search`], and [`ErrorKind::InvalidArgument`] for options outside their
+    /// range or that need what there is not: texts of query and answers for hybrid search,
+    /// the answers' clusters, heads or training questions for the others.
+    pub fn search(
+        &self,
+        query: &SearchQuery<'_>,
+        options: &SearchOptions<'_>,
+    ) -> Result<SearchResult> {
+        let hybrid_weight = options.hybrid_weight()?;
+        let hits = match is_plain(options, hybrid_weight) {
+            true => self.index.search(query.vector, options.projection, options.k)?,
+            false => self.scores(query, options)?.best(&self.index, options.k),
+        };
+        Ok(SearchResult { hits, hybrid_weight })
+    }
+
+    /// [`search`](Self::search) for every query, in their order.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search), naming the row.
+    pub fn search_many(
+        &self,
+        queries: &[SearchQuery<'_>],
+        options: &SearchOptions<'_>,
+    ) -> Result<Vec<SearchResult>> {
+        let search = |(row, query)| {
+            self.search(query, options).map_err(|error| error.context(format!("row {row}")))
+        };
+        queries.iter().enumerate().map(search).collect()
     }
 
     /// The `k` answers nearest to `query` by cosine, best first.
@@ -84,7 +155,7 @@ impl Searcher {
     /// # Errors
     /// As [`Index::search`].
     pub fn vector_search(&self, query: &[f32], k: usize) -> Result<Vec<Hit>> {
-        self.index.search(query, None, k)
+        self.vector_search_with_projection(query, None, k)
     }
 
     /// The `k` answers nearest to the projection of `query`, best first; plain cosine for
@@ -98,7 +169,8 @@ impl Searcher {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Hit>> {
-        self.index.search(query, projection, k)
+        let options = SearchOptions { k, projection, ..SearchOptions::default() };
+        self.search(&SearchQuery::of_vector(query), &options).map(|result| result.hits)
     }
 
     /// [`vector_search_with_projection`](Self::vector_search_with_projection) for every row
@@ -118,6 +190,33 @@ impl Searcher {
     /// The text of an answer, where the searcher comes from a store.
     pub fn text(&self, answer_id: i64) -> Option<&str> {
         self.texts.get(&answer_id).map(String::as_str)
+    }
+
+    /// The clusters and rows of answers, where the searcher comes from a store.
+    pub(super) fn members(&self) -> Option<&[(i64, usize)]> {
+        self.members.as_deref()
+    }
+
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// The words of the answers' texts.
+    pub(super) fn bm25(&self) -> Result<Arc<Bm25>> {
+        if self.texts.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "hybrid search among answers without texts",
+            ));
+        }
+        // Held while it is made, so that it is made once.
+        let mut made = self.bm25.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &*made {
+            return Ok(Arc::clone(made));
+        }
+        let rows = self.index.ids().iter().enumerate();
+        let texts = rows.filter_map(|(row, id)| Some((row as i64, self.text(*id)?)));
+        Ok(Arc::clone(made.insert(Arc::new(Bm25::new(texts)?))))
     }
 
     /// The vectors, and the texts by answer id.

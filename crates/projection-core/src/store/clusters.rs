@@ -1,6 +1,8 @@
 //! Clusters: questions with a common answer.
 
-use super::Store;
+use std::path::PathBuf;
+
+use super::{EmbeddingModel, Store};
 use crate::error::Result;
 
 /// A row of `qa_clusters` with the sizes of its two sides.
@@ -14,6 +16,17 @@ pub struct Cluster {
     pub answers: usize,
     /// Number of its questions.
     pub questions: usize,
+}
+
+/// A question of a cluster that has a vector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbeddedQuestion {
+    /// The question's id.
+    pub question_id: i64,
+    /// Its text.
+    pub text: String,
+    /// The file of its vector.
+    pub vector: PathBuf,
 }
 
 impl Store {
@@ -42,5 +55,58 @@ impl Store {
             })
             .and_then(Iterator::collect)
             .map_err(self.reading())
+    }
+
+    /// Which answers are in which clusters: cluster and answer ids, ascending.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
+    pub fn cluster_answers(&self) -> Result<Vec<(i64, i64)>> {
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT DISTINCT cluster_id, answer_id FROM cluster_answers \
+                 ORDER BY cluster_id, answer_id",
+            )
+            .map_err(self.reading())?;
+        statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .and_then(Iterator::collect)
+            .map_err(self.reading())
+    }
+
+    /// The questions of a cluster that have a vector by `model`, in ascending order of id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where a recorded file does not
+    /// exist.
+    pub fn embedded_questions(
+        &self,
+        model: &EmbeddingModel,
+        cluster_id: i64,
+    ) -> Result<Vec<EmbeddedQuestion>> {
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT q.question_id, q.text, e.vector_path FROM cluster_questions c \
+                 JOIN questions q USING (question_id) JOIN embeddings e \
+                 ON e.entity_type = 'question' AND e.entity_id = q.question_id \
+                 AND e.model_id = ?1 WHERE c.cluster_id = ?2 ORDER BY q.question_id",
+            )
+            .map_err(self.reading())?;
+        let rows = statement
+            .query_map([model.model_id, cluster_id], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<(i64, String, String)>>>)
+            .map_err(self.reading())?;
+        rows.into_iter()
+            .map(|(question_id, text, path)| {
+                let vector = self
+                    .resolve(&path, &model.name)
+                    .map_err(|error| error.context(format!("vector of question {question_id}")))?;
+                Ok(EmbeddedQuestion { question_id, text, vector })
+            })
+            .collect()
     }
 }

@@ -31,13 +31,14 @@ use crate::layout;
 pub use answers::Answer;
 pub(crate) use batches::VectorBatch;
 pub use batches::{Batch, BatchStatus};
-pub use clusters::Cluster;
+pub use clusters::{Cluster, EmbeddedQuestion};
 pub(crate) use deletion::id_list;
 pub use embeddings::{EmbeddedAnswer, EmbeddedCluster, EmbeddingModel, EntityType, MissingText};
 pub use feedback::FeedbackQuestion;
 pub use models::{LinearRow, ModelRecord, NewLinear};
 pub use multi_head::{MultiHeadRow, NewHead, NewModel};
 pub(crate) use new_vectors::{NewVectors, remove_list};
+pub(crate) use parameters::hybrid_weight_in;
 pub use parameters::{ModelKind, ModelParameters};
 pub use query_log::{Feedback, LoggedQuery};
 pub use recorded::{FileUse, RecordedFile};
@@ -120,6 +121,11 @@ impl Store {
     pub fn allow_outside_paths(mut self, allow: bool) -> Self {
         self.allow_outside = allow;
         self
+    }
+
+    /// Whether paths in the database may lead outside the store's folder.
+    pub(crate) fn allows_outside_paths(&self) -> bool {
+        self.allow_outside
     }
 
     /// The database file.

@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 
 use super::embeddings::recorded_path;
+use super::parameters::hybrid_weight;
 use super::publish::Publishing;
 use super::{EmbeddingModel, ModelKind, ModelParameters, Store};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,6 +42,16 @@ pub struct ModelRecord {
     pub parameters: Value,
     /// What was measured when it was trained; null where nothing was.
     pub metrics: Value,
+}
+
+impl ModelRecord {
+    /// The weight of BM25 in hybrid search that training chose, if it did.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] where it is not a number from 0 to 1.
+    pub fn hybrid_weight(&self) -> Result<Option<f64>> {
+        hybrid_weight(&self.parameters, &format!("parameters of projection {}", self.id))
+    }
 }
 
 /// A linear projection to be stored.

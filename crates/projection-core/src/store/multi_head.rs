@@ -5,6 +5,7 @@ use rusqlite::params;
 use serde_json::Value;
 
 use super::embeddings::recorded_path;
+use super::parameters::HYBRID_WEIGHT;
 use super::publish::Publishing;
 use super::{EmbeddingModel, ModelParameters, Store};
 use crate::error::{Error, ErrorKind, Result};
@@ -60,6 +61,8 @@ pub struct NewModel<'a> {
     pub adapter: Option<ArrayView2<'a, f32>>,
     /// The lift's direction u (d), where the parameters name one.
     pub lift: Option<&'a [f32]>,
+    /// The weight of BM25 in hybrid search, from 0 to 1, where training chose one.
+    pub hybrid_weight: Option<f64>,
     /// How it was trained, for people.
     pub training: &'a Value,
     /// What was measured, with `recall_at_1` and `mrr_at_10`; null where nothing was.
@@ -231,7 +234,10 @@ impl Store {
         }
         if !new.is_plain() {
             change.own_tables()?;
-            let parameters = new.parameters.to_json(new.training);
+            let mut parameters = new.parameters.to_json(new.training);
+            if let Some(weight) = new.hybrid_weight {
+                parameters[HYBRID_WEIGHT] = weight.into();
+            }
             staged.text(&layout::model_name(id), &format!("{parameters:#}\n"))?;
             change.record_model(id, new.parameters.kind(), &parameters, new.metrics)?;
         }
@@ -250,6 +256,7 @@ impl NewModel<'_> {
             questions: &[],
             adapter: None,
             lift: None,
+            hybrid_weight: None,
             training: &Value::Null,
             metrics: &Value::Null,
         }
@@ -258,7 +265,7 @@ impl NewModel<'_> {
     /// Whether the tables of existing programs hold all that there is to say.
     fn is_plain(&self) -> bool {
         let plain = matches!(self.parameters, ModelParameters::MultiHead { top_k: None, .. });
-        plain && self.training.is_null() && self.metrics.is_null()
+        plain && self.hybrid_weight.is_none() && self.training.is_null() && self.metrics.is_null()
     }
 
     fn temperature(&self) -> Option<f64> {
@@ -278,6 +285,9 @@ impl NewModel<'_> {
                 (self.heads.len(), adapter, lift.is_some())
             }
         };
+        if self.hybrid_weight.is_some_and(|weight| !(0.0..=1.0).contains(&weight)) {
+            return refuse("a hybrid weight outside 0 to 1");
+        }
         if self.heads.is_empty() {
             return refuse("a projection without heads");
         }

@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// The key of [`hybrid_weight`].
+pub(super) const HYBRID_WEIGHT: &str = "hybrid_weight";
+
 /// The kinds of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -144,6 +147,29 @@ impl ModelParameters {
             std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))?;
         Self::from_json(&text, &path.display().to_string())
     }
+}
+
+/// The weight of BM25 in hybrid search that training chose, from the JSON of a model's
+/// parameters, beside those that [`ModelParameters`] knows. `name` stands for the source.
+pub(super) fn hybrid_weight(json: &Value, name: &str) -> Result<Option<f64>> {
+    let Value::Object(json) = json else { return Ok(None) };
+    let keys = Keys { json, name };
+    if keys.get(HYBRID_WEIGHT).is_none() {
+        return Ok(None);
+    }
+    let weight = keys.get(HYBRID_WEIGHT).and_then(Value::as_f64);
+    let weight = weight.filter(|weight| (0.0..=1.0).contains(weight));
+    keys.expect(HYBRID_WEIGHT, "a number from 0 to 1", weight).map(Some)
+}
+
+/// [`hybrid_weight`] from the file at `path`.
+pub(crate) fn hybrid_weight_in(path: &Path) -> Result<Option<f64>> {
+    let text = std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))?;
+    let name = path.display().to_string();
+    let json = serde_json::from_str(&text).map_err(|error| {
+        Error::new(ErrorKind::InvalidModel, format!("{name}: not JSON: {error}"))
+    })?;
+    hybrid_weight(&json, &name)
 }
 
 /// The values of a JSON object, checked.

@@ -1,0 +1,245 @@
+//! Search with options.
+
+use std::ffi::c_char;
+
+use ndarray::ArrayView2;
+use projection_core::projection::Model;
+use projection_core::search::{Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
+
+use crate::argument::{Buffer, Out, expect_dim, handle, product, text};
+use crate::error::{ErrorHandle, Status};
+use crate::guard;
+use crate::index::{Hit, IndexHandle, copy_hits, query_dim_of};
+use crate::model::{ModelHandle, shape};
+
+/// What vectors say about an answer.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoreKind {
+    /// The cosine of the query, or of the projected query, and the answer.
+    Cosine = 0,
+    /// That, or 0.8 times the cosine of the query and the nearest training question of the
+    /// answer's cluster, whichever is more. For residual models and indexes of a store.
+    MaxNearestQuestion = 1,
+}
+
+/// A `hybrid_weight`: what training chose for the model, else 0.2.
+pub const PROJECTION_HYBRID_WEIGHT_OF_MODEL: f64 = -1.0;
+
+/// How answers are scored. All but `size` may be 0, which is a search by cosine:
+/// `projection_search_options options = {sizeof options};`.
+///
+/// With s what vectors say, from -1 to S for the best answer, and b the answer's BM25, at
+/// most B, hybrid search ranks by (1 - w) (s + 1) / (S + 1) + w b / B.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct SearchOptionsC {
+    /// Size of this structure, as the caller knows it. Later versions may add to its end.
+    pub size: usize,
+    /// What vectors say, a projection_score_mode.
+    pub score_mode: i32,
+    /// Weight w of BM25 over the answers' texts, from 0, vectors only, to 1, words only; or
+    /// PROJECTION_HYBRID_WEIGHT_OF_MODEL.
+    pub hybrid_weight: f64,
+    /// Is added to what vectors say about answers that no head of the model is for. Needs a
+    /// model with heads and an index of a store.
+    pub unheaded_offset: f64,
+}
+
+/// Largest structure that a later version may have.
+const LARGEST_OPTIONS: usize = 4096;
+
+/// The options of a caller, who may know more or fewer of them.
+///
+/// # Safety
+/// `options` is NULL or points to as many bytes as its first field says.
+pub unsafe fn read_options(options: *const SearchOptionsC) -> Result<SearchOptionsC, ErrorHandle> {
+    let invalid = |what: String| ErrorHandle::new(Status::InvalidArgument, &what);
+    // SAFETY: the caller's promise; only the size is read so far.
+    let size = *unsafe { handle("options", options.cast::<usize>()) }?;
+    let known = size_of::<SearchOptionsC>();
+    if !(known..=LARGEST_OPTIONS).contains(&size) {
+        return Err(invalid(format!(
+            "argument options has the size {size}, expected {known}: set options.size to \
+             sizeof(projection_search_options)"
+        )));
+    }
+    // SAFETY: the caller's promise, and the size is at least the one that is read.
+    let found = *unsafe { handle("options", options) }?;
+    // SAFETY: the caller's promise about the size.
+    let rest = unsafe { std::slice::from_raw_parts(options.cast::<u8>().add(known), size - known) };
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(invalid("argument options has fields that this version does not know".into()));
+    }
+    Ok(found)
+}
+
+impl SearchOptionsC {
+    /// As the engine knows them.
+    pub fn to_core<'a>(
+        self,
+        k: usize,
+        model: Option<&'a Model>,
+    ) -> Result<SearchOptions<'a>, ErrorHandle> {
+        let score_mode = match self.score_mode {
+            mode if mode == ScoreKind::Cosine as i32 => ScoreMode::Cosine,
+            mode if mode == ScoreKind::MaxNearestQuestion as i32 => ScoreMode::MaxNearestQuestion,
+            mode => {
+                let message =
+                    format!("argument options has the score_mode {mode}, expected 0 or 1");
+                return Err(ErrorHandle::new(Status::InvalidArgument, &message));
+            }
+        };
+        Ok(SearchOptions {
+            k,
+            projection: model.map(|model| model as _),
+            hybrid: match self.hybrid_weight {
+                PROJECTION_HYBRID_WEIGHT_OF_MODEL => Hybrid::OfModel,
+                weight => Hybrid::Weight(weight),
+            },
+            score_mode,
+            unheaded_offset: self.unheaded_offset,
+        })
+    }
+}
+
+/// A text that may be NULL.
+///
+/// # Safety
+/// As [`text`].
+pub unsafe fn optional_text<'a>(
+    name: &str,
+    value: *const c_char,
+) -> Result<Option<&'a str>, ErrorHandle> {
+    match value.is_null() {
+        true => Ok(None),
+        // SAFETY: the caller's promise.
+        false => Ok(Some(unsafe { text(name, value) }?)),
+    }
+}
+
+/// projection_index_search with options. `text` is the query in words; NULL stands for none,
+/// which hybrid search refuses.
+///
+/// # Safety
+/// As for projection_index_search; `text` is NULL or a text; `options` is NULL or as large as
+/// its size says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_index_search_with_options(
+    index: *const IndexHandle,
+    model: *const ModelHandle,
+    query: *const f32,
+    query_len: usize,
+    text: *const c_char,
+    options: *const SearchOptionsC,
+    k: usize,
+    hits: *mut Hit,
+    hits_len: usize,
+    found: *mut usize,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        // SAFETY: the caller's promises.
+        let (searcher, model, options, text, found) = unsafe {
+            (
+                &handle("index", index)?.searcher,
+                model.as_ref().map(|model| &model.0),
+                read_options(options)?,
+                optional_text("text", text)?,
+                Out::new("found", found)?,
+            )
+        };
+        let options = options.to_core(k, model)?;
+        let query = Buffer::new("query", query, query_len)?;
+        let hits = Buffer::new("hits", hits, hits_len)?;
+        expect_dim("query", query_len, query_dim_of(searcher.index(), options.projection))?;
+        hits.expect_room(k)?;
+        query.expect_apart(&[found.addresses()])?;
+        hits.expect_apart(&[query.addresses(), found.addresses()])?;
+        // SAFETY: the caller's promises, and the output overlaps nothing.
+        let (query, hits) = unsafe { (query.read()?, hits.write()?) };
+        let best = searcher.search(&SearchQuery { vector: query, text }, &options)?.hits;
+        copy_hits(&best, hits);
+        found.set(best.len());
+        Ok(())
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_index_search_with_options", error, body) }
+}
+
+/// projection_index_search_batch with options. `texts` are the `n` queries in words, and
+/// NULL stands for none.
+///
+/// # Safety
+/// As for projection_index_search_with_options; `texts` is NULL or has `n` texts.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_index_search_batch_with_options(
+    index: *const IndexHandle,
+    model: *const ModelHandle,
+    queries: *const f32,
+    n: usize,
+    query_dim: usize,
+    texts: *const *const c_char,
+    options: *const SearchOptionsC,
+    k: usize,
+    hits: *mut Hit,
+    hits_len: usize,
+    found: *mut usize,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        // SAFETY: the caller's promises.
+        let (searcher, model, options, found) = unsafe {
+            (
+                &handle("index", index)?.searcher,
+                model.as_ref().map(|model| &model.0),
+                read_options(options)?,
+                Out::new("found", found)?,
+            )
+        };
+        let options = options.to_core(k, model)?;
+        let queries = Buffer::new("queries", queries, product("queries", n, query_dim)?)?;
+        let hits = Buffer::new("hits", hits, hits_len)?;
+        expect_dim("queries", query_dim, query_dim_of(searcher.index(), options.projection))?;
+        hits.expect_len(product("hits", n, k)?)?;
+        queries.expect_apart(&[found.addresses()])?;
+        hits.expect_apart(&[queries.addresses(), found.addresses()])?;
+        let texts = match texts.is_null() {
+            true => vec![None; n],
+            false => {
+                // SAFETY: the caller's promise.
+                let texts = unsafe { Buffer::new("texts", texts, n)?.read()? };
+                // SAFETY: the caller's promise.
+                let read = |text: &*const c_char| unsafe { optional_text("texts", *text) };
+                texts.iter().map(read).collect::<Result<_, _>>()?
+            }
+        };
+        // SAFETY: the caller's promises, and the output overlaps nothing.
+        let (queries, hits) = unsafe { (queries.read()?, hits.write()?) };
+        let queries = ArrayView2::from_shape((n, query_dim), queries).map_err(shape)?;
+        let best = search_rows(searcher, queries, &texts, &options)?;
+        if k > 0 {
+            for (best, hits) in best.iter().zip(hits.chunks_exact_mut(k)) {
+                copy_hits(best, hits);
+            }
+        }
+        found.set(k.min(searcher.index().len()));
+        Ok(())
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_index_search_batch_with_options", error, body) }
+}
+
+fn search_rows(
+    searcher: &Searcher,
+    queries: ArrayView2<'_, f32>,
+    texts: &[Option<&str>],
+    options: &SearchOptions<'_>,
+) -> Result<Vec<Vec<projection_core::search::Hit>>, ErrorHandle> {
+    let queries = queries.as_slice().expect("it was made of a slice");
+    let dim = queries.len().checked_div(texts.len()).unwrap_or(0).max(1);
+    let rows = queries.chunks_exact(dim).zip(texts);
+    let queries: Vec<_> = rows.map(|(vector, text)| SearchQuery { vector, text: *text }).collect();
+    let results = searcher.search_many(&queries, options)?;
+    Ok(results.into_iter().map(|result| result.hits).collect())
+}
