@@ -5,4 +5,5 @@ mod metrics;
 mod ranks;
 
 pub use metrics::{Interval, Metrics, bootstrap, mcnemar};
+pub(crate) use ranks::rank_of;
 pub use ranks::ranks;

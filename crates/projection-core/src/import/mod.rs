@@ -5,6 +5,7 @@
 //! vectors, the others go or come. Each file is one change of the store.
 
 mod qa_file;
+mod test_questions;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -16,6 +17,8 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{BatchStatus, Change, Store};
 use qa_file::QaCluster;
+
+pub use test_questions::{TestCluster, read_test_questions};
 
 /// What became of an imported file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -41,10 +41,46 @@ impl Dtype {
     }
 }
 
+/// A family of element types, of which a header names one.
+pub(super) trait Element: Copy {
+    /// The family in words, for messages.
+    const EXPECTED: &'static str;
+
+    /// The type that NumPy calls `descr`, where it is one of the family.
+    fn from_descr(descr: &str) -> Option<Self>;
+
+    /// Bytes of one element.
+    fn size(self) -> usize;
+
+    /// NumPy's name.
+    fn name(self) -> &'static str;
+}
+
+impl Element for Dtype {
+    const EXPECTED: &'static str = "float16, float32 or float64";
+
+    fn from_descr(descr: &str) -> Option<Self> {
+        match descr {
+            "<f2" => Some(Self::Float16),
+            "<f4" => Some(Self::Float32),
+            "<f8" => Some(Self::Float64),
+            _ => None,
+        }
+    }
+
+    fn size(self) -> usize {
+        self.size()
+    }
+
+    fn name(self) -> &'static str {
+        self.name()
+    }
+}
+
 /// What a header says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub dtype: Dtype,
+pub(super) struct Header<D> {
+    pub dtype: D,
     pub fortran_order: bool,
     pub shape: Vec<usize>,
     /// Number of elements, checked not to overflow when multiplied by the element size.
@@ -73,7 +109,7 @@ pub(super) fn text_range(start: &[u8]) -> Result<Range<usize>, String> {
 }
 
 /// Parses the header's text.
-pub(super) fn parse(text: &[u8]) -> Result<Header, String> {
+pub(super) fn parse<D: Element>(text: &[u8]) -> Result<Header<D>, String> {
     let text = std::str::from_utf8(text).map_err(|_| "header is not text".to_string())?;
     let mut literal = Literal { rest: text.trim() };
     let (mut descr, mut fortran_order, mut shape) = (None, None, None);
@@ -82,7 +118,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Header, String> {
         let key = literal.string()?;
         literal.expect(':')?;
         let repeated = match key {
-            "descr" => descr.replace(literal.dtype()?).is_some(),
+            "descr" => descr.replace(literal.dtype::<D>()?).is_some(),
             "fortran_order" => fortran_order.replace(literal.boolean()?).is_some(),
             "shape" => shape.replace(literal.shape()?).is_some(),
             other => return Err(format!("header with an unknown key '{other}'")),
@@ -148,30 +184,23 @@ impl<'a> Literal<'a> {
         Err(format!("header where a text was expected and {:?} found", clipped(self.rest)))
     }
 
-    fn dtype(&mut self) -> Result<Dtype, String> {
+    fn dtype<D: Element>(&mut self) -> Result<D, String> {
         if self.rest.starts_with('[') {
-            return Err(
-                "'descr' of a structured dtype, expected float16, float32 or float64".into()
-            );
+            return Err(format!("'descr' of a structured dtype, expected {}", D::EXPECTED));
         }
-        match self.string()? {
-            "<f2" => Ok(Dtype::Float16),
-            "<f4" => Ok(Dtype::Float32),
-            "<f8" => Ok(Dtype::Float64),
-            other => {
-                let kind = match other.trim_start_matches(['<', '>', '=', '|']).chars().next() {
-                    _ if other.starts_with('>') => "big-endian ",
-                    Some('i' | 'u') => "integer ",
-                    Some('c') => "complex ",
-                    Some('O') => "object ",
-                    Some('b' | '?') => "boolean ",
-                    _ => "",
-                };
-                Err(format!(
-                    "{kind}dtype '{other}', expected little-endian float16, float32 or float64"
-                ))
-            }
-        }
+        let descr = self.string()?;
+        D::from_descr(descr).ok_or_else(|| {
+            let kind = match descr.trim_start_matches(['<', '>', '=', '|']).chars().next() {
+                _ if descr.starts_with('>') => "big-endian ",
+                Some('i' | 'u') => "integer ",
+                Some('f') => "float ",
+                Some('c') => "complex ",
+                Some('O') => "object ",
+                Some('b' | '?') => "boolean ",
+                _ => "",
+            };
+            format!("{kind}dtype '{descr}', expected little-endian {}", D::EXPECTED)
+        })
     }
 
     fn boolean(&mut self) -> Result<bool, String> {
@@ -218,11 +247,13 @@ mod tests {
 
     #[test]
     fn reads_what_numpy_writes() {
-        let header = parse(b"{'descr': '<f8', 'fortran_order': True, 'shape': (3, 4), }   \n");
+        let header =
+            parse::<Dtype>(b"{'descr': '<f8', 'fortran_order': True, 'shape': (3, 4), }   \n");
         let expected =
             Header { dtype: Dtype::Float64, fortran_order: true, shape: vec![3, 4], elements: 12 };
         assert_eq!(header, Ok(expected));
-        let vector = parse(b"{\"shape\": (7L,), 'fortran_order': False, 'descr': '<f2'}").unwrap();
+        let vector =
+            parse::<Dtype>(b"{\"shape\": (7L,), 'fortran_order': False, 'descr': '<f2'}").unwrap();
         assert_eq!(vector.shape, [7]);
     }
 
@@ -247,7 +278,7 @@ mod tests {
                 "overflows",
             ),
         ] {
-            let message = parse(text.as_bytes()).unwrap_err();
+            let message = parse::<Dtype>(text.as_bytes()).unwrap_err();
             assert!(message.contains(word), "{text}: {message}");
         }
     }

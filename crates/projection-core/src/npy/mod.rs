@@ -1,10 +1,12 @@
 //! NumPy's `.npy` arrays: reading float16, float32 and float64 of any order, writing
-//! float32 and float64.
+//! float32 and float64. Integers are read by [`load_integers`] alone: they are labels, never
+//! vectors.
 //!
 //! Reading trusts nothing that a file says of itself: a shape is compared with the file's
 //! length before memory is taken for it.
 
 mod header;
+mod integers;
 
 use std::fs::File;
 use std::io::{BufWriter, Read};
@@ -15,9 +17,11 @@ use ndarray::{Array1, ArrayView, Dimension};
 use ndarray_npy::{WritableElement, WriteNpyExt};
 
 use crate::error::{Error, ErrorKind, Result};
-use header::Header;
+use header::{Element, Header};
 
 pub use header::Dtype;
+pub(crate) use integers::integers_from;
+pub use integers::load_integers;
 
 /// Fewest bytes that hold magic, version and the header's length in every format version.
 const FIXED_PART: u64 = 12;
@@ -25,7 +29,7 @@ const FIXED_PART: u64 = 12;
 /// An array as a file holds it, converted to row-major float32 or float64 on request.
 #[derive(Debug)]
 pub struct NpyArray {
-    header: Header,
+    header: Header<Dtype>,
     /// The elements' bytes, in the file's order.
     bytes: Vec<u8>,
     name: String,
@@ -40,68 +44,20 @@ impl NpyArray {
     /// little-endian floats.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let reading = |error| Error::io("reading", path, error);
-        // Asked before opening, since opening a pipe would wait for its other end.
-        let metadata = std::fs::metadata(path).map_err(reading)?;
-        if !metadata.is_file() {
-            return Err(Error::new(
-                ErrorKind::Io,
-                format!("reading {}: not a regular file", path.display()),
-            ));
-        }
-        let mut file = File::open(path).map_err(reading)?;
-        Self::read(&mut file, Some(metadata.len()), &path.display().to_string())
+        let (mut file, length) = open(path)?;
+        Self::read(&mut file, Some(length), &path.display().to_string())
     }
 
     /// Reads an array from `reader`, up to its end or, where `length` is known, from a
     /// source of that many bytes. `name` stands for it in messages.
     fn read(reader: &mut impl Read, length: Option<u64>, name: &str) -> Result<Self> {
-        let reading =
-            |error: std::io::Error| Error::new(ErrorKind::Io, format!("reading {name}: {error}"));
-        let invalid = |what: String| Error::new(ErrorKind::InvalidArray, format!("{name}: {what}"));
-
-        let mut bytes = Vec::new();
-        reader.by_ref().take(FIXED_PART).read_to_end(&mut bytes).map_err(reading)?;
-        let text = header::text_range(&bytes).map_err(invalid)?;
-        if let Some(length) = length.filter(|length| text.end as u64 > *length) {
-            return Err(invalid(format!(
-                "truncated: a header up to byte {}, in a file of {length} bytes",
-                text.end
-            )));
-        }
-        let missing = text.end.saturating_sub(bytes.len()) as u64;
-        reader.by_ref().take(missing).read_to_end(&mut bytes).map_err(reading)?;
-        let header_text = bytes
-            .get(text.clone())
-            .ok_or_else(|| invalid("truncated: it ends inside the header".into()))?;
-        let header = header::parse(header_text).map_err(invalid)?;
-        // Version 1 headers may be shorter than the fixed part that was read at once.
-        bytes.drain(..text.end);
-
-        let expected = header.elements * header.dtype.size();
-        let misfit = |found: String| {
-            invalid(format!(
-                "expected {expected} bytes of data for {} of shape {:?}, found {found}",
-                header.dtype.name(),
-                header.shape
-            ))
-        };
-        if let Some(length) = length {
-            let found = length - text.end as u64;
-            if found != expected as u64 {
-                return Err(misfit(format!("{found}{}", if_less(found, expected))));
-            }
-            bytes.reserve_exact(expected.saturating_sub(bytes.len()));
-        }
-        // One byte more than expected shows whether anything follows the data.
-        let limit = (expected as u64).saturating_add(1).saturating_sub(bytes.len() as u64);
-        reader.by_ref().take(limit).read_to_end(&mut bytes).map_err(reading)?;
-        if bytes.len() != expected {
-            let found = bytes.len() as u64;
-            let more = if found > expected as u64 { " or more" } else { "" };
-            return Err(misfit(format!("{found}{more}{}", if_less(found, expected))));
-        }
+        let (header, bytes) = read_parts(reader, length, name)?;
         Ok(Self { header, bytes, name: name.to_string() })
+    }
+
+    /// The array in the bytes of a file, which messages call `name`.
+    pub(crate) fn from_bytes(bytes: &[u8], name: &str) -> Result<Self> {
+        Self::read(&mut &*bytes, Some(bytes.len() as u64), name)
     }
 
     /// The element type in the file.
@@ -170,8 +126,7 @@ impl NpyArray {
     }
 
     fn elements<const N: usize, T>(&self, decode: impl Fn([u8; N]) -> T) -> Vec<T> {
-        let (elements, _) = self.bytes.as_chunks::<N>();
-        elements.iter().map(|bytes| decode(*bytes)).collect()
+        self::decode(&self.bytes, decode)
     }
 
     /// Brings elements in the file's order into row-major order.
@@ -182,6 +137,80 @@ impl NpyArray {
         }
         (0..rows).flat_map(|row| values[row..].iter().step_by(rows)).copied().collect()
     }
+}
+
+/// Opens a file to be read as a whole, and gives its length.
+fn open(path: &Path) -> Result<(File, u64)> {
+    let reading = |error| Error::io("reading", path, error);
+    // Asked before opening, since opening a pipe would wait for its other end.
+    let metadata = std::fs::metadata(path).map_err(reading)?;
+    if !metadata.is_file() {
+        return Err(Error::new(
+            ErrorKind::Io,
+            format!("reading {}: not a regular file", path.display()),
+        ));
+    }
+    Ok((File::open(path).map_err(reading)?, metadata.len()))
+}
+
+/// Reads the header of an array and the bytes of its elements, see [`NpyArray::read`].
+fn read_parts<D: Element>(
+    reader: &mut impl Read,
+    length: Option<u64>,
+    name: &str,
+) -> Result<(Header<D>, Vec<u8>)> {
+    let reading =
+        |error: std::io::Error| Error::new(ErrorKind::Io, format!("reading {name}: {error}"));
+    let invalid = |what: String| Error::new(ErrorKind::InvalidArray, format!("{name}: {what}"));
+
+    let mut bytes = Vec::new();
+    reader.by_ref().take(FIXED_PART).read_to_end(&mut bytes).map_err(reading)?;
+    let text = header::text_range(&bytes).map_err(invalid)?;
+    if let Some(length) = length.filter(|length| text.end as u64 > *length) {
+        return Err(invalid(format!(
+            "truncated: a header up to byte {}, in a file of {length} bytes",
+            text.end
+        )));
+    }
+    let missing = text.end.saturating_sub(bytes.len()) as u64;
+    reader.by_ref().take(missing).read_to_end(&mut bytes).map_err(reading)?;
+    let header_text = bytes
+        .get(text.clone())
+        .ok_or_else(|| invalid("truncated: it ends inside the header".into()))?;
+    let header: Header<D> = header::parse(header_text).map_err(invalid)?;
+    // Version 1 headers may be shorter than the fixed part that was read at once.
+    bytes.drain(..text.end);
+
+    let expected = header.elements * header.dtype.size();
+    let misfit = |found: String| {
+        invalid(format!(
+            "expected {expected} bytes of data for {} of shape {:?}, found {found}",
+            header.dtype.name(),
+            header.shape
+        ))
+    };
+    if let Some(length) = length {
+        let found = length - text.end as u64;
+        if found != expected as u64 {
+            return Err(misfit(format!("{found}{}", if_less(found, expected))));
+        }
+        bytes.reserve_exact(expected.saturating_sub(bytes.len()));
+    }
+    // One byte more than expected shows whether anything follows the data.
+    let limit = (expected as u64).saturating_add(1).saturating_sub(bytes.len() as u64);
+    reader.by_ref().take(limit).read_to_end(&mut bytes).map_err(reading)?;
+    if bytes.len() != expected {
+        let found = bytes.len() as u64;
+        let more = if found > expected as u64 { " or more" } else { "" };
+        return Err(misfit(format!("{found}{more}{}", if_less(found, expected))));
+    }
+    Ok((header, bytes))
+}
+
+/// Elements of `N` bytes each, decoded one by one.
+fn decode<const N: usize, T>(bytes: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
+    let (elements, _) = bytes.as_chunks::<N>();
+    elements.iter().map(|bytes| decode(*bytes)).collect()
 }
 
 fn if_less(found: u64, expected: usize) -> &'static str {

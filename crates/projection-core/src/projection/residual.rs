@@ -91,14 +91,14 @@ pub(super) enum ResidualPart {
 #[derive(Debug, Clone)]
 pub struct ResidualProjection {
     terms: Arc<Terms>,
+    gain: f64,
     temperature: f64,
+    neighbours: usize,
 }
 
 #[derive(Debug)]
 struct Terms {
     dim: usize,
-    gain: f64,
-    neighbours: usize,
     rotation: bool,
     /// Clusters in ascending order; empty where there are no questions.
     ids: Vec<i64>,
@@ -184,15 +184,18 @@ impl ResidualProjection {
         });
         let terms = Terms {
             dim,
-            gain: parts.gain,
-            neighbours: parts.neighbours,
             rotation: parts.rotation,
             ids: if questions.len() == 0 { Vec::new() } else { ids },
             questions,
             adapter: adapter.transpose()?,
             lift: lift.transpose()?,
         };
-        Ok(Self { terms: Arc::new(terms), temperature: parts.temperature })
+        Ok(Self {
+            terms: Arc::new(terms),
+            gain: parts.gain,
+            temperature: parts.temperature,
+            neighbours: parts.neighbours,
+        })
     }
 
     /// The clusters that have training questions, ascending: the order of routing weights.
@@ -207,12 +210,12 @@ impl ResidualProjection {
 
     /// The factor s of rotation and adapter.
     pub fn gain(&self) -> f64 {
-        self.terms.gain
+        self.gain
     }
 
     /// How many of the nearest training questions take part in the rotation.
     pub fn neighbours(&self) -> usize {
-        self.terms.neighbours
+        self.neighbours
     }
 
     /// Whether there are a rotation, an adapter and a lift.
@@ -226,7 +229,26 @@ impl ResidualProjection {
     /// [`ErrorKind::InvalidArgument`] unless it is a finite number above zero.
     pub fn with_temperature(&self, temperature: f64) -> Result<Self> {
         check_temperature(temperature)?;
-        Ok(Self { terms: Arc::clone(&self.terms), temperature })
+        Ok(Self { temperature, ..self.clone() })
+    }
+
+    /// The same model with another factor s of rotation and adapter; the vectors are shared.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] unless it is a finite number.
+    pub fn with_gain(&self, gain: f64) -> Result<Self> {
+        check_gain(gain)?;
+        Ok(Self { gain, ..self.clone() })
+    }
+
+    /// The same model with another number of nearest training questions; the vectors are
+    /// shared.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for 0.
+    pub fn with_neighbours(&self, neighbours: usize) -> Result<Self> {
+        check_neighbours(neighbours)?;
+        Ok(Self { neighbours, ..self.clone() })
     }
 
     /// Projects one query (d). Gives the projected query (d) and the routing weights in the
@@ -250,6 +272,7 @@ impl Terms {
     /// either is empty where it is not needed.
     fn finish(
         &self,
+        gain: f64,
         (query, norm): (&[f32], f64),
         nearest: &[Near],
         adapted: &[f32],
@@ -257,10 +280,10 @@ impl Terms {
     ) -> Result<()> {
         let mut sum: Vec<f64> = query.iter().map(|value| f64::from(*value) / norm).collect();
         if self.rotation {
-            self.questions.add_rotation(query, norm, nearest, self.gain, &mut sum);
+            self.questions.add_rotation(query, norm, nearest, gain, &mut sum);
         }
         for (sum, adapted) in sum.iter_mut().zip(adapted) {
-            *sum += self.gain * f64::from(*adapted);
+            *sum += gain * f64::from(*adapted);
         }
         let norm = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
         for (at, value) in sum.iter_mut().enumerate() {
@@ -306,18 +329,28 @@ fn check_parameters(parts: &ResidualParts) -> Result<()> {
     if parts.dim == 0 {
         return refuse("dimension 0, expected at least 1".into());
     }
-    if !parts.gain.is_finite() {
-        return refuse(format!("gain {}, expected a finite number", parts.gain));
-    }
-    if parts.neighbours == 0 {
-        return refuse("0 neighbours, expected at least 1".into());
-    }
+    check_gain(parts.gain)?;
+    check_neighbours(parts.neighbours)?;
     match &parts.lift {
         Some((_, factor)) if !factor.is_finite() => {
             refuse(format!("lift {factor}, expected a finite number"))
         }
         _ => Ok(()),
     }
+}
+
+fn check_gain(gain: f64) -> Result<()> {
+    if gain.is_finite() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidArgument, format!("gain {gain}, expected a finite number")))
+}
+
+fn check_neighbours(neighbours: usize) -> Result<()> {
+    if neighbours > 0 {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidArgument, "0 neighbours, expected at least 1"))
 }
 
 fn check_finite(values: &[f32]) -> Result<()> {
@@ -361,14 +394,14 @@ impl Projection for ResidualProjection {
             let questions = &terms.questions;
             let mut dots = vec![0.0; questions.len()];
             kernel::dots(&unit, questions.vectors(), &mut dots);
-            nearest = questions.nearest(query, norm, &mut dots, terms.neighbours, self.temperature);
+            nearest = questions.nearest(query, norm, &mut dots, self.neighbours, self.temperature);
         }
         let mut adapted = Vec::new();
         if let Some(adapter) = &terms.adapter {
             adapted.resize(terms.dim, 0.0);
             kernel::weighted_sum(&unit, adapter, &mut adapted);
         }
-        terms.finish((query, norm), &nearest, &adapted, projected)?;
+        terms.finish(self.gain, (query, norm), &nearest, &adapted, projected)?;
         if let Some(weights) = weights {
             terms.route(&nearest, weights);
         }
@@ -420,7 +453,7 @@ impl Projection for ResidualProjection {
                         query,
                         norm,
                         &mut dots[at * count..(at + 1) * count],
-                        terms.neighbours,
+                        self.neighbours,
                         self.temperature,
                     ),
                     false => Vec::new(),
@@ -429,7 +462,7 @@ impl Projection for ResidualProjection {
                 let mut result = results.row_mut(row);
                 let result = result.as_slice_mut().expect("a new array is row-major");
                 terms
-                    .finish((query, norm), &nearest, adapted, result)
+                    .finish(self.gain, (query, norm), &nearest, adapted, result)
                     .map_err(|error| error.context(format!("row {row}")))?;
                 if weights.is_some() {
                     let mut routed = routed.row_mut(row);

@@ -14,6 +14,7 @@ mod parameters;
 mod publish;
 mod recorded;
 mod schema;
+mod texts;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use models::{LinearRow, ModelRecord, NewLinear};
 pub use multi_head::{MultiHeadRow, NewHead, NewModel};
 pub use parameters::{ModelKind, ModelParameters};
 pub use recorded::{FileUse, RecordedFile};
+pub use texts::{AnswerText, ClusteredQuestion};
 
 /// How long a writer waits for another one before it gives up with [`ErrorKind::Busy`].
 const PATIENCE: Duration = Duration::from_secs(5);
