@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{embed, import, inspect, project, query, train};
+use commands::{embed, evaluate, import, inspect, project, query, train};
 use failure::Failure;
 use output::{Report, Screen};
 
@@ -44,6 +44,7 @@ enum Command {
     Import(import::Args),
     Embed(embed::Args),
     Train(train::Args),
+    Evaluate(evaluate::Args),
     Query(query::Args),
     Project(project::Args),
     Inspect(inspect::Args),
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(&args, &screen).and_then(|r| finish(&r, &screen)),
         Command::Embed(args) => embed::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Train(args) => train::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Evaluate(args) => evaluate::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Query(args) => query::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Project(args) => project::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Inspect(args) => inspect::run(&args).and_then(|r| finish(&r, &screen)),

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod embed;
+pub mod evaluate;
 pub mod import;
 pub mod inspect;
 pub mod project;
