@@ -12,7 +12,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{embed, evaluate, import, inspect, project, query, train};
+use commands::{
+    batches, embed, evaluate, import, import_vectors, inspect, log, project, query, train,
+};
 use failure::Failure;
 use output::{Report, Screen};
 
@@ -42,10 +44,13 @@ Exit codes: 0 success, 1 failure, 2 wrong usage.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Import(import::Args),
+    ImportVectors(import_vectors::Args),
+    Batches(batches::Args),
     Embed(embed::Args),
     Train(train::Args),
     Evaluate(evaluate::Args),
     Query(query::Args),
+    Log(log::Args),
     Project(project::Args),
     Inspect(inspect::Args),
 }
@@ -61,10 +66,15 @@ fn main() -> ExitCode {
     let screen = Screen::new(cli.json);
     let result = match cli.command {
         Command::Import(args) => import::run(&args, &screen).and_then(|r| finish(&r, &screen)),
+        Command::ImportVectors(args) => {
+            import_vectors::run(&args).and_then(|r| finish(&r, &screen))
+        }
+        Command::Batches(args) => batches::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Embed(args) => embed::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Train(args) => train::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Evaluate(args) => evaluate::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Query(args) => query::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Log(args) => log::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Project(args) => project::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Inspect(args) => inspect::run(&args).and_then(|r| finish(&r, &screen)),
     };

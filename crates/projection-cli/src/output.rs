@@ -138,6 +138,14 @@ pub fn spinner(what: &'static str) -> ProgressBar {
     spinner
 }
 
+/// Progress of work whose stages have different lengths, as [`progress`], with the time that
+/// is left of the stage.
+pub fn steps(what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {elapsed}, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_style(style).with_message(what)
+}
+
 /// A value for a table, `-` where there is none.
 pub fn optional<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_string(), |value| value.to_string())

@@ -18,7 +18,9 @@ use ndarray::{Array2, ArrayView2, Axis};
 use projection_core::evaluate::{Metrics, mcnemar, ranks};
 use projection_core::npy::NpyArray;
 use projection_core::projection::{Head, MultiHeadProjection, Projection, ResidualProjection};
-use projection_core::train::{ResidualTraining, TrainingData, train_residual, weighted_centroid};
+use projection_core::train::{
+    ResidualTraining, TrainingData, Tuning, train_residual, tune_residual, weighted_centroid,
+};
 
 type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -234,6 +236,20 @@ fn report(set: &Set, open: bool) -> AnyResult<()> {
         let started = Instant::now();
         print(name, &regime.residual(&training)?, started);
     }
+    let started = Instant::now();
+    let tuned = tune_residual(&regime.data, &Tuning::default(), &mut |_| {})?;
+    print("auto", &regime.residual(&tuned.training)?, started);
+    println!(
+        "auto: rotation {} adapter {} lift {}, {:?}; MRR@10 in validation {:.4}, fixed {:.4}, \
+         cosine {:.4}",
+        tuned.training.rotation,
+        tuned.training.adapter,
+        tuned.training.lift,
+        tuned.training.adapter_training,
+        tuned.validated.score,
+        tuned.fixed.score,
+        tuned.cosine.score
+    );
     Ok(())
 }
 

@@ -1,9 +1,13 @@
 //! The commands, one file each.
 
+pub mod batches;
 pub mod embed;
 pub mod evaluate;
+mod feedback;
 pub mod import;
+pub mod import_vectors;
 pub mod inspect;
+pub mod log;
 pub mod project;
 pub mod query;
 pub mod train;

@@ -50,6 +50,10 @@ pub struct Args {
     /// Folder of the sentence-transformers model that the store was embedded with
     #[arg(long, value_name = "DIR")]
     model_dir: PathBuf,
+
+    /// Write the question and the answers to the store's query log, for `projection log`
+    #[arg(long)]
+    log: bool,
 }
 
 /// The answers.
@@ -65,6 +69,9 @@ pub struct Found {
     /// In ascending order of cluster id.
     weights: Vec<Weight>,
     hits: Vec<FoundHit>,
+    /// Where it was logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_id: Option<i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,6 +128,15 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
     let model_of = projection.as_ref().map(|(_, projection)| projection as _);
     let hits = searcher.vector_search_with_projection(&query, model_of, args.k)?;
     let by_cosine = searcher.vector_search(&query, searcher.index().len())?;
+    let log_id = match args.log {
+        true => {
+            let answers: Vec<i64> = hits.iter().map(|hit| hit.answer_id).collect();
+            let projection_id = projection.as_ref().map(|(id, _)| *id);
+            let mut log = Store::open(&args.store)?;
+            Some(log.log_query(&args.text, Some(model.model_id), projection_id, &answers)?)
+        }
+        false => None,
+    };
     Ok(Found {
         query: args.text.clone(),
         model: model.name,
@@ -129,6 +145,7 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
         temperature: projection.as_ref().map(|(_, projection)| projection.temperature()),
         weights,
         hits: describe(&store, &searcher, &hits, &by_cosine),
+        log_id,
     })
 }
 
@@ -244,7 +261,11 @@ impl Report for Found {
             true => &["rank", "score", "cosine rank", "answer"],
             false => &["rank", "score", "cosine rank", "answer", "text"],
         };
-        text + &screen.table(header, rows)
+        text += &screen.table(header, rows);
+        if let Some(log_id) = self.log_id {
+            text += &format!("logged as {log_id}\n");
+        }
+        text
     }
 }
 

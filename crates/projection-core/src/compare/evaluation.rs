@@ -256,10 +256,13 @@ fn below(own: &Part, cosine: &Part) -> Option<String> {
     let (first, other) = (own.measured.metrics, cosine.measured.metrics);
     let is_below = first.recall_at_1 < other.recall_at_1 || first.mrr_at_10 < other.mrr_at_10;
     is_below.then(|| {
-        let p = own.against_cosine.p;
-        let sure = if p < CERTAIN { "" } else { ", which may be chance" };
+        let p = match own.against_cosine.p {
+            p if p < 0.001 => "p < 0.001".to_string(),
+            p if p < CERTAIN => format!("p = {p:.3}"),
+            p => format!("p = {p:.3}, which may be chance"),
+        };
         format!(
-            "recall@1 {:.1} % against {:.1} %, MRR@10 {:.3} against {:.3} (p = {p:.2}{sure})",
+            "recall@1 {:.1} % against {:.1} %, MRR@10 {:.3} against {:.3} ({p})",
             100.0 * first.recall_at_1,
             100.0 * other.recall_at_1,
             first.mrr_at_10,

@@ -11,14 +11,13 @@ pub struct Lexical {
 }
 
 impl Lexical {
-    /// Indexes texts by the words' stems (Porter's, for English) without regard to case and
-    /// diacritics. Each text has a row, which names it.
+    /// Indexes texts by their words, without regard to case and diacritics. Each text has a row, which names it.
     pub(super) fn new(texts: &[(usize, &str)]) -> Result<Self> {
         let connection = Connection::open_in_memory().map_err(failed)?;
         connection
             .execute_batch(
                 "BEGIN; CREATE VIRTUAL TABLE texts USING fts5(text, \
-                 tokenize = 'porter unicode61 remove_diacritics 2')",
+                 tokenize = 'unicode61 remove_diacritics 2')",
             )
             .map_err(failed)?;
         let sql = "INSERT INTO texts (rowid, text) VALUES (?1, ?2)";
@@ -77,7 +76,7 @@ mod tests {
             scores.sort_by(|a, b| b.1.total_cmp(&a.1));
             scores.into_iter().map(|(row, _)| row).collect()
         };
-        assert_eq!(rows("How is it LINKED?").len(), 2);
+        assert_eq!(rows("How is it LINKED?"), [7]);
         assert_eq!(rows("ubung"), [3]);
         assert!(rows("nothing of that").is_empty());
         assert!(rows("  ?! ").is_empty());

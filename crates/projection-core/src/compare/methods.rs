@@ -18,7 +18,7 @@ use super::{Asked, Corpus, Lexical};
 pub const NOT_FOUND: usize = usize::MAX;
 
 /// Share of BM25 where it is fused with a projection's cosine.
-pub const LEXICAL_SHARE: f32 = 0.3;
+pub const LEXICAL_SHARE: f32 = 0.2;
 
 /// Questions that are scored at a time.
 const BLOCK: usize = 128;
@@ -38,7 +38,8 @@ pub enum Method {
     MultiHead,
     /// The projection with this place among those that were chosen.
     Chosen(usize),
-    /// 0.7 · its cosine + 0.3 · BM25 divided by the question's highest one.
+    /// The same fused with BM25: 0.8 · (cosine + 1) / (the question's highest cosine + 1) +
+    /// 0.2 · BM25 / the question's highest BM25.
     ChosenWithBm25(usize),
 }
 
@@ -200,15 +201,18 @@ fn bm25(lexical: &Lexical, texts: &[Option<String>], count: usize) -> Result<Vec
     Ok(scores)
 }
 
-/// The weighted sum of cosines and BM25 scores, these divided by the question's highest one;
-/// an answer without a common word has 0 of them.
+/// The convex combination of cosines and BM25 scores, each scaled from its least possible
+/// value to the question's largest; an answer without a common word has 0 of the latter. As
+/// hybrid search does it.
 fn fuse(cosines: &[f32], lexical: &[f32], count: usize) -> Vec<f32> {
+    let highest = |scores: &[f32], least| scores.iter().copied().fold(least, f32::max);
     let rows = cosines.chunks(count).zip(lexical.chunks(count));
     rows.flat_map(|(cosines, lexical)| {
-        let top = lexical.iter().copied().fold(0.0, f32::max).max(f32::MIN_POSITIVE);
-        let pairs = cosines.iter().zip(lexical);
-        pairs.map(move |(cosine, score)| {
-            (1.0 - LEXICAL_SHARE) * cosine + LEXICAL_SHARE * (score.max(0.0) / top)
+        let top_cosine = (highest(cosines, -1.0) + 1.0).max(f32::MIN_POSITIVE);
+        let top_lexical = highest(lexical, f32::MIN_POSITIVE);
+        cosines.iter().zip(lexical).map(move |(cosine, score)| {
+            (1.0 - LEXICAL_SHARE) * (cosine + 1.0) / top_cosine
+                + LEXICAL_SHARE * score.max(0.0) / top_lexical
         })
     })
     .collect()
@@ -243,7 +247,7 @@ mod tests {
     fn fusion_by_hand() {
         let none = f32::NEG_INFINITY;
         let fused = fuse(&[0.5, 0.2, 0.1, 0.0], &[none, 4.0, none, none], 2);
-        let expected = [0.35, 0.14 + 0.3, 0.07, 0.0];
+        let expected = [0.8, 0.64 + 0.2, 0.8, 0.8 / 1.1];
         assert!(fused.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6));
     }
 }

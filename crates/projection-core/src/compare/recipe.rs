@@ -4,20 +4,25 @@ use ndarray::Axis;
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::projection::{Head, Model, ModelParameters, MultiHeadProjection, ResidualProjection};
+use crate::projection::{
+    Head, LinearProjection, Model, ModelParameters, MultiHeadProjection, ResidualProjection,
+};
 use crate::store::{ModelKind, Store};
-use crate::train::{ResidualTraining, TrainingData, train_residual, weighted_centroid};
+use crate::train::{
+    LinearMethod, ResidualTraining, TrainingData, train_linear, train_residual, weighted_centroid,
+};
 
 /// What is needed to train a model again.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Recipe {
     MultiHead { temperature: f64, top_k: Option<usize> },
     Residual(Box<ResidualTraining>),
+    Linear(LinearMethod),
 }
 
 impl Recipe {
-    /// The recipe of a stored model; `None` for a linear one, whose way of training is not
-    /// recorded, and for heads with matrices, which other programs make.
+    /// The recipe of a stored model; `None` for models of other programs whose way of
+    /// training is not recorded: linear ones and heads with matrices.
     pub fn of(
         store: &Store,
         kind: ModelKind,
@@ -44,7 +49,7 @@ impl Recipe {
                     .and_then(|parameters| residual(&parameters, training, data))
                     .map(|training| Self::Residual(Box::new(training)))
             }
-            ModelKind::Linear => None,
+            ModelKind::Linear => linear(store, id)?.map(Self::Linear),
         })
     }
 
@@ -57,6 +62,11 @@ impl Recipe {
             Self::Residual(training) => {
                 let parts = train_residual(data, training, &mut |_| {})?;
                 ResidualProjection::new(parts).map(Model::Residual)
+            }
+            Self::Linear(method) => {
+                let matrix =
+                    train_linear(data.questions(), data.answers(), data.labels(), *method)?;
+                LinearProjection::new(matrix).map(Model::Linear)
             }
         }
     }
@@ -84,15 +94,32 @@ fn residual(
         neighbours,
         ..ResidualTraining::fixed(data)
     };
-    let recorded = training.and_then(|training| training.get("adapter_training"));
-    let count = |key: &str| recorded?.get(key)?.as_u64().map(|count| count as usize);
+    let count = |key: &str| training?.get(key)?.as_u64();
     let own = &mut recipe.adapter_training;
-    own.steps = count("steps").unwrap_or(own.steps);
-    own.batch = count("batch").unwrap_or(own.batch);
-    own.candidates = count("candidates").unwrap_or(own.candidates);
-    own.rate = number(recorded, "rate").unwrap_or(own.rate);
-    own.temperature = number(recorded, "temperature").unwrap_or(own.temperature);
+    own.steps = count("steps").map_or(own.steps, |steps| steps as usize);
+    own.batch = count("batch").map_or(own.batch, |batch| batch as usize);
+    own.candidates = count("candidates").map_or(own.candidates, |number| number as usize);
+    own.rate = number(training, "rate").unwrap_or(own.rate);
+    own.temperature = number(training, "loss_temperature").unwrap_or(own.temperature);
+    own.seed = count("seed").unwrap_or(own.seed);
     Some(recipe)
+}
+
+/// The method of a linear projection, where it is recorded.
+fn linear(store: &Store, id: i64) -> Result<Option<LinearMethod>> {
+    let record = store.model_record(id)?.map(|record| record.parameters);
+    let name = record.as_ref().and_then(|record| record.get("training")?.get("method")?.as_str());
+    let (spread, ridge) = store.linear_regularisation(id)?;
+    let usual = LinearMethod::lda();
+    let methods = [
+        LinearMethod::Lda {
+            spread: spread.unwrap_or(usual.regularisation().0),
+            ridge: ridge.unwrap_or(usual.regularisation().1),
+        },
+        LinearMethod::Ridge { ridge: ridge.unwrap_or(1.0) },
+        LinearMethod::RidgeToIdentity { ridge: ridge.unwrap_or(1.0) },
+    ];
+    Ok(methods.into_iter().find(|method| name == Some(method.name())))
 }
 
 /// A multi-head projection of the answers that have questions.

@@ -91,14 +91,14 @@ pub(super) enum ResidualPart {
 #[derive(Debug, Clone)]
 pub struct ResidualProjection {
     terms: Arc<Terms>,
-    gain: f64,
     temperature: f64,
-    neighbours: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Terms {
     dim: usize,
+    gain: f64,
+    neighbours: usize,
     rotation: bool,
     /// Clusters in ascending order; empty where there are no questions.
     ids: Vec<i64>,
@@ -136,7 +136,8 @@ impl ResidualProjection {
     ) -> Result<Self> {
         let dim = parts.dim;
         check_temperature(parts.temperature)?;
-        check_parameters(&parts)?;
+        check_parameters(dim, parts.gain, parts.neighbours)?;
+        check_lift(&parts)?;
         let ids: Vec<i64> = parts.heads.iter().map(|head| head.cluster_id).collect();
         if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Error::new(
@@ -184,18 +185,15 @@ impl ResidualProjection {
         });
         let terms = Terms {
             dim,
+            gain: parts.gain,
+            neighbours: parts.neighbours,
             rotation: parts.rotation,
             ids: if questions.len() == 0 { Vec::new() } else { ids },
             questions,
             adapter: adapter.transpose()?,
             lift: lift.transpose()?,
         };
-        Ok(Self {
-            terms: Arc::new(terms),
-            gain: parts.gain,
-            temperature: parts.temperature,
-            neighbours: parts.neighbours,
-        })
+        Ok(Self { terms: Arc::new(terms), temperature: parts.temperature })
     }
 
     /// The clusters that have training questions, ascending: the order of routing weights.
@@ -210,12 +208,12 @@ impl ResidualProjection {
 
     /// The factor s of rotation and adapter.
     pub fn gain(&self) -> f64 {
-        self.gain
+        self.terms.gain
     }
 
     /// How many of the nearest training questions take part in the rotation.
     pub fn neighbours(&self) -> usize {
-        self.neighbours
+        self.terms.neighbours
     }
 
     /// Whether there are a rotation, an adapter and a lift.
@@ -229,26 +227,28 @@ impl ResidualProjection {
     /// [`ErrorKind::InvalidArgument`] unless it is a finite number above zero.
     pub fn with_temperature(&self, temperature: f64) -> Result<Self> {
         check_temperature(temperature)?;
-        Ok(Self { temperature, ..self.clone() })
+        Ok(Self { terms: Arc::clone(&self.terms), temperature })
     }
 
-    /// The same model with another factor s of rotation and adapter; the vectors are shared.
+    /// The same model with another factor s of rotation and adapter; the vectors are copied.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] unless it is a finite number.
     pub fn with_gain(&self, gain: f64) -> Result<Self> {
-        check_gain(gain)?;
-        Ok(Self { gain, ..self.clone() })
+        check_parameters(self.terms.dim, gain, self.terms.neighbours)?;
+        let terms = Terms { gain, ..(*self.terms).clone() };
+        Ok(Self { terms: Arc::new(terms), ..self.clone() })
     }
 
-    /// The same model with another number of nearest training questions; the vectors are
-    /// shared.
+    /// The same model with another number k of nearest training questions; the vectors are
+    /// copied.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for 0.
     pub fn with_neighbours(&self, neighbours: usize) -> Result<Self> {
-        check_neighbours(neighbours)?;
-        Ok(Self { neighbours, ..self.clone() })
+        check_parameters(self.terms.dim, self.terms.gain, neighbours)?;
+        let terms = Terms { neighbours, ..(*self.terms).clone() };
+        Ok(Self { terms: Arc::new(terms), ..self.clone() })
     }
 
     /// Projects one query (d). Gives the projected query (d) and the routing weights in the
@@ -272,7 +272,6 @@ impl Terms {
     /// either is empty where it is not needed.
     fn finish(
         &self,
-        gain: f64,
         (query, norm): (&[f32], f64),
         nearest: &[Near],
         adapted: &[f32],
@@ -280,10 +279,10 @@ impl Terms {
     ) -> Result<()> {
         let mut sum: Vec<f64> = query.iter().map(|value| f64::from(*value) / norm).collect();
         if self.rotation {
-            self.questions.add_rotation(query, norm, nearest, gain, &mut sum);
+            self.questions.add_rotation(query, norm, nearest, self.gain, &mut sum);
         }
         for (sum, adapted) in sum.iter_mut().zip(adapted) {
-            *sum += gain * f64::from(*adapted);
+            *sum += self.gain * f64::from(*adapted);
         }
         let norm = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
         for (at, value) in sum.iter_mut().enumerate() {
@@ -324,33 +323,28 @@ fn unit(query: &[f32], norm: f64) -> impl Iterator<Item = f32> {
     query.iter().map(move |value| (f64::from(*value) / norm) as f32)
 }
 
-fn check_parameters(parts: &ResidualParts) -> Result<()> {
+fn check_parameters(dim: usize, gain: f64, neighbours: usize) -> Result<()> {
     let refuse = |what: String| Err(Error::new(ErrorKind::InvalidArgument, what));
-    if parts.dim == 0 {
+    if dim == 0 {
         return refuse("dimension 0, expected at least 1".into());
     }
-    check_gain(parts.gain)?;
-    check_neighbours(parts.neighbours)?;
+    if !gain.is_finite() {
+        return refuse(format!("gain {gain}, expected a finite number"));
+    }
+    if neighbours == 0 {
+        return refuse("0 neighbours, expected at least 1".into());
+    }
+    Ok(())
+}
+
+fn check_lift(parts: &ResidualParts) -> Result<()> {
     match &parts.lift {
-        Some((_, factor)) if !factor.is_finite() => {
-            refuse(format!("lift {factor}, expected a finite number"))
-        }
+        Some((_, factor)) if !factor.is_finite() => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("lift {factor}, expected a finite number"),
+        )),
         _ => Ok(()),
     }
-}
-
-fn check_gain(gain: f64) -> Result<()> {
-    if gain.is_finite() {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::InvalidArgument, format!("gain {gain}, expected a finite number")))
-}
-
-fn check_neighbours(neighbours: usize) -> Result<()> {
-    if neighbours > 0 {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::InvalidArgument, "0 neighbours, expected at least 1"))
 }
 
 fn check_finite(values: &[f32]) -> Result<()> {
@@ -394,14 +388,14 @@ impl Projection for ResidualProjection {
             let questions = &terms.questions;
             let mut dots = vec![0.0; questions.len()];
             kernel::dots(&unit, questions.vectors(), &mut dots);
-            nearest = questions.nearest(query, norm, &mut dots, self.neighbours, self.temperature);
+            nearest = questions.nearest(query, norm, &mut dots, terms.neighbours, self.temperature);
         }
         let mut adapted = Vec::new();
         if let Some(adapter) = &terms.adapter {
             adapted.resize(terms.dim, 0.0);
             kernel::weighted_sum(&unit, adapter, &mut adapted);
         }
-        terms.finish(self.gain, (query, norm), &nearest, &adapted, projected)?;
+        terms.finish((query, norm), &nearest, &adapted, projected)?;
         if let Some(weights) = weights {
             terms.route(&nearest, weights);
         }
@@ -453,7 +447,7 @@ impl Projection for ResidualProjection {
                         query,
                         norm,
                         &mut dots[at * count..(at + 1) * count],
-                        self.neighbours,
+                        terms.neighbours,
                         self.temperature,
                     ),
                     false => Vec::new(),
@@ -462,7 +456,7 @@ impl Projection for ResidualProjection {
                 let mut result = results.row_mut(row);
                 let result = result.as_slice_mut().expect("a new array is row-major");
                 terms
-                    .finish(self.gain, (query, norm), &nearest, adapted, result)
+                    .finish((query, norm), &nearest, adapted, result)
                     .map_err(|error| error.context(format!("row {row}")))?;
                 if weights.is_some() {
                     let mut routed = routed.row_mut(row);

@@ -123,11 +123,6 @@ impl Questions {
         self.scales.len()
     }
 
-    /// Number of clusters.
-    pub fn clusters(&self) -> usize {
-        self.answer_scales.len()
-    }
-
     /// Number of the cluster of a question.
     pub fn cluster_of(&self, question: usize) -> usize {
         self.cluster[question]
@@ -150,7 +145,7 @@ impl Questions {
     /// one fewer than there are where k is not less, since one must be left out.
     ///
     /// `dots` holds the dot product of every question with any positive multiple of the
-    /// query, in single precision, and is overwritten.
+    /// query, in single precision, or −∞ for questions to be passed over; it is overwritten.
     pub fn nearest(
         &self,
         query: &[f32],
@@ -159,12 +154,14 @@ impl Questions {
         k: usize,
         temperature: f64,
     ) -> Vec<Near> {
-        let Some(k) = k.checked_add(1).map(|k| k.min(self.len())).filter(|k| *k > 0) else {
-            return Vec::new();
-        };
+        let mut available = 0;
         for (dot, scale) in dots.iter_mut().zip(&self.scales) {
             *dot *= *scale as f32;
+            available += usize::from(*dot > f32::NEG_INFINITY);
         }
+        let Some(k) = k.checked_add(1).map(|k| k.min(available)).filter(|k| *k > 0) else {
+            return Vec::new();
+        };
         let lowest = {
             let mut order = dots.to_vec();
             *order.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1

@@ -1,6 +1,8 @@
 //! Training batches: which question–answer files were imported, and how far they got.
 
-use rusqlite::params;
+use std::collections::HashMap;
+
+use rusqlite::{OptionalExtension, params};
 
 use super::{Change, Store};
 use crate::error::Result;
@@ -49,6 +51,29 @@ pub struct Batch {
     pub status: String,
     /// Why it failed.
     pub error_message: Option<String>,
+    /// The text model that gave its texts their vectors.
+    pub model_name: Option<String>,
+    /// Number of clusters, where the file was read.
+    pub num_clusters: Option<usize>,
+    /// Number of questions, where the file was read.
+    pub num_questions: Option<usize>,
+    /// When it was registered, in UTC.
+    pub created_at: Option<String>,
+    /// When it was last begun, in UTC.
+    pub started_at: Option<String>,
+    /// When it was completed or given up, in UTC.
+    pub completed_at: Option<String>,
+}
+
+/// What a batch of own vectors consists of beside its answers' file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VectorBatch {
+    /// The text model that the vectors are by.
+    pub model_name: String,
+    /// The files are recorded as [`Batch::source_file`] is.
+    pub questions_file: String,
+    pub labels_file: String,
+    pub texts_file: Option<String>,
 }
 
 impl Store {
@@ -60,7 +85,8 @@ impl Store {
         let mut statement = self
             .connection
             .prepare(
-                "SELECT batch_id, source_file, file_hash, status, error_message \
+                "SELECT batch_id, source_file, file_hash, status, error_message, model_name, \
+                 num_clusters, num_questions, created_at, started_at, completed_at \
                  FROM training_batches ORDER BY batch_id",
             )
             .map_err(self.reading())?;
@@ -72,6 +98,12 @@ impl Store {
                     file_hash: row.get(2)?,
                     status: row.get(3)?,
                     error_message: row.get(4)?,
+                    model_name: row.get(5)?,
+                    num_clusters: row.get(6)?,
+                    num_questions: row.get(7)?,
+                    created_at: row.get(8)?,
+                    started_at: row.get(9)?,
+                    completed_at: row.get(10)?,
                 })
             })
             .and_then(Iterator::collect)
@@ -80,13 +112,7 @@ impl Store {
 
     /// The batch that brought the present rows of `source_file`.
     pub(crate) fn current_batch(&self, source_file: &str) -> Result<Option<Batch>> {
-        let mut statement = self
-            .connection
-            .prepare("SELECT count(*) FROM sqlite_master WHERE name = 'engine_sources'")
-            .map_err(self.reading())?;
-        let tracked =
-            statement.query_row([], |row| row.get::<_, bool>(0)).map_err(self.reading())?;
-        let current = match tracked {
+        let current = match self.has_table("engine_sources")? {
             true => self
                 .connection
                 .prepare("SELECT batch_id FROM engine_sources WHERE source_file = ?1")
@@ -108,9 +134,82 @@ impl Store {
         }))
     }
 
+    /// Every imported file with the batch that brought its present rows, in ascending order
+    /// of name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
+    pub fn sources(&self) -> Result<Vec<(String, i64)>> {
+        if !self.has_table("engine_sources")? {
+            return Ok(Vec::new());
+        }
+        self.connection
+            .prepare("SELECT source_file, batch_id FROM engine_sources ORDER BY source_file")
+            .and_then(|mut statement| {
+                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            })
+            .map_err(self.reading())
+    }
+
+    /// Batches that failed or were interrupted, the last of each file, in ascending order of
+    /// id. Those of a file of which another version got through afterwards are left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
+    pub fn failed_batches(&self) -> Result<Vec<Batch>> {
+        let by_time: Vec<(String, i64)> = self
+            .connection
+            .prepare(
+                "SELECT source_file, batch_id FROM training_batches b ORDER BY (SELECT \
+                 max(history_id) FROM batch_status_history h WHERE h.batch_id = b.batch_id), \
+                 batch_id",
+            )
+            .and_then(|mut statement| {
+                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            })
+            .map_err(self.reading())?;
+        // Of each file the batch that something happened to last.
+        let last: HashMap<String, i64> = by_time.into_iter().collect();
+        let unfinished = [BatchStatus::Pending, BatchStatus::Importing, BatchStatus::Failed];
+        let unfinished = unfinished.map(BatchStatus::name);
+        let failed = self.batches()?.into_iter().filter(|batch| {
+            last.get(&batch.source_file) == Some(&batch.batch_id)
+                && unfinished.contains(&batch.status.as_str())
+        });
+        Ok(failed.collect())
+    }
+
+    /// The other files of a batch, where it is one of own vectors.
+    pub(crate) fn vector_batch(&self, batch_id: i64) -> Result<Option<VectorBatch>> {
+        if !self.has_table("engine_vector_batches")? {
+            return Ok(None);
+        }
+        self.connection
+            .query_row(
+                "SELECT model_name, questions_file, labels_file, texts_file \
+                 FROM engine_vector_batches WHERE batch_id = ?1",
+                [batch_id],
+                |row| {
+                    Ok(VectorBatch {
+                        model_name: row.get(0)?,
+                        questions_file: row.get(1)?,
+                        labels_file: row.get(2)?,
+                        texts_file: row.get(3)?,
+                    })
+                },
+            )
+            .optional()
+            .map_err(self.reading())
+    }
+
     /// Registers a version of a file, or takes up the batch of a version that was
     /// registered before.
-    pub(crate) fn register_batch(&mut self, source_file: &str, file_hash: &str) -> Result<i64> {
+    pub(crate) fn register_batch(
+        &mut self,
+        source_file: &str,
+        file_hash: &str,
+        vectors: Option<&VectorBatch>,
+    ) -> Result<i64> {
         let change = self.begin()?;
         let known = change.query(
             "SELECT batch_id FROM training_batches WHERE source_file = ?1 AND file_hash = ?2",
@@ -125,6 +224,19 @@ impl Store {
                 [source_file, file_hash],
             )?,
         };
+        if let Some(files) = vectors {
+            change.own_tables()?;
+            change.execute(
+                "INSERT OR REPLACE INTO engine_vector_batches VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    batch_id,
+                    files.model_name,
+                    files.questions_file,
+                    files.labels_file,
+                    files.texts_file
+                ],
+            )?;
+        }
         change.set_batch_status(batch_id, BatchStatus::Pending, None)?;
         change.commit()?;
         Ok(batch_id)

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use ndarray::ArrayView2;
 use rusqlite::params;
 
-use super::files::StagedFiles;
-use super::{BatchStatus, Store};
+use super::{BatchStatus, Change, NewVectors, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
 
@@ -206,12 +205,22 @@ impl Store {
     }
 
     /// Texts that have no vector by the model called `model_name`. Wordings of an answer
-    /// that are meant for another text model are left out.
+    /// that are meant for another text model are left out, and so are placeholders of
+    /// vectors that were imported without texts.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn texts_without_vector(&self, model_name: &str) -> Result<Vec<MissingText>> {
         let mut missing = Vec::new();
+        // Made where it is missing by whatever brings placeholders.
+        let placeholders = match self.has_table("engine_vector_batches")? {
+            true => {
+                "SELECT i.entity_type, i.entity_id FROM engine_imports i JOIN engine_sources s \
+                 USING (source_file) JOIN engine_vector_batches b USING (batch_id) \
+                 WHERE b.texts_file IS NULL"
+            }
+            false => "SELECT NULL, NULL WHERE 0",
+        };
         for (entity_type, sql) in [
             (
                 EntityType::Answer,
@@ -220,17 +229,18 @@ impl Store {
                  e.entity_type = 'answer' AND e.entity_id = a.answer_id) AND \
                  (text_variant = ?1 OR NOT EXISTS (SELECT 1 FROM answer_relations r WHERE \
                  r.from_answer_id = a.answer_id AND r.relation_type = 'variant_of')) \
-                 ORDER BY answer_id",
+                 AND ('answer', answer_id) NOT IN (PLACEHOLDERS) ORDER BY answer_id",
             ),
             (
                 EntityType::Question,
                 "SELECT question_id, text FROM questions q WHERE NOT EXISTS (SELECT 1 FROM \
                  embeddings e JOIN embedding_models m USING (model_id) WHERE m.name = ?1 AND \
                  e.entity_type = 'question' AND e.entity_id = q.question_id) \
-                 ORDER BY question_id",
+                 AND ('question', question_id) NOT IN (PLACEHOLDERS) ORDER BY question_id",
             ),
         ] {
-            let mut statement = self.connection.prepare(sql).map_err(self.reading())?;
+            let sql = sql.replace("PLACEHOLDERS", placeholders);
+            let mut statement = self.connection.prepare(&sql).map_err(self.reading())?;
             let rows = statement
                 .query_map([model_name], |row| {
                     Ok(MissingText { entity_type, entity_id: row.get(0)?, text: row.get(1)? })
@@ -253,35 +263,10 @@ impl Store {
         backend: &str,
         max_tokens: Option<usize>,
     ) -> Result<EmbeddingModel> {
-        if name.trim().is_empty() {
-            return Err(Error::new(ErrorKind::InvalidArgument, "empty name of a text model"));
-        }
-        let path = self.path.display().to_string();
         let change = self.begin()?;
-        let found = change.query(
-            "SELECT model_id, dimension FROM embedding_models WHERE name = ?1",
-            [name],
-            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, usize>(1)?)),
-        )?;
-        let model_id = match found[..] {
-            [(model_id, found)] if found == dimension => model_id,
-            [(_, found), ..] => {
-                return Err(Error::new(
-                    ErrorKind::DimensionMismatch,
-                    format!(
-                        "{path}: the text model '{name}' is registered with dimension {found}, \
-                         expected {dimension} as the model's vectors have"
-                    ),
-                ));
-            }
-            [] => change.insert(
-                "INSERT INTO embedding_models (name, dimension, backend, max_tokens) \
-                 VALUES (?1, ?2, ?3, ?4)",
-                params![name, dimension, backend, max_tokens],
-            )?,
-        };
+        let model = change.embedding_model(name, dimension, backend, max_tokens)?;
         change.commit()?;
-        Ok(EmbeddingModel { model_id, name: name.to_string(), dimension })
+        Ok(model)
     }
 
     /// Stores the vectors (n × d) of n texts, files first. Texts that were removed or
@@ -308,7 +293,7 @@ impl Store {
         }
         let folder = self.embeddings_folder(&model.name);
         let change = self.begin()?;
-        let mut staged = StagedFiles::new(&folder)?;
+        let mut new = NewVectors::begin(&change, &folder, model)?;
         let vectors = vectors.as_standard_layout();
         for (text, vector) in texts.iter().zip(vectors.rows()) {
             let sql = match text.entity_type {
@@ -320,41 +305,11 @@ impl Store {
             if change.query(sql, params![text.entity_id, text.text], |_| Ok(()))?.is_empty() {
                 continue;
             }
-            let entity = text.entity_type.name();
-            let name = layout::embedding_name(entity, text.entity_id, model.model_id);
-            staged.vector(&name, vector.to_slice().expect("the layout is row-major"))?;
-            change.execute(
-                "INSERT OR REPLACE INTO embeddings (model_id, entity_type, entity_id, vector_path) \
-                 VALUES (?1, ?2, ?3, ?4)",
-                params![model.model_id, entity, text.entity_id, recorded_path(&model.name, &name)],
-            )?;
+            let vector = vector.to_slice().expect("the layout is row-major");
+            new.add(text.entity_type, text.entity_id, vector)?;
         }
-        staged.publish()?;
+        new.publish()?;
         change.commit()
-    }
-
-    /// Removes the files of vectors whose rows were deleted, as far as they are ours: named
-    /// as vectors are, inside the store, and not recorded for anything else.
-    pub(crate) fn remove_vector_files(&self, recorded_paths: &[String]) {
-        for recorded in recorded_paths {
-            let name = recorded.rsplit(['/', '\\']).next().unwrap_or(recorded);
-            let is_vector = (name.starts_with("answer_") || name.starts_with("question_"))
-                && name.contains("_model_")
-                && name.ends_with(".npy");
-            let still_recorded = self
-                .connection
-                .query_row(
-                    "SELECT count(*) > 0 FROM embeddings WHERE vector_path = ?1",
-                    [recorded],
-                    |row| row.get::<_, bool>(0),
-                )
-                .unwrap_or(true);
-            if let (true, false, Ok(file)) = (is_vector, still_recorded, self.resolve(recorded, ""))
-            {
-                // A file that stays is litter, which `projection inspect` shows.
-                let _ = std::fs::remove_file(file);
-            }
-        }
     }
 
     /// Marks the batches that waited for vectors as completed.
@@ -376,6 +331,46 @@ impl Store {
             change.set_batch_status(batch_id, BatchStatus::Completed, None)?;
         }
         change.commit()
+    }
+}
+
+impl Change<'_> {
+    /// Finds or registers the text model called `name`, see
+    /// [`Store::register_embedding_model`].
+    pub(crate) fn embedding_model(
+        &self,
+        name: &str,
+        dimension: usize,
+        backend: &str,
+        max_tokens: Option<usize>,
+    ) -> Result<EmbeddingModel> {
+        if name.trim().is_empty() {
+            return Err(Error::new(ErrorKind::InvalidArgument, "empty name of a text model"));
+        }
+        let found = self.query(
+            "SELECT model_id, dimension FROM embedding_models WHERE name = ?1",
+            [name],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, usize>(1)?)),
+        )?;
+        let model_id = match found[..] {
+            [(model_id, found)] if found == dimension => model_id,
+            [(_, found), ..] => {
+                return Err(Error::new(
+                    ErrorKind::DimensionMismatch,
+                    format!(
+                        "{}: the text model '{name}' is registered with dimension {found}, \
+                         expected {dimension} as the model's vectors have",
+                        self.path.display()
+                    ),
+                ));
+            }
+            [] => self.insert(
+                "INSERT INTO embedding_models (name, dimension, backend, max_tokens) \
+                 VALUES (?1, ?2, ?3, ?4)",
+                params![name, dimension, backend, max_tokens],
+            )?,
+        };
+        Ok(EmbeddingModel { model_id, name: name.to_string(), dimension })
     }
 }
 

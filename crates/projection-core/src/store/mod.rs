@@ -6,12 +6,17 @@
 mod answers;
 mod batches;
 mod clusters;
+mod deletion;
+mod discarded;
 mod embeddings;
+mod feedback;
 mod files;
 mod models;
 mod multi_head;
+mod new_vectors;
 mod parameters;
 mod publish;
+mod query_log;
 mod recorded;
 mod schema;
 mod texts;
@@ -25,12 +30,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
 
 pub use answers::Answer;
+pub(crate) use batches::VectorBatch;
 pub use batches::{Batch, BatchStatus};
 pub use clusters::Cluster;
+pub(crate) use deletion::id_list;
 pub use embeddings::{EmbeddedAnswer, EmbeddedCluster, EmbeddingModel, EntityType, MissingText};
+pub use feedback::FeedbackQuestion;
 pub use models::{LinearRow, ModelRecord, NewLinear};
 pub use multi_head::{MultiHeadRow, NewHead, NewModel};
+pub(crate) use new_vectors::NewVectors;
 pub use parameters::{ModelKind, ModelParameters};
+pub use query_log::{Feedback, LoggedQuery};
 pub use recorded::{FileUse, RecordedFile};
 pub use texts::{AnswerText, ClusteredQuestion};
 
@@ -151,6 +161,15 @@ impl Store {
 
     fn resolve(&self, recorded: &str, model_name: &str) -> Result<PathBuf> {
         layout::resolve(&self.path, recorded, model_name, self.allow_outside)
+    }
+
+    /// Whether the database has the table: the engine's own ones come when they are needed.
+    fn has_table(&self, name: &str) -> Result<bool> {
+        self.connection
+            .query_row("SELECT count(*) > 0 FROM sqlite_master WHERE name = ?1", [name], |row| {
+                row.get(0)
+            })
+            .map_err(self.reading())
     }
 
     fn reading(&self) -> impl Fn(rusqlite::Error) -> Error {

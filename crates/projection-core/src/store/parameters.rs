@@ -23,7 +23,7 @@ pub enum ModelKind {
 }
 
 impl ModelKind {
-    /// The name in stores and on command lines.
+    /// The name in stores.
     pub fn name(self) -> &'static str {
         match self {
             Self::MultiHead => "multi_head",

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::Store;
+use super::{ModelParameters, Store};
 use crate::error::Result;
+use crate::layout;
 
 /// What a recorded file is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,14 @@ pub enum FileUse {
         projection: i64,
         /// The head's cluster.
         cluster_id: i64,
+    },
+    /// Another file that belongs to a projection: the questions of a cluster, an adapter, a
+    /// lift, or its parameters as JSON.
+    Part {
+        /// The multi-head or residual projection.
+        projection: i64,
+        /// The file's name.
+        name: String,
     },
     /// The matrix of a linear projection.
     LinearMatrix {
@@ -101,6 +110,7 @@ impl Store {
                 Ok(())
             },
         )?;
+        self.part_files(&mut files)?;
         self.each_row(
             "SELECT p.projection_id, p.W_path, coalesce(m.name, '') FROM projections p \
              LEFT JOIN embedding_models m ON m.model_id = p.output_model_id \
@@ -113,6 +123,38 @@ impl Store {
             },
         )?;
         Ok(files)
+    }
+
+    /// The files that the parameters of projections imply.
+    fn part_files(&self, files: &mut Vec<RecordedFile>) -> Result<()> {
+        for row in self.multi_head_projections()? {
+            let Some(parameters) = self.model_parameters(row.id)? else { continue };
+            let mut names = vec![layout::model_name(row.id)];
+            if let ModelParameters::Residual { adapter, lift, .. } = parameters {
+                let mut clusters = Vec::new();
+                self.each_row(
+                    &format!(
+                        "SELECT cluster_id FROM cluster_heads WHERE mh_projection_id = {} \
+                         ORDER BY cluster_id",
+                        row.id
+                    ),
+                    |row| {
+                        clusters.push(row.get(0)?);
+                        Ok(())
+                    },
+                )?;
+                names.extend(
+                    clusters.iter().map(|cluster| layout::questions_name(row.id, *cluster)),
+                );
+                names.extend(adapter.then(|| layout::adapter_name(row.id)));
+                names.extend(lift.map(|_| layout::lift_name(row.id)));
+            }
+            files.extend(names.into_iter().map(|name| RecordedFile {
+                path: self.model_file(&row.model_name, &name),
+                file_use: FileUse::Part { projection: row.id, name },
+            }));
+        }
+        Ok(())
     }
 
     fn each_row(

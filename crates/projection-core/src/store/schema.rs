@@ -193,6 +193,8 @@ CREATE INDEX idx_answer_relations_type ON answer_relations(relation_type);
 ";
 
 /// The rows that each imported file brought, so that a changed file replaces its own only;
+/// vector files that a committed change has no more use for; the other files of a batch of
+/// vectors; the logged queries whose feedback was used, with the question that they became;
 /// and of trained models what the tables above have no columns for. The id of a model is
 /// that of its row in `multi_head_projections`, or in `projections` where it is linear.
 const OWN_TABLES: &str = "
@@ -202,6 +204,20 @@ CREATE TABLE IF NOT EXISTS engine_imports (
     entity_id INTEGER NOT NULL,
     PRIMARY KEY (source_file, entity_type, entity_id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS engine_discarded_files (
+    vector_path TEXT PRIMARY KEY
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS engine_vector_batches (
+    batch_id INTEGER PRIMARY KEY,
+    model_name TEXT NOT NULL,
+    questions_file TEXT NOT NULL,
+    labels_file TEXT NOT NULL,
+    texts_file TEXT
+);
+CREATE TABLE IF NOT EXISTS engine_feedback (
+    log_id INTEGER PRIMARY KEY,
+    question_id INTEGER
+);
 CREATE TABLE IF NOT EXISTS engine_sources (
     source_file TEXT PRIMARY KEY,
     batch_id INTEGER NOT NULL

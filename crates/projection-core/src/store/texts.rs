@@ -1,5 +1,7 @@
 //! Texts and what they belong to, for judging a model by questions with known answers.
 
+use rusqlite::OptionalExtension;
+
 use super::{EmbeddingModel, Store};
 use crate::error::Result;
 
@@ -95,6 +97,21 @@ impl Store {
                 rows.collect()
             })
             .map_err(self.reading())
+    }
+
+    /// λ and μ that the linear projection with the given id was trained with, where they are
+    /// recorded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
+    pub fn linear_regularisation(&self, id: i64) -> Result<(Option<f64>, Option<f64>)> {
+        let sql = "SELECT lambda_reg, ridge FROM projections WHERE projection_id = ?1";
+        let found = self
+            .connection
+            .query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+            .map_err(self.reading())?;
+        Ok(found.unwrap_or_default())
     }
 
     /// A query for the rows whose texts are placeholders. Their table is made by whatever

@@ -27,6 +27,12 @@ pub struct AdapterTraining {
     /// Answers that a question is compared with in a step, at most: its batch's, and random
     /// others.
     pub candidates: usize,
+    /// Share of the rate by which the adapter shrinks in a step.
+    pub decay: f64,
+    /// Whether the rate falls to 0 along a cosine.
+    pub falling: bool,
+    /// Factor of the rotation that the adapter's term is added to in training, or 0.
+    pub rotation: f64,
     /// Seed of the order of questions and of the random answers.
     pub seed: u64,
     /// Threads; the result does not depend on it.
@@ -41,9 +47,21 @@ impl Default for AdapterTraining {
             rate: 1e-3,
             temperature: 0.05,
             candidates: 4096,
+            decay: 0.0,
+            falling: false,
+            rotation: 0.0,
             seed: 0,
             threads: product::threads(),
         }
+    }
+}
+
+impl AdapterTraining {
+    /// What tuning tries, of the same seed and threads: the fixed one first.
+    pub(super) fn candidates(fixed: &Self) -> Vec<Self> {
+        let sharper = Self { temperature: 0.03, ..fixed.clone() };
+        let with_rotation = Self { rotation: 0.5, decay: 10.0, ..sharper.clone() };
+        vec![fixed.clone(), sharper, with_rotation]
     }
 }
 
@@ -51,9 +69,10 @@ impl Default for AdapterTraining {
 pub(super) fn train_adapter(
     data: &TrainingData,
     training: &AdapterTraining,
+    base: Option<Vec<f32>>,
     progress: &mut dyn FnMut(Progress),
 ) -> Vec<f32> {
-    let mut trainer = Trainer::new(data, training);
+    let mut trainer = Trainer::new(data, training, base);
     for step in 1..=training.steps {
         let loss = trainer.step();
         progress(Progress { stage: "adapter", step, steps: training.steps, loss: Some(loss) });
@@ -65,6 +84,7 @@ pub(super) fn train_adapter(
 pub(super) struct Trainer<'a> {
     data: &'a TrainingData,
     training: &'a AdapterTraining,
+    base: Option<Vec<f32>>,
     random: Random,
     /// Answers that have questions.
     headed: Vec<usize>,
@@ -77,7 +97,12 @@ pub(super) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    pub fn new(data: &'a TrainingData, training: &'a AdapterTraining) -> Self {
+    /// `base` (n × d) is what q W is added to instead of the questions.
+    pub fn new(
+        data: &'a TrainingData,
+        training: &'a AdapterTraining,
+        base: Option<Vec<f32>>,
+    ) -> Self {
         let mut headed = data.labels().to_vec();
         headed.sort_unstable();
         headed.dedup();
@@ -85,6 +110,7 @@ impl<'a> Trainer<'a> {
         Self {
             data,
             training,
+            base,
             random: Random::new(training.seed, 0xada),
             headed,
             order: Vec::new(),
@@ -103,6 +129,7 @@ impl<'a> Trainer<'a> {
             rows.iter().flat_map(|row| &values[row * dim..(row + 1) * dim]).copied().collect()
         };
         let questions = gather(&batch, self.data.question_values());
+        let base = self.base.as_ref().map(|base| gather(&batch, base));
         let answers = gather(&candidates, self.data.answer_values());
         let targets: Vec<usize> = batch
             .iter()
@@ -114,7 +141,13 @@ impl<'a> Trainer<'a> {
 
         // Each row: the gradient by z, and the loss.
         let mut rows = vec![0.0f32; batch.len() * (dim + 1)];
-        let work = BatchWork { questions: &questions, answers: &answers, targets: &targets, dim };
+        let work = BatchWork {
+            questions: &questions,
+            base: base.as_ref().unwrap_or(&questions),
+            answers: &answers,
+            targets: &targets,
+            dim,
+        };
         product::for_blocks(self.training.threads, &mut rows, dim + 1, ROWS, |range, out| {
             work.gradients(&self.adapter, self.training.temperature as f32, range, out);
         });
@@ -153,13 +186,19 @@ impl<'a> Trainer<'a> {
     /// Adam, with its usual decays.
     fn descend(&mut self, gradient: &[f32]) {
         self.step += 1;
-        let rate = self.training.rate / (1.0 - 0.9f64.powi(self.step));
+        let mut rate = self.training.rate;
+        if self.training.falling {
+            let done = f64::from(self.step - 1) / self.training.steps as f64;
+            rate *= 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
+        }
+        let kept = 1.0 - (rate * self.training.decay) as f32;
+        let rate = rate / (1.0 - 0.9f64.powi(self.step));
         let (rate, correction) = (rate as f32, (1.0 - 0.999f64.powi(self.step)) as f32);
         let weights = self.adapter.iter_mut().zip(&mut self.momentum).zip(&mut self.scale);
         for (((weight, momentum), scale), gradient) in weights.zip(gradient) {
             *momentum = 0.9 * *momentum + 0.1 * gradient;
             *scale = 0.999 * *scale + 0.001 * gradient * gradient;
-            *weight -= rate * *momentum / ((*scale / correction).sqrt() + 1e-8);
+            *weight = kept * *weight - rate * *momentum / ((*scale / correction).sqrt() + 1e-8);
         }
     }
 }
@@ -167,6 +206,7 @@ impl<'a> Trainer<'a> {
 /// What the threads of a step share.
 struct BatchWork<'a> {
     questions: &'a [f32],
+    base: &'a [f32],
     answers: &'a [f32],
     targets: &'a [usize],
     dim: usize,
@@ -186,8 +226,9 @@ impl BatchWork<'_> {
         let mut units = vec![0.0; questions.len()];
         product::product(questions, adapter, dim, &mut units);
         let mut norms = Vec::with_capacity(range.len());
-        for (unit, question) in units.chunks_mut(dim).zip(questions.chunks(dim)) {
-            unit.iter_mut().zip(question).for_each(|(unit, q)| *unit += q);
+        let base = &self.base[range.start * dim..range.end * dim];
+        for (unit, base) in units.chunks_mut(dim).zip(base.chunks(dim)) {
+            unit.iter_mut().zip(base).for_each(|(unit, base)| *unit += base);
             let norm = (kernel::norm(unit) as f32).max(1e-12);
             unit.iter_mut().for_each(|value| *value /= norm);
             norms.push(norm);

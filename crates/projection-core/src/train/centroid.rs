@@ -18,6 +18,11 @@ const ROUNDS: usize = 3;
 /// [`ErrorKind::InvalidArgument`] for no questions, [`ErrorKind::NotFinite`] for questions
 /// with NaN or infinity, [`ErrorKind::ZeroVector`] where the questions cancel out.
 pub fn weighted_centroid(questions: ArrayView2<'_, f32>) -> Result<Vec<f32>> {
+    centroid_and_weights(questions).map(|(centroid, _)| centroid)
+}
+
+/// [`weighted_centroid`] and the weights of the questions, which sum to 1.
+pub(super) fn centroid_and_weights(questions: ArrayView2<'_, f32>) -> Result<(Vec<f32>, Vec<f64>)> {
     let (count, dim) = questions.dim();
     if count == 0 {
         return Err(Error::new(ErrorKind::InvalidArgument, "a centroid of no questions"));
@@ -48,7 +53,7 @@ pub fn weighted_centroid(questions: ArrayView2<'_, f32>) -> Result<Vec<f32>> {
         let sum: f64 = weights.iter().sum();
         weights.iter_mut().for_each(|weight| *weight /= sum);
     }
-    Ok(mean.into_iter().map(|value| value as f32).collect())
+    Ok((mean.into_iter().map(|value| value as f32).collect(), weights))
 }
 
 #[cfg(test)]

@@ -3,18 +3,28 @@
 mod adapter;
 mod centroid;
 mod data;
+mod folds;
+mod grid;
 mod lift;
+mod linear;
 mod multi_head;
 
 mod residual;
 mod solve;
+mod store;
+mod tune;
 
 pub use adapter::AdapterTraining;
 pub use centroid::weighted_centroid;
 pub use data::TrainingData;
+pub use linear::{LinearMethod, train_linear};
 pub use multi_head::{MultiHeadTraining, Trained, train_multi_head};
 
 pub use residual::{ResidualTraining, train_residual};
+pub use store::{
+    ResidualMethod, TrainedResidual, store_residual, train_linear_model, train_residual_model,
+};
+pub use tune::{Tried, Tuned, Tuning, Validated, tune_residual};
 
 /// How far training is, for a caller to show.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -75,7 +75,8 @@ pub fn train_residual(
         ..ResidualParts::new(dim)
     };
     if training.adapter != 0.0 {
-        let mut adapter = train_adapter(data, &training.adapter_training, progress);
+        let mut adapter =
+            train_adapter(data, &training.adapter_training, base_of(data, training), progress);
         let factor = (training.adapter / parts.gain) as f32;
         adapter.iter_mut().for_each(|value| *value *= factor);
         parts.adapter = Some(Array2::from_shape_vec((dim, dim), adapter).expect("d × d values"));
@@ -86,6 +87,20 @@ pub fn train_residual(
     // Made once: parts that would not open are not given.
     ResidualProjection::new(parts.clone())?;
     Ok(parts)
+}
+
+/// What the adapter's term is added to while it is trained: the questions, or these with a
+/// rotation by the other questions.
+pub(super) fn base_of(data: &TrainingData, training: &ResidualTraining) -> Option<Vec<f32>> {
+    let factor = training.adapter_training.rotation as f32;
+    if factor == 0.0 {
+        return None;
+    }
+    let threads = training.adapter_training.threads;
+    let mut base = rotations(data, None, training.temperature, training.neighbours, threads);
+    let values = base.iter_mut().zip(data.question_values());
+    values.for_each(|(base, question)| *base = question + factor * *base);
+    Some(base)
 }
 
 /// The answers that have questions, with these. Answers that are in no cluster have none.
@@ -106,10 +121,11 @@ fn heads(data: &TrainingData) -> Vec<QuestionHead> {
         .collect()
 }
 
-/// Δ (n × d) of unit queries (n × d) by the training questions of `data`.
+/// Δ (n × d) of unit queries (n × d) by the training questions of `data`; for `None`, of
+/// these questions themselves, each by the others only.
 pub(super) fn rotations(
     data: &TrainingData,
-    queries: &[f32],
+    queries: Option<&[f32]>,
     temperature: f64,
     neighbours: usize,
     threads: usize,
@@ -121,6 +137,14 @@ pub(super) fn rotations(
         pushed.expect("training data is finite and of length 1");
     }
     let count = questions.len();
+    // Questions are grouped by their answers; this is where each one went.
+    let mut order: Vec<usize> = (0..data.labels().len()).collect();
+    order.sort_by_key(|number| data.labels()[*number]);
+    let mut place = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(at, number)| place[*number] = at);
+
+    let others_only = queries.is_none();
+    let queries = queries.unwrap_or(data.question_values());
     let rows = (1usize << 20).checked_div(count).unwrap_or(1).clamp(1, 64);
     let mut out = vec![0.0; queries.len()];
     product::for_blocks(threads, &mut out, dim, rows, |range, out| {
@@ -129,7 +153,10 @@ pub(super) fn rotations(
         product::dots_of_rows(queries, questions.vectors(), dim, &mut dots);
         let mut sum = vec![0.0f64; dim];
         let rows = queries.chunks(dim).zip(dots.chunks_mut(count));
-        for ((query, dots), out) in rows.zip(out.chunks_mut(dim)) {
+        for (((query, dots), out), number) in rows.zip(out.chunks_mut(dim)).zip(range) {
+            if others_only {
+                dots[place[number]] = f32::NEG_INFINITY;
+            }
             let norm = kernel::norm(query);
             let nearest = questions.nearest(query, norm, dots, neighbours, temperature);
             sum.fill(0.0);

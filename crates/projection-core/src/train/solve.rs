@@ -87,7 +87,9 @@ mod tests {
         let expected: Vec<f64> = (0..2 * dim).map(|i| (i as f64 * 0.3).cos()).collect();
         let mut right: Vec<f64> = expected
             .chunks(dim)
-            .flat_map(|x| matrix.chunks(dim).map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum()))
+            .flat_map(|x| {
+                matrix.chunks(dim).map(move |row| row.iter().zip(x).map(|(a, b)| a * b).sum())
+            })
             .collect();
         solve(&mut matrix, &mut right, dim).unwrap();
         assert!(right.iter().zip(&expected).all(|(found, exact)| (found - exact).abs() < 1e-9));

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use projection_core::projection::MultiHeadProjection;
+use projection_core::projection::Model;
 use projection_core::store::Store;
 use projection_core::{Error, ErrorKind};
 
 use super::heads::{HeadPaths, Heads, check_heads};
-use super::{Inspected, Problems, ProjectionFacts};
+use super::{Inspected, Problems, ProjectionFacts, kind_name};
 use crate::output::progress;
 
 /// Any temperature will do to try whether a model loads.
@@ -80,11 +80,11 @@ fn inspect_projection(
     check_heads(&what, heads, None, &mut facts, problems);
     // The engine has the last word where the checks above found nothing.
     let interrupted = |id: i64| folder.join(projection_core::layout::incomplete_name(id)).exists();
-    if problems.len() == before
-        && !id.is_some_and(interrupted)
-        && let Err(error) = MultiHeadProjection::load_unified(folder, id.unwrap_or(1), TEMPERATURE)
-    {
-        problems.error(&error.context(what));
+    if problems.len() == before && !id.is_some_and(interrupted) {
+        match Model::load(folder, id.unwrap_or(1), TEMPERATURE) {
+            Ok(model) => facts.kind = kind_name(model.kind()),
+            Err(error) => problems.error(&error.context(what)),
+        }
     }
     facts
 }

@@ -8,10 +8,11 @@ mod store;
 
 use std::path::PathBuf;
 
+use projection_core::store::ModelKind;
 use projection_core::{Error, ErrorKind};
 use serde::Serialize;
 
-use crate::failure::{Failure, kind_name};
+use crate::failure::{self, Failure};
 
 /// Show what a store or a folder of models holds, and every problem found
 ///
@@ -113,7 +114,7 @@ impl Problems {
     }
 
     fn of_kind(&mut self, kind: ErrorKind, message: impl Into<String>) {
-        self.add(&kind_name(kind), message);
+        self.add(&failure::kind_name(kind), message);
     }
 
     fn error(&mut self, error: &Error) {
@@ -139,4 +140,12 @@ pub fn run(args: &Args) -> Result<Inspected, Failure> {
     }
     let database = args.path.join("lda.db");
     Ok(if database.is_file() { store::inspect(&database)? } else { folder::inspect(&args.path)? })
+}
+
+/// The kind of a model as `train --method` calls it.
+fn kind_name(kind: ModelKind) -> &'static str {
+    match kind {
+        ModelKind::MultiHead => "multi-head",
+        other => other.name(),
+    }
 }

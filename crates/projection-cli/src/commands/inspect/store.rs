@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use projection_core::projection::MultiHeadProjection;
+use projection_core::projection::Model;
 use projection_core::store::{FileUse, MultiHeadRow, RecordedFile, Store};
 use projection_core::{Error, ErrorKind, layout};
 
 use super::arrays::{Content, check, check_len};
 use super::folder;
 use super::heads::{HeadPaths, Heads, check_heads};
-use super::{Dtypes, ImportedFile, Inspected, Problems, ProjectionFacts, TextModel, Texts};
+use super::{
+    Dtypes, ImportedFile, Inspected, Problems, ProjectionFacts, TextModel, Texts, kind_name,
+};
 use crate::output::progress;
 
 pub(super) fn inspect(database: &Path) -> Result<Inspected, Error> {
@@ -112,6 +114,13 @@ impl Files {
                 let there = path.is_some();
                 self.head(projection, cluster_id, there).matrix = path;
             }
+            FileUse::Part { projection, name } => match path {
+                Some(path) if name.ends_with(".npy") => {
+                    check(&path, &what, Content::Matrix, problems);
+                }
+                Some(_) => {}
+                None => drop(self.trouble.insert(projection)),
+            },
             FileUse::LinearMatrix { projection } => {
                 let array = path.and_then(|path| check(&path, &what, Content::Matrix, problems));
                 let side = |axis: usize| array.as_ref()?.shape.get(axis).copied();
@@ -147,6 +156,7 @@ fn describe(file_use: &FileUse) -> String {
         FileUse::Centroid { projection, cluster_id } => head(projection, cluster_id, "centroid"),
         FileUse::HeadAnswer { projection, cluster_id } => head(projection, cluster_id, "answer"),
         FileUse::HeadMatrix { projection, cluster_id } => head(projection, cluster_id, "matrix"),
+        FileUse::Part { projection, name } => format!("projection {projection}, {name}"),
         FileUse::LinearMatrix { projection } => format!("linear projection {projection}, matrix"),
     }
 }
@@ -163,7 +173,9 @@ fn inspect_projection(
     let before = problems.len();
     let mut facts = ProjectionFacts {
         id: Some(row.id),
-        kind: "multi-head",
+        kind: problems
+            .value_of(store.model_record(row.id))
+            .map_or("multi-head", |r| kind_name(r.kind)),
         name: row.name,
         temperature: Some(row.temperature),
         created_at: row.created_at,
@@ -185,7 +197,8 @@ fn inspect_projection(
     // The engine has the last word where the checks above found nothing.
     if !trouble
         && problems.len() == before
-        && let Err(error) = MultiHeadProjection::from_store(store, row.id)
+        && let Some(kind) = store.model_kinds(row.id).ok().and_then(|kinds| kinds.first().copied())
+        && let Err(error) = Model::open_kind(store.path(), kind, row.id)
     {
         problems.error(&error);
     }

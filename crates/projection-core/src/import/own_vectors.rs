@@ -1,0 +1,193 @@
+//! Reading the files of own vectors: arrays of answers and questions, labels, texts.
+
+use std::fs;
+use std::path::Path;
+
+use ndarray::{Array2, ArrayView1};
+use serde_json::Value;
+
+use super::{VectorFiles, sha256};
+use crate::error::{Error, ErrorKind, Result};
+use crate::npy::{Dtype, NpyArray, integers_from};
+
+/// What the files hold, each as far as it could be read.
+pub(super) struct Read {
+    /// SHA-256 over the model's name and all files.
+    pub hash: String,
+    answers: Result<Array2<f32>>,
+    questions: Result<Array2<f32>>,
+    labels: Result<Vec<i64>>,
+    /// Lists of answers' and questions' texts.
+    texts: Result<Option<(Vec<String>, Vec<String>)>>,
+}
+
+/// Vectors that fit together.
+pub(super) struct Content {
+    pub answers: Array2<f32>,
+    pub questions: Array2<f32>,
+    /// For each question the row of its answer.
+    pub labels: Vec<Option<usize>>,
+    pub answer_texts: Vec<String>,
+    pub question_texts: Vec<String>,
+}
+
+/// Reads all files, each as a whole and once, so that the hash is that of what was read.
+///
+/// # Errors
+/// Where a file can't be read. What is wrong in a file is kept for [`Read::check`].
+pub(super) fn read(files: &VectorFiles) -> Result<Read> {
+    let mut hashes = format!("own vectors by {}\n", files.model_name);
+    let mut bytes_of = |path: &Path| {
+        let reading = |error| Error::io("reading", path, error);
+        if !fs::metadata(path).map_err(reading)?.is_file() {
+            let message = format!("reading {}: not a regular file", path.display());
+            return Err(Error::new(ErrorKind::Io, message));
+        }
+        let bytes = fs::read(path).map_err(reading)?;
+        hashes += &sha256(&bytes);
+        hashes.push('\n');
+        Ok((bytes, path.display().to_string()))
+    };
+    let (bytes, name) = bytes_of(&files.answers)?;
+    let answers = rows(&bytes, &name, "answers");
+    drop(bytes);
+    let (bytes, name) = bytes_of(&files.questions)?;
+    let questions = rows(&bytes, &name, "questions");
+    drop(bytes);
+    let (bytes, name) = bytes_of(&files.labels)?;
+    let labels = integers_from(&bytes, &name);
+    let texts = match &files.texts {
+        Some(path) => {
+            let (bytes, name) = bytes_of(path)?;
+            let invalid = |what| Error::new(ErrorKind::InvalidInput, format!("{name}: {what}"));
+            parse_texts(&bytes).map(Some).map_err(invalid)
+        }
+        None => Ok(None),
+    };
+    let hash = sha256(hashes.as_bytes());
+    Ok(Read { hash, answers, questions, labels, texts })
+}
+
+/// The vectors of a file (n × d): finite, none of them zero.
+fn rows(bytes: &[u8], name: &str, what: &str) -> Result<Array2<f32>> {
+    let array = NpyArray::from_bytes(bytes, name)?;
+    let [rows, columns] = *array.shape() else {
+        let message = format!(
+            "{name}: shape {:?}, expected two dimensions, ({what}, components)",
+            array.shape()
+        );
+        return Err(Error::new(ErrorKind::DimensionMismatch, message));
+    };
+    // Doubles that are too large are finite in the file and must be found by row.
+    if array.dtype() == Dtype::Float64
+        && let Some(at) = array.to_f64().iter().position(|value| !(*value as f32).is_finite())
+    {
+        return Err(not_finite(name, at / columns, at % columns, array.to_f64()[at]));
+    }
+    let vectors = Array2::from_shape_vec((rows, columns), array.to_f32()?)
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("{name}: {error}")))?;
+    for (row, vector) in vectors.rows().into_iter().enumerate() {
+        if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
+            return Err(not_finite(name, row, at, vector[at].into()));
+        }
+        if is_zero(vector) {
+            let message = format!(
+                "{name}: row {row}: all components are zero, expected a vector with a direction"
+            );
+            return Err(Error::new(ErrorKind::ZeroVector, message));
+        }
+    }
+    Ok(vectors)
+}
+
+fn is_zero(vector: ArrayView1<'_, f32>) -> bool {
+    vector.iter().all(|value| *value == 0.0)
+}
+
+fn not_finite(name: &str, row: usize, column: usize, value: f64) -> Error {
+    let message =
+        format!("{name}: row {row}: component {column} is {value:e}, expected finite float32");
+    Error::new(ErrorKind::NotFinite, message)
+}
+
+/// Errors say where in the file something else was expected.
+fn parse_texts(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), String> {
+    let file: Value =
+        serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {error}"))?;
+    let list = |key: &str| {
+        let list = file.get(key).and_then(Value::as_array).ok_or_else(|| {
+            format!("expected an object with the lists \"answers\" and \"questions\", no {key}")
+        })?;
+        let text = |(number, value): (usize, &Value)| match value.as_str() {
+            Some(text) if !text.trim().is_empty() => Ok(text.to_string()),
+            Some(_) => Err(format!("{key}[{number}]: empty text")),
+            None => Err(format!("{key}[{number}]: expected a text, found {value:.40}")),
+        };
+        list.iter().enumerate().map(text).collect::<Result<Vec<_>, String>>()
+    };
+    Ok((list("answers")?, list("questions")?))
+}
+
+impl Read {
+    /// What was read, if all of it fits together. `files` are those that it was read from.
+    pub fn check(self, files: &VectorFiles) -> Result<Content> {
+        let (answers, questions, labels) = (self.answers?, self.questions?, self.labels?);
+        let error = |kind, path: &Path, what: String| {
+            Err(Error::new(kind, format!("{}: {what}", path.display())))
+        };
+        if questions.ncols() != answers.ncols() {
+            let what = format!(
+                "vectors of dimension {}, expected {} as those of {}",
+                questions.ncols(),
+                answers.ncols(),
+                files.answers.display()
+            );
+            return error(ErrorKind::DimensionMismatch, &files.questions, what);
+        }
+        if labels.len() != questions.nrows() {
+            let what = format!(
+                "{} labels, expected {} as {} has rows",
+                labels.len(),
+                questions.nrows(),
+                files.questions.display()
+            );
+            return error(ErrorKind::DimensionMismatch, &files.labels, what);
+        }
+        let count = answers.nrows();
+        let wrong =
+            |label: &&i64| **label < -1 || usize::try_from(**label).is_ok_and(|l| l >= count);
+        if let Some(row) = labels.iter().position(|label| wrong(&label)) {
+            let what = format!(
+                "row {row}: label {}, expected a row of {} (0 to {}) or -1 for none",
+                labels[row],
+                files.answers.display(),
+                count - 1
+            );
+            return error(ErrorKind::InvalidInput, &files.labels, what);
+        }
+        let (answer_texts, question_texts) = match (self.texts?, &files.texts) {
+            (Some((of_answers, of_questions)), Some(path)) => {
+                for (key, found, vectors, expected) in [
+                    ("answers", of_answers.len(), &files.answers, count),
+                    ("questions", of_questions.len(), &files.questions, questions.nrows()),
+                ] {
+                    if found != expected {
+                        let what = format!(
+                            "{found} texts in \"{key}\", expected {expected} as {} has rows",
+                            vectors.display()
+                        );
+                        return error(ErrorKind::InvalidInput, path, what);
+                    }
+                }
+                (of_answers, of_questions)
+            }
+            _ => (placeholders("answer", count), placeholders("question", questions.nrows())),
+        };
+        let labels = labels.into_iter().map(|label| usize::try_from(label).ok()).collect();
+        Ok(Content { answers, questions, labels, answer_texts, question_texts })
+    }
+}
+
+fn placeholders(what: &str, number: usize) -> Vec<String> {
+    (0..number).map(|row| format!("{what} {row}")).collect()
+}

@@ -1,0 +1,64 @@
+//! Validation without a validation set: folds of questions and of answers are left out in
+//! turn.
+
+use super::TrainingData;
+use crate::kernel::random::Random;
+
+/// What is trained on and what is asked when one fold is left out.
+#[derive(Debug)]
+pub(super) struct Fold {
+    /// The questions that are left.
+    pub data: TrainingData,
+    /// Numbers of the questions that are asked.
+    pub asked: Vec<usize>,
+    /// Whether the answer of each asked question still has questions.
+    pub headed: Vec<bool>,
+}
+
+/// Leaves out a share 1/`folds` of the questions in turn, and with `open` the same share of
+/// the answers that have questions, with all of theirs. At most `limit` questions are asked
+/// a fold and side.
+///
+/// Without `open`, questions whose answer lost all others are not asked.
+pub(super) fn folds(
+    data: &TrainingData,
+    folds: usize,
+    open: bool,
+    limit: usize,
+    seed: u64,
+) -> Vec<Fold> {
+    let mut random = Random::new(seed, 0xf01d);
+    let labels = data.labels();
+    let mut fold_of_question: Vec<usize> = (0..labels.len()).map(|i| i % folds).collect();
+    random.shuffle(&mut fold_of_question);
+    // `None` for answers that have no questions anyway.
+    let mut fold_of_answer = vec![None; data.answers().nrows()];
+    if open {
+        let headed = data.headed();
+        let mut answers: Vec<usize> = (0..headed.len()).filter(|row| headed[*row]).collect();
+        random.shuffle(&mut answers);
+        answers.iter().enumerate().for_each(|(i, row)| fold_of_answer[*row] = Some(i % folds));
+    }
+    (0..folds)
+        .map(|fold| {
+            let is_left = |number: &usize| {
+                fold_of_question[*number] != fold && fold_of_answer[labels[*number]] != Some(fold)
+            };
+            let (left, mut asked): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(is_left);
+            let data = data.with_questions(&left);
+            let headed = data.headed();
+            random.shuffle(&mut asked);
+            let mut taken = [0; 2];
+            asked.retain(|number| {
+                let headed = headed[labels[*number]];
+                let taken = &mut taken[usize::from(headed)];
+                *taken += 1;
+                (headed || open) && *taken <= limit
+            });
+            asked.sort_unstable();
+            let headed = asked.iter().map(|number| headed[labels[*number]]).collect();
+            Fold { data, asked, headed }
+        })
+        .filter(|fold| !fold.asked.is_empty() && !fold.data.labels().is_empty())
+        .collect()
+}

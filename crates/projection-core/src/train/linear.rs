@@ -1,0 +1,251 @@
+//! Training a linear projection: one matrix W (o × d) for all queries.
+
+use ndarray::{Array2, ArrayView2, Axis};
+
+use super::centroid::centroid_and_weights;
+use super::solve::{gram, solve, weighted_product};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::product;
+
+/// How the matrix is found. With questions q and their answers a as columns of Q and A:
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LinearMethod {
+    /// A Q̄ᵀ (Q̄ Q̄ᵀ + λ Δ Δᵀ + μ I)⁻¹ with one column a cluster: Q̄ the weighted centroids of
+    /// the questions, Δ the questions less their centroid, times the square root of their
+    /// weight.
+    Lda {
+        /// λ, 1 by default.
+        spread: f64,
+        /// μ, 1e-6 by default.
+        ridge: f64,
+    },
+    /// A Qᵀ (Q Qᵀ + μ I)⁻¹: least squares over all questions.
+    Ridge {
+        /// μ.
+        ridge: f64,
+    },
+    /// (A Qᵀ + μ I) (Q Qᵀ + μ I)⁻¹: least squares, drawn towards leaving queries as they are.
+    RidgeToIdentity {
+        /// μ.
+        ridge: f64,
+    },
+}
+
+impl LinearMethod {
+    /// LDA with its usual parameters.
+    pub fn lda() -> Self {
+        Self::Lda { spread: 1.0, ridge: 1e-6 }
+    }
+
+    /// λ and μ; λ is 0 where there is none.
+    pub fn regularisation(self) -> (f64, f64) {
+        match self {
+            Self::Lda { spread, ridge } => (spread, ridge),
+            Self::Ridge { ridge } | Self::RidgeToIdentity { ridge } => (0.0, ridge),
+        }
+    }
+
+    /// The name for people and for the store.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lda { .. } => "lda",
+            Self::Ridge { .. } => "ridge",
+            Self::RidgeToIdentity { .. } => "ridge_to_identity",
+        }
+    }
+}
+
+/// Trains W (o × d) on questions (n × d) and answers (m × o), which may have another
+/// dimension; `labels[i]` is the row of the answer to question i.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] for parameters that are negative or not finite, or too
+/// small for the questions to determine W, and for W drawn to the identity where o ≠ d;
+/// [`ErrorKind::DimensionMismatch`] where there are not as many labels as questions;
+/// [`ErrorKind::InvalidModel`] for no questions; [`ErrorKind::NotFinite`] for vectors with
+/// NaN or infinity.
+pub fn train_linear(
+    questions: ArrayView2<'_, f32>,
+    answers: ArrayView2<'_, f32>,
+    labels: &[usize],
+    method: LinearMethod,
+) -> Result<Array2<f32>> {
+    let (dim, output) = (questions.ncols(), answers.ncols());
+    check(questions, answers, labels, method)?;
+    let threads = product::threads();
+    let (spread, ridge) = method.regularisation();
+    // Rows of inputs and targets, and what is added to the inputs' products.
+    let (inputs, targets, mut matrix) = match method {
+        LinearMethod::Lda { .. } => {
+            let clusters = Clusters::of(questions, labels)?;
+            let mut matrix = gram(&clusters.centroids, dim, threads);
+            let residuals = &clusters.residuals;
+            let spreads =
+                weighted_product(residuals, residuals, Some(&clusters.weights), dim, dim, threads);
+            matrix.iter_mut().zip(spreads).for_each(|(sum, value)| *sum += spread * value);
+            let targets = answers.select(Axis(0), &clusters.rows);
+            (clusters.centroids, targets, matrix)
+        }
+        _ => {
+            let inputs: Vec<f32> = questions.iter().copied().collect();
+            let matrix = gram(&inputs, dim, threads);
+            (inputs, answers.select(Axis(0), labels), matrix)
+        }
+    };
+    let targets: Vec<f32> = targets.iter().copied().collect();
+    let mut result = weighted_product(&targets, &inputs, None, output, dim, threads);
+    for i in 0..dim {
+        matrix[i * dim + i] += ridge;
+        if matches!(method, LinearMethod::RidgeToIdentity { .. }) {
+            result[i * dim + i] += ridge;
+        }
+    }
+    // W M = B with a symmetric M: the rows of B are the right sides for the rows of W.
+    solve(&mut matrix, &mut result, dim)?;
+    let values = result.into_iter().map(|value| value as f32).collect();
+    Ok(Array2::from_shape_vec((output, dim), values).expect("o × d values"))
+}
+
+fn check(
+    questions: ArrayView2<'_, f32>,
+    answers: ArrayView2<'_, f32>,
+    labels: &[usize],
+    method: LinearMethod,
+) -> Result<()> {
+    let refuse = |kind, what: String| Err(Error::new(kind, what));
+    let (spread, ridge) = method.regularisation();
+    for (name, value) in [("λ", spread), ("μ", ridge)] {
+        if !(value.is_finite() && value >= 0.0) {
+            return refuse(
+                ErrorKind::InvalidArgument,
+                format!("{name} = {value}, expected a finite number not below zero"),
+            );
+        }
+    }
+    if matches!(method, LinearMethod::RidgeToIdentity { .. })
+        && questions.ncols() != answers.ncols()
+    {
+        return refuse(
+            ErrorKind::InvalidArgument,
+            format!(
+                "W of shape {:?} drawn to the identity, expected questions and answers of one \
+                 dimension",
+                (answers.ncols(), questions.ncols())
+            ),
+        );
+    }
+    if labels.len() != questions.nrows() {
+        return refuse(
+            ErrorKind::DimensionMismatch,
+            format!("{} labels for {} questions", labels.len(), questions.nrows()),
+        );
+    }
+    if let Some(label) = labels.iter().find(|label| **label >= answers.nrows()) {
+        return refuse(
+            ErrorKind::InvalidArgument,
+            format!("label {label}, expected a row of the {} answers", answers.nrows()),
+        );
+    }
+    if questions.is_empty() || answers.is_empty() {
+        return refuse(ErrorKind::InvalidModel, "no questions to train on".into());
+    }
+    for (name, values) in [("questions", questions), ("answers", answers)] {
+        if values.iter().any(|value| !value.is_finite()) {
+            return refuse(ErrorKind::NotFinite, format!("{name} with NaN or infinity"));
+        }
+    }
+    Ok(())
+}
+
+/// The questions by cluster, as LDA sees them.
+#[derive(Default)]
+struct Clusters {
+    /// Row of the answer of each cluster, and its centroid (d).
+    rows: Vec<usize>,
+    centroids: Vec<f32>,
+    /// Each question less its centroid (d), and its weight.
+    residuals: Vec<f32>,
+    weights: Vec<f64>,
+}
+
+impl Clusters {
+    fn of(questions: ArrayView2<'_, f32>, labels: &[usize]) -> Result<Self> {
+        let mut order: Vec<usize> = (0..labels.len()).collect();
+        order.sort_by_key(|number| labels[*number]);
+        let mut clusters = Self::default();
+        for numbers in order.chunk_by(|a, b| labels[*a] == labels[*b]) {
+            let own = questions.select(Axis(0), numbers);
+            let row = labels[numbers[0]];
+            let (centroid, weights) = centroid_and_weights(own.view())
+                .map_err(|error| error.context(format!("questions of answer {row}")))?;
+            for question in own.rows() {
+                clusters.residuals.extend(question.iter().zip(&centroid).map(|(q, c)| q - c));
+            }
+            clusters.rows.push(row);
+            clusters.centroids.extend(centroid);
+            clusters.weights.extend(weights);
+        }
+        Ok(clusters)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    fn wave(rows: usize, columns: usize, step: f32) -> Array2<f32> {
+        Array2::from_shape_fn((rows, columns), |(r, c)| {
+            ((r * columns + c + 1) as f32).powf(1.5 + step).sin()
+        })
+    }
+
+    #[test]
+    fn ridge_finds_a_linear_map() {
+        let (truth, questions) = (wave(3, 5, 0.37), wave(40, 5, 0.91));
+        let answers = questions.dot(&truth.t());
+        let labels: Vec<usize> = (0..40).collect();
+        let method = LinearMethod::Ridge { ridge: 1e-9 };
+        let found = train_linear(questions.view(), answers.view(), &labels, method).unwrap();
+        assert!((&found - &truth).iter().all(|error| error.abs() < 1e-5), "{found}");
+    }
+
+    #[test]
+    fn drawn_to_the_identity_by_hand() {
+        // One question (1, 0) with the answer (0, 1) and μ = 1:
+        // (a qᵀ + I)(q qᵀ + I)⁻¹ = [[1, 0], [1, 1]] · [[1/2, 0], [0, 1]].
+        let (questions, answers) = (array![[1.0, 0.0]], array![[0.0, 1.0]]);
+        let method = LinearMethod::RidgeToIdentity { ridge: 1.0 };
+        let found = train_linear(questions.view(), answers.view(), &[0], method).unwrap();
+        assert_eq!(found, array![[0.5, 0.0], [0.5, 1.0]]);
+    }
+
+    #[test]
+    fn lda_by_hand() {
+        // Two questions (±0.6, 0.8) of equal weight ½: centroid (0, 1), residuals
+        // (±0.6, −0.2), so M = diag(0, 1) + λ diag(0.36, 0.04) + μ I.
+        let (questions, answers) = (array![[0.6f32, 0.8], [-0.6, 0.8]], array![[2.0, 1.0, 0.0]]);
+        let method = LinearMethod::Lda { spread: 0.5, ridge: 0.1 };
+        let found = train_linear(questions.view(), answers.view(), &[0, 0], method).unwrap();
+        let expected = 1.0 / (1.0 + 0.5 * 0.04 + 0.1);
+        let expected = array![[0.0, 2.0 * expected], [0.0, expected], [0.0, 0.0]];
+        assert!((&found - &expected).iter().all(|error| error.abs() < 1e-6), "{found}");
+    }
+
+    #[test]
+    fn refuses_what_does_not_determine_a_matrix() {
+        let questions = wave(2, 5, 0.3);
+        let kind = |method, answers: &Array2<f32>, labels: &[usize]| {
+            train_linear(questions.view(), answers.view(), labels, method).unwrap_err().kind()
+        };
+        let square = wave(2, 5, 0.7);
+        let none = LinearMethod::Ridge { ridge: 0.0 };
+        assert_eq!(kind(none, &square, &[0, 1]), ErrorKind::InvalidArgument);
+        let negative = LinearMethod::Ridge { ridge: -1.0 };
+        assert_eq!(kind(negative, &square, &[0, 1]), ErrorKind::InvalidArgument);
+        let identity = LinearMethod::RidgeToIdentity { ridge: 1.0 };
+        assert_eq!(kind(identity, &wave(2, 4, 0.7), &[0, 1]), ErrorKind::InvalidArgument);
+        assert_eq!(kind(LinearMethod::lda(), &square, &[0]), ErrorKind::DimensionMismatch);
+        assert_eq!(kind(LinearMethod::lda(), &square, &[0, 2]), ErrorKind::InvalidArgument);
+    }
+}
