@@ -233,7 +233,7 @@ impl Evaluation {
                 let both = |part: fn(&Outcome) -> Option<Part>| part(outcome).zip(part(cosine));
                 for (what, parts) in [
                     ("", both(|outcome| Some(outcome.all))),
-                    (" of answers without training questions", both(|outcome| outcome.unheaded)),
+                    ("for answers without training questions, ", both(|outcome| outcome.unheaded)),
                 ] {
                     let Some((own, cosine)) = parts else { continue };
                     // Said once where all answers are such.
@@ -242,7 +242,7 @@ impl Evaluation {
                     }
                     if let Some(how_much) = below(&own, &cosine) {
                         let name = self.name(outcome.found.method);
-                        warnings.push(format!("{place}{name} is below cosine{what}: {how_much}"));
+                        warnings.push(format!("{place}{what}{name} is below cosine: {how_much}"));
                     }
                 }
             }
