@@ -224,8 +224,8 @@ impl Evaluation {
         for regime in &self.regimes {
             let place = match regime.choice {
                 Choice::Test => "",
-                Choice::Closed => "on questions left out, ",
-                Choice::Open => "on answers and questions left out, ",
+                Choice::Closed => " where questions are left out",
+                Choice::Open => " where answers and questions are left out",
             };
             for outcome in &regime.outcomes {
                 let Method::Chosen(_) = outcome.found.method else { continue };
@@ -233,7 +233,7 @@ impl Evaluation {
                 let both = |part: fn(&Outcome) -> Option<Part>| part(outcome).zip(part(cosine));
                 for (what, parts) in [
                     ("", both(|outcome| Some(outcome.all))),
-                    ("for answers without training questions, ", both(|outcome| outcome.unheaded)),
+                    (", for answers without training questions", both(|outcome| outcome.unheaded)),
                 ] {
                     let Some((own, cosine)) = parts else { continue };
                     // Said once where all answers are such.
@@ -242,7 +242,7 @@ impl Evaluation {
                     }
                     if let Some(how_much) = below(&own, &cosine) {
                         let name = self.name(outcome.found.method);
-                        warnings.push(format!("{place}{what}{name} is below cosine: {how_much}"));
+                        warnings.push(format!("{name} is below cosine{place}{what}: {how_much}"));
                     }
                 }
             }

@@ -7,9 +7,9 @@ use super::page::escape;
 use super::report::MetricReport;
 
 /// One bar of a chart.
-pub struct Bar<'a> {
-    pub label: &'a str,
-    pub metric: &'a MetricReport,
+pub struct Bar {
+    pub label: String,
+    pub metric: MetricReport,
     /// The value in words.
     pub value: String,
     /// Whether it is the projection that the report is about.
@@ -19,7 +19,7 @@ pub struct Bar<'a> {
 /// Horizontal bars from 0 to 1 with their intervals, and a line where the first one ends.
 ///
 /// Labels and numbers are HTML, and lengths in percent, so that it fits any width.
-pub fn bars(title: &str, bars: &[Bar<'_>]) -> String {
+pub fn bars(title: &str, bars: &[Bar]) -> String {
     let mut chart = format!("<figure class=\"bars\"><figcaption>{}</figcaption>\n", escape(title));
     let reference = bars.first().map_or(0.0, |bar| 100.0 * bar.metric.value);
     for bar in bars {
@@ -36,7 +36,7 @@ pub fn bars(title: &str, bars: &[Bar<'_>]) -> String {
              <line class=\"whisker\" x1=\"{low:.2}%\" x2=\"{low:.2}%\" y1=\"5\" y2=\"13\"/>\
              <line class=\"whisker\" x1=\"{high:.2}%\" x2=\"{high:.2}%\" y1=\"5\" y2=\"13\"/></svg>\
              <span class=\"value\">{text}</span></div>\n",
-            label = escape(bar.label),
+            label = escape(&bar.label),
             text = escape(&bar.value),
         );
     }
@@ -47,7 +47,7 @@ pub fn bars(title: &str, bars: &[Bar<'_>]) -> String {
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 38.0;
-const RIGHT: f64 = 8.0;
+const RIGHT: f64 = 14.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 40.0;
 
@@ -57,7 +57,7 @@ const BOTTOM: f64 = 40.0;
 pub fn sweep(sweep: &Sweep, cosine: &Metrics) -> String {
     let (name, symbol) = match sweep.parameter {
         Parameter::Temperature => ("temperature", "τ"),
-        Parameter::Neighbours => ("nearest training questions", "k"),
+        Parameter::Neighbours => ("neighbours", "k"),
         Parameter::Gain => ("gain", "s"),
     };
     let of = |metrics: &Metrics| [metrics.recall_at_1, metrics.mrr_at_10];
@@ -80,11 +80,11 @@ pub fn sweep(sweep: &Sweep, cosine: &Metrics) -> String {
     while tick < high + 1e-9 {
         chart += &format!(
             "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{:.0} %</text>\n",
+             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{:.1}</text>\n",
             WIDTH - RIGHT,
             LEFT - 4.0,
             y(tick) + 4.0,
-            100.0 * tick,
+            tick,
             y = y(tick),
         );
         tick += 0.1;
@@ -118,10 +118,10 @@ pub fn sweep(sweep: &Sweep, cosine: &Metrics) -> String {
             let found = of(metrics)[number];
             chart += &format!(
                 "<circle class=\"{class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\"><title>{symbol} = \
-                 {value}: {:.1} %</title></circle>\n",
+                 {value}: {:.3}</title></circle>\n",
                 x(at),
                 y(found),
-                100.0 * found,
+                found,
             );
         }
     }

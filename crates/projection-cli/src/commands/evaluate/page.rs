@@ -4,10 +4,12 @@
 use projection_core::compare::{Evaluation, Method, Outcome, Regime};
 
 use super::charts::{Bar, bars, sweep};
-use super::report::{Evaluated, MethodReport, PartReport, RegimeReport, p_value};
+use super::report::{Evaluated, MethodReport, MetricReport, PartReport, RegimeReport, p_value};
 
-/// Questions that are listed of those that were gained, and of those that were lost.
-const LISTED: usize = 40;
+/// Questions that are listed of those that were gained, and of those that were lost: at
+/// once, and at most.
+const AT_ONCE: usize = 8;
+const LISTED: usize = 100;
 
 /// Pairs of answers that are listed.
 const CONFUSIONS: usize = 20;
@@ -94,8 +96,8 @@ fn section(
     }
     for outcome in &regime.outcomes {
         if let Method::Chosen(_) = outcome.found.method {
-            html += &questions(evaluation, regime, outcome);
             html += &confusions(evaluation, regime, outcome);
+            html += &questions(evaluation, regime, outcome);
         }
     }
     html + "</section>\n"
@@ -126,37 +128,46 @@ fn equation(p: f64) -> String {
     escape(&if p.starts_with('<') { p } else { format!("= {p}") })
 }
 
-type MetricOf = fn(&PartReport) -> &super::report::MetricReport;
+/// A number of a method, where it has one.
+type Number = fn(&MethodReport) -> Option<&MetricReport>;
 
 fn metric_charts(regime: &Regime, numbers: &RegimeReport) -> String {
-    let metrics: [(&str, MetricOf, bool); 4] = [
-        ("Right answer first (recall@1)", |part| &part.recall_at_1, true),
-        ("Right answer among five (recall@5)", |part| &part.recall_at_5, true),
-        ("MRR@10", |part| &part.mrr_at_10, false),
-        ("nDCG@10", |part| &part.ndcg_at_10, false),
+    let all: [(&str, Number, bool); 6] = [
+        ("Right answer first (recall@1)", |m| Some(&m.all.recall_at_1), true),
+        ("Right answer among five (recall@5)", |m| Some(&m.all.recall_at_5), true),
+        ("MRR@10", |m| Some(&m.all.mrr_at_10), false),
+        ("nDCG@10", |m| Some(&m.all.ndcg_at_10), false),
+        // The two parts, where there are two.
+        (
+            "recall@1 where the answer has training questions",
+            |m| m.unheaded.as_ref().and(m.headed.as_ref()).map(|part| &part.recall_at_1),
+            true,
+        ),
+        (
+            "recall@1 where the answer has none",
+            |m| m.headed.as_ref().and(m.unheaded.as_ref()).map(|part| &part.recall_at_1),
+            true,
+        ),
     ];
     let mut html = "<div class=\"charts\">\n".to_string();
-    for (title, metric, in_percent) in metrics {
-        let of_method = |(outcome, method): (&Outcome, &'_ MethodReport)| {
-            let value = metric(&method.all).value;
-            (
-                method.method.clone(),
-                if in_percent { format!("{:.1} %", 100.0 * value) } else { format!("{value:.3}") },
-                matches!(outcome.found.method, Method::Chosen(_)),
-            )
-        };
-        let labels: Vec<_> = regime.outcomes.iter().zip(&numbers.methods).map(of_method).collect();
-        let all: Vec<Bar<'_>> = labels
-            .iter()
-            .zip(&numbers.methods)
-            .map(|((label, value, is_chosen), method)| Bar {
-                label,
-                metric: metric(&method.all),
-                value: value.clone(),
-                is_chosen: *is_chosen,
+    for (title, number, in_percent) in all {
+        let bar = |(outcome, method): (&Outcome, &'_ MethodReport)| {
+            let metric = number(method)?;
+            let value = metric.value;
+            Some(Bar {
+                label: method.method.clone(),
+                metric: *metric,
+                value: match in_percent {
+                    true => format!("{:.1} %", 100.0 * value),
+                    false => format!("{value:.3}"),
+                },
+                is_chosen: matches!(outcome.found.method, Method::Chosen(_)),
             })
-            .collect();
-        html += &bars(title, &all);
+        };
+        let all: Vec<Bar> = regime.outcomes.iter().zip(&numbers.methods).filter_map(bar).collect();
+        if !all.is_empty() {
+            html += &bars(title, &all);
+        }
     }
     html + "</div>\n"
 }
@@ -213,39 +224,56 @@ fn questions(evaluation: &Evaluation, regime: &Regime, outcome: &Outcome) -> Str
     let cosine = regime.cosine();
     let mut html = String::new();
     for (title, numbers, wrong, by) in
-        [("Gained", gained, cosine, "cosine".to_string()), ("Lost", lost, outcome, name.clone())]
+        [("Lost", lost, outcome, name.clone()), ("Gained", gained, cosine, "cosine".to_string())]
     {
         html += &format!(
             "<h3>{title} by {}: {}</h3>\n",
             escape(&name),
             crate::output::count(numbers.len(), "question")
         );
-        if numbers.is_empty() {
-            continue;
+        let item = |number: &usize| {
+            let found = wrong.found.first[*number].map(|first| (by.as_str(), first));
+            listed(evaluation, regime, *number, found)
+        };
+        let shown = &numbers[..numbers.len().min(LISTED)];
+        let (first, others) = shown.split_at(shown.len().min(AT_ONCE));
+        if !first.is_empty() {
+            let items: String = first.iter().map(item).collect();
+            html += &format!("<ul class=\"questions\">\n{items}</ul>\n");
         }
-        html += "<ul class=\"questions\">\n";
-        for number in numbers.iter().take(LISTED) {
-            let answer = regime.asked.answer(*number);
+        if !others.is_empty() {
+            let (items, count): (String, _) = (others.iter().map(item).collect(), others.len());
             html += &format!(
-                "<li><p class=\"question\">{}</p><p class=\"right\"><b>right: {}</b> {}</p>",
-                question(regime, *number),
-                escape(&evaluation.corpus.name(answer)),
-                answer_text(evaluation, answer),
+                "<details><summary>{count} more</summary>\n<ul \
+                 class=\"questions\">\n{items}</ul></details>\n"
             );
-            if let Some(first) = wrong.found.first[*number] {
-                html += &format!(
-                    "<p class=\"wrong\"><b>first by {}: {}</b> {}</p>",
-                    escape(&by),
-                    escape(&evaluation.corpus.name(first)),
-                    answer_text(evaluation, first),
-                );
-            }
-            html += "</li>\n";
         }
-        html += "</ul>\n";
         html += &more(numbers.len(), LISTED, "question");
     }
     html
+}
+
+/// A question with its right answer, and the one that somebody put first.
+fn listed(
+    evaluation: &Evaluation,
+    regime: &Regime,
+    number: usize,
+    found: Option<(&str, usize)>,
+) -> String {
+    let answer = |class: &str, title: &str, row: usize| {
+        format!(
+            "<p class=\"{class}\"><b>{}: {}</b> {}</p>",
+            escape(title),
+            escape(&evaluation.corpus.name(row)),
+            answer_text(evaluation, row),
+        )
+    };
+    let mut item = format!("<li><p class=\"question\">{}</p>", question(regime, number));
+    item += &answer("right", "right", regime.asked.answer(number));
+    if let Some((by, first)) = found {
+        item += &answer("wrong", &format!("first by {by}"), first);
+    }
+    item + "</li>\n"
 }
 
 fn confusions(evaluation: &Evaluation, regime: &Regime, outcome: &Outcome) -> String {
@@ -319,3 +347,17 @@ fn reading(seed: u64) -> String {
 }
 
 const STYLE: &str = include_str!("page.css");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_stay_texts() {
+        assert_eq!(
+            escape("<script src='x'>\"&amp;\"</script>\u{1b}\n"),
+            "&lt;script src=&#39;x&#39;&gt;&quot;&amp;amp;&quot;&lt;/script&gt;  "
+        );
+        assert_eq!(escape("naïve τ → 😀"), "naïve τ → 😀");
+    }
+}

@@ -64,7 +64,7 @@ pub struct PartReport {
 }
 
 /// A mean with its 95% interval.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct MetricReport {
     pub value: f64,
     pub low: f64,
@@ -176,7 +176,7 @@ impl RegimeReport {
         let mean = if self.regime == "test" { "" } else { " (mean of the folds)" };
         format!(
             "{} asked, {} of them of answers with training questions; {answers} answers, {} of \
-             them with training questions, {} in all{mean}",
+             them with questions, {} training questions{mean}",
             count(self.questions, "question"),
             self.headed_questions,
             self.headed_answers,
