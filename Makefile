@@ -83,6 +83,7 @@ test-python: model $(VENV)
 	$(CARGO) build --release --package projection-cli
 	$(VENV) tests/conformance/generate.py --check
 	$(VENV) tests/interop/python_code.py target/release/projection $(MODEL)
+	$(VENV) tests/interop/evaluate.py target/release/projection $(MODEL)
 
 # Runs the README's commands and programs, see the script.
 .PHONY: test-readme

@@ -12,7 +12,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{batches, embed, import, import_vectors, inspect, log, project, query, train};
+use commands::{
+    batches, embed, evaluate, import, import_vectors, inspect, log, project, query, train,
+};
 use failure::Failure;
 use output::{Report, Screen};
 
@@ -46,6 +48,7 @@ enum Command {
     Batches(batches::Args),
     Embed(embed::Args),
     Train(train::Args),
+    Evaluate(evaluate::Args),
     Query(query::Args),
     Log(log::Args),
     Project(project::Args),
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Batches(args) => batches::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Embed(args) => embed::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Train(args) => train::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Evaluate(args) => evaluate::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Query(args) => query::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Log(args) => log::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Project(args) => project::run(&args).and_then(|r| finish(&r, &screen)),

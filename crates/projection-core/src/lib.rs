@@ -18,12 +18,13 @@
 //! # }
 //! ```
 //!
-//! Rooms, each importing only those after it: [`train`], [`evaluate`], [`import`], [`search`],
-//! [`projection`], [`store`], [`layout`], [`npy`], `kernel`, [`error`].
+//! Rooms, each importing only those after it: [`compare`], [`train`], [`evaluate`],
+//! [`import`], [`search`], [`projection`], [`store`], [`layout`], [`npy`], `kernel`, [`error`].
 //!
 //! Models, indexes and searchers are immutable once made: share one among threads by
 //! reference or `Arc`. A [`store::Store`] belongs to one thread at a time.
 
+pub mod compare;
 pub mod error;
 pub mod evaluate;
 pub mod import;

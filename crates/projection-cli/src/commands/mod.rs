@@ -2,6 +2,7 @@
 
 pub mod batches;
 pub mod embed;
+pub mod evaluate;
 pub mod explain;
 mod feedback;
 pub mod import;

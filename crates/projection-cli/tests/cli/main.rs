@@ -2,6 +2,7 @@
 
 mod common;
 mod damage;
+mod evaluate;
 mod faults;
 mod feedback;
 mod folders;

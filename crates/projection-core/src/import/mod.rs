@@ -10,6 +10,7 @@ mod own_vectors;
 mod qa_file;
 mod replacement;
 mod retry;
+mod test_questions;
 mod tracked;
 mod vectors;
 
@@ -23,6 +24,7 @@ use crate::store::{BatchStatus, Store};
 
 pub use folder::{Folder, question_answer_files};
 pub use retry::{Retried, retry_batch};
+pub use test_questions::{TestCluster, read_test_questions};
 pub use vectors::{OwnVectors, VectorFiles, import_vectors};
 
 /// What became of an imported file.

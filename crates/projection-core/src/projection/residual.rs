@@ -96,7 +96,7 @@ pub struct ResidualProjection {
     pub(super) hybrid_weight: Option<f64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Terms {
     pub(super) dim: usize,
     gain: f64,
@@ -138,7 +138,8 @@ impl ResidualProjection {
     ) -> Result<Self> {
         let dim = parts.dim;
         check_temperature(parts.temperature)?;
-        check_parameters(&parts)?;
+        check_parameters(dim, parts.gain, parts.neighbours)?;
+        check_lift(&parts)?;
         let ids: Vec<i64> = parts.heads.iter().map(|head| head.cluster_id).collect();
         if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Error::new(
@@ -231,6 +232,27 @@ impl ResidualProjection {
         Ok(Self { temperature, ..self.clone() })
     }
 
+    /// The same model with another factor s of rotation and adapter; the vectors are copied.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] unless it is a finite number.
+    pub fn with_gain(&self, gain: f64) -> Result<Self> {
+        check_parameters(self.terms.dim, gain, self.terms.neighbours)?;
+        let terms = Terms { gain, ..(*self.terms).clone() };
+        Ok(Self { terms: Arc::new(terms), ..self.clone() })
+    }
+
+    /// The same model with another number k of nearest training questions; the vectors are
+    /// copied.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for 0.
+    pub fn with_neighbours(&self, neighbours: usize) -> Result<Self> {
+        check_parameters(self.terms.dim, self.terms.gain, neighbours)?;
+        let terms = Terms { neighbours, ..(*self.terms).clone() };
+        Ok(Self { terms: Arc::new(terms), ..self.clone() })
+    }
+
     /// Projects one query (d). Gives the projected query (d) and the routing weights in the
     /// order of [`cluster_ids`](Self::cluster_ids): the rotation's weights, summed over the
     /// questions of a cluster. Where the nearest questions are all equally near, so that
@@ -303,21 +325,26 @@ pub(super) fn unit(query: &[f32], norm: f64) -> impl Iterator<Item = f32> {
     query.iter().map(move |value| (f64::from(*value) / norm) as f32)
 }
 
-fn check_parameters(parts: &ResidualParts) -> Result<()> {
+fn check_parameters(dim: usize, gain: f64, neighbours: usize) -> Result<()> {
     let refuse = |what: String| Err(Error::new(ErrorKind::InvalidArgument, what));
-    if parts.dim == 0 {
+    if dim == 0 {
         return refuse("dimension 0, expected at least 1".into());
     }
-    if !parts.gain.is_finite() {
-        return refuse(format!("gain {}, expected a finite number", parts.gain));
+    if !gain.is_finite() {
+        return refuse(format!("gain {gain}, expected a finite number"));
     }
-    if parts.neighbours == 0 {
+    if neighbours == 0 {
         return refuse("0 neighbours, expected at least 1".into());
     }
+    Ok(())
+}
+
+fn check_lift(parts: &ResidualParts) -> Result<()> {
     match &parts.lift {
-        Some((_, factor)) if !factor.is_finite() => {
-            refuse(format!("lift {factor}, expected a finite number"))
-        }
+        Some((_, factor)) if !factor.is_finite() => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("lift {factor}, expected a finite number"),
+        )),
         _ => Ok(()),
     }
 }

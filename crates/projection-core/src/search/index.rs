@@ -84,6 +84,11 @@ impl Index {
         &self.ids
     }
 
+    /// The vectors at length 1 (len × dim), row-major.
+    pub(crate) fn units(&self) -> &[f32] {
+        &self.vectors
+    }
+
     /// The min(k, len) answers nearest to `query` (d) by cosine, best first, equal ones by
     /// ascending id. With a projection, the query is projected first; its dimension is then
     /// the projection's input dimension.

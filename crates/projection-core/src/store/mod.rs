@@ -19,6 +19,7 @@ mod publish;
 mod query_log;
 mod recorded;
 mod schema;
+mod texts;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub(crate) use parameters::hybrid_weight_in;
 pub use parameters::{ModelKind, ModelParameters};
 pub use query_log::{Feedback, LoggedQuery};
 pub use recorded::{FileUse, RecordedFile};
+pub use texts::{AnswerText, ClusteredQuestion};
 
 /// How long a writer waits for another one before it gives up with [`ErrorKind::Busy`].
 const PATIENCE: Duration = Duration::from_secs(5);

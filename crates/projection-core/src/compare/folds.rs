@@ -1,0 +1,81 @@
+//! Which questions are asked when the others are trained on.
+
+use crate::kernel::random::Random;
+use crate::train::TrainingData;
+
+/// Numbers of the questions that are trained on, and of those that are asked.
+pub(super) struct Fold {
+    pub left: Vec<usize>,
+    pub asked: Vec<usize>,
+}
+
+/// Leaves out a share 1/`count` of the questions in turn; with `open` also the same share of
+/// the answers that have questions, with all of theirs.
+///
+/// Without `open`, each question is asked once at most, and not where its answer would lose
+/// its last question. With `open` it is asked where its answer is left out, and once more
+/// where it is left out itself.
+pub(super) fn folds(data: &TrainingData, count: usize, open: bool, seed: u64) -> Vec<Fold> {
+    let mut random = Random::new(seed, 0xc055);
+    let labels = data.labels();
+    let mut of_question: Vec<usize> = (0..labels.len()).map(|number| number % count).collect();
+    random.shuffle(&mut of_question);
+    let mut of_answer = vec![count; data.answers().nrows()];
+    if open {
+        let headed = data.headed();
+        let mut answers: Vec<usize> = (0..headed.len()).filter(|row| headed[*row]).collect();
+        random.shuffle(&mut answers);
+        answers.iter().enumerate().for_each(|(i, row)| of_answer[*row] = i % count);
+    }
+    (0..count)
+        .map(|fold| {
+            let is_left =
+                |number: &usize| of_question[*number] != fold && of_answer[labels[*number]] != fold;
+            let (left, mut asked): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(is_left);
+            let mut headed = vec![false; of_answer.len()];
+            left.iter().for_each(|number| headed[labels[*number]] = true);
+            asked.retain(|number| {
+                let answer = labels[*number];
+                // A question that is its answer's last makes it one without.
+                headed[answer] || of_answer[answer] == fold
+            });
+            Fold { left, asked }
+        })
+        .filter(|fold| !fold.left.is_empty() && !fold.asked.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    #[test]
+    fn leave_out_each_question_and_answer_in_turn() {
+        let answers = Array2::from_shape_fn((6, 3), |(r, c)| (r * 3 + c + 1) as f32);
+        let questions = Array2::from_shape_fn((21, 3), |(r, c)| (r * 3 + c + 1) as f32);
+        // Answer 5 has one question only.
+        let labels: Vec<usize> = (0..21).map(|i| if i == 20 { 5 } else { i % 5 }).collect();
+        let data = TrainingData::new(answers.view(), questions.view(), labels.clone()).unwrap();
+
+        let closed = folds(&data, 4, false, 1);
+        let mut asked: Vec<usize> = closed.iter().flat_map(|fold| fold.asked.clone()).collect();
+        asked.sort_unstable();
+        assert_eq!(asked, (0..20).collect::<Vec<_>>());
+        for fold in &closed {
+            assert!(fold.left.iter().all(|number| !fold.asked.contains(number)));
+            let has_others = |q: &usize| fold.left.iter().any(|left| labels[*left] == labels[*q]);
+            assert!(fold.asked.iter().all(has_others));
+        }
+
+        let mut unheaded = [0; 21];
+        for fold in folds(&data, 4, true, 1) {
+            for q in &fold.asked {
+                assert!(!fold.left.contains(q));
+                let has_others = fold.left.iter().any(|left| labels[*left] == labels[*q]);
+                unheaded[*q] += usize::from(!has_others);
+            }
+        }
+        assert_eq!(unheaded, [1; 21]);
+    }
+}

@@ -1,0 +1,22 @@
+//! Comparing methods of retrieval on the answers of a store: cosine, BM25, the nearest
+//! training question, and projections, by questions with known answers.
+//!
+//! [`Evaluation::with_questions`] asks questions that were kept out of training;
+//! [`Evaluation::by_cross_validation`] leaves the store's own questions out in turn and
+//! trains every method again on the others.
+
+mod corpus;
+mod evaluation;
+mod folds;
+mod lexical;
+mod methods;
+mod recipe;
+mod results;
+mod sweep;
+
+pub use corpus::{Asked, Corpus};
+pub use evaluation::{Chosen, Evaluation, Options};
+pub use lexical::Lexical;
+pub use methods::{Found, LEXICAL_SHARE, Method, NOT_FOUND};
+pub use results::{Against, Choice, Confusion, Measured, Outcome, Part, Regime};
+pub use sweep::{Parameter, Sweep};

@@ -1,0 +1,217 @@
+//! What was found, measured.
+
+use crate::evaluate::{Interval, Metrics, bootstrap, mcnemar};
+
+use super::{Asked, Found, Method, Sweep};
+
+/// Metrics with their 95% bootstrap intervals.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// The metrics.
+    pub metrics: Metrics,
+    /// Interval of recall@1.
+    pub recall_at_1: Interval,
+    /// Interval of recall@5.
+    pub recall_at_5: Interval,
+    /// Interval of MRR@10.
+    pub mrr_at_10: Interval,
+    /// Interval of nDCG@10.
+    pub ndcg_at_10: Interval,
+}
+
+impl Measured {
+    fn of(ranks: &[usize], seed: u64) -> Self {
+        let interval = |value: fn(usize) -> f64| {
+            let values: Vec<f64> = ranks.iter().map(|rank| value(*rank)).collect();
+            bootstrap(&values, seed)
+        };
+        Self {
+            metrics: Metrics::of(ranks),
+            recall_at_1: interval(|rank| Metrics::recall(rank, 1)),
+            recall_at_5: interval(|rank| Metrics::recall(rank, 5)),
+            mrr_at_10: interval(Metrics::reciprocal),
+            ndcg_at_10: interval(Metrics::gain),
+        }
+    }
+}
+
+/// A method on the same questions as cosine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Against {
+    /// Questions whose right answer only the method puts first.
+    pub gained: usize,
+    /// Questions whose right answer only cosine puts first.
+    pub lost: usize,
+    /// McNemar's exact p of these two numbers.
+    pub p: f64,
+}
+
+impl Against {
+    fn of(ranks: &[usize], cosine: &[usize]) -> Self {
+        let only = |a: &[usize], b: &[usize]| {
+            a.iter().zip(b).filter(|(a, b)| **a == 1 && **b != 1).count()
+        };
+        let (gained, lost) = (only(ranks, cosine), only(cosine, ranks));
+        Self { gained, lost, p: mcnemar(gained, lost) }
+    }
+}
+
+/// Some of the questions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Part {
+    /// What was measured.
+    pub measured: Measured,
+    /// The same questions by cosine.
+    pub against_cosine: Against,
+}
+
+/// What was measured of a method.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// What it found.
+    pub found: Found,
+    /// All questions.
+    pub all: Part,
+    /// Those whose answer has training questions, where there are any.
+    pub headed: Option<Part>,
+    /// Those whose answer has none, where there are any.
+    pub unheaded: Option<Part>,
+}
+
+/// How the questions were chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// They were given.
+    Test,
+    /// Each question was left out of training once.
+    Closed,
+    /// Each answer was left out of training once, and each question.
+    Open,
+}
+
+/// All methods on the same questions.
+#[derive(Debug, Clone)]
+pub struct Regime {
+    /// How they were chosen.
+    pub choice: Choice,
+    /// The questions.
+    pub asked: Asked,
+    /// Whether the answer to each question has training questions.
+    pub headed: Vec<bool>,
+    /// Answers that have training questions; in a cross-validation the mean of the folds.
+    pub headed_answers: usize,
+    /// Questions that were trained on; in a cross-validation the mean of the folds.
+    pub training_questions: usize,
+    /// Cosine first.
+    pub outcomes: Vec<Outcome>,
+    /// Where they were wanted.
+    pub sweeps: Vec<Sweep>,
+}
+
+/// Answers that are found in another one's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confusion {
+    /// Row of the right answer.
+    pub right: usize,
+    /// Row of the answer that came first.
+    pub found: usize,
+    /// How often.
+    pub count: usize,
+    /// Number of one question.
+    pub question: usize,
+}
+
+impl Regime {
+    /// What was measured of a method.
+    pub fn outcome(&self, method: Method) -> Option<&Outcome> {
+        self.outcomes.iter().find(|outcome| outcome.found.method == method)
+    }
+
+    /// What was measured of plain cosine.
+    pub fn cosine(&self) -> &Outcome {
+        &self.outcomes[0]
+    }
+
+    /// Numbers of the questions whose right answer only `outcome` puts first, and of those
+    /// whose right answer only cosine does.
+    pub fn gained_and_lost(&self, outcome: &Outcome) -> (Vec<usize>, Vec<usize>) {
+        let (own, cosine) = (&outcome.found.ranks, &self.cosine().found.ranks);
+        let only = |a: &[usize], b: &[usize]| -> Vec<usize> {
+            (0..a.len()).filter(|number| a[*number] == 1 && b[*number] != 1).collect()
+        };
+        (only(own, cosine), only(cosine, own))
+    }
+
+    /// Which answers a method puts before right ones, the most frequent pairs first.
+    pub fn confusions(&self, outcome: &Outcome) -> Vec<Confusion> {
+        let mut pairs = std::collections::BTreeMap::new();
+        for (number, rank) in outcome.found.ranks.iter().enumerate() {
+            if let (true, Some(found)) = (*rank > 1, outcome.found.first[number]) {
+                let right = self.asked.answers[number];
+                let new = Confusion { right, found, count: 0, question: number };
+                pairs.entry((right, found)).or_insert(new).count += 1;
+            }
+        }
+        let mut confusions: Vec<Confusion> = pairs.into_values().collect();
+        confusions.sort_by_key(|pair| std::cmp::Reverse(pair.count));
+        confusions
+    }
+}
+
+/// Measures what methods found, cosine among them.
+pub(super) fn outcomes(found: Vec<Found>, headed: &[bool], seed: u64) -> Vec<Outcome> {
+    let cosine = found.iter().find(|found| found.method == Method::Cosine);
+    let cosine = cosine.expect("cosine is always asked").ranks.clone();
+    let part = |ranks: &[usize], wanted: Option<bool>| {
+        let of = |ranks: &[usize]| -> Vec<usize> {
+            let rows = ranks.iter().zip(headed);
+            rows.filter(|(_, h)| wanted.is_none_or(|wanted| wanted == **h))
+                .map(|(r, _)| *r)
+                .collect()
+        };
+        let (own, cosine) = (of(ranks), of(&cosine));
+        (!own.is_empty()).then(|| Part {
+            measured: Measured::of(&own, seed),
+            against_cosine: Against::of(&own, &cosine),
+        })
+    };
+    found
+        .into_iter()
+        .filter_map(|found| {
+            Some(Outcome {
+                all: part(&found.ranks, None)?,
+                headed: part(&found.ranks, Some(true)),
+                unheaded: part(&found.ranks, Some(false)),
+                found,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::NOT_FOUND;
+
+    #[test]
+    fn measures_parts_and_compares_with_cosine_by_hand() {
+        let found = |method, ranks: &[usize]| Found {
+            method,
+            ranks: ranks.to_vec(),
+            first: vec![None; ranks.len()],
+        };
+        let cosine = found(Method::Cosine, &[1, 2, 1, 4]);
+        let bm25 = found(Method::Bm25, &[1, 1, NOT_FOUND, 1]);
+        let outcomes = outcomes(vec![cosine, bm25], &[true, true, false, true], 0);
+        let all = outcomes[1].all;
+        assert_eq!(all.measured.metrics.recall_at_1, 0.75);
+        assert_eq!(all.measured.metrics.mrr_at_10, 0.75);
+        assert_eq!(all.against_cosine, Against { gained: 2, lost: 1, p: 1.0 });
+        let unheaded = outcomes[1].unheaded.unwrap();
+        assert_eq!(unheaded.measured.metrics.recall_at_5, 0.0);
+        assert_eq!(unheaded.against_cosine, Against { gained: 0, lost: 1, p: 1.0 });
+        assert_eq!(outcomes[1].headed.unwrap().measured.metrics.questions, 3);
+        assert_eq!(outcomes[0].all.against_cosine, Against { gained: 0, lost: 0, p: 1.0 });
+        assert_eq!(outcomes[0].all.measured.metrics.mrr_at_10, (1.0 + 0.5 + 1.0 + 0.25) / 4.0);
+    }
+}
