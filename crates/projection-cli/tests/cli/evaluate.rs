@@ -152,13 +152,14 @@ fn cross_validation_of_all_kinds() {
 #[test]
 fn the_report_is_one_page_that_shows_texts_as_they_are() {
     let place = Place::trained();
-    let nasty = "</title><script>alert('name')</script>";
-    place.sql().execute("UPDATE answers SET record_id = ?1 WHERE answer_id = 1", [nasty]).unwrap();
+    // It confuses every answer that is left out.
+    run(["train", &place.db(), "--method", "multi-head"]).ok();
     place.write("test.json", TEST);
-    for (name, run) in [
-        ("test.html", with_file(&place, &["--html", &place.file("test.html")])),
-        ("cross.html", evaluate(&place, &["--folds", "2", "--html", &place.file("cross.html")])),
-    ] {
+    let by_file = with_file(&place, &["--html", &place.file("test.html")]);
+    let nasty = "</title><script>alert('name')</script>";
+    place.sql().execute("UPDATE answers SET record_id = ?1", [nasty]).unwrap();
+    let crossed = evaluate(&place, &["--folds", "2", "--html", &place.file("cross.html")]);
+    for (name, run) in [("test.html", by_file), ("cross.html", crossed)] {
         assert!(run.ok().contains("report written to"));
         let page = fs::read_to_string(place.path(name)).unwrap();
         assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
