@@ -75,7 +75,7 @@ fn a_full_disk() {
                 [ "$pages" -lt 200 ]
             done
         }
-        attempt train train "$DISK/lda.db"
+        attempt train train "$DISK/lda.db" --method multi-head
         attempt import import "$DISK/lda.db" "$OUT/more.json"
         attempt embed embed "$DISK/lda.db" --model-dir "$MODEL"
         "$projection" inspect --json "$DISK/lda.db" >"$OUT/final.json"
@@ -120,7 +120,7 @@ fn a_read_only_folder() {
         attempt import "$DISK/lda.db" "$OUT/other.json"
         attempt import "$DISK/new.db" "$OUT/more.json"
         attempt embed "$DISK/lda.db" --model-dir "$MODEL"
-        attempt train "$DISK/lda.db"
+        attempt train "$DISK/lda.db" --method multi-head
         attempt query "$DISK/lda.db" "What is a closure?" --model-dir "$MODEL"
         attempt project --db "$DISK/lda.db" --id 1 --output "$OUT/p.npy" \
             --input "$DISK/embeddings/all-MiniLM-L6-v2/question_1_model_1.npy"
@@ -157,7 +157,7 @@ fn another_writer_is_waited_for_but_not_for_ever() {
     let change = sql.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     let begin = Instant::now();
     let (db, more) = (place.db(), place.file("more.json"));
-    let writers = [vec!["import", &db, &more], vec!["train", &db]];
+    let writers = [vec!["import", &db, &more], vec!["train", &db, "--method", "multi-head"]];
     let writers: Vec<_> = writers
         .iter()
         .map(|args| {
@@ -181,8 +181,11 @@ fn another_writer_is_waited_for_but_not_for_ever() {
 
     // A writer that is done in time is no trouble.
     let change = sql.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
-    let mut writer =
-        Command::new(PROJECTION).args(["train", &db]).stdout(Stdio::null()).spawn().unwrap();
+    let mut writer = Command::new(PROJECTION)
+        .args(["train", &db, "--method", "multi-head"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(writer.try_wait().unwrap(), None);
     change.rollback().unwrap();
@@ -248,14 +251,17 @@ fn killed_while_training() {
     let heads = place.healthy()["texts"]["clusters"].clone();
     let mut kills = 0;
     for after in 1..=20 {
-        kills += usize::from(kill(&["train", &db], Duration::from_millis(after)));
+        kills += usize::from(kill(
+            &["train", &db, "--method", "multi-head"],
+            Duration::from_millis(after),
+        ));
         let report = only_litter(&place);
         for projection in report["projections"].as_array().unwrap() {
             assert_eq!(projection["heads"], heads, "a whole model or none");
         }
     }
     assert!(kills > 0, "every run was done before it was killed");
-    run(["train", &db]).ok();
+    run(["train", &db, "--method", "multi-head"]).ok();
     // What the kills left is cleared away by the next training.
     place.healthy();
 }

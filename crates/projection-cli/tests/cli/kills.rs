@@ -271,7 +271,8 @@ fn killed_many_times() {
     let model = model_dir();
     let embed = strings(&["embed", &db, "--model-dir", model.to_str().unwrap()]);
     measure(&embed);
-    let train = strings(&["train", &db, "--model-name", "all-MiniLM-L6-v2"]);
+    let train =
+        strings(&["train", &db, "--method", "residual", "--model-name", "all-MiniLM-L6-v2"]);
     measure(&train);
     let base = content(&place);
     assert!(base.contains_key("model 1"));
