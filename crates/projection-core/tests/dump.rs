@@ -41,7 +41,7 @@ fn dump_of_all_projections() {
         let (name, path) = (columns[0], root.join(columns[2]));
         let (id, temperature) = (columns[3].parse().unwrap(), columns[4].parse::<f64>().unwrap());
         let model = match columns[1] {
-            "db" => Model::open_with_heads_first(&path, id),
+            "db" => Model::open(&path, id),
             _ => Model::load(&path, id, temperature),
         }
         .unwrap();

@@ -76,7 +76,7 @@ pub unsafe extern "C" fn projection_model_open(
     let body = || {
         // SAFETY: the caller's promises.
         let (database, out) = unsafe { (path("database", database)?, Out::new("model", model)?) };
-        out.give(ModelHandle(Model::open_with_heads_first(database, id)?));
+        out.give(ModelHandle(Model::open(database, id)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.

@@ -104,7 +104,7 @@ pub fn run(args: &Args) -> Result<Projected, Failure> {
 fn load(args: &Args) -> Result<Model, Failure> {
     Ok(match (&args.db, &args.embeddings) {
         (Some(database), None) => {
-            let model = Model::open_with_heads_first(database, args.id)?;
+            let model = Model::open(database, args.id)?;
             match args.temperature {
                 Some(temperature) => model.with_temperature(temperature)?,
                 None => model,

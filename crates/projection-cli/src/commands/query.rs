@@ -230,7 +230,7 @@ fn choose_projection(
     };
     // Stores of other programs have linear projections and others of one id: without a
     // kind, those with heads are meant.
-    let projection = Model::from_store_with_heads_first(store, id)?;
+    let projection = Model::from_store(store, id)?;
     let (trained_on, searched) = match projection.kind() {
         ModelKind::Linear => linear
             .into_iter()

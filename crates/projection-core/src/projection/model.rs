@@ -40,29 +40,6 @@ impl Model {
         load_kinds::from_store(store, store.model_kind(id)?, id)
     }
 
-    /// [`open`](Self::open), but where the store has two projections of this id, the one
-    /// with heads, as [`load`](Self::load) chooses.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open), without [`ErrorKind::AmbiguousModel`].
-    pub fn open_with_heads_first(database: impl AsRef<Path>, id: i64) -> Result<Self> {
-        Self::from_store_with_heads_first(&Store::open_read_only(database)?, id)
-    }
-
-    /// [`open_with_heads_first`](Self::open_with_heads_first) from a store that is open
-    /// already.
-    ///
-    /// # Errors
-    /// As [`open_with_heads_first`](Self::open_with_heads_first).
-    pub fn from_store_with_heads_first(store: &Store, id: i64) -> Result<Self> {
-        let kind = match store.model_kinds(id)?.first() {
-            Some(kind) => *kind,
-            // Says which ids there are.
-            None => store.model_kind(id)?,
-        };
-        load_kinds::from_store(store, kind, id)
-    }
-
     /// Opens projection `id` as a model of `kind`. A residual projection opens as a
     /// multi-head one too.
     ///
