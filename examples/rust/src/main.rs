@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 
 use projection_embed::Embedder;
-use unifyweaver::projection::MultiHeadProjection;
+use unifyweaver::projection::{Model, Projection};
 use unifyweaver::search::Searcher;
 
 fn main() -> ExitCode {
@@ -41,13 +41,13 @@ fn ask(
     question: &str,
     k: usize,
 ) -> unifyweaver::Result<()> {
-    let projection = MultiHeadProjection::open(store, id)?;
+    let projection = Model::open(store, id)?;
     let searcher = Searcher::open(store, None)?;
     let embedder = Embedder::load(model_folder)?;
 
     let query = embedder.embed(question)?;
     let (_projected, weights) = projection.project(&query)?;
-    let mut heads: Vec<_> = projection.cluster_ids().iter().zip(weights).collect();
+    let mut heads: Vec<_> = projection.head_ids().iter().zip(weights).collect();
     heads.sort_by(|a, b| b.1.total_cmp(&a.1));
     for (cluster, weight) in heads.iter().take(3) {
         println!("weight\t{cluster}\t{weight:.6}");

@@ -52,6 +52,17 @@ pub trait Projection: Send + Sync {
         weights: Option<&mut [f32]>,
     ) -> Result<()>;
 
+    /// Projects one query (d). Gives the projected query (o) and the routing weights (h).
+    ///
+    /// # Errors
+    /// As [`project_into`](Self::project_into).
+    fn project(&self, query: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        let mut projected = vec![0.0; self.output_dim()];
+        let mut weights = vec![0.0; self.head_ids().len()];
+        self.project_into(query, &mut projected, Some(&mut weights))?;
+        Ok((projected, weights))
+    }
+
     /// Projects the rows of `queries` (n × d) into the rows of `projected` (n × o) and,
     /// where wanted, writes routing weights (n × h).
     ///
