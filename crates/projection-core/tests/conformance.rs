@@ -1,41 +1,15 @@
 //! Runs all of `tests/conformance/` through the Rust interface.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod vectors;
+
+use std::path::PathBuf;
 
 use ndarray::{Array2, ArrayView2, ShapeBuilder};
 use projection_core::npy::NpyArray;
 use projection_core::projection::{Model, MultiHeadProjection, Projection};
 use projection_core::search::{Hit, Index, Searcher};
 use projection_core::{Error, ErrorKind};
-
-const TOLERANCE: f64 = 1e-5;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance")
-}
-
-fn lines(path: &Path) -> Vec<String> {
-    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    text.lines().filter(|line| !line.starts_with('#')).map(String::from).collect()
-}
-
-fn matrix_f32(path: &Path) -> Array2<f32> {
-    let array = NpyArray::load(path).unwrap();
-    Array2::from_shape_vec(array.matrix_shape(), array.to_f32().unwrap()).unwrap()
-}
-
-fn matrix_f64(path: &Path) -> Array2<f64> {
-    let array = NpyArray::load(path).unwrap();
-    Array2::from_shape_vec(array.matrix_shape(), array.to_f64()).unwrap()
-}
-
-fn id_rows(path: &Path) -> Vec<Vec<i64>> {
-    lines(path)
-        .iter()
-        .map(|line| line.split_whitespace().map(|id| id.parse().unwrap()).collect())
-        .collect()
-}
+use vectors::{TOLERANCE, id_rows, lines, matrix_f32, matrix_f64, root};
 
 /// One line of `cases.txt` with the files of its folder.
 struct Case {

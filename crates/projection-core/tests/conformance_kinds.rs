@@ -1,39 +1,14 @@
 //! Runs the cases of `tests/conformance/kinds.txt` through the Rust interface.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod vectors;
+
+use std::path::PathBuf;
 
 use ndarray::{Array2, ShapeBuilder};
 use projection_core::ErrorKind;
-use projection_core::npy::NpyArray;
 use projection_core::projection::{Model, ModelKind, Projection};
 use projection_core::search::{Hit, Index};
-
-const TOLERANCE: f64 = 1e-5;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance")
-}
-
-fn lines(path: &Path) -> Vec<String> {
-    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    text.lines().filter(|line| !line.starts_with('#')).map(String::from).collect()
-}
-
-fn matrix_f32(path: &Path) -> Array2<f32> {
-    let array = NpyArray::load(path).unwrap();
-    Array2::from_shape_vec(array.matrix_shape(), array.to_f32().unwrap()).unwrap()
-}
-
-fn matrix_f64(path: &Path) -> Array2<f64> {
-    let array = NpyArray::load(path).unwrap();
-    Array2::from_shape_vec(array.matrix_shape(), array.to_f64()).unwrap()
-}
-
-fn ids(path: &Path) -> Vec<Vec<i64>> {
-    let row = |line: &String| line.split_whitespace().map(|id| id.parse().unwrap()).collect();
-    lines(path).iter().map(row).collect()
-}
+use vectors::{TOLERANCE, id_rows, lines, matrix_f32, matrix_f64, root};
 
 struct Case {
     name: String,
@@ -92,7 +67,7 @@ fn assert_close(what: &str, found: &[f32], expected: &[f64], scale: f64) {
 fn projected_queries_and_weights() {
     for case in Case::all() {
         let model = case.model();
-        assert_eq!(model.head_ids(), ids(&case.file("head_ids.txt")).concat(), "{}", case.name);
+        assert_eq!(model.head_ids(), id_rows(&case.file("head_ids.txt")).concat(), "{}", case.name);
         let queries = matrix_f32(&case.file("queries.npy"));
         let expected = matrix_f64(&case.file("projected.npy"));
         let rows = queries.nrows();
@@ -132,7 +107,7 @@ fn projected_queries_and_weights() {
 }
 
 fn check_hits(case: &Case, kind: &str, found: &[Vec<Hit>]) {
-    let ids = ids(&case.file(&format!("{kind}_ids.txt")));
+    let ids = id_rows(&case.file(&format!("{kind}_ids.txt")));
     let scores = matrix_f64(&case.file(&format!("{kind}_scores.npy")));
     for (row, found) in found.iter().enumerate() {
         let name = format!("{} {kind} row {row}", case.name);
@@ -148,7 +123,7 @@ fn hits() {
     for case in Case::all() {
         let model = case.model();
         let queries = matrix_f32(&case.file("queries.npy"));
-        let answer_ids = ids(&case.file("answer_ids.txt")).concat();
+        let answer_ids = id_rows(&case.file("answer_ids.txt")).concat();
         let answers = matrix_f32(&case.file("answers.npy"));
         let index = Index::from_vectors(&answer_ids, answers.view()).unwrap();
         let search = |model: Option<&dyn Projection>| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Projection;
-use super::query::{check_batch_buffer, check_buffer, checked_norm, checked_rows};
+use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 use crate::kernel::product;
@@ -103,10 +103,7 @@ impl Projection for LinearProjection {
         let (rows, dim) = (queries.nrows(), self.input_dim());
         let (queries, _) = checked_rows(queries, dim)?;
         let shape = (rows, self.output_dim());
-        check_batch_buffer("projected queries", projected.dim(), shape)?;
-        if let Some(weights) = &weights {
-            check_batch_buffer("routing weights", weights.dim(), (rows, 0))?;
-        }
+        check_batch_buffers(self, rows, &projected, weights.as_ref())?;
         let queries = queries.as_slice().expect("checked rows are row-major");
         let mut results = Array2::zeros(shape);
         let out = results.as_slice_mut().expect("a new array is row-major");

@@ -39,11 +39,7 @@ pub(crate) fn check_buffer(what: &str, found: usize, expected: usize) -> Result<
 }
 
 /// Checks the shape of a caller's batch buffer.
-pub(crate) fn check_batch_buffer(
-    what: &str,
-    found: (usize, usize),
-    expected: (usize, usize),
-) -> Result<()> {
+fn check_batch_buffer(what: &str, found: (usize, usize), expected: (usize, usize)) -> Result<()> {
     if found == expected {
         return Ok(());
     }

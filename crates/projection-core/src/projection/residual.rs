@@ -17,7 +17,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Projection;
 use super::multi_head::check_temperature;
-use super::query::{check_batch_buffer, check_buffer, checked_norm, checked_rows};
+use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows};
 use super::rotation::{Near, Questions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
@@ -413,10 +413,7 @@ impl Projection for ResidualProjection {
         let terms = &*self.terms;
         let (rows, dim) = (queries.nrows(), terms.dim);
         let (queries, norms) = checked_rows(queries, dim)?;
-        check_batch_buffer("projected queries", projected.dim(), (rows, dim))?;
-        if let Some(weights) = &weights {
-            check_batch_buffer("routing weights", weights.dim(), (rows, terms.ids.len()))?;
-        }
+        check_batch_buffers(self, rows, &projected, weights.as_ref())?;
         // Projections may overflow on a later row, and then nothing may have been written.
         let mut results = Array2::zeros((rows, dim));
         let mut routed = Array2::zeros((if weights.is_some() { rows } else { 0 }, terms.ids.len()));
