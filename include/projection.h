@@ -688,6 +688,14 @@ projection_status projection_index_search_batch_with_options(const projection_in
                                                              size_t *found,
                                                              projection_error **error);
 
+/**
+ * Makes an empty store whose database is the file `database`, where there is none; its
+ * folder must exist. The database of a store that is there is checked, and gets the tables
+ * that early programs did not know.
+ */
+projection_status projection_store_create(const char *database,
+                                          projection_error **error);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

@@ -146,6 +146,7 @@ static void models(const char *folder, const char *residual, const char *databas
     if (!injected) {
         projection_model_free(out.model);
     }
+    PANICS(projection_store_create, database);
     PANICS(projection_model_with_temperature, model, 0.5, &out.model);
     if (!injected) {
         projection_model_free(out.model);

@@ -15,6 +15,7 @@ mod guard;
 mod index;
 mod model;
 mod search;
+mod store;
 
 use std::ffi::c_char;
 
