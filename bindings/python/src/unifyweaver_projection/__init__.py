@@ -1,0 +1,71 @@
+"""Semantic projections for retrieval.
+
+A semantic projection is a small model that turns the embedding of a question into the
+embedding that its answer is likely to have. Everything is computed by the engine's C
+library; this package converts types and owns handles.
+
+    from unifyweaver_projection import Embedder, Model, Searcher
+
+    model = Model.open("lda.db", 1)
+    searcher = Searcher.open("lda.db")
+    embedder = Embedder.load("models/all-MiniLM-L6-v2")
+    query = embedder.embed("How do I authenticate?")
+    for hit in searcher.search(query, 3, model=model):
+        print(hit.score, hit.text)
+
+Models, searchers and embedders never change once made: any number of threads may share
+them, and calls release the GIL.
+"""
+
+from ._native import ffi as _ffi
+from ._native import lib as _lib
+from .errors import (
+    AmbiguousModelError,
+    ArgumentTypeError,
+    BufferSizeError,
+    BusyError,
+    ClosedError,
+    DimensionMismatchError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidArrayError,
+    InvalidEmbedderError,
+    InvalidInputError,
+    InvalidModelError,
+    InvalidStoreError,
+    IoError,
+    NotFiniteError,
+    NotFoundError,
+    PanicError,
+    ProjectionError,
+    ZeroVectorError,
+)
+from .model import Model, MultiHeadProjection
+
+#: Version of the engine, and of this package.
+__version__: str = _ffi.string(_lib.projection_version()).decode()
+
+__all__ = [
+    "AmbiguousModelError",
+    "ArgumentTypeError",
+    "BufferSizeError",
+    "BusyError",
+    "ClosedError",
+    "DimensionMismatchError",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidArrayError",
+    "InvalidEmbedderError",
+    "InvalidInputError",
+    "InvalidModelError",
+    "InvalidStoreError",
+    "IoError",
+    "Model",
+    "MultiHeadProjection",
+    "NotFiniteError",
+    "NotFoundError",
+    "PanicError",
+    "ProjectionError",
+    "ZeroVectorError",
+    "__version__",
+]

@@ -1,0 +1,327 @@
+"""Trained models."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union, overload
+
+import numpy as np
+
+from . import _arrays, _call
+from ._arrays import F32
+from ._native import ffi, lib
+from .errors import InvalidArgumentError, InvalidModelError
+
+if TYPE_CHECKING:
+    from ._arrays import ArrayLike, Floats
+    from ._call import StrPath
+
+_KINDS = {1: "multi_head", 2: "residual", 3: "linear"}
+
+AnyModel = TypeVar("AnyModel", bound="Model")
+
+
+class Model(_call.Handle):
+    """A trained projection, of any kind.
+
+    It never changes, and any number of threads may use it at once. It may be used as a
+    context manager, which closes it at the end.
+    """
+
+    # What a fast call needs, looked up once.
+    _query_shape: tuple[int, ...]
+    _heads: int
+
+    def __init__(self) -> None:
+        raise TypeError(
+            f"{type(self).__name__} has no constructor: use Model.open, Model.load or Model.load_file"
+        )
+
+    @classmethod
+    def _take(cls: type[AnyModel], native: Any) -> AnyModel:
+        """A model that owns `native`."""
+        model = cls.__new__(cls)
+        model._object = native
+        model._kind = _KINDS.get(int(lib.projection_model_kind(native)), "unknown")
+        model._input_dim = int(lib.projection_model_input_dim(native))
+        model._output_dim = int(lib.projection_model_output_dim(native))
+        model._temperature = float(lib.projection_model_temperature(native))
+        model._heads = int(lib.projection_model_num_heads(native))
+        model._query_shape = (model._input_dim,)
+        ids = np.empty(model._heads, np.int64)
+        _call.call(lib.projection_model_head_ids, native, _arrays.id_pointer(ids), len(ids))
+        ids.flags.writeable = False
+        model._head_ids = ids
+        return model
+
+    @classmethod
+    def open(cls: type[AnyModel], database: StrPath, id: int, *, kind: Optional[str] = None) -> AnyModel:
+        """Opens projection `id` of the store whose database is the file `database`.
+
+        The temperature is the one that the database gives. `kind`, one of "multi_head",
+        "residual" and "linear", is needed only where a store has two projections of the same
+        id; a residual projection opens as a multi-head one too.
+
+        Raises NotFoundError, InvalidStoreError, or InvalidModelError, InvalidArrayError and
+        others where files are unusable.
+        """
+        name, number = _call.path("database", database), _call.model_id("id", id)
+        if kind is None:
+            made = _open(lib.projection_model_open, name, number)
+        else:
+            made = _open(lib.projection_model_open_kind, name, _kind_number(kind), number)
+        return cls._take(made)
+
+    @classmethod
+    def load(
+        cls: type[AnyModel], folder: StrPath, id: int, temperature: Optional[float] = None
+    ) -> AnyModel:
+        """Loads projection `id` from the folder of its files, embeddings/{model_name} or
+        embeddings.
+
+        `temperature` is that of the routing, 0.1 is the usual one. Without it the files have
+        to say it, which those of a multi-head model may not: InvalidArgumentError.
+        """
+        name, number = _call.path("folder", folder), _call.model_id("id", id)
+        if temperature is None:
+            made = _open(lib.projection_model_load_as_trained, name, number)
+        else:
+            routing = _call.number("temperature", temperature)
+            made = _open(lib.projection_model_load, name, number, routing)
+        return cls._take(made)
+
+    @property
+    def kind(self) -> str:
+        """"multi_head", "residual" or "linear". This and the other properties may still be
+        asked for after :meth:`close`."""
+        return self._kind
+
+    @property
+    def input_dim(self) -> int:
+        """Dimension of queries."""
+        return self._input_dim
+
+    @property
+    def output_dim(self) -> int:
+        """Dimension of projected queries."""
+        return self._output_dim
+
+    @property
+    def num_heads(self) -> int:
+        """Number of heads, which is that of routing weights; 0 for a linear model."""
+        return self._heads
+
+    @property
+    def head_ids(self) -> _arrays.Ids:
+        """Cluster ids of the heads in ascending order, which is that of routing weights."""
+        return self._head_ids
+
+    @property
+    def temperature(self) -> Optional[float]:
+        """Temperature of the routing; None for kinds that have none."""
+        return None if math.isnan(self._temperature) else self._temperature
+
+    @overload
+    def project(
+        self,
+        query: ArrayLike,
+        return_weights: Literal[False] = False,
+        *,
+        out: Optional[Floats] = None,
+    ) -> Floats: ...
+
+    @overload
+    def project(
+        self,
+        query: ArrayLike,
+        return_weights: Literal[True],
+        *,
+        out: Optional[Floats] = None,
+        weights_out: Optional[Floats] = None,
+    ) -> tuple[Floats, Floats]: ...
+
+    @overload
+    def project(
+        self,
+        query: ArrayLike,
+        return_weights: bool = False,
+        *,
+        out: Optional[Floats] = None,
+        weights_out: Optional[Floats] = None,
+    ) -> Union[Floats, tuple[Floats, Floats]]: ...
+
+    def project(
+        self,
+        query: ArrayLike,
+        return_weights: bool = False,
+        *,
+        out: Optional[Floats] = None,
+        weights_out: Optional[Floats] = None,
+    ) -> Union[Floats, tuple[Floats, Floats]]:
+        """Projects one query of shape (input_dim,), or n of them of shape (n, input_dim).
+
+        Gives the projected query or queries as float32, of shape (output_dim,) or (n,
+        output_dim). With `return_weights` gives a pair: these, and the routing weights, of
+        shape (num_heads,) or (n, num_heads), in the order of :attr:`head_ids`; the weights
+        of a query sum to 1.
+
+        Queries may have any real dtype, memory order and strides. Row-major float32 is read
+        where it lies, everything else is converted to that first. `out` and `weights_out`
+        are float32 arrays that results are written to, and which are then given back; they
+        are written only on success.
+
+        Raises DimensionMismatchError, NotFiniteError or ZeroVectorError where a query is
+        unusable (one of them fails the whole batch), BufferSizeError for an output of
+        another shape, and ArgumentTypeError or InvalidArgumentError for what is no array of
+        real numbers.
+        """
+        native = self._object
+        # The way of a single float32 vector: no conversion, no place for an error. Where it
+        # fails, the other way finds out why.
+        if (
+            out is None
+            and weights_out is None
+            and type(query) is _ndarray
+            and query.dtype is F32
+            and query.shape == self._query_shape
+            and query.flags.c_contiguous
+            and native is not None
+        ):
+            projected = _empty(self._output_dim, F32)
+            if return_weights:
+                weights = _empty(self._heads, F32)
+                if not _project(
+                    native,
+                    _from_buffer(_FLOATS, query),
+                    self._input_dim,
+                    _from_buffer(_FLOATS, projected),
+                    self._output_dim,
+                    _from_buffer(_FLOATS, weights),
+                    self._heads,
+                    _NULL,
+                ):
+                    return projected, weights
+            elif not _project(
+                native,
+                _from_buffer(_FLOATS, query),
+                self._input_dim,
+                _from_buffer(_FLOATS, projected),
+                self._output_dim,
+                _NULL,
+                0,
+                _NULL,
+            ):
+                return projected
+        return self._project(query, return_weights, out, weights_out)
+
+    def _project(
+        self,
+        query: ArrayLike,
+        return_weights: bool,
+        out: Optional[Floats],
+        weights_out: Optional[Floats],
+    ) -> Union[Floats, tuple[Floats, Floats]]:
+        native = self._live()
+        if weights_out is not None and not return_weights:
+            raise InvalidArgumentError("weights_out is given without return_weights")
+        queries = _arrays.as_floats("query", query, (1, 2))
+        rows = queries.shape[:-1]
+        projected = _arrays.output("out", (*rows, self._output_dim), out)
+        weights = None
+        weights_pointer, weights_len = _NULL, 0
+        if return_weights:
+            weights = _arrays.output("weights_out", (*rows, self._heads), weights_out)
+            weights_pointer, weights_len = _arrays.pointer(weights), weights.size
+        if rows:
+            _call.call(
+                lib.projection_model_project_batch,
+                native,
+                _arrays.pointer(queries),
+                rows[0],
+                queries.shape[1],
+                _arrays.pointer(projected),
+                projected.size,
+                weights_pointer,
+                weights_len,
+            )
+        else:
+            _call.call(
+                lib.projection_model_project,
+                native,
+                _arrays.pointer(queries),
+                queries.size,
+                _arrays.pointer(projected),
+                projected.size,
+                weights_pointer,
+                weights_len,
+            )
+        return projected if weights is None else (projected, weights)
+
+    def with_temperature(self: AnyModel, temperature: float) -> AnyModel:
+        """A copy of the model that routes at another temperature. The two share their
+        vectors, and each is closed on its own."""
+        native = self._live()
+        routing = _call.number("temperature", temperature)
+        return self._take(_open(lib.projection_model_with_temperature, native, routing))
+
+    def __enter__(self: AnyModel) -> AnyModel:
+        self._live()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        parts = [f"{self._kind}: {self._input_dim} → {self._output_dim}"]
+        if self._heads:
+            parts.append(f"{self._heads} head{'' if self._heads == 1 else 's'}")
+        if self.temperature is not None:
+            parts.append(f"temperature {self.temperature:g}")
+        if self.closed:
+            parts.append("closed")
+        return f"<{type(self).__name__} {', '.join(parts)}>"
+
+    _kind: str
+    _input_dim: int
+    _output_dim: int
+    _temperature: float
+    _head_ids: _arrays.Ids
+
+
+class MultiHeadProjection(Model):
+    """A model of kind "multi_head": one head a cluster, mixed by softmax."""
+
+    @classmethod
+    def _take(cls: type[AnyModel], native: Any) -> AnyModel:
+        model = super()._take(native)
+        if model.kind != "multi_head":
+            raise InvalidModelError(f"the model is of kind {model.kind}, expected multi_head")
+        return model
+
+    @classmethod
+    def load_unified(
+        cls, data_dir: StrPath, mh_projection_id: int, temperature: float
+    ) -> MultiHeadProjection:
+        """Loads a multi-head projection from the folder of its files, as :meth:`Model.load`
+        does."""
+        return cls.load(data_dir, mh_projection_id, temperature)
+
+
+def _open(function: Any, *arguments: Any) -> Any:
+    return _call.make("projection_model **", lib.projection_model_free, function, *arguments)
+
+
+def _kind_number(kind: str) -> int:
+    for number, name in _KINDS.items():
+        if name == kind:
+            return number
+    raise InvalidArgumentError(f"kind is {kind!r:.100}, expected one of {', '.join(_KINDS.values())}")
+
+
+# Globals are looked up faster than attributes of modules.
+_ndarray = np.ndarray
+_empty: Any = np.empty
+_project = lib.projection_model_project
+_from_buffer = ffi.from_buffer
+_FLOATS = ffi.typeof("float[]")
+_NULL = ffi.NULL
