@@ -19,6 +19,7 @@ them, and calls release the GIL.
 
 from ._native import ffi as _ffi
 from ._native import lib as _lib
+from .embedder import Embedder
 from .errors import (
     AmbiguousModelError,
     ArgumentTypeError,
@@ -40,7 +41,9 @@ from .errors import (
     ProjectionError,
     ZeroVectorError,
 )
+from .explanation import ExplainedHit, ExplainedQuestion, Explanation
 from .model import Model, MultiHeadProjection
+from .searcher import Hit, Searcher
 
 #: Version of the engine, and of this package.
 __version__: str = _ffi.string(_lib.projection_version()).decode()
@@ -52,6 +55,11 @@ __all__ = [
     "BusyError",
     "ClosedError",
     "DimensionMismatchError",
+    "Embedder",
+    "ExplainedHit",
+    "ExplainedQuestion",
+    "Explanation",
+    "Hit",
     "InternalError",
     "InvalidArgumentError",
     "InvalidArrayError",
@@ -66,6 +74,7 @@ __all__ = [
     "NotFoundError",
     "PanicError",
     "ProjectionError",
+    "Searcher",
     "ZeroVectorError",
     "__version__",
 ]

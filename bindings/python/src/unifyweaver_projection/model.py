@@ -187,9 +187,9 @@ class Model(_call.Handle):
             and query.flags.c_contiguous
             and native is not None
         ):
-            projected = _empty(self._output_dim, F32)
+            projected: Floats = _empty(self._output_dim, F32)
             if return_weights:
-                weights = _empty(self._heads, F32)
+                weights: Floats = _empty(self._heads, F32)
                 if not _project(
                     native,
                     _from_buffer(_FLOATS, query),

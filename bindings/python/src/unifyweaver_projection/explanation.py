@@ -1,0 +1,152 @@
+"""Why a search found what it found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from . import _tables
+from ._native import ffi, lib
+
+
+@dataclass(frozen=True)
+class ExplainedQuestion:
+    """A training question near the query."""
+
+    #: The question's cluster, and its row among the model's questions of the cluster.
+    cluster_id: int
+    row: int
+    #: Its cosine with the query.
+    similarity: float
+    #: Its weight; all weights sum to 1.
+    weight: float
+    #: Its text; None where the store does not have the question any more, or there is none.
+    text: Optional[str]
+
+
+@dataclass(frozen=True)
+class ExplainedHit:
+    """An answer that was found, with the parts of its score."""
+
+    answer_id: int
+    #: Rank from 1, and by plain cosine; None where query and answers differ in dimension.
+    rank: int
+    rank_before: Optional[int]
+    #: What it was ranked by, and plain cosine.
+    score: float
+    score_before: Optional[float]
+    #: Cosine with the query, or with the projected query.
+    cosine: float
+    #: Cosine of the query with the nearest training question of the answer's cluster, where
+    #: it counted and there is one.
+    nearest_question: Optional[float]
+    #: BM25, where words counted.
+    bm25: Optional[float]
+    #: Whether a head of the model is for it; None where that has no meaning.
+    headed: Optional[bool]
+    #: The answer's text, where there is one.
+    text: Optional[str]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What moved a query, how far, and what became of the answers' ranks."""
+
+    #: Angle between the query and the projected query in degrees; None without a model, or
+    #: where the two differ in dimension.
+    angle: Optional[float]
+    #: The weight of BM25 in the scores; 0 where words did not count.
+    hybrid_weight: float
+    #: The routing weights by cluster; empty for models without heads.
+    weights: dict[int, float]
+    #: Whether the training questions move the query. Otherwise they only give the weights.
+    questions_move: bool
+    #: The training questions behind the weights, the largest weight first, for residual
+    #: models.
+    questions: list[ExplainedQuestion] = field(default_factory=list)
+    #: The answers that were found, best first; empty where nothing was searched.
+    hits: list[ExplainedHit] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return _tables.as_text(self._head_line(), self._tables())
+
+    def _repr_html_(self) -> str:
+        return _tables.as_html(self._head_line(), self._tables())
+
+    def _head_line(self) -> str:
+        return "" if self.angle is None else f"moved by {self.angle:.1f}°"
+
+    def _tables(self) -> list[_tables.Table]:
+        tables = []
+        if self.questions:
+            rows = [
+                [f"{100 * q.weight:.2f} %", f"{q.similarity:.4f}", str(q.cluster_id), q.text or ""]
+                for q in self.questions[:5]
+            ]
+            tables.append(_tables.Table("", ["weight", "cosine", "cluster", "question"], rows))
+        elif self.weights:
+            best = sorted(self.weights.items(), key=lambda item: -item[1])[:5]
+            heads = [[f"{100 * weight:.2f} %", str(cluster)] for cluster, weight in best]
+            tables.append(_tables.Table("", ["weight", "cluster"], heads))
+        if self.hits:
+            found = [
+                [
+                    str(hit.rank),
+                    f"{hit.score:.4f}",
+                    "-" if hit.rank_before is None else str(hit.rank_before),
+                    str(hit.answer_id),
+                    hit.text or "",
+                ]
+                for hit in self.hits
+            ]
+            header = ["rank", "score", "rank by cosine", "answer", "text"]
+            tables.append(_tables.Table("", header, found))
+        return tables
+
+
+def take(native: Any, text_of: Any) -> Explanation:
+    """Copies an explanation of the library. `text_of` gives an answer's text by its id."""
+
+    def listed(function: Any) -> list[Any]:
+        count = ffi.new("size_t *")
+        first = function(native, count)
+        return [first[i] for i in range(count[0])]
+
+    def known(value: float) -> Optional[float]:
+        return None if math.isnan(value) else float(value)
+
+    questions = [
+        ExplainedQuestion(
+            cluster_id=q.cluster_id,
+            row=q.row,
+            similarity=q.similarity,
+            weight=q.weight,
+            text=None if q.text == ffi.NULL else ffi.string(q.text).decode("utf-8", "replace"),
+        )
+        for q in listed(lib.projection_explanation_questions)
+    ]
+    hits = [
+        ExplainedHit(
+            answer_id=hit.answer_id,
+            rank=hit.rank,
+            rank_before=hit.rank_before or None,
+            score=hit.score,
+            score_before=known(hit.score_before),
+            cosine=hit.cosine,
+            nearest_question=known(hit.nearest_question),
+            bm25=known(hit.bm25),
+            headed=None if hit.headed < 0 else bool(hit.headed),
+            text=text_of(hit.answer_id),
+        )
+        for hit in listed(lib.projection_explanation_hits)
+    ]
+    heads = listed(lib.projection_explanation_heads)
+    return Explanation(
+        angle=known(lib.projection_explanation_angle(native)),
+        hybrid_weight=float(lib.projection_explanation_hybrid_weight(native)),
+        weights={head.cluster_id: head.weight for head in heads},
+        questions_move=bool(lib.projection_explanation_questions_move(native)),
+        questions=questions,
+        hits=hits,
+    )

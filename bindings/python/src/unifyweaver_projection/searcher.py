@@ -1,0 +1,284 @@
+"""Search for answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+
+import numpy as np
+
+from . import _arrays, _call, explanation
+from ._native import ffi, lib
+from .embedder import text_pointers
+from .errors import ArgumentTypeError, BufferSizeError, InvalidArgumentError
+from .model import Model
+
+if TYPE_CHECKING:
+    from ._arrays import ArrayLike
+    from ._call import StrPath
+    from .explanation import Explanation
+
+_SCORE_MODES = {"cosine": 0, "max_nearest_question": 1}
+#: What the header names PROJECTION_HYBRID_WEIGHT_OF_MODEL, which cffi can't declare.
+_WEIGHT_OF_MODEL = -1.0
+
+
+class Hit(NamedTuple):
+    """An answer that a search found."""
+
+    #: Its id in the store, or in the ids given to :meth:`Searcher.from_vectors`.
+    answer_id: int
+    #: Cosine of the query, or of the projected query, and the answer, unless options ask
+    #: for another score.
+    score: float
+    #: The answer's text; None where the searcher has none.
+    text: Optional[str]
+
+
+class Searcher(_call.Handle):
+    """Finds the answers nearest to a query, exactly.
+
+    It is a snapshot: what is embedded later is seen by searchers that are opened later. Any
+    number of threads may use it at once. It may be used as a context manager, which closes
+    it at the end.
+    """
+
+    _len: int
+    _dim: int
+
+    def __init__(self) -> None:
+        raise TypeError("Searcher has no constructor: use Searcher.open or Searcher.from_vectors")
+
+    @classmethod
+    def _take(cls, function: Any, *arguments: Any) -> Searcher:
+        searcher = cls.__new__(cls)
+        searcher._object = _call.make(
+            "projection_index **", lib.projection_index_free, function, *arguments
+        )
+        searcher._len = int(lib.projection_index_len(searcher._object))
+        searcher._dim = int(lib.projection_index_dim(searcher._object))
+        return searcher
+
+    @classmethod
+    def open(cls, database: StrPath, model_name: Optional[str] = None) -> Searcher:
+        """Reads the answers of the store whose database is the file `database`.
+
+        `model_name` is the text model whose vectors are read; None stands for the only one
+        there is.
+
+        Raises NotFoundError where the database, the text model or any vector does not
+        exist, AmbiguousModelError where a name is needed, InvalidStoreError where the file
+        is no store.
+        """
+        name = ffi.NULL if model_name is None else _call.text("model_name", model_name)
+        return cls._take(lib.projection_index_open, _call.path("database", database), name)
+
+    @classmethod
+    def from_vectors(cls, ids: ArrayLike, vectors: ArrayLike) -> Searcher:
+        """Makes a searcher of `vectors`, of shape (n, dim), which are copied and need not be
+        of unit length. `ids` are n different whole numbers."""
+        array = _arrays.as_floats("vectors", vectors, (2,))
+        try:
+            numbers = np.asarray(ids)
+        except (ValueError, TypeError) as error:
+            raise InvalidArgumentError(f"ids is no array of numbers: {error}") from None
+        if numbers.size and (
+            numbers.dtype.kind not in "iu" or not np.can_cast(numbers.dtype, np.int64)
+        ):
+            raise ArgumentTypeError(f"ids has the dtype {numbers.dtype}, expected int64")
+        if numbers.shape != array.shape[:1]:
+            raise BufferSizeError(f"ids has the shape {numbers.shape}, expected {array.shape[:1]}")
+        kept = np.ascontiguousarray(numbers, np.int64)
+        return cls._take(
+            lib.projection_index_from_vectors,
+            _arrays.id_pointer(kept),
+            _arrays.pointer(array),
+            *array.shape,
+        )
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the answers' vectors. May still be asked for after :meth:`close`."""
+        return self._dim
+
+    def __len__(self) -> int:
+        """Number of answers. May still be asked for after :meth:`close`."""
+        return self._len
+
+    def text(self, answer_id: int) -> Optional[str]:
+        """The text of an answer; None for an unknown id, or where the searcher was made of
+        vectors."""
+        native = self._live()
+        return _text_of(native, _call.model_id("answer_id", answer_id))
+
+    def search(
+        self,
+        query: ArrayLike,
+        k: int = 10,
+        *,
+        model: Optional[Model] = None,
+        text: Optional[str] = None,
+        hybrid: Union[bool, float] = False,
+        score_mode: str = "cosine",
+        unheaded_offset: float = 0.0,
+    ) -> list[Hit]:
+        """The k best answers to a query of shape (dim,), best first, equal ones by ascending
+        id; all of them where there are fewer.
+
+        `model` projects the query first. `hybrid` lets the words count that query and
+        answers share, by BM25: True with the weight that training chose for the model, else
+        0.2, a number from 0 to 1 with that weight; it needs the query's `text` and a
+        searcher of a store. `score_mode` is what vectors say: "cosine", or
+        "max_nearest_question", that or 0.8 times the cosine of the nearest training question
+        of the answer's cluster, whichever is more, which needs a residual model and a
+        searcher of a store. `unheaded_offset` is added to what vectors say about answers
+        that no head of the model is for.
+
+        Raises DimensionMismatchError, NotFiniteError or ZeroVectorError where the query is
+        unusable, InvalidArgumentError for options that are outside their range or need what
+        there is not.
+        """
+        native = self._live()
+        options = _options(score_mode, hybrid, unheaded_offset)
+        vector = _arrays.as_floats("query", query, (1,))
+        k = min(_count("k", k), self._len)
+        hits, found = ffi.new("projection_hit[]", k), ffi.new("size_t *")
+        _call.call(
+            lib.projection_index_search_with_options,
+            native,
+            _model(model),
+            _arrays.pointer(vector),
+            vector.size,
+            _words(text),
+            options,
+            k,
+            hits,
+            k,
+            found,
+        )
+        return [_hit(native, hits[i]) for i in range(found[0])]
+
+    def search_batch(
+        self,
+        queries: ArrayLike,
+        k: int = 10,
+        *,
+        model: Optional[Model] = None,
+        texts: Optional[Sequence[str]] = None,
+        hybrid: Union[bool, float] = False,
+        score_mode: str = "cosine",
+        unheaded_offset: float = 0.0,
+    ) -> list[list[Hit]]:
+        """:meth:`search` for n queries of shape (n, dim), faster than one call for each.
+        `texts` are these queries in words. One unusable query fails the whole batch."""
+        native = self._live()
+        options = _options(score_mode, hybrid, unheaded_offset)
+        vectors = _arrays.as_floats("queries", queries, (2,))
+        n, dim = vectors.shape
+        words, keep = ffi.NULL, None
+        if texts is not None:
+            words, keep = text_pointers("texts", texts)
+            if len(keep) != n:
+                raise BufferSizeError(f"texts has {len(keep)} entries, expected {n}")
+        k = min(_count("k", k), self._len)
+        hits, found = ffi.new("projection_hit[]", n * k), ffi.new("size_t *")
+        _call.call(
+            lib.projection_index_search_batch_with_options,
+            native,
+            _model(model),
+            _arrays.pointer(vectors),
+            n,
+            dim,
+            words,
+            options,
+            k,
+            hits,
+            n * k,
+            found,
+        )
+        return [[_hit(native, hits[i * k + j]) for j in range(found[0])] for i in range(n)]
+
+    def explain(
+        self,
+        query: ArrayLike,
+        k: int = 10,
+        *,
+        model: Optional[Model] = None,
+        text: Optional[str] = None,
+        hybrid: Union[bool, float] = False,
+        score_mode: str = "cosine",
+        unheaded_offset: float = 0.0,
+    ) -> Explanation:
+        """Searches as :meth:`search` does, and says why the answers were found."""
+        native = self._live()
+        options = _options(score_mode, hybrid, unheaded_offset)
+        vector = _arrays.as_floats("query", query, (1,))
+        found = _call.make(
+            "projection_explanation **",
+            lib.projection_explanation_free,
+            lib.projection_index_explain,
+            native,
+            _model(model),
+            _arrays.pointer(vector),
+            vector.size,
+            _words(text),
+            options,
+            min(_count("k", k), self._len),
+        )
+        return explanation.take(found, lambda answer_id: _text_of(native, answer_id))
+
+    def __enter__(self) -> Searcher:
+        self._live()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        closed = ", closed" if self.closed else ""
+        return f"<Searcher {self._len} answers × {self._dim}{closed}>"
+
+
+def _model(model: Optional[Model]) -> Any:
+    """The native model; cffi keeps it alive as long as the call's arguments."""
+    if model is None:
+        return ffi.NULL
+    if not isinstance(model, Model):
+        raise ArgumentTypeError(f"model is of type {type(model).__name__}, expected Model")
+    return model._live()
+
+
+def _count(name: str, value: Any) -> int:
+    return _call.integer(name, value, 0, 2**63 - 1)
+
+
+def _words(text: Optional[str]) -> Any:
+    return ffi.NULL if text is None else _call.text("text", text)
+
+
+def _options(score_mode: str, hybrid: Union[bool, float], unheaded_offset: float) -> Any:
+    options = ffi.new("projection_search_options *")
+    options.size = ffi.sizeof("projection_search_options")
+    if not isinstance(score_mode, str) or score_mode not in _SCORE_MODES:
+        expected = " or ".join(_SCORE_MODES)
+        raise InvalidArgumentError(f"score_mode is {score_mode!r:.100}, expected {expected}")
+    options.score_mode = _SCORE_MODES[score_mode]
+    if hybrid is True:
+        options.hybrid_weight = _WEIGHT_OF_MODEL
+    elif hybrid is not False:
+        weight = _call.number("hybrid", hybrid)
+        # A negative number has a meaning in C.
+        if not 0.0 <= weight <= 1.0:
+            raise InvalidArgumentError(f"hybrid is {weight}, expected True, False or 0 to 1")
+        options.hybrid_weight = weight
+    options.unheaded_offset = _call.number("unheaded_offset", unheaded_offset)
+    return options
+
+
+def _text_of(native: Any, answer_id: int) -> Optional[str]:
+    text = lib.projection_index_text(native, answer_id)
+    return None if text == ffi.NULL else ffi.string(text).decode("utf-8", "replace")
+
+
+def _hit(native: Any, hit: Any) -> Hit:
+    return Hit(hit.answer_id, hit.score, _text_of(native, hit.answer_id))
