@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .answers import Answers
 from .batches import Batches
 from .search import Search
 
@@ -21,7 +20,7 @@ _COUNTED = {
 }
 
 
-class LDAProjectionDB(Answers, Batches, Search):
+class LDAProjectionDB(Batches, Search):
     """A store: the database `lda.db` and the arrays beside it.
 
     `db_path` is the database, which is made where there is none. `embeddings_dir` is the

@@ -15,6 +15,7 @@ import numpy as np
 from .. import _call
 from ..model import Model
 from ..searcher import Searcher
+from .answers import Answers
 from .embeddings import Embeddings
 from .multi_head import MultiHead
 from .query_log import QueryLog
@@ -35,7 +36,7 @@ class _Kept(NamedTuple):
     opened: Any
 
 
-class Search(Embeddings, MultiHead, QueryLog):
+class Search(Answers, Embeddings, MultiHead, QueryLog):
     """Search by an embedded query."""
 
     def __init__(self, db_path: StrPath, embeddings_dir: Optional[StrPath] = None) -> None:
