@@ -129,8 +129,10 @@ class Places:
 
     def stamp(self, recorded: Optional[str]) -> Optional[tuple[int, int, int]]:
         """What changes when the file does; None for a file that is not where it should be."""
+        if not recorded:
+            return None
         try:
-            found = os.stat(os.path.join(self.store, recorded or ""))
+            found = os.stat(os.path.join(self.store, recorded))
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
