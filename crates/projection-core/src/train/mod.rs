@@ -8,7 +8,7 @@ mod grid;
 mod lift;
 mod linear;
 mod multi_head;
-
+mod request;
 mod residual;
 mod solve;
 mod store;
@@ -19,7 +19,7 @@ pub use centroid::weighted_centroid;
 pub use data::TrainingData;
 pub use linear::{LinearMethod, train_linear};
 pub use multi_head::{MultiHeadTraining, Trained, train_multi_head};
-
+pub use request::{Method, TrainReport, TrainRequest, train};
 pub use residual::{ResidualTraining, train_residual};
 pub use store::{
     ResidualMethod, TrainedResidual, store_residual, train_linear_model, train_residual_model,
