@@ -26,7 +26,8 @@ pub use store::{
 };
 pub use tune::{Tried, Tuned, Tuning, Validated, tune_residual};
 
-/// How far training is, for a caller to show.
+/// How far training is, for a caller to show. Functions that are told of it are called on the
+/// thread that called, and may unwind to stop the work: nothing is half stored then.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
     /// What is being done: `tuning`, a step of which is one training of an adapter for one

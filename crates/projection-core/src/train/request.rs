@@ -43,7 +43,7 @@ impl Method {
         }
     }
 
-    /// The method of a name; `_` counts as `-`.
+    /// The method of a name, in which `_` counts as `-`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a name that is none.
