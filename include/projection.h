@@ -107,6 +107,10 @@ typedef enum {
    * A defect of the library that was stopped at this call.
    */
   PROJECTION_STATUS_PANIC = 16,
+  /**
+   * The caller's progress function stopped the work.
+   */
+  PROJECTION_STATUS_CANCELLED = 17,
 } projection_status;
 
 /**
@@ -181,6 +185,80 @@ typedef struct projection_index projection_index;
  * once.
  */
 typedef struct projection_model projection_model;
+
+/**
+ * A text that a call gave, UTF-8. Free it with projection_text_free. May be read by many
+ * threads at once.
+ */
+typedef struct projection_text projection_text;
+
+/**
+ * What to measure. All but `size` may be 0, which cross-validates the newest projection.
+ *
+ * Test questions are given as a question-answer file, `test` with `model_dir`, or as vectors,
+ * `test_questions` with `test_labels`. Without, questions and then answers with all their
+ * questions are left out in turn, and every method is trained again on the others.
+ */
+typedef struct {
+  /**
+   * Size of this structure, as the caller knows it. Later versions may add to its end.
+   */
+  size_t size;
+  /**
+   * Ids of the projections; none stands for the newest.
+   */
+  const int64_t *projections;
+  /**
+   * Number of these ids.
+   */
+  size_t projections_len;
+  /**
+   * Question-answer file of test questions, whose answers the store has.
+   */
+  const char *test;
+  /**
+   * Folder of the text model that the store was embedded with.
+   */
+  const char *model_dir;
+  /**
+   * Vectors of test questions (n x d), .npy.
+   */
+  const char *test_questions;
+  /**
+   * Ids of their right answers (n), .npy of integers.
+   */
+  const char *test_labels;
+  /**
+   * The text model whose vectors are used; NULL for that of the projections, or the only
+   * one.
+   */
+  const char *model_name;
+  /**
+   * Folds of the cross-validation, at least 2; 0 is 4.
+   */
+  size_t folds;
+  /**
+   * Seed of the folds and of the intervals.
+   */
+  uint64_t seed;
+  /**
+   * 1 for every question with its ranks, confusions, and other parameters.
+   */
+  int32_t details;
+} projection_evaluate_options;
+
+/**
+ * Is called now and then during long work, on the thread that called: with the caller's
+ * `context`, the `stage` of the work, such as "tuning", how many of how many steps are done,
+ * and the loss of the last step, NaN where there is none. The text lives until the function
+ * returns. It returns 0 to stop the work, which then ends with PROJECTION_STATUS_CANCELLED,
+ * and any other number to go on. It may call the library, but not for the same store.
+ */
+typedef int32_t (*projection_progress)(void *context,
+                                       const char *stage,
+                                       uint64_t done,
+                                       uint64_t total,
+                                       double loss);
 
 /**
  * How answers are scored. All but `size` may be 0, which is a search by cosine:
@@ -296,6 +374,51 @@ typedef struct {
 } projection_explained_hit;
 
 /**
+ * How to import. All but `size` may be 0.
+ */
+typedef struct {
+  /**
+   * Size of this structure, as the caller knows it. Later versions may add to its end.
+   */
+  size_t size;
+  /**
+   * 1 to try again first what failed or was interrupted before, else 0.
+   */
+  int32_t retry_failed;
+} projection_import_options;
+
+/**
+ * Vectors of the caller's own text model. The texts may be NULL, all others are needed.
+ */
+typedef struct {
+  /**
+   * Size of this structure, as the caller knows it. Later versions may add to its end.
+   */
+  size_t size;
+  /**
+   * Name of the text model that gave the vectors.
+   */
+  const char *model_name;
+  /**
+   * Vectors of the answers, .npy.
+   */
+  const char *answers;
+  /**
+   * Vectors of the questions, .npy.
+   */
+  const char *questions;
+  /**
+   * For each question the row of its answer from 0, or -1 for none, .npy of integers.
+   */
+  const char *labels;
+  /**
+   * JSON with a text for each row, {"answers": [...], "questions": [...]}; NULL for
+   * placeholders.
+   */
+  const char *texts;
+} projection_import_vectors_options;
+
+/**
  * An answer that was found.
  */
 typedef struct {
@@ -309,6 +432,56 @@ typedef struct {
    */
   float score;
 } projection_hit;
+
+/**
+ * How to train. All but `size` may be 0, which trains a residual model whose terms and
+ * parameters are chosen by cross-validation.
+ */
+typedef struct {
+  /**
+   * Size of this structure, as the caller knows it. Later versions may add to its end.
+   */
+  size_t size;
+  /**
+   * "auto", "residual", "multi-head", "linear" or "ridge"; NULL is "auto", a residual model
+   * that is tuned.
+   */
+  const char *method;
+  /**
+   * 1 to choose terms and parameters by cross-validation, which "auto" does anyway.
+   */
+  int32_t tune;
+  /**
+   * 1 to store the model even where its validation is below plain cosine.
+   */
+  int32_t force;
+  /**
+   * Share of the questions to be expected whose answer has no training questions, from 0 to
+   * 1; NULL is 0.5 where there are such answers, else 0.
+   */
+  const double *unheaded;
+  /**
+   * The same seed gives the same model.
+   */
+  uint64_t seed;
+  /**
+   * Softmax temperature of routing or rotation; 0 is 0.1.
+   */
+  double temperature;
+  /**
+   * A name for people, or NULL.
+   */
+  const char *name;
+  /**
+   * The text model whose vectors are used; NULL for the only one that has vectors.
+   */
+  const char *model_name;
+  /**
+   * Folder of a text model: logged queries with helpful feedback become questions first.
+   * NULL for none.
+   */
+  const char *feedback_model_dir;
+} projection_train_options;
 
 #ifdef __cplusplus
 extern "C" {
@@ -410,6 +583,24 @@ void projection_error_free(projection_error *error);
 const char *projection_status_name(int32_t status);
 
 /**
+ * Measures projections of a store beside cosine, BM25 and the nearest training question.
+ * `options` may be NULL. The store is only read.
+ *
+ * The result is JSON, {"store", "model", "answers", "seed", "warnings", "notes", "regimes":
+ * [{"regime": "test", "closed" or "open", "questions", "headed_questions", "headed_answers",
+ * "training_questions", "methods": [{"method", "projection_id", "all", "headed", "unheaded"}],
+ * "details"}]}, where all, headed and unheaded are {"questions", "recall_at_1", "recall_at_5",
+ * "mrr_at_10", "ndcg_at_10", each {"value", "low", "high"}, "gained", "lost",
+ * "p_against_cosine"} or null. The first method is cosine.
+ */
+projection_status projection_evaluate(const char *database,
+                                      const projection_evaluate_options *options,
+                                      projection_progress progress,
+                                      void *context,
+                                      projection_text **result,
+                                      projection_error **error);
+
+/**
  * Searches for `k` answers as projection_index_search_with_options does, and says why they
  * were found.
  */
@@ -420,6 +611,16 @@ projection_status projection_index_explain(const projection_index *index,
                                            const char *text,
                                            const projection_search_options *options,
                                            size_t k,
+                                           projection_explanation **explanation,
+                                           projection_error **error);
+
+/**
+ * Says how `model` moves a query, without a search: the explanation has no hits, and its
+ * training questions have no texts.
+ */
+projection_status projection_model_explain(const projection_model *model,
+                                           const float *query,
+                                           size_t query_len,
                                            projection_explanation **explanation,
                                            projection_error **error);
 
@@ -466,6 +667,37 @@ const projection_explained_hit *projection_explanation_hits(const projection_exp
  * Frees an explanation. NULL is allowed.
  */
 void projection_explanation_free(projection_explanation *explanation);
+
+/**
+ * Imports the question-answer files `paths`, `n` of them, and those of folders among them,
+ * into the store whose database is the file `database`, which is made where there is none
+ * and `n` is not 0. A file that can't be imported does not keep the others from it. `options`
+ * may be NULL.
+ *
+ * The result is JSON, {"store", "files": [{"file", "outcome", "clusters", "answers",
+ * "questions", "removed", "error": {"kind", "message"}}]}; outcome is "imported", "replaced",
+ * "unchanged", "failed", which has an error, or "missing", a file that a folder had before.
+ */
+projection_status projection_import(const char *database,
+                                    const char *const *paths,
+                                    size_t n,
+                                    const projection_import_options *options,
+                                    projection_progress progress,
+                                    void *context,
+                                    projection_text **result,
+                                    projection_error **error);
+
+/**
+ * Imports vectors and labels into the store whose database is the file `database`, which is
+ * made where there is none. Everything becomes visible together, or nothing.
+ *
+ * The result is JSON, {"store", "model", "outcome", "dimension", "answers", "questions",
+ * "removed", "answers_without_question", "questions_without_answer"}.
+ */
+projection_status projection_import_vectors(const char *database,
+                                            const projection_import_vectors_options *options,
+                                            projection_text **result,
+                                            projection_error **error);
 
 /**
  * Reads the answers of the store whose database is the file `database`. `model_name` is
@@ -689,12 +921,52 @@ projection_status projection_index_search_batch_with_options(const projection_in
                                                              projection_error **error);
 
 /**
- * Makes an empty store whose database is the file `database`, where there is none; its
- * folder must exist. The database of a store that is there is checked, and gets the tables
- * that early programs did not know.
+ * The text, which ends with NUL, valid until it is freed; "" for NULL.
  */
-projection_status projection_store_create(const char *database,
-                                          projection_error **error);
+const char *projection_text_data(const projection_text *text);
+
+/**
+ * Its length in bytes without the NUL; 0 for NULL.
+ */
+size_t projection_text_len(const projection_text *text);
+
+/**
+ * Frees a text. NULL is allowed.
+ */
+void projection_text_free(projection_text *text);
+
+/**
+ * Gives a vector to every text of a store that has none, by the text model in `model_dir`.
+ * In the store it is called `model_name`, or like its folder where that is NULL. Work that is
+ * stopped keeps what was done, and the next call goes on from there.
+ *
+ * The result is JSON, {"store", "model", "dimension", "answers", "questions"}: how many got a
+ * vector.
+ */
+projection_status projection_embed_store(const char *database,
+                                         const char *model_dir,
+                                         const char *model_name,
+                                         projection_progress progress,
+                                         void *context,
+                                         projection_text **result,
+                                         projection_error **error);
+
+/**
+ * Trains a model on the vectors of a store, stores it and leaves older ones as they are.
+ * `options` may be NULL. A model whose validation is below plain cosine is not stored, which is
+ * PROJECTION_STATUS_INVALID_MODEL, unless `force` asks for it. Training that is stopped leaves
+ * the store's models as they were.
+ *
+ * The result is JSON, {"id", "method", "name", "model", "temperature", "heads", "questions",
+ * "clusters_left_out", "terms", "validation", "feedback_questions", "notes"}; what there is not
+ * is left out.
+ */
+projection_status projection_train(const char *database,
+                                   const projection_train_options *options,
+                                   projection_progress progress,
+                                   void *context,
+                                   projection_text **result,
+                                   projection_error **error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -44,6 +44,8 @@ const (
 	ErrInternal Code = C.PROJECTION_STATUS_INTERNAL
 	// ErrPanic: a defect of the library that was stopped at this call.
 	ErrPanic Code = C.PROJECTION_STATUS_PANIC
+	// ErrCancelled: the caller stopped the work. No function of this package gives it yet.
+	ErrCancelled Code = C.PROJECTION_STATUS_CANCELLED
 
 	// ErrClosed: the model, searcher or embedder was closed. It has no number in C, where
 	// such a use would be undefined.

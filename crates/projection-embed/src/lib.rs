@@ -38,6 +38,8 @@
 mod bert;
 mod config;
 mod embedder;
+mod evaluate;
+mod feedback;
 mod files;
 mod math;
 mod store;
@@ -45,7 +47,9 @@ mod tokenizer;
 mod weights;
 
 pub use embedder::Embedder;
-pub use store::{EmbedReport, embed_store};
+pub use evaluate::{EvaluateRequest, TestQuestions, evaluate};
+pub use feedback::add_feedback;
+pub use store::{EmbedReport, embed_store, embed_store_with, folder_name};
 
 /// Compiles the programs in Rust that the README shows.
 #[cfg(doctest)]

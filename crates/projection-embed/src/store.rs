@@ -1,7 +1,9 @@
 //! Embedding the texts of a store.
 
-use projection_core::Result;
+use std::path::Path;
+
 use projection_core::store::{EmbeddingModel, EntityType, Store};
+use projection_core::{Error, ErrorKind, Result};
 
 use crate::Embedder;
 
@@ -18,6 +20,34 @@ pub struct EmbedReport {
     pub answers: usize,
     /// Number of questions that got a vector.
     pub questions: usize,
+}
+
+/// The name of a text model that is called like its folder; `None` where that is not UTF-8.
+pub fn folder_name(dir: &Path) -> Option<String> {
+    let dir = dir.canonicalize().ok()?;
+    dir.file_name()?.to_str().map(str::to_string)
+}
+
+/// Loads the text model in `model_dir` and does as [`embed_store`]. In the store it is called
+/// `model_name`, or like its folder.
+///
+/// # Errors
+/// As [`Embedder::load`] and [`embed_store`], and [`ErrorKind::InvalidArgument`] where the
+/// folder has no name in UTF-8 to call it by.
+pub fn embed_store_with(
+    store: &mut Store,
+    model_dir: &Path,
+    model_name: Option<&str>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<EmbedReport> {
+    let embedder = Embedder::load(model_dir)?;
+    let folder = folder_name(model_dir);
+    let name = model_name.or(folder.as_deref()).ok_or_else(|| {
+        let dir = model_dir.display();
+        let message = format!("{dir}: the folder has no name in UTF-8, expected a model name");
+        Error::new(ErrorKind::InvalidArgument, message)
+    })?;
+    embed_store(store, &embedder, name, progress)
 }
 
 /// Gives a vector to every text of `store` that has none by the text model `model_name`,

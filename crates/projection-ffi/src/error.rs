@@ -45,6 +45,8 @@ pub enum Status {
     Internal = 15,
     /// A defect of the library that was stopped at this call.
     Panic = 16,
+    /// The caller's progress function stopped the work.
+    Cancelled = 17,
 }
 
 impl Status {
@@ -67,6 +69,7 @@ impl Status {
             14 => c"invalid input",
             15 => c"internal",
             16 => c"panic",
+            17 => c"cancelled",
             _ => c"unknown status",
         }
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::{CString, c_char};
 
+use projection_core::projection::Projection;
 use projection_core::search::{Explanation, SearchQuery};
 
 use crate::argument::{Buffer, Out, expect_dim, handle};
@@ -9,7 +10,8 @@ use crate::error::{ErrorHandle, Status};
 use crate::guard;
 use crate::index::{IndexHandle, query_dim_of, without_nul};
 use crate::model::ModelHandle;
-use crate::search::{SearchOptionsC, optional_text, read_options};
+use crate::options::{optional_text, read_options};
+use crate::search::SearchOptionsC;
 
 /// What moved a query, how far, and what became of the answers' ranks. Free it with
 /// projection_explanation_free. May be used by many threads at once.
@@ -162,6 +164,35 @@ pub unsafe extern "C" fn projection_index_explain(
     };
     // SAFETY: the caller's promise about `error`.
     unsafe { guard::status("projection_index_explain", error, body) }
+}
+
+/// Says how `model` moves a query, without a search: the explanation has no hits, and its
+/// training questions have no texts.
+///
+/// # Safety
+/// `model` is NULL or live; `query` is NULL or of the length given; `explanation` and `error`
+/// are NULL or places for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_model_explain(
+    model: *const ModelHandle,
+    query: *const f32,
+    query_len: usize,
+    explanation: *mut *mut ExplanationHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        // SAFETY: the caller's promises.
+        let (model, out) =
+            unsafe { (&handle("model", model)?.0, Out::new("explanation", explanation)?) };
+        let query = Buffer::new("query", query, query_len)?;
+        expect_dim("query", query_len, model.input_dim())?;
+        // SAFETY: the caller's promise.
+        let query = unsafe { query.read()? };
+        out.give(ExplanationHandle::new(Explanation::of_projection(query, model)?));
+        Ok(())
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_model_explain", error, body) }
 }
 
 /// Angle between the query and the projected query in degrees; NaN for NULL, without a

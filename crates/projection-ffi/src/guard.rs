@@ -5,6 +5,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{ErrorHandle, Status};
+use crate::progress::is_cancelled;
 
 /// The result of a fallible function's body.
 pub type Outcome = Result<(), ErrorHandle>;
@@ -22,6 +23,9 @@ pub unsafe fn status(
     let failure = match stop_panics(function, body) {
         Ok(Ok(())) => return Status::Ok,
         Ok(Err(failure)) => failure,
+        Err(panic) if is_cancelled(&*panic) => {
+            ErrorHandle::new(Status::Cancelled, &format!("{function} was stopped by the caller"))
+        }
         Err(panic) => {
             let message = format!("{function} panicked, please report it: {}", text_of(&*panic));
             ErrorHandle::new(Status::Panic, &message)

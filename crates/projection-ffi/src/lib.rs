@@ -10,12 +10,18 @@ mod argument;
 mod array;
 mod embedder;
 mod error;
+mod evaluate;
 mod explanation;
 mod guard;
+mod import;
 mod index;
 mod model;
+mod options;
+mod progress;
 mod search;
 mod store;
+mod text;
+mod train;
 
 use std::ffi::c_char;
 

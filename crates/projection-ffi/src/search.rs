@@ -6,11 +6,12 @@ use ndarray::ArrayView2;
 use projection_core::projection::Model;
 use projection_core::search::{Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
 
-use crate::argument::{Buffer, Out, expect_dim, handle, product, text};
+use crate::argument::{Buffer, Out, expect_dim, handle, product};
 use crate::error::{ErrorHandle, Status};
 use crate::guard;
 use crate::index::{Hit, IndexHandle, copy_hits, query_dim_of};
 use crate::model::{ModelHandle, shape};
+use crate::options::{Options, optional_text, read_options};
 
 /// What vectors say about an answer.
 #[repr(C)]
@@ -46,32 +47,9 @@ pub struct SearchOptionsC {
     pub unheaded_offset: f64,
 }
 
-/// Largest structure that a later version may have.
-const LARGEST_OPTIONS: usize = 4096;
-
-/// The options of a caller, who may know more or fewer of them.
-///
-/// # Safety
-/// `options` is NULL or points to as many bytes as its first field says.
-pub unsafe fn read_options(options: *const SearchOptionsC) -> Result<SearchOptionsC, ErrorHandle> {
-    let invalid = |what: String| ErrorHandle::new(Status::InvalidArgument, &what);
-    // SAFETY: the caller's promise; only the size is read so far.
-    let size = *unsafe { handle("options", options.cast::<usize>()) }?;
-    let known = size_of::<SearchOptionsC>();
-    if !(known..=LARGEST_OPTIONS).contains(&size) {
-        return Err(invalid(format!(
-            "argument options has the size {size}, expected {known}: set options.size to \
-             sizeof(projection_search_options)"
-        )));
-    }
-    // SAFETY: the caller's promise, and the size is at least the one that is read.
-    let found = *unsafe { handle("options", options) }?;
-    // SAFETY: the caller's promise about the size.
-    let rest = unsafe { std::slice::from_raw_parts(options.cast::<u8>().add(known), size - known) };
-    if rest.iter().any(|byte| *byte != 0) {
-        return Err(invalid("argument options has fields that this version does not know".into()));
-    }
-    Ok(found)
+// SAFETY: repr(C), and `size` comes first.
+unsafe impl Options for SearchOptionsC {
+    const NAME: &'static str = "projection_search_options";
 }
 
 impl SearchOptionsC {
@@ -100,21 +78,6 @@ impl SearchOptionsC {
             score_mode,
             unheaded_offset: self.unheaded_offset,
         })
-    }
-}
-
-/// A text that may be NULL.
-///
-/// # Safety
-/// As [`text`].
-pub unsafe fn optional_text<'a>(
-    name: &str,
-    value: *const c_char,
-) -> Result<Option<&'a str>, ErrorHandle> {
-    match value.is_null() {
-        true => Ok(None),
-        // SAFETY: the caller's promise.
-        false => Ok(Some(unsafe { text(name, value) }?)),
     }
 }
 

@@ -25,6 +25,7 @@ from .errors import (
     ArgumentTypeError,
     BufferSizeError,
     BusyError,
+    CancelledError,
     ClosedError,
     DimensionMismatchError,
     InternalError,
@@ -44,6 +45,25 @@ from .errors import (
 from .explanation import ExplainedHit, ExplainedQuestion, Explanation
 from .model import Model, MultiHeadProjection
 from .searcher import Hit, Searcher
+from .store import (
+    EmbedResult,
+    ImportedFile,
+    ImportResult,
+    VectorImport,
+    embed_store,
+    import_files,
+    import_vectors,
+)
+from .training import (
+    Evaluation,
+    MethodResult,
+    Metric,
+    Part,
+    Regime,
+    TrainingResult,
+    evaluate,
+    train,
+)
 
 #: Version of the engine, and of this package.
 __version__: str = _ffi.string(_lib.projection_version()).decode()
@@ -53,13 +73,18 @@ __all__ = [
     "ArgumentTypeError",
     "BufferSizeError",
     "BusyError",
+    "CancelledError",
     "ClosedError",
     "DimensionMismatchError",
+    "EmbedResult",
     "Embedder",
+    "Evaluation",
     "ExplainedHit",
     "ExplainedQuestion",
     "Explanation",
     "Hit",
+    "ImportResult",
+    "ImportedFile",
     "InternalError",
     "InvalidArgumentError",
     "InvalidArrayError",
@@ -68,13 +93,24 @@ __all__ = [
     "InvalidModelError",
     "InvalidStoreError",
     "IoError",
+    "MethodResult",
+    "Metric",
     "Model",
     "MultiHeadProjection",
     "NotFiniteError",
     "NotFoundError",
     "PanicError",
+    "Part",
     "ProjectionError",
+    "Regime",
     "Searcher",
+    "TrainingResult",
+    "VectorImport",
     "ZeroVectorError",
     "__version__",
+    "embed_store",
+    "evaluate",
+    "import_files",
+    "import_vectors",
+    "train",
 ]

@@ -124,6 +124,12 @@ class PanicError(InternalError):
     code = 16
 
 
+class CancelledError(ProjectionError):
+    """The progress function stopped the work."""
+
+    code = 17
+
+
 class ClosedError(ProjectionError, ValueError):
     """The object was closed."""
 

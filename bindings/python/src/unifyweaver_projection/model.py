@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union, overlo
 
 import numpy as np
 
-from . import _arrays, _call
+from . import _arrays, _call, explanation
 from ._arrays import F32
 from ._native import ffi, lib
 from .errors import InvalidArgumentError, InvalidModelError
@@ -15,6 +15,7 @@ from .errors import InvalidArgumentError, InvalidModelError
 if TYPE_CHECKING:
     from ._arrays import ArrayLike, Floats
     from ._call import StrPath
+    from .explanation import Explanation
 
 _KINDS = {1: "multi_head", 2: "residual", 3: "linear"}
 
@@ -256,6 +257,21 @@ class Model(_call.Handle):
                 weights_len,
             )
         return projected if weights is None else (projected, weights)
+
+    def explain(self, query: ArrayLike) -> Explanation:
+        """How the model moves a query: routing weights, the training questions behind them,
+        and the angle. :meth:`Searcher.explain` says it of a search, with texts."""
+        native = self._live()
+        vector = _arrays.as_floats("query", query, (1,))
+        found = _call.make(
+            "projection_explanation **",
+            lib.projection_explanation_free,
+            lib.projection_model_explain,
+            native,
+            _arrays.pointer(vector),
+            vector.size,
+        )
+        return explanation.take(found, lambda answer_id: None)
 
     def with_temperature(self: AnyModel, temperature: float) -> AnyModel:
         """A copy of the model that routes at another temperature. The two share their

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use projection_core::store::Store;
-use projection_embed::{Embedder, embed_store};
+use projection_embed::embed_store_with;
 use serde::Serialize;
 
-use super::folder_name;
 use crate::failure::Failure;
-use crate::output::{Report, Screen, count, progress, spinner};
+use crate::output::{Report, Screen, count, progress};
 
 /// Give a vector to every text of a store that has none
 ///
@@ -41,16 +40,9 @@ pub struct Embedded {
 
 pub fn run(args: &Args) -> Result<Embedded, Failure> {
     let mut store = Store::open(&args.store)?;
-    let loading = spinner("loading the text model");
-    let embedder = Embedder::load(&args.model_dir)?;
-    loading.finish_and_clear();
-    let name =
-        args.model_name.clone().or_else(|| folder_name(&args.model_dir)).ok_or_else(|| {
-            let dir = args.model_dir.display();
-            Failure::Usage(format!("{dir}: the folder has no name in UTF-8, expected --model-name"))
-        })?;
     let bar = progress("embedding", 0);
-    let report = embed_store(&mut store, &embedder, &name, &mut |done, total| {
+    let name = args.model_name.as_deref();
+    let report = embed_store_with(&mut store, &args.model_dir, name, &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     })?;

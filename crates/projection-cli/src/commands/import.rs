@@ -1,15 +1,11 @@
 //! `projection import`: question–answer files into a store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use projection_core::Error;
-use projection_core::import::{
-    ImportOutcome, ImportReport, import_file, question_answer_files, retry_batch,
-};
+use projection_core::import::{Imported, ImportedFile, import_paths};
 use projection_core::store::Store;
-use serde::Serialize;
 
-use crate::failure::{ErrorReport, Failure, kind_name, print_error};
+use crate::failure::{Failure, print_error};
 use crate::output::{Report, Screen, count, note, progress};
 
 /// Import question–answer files into a store
@@ -40,117 +36,22 @@ pub struct Args {
     retry_failed: bool,
 }
 
-/// What became of every file.
-#[derive(Debug, Serialize)]
-pub struct Imported {
-    store: String,
-    files: Vec<File>,
-}
-
-#[derive(Debug, Serialize)]
-struct File {
-    file: String,
-    /// `imported`, `replaced`, `unchanged`, `failed`, or `missing` where the folder had the
-    /// file before.
-    outcome: &'static str,
-    clusters: usize,
-    answers: usize,
-    questions: usize,
-    removed: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorReport>,
-}
-
 pub fn run(args: &Args, screen: &Screen) -> Result<Imported, Failure> {
     let mut store = match args.files.is_empty() {
         true => Store::open(&args.store)?,
         false => Store::open_or_create(&args.store)?,
     };
-    // Listed before anything is imported: what fails now is not tried twice.
-    let failed = if args.retry_failed { store.failed_batches()? } else { Vec::new() };
-    let bar = progress("importing", failed.len() + args.files.len());
-    let mut import = Import { files: Vec::new(), screen };
-    for batch in &failed {
-        let retried = retry_batch(&mut store, batch)?;
-        bar.suspend(|| import.add(&retried.file, retried.result));
-        bar.inc(1);
-    }
-    for path in &args.files {
-        if path.is_dir() {
-            match question_answer_files(&store, path) {
-                Ok(folder) => {
-                    bar.inc_length(folder.files.len() as u64);
-                    for file in &folder.files {
-                        let result = import_file(&mut store, file);
-                        bar.suspend(|| import.add(file, result));
-                        bar.inc(1);
-                    }
-                    let missing = folder.missing.iter();
-                    import.files.extend(missing.map(|file| File::without(file, "missing", None)));
-                }
-                Err(error) => bar.suspend(|| import.add(path, Err(error))),
-            }
-        } else {
-            let result = import_file(&mut store, path);
-            bar.suspend(|| import.add(path, result));
+    let bar = progress("importing", 0);
+    let mut show = |done: usize, total: usize, file: Option<&ImportedFile>| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        if let Some(error) = file.and_then(|file| file.error.as_ref()) {
+            bar.suspend(|| print_error(&error.kind, &error.message, screen.json));
         }
-        bar.inc(1);
-    }
+    };
+    let imported = import_paths(&mut store, &args.files, args.retry_failed, &mut show)?;
     bar.finish_and_clear();
-    Ok(Imported { store: args.store.display().to_string(), files: import.files })
-}
-
-/// The files so far.
-struct Import<'a> {
-    files: Vec<File>,
-    screen: &'a Screen,
-}
-
-impl Import<'_> {
-    fn add(&mut self, file: &Path, result: Result<ImportReport, Error>) {
-        self.files.push(match result {
-            Ok(report) => File::imported(file, &report),
-            Err(error) => {
-                print_error(&kind_name(error.kind()), &error, self.screen.json);
-                File::without(file, "failed", Some((&error).into()))
-            }
-        });
-    }
-}
-
-pub fn outcome_name(outcome: ImportOutcome) -> &'static str {
-    match outcome {
-        ImportOutcome::Imported => "imported",
-        ImportOutcome::Replaced => "replaced",
-        ImportOutcome::Unchanged => "unchanged",
-    }
-}
-
-impl File {
-    fn imported(file: &Path, report: &ImportReport) -> Self {
-        Self {
-            file: file.display().to_string(),
-            outcome: outcome_name(report.outcome),
-            clusters: report.clusters,
-            answers: report.answers,
-            questions: report.questions,
-            removed: report.removed,
-            error: None,
-        }
-    }
-
-    /// A file that brought nothing.
-    fn without(file: &Path, outcome: &'static str, error: Option<ErrorReport>) -> Self {
-        Self {
-            file: file.display().to_string(),
-            outcome,
-            clusters: 0,
-            answers: 0,
-            questions: 0,
-            removed: 0,
-            error,
-        }
-    }
+    Ok(imported)
 }
 
 impl Report for Imported {

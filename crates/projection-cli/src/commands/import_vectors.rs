@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use projection_core::import::{ImportOutcome, OwnVectors, VectorFiles, import_vectors};
+use projection_core::import::{ImportOutcome, ImportedVectors, VectorFiles, import_vectors};
 use projection_core::store::Store;
-use serde::Serialize;
 
-use super::import::outcome_name;
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, note, spinner};
 
@@ -54,21 +52,6 @@ pub struct Args {
     texts: Option<PathBuf>,
 }
 
-/// What was imported.
-#[derive(Debug, Serialize)]
-pub struct ImportedVectors {
-    store: String,
-    model: String,
-    /// `imported`, `replaced` or `unchanged`; of the latter the numbers are zero.
-    outcome: &'static str,
-    dimension: usize,
-    answers: usize,
-    questions: usize,
-    removed: usize,
-    answers_without_question: usize,
-    questions_without_answer: usize,
-}
-
 pub fn run(args: &Args) -> Result<ImportedVectors, Failure> {
     if args.model_name.trim().is_empty() {
         return Err(Failure::Usage("--model-name: empty, expected the name of a model".into()));
@@ -82,25 +65,14 @@ pub fn run(args: &Args) -> Result<ImportedVectors, Failure> {
     };
     let mut store = Store::open_or_create(&args.store)?;
     let spinner = spinner("importing vectors");
-    let OwnVectors { report, dimension, answers_without_question, questions_without_answer } =
-        import_vectors(&mut store, &files)?;
+    let brought = import_vectors(&mut store, &files)?;
     spinner.finish_and_clear();
-    Ok(ImportedVectors {
-        store: args.store.display().to_string(),
-        model: files.model_name,
-        outcome: outcome_name(report.outcome),
-        dimension,
-        answers: report.answers,
-        questions: report.questions,
-        removed: report.removed,
-        answers_without_question,
-        questions_without_answer,
-    })
+    Ok(ImportedVectors::new(&store, &files, &brought))
 }
 
 impl Report for ImportedVectors {
     fn render(&self, screen: &Screen) -> String {
-        if self.outcome == outcome_name(ImportOutcome::Unchanged) {
+        if self.outcome == ImportOutcome::Unchanged.name() {
             return "unchanged, the store has these vectors already\n".to_string();
         }
         let mut text = format!(

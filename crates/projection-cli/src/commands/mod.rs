@@ -4,7 +4,6 @@ pub mod batches;
 pub mod embed;
 pub mod evaluate;
 pub mod explain;
-mod feedback;
 pub mod import;
 pub mod import_vectors;
 pub mod inspect;
@@ -20,10 +19,4 @@ fn temperature(text: &str) -> Result<f64, String> {
         Ok(_) => Err("expected a finite number above zero".into()),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// The name of a text model that is called like its folder.
-fn folder_name(dir: &std::path::Path) -> Option<String> {
-    let dir = dir.canonicalize().ok()?;
-    dir.file_name()?.to_str().map(str::to_string)
 }

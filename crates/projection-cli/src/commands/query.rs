@@ -9,11 +9,10 @@ use projection_core::projection::{Model, ModelKind, Projection};
 use projection_core::search::{Hit, Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
 use projection_core::store::Store;
 use projection_core::{Error, ErrorKind};
-use projection_embed::Embedder;
+use projection_embed::{Embedder, folder_name};
 use serde::Serialize;
 
 use super::explain::Explained;
-use super::folder_name;
 use crate::failure::Failure;
 use crate::output::{Report, Screen, bar, heading, note, spinner};
 

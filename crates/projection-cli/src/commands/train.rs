@@ -3,18 +3,15 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use projection_core::store::{EmbeddingModel, Store};
+use projection_core::store::Store;
 use projection_core::train::{
-    LinearMethod, MultiHeadTraining, Progress, ResidualMethod, ResidualTraining, TrainingData,
-    Tuned, Tuning, Validated, store_residual, train_linear_model, train_multi_head,
-    train_residual_model,
+    Progress, ResidualTraining, TrainReport, TrainRequest, Validated, train,
 };
-use projection_core::{Error, ErrorKind};
-use serde::Serialize;
+use projection_embed::add_feedback;
 
-use super::{feedback, temperature};
+use super::temperature;
 use crate::failure::Failure;
-use crate::output::{Report, Screen, count, note, spinner, steps};
+use crate::output::{Report, Screen, count, note, steps};
 
 /// Candidates that are listed for people.
 const LISTED: usize = 5;
@@ -77,8 +74,7 @@ pub struct Args {
     model_dir: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Method {
     /// Residual, tuned by cross-validation
     Auto,
@@ -99,129 +95,40 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The new model.
-#[derive(Debug, Serialize)]
-pub struct Trained {
-    id: i64,
-    method: Method,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    model: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    heads: usize,
-    questions: usize,
-    clusters_left_out: usize,
-    /// What the model is made of, for kinds that have terms.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    terms: Option<serde_json::Value>,
-    /// What cross-validation measured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    validation: Option<serde_json::Value>,
-    /// Questions that feedback added; None unless asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    feedback_questions: Option<usize>,
-    #[serde(skip)]
-    tuned: Option<Tuned>,
-    notes: Vec<String>,
+impl From<Method> for projection_core::train::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Auto => Self::Auto,
+            Method::Residual => Self::Residual,
+            Method::MultiHead => Self::MultiHead,
+            Method::Linear => Self::Linear,
+            Method::Ridge => Self::Ridge,
+        }
+    }
 }
 
-pub fn run(args: &Args) -> Result<Trained, Failure> {
+pub fn run(args: &Args) -> Result<TrainReport, Failure> {
     let mut store = Store::open(&args.store)?;
+    let bar = steps("training");
+    let mut progress = |progress| show(&bar, progress);
+    let model_name = args.model_name.as_deref();
     let feedback_questions = match &args.model_dir {
-        Some(dir) => Some(feedback::add(&mut store, args.model_name.as_deref(), dir)?),
+        Some(dir) => Some(add_feedback(&mut store, model_name, dir, &mut progress)?),
         None => None,
     };
-    let trained = match args.method {
-        Method::MultiHead => multi_head(args, &mut store),
-        Method::Linear => linear(args, &mut store, LinearMethod::lda()),
-        Method::Ridge => linear(args, &mut store, LinearMethod::RidgeToIdentity { ridge: 1.0 }),
-        Method::Auto | Method::Residual => residual(args, &mut store),
-    };
-    trained.map(|trained| Trained { feedback_questions, ..trained })
-}
-
-fn multi_head(args: &Args, store: &mut Store) -> Result<Trained, Failure> {
-    let training = MultiHeadTraining {
-        model_name: args.model_name.clone(),
+    let request = TrainRequest {
+        method: args.method.into(),
+        tune: args.tune,
+        unheaded: args.unheaded,
+        seed: args.seed,
+        force: args.force,
         temperature: args.temperature,
         name: args.name.clone(),
+        model_name: args.model_name.clone(),
     };
-    let spinner = spinner("training");
-    let trained = train_multi_head(store, &training)?;
-    spinner.finish_and_clear();
-    Ok(Trained {
-        id: trained.id,
-        model: trained.model_name,
-        temperature: Some(args.temperature),
-        heads: trained.heads,
-        questions: trained.questions,
-        clusters_left_out: trained.clusters_left_out,
-        ..Trained::new(args)
-    })
-}
-
-fn linear(args: &Args, store: &mut Store, method: LinearMethod) -> Result<Trained, Failure> {
-    let model = store.embedding_model(args.model_name.as_deref())?;
-    let data = TrainingData::from_store(store, &model)?;
-    let spinner = spinner("training");
-    let id = train_linear_model(store, &model, &model, args.name.as_deref(), method)?;
-    spinner.finish_and_clear();
-    Ok(Trained { id, ..Trained::of(args, &model, &data) })
-}
-
-fn residual(args: &Args, store: &mut Store) -> Result<Trained, Failure> {
-    let model = store.embedding_model(args.model_name.as_deref())?;
-    let data = TrainingData::from_store(store, &model)?;
-    let method = if args.tune || args.method == Method::Auto {
-        ResidualMethod::Tuned(Tuning {
-            unheaded: args.unheaded,
-            seed: args.seed,
-            ..Tuning::default()
-        })
-    } else {
-        let mut training = ResidualTraining::fixed(&data);
-        training.temperature = args.temperature;
-        training.adapter_training.seed = args.seed;
-        ResidualMethod::Fixed(training)
-    };
-    let bar = steps("training");
-    let trained = train_residual_model(&data, &method, &mut |progress| show(&bar, progress));
+    let trained = train(&mut store, &request, &mut progress);
     bar.finish_and_clear();
-    let trained = trained?;
-    let mut notes = Vec::new();
-    match &trained.tuned {
-        Some(tuned) if tuned.is_below_cosine() => {
-            let (ours, cosine) = (tuned.validated.score, tuned.cosine.score);
-            let message = format!(
-                "on its validation the model is below plain cosine, MRR@10 {ours:.3} against \
-                 {cosine:.3}"
-            );
-            if !args.force {
-                let message = format!("{message}: not stored; --force stores it all the same");
-                return Err(Error::new(ErrorKind::InvalidModel, message).into());
-            }
-            notes.push(message);
-        }
-        Some(tuned) if tuned.kept_fixed(&data) => {
-            notes.push("the validation gave no reason to leave the fixed parameters".into());
-        }
-        Some(_) => {}
-        None if args.method == Method::Auto => {
-            notes.push("too few questions to tune, so the parameters are the fixed ones".into());
-        }
-        None => {}
-    }
-    let id = store_residual(store, &model, args.name.as_deref(), &trained)?;
-    Ok(Trained {
-        id,
-        temperature: Some(trained.training.temperature),
-        terms: Some(trained.training.to_json()),
-        validation: trained.tuned.as_ref().map(Tuned::to_json),
-        tuned: trained.tuned,
-        notes,
-        ..Trained::of(args, &model, &data)
-    })
+    Ok(TrainReport { feedback_questions, ..trained? })
 }
 
 fn show(bar: &indicatif::ProgressBar, progress: Progress) {
@@ -233,78 +140,47 @@ fn show(bar: &indicatif::ProgressBar, progress: Progress) {
     });
 }
 
-impl Trained {
-    fn new(args: &Args) -> Self {
-        Self {
-            id: 0,
-            method: args.method,
-            name: args.name.clone(),
-            model: String::new(),
-            temperature: None,
-            heads: 0,
-            questions: 0,
-            clusters_left_out: 0,
-            terms: None,
-            validation: None,
-            feedback_questions: None,
-            tuned: None,
-            notes: Vec::new(),
-        }
-    }
-
-    fn of(args: &Args, model: &EmbeddingModel, data: &TrainingData) -> Self {
-        let headed = data.headed().iter().filter(|headed| **headed).count();
-        Self {
-            model: model.name.clone(),
-            heads: headed,
-            questions: data.labels().len(),
-            clusters_left_out: data.headed().len() - headed,
-            ..Self::new(args)
-        }
-    }
-
-    /// Cross-validation for people: cosine, the fixed parameters, and the best candidates.
-    fn validation_table(&self, screen: &Screen) -> Option<String> {
-        let tuned = self.tuned.as_ref()?;
-        let row = |name: String, v: &Validated| {
-            let unheaded = match v.unheaded.questions {
-                0 => "-".to_string(),
-                _ => format!("{:.3}", v.unheaded.mrr_at_10),
-            };
-            let recall = format!("{:.1} %", 100.0 * v.headed.recall_at_1);
-            vec![
-                name,
-                format!("{:.3}", v.score),
-                format!("{:.3}", v.headed.mrr_at_10),
-                unheaded,
-                recall,
-            ]
+/// Cross-validation for people: cosine, the fixed parameters, and the best candidates.
+fn validation_table(trained: &TrainReport, screen: &Screen) -> Option<String> {
+    let tuned = trained.tuned.as_ref()?;
+    let row = |name: String, v: &Validated| {
+        let unheaded = match v.unheaded.questions {
+            0 => "-".to_string(),
+            _ => format!("{:.3}", v.unheaded.mrr_at_10),
         };
-        let terms = |t: &ResidualTraining| {
-            format!("rotation {} + adapter {} + lift {}", t.rotation, t.adapter, t.lift)
-        };
-        let mut rows = vec![
-            row("plain cosine".into(), &tuned.cosine),
-            row("fixed parameters".into(), &tuned.fixed),
-            row(format!("chosen: {}", terms(&tuned.training)), &tuned.validated),
-        ];
-        for tried in tuned.tried.iter().take(LISTED) {
-            rows.push(row(format!("tried: {}", terms(&tried.training)), &tried.validated));
-        }
-        let headed = tuned.validated.headed.questions;
-        let unheaded = tuned.validated.unheaded.questions;
-        Some(format!(
-            "\ncross-validation on {} of answers with and {} of answers without training \
-             questions, {} tried\n{}",
-            count(headed, "question"),
-            count(unheaded, "question"),
-            count(tuned.tried.len(), "candidate"),
-            screen.table(&["", "MRR@10", "with", "without", "recall@1 with"], rows)
-        ))
+        let recall = format!("{:.1} %", 100.0 * v.headed.recall_at_1);
+        vec![
+            name,
+            format!("{:.3}", v.score),
+            format!("{:.3}", v.headed.mrr_at_10),
+            unheaded,
+            recall,
+        ]
+    };
+    let terms = |t: &ResidualTraining| {
+        format!("rotation {} + adapter {} + lift {}", t.rotation, t.adapter, t.lift)
+    };
+    let mut rows = vec![
+        row("plain cosine".into(), &tuned.cosine),
+        row("fixed parameters".into(), &tuned.fixed),
+        row(format!("chosen: {}", terms(&tuned.training)), &tuned.validated),
+    ];
+    for tried in tuned.tried.iter().take(LISTED) {
+        rows.push(row(format!("tried: {}", terms(&tried.training)), &tried.validated));
     }
+    let headed = tuned.validated.headed.questions;
+    let unheaded = tuned.validated.unheaded.questions;
+    Some(format!(
+        "\ncross-validation on {} of answers with and {} of answers without training \
+         questions, {} tried\n{}",
+        count(headed, "question"),
+        count(unheaded, "question"),
+        count(tuned.tried.len(), "candidate"),
+        screen.table(&["", "MRR@10", "with", "without", "recall@1 with"], rows)
+    ))
 }
 
-impl Report for Trained {
+impl Report for TrainReport {
     fn render(&self, screen: &Screen) -> String {
         let temperature =
             self.temperature.map(|t| format!(", temperature {t}")).unwrap_or_default();
@@ -324,7 +200,7 @@ impl Report for Trained {
                 count(self.clusters_left_out, "cluster")
             );
         }
-        text += &self.validation_table(screen).unwrap_or_default();
+        text += &validation_table(self, screen).unwrap_or_default();
         for message in &self.notes {
             text += &note(message);
         }

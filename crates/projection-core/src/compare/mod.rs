@@ -11,6 +11,7 @@ mod folds;
 mod lexical;
 mod methods;
 mod recipe;
+mod report;
 mod results;
 mod sweep;
 
@@ -18,5 +19,6 @@ pub use corpus::{Asked, Corpus};
 pub use evaluation::{Chosen, Evaluation, Options};
 pub use lexical::Lexical;
 pub use methods::{Found, LEXICAL_SHARE, Method, NOT_FOUND};
+pub use report::{EvaluationReport, MethodReport, MetricReport, PartReport, RegimeReport};
 pub use results::{Against, Choice, Confusion, Measured, Outcome, Part, Regime};
 pub use sweep::{Parameter, Sweep};

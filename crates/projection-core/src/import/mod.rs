@@ -6,7 +6,9 @@
 //! vectors, the others go or come. Each file is one change of the store.
 
 mod folder;
+mod imported_vectors;
 mod own_vectors;
+mod paths;
 mod qa_file;
 mod replacement;
 mod retry;
@@ -23,6 +25,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::{BatchStatus, Store};
 
 pub use folder::{Folder, question_answer_files};
+pub use imported_vectors::ImportedVectors;
+pub use paths::{FileError, Imported, ImportedFile, import_paths};
 pub use retry::{Retried, retry_batch};
 pub use test_questions::{TestCluster, read_test_questions};
 pub use vectors::{OwnVectors, VectorFiles, import_vectors};

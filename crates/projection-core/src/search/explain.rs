@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::index::better_first;
+use super::searcher::Origin;
 use super::{Hit, SearchOptions, SearchQuery, SearchResult, Searcher};
 use crate::error::Result;
 use crate::kernel;
@@ -137,31 +138,52 @@ impl Searcher {
             hits,
         };
         if let Some(projection) = options.projection {
-            self.explain_projection(query.vector, projection, &mut explanation)?;
+            explanation.explain_projection(query.vector, projection, self.origin())?;
         }
         Ok(explanation)
     }
+}
 
+impl Explanation {
+    /// How a projection moves a query, without a search: no hits, and no texts of training
+    /// questions.
+    ///
+    /// # Errors
+    /// As [`Projection::project_into`].
+    pub fn of_projection(query: &[f32], projection: &dyn Projection) -> Result<Self> {
+        let mut explanation = Self {
+            angle: None,
+            heads: Vec::new(),
+            questions: Vec::new(),
+            questions_move: false,
+            hybrid_weight: 0.0,
+            hits: Vec::new(),
+        };
+        explanation.explain_projection(query, projection, None)?;
+        Ok(explanation)
+    }
+
+    /// `origin` is the store that texts of training questions are read from.
     fn explain_projection(
-        &self,
+        &mut self,
         query: &[f32],
         projection: &dyn Projection,
-        explanation: &mut Explanation,
+        origin: Option<&Origin>,
     ) -> Result<()> {
         let mut projected = vec![0.0; projection.output_dim()];
         let mut weights = vec![0.0; projection.head_ids().len()];
         projection.project_into(query, &mut projected, Some(&mut weights))?;
-        explanation.heads = projection.head_ids().iter().copied().zip(weights).collect();
+        self.heads = projection.head_ids().iter().copied().zip(weights).collect();
         if projected.len() == query.len() {
-            explanation.angle = angle(query, &projected);
+            self.angle = angle(query, &projected);
         }
         let Some(residual) = projection.as_residual() else { return Ok(()) };
         let mut neighbours = residual.neighbours_of(query)?;
         neighbours.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-        explanation.questions_move = residual.terms().0;
-        let mut texts = QuestionTexts::new(self.origin(), residual);
+        self.questions_move = residual.terms().0;
+        let mut texts = QuestionTexts::new(origin, residual);
         for neighbour in neighbours {
-            explanation.questions.push(ExplainedQuestion {
+            self.questions.push(ExplainedQuestion {
                 cluster_id: neighbour.cluster_id,
                 row: neighbour.row,
                 similarity: neighbour.similarity,
@@ -199,7 +221,7 @@ struct QuestionTexts<'a> {
 }
 
 impl<'a> QuestionTexts<'a> {
-    fn new(origin: Option<&super::searcher::Origin>, residual: &'a ResidualProjection) -> Self {
+    fn new(origin: Option<&Origin>, residual: &'a ResidualProjection) -> Self {
         // A text that can't be read is not worth failing the search, here and below.
         let store = origin.and_then(|origin| origin.open().ok());
         Self { store, residual, clusters: HashMap::new() }

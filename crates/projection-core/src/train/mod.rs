@@ -8,7 +8,7 @@ mod grid;
 mod lift;
 mod linear;
 mod multi_head;
-
+mod request;
 mod residual;
 mod solve;
 mod store;
@@ -19,14 +19,15 @@ pub use centroid::weighted_centroid;
 pub use data::TrainingData;
 pub use linear::{LinearMethod, train_linear};
 pub use multi_head::{MultiHeadTraining, Trained, train_multi_head};
-
+pub use request::{Method, TrainReport, TrainRequest, train};
 pub use residual::{ResidualTraining, train_residual};
 pub use store::{
     ResidualMethod, TrainedResidual, store_residual, train_linear_model, train_residual_model,
 };
 pub use tune::{Tried, Tuned, Tuning, Validated, tune_residual};
 
-/// How far training is, for a caller to show.
+/// How far training is, for a caller to show. Functions that are told of it are called on the
+/// thread that called, and may unwind to stop the work: nothing is half stored then.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
     /// What is being done: `tuning`, a step of which is one training of an adapter for one

@@ -1,10 +1,9 @@
 //! Charts as inline SVG. Colours come from the page's style sheet.
 
-use projection_core::compare::{Parameter, Sweep};
+use projection_core::compare::{MetricReport, Parameter, Sweep};
 use projection_core::evaluate::Metrics;
 
 use super::page::escape;
-use super::report::MetricReport;
 
 /// One bar of a chart.
 pub struct Bar {

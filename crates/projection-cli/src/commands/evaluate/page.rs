@@ -1,10 +1,13 @@
 //! The report as one HTML page that needs nothing else: no scripts, fonts or pictures from
 //! elsewhere.
 
-use projection_core::compare::{Evaluation, Method, Outcome, Regime};
+use projection_core::compare::{
+    Evaluation, EvaluationReport, Method, MethodReport, MetricReport, Outcome, PartReport, Regime,
+    RegimeReport,
+};
 
 use super::charts::{Bar, bars, sweep};
-use super::report::{Evaluated, MethodReport, MetricReport, PartReport, RegimeReport, p_value};
+use super::report::{p_value, size, title};
 
 /// Questions that are listed of those that were gained, and of those that were lost: at
 /// once, and at most.
@@ -18,7 +21,7 @@ const CONFUSIONS: usize = 20;
 const CLIPPED: usize = 220;
 
 /// The whole page.
-pub fn page(evaluation: &Evaluation, report: &Evaluated) -> String {
+pub fn page(evaluation: &Evaluation, report: &EvaluationReport) -> String {
     let mut body = format!(
         "<header><h1>How well answers are found</h1>\n<p class=\"about\">Store <b>{}</b>, {} \
          answers, text model {}</p>\n",
@@ -70,10 +73,10 @@ fn section(
     numbers: &RegimeReport,
     answers: usize,
 ) -> String {
-    let mut title = numbers.title().to_string();
+    let mut title = title(numbers).to_string();
     title[..1].make_ascii_uppercase();
     let mut html = format!("<section>\n<h2>{}</h2>\n", escape(&title));
-    html += &format!("<p class=\"about\">{}.</p>\n", escape(&numbers.size(answers)));
+    html += &format!("<p class=\"about\">{}.</p>\n", escape(&size(numbers, answers)));
     for (outcome, method) in regime.outcomes.iter().zip(&numbers.methods) {
         if let Method::Chosen(_) = outcome.found.method {
             html += &verdict(method, &numbers.methods[0]);

@@ -1,0 +1,105 @@
+"""Long work: progress bars, Ctrl-C, and results.
+
+The library calls back on the calling thread. There Python may see a signal that came while
+the GIL was released; the exception that it raises is kept, the library is told to stop, and
+the exception goes on its way once the library has put everything in order.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any, Optional, Union
+
+from . import _call
+from ._native import ffi, lib
+from .errors import ArgumentTypeError, CancelledError
+
+#: Is told the stage of the work, the numbers of steps done and in all, and the loss of the
+#: last step, where there is one. To stop the work it raises an exception, or gives False.
+ProgressFunction = Callable[[str, int, int, Optional[float]], Optional[bool]]
+
+#: True shows a bar, False nothing.
+Progress = Union[bool, ProgressFunction]
+
+
+class _Bar:
+    """A tqdm bar, for one stage after the other."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            # In a notebook without ipywidgets tqdm warns and shows a bar of text.
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm
+        self._new: Any = tqdm
+        self._bar: Any = None
+        self._stage = ""
+
+    def __call__(self, stage: str, done: int, total: int, loss: Optional[float]) -> None:
+        if self._bar is None or stage != self._stage:
+            self.close()
+            self._bar, self._stage = self._new(total=total, desc=stage, leave=False), stage
+        if total != self._bar.total:
+            self._bar.total = total
+        if loss is not None:
+            self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        # Stages such as the training of an adapter come again and again.
+        if done < self._bar.n:
+            self._bar.reset(total=total)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def run(function: Any, progress: Progress, *arguments: Any) -> dict[str, Any]:
+    """Calls a function of the library with progress and gives its JSON result."""
+    bar: Optional[_Bar] = None
+    if callable(progress):
+        tell: Optional[ProgressFunction] = progress
+    elif isinstance(progress, bool):
+        tell = bar = _Bar() if progress else None
+    else:
+        raise ArgumentTypeError(
+            f"progress is of type {type(progress).__name__}, expected bool or a function"
+        )
+    raised: list[BaseException] = []
+
+    def callback(_: Any, stage: Any, done: int, total: int, loss: float) -> int:
+        if raised:
+            return 0
+        go_on = True
+        if tell is not None:
+            name = ffi.string(stage).decode()
+            go_on = tell(name, done, total, loss if loss == loss else None) is not False
+        return int(go_on)
+
+    def on_error(_type: Any, exception: Any, _traceback: Any) -> int:
+        raised.append(exception)
+        return 0
+
+    # Kept in a variable: the library may call it for as long as the call takes.
+    native = ffi.callback(
+        "int32_t(void *, const char *, uint64_t, uint64_t, double)", callback, onerror=on_error
+    )
+    try:
+        result = _call.make(
+            "projection_text **", lib.projection_text_free, function, *arguments, native, ffi.NULL
+        )
+    except CancelledError:
+        if raised:
+            raise raised[0] from None
+        raise
+    finally:
+        if bar is not None:
+            bar.close()
+    return read(result)
+
+
+def read(result: Any) -> dict[str, Any]:
+    """The JSON object of a text of the library."""
+    text = ffi.buffer(lib.projection_text_data(result), lib.projection_text_len(result))
+    found: dict[str, Any] = json.loads(bytes(text))
+    return found

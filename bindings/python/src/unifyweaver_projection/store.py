@@ -1,0 +1,181 @@
+"""Filling a store: import of questions with answers, and of vectors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+from . import _call, _tables, _work
+from ._native import ffi, lib
+from .embedder import text_pointers
+
+
+@dataclass(frozen=True)
+class ImportedFile:
+    """What became of a file."""
+
+    file: str
+    #: "imported", "replaced", "unchanged", "failed", or "missing" where the folder had the
+    #: file before.
+    outcome: str
+    clusters: int
+    answers: int
+    questions: int
+    #: Texts of its older version that are gone.
+    removed: int
+    #: Why it failed.
+    error: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What became of every file."""
+
+    store: str
+    files: list[ImportedFile]
+
+    @property
+    def failed(self) -> list[ImportedFile]:
+        """The files that failed."""
+        return [file for file in self.files if file.error is not None]
+
+    def _table(self) -> _tables.Table:
+        header = ["file", "outcome", "clusters", "answers", "questions", "removed"]
+        rows = [
+            [f.file, f.outcome, str(f.clusters), str(f.answers), str(f.questions), str(f.removed)]
+            for f in self.files
+        ]
+        return _tables.Table("", header, rows)
+
+    def __str__(self) -> str:
+        return _tables.as_text("", [self._table()], [str(f.error) for f in self.failed])
+
+    def _repr_html_(self) -> str:
+        return _tables.as_html("", [self._table()], [str(f.error) for f in self.failed])
+
+
+@dataclass(frozen=True)
+class VectorImport:
+    """What an import of vectors brought."""
+
+    store: str
+    model: str
+    #: "imported", "replaced" or "unchanged"; of the latter the numbers are zero.
+    outcome: str
+    dimension: int
+    answers: int
+    questions: int
+    #: Texts of the older version that are gone.
+    removed: int
+    #: Answers without a question are searched and get no head.
+    answers_without_question: int
+    #: Questions without an answer are kept and not trained on.
+    questions_without_answer: int
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """How many texts got a vector."""
+
+    store: str
+    model: str
+    dimension: int
+    answers: int
+    questions: int
+
+
+def import_files(
+    database: _call.StrPath,
+    files: Union[_call.StrPath, Sequence[_call.StrPath]],
+    *,
+    retry_failed: bool = False,
+    progress: _work.Progress = False,
+) -> ImportResult:
+    """Takes question-answer files, or folders of them, into the store whose database is the
+    file `database`, which is made where there is none.
+
+    Unchanged files are skipped, changed ones replace what they brought. A file that fails
+    does not keep the others from it: see `failed` of the result. `retry_failed` first tries
+    again what failed before.
+    """
+    listed = [files] if isinstance(files, (str, os.PathLike)) else list(files)
+    names = [_call.path(f"files[{i}]", file).decode() for i, file in enumerate(listed)]
+    pointers, keep = text_pointers("files", names)
+    options = ffi.new("projection_import_options *")
+    options.size = ffi.sizeof("projection_import_options")
+    options.retry_failed = bool(retry_failed)
+    name = _call.path("database", database)
+    report = _work.run(lib.projection_import, progress, name, pointers, len(keep), options)
+
+    def file(found: dict[str, Any]) -> ImportedFile:
+        error = found.pop("error", None)
+        return ImportedFile(error=None if error is None else error["message"], **found)
+
+    return ImportResult(report["store"], [file(found) for found in report["files"]])
+
+
+def import_vectors(
+    database: _call.StrPath,
+    *,
+    model_name: str,
+    answers: _call.StrPath,
+    questions: _call.StrPath,
+    labels: _call.StrPath,
+    texts: Optional[_call.StrPath] = None,
+) -> VectorImport:
+    """Takes vectors of your own text model into a store, which is made where there is none.
+
+    `answers` and `questions` are .npy files of vectors, (m, d) and (n, d), `labels` is one of
+    n integers, for each question the row of its answer or -1 for none. `texts` is JSON with a
+    text for each row, {"answers": […], "questions": […]}.
+    """
+    options = ffi.new("projection_import_vectors_options *")
+    options.size = ffi.sizeof("projection_import_vectors_options")
+    values = {
+        "model_name": _call.text("model_name", model_name),
+        "answers": _call.path("answers", answers),
+        "questions": _call.path("questions", questions),
+        "labels": _call.path("labels", labels),
+    }
+    if texts is not None:
+        values["texts"] = _call.path("texts", texts)
+    # Kept in a variable until the call is over.
+    keep = set_texts(options, values)
+    result = _call.make(
+        "projection_text **",
+        lib.projection_text_free,
+        lib.projection_import_vectors,
+        _call.path("database", database),
+        options,
+    )
+    del keep
+    return VectorImport(**_work.read(result))
+
+
+def embed_store(
+    database: _call.StrPath,
+    model_dir: _call.StrPath,
+    *,
+    model_name: Optional[str] = None,
+    progress: _work.Progress = True,
+) -> EmbedResult:
+    """Gives a vector to every text of a store that has none, by the sentence-transformers
+    model in `model_dir`. In the store it is called `model_name`, or like its folder.
+
+    Work that is stopped keeps what was done, and the next call goes on from there.
+    """
+    name = ffi.NULL if model_name is None else _call.text("model_name", model_name)
+    store, folder = _call.path("database", database), _call.path("model_dir", model_dir)
+    return EmbedResult(**_work.run(lib.projection_embed_store, progress, store, folder, name))
+
+
+def set_texts(options: Any, values: dict[str, bytes]) -> list[Any]:
+    """Sets fields of an options structure to texts, which must be kept while it is used."""
+    keep = []
+    for field, value in values.items():
+        text = ffi.new("char[]", value)
+        setattr(options, field, text)
+        keep.append(text)
+    return keep

@@ -1,0 +1,378 @@
+"""Training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from . import _call, _tables, _work
+from ._native import ffi, lib
+from .errors import ArgumentTypeError, InvalidArgumentError
+from .model import Model
+from .store import set_texts
+
+if TYPE_CHECKING:
+    import pandas
+
+_METRICS = ("recall_at_1", "recall_at_5", "mrr_at_10", "ndcg_at_10")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A new model in a store."""
+
+    #: The store's database, and the model's id in it.
+    store: str
+    id: int
+    #: As it was asked for, and the model's name for people.
+    method: str
+    name: Optional[str]
+    #: The text model of the vectors.
+    model: str
+    temperature: Optional[float]
+    heads: int
+    questions: int
+    #: Clusters without vectors of both questions and answers.
+    clusters_left_out: int
+    #: What the model is made of, for kinds that have terms.
+    terms: Optional[dict[str, Any]] = None
+    #: What cross-validation measured, where it was used.
+    validation: Optional[dict[str, Any]] = None
+    #: Questions that feedback added first; None unless asked for.
+    feedback_questions: Optional[int] = None
+    notes: list[str] = field(default_factory=list)
+
+    def open(self) -> Model:
+        """Opens the model."""
+        return Model.open(self.store, self.id)
+
+    def _head(self) -> str:
+        text = f"projection {self.id}: {self.method}, {self.heads} heads, {self.questions} questions"
+        text += f", by {self.model}"
+        return text if self.temperature is None else f"{text}, temperature {self.temperature:g}"
+
+    def _tables(self) -> list[_tables.Table]:
+        frame = _validated(self.validation)
+        if not frame:
+            return []
+        header = ["", *frame[0]]
+        rows = [[name, *values.values()] for name, values in zip(_VALIDATED, frame)]
+        return [_tables.Table("cross-validation", header, [[_cell(c) for c in r] for r in rows])]
+
+    def __str__(self) -> str:
+        return _tables.as_text(self._head(), self._tables(), self.notes)
+
+    def _repr_html_(self) -> str:
+        return _tables.as_html(self._head(), self._tables(), self.notes)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The cross-validation as a DataFrame with a row for cosine, for the fixed parameters
+        and for the chosen ones; empty where there was none. Needs pandas."""
+        frame = _validated(self.validation)
+        return _pandas().DataFrame(frame, index=list(_VALIDATED)[: len(frame)])
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A mean with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the questions."""
+
+    questions: int
+    recall_at_1: Metric
+    recall_at_5: Metric
+    mrr_at_10: Metric
+    ndcg_at_10: Metric
+    #: Questions that only this method, and that only cosine, answers at rank 1.
+    gained: int
+    lost: int
+    #: McNemar's exact p of these two.
+    p_against_cosine: float
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """What was measured of a method."""
+
+    method: str
+    #: The projection that it uses.
+    projection_id: Optional[int]
+    all: Part
+    #: Questions whose answer has training questions, and those whose answer has none; None
+    #: where there are none.
+    headed: Optional[Part]
+    unheaded: Optional[Part]
+
+
+@dataclass(frozen=True)
+class Regime:
+    """All methods on the same questions."""
+
+    #: "test", "closed" (questions left out in turn) or "open" (answers left out in turn).
+    regime: str
+    questions: int
+    headed_questions: int
+    headed_answers: int
+    training_questions: int
+    #: Cosine first.
+    methods: list[MethodResult]
+    #: Every question with its ranks, confusions, and other parameters, where asked for.
+    details: Optional[dict[str, Any]] = None
+
+    def __getitem__(self, method: str) -> MethodResult:
+        """The result of a method by its name."""
+        for found in self.methods:
+            if found.method == method:
+                return found
+        raise KeyError(f"{method!r}, expected one of {[m.method for m in self.methods]}")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Projections beside other methods."""
+
+    store: str
+    #: The text model.
+    model: str
+    answers: int
+    seed: int
+    #: Where a projection is below cosine.
+    warnings: list[str]
+    notes: list[str]
+    regimes: list[Regime]
+
+    def __getitem__(self, regime: str) -> Regime:
+        """A regime by its name: "test", "closed" or "open"."""
+        for found in self.regimes:
+            if found.regime == regime:
+                return found
+        raise KeyError(f"{regime!r}, expected one of {[r.regime for r in self.regimes]}")
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A DataFrame with a row for each regime, method and part of the questions. Needs
+        pandas."""
+        rows = []
+        for regime in self.regimes:
+            for method in regime.methods:
+                parts = {"all": method.all, "headed": method.headed, "unheaded": method.unheaded}
+                for name, part in parts.items():
+                    if part is None:
+                        continue
+                    row: dict[str, Any] = {
+                        "regime": regime.regime,
+                        "method": method.method,
+                        "projection_id": method.projection_id,
+                        "part": name,
+                        "questions": part.questions,
+                    }
+                    for metric in _METRICS:
+                        measured: Metric = getattr(part, metric)
+                        row[metric] = measured.value
+                        row[f"{metric}_low"] = measured.low
+                        row[f"{metric}_high"] = measured.high
+                    row["gained"], row["lost"] = part.gained, part.lost
+                    row["p_against_cosine"] = part.p_against_cosine
+                    rows.append(row)
+        frame = _pandas().DataFrame(rows)
+        # Methods without a projection have no id: not a float that pretends to be one.
+        frame["projection_id"] = frame["projection_id"].astype("Int64")
+        return frame
+
+    def _tables(self) -> list[_tables.Table]:
+        header = ["method", "recall@1 %", "recall@5 %", "MRR@10", "gained", "lost", "p"]
+        tables = []
+        for regime in self.regimes:
+            rows = []
+            for number, method in enumerate(regime.methods):
+                part = method.all
+                row = [method.method, _percent(part.recall_at_1), _percent(part.recall_at_5)]
+                row.append(f"{part.mrr_at_10:.3f}")
+                # Cosine is not compared with itself.
+                against = [str(part.gained), str(part.lost), _p(part.p_against_cosine)]
+                rows.append(row + (against if number else ["-", "-", "-"]))
+            tables.append(_tables.Table(f"{regime.regime}: {regime.questions} questions", header, rows))
+        return tables
+
+    def __str__(self) -> str:
+        return _tables.as_text("", self._tables(), self.notes + self.warnings)
+
+    def _repr_html_(self) -> str:
+        return _tables.as_html("", self._tables(), self.notes + self.warnings)
+
+
+def train(
+    database: _call.StrPath,
+    method: str = "auto",
+    *,
+    tune: bool = False,
+    unheaded: Optional[float] = None,
+    seed: int = 0,
+    force: bool = False,
+    temperature: float = 0.1,
+    name: Optional[str] = None,
+    model_name: Optional[str] = None,
+    feedback_model_dir: Optional[_call.StrPath] = None,
+    progress: _work.Progress = True,
+) -> TrainingResult:
+    """Trains a model on the vectors of a store and stores it under a new id. Older models
+    stay as they are.
+
+    `method` is "auto" (residual, terms and parameters chosen by cross-validation),
+    "residual" (fixed parameters unless `tune`), "multi_head", "linear" (discriminant
+    analysis) or "ridge". `unheaded` is the share of the questions to be expected whose answer
+    has no training questions. The same `seed` gives the same model. `temperature` is that of
+    the routing or rotation where it is not chosen. `model_name` is the text model whose
+    vectors are used, None for the only one. `feedback_model_dir` is the folder of the text
+    model that embeds logged queries with helpful feedback, which become questions first.
+
+    `progress` is True for a bar, False for none, or a function that is told (stage, done,
+    total, loss). Ctrl-C stops the work, as does a function that raises or gives False; the
+    store's models are then as they were.
+
+    Raises InvalidModelError where the validation is below plain cosine, unless `force`;
+    BusyError where another process is writing to the store.
+    """
+    options = ffi.new("projection_train_options *")
+    options.size = ffi.sizeof("projection_train_options")
+    texts = {"method": _call.text("method", method)}
+    if name is not None:
+        texts["name"] = _call.text("name", name)
+    if model_name is not None:
+        texts["model_name"] = _call.text("model_name", model_name)
+    if feedback_model_dir is not None:
+        texts["feedback_model_dir"] = _call.path("feedback_model_dir", feedback_model_dir)
+    keep = set_texts(options, texts)
+    options.tune, options.force = bool(tune), bool(force)
+    if unheaded is not None:
+        share = ffi.new("double *", _call.number("unheaded", unheaded))
+        keep.append(share)
+        options.unheaded = share
+    options.seed = _call.integer("seed", seed, 0, 2**64 - 1)
+    options.temperature = _call.number("temperature", temperature)
+    if options.temperature == 0.0:
+        # C has it stand for the default.
+        raise InvalidArgumentError("temperature is 0, expected a finite number above 0")
+    store = _call.path("database", database)
+    report = _work.run(lib.projection_train, progress, store, options)
+    return TrainingResult(store=store.decode(), **{"name": None, "temperature": None, **report})
+
+
+def evaluate(
+    database: _call.StrPath,
+    projections: Union[int, Sequence[int], None] = None,
+    *,
+    test: Optional[_call.StrPath] = None,
+    model_dir: Optional[_call.StrPath] = None,
+    test_questions: Optional[_call.StrPath] = None,
+    test_labels: Optional[_call.StrPath] = None,
+    model_name: Optional[str] = None,
+    folds: int = 4,
+    seed: int = 0,
+    details: bool = False,
+    progress: _work.Progress = True,
+) -> Evaluation:
+    """Measures projections of a store, the newest unless given, beside cosine, BM25 and the
+    nearest training question.
+
+    Test questions come from a question-answer file, `test` with the text model `model_dir`,
+    or as .npy files of vectors (n, d) and of the ids of their right answers, `test_questions`
+    with `test_labels`. Without, questions and then answers with all their questions are left
+    out in turn, and every method is trained again on the others.
+
+    `progress` as for :func:`train`.
+    """
+    options = ffi.new("projection_evaluate_options *")
+    options.size = ffi.sizeof("projection_evaluate_options")
+    paths = {
+        "test": test,
+        "model_dir": model_dir,
+        "test_questions": test_questions,
+        "test_labels": test_labels,
+    }
+    texts = {field: _call.path(field, value) for field, value in paths.items() if value is not None}
+    if model_name is not None:
+        texts["model_name"] = _call.text("model_name", model_name)
+    keep = set_texts(options, texts)
+    if projections is not None:
+        listed = [projections] if hasattr(projections, "__index__") else projections
+        if isinstance(listed, (str, bytes)) or not hasattr(listed, "__iter__"):
+            kind = type(projections).__name__
+            raise ArgumentTypeError(f"projections is of type {kind}, expected ids")
+        numbers = [_call.model_id(f"projections[{i}]", id) for i, id in enumerate(listed)]
+        ids = ffi.new("int64_t[]", numbers)
+        keep.append(ids)
+        options.projections, options.projections_len = ids, len(ids)
+    options.folds = _call.integer("folds", folds, 2, 2**31)
+    options.seed = _call.integer("seed", seed, 0, 2**64 - 1)
+    options.details = bool(details)
+    store = _call.path("database", database)
+    report = _work.run(lib.projection_evaluate, progress, store, options)
+    del keep
+    report.pop("html", None)
+    report["regimes"] = [_regime(found) for found in report["regimes"]]
+    return Evaluation(**report)
+
+
+def _regime(found: dict[str, Any]) -> Regime:
+    def part(values: Optional[dict[str, Any]]) -> Optional[Part]:
+        if values is None:
+            return None
+        return Part(**{k: Metric(**v) if k in _METRICS else v for k, v in values.items()})
+
+    methods = []
+    for method in found.pop("methods"):
+        parts = {name: part(method.pop(name)) for name in ("all", "headed", "unheaded")}
+        methods.append(MethodResult(**method, **parts))  # type: ignore[arg-type]
+    return Regime(methods=methods, **found)
+
+
+#: Names of the validated models in the engine's JSON, as they are shown.
+_VALIDATED = {"plain cosine": "cosine", "fixed parameters": "fixed", "chosen": "chosen"}
+
+
+def _validated(validation: Optional[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each of `_VALIDATED`; none where nothing was validated."""
+    if validation is None:
+        return []
+    rows = []
+    for key in _VALIDATED.values():
+        found = validation[key]
+        row = {"score": found["score"]}
+        for part in ("headed", "unheaded"):
+            row[f"{part}_questions"] = found[part]["questions"]
+            row[f"{part}_recall_at_1"] = found[part]["recall_at_1"]
+            row[f"{part}_mrr_at_10"] = found[part]["mrr_at_10"]
+        rows.append(row)
+    return rows
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _percent(metric: Metric) -> str:
+    scaled = Metric(100 * metric.value, 100 * metric.low, 100 * metric.high)
+    return f"{scaled:.1f}"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("to_pandas needs pandas: pip install pandas") from error
+    return pandas

@@ -1,0 +1,204 @@
+//! How good a store's projections are, beside other methods: from a request to a report.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
+use projection_core::compare::{Asked, Chosen, Corpus, Evaluation, EvaluationReport, Options};
+use projection_core::import::read_test_questions;
+use projection_core::npy::{NpyArray, load_integers};
+use projection_core::store::{EmbeddingModel, Store};
+use projection_core::train::Progress;
+use projection_core::{Error, ErrorKind, Result};
+
+use crate::feedback::load_for;
+
+/// Texts that are embedded at a time.
+const BATCH: usize = 32;
+
+/// Where test questions come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TestQuestions {
+    /// A question–answer file, whose answers the store has, and the folder of the text model
+    /// that the store was embedded with.
+    File {
+        /// The file, JSON.
+        file: PathBuf,
+        /// The folder.
+        model_dir: PathBuf,
+    },
+    /// Arrays.
+    Vectors {
+        /// Vectors (n × d), .npy.
+        questions: PathBuf,
+        /// Ids of their right answers (n), .npy of integers.
+        labels: PathBuf,
+    },
+}
+
+/// What is to be measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvaluateRequest {
+    /// The projections; none stands for the newest of the store.
+    pub projections: Vec<i64>,
+    /// What is asked; without, the store is cross-validated.
+    pub test: Option<TestQuestions>,
+    /// The text model whose vectors are used; `None` for that of the projections, or the only
+    /// one.
+    pub model_name: Option<String>,
+    /// Folds of the cross-validation, at least 2.
+    pub folds: usize,
+    /// Seed of the folds and of the bootstrap intervals.
+    pub seed: u64,
+    /// Whether other parameters are tried.
+    pub sweeps: bool,
+    /// Whether the report has every question.
+    pub details: bool,
+}
+
+impl Default for EvaluateRequest {
+    fn default() -> Self {
+        Self {
+            projections: Vec::new(),
+            test: None,
+            model_name: None,
+            folds: 4,
+            seed: 0,
+            sweeps: false,
+            details: false,
+        }
+    }
+}
+
+/// Measures projections of the store `database`.
+///
+/// # Errors
+/// [`ErrorKind::AmbiguousModel`] where projections of different text models are compared,
+/// [`ErrorKind::InvalidArgument`] for fewer than two folds; whatever reading, training and
+/// projecting give.
+pub fn evaluate(
+    database: &Path,
+    request: &EvaluateRequest,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Evaluation, EvaluationReport)> {
+    if request.folds < 2 {
+        let message = format!("folds is {}, expected at least 2", request.folds);
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    let store = Store::open_read_only(database)?;
+    let mut notes = Vec::new();
+    let chosen = choose(&store, request, &mut notes)?;
+    let model = choose_model(&store, request, &chosen)?;
+    let corpus = Corpus::from_store(&store, &model)?;
+    let options = Options {
+        folds: request.folds,
+        seed: request.seed,
+        sweeps: request.sweeps,
+        ..Options::default()
+    };
+    let asked = match &request.test {
+        Some(TestQuestions::File { file, model_dir }) => {
+            Some(from_file(&corpus, database, file, model_dir, &model, progress)?)
+        }
+        Some(TestQuestions::Vectors { questions, labels }) => {
+            Some(from_vectors(&corpus, questions, labels)?)
+        }
+        None => None,
+    };
+    let mut evaluation = match asked {
+        Some(asked) => Evaluation::with_questions(corpus, chosen, asked, &options, progress)?,
+        None => Evaluation::by_cross_validation(&store, corpus, chosen, &options, progress)?,
+    };
+    evaluation.notes.splice(0..0, notes);
+    let report =
+        EvaluationReport::new(&evaluation, database, &model.name, request.seed, request.details);
+    Ok((evaluation, report))
+}
+
+fn choose(
+    store: &Store,
+    request: &EvaluateRequest,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Chosen>> {
+    if request.projections.is_empty() {
+        let newest = Chosen::open(store, None)?;
+        if newest.is_none() {
+            notes.push("the store has no projection yet, `projection train` makes one".into());
+        }
+        return Ok(newest.into_iter().collect());
+    }
+    let mut ids = request.projections.clone();
+    ids.sort_unstable();
+    ids.dedup();
+    let open = |id: i64| Chosen::open(store, Some(id));
+    Ok(ids.into_iter().map(open).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// The text model whose vectors are searched: the one that is named, else the one that the
+/// projections were trained on, else the only one.
+fn choose_model(
+    store: &Store,
+    request: &EvaluateRequest,
+    chosen: &[Chosen],
+) -> Result<EmbeddingModel> {
+    let mut trained_on: Vec<&str> = chosen.iter().map(|c| c.model_name.as_str()).collect();
+    trained_on.retain(|name| !name.is_empty());
+    trained_on.dedup();
+    match (&request.model_name, &trained_on[..]) {
+        (Some(name), _) => store.embedding_model(Some(name)),
+        (None, []) => store.embedding_model(None),
+        (None, [name]) => store.embedding_model(Some(name)),
+        (None, several) => Err(Error::new(
+            ErrorKind::AmbiguousModel,
+            format!(
+                "the projections were trained on vectors of different text models ({}), expected \
+                 one",
+                several.join(", ")
+            ),
+        )),
+    }
+}
+
+/// The questions of a question–answer file, embedded.
+fn from_file(
+    corpus: &Corpus,
+    database: &Path,
+    file: &Path,
+    model_dir: &Path,
+    model: &EmbeddingModel,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Asked> {
+    let named = |error: Error| error.context(file.display());
+    let labelled = corpus.labels(&read_test_questions(file)?).map_err(named)?;
+    let embedder = load_for(model, model_dir, database, progress)?;
+    let (texts, labels): (Vec<String>, Vec<i64>) = labelled.into_iter().unzip();
+    let steps = texts.len();
+    let mut vectors = Array2::zeros((texts.len(), model.dimension));
+    for (number, batch) in texts.chunks(BATCH).enumerate() {
+        let start = number * BATCH;
+        progress(Progress { stage: "embedding", step: start, steps, loss: None });
+        let embedded = embedder.embed_batch(batch)?;
+        vectors.slice_mut(ndarray::s![start..start + batch.len(), ..]).assign(&embedded);
+    }
+    let texts = texts.into_iter().map(Some).collect();
+    corpus.asked(vectors.view(), &labels, texts).map_err(named)
+}
+
+/// Vectors and labels of questions.
+fn from_vectors(corpus: &Corpus, questions: &Path, labels: &Path) -> Result<Asked> {
+    let array = NpyArray::load(questions)?;
+    let [_, _] = array.shape() else {
+        return Err(Error::new(
+            ErrorKind::DimensionMismatch,
+            format!("{}: shape {:?}, expected (n, d)", questions.display(), array.shape()),
+        ));
+    };
+    let shape = array.matrix_shape();
+    let vectors = Array2::from_shape_vec(shape, array.to_f32()?).map_err(|error| {
+        let message = format!("{}: {error}", questions.display());
+        Error::new(ErrorKind::InvalidArray, message)
+    })?;
+    let ids = load_integers(labels)?;
+    corpus.asked(vectors.view(), &ids, Vec::new()).map_err(|error| {
+        error.context(format!("{} with {}", questions.display(), labels.display()))
+    })
+}
