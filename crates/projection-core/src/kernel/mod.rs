@@ -7,8 +7,13 @@
 mod body;
 pub(crate) mod product;
 pub(crate) mod random;
+mod rows;
 
 use std::sync::LazyLock;
+
+pub(crate) use rows::Rows;
+#[allow(unused_imports)] // For models in one file.
+pub(crate) use rows::StableBytes;
 
 /// One compilation of the loops.
 struct Kernels {

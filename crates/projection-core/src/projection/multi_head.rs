@@ -17,7 +17,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use super::Projection;
 use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows, project_rows};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel;
+use crate::kernel::{self, Rows};
 
 /// One head, as a caller or a file gives it.
 #[derive(Debug, Clone)]
@@ -68,10 +68,10 @@ struct Heads {
     dim: usize,
     output_dim: usize,
     /// Unit centroids (h × d), and what single precision cuts off them.
-    centroids: Vec<f32>,
-    centroid_tails: Vec<f32>,
+    centroids: Rows,
+    centroid_tails: Rows,
     /// Answers (h × o); zero where the head has a matrix.
-    answers: Vec<f32>,
+    answers: Rows,
     /// Head number and matrix (o × d), row-major.
     matrices: Vec<(usize, Vec<f32>)>,
 }
@@ -136,9 +136,9 @@ impl MultiHeadProjection {
             ids: heads.iter().map(|head| head.cluster_id).collect(),
             dim,
             output_dim,
-            centroids: Vec::with_capacity(heads.len() * dim),
-            centroid_tails: Vec::with_capacity(heads.len() * dim),
-            answers: Vec::with_capacity(heads.len() * output_dim),
+            centroids: Rows::with_capacity(dim, heads.len()),
+            centroid_tails: Rows::with_capacity(dim, heads.len()),
+            answers: Rows::with_capacity(output_dim, heads.len()),
             matrices: Vec::new(),
         };
         for (number, head) in heads.into_iter().enumerate() {
@@ -370,22 +370,22 @@ impl Heads {
         // Scaled first, so that the squares of very large or small values stay finite.
         let scaled = || head.centroid.iter().map(|v| v / largest);
         let norm = scaled().map(|v| v * v).sum::<f64>().sqrt();
-        for unit in scaled().map(|v| v / norm) {
-            self.centroids.push(unit as f32);
-            self.centroid_tails.push((unit - f64::from(unit as f32)) as f32);
-        }
+        let unit = || scaled().map(|v| v / norm);
+        self.centroids.push(&unit().map(|v| v as f32).collect::<Vec<_>>());
+        let tail = unit().map(|v| (v - f64::from(v as f32)) as f32);
+        self.centroid_tails.push(&tail.collect::<Vec<_>>());
         let answer = |error| (HeadPart::Answer, error);
         check_len(head.answer.len(), self.output_dim).map_err(answer)?;
         check_finite(&head.answer).map_err(answer)?;
         let Some(matrix) = head.matrix else {
-            self.answers.extend_from_slice(&head.answer);
+            self.answers.push(&head.answer);
             return Ok(());
         };
         let values: Vec<f32> = matrix.iter().copied().collect();
         check_matrix_shape(matrix.dim(), (self.output_dim, self.dim))
             .and_then(|()| check_finite(&values))
             .map_err(|error| (HeadPart::Matrix, error))?;
-        self.answers.extend(std::iter::repeat_n(0.0, self.output_dim));
+        self.answers.push(&vec![0.0; self.output_dim]);
         self.matrices.push((number, values));
         Ok(())
     }

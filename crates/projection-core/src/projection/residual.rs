@@ -20,8 +20,7 @@ use super::multi_head::check_temperature;
 use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows};
 use super::rotation::{Near, Questions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel;
-use crate::kernel::product;
+use crate::kernel::{self, Rows, product};
 
 /// Similarities that a batch keeps at a time: queries times questions.
 const SCORES: usize = 1 << 22;
@@ -106,7 +105,7 @@ pub(super) struct Terms {
     pub(super) ids: Vec<i64>,
     pub(super) questions: Questions,
     /// Row-major (d × d).
-    adapter: Option<Vec<f32>>,
+    adapter: Option<Rows>,
     /// b·u.
     lift: Option<Vec<f64>>,
 }
@@ -172,7 +171,7 @@ impl ResidualProjection {
             }
             let values: Vec<f32> = adapter.iter().copied().collect();
             check_finite(&values).map_err(named)?;
-            Ok(values)
+            Ok(Rows::from_values(dim, &values))
         });
         let lift = parts.lift.map(|(direction, factor)| {
             let named = |error: Error| error.context(name_of(ResidualPart::Lift));
