@@ -5,15 +5,15 @@
 //! the largest term, but their last bits differ between CPUs.
 
 mod body;
+mod mapping;
 pub(crate) mod product;
 pub(crate) mod random;
 mod rows;
 
 use std::sync::LazyLock;
 
-pub(crate) use rows::Rows;
-#[allow(unused_imports)] // For models in one file.
-pub(crate) use rows::StableBytes;
+pub(crate) use mapping::Mapping;
+pub(crate) use rows::{Rows, StableBytes};
 
 /// One compilation of the loops.
 struct Kernels {

@@ -77,7 +77,6 @@ impl Rows {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArray`] where they do not lie inside `bytes`.
-    #[allow(dead_code)] // For models in one file.
     pub fn mapped(
         bytes: Arc<dyn StableBytes>,
         offset: usize,

@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Projection;
+use super::deferred::check_rows_finite;
 use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows, product};
@@ -39,6 +40,17 @@ impl LinearProjection {
         }
         let values: Vec<f32> = matrix.iter().copied().collect();
         Ok(Self { matrix: Rows::from_values(matrix.ncols(), &values), hybrid_weight: None })
+    }
+
+    /// Makes a projection of the matrix W (o × d), not empty, that it shares.
+    pub(crate) fn from_rows(matrix: Rows) -> Result<Self> {
+        check_rows_finite("matrix", &matrix)?;
+        Ok(Self { matrix, hybrid_weight: None })
+    }
+
+    /// The matrix W (o × d).
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.matrix
     }
 
     /// The matrix W (o × d).

@@ -1,5 +1,6 @@
 //! Models that move a query's embedding to where its answer lies.
 
+mod deferred;
 mod linear;
 mod load;
 mod load_kinds;
@@ -20,6 +21,10 @@ pub use model::Model;
 pub use multi_head::{Head, MultiHeadProjection};
 pub use neighbours::Neighbour;
 pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
+
+pub(crate) use multi_head::StoredHeads;
+pub(crate) use residual::StoredTerms;
+pub(crate) use rotation::StoredQuestions;
 
 /// What all model kinds have in common.
 ///

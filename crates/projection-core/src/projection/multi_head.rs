@@ -10,14 +10,19 @@
 //! This is attention over the clusters, in the form of UnifyWeaver's book, chapter
 //! "Cross-Target Deployment".
 
+mod stored;
+
 use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Projection;
+use super::deferred::Deferred;
 use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows, project_rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows};
+
+pub(crate) use stored::StoredHeads;
 
 /// One head, as a caller or a file gives it.
 #[derive(Debug, Clone)]
@@ -73,7 +78,9 @@ struct Heads {
     /// Answers (h × o); zero where the head has a matrix.
     answers: Rows,
     /// Head number and matrix (o × d), row-major.
-    matrices: Vec<(usize, Vec<f32>)>,
+    matrices: Vec<(usize, Rows)>,
+    /// Of a model from a mapped file, the check of all these vectors.
+    unread: Deferred,
 }
 
 /// Below this temperature, and for queries outside this range of norms, cosines are taken
@@ -140,6 +147,7 @@ impl MultiHeadProjection {
             centroid_tails: Rows::with_capacity(dim, heads.len()),
             answers: Rows::with_capacity(output_dim, heads.len()),
             matrices: Vec::new(),
+            unread: Deferred::nothing(),
         };
         for (number, head) in heads.into_iter().enumerate() {
             let cluster = head.cluster_id;
@@ -225,6 +233,7 @@ impl MultiHeadProjection {
             check_buffer("routing weights", weights.len(), heads.ids.len())?;
         }
         let norm = checked_norm(query, heads.dim)?;
+        heads.check_values()?;
         if let Some(weights) = weights {
             // Weights always succeed, but a matrix may overflow: then nothing is written.
             if heads.matrices.is_empty() {
@@ -276,6 +285,7 @@ impl MultiHeadProjection {
         let (queries, norms) = checked_rows(queries, self.input_dim())?;
         let queries = queries.view();
         check_batch_buffers(self, queries.nrows(), &projected, weights.as_ref())?;
+        self.heads.check_values()?;
         let in_place = self.heads.matrices.is_empty()
             && projected.is_standard_layout()
             && weights.as_ref().is_none_or(|weights| weights.is_standard_layout());
@@ -386,7 +396,7 @@ impl Heads {
             .and_then(|()| check_finite(&values))
             .map_err(|error| (HeadPart::Matrix, error))?;
         self.answers.push(&vec![0.0; self.output_dim]);
-        self.matrices.push((number, values));
+        self.matrices.push((number, Rows::from_values(self.dim, &values)));
         Ok(())
     }
 

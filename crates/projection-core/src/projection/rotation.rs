@@ -15,12 +15,16 @@
 //! precision, because an error of ε in a similarity is one of ε/τ in a weight and more
 //! where the weights are differences of nearly equal numbers.
 
+mod stored;
+
 use std::cmp::Ordering;
 
 use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows};
+
+pub(crate) use stored::StoredQuestions;
 
 /// How far single precision may misjudge a similarity, with a wide margin.
 const DOUBT: f32 = 2e-6;
