@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Rooms, each importing only those after it: [`compare`], [`train`], [`evaluate`],
-//! [`import`], [`search`], [`model_file`], [`projection`], [`store`], [`layout`], `tensors`,
+//! [`import`], [`search`], [`model_file`], [`onnx`], [`projection`], [`store`], [`layout`], `tensors`,
 //! [`npy`], `atomic`, `kernel`, [`error`].
 //!
 //! Models, indexes and searchers are immutable once made: share one among threads by
@@ -34,6 +34,7 @@ mod kernel;
 pub mod layout;
 pub mod model_file;
 pub mod npy;
+pub mod onnx;
 pub mod projection;
 pub mod search;
 pub mod store;

@@ -14,6 +14,7 @@ mod explanation;
 mod guard;
 mod index;
 mod model;
+mod model_file;
 mod search;
 
 use std::ffi::c_char;

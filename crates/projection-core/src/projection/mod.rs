@@ -23,8 +23,8 @@ pub use neighbours::Neighbour;
 pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
 
 pub(crate) use multi_head::StoredHeads;
-pub(crate) use residual::StoredTerms;
-pub(crate) use rotation::StoredQuestions;
+pub(crate) use residual::{LEAST_NORM, StoredTerms};
+pub(crate) use rotation::{LEAST_ALIGNMENT, LEAST_TOTAL, StoredQuestions};
 
 /// What all model kinds have in common.
 ///

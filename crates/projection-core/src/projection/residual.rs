@@ -31,7 +31,7 @@ pub(crate) use stored::StoredTerms;
 const SCORES: usize = 1 << 22;
 
 /// Least |z|; see the module's formula.
-const LEAST_NORM: f64 = 1e-12;
+pub(crate) const LEAST_NORM: f64 = 1e-12;
 
 /// The questions of one cluster and the answer that they share.
 #[derive(Debug, Clone)]

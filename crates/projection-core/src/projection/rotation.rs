@@ -31,10 +31,10 @@ const DOUBT: f32 = 2e-6;
 
 /// Where the weights before normalisation sum to no more, all neighbours are equally near
 /// within rounding: none stands out, and the query is not rotated.
-const LEAST_TOTAL: f64 = 1e-9;
+pub(crate) const LEAST_TOTAL: f64 = 1e-9;
 
 /// Least 1 + c·a: a question opposite to its answer has no smallest rotation.
-const LEAST_ALIGNMENT: f64 = 1e-6;
+pub(crate) const LEAST_ALIGNMENT: f64 = 1e-6;
 
 /// Norms that single precision takes as they are. Other vectors are scaled to length 1.
 const USUAL_NORMS: std::ops::Range<f64> = 1e-9..1e9;
