@@ -89,8 +89,8 @@ struct Heads {
 const LOWEST_SINGLE_TEMPERATURE: f64 = 0.02;
 const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
 
-/// Queries of a batch that are routed before the first of them is combined.
-const BLOCK: usize = 32;
+/// Queries of a batch that pass by the heads together.
+const BLOCK: usize = 128;
 
 /// Routing weights of models up to this size need no heap memory.
 const HEADS_ON_STACK: usize = 128;
@@ -250,6 +250,10 @@ impl MultiHeadProjection {
             let weights = &mut [0.0; HEADS_ON_STACK][..heads.ids.len()];
             self.route(query, norm, weights);
             heads.combine(query, weights, projected)
+        } else if let (Some(factor), true) = (self.single_factor(norm), heads.matrices.is_empty()) {
+            let (centroids, answers) = (&heads.centroids, &heads.answers);
+            kernel::attend_one(query, factor, centroids, answers, projected);
+            Ok(())
         } else {
             let mut weights = vec![0.0; heads.ids.len()];
             self.route(query, norm, &mut weights);
@@ -306,9 +310,6 @@ impl MultiHeadProjection {
     }
 
     /// Projects row-major queries of known norms into row-major buffers, without matrices.
-    ///
-    /// In blocks, so that the centroids stay in the first-level cache for all queries of a
-    /// block, and then the answers.
     fn project_blocks(
         &self,
         queries: &ArrayView2<'_, f32>,
@@ -320,37 +321,56 @@ impl MultiHeadProjection {
         let (h, dim, out) = (heads.ids.len(), heads.dim, heads.output_dim);
         let queries = queries.as_slice().expect("the caller checked the layout");
         let projected = projected.as_slice_mut().expect("the caller checked the layout");
-        let mut scratch = vec![0.0; if weights.is_some() { 0 } else { BLOCK.min(norms.len()) * h }];
-        let blocks = queries.chunks(BLOCK * dim).zip(norms.chunks(BLOCK));
-        for (block, (queries, norms)) in blocks.enumerate() {
-            let routed = match &mut weights {
+        for (block, norms) in norms.chunks(BLOCK).enumerate() {
+            let queries = &queries[block * BLOCK * dim..][..norms.len() * dim];
+            let projected = &mut projected[block * BLOCK * out..][..norms.len() * out];
+            let mut weights = match &mut weights {
                 Some(weights) => {
                     let weights = weights.as_slice_mut().expect("the caller checked the layout");
-                    &mut weights[block * BLOCK * h..][..norms.len() * h]
+                    Some(&mut weights[block * BLOCK * h..][..norms.len() * h])
                 }
-                None => &mut scratch[..norms.len() * h],
+                None => None,
             };
-            let rows = queries.chunks_exact(dim).zip(norms).zip(routed.chunks_exact_mut(h));
-            for ((query, norm), routed) in rows {
-                self.route(query, *norm, routed);
+            let mut factors = [0.0; BLOCK];
+            let all_single = norms.iter().zip(&mut factors).all(|(norm, factor)| {
+                self.single_factor(*norm).map(|found| *factor = found).is_some()
+            });
+            if all_single {
+                let factors = &factors[..norms.len()];
+                let (centroids, answers) = (&heads.centroids, &heads.answers);
+                kernel::attend((queries, factors), centroids, answers, weights, projected);
+                continue;
             }
-            let results = projected[block * BLOCK * out..].chunks_exact_mut(out);
-            for (routed, projected) in routed.chunks_exact(h).zip(results) {
+            let mut scratch = vec![0.0; if weights.is_some() { 0 } else { h }];
+            let rows = queries.chunks_exact(dim).zip(norms).zip(projected.chunks_exact_mut(out));
+            for (row, ((query, norm), projected)) in rows.enumerate() {
+                let routed = match &mut weights {
+                    Some(weights) => &mut weights[row * h..(row + 1) * h],
+                    None => &mut scratch,
+                };
+                self.route(query, *norm, routed);
                 kernel::weighted_sum(routed, &heads.answers, projected);
             }
         }
     }
 
+    /// What turns dot products with a query of the given norm into exponents of the softmax,
+    /// where single precision is enough and all heads take part.
+    fn single_factor(&self, norm: f64) -> Option<f32> {
+        let all = self.top_k.is_none_or(|k| k >= self.heads.ids.len());
+        (all && self.temperature >= LOWEST_SINGLE_TEMPERATURE && SINGLE_NORMS.contains(&norm))
+            .then(|| (1.0 / (norm * self.temperature)) as f32)
+    }
+
     /// The routing weights of a query of the given norm.
     fn route(&self, query: &[f32], norm: f64, weights: &mut [f32]) {
         let heads = &*self.heads;
-        let single = self.temperature >= LOWEST_SINGLE_TEMPERATURE && SINGLE_NORMS.contains(&norm);
-        // Which heads take part must not depend on rounding.
-        let top_k = self.top_k.filter(|k| *k < heads.ids.len());
-        if single && top_k.is_none() {
+        if let Some(factor) = self.single_factor(norm) {
             kernel::dots(query, &heads.centroids, weights);
-            kernel::softmax(weights, (1.0 / (norm * self.temperature)) as f32);
+            kernel::softmax(weights, factor);
         } else {
+            // Which heads take part must not depend on rounding.
+            let top_k = self.top_k.filter(|k| *k < heads.ids.len());
             let rows = heads.centroids.chunks_exact(heads.dim);
             let mut scores: Vec<f64> = rows
                 .zip(heads.centroid_tails.chunks_exact(heads.dim))
