@@ -19,7 +19,8 @@
 //! ```
 //!
 //! Rooms, each importing only those after it: [`compare`], [`train`], [`evaluate`],
-//! [`import`], [`search`], [`projection`], [`store`], [`layout`], [`npy`], `kernel`, [`error`].
+//! [`import`], [`search`], [`projection`], [`store`], [`layout`], `torch`, [`npy`], `kernel`,
+//! [`error`].
 //!
 //! Models, indexes and searchers are immutable once made: share one among threads by
 //! reference or `Arc`. A [`store::Store`] belongs to one thread at a time.
@@ -34,6 +35,7 @@ pub mod npy;
 pub mod projection;
 pub mod search;
 pub mod store;
+mod torch;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};

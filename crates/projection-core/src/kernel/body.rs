@@ -146,7 +146,7 @@ pub(super) fn softmax<const FMA: bool>(scores: &mut [f32], scale: f32) {
 /// exp(x) for x ≤ 0, to 2 units in the last place; 0 where it is below 1e-37. Unlike the
 /// library's, it can be vectorised.
 #[inline(always)]
-fn exp<const FMA: bool>(x: f32) -> f32 {
+pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     /// ln 2 in two parts, of which the first times any exponent is exact.
     const LN_2: (f32, f32) = (355.0 / 512.0, -2.121_944_4e-4);
     /// Adding this rounds to an integer, which is then in the lowest bits.

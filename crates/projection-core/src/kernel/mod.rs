@@ -5,6 +5,7 @@
 //! the largest term, but their last bits differ between CPUs.
 
 mod body;
+pub(crate) mod gelu;
 pub(crate) mod product;
 pub(crate) mod random;
 

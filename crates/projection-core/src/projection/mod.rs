@@ -9,6 +9,7 @@ mod neighbours;
 mod query;
 mod residual;
 pub(crate) mod rotation;
+mod transformer;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -20,6 +21,7 @@ pub use model::Model;
 pub use multi_head::{Head, MultiHeadProjection};
 pub use neighbours::Neighbour;
 pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
+pub use transformer::{NamedTensor, TransformerProjection, TransformerShape, TransformerWeights};
 
 /// What all model kinds have in common.
 ///

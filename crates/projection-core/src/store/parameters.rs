@@ -23,6 +23,8 @@ pub enum ModelKind {
     Residual,
     /// One matrix.
     Linear,
+    /// A distilled network, in a file of its own.
+    Transformer,
 }
 
 impl ModelKind {
@@ -32,12 +34,15 @@ impl ModelKind {
             Self::MultiHead => "multi_head",
             Self::Residual => "residual",
             Self::Linear => "linear",
+            Self::Transformer => "transformer",
         }
     }
 
     /// The kind with this [`name`](Self::name).
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::MultiHead, Self::Residual, Self::Linear].into_iter().find(|kind| kind.name() == name)
+        [Self::MultiHead, Self::Residual, Self::Linear, Self::Transformer]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 
@@ -132,7 +137,8 @@ impl ModelParameters {
                 lift: keys.get("lift").map(|_| keys.number("lift")).transpose()?,
             }),
             Some(ModelKind::Linear) => Ok(Self::Linear),
-            None => Err(invalid(format!(
+            // In a file of its own, never among those of a store.
+            Some(ModelKind::Transformer) | None => Err(invalid(format!(
                 "unknown kind '{kind}', expected multi_head, residual or linear"
             ))),
         }
