@@ -43,6 +43,8 @@ const (
 	KindResidual Kind = C.PROJECTION_KIND_RESIDUAL
 	// KindLinear is one matrix, without heads and temperature.
 	KindLinear Kind = C.PROJECTION_KIND_LINEAR
+	// KindTransformer is a distilled network, without heads and temperature.
+	KindTransformer Kind = C.PROJECTION_KIND_TRANSFORMER
 )
 
 // String is the name in stores, such as "residual".
@@ -54,6 +56,8 @@ func (k Kind) String() string {
 		return "residual"
 	case KindLinear:
 		return "linear"
+	case KindTransformer:
+		return "transformer"
 	}
 	return "unknown"
 }

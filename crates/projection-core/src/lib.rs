@@ -19,8 +19,8 @@
 //! ```
 //!
 //! Rooms, each importing only those after it: [`compare`], [`train`], [`evaluate`],
-//! [`import`], [`search`], [`model_file`], [`onnx`], [`projection`], [`store`], [`layout`], `tensors`,
-//! [`npy`], `atomic`, `kernel`, [`error`].
+//! [`import`], [`search`], [`model_file`], [`onnx`], [`projection`], [`store`], [`layout`],
+//! `tensors`, `torch`, [`npy`], `atomic`, `kernel`, [`error`].
 //!
 //! Models, indexes and searchers are immutable once made: share one among threads by
 //! reference or `Arc`. A [`store::Store`] belongs to one thread at a time.
@@ -39,6 +39,7 @@ pub mod projection;
 pub mod search;
 pub mod store;
 mod tensors;
+mod torch;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};

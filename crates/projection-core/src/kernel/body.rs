@@ -194,7 +194,7 @@ pub(super) fn add_weighted(
 /// exp(x) for x ≤ 0, to 2 units in the last place; 0 where it is below 1e-37. Unlike the
 /// library's, it can be vectorised.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     // exp(x) = 2ⁿ·exp(r) with an integer n and |r| ≤ ln 2 / 2.
     let bounded = if x > LOWEST { x } else { LOWEST };
     let rounded = bounded * std::f32::consts::LOG2_E + ROUND;

@@ -6,6 +6,7 @@
 
 mod attention;
 mod body;
+pub(crate) mod gelu;
 mod lanes;
 mod mapping;
 #[cfg(target_arch = "aarch64")]

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::transformer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::projection::{Model, Projection};
+use crate::projection::{Model, Projection, TransformerShape};
 use crate::store::{HYBRID_WEIGHT, ModelKind, ModelParameters, hybrid_weight};
-use crate::tensors::TensorFile;
+use crate::tensors::{MappedFile, TensorFile};
+use crate::torch;
 
 const FORMAT: &str = "projection";
 const VERSION: u64 = 1;
@@ -40,12 +42,24 @@ pub struct ModelFileInfo {
     pub tensors: Vec<(String, &'static str, Vec<usize>)>,
 }
 
-/// Says what the model file at `path` holds, from its header alone.
+/// Says what the model file at `path` holds, from its header alone unless it is torch's.
 ///
 /// # Errors
 /// As [`Model::load_file`], as far as the header is concerned.
 pub fn inspect(path: impl AsRef<Path>) -> Result<ModelFileInfo> {
-    let file = TensorFile::map(path.as_ref())?;
+    let file = MappedFile::open(path.as_ref())?;
+    if torch::is_torch(file.bytes()) {
+        let model = transformer::from_torch(file.bytes(), file.name())?;
+        let tensors = model.weights().tensors().iter();
+        return Ok(ModelFileInfo {
+            kind: ModelKind::Transformer,
+            parameters: transformer::parameters(model.shape()),
+            description: Description::default(),
+            bytes: file.bytes().len(),
+            tensors: tensors.map(|t| (t.name.clone(), "F32", t.shape.clone())).collect(),
+        });
+    }
+    let file = TensorFile::of_mapped(file)?;
     let metadata = Metadata::read(&file)?;
     let parameters: Value = json(&file, "parameters")?;
     let training = parameters.get("training").cloned().unwrap_or(Value::Null);
@@ -58,7 +72,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<ModelFileInfo> {
         .map(|(name, entry)| (name.clone(), entry.dtype.name(), entry.shape.clone()))
         .collect();
     Ok(ModelFileInfo {
-        kind: metadata.parameters.kind(),
+        kind: metadata.kind,
         parameters,
         description: Description { name: file.metadata().get("name").cloned(), training, metrics },
         bytes: file.len(),
@@ -66,9 +80,17 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<ModelFileInfo> {
     })
 }
 
+/// What a model is made of beside its tensors.
+pub(super) enum Parameters {
+    /// As models of stores have them.
+    Stored(ModelParameters),
+    Transformer(TransformerShape),
+}
+
 /// What is needed to make the model.
 pub(super) struct Metadata {
-    pub parameters: ModelParameters,
+    pub kind: ModelKind,
+    pub parameters: Parameters,
     pub hybrid_weight: Option<f64>,
     pub input_dim: Option<usize>,
     pub output_dim: Option<usize>,
@@ -100,10 +122,16 @@ impl Metadata {
             return Err(wrong("parameters", "JSON"));
         };
         let name = format!("{}: parameters", file.name());
-        let read = ModelParameters::from_json(parameters, &name)?;
-        if read.kind() != kind {
-            return Err(wrong("kind", &format!("{}, as its parameters say", read.kind().name())));
+        let json = json(file, "parameters")?;
+        // A transformer's need not repeat the kind.
+        let said = json.get("kind").and_then(Value::as_str).unwrap_or(kind.name());
+        if said != kind.name() {
+            return Err(wrong("kind", &format!("{said}, as its parameters say")));
         }
+        let read = match kind {
+            ModelKind::Transformer => Parameters::Transformer(transformer::shape(&json, &name)?),
+            _ => Parameters::Stored(ModelParameters::from_json(parameters, &name)?),
+        };
         let count = |key: &str| match text(key) {
             None => Ok(None),
             Some(count) => {
@@ -111,7 +139,8 @@ impl Metadata {
             }
         };
         Ok(Self {
-            hybrid_weight: hybrid_weight(&json(file, "parameters")?, &name)?,
+            hybrid_weight: hybrid_weight(&json, &name)?,
+            kind,
             parameters: read,
             input_dim: count("input_dim")?,
             output_dim: count("output_dim")?,
@@ -130,18 +159,17 @@ fn json(file: &TensorFile<'_>, key: &str) -> Result<Value> {
 /// The texts of a model's file.
 pub(super) fn write(
     model: &Model,
-    parameters: &ModelParameters,
+    mut parameters: Value,
     about: &Description,
 ) -> BTreeMap<&'static str, String> {
-    let mut json = parameters.to_json(&about.training);
     if let Some(weight) = model.hybrid_weight() {
-        json[HYBRID_WEIGHT] = weight.into();
+        parameters[HYBRID_WEIGHT] = weight.into();
     }
     let mut texts = BTreeMap::from([
         ("format", FORMAT.to_string()),
         ("format_version", VERSION.to_string()),
-        ("kind", parameters.kind().name().to_string()),
-        ("parameters", json.to_string()),
+        ("kind", model.kind().name().to_string()),
+        ("parameters", parameters.to_string()),
         ("input_dim", model.input_dim().to_string()),
         ("output_dim", model.output_dim().to_string()),
     ]);

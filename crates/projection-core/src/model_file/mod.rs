@@ -7,8 +7,8 @@
 //! ```text
 //! format          "projection"
 //! format_version  "1"; a newer one is refused
-//! kind            multi_head, residual or linear
-//! parameters      JSON, the keys of mh_{id}_model.json
+//! kind            multi_head, residual, linear or transformer
+//! parameters      JSON, the keys of mh_{id}_model.json; of a transformer, its sizes
 //! input_dim, output_dim
 //! name, metrics   where they are known; for people
 //! ```
@@ -21,6 +21,7 @@
 //! | `multi_head` | `head_ids` I64 (N); `centroids` (N × d), of length 1, and `centroid_tails` (N × d), what single precision cuts off them, where not all zero; `answers` (N × o); where heads have matrices, `matrices` (m × o × d) and `matrix_heads` I64 (m), the numbers of these heads |
 //! | `residual` | `head_ids` and `question_counts` I64 (N), `answers` (N × d) with `answer_scales` F64 (N), `questions` (n × d) with `question_scales` and `question_alignments` F64 (n), where there are questions; `adapter` (d × d); `lift` (d) |
 //! | `linear` | `matrix` (o × d) |
+//! | `transformer` | torch's tensors under torch's names, such as `encoder.layers.0.norm1.weight` |
 //!
 //! Scales bring a vector to length 1; an alignment is the cosine of a question and its
 //! answer.
@@ -29,14 +30,16 @@ mod description;
 mod linear;
 mod multi_head;
 mod residual;
+mod transformer;
 
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::projection::{Model, Projection};
 use crate::store::ModelParameters;
-use crate::tensors::{self, TensorFile};
-use description::Metadata;
+use crate::tensors::{self, MappedFile, TensorFile};
+use crate::torch;
+use description::{Metadata, Parameters};
 
 pub use description::{Description, ModelFileInfo, inspect};
 
@@ -49,7 +52,8 @@ const CHECKED_AT_ONCE: usize = 1 << 20;
 
 impl Model {
     /// Opens the model in the file at `path`, of whatever kind, at the temperature that the
-    /// file gives.
+    /// file gives. A transformer that `torch.save` wrote opens as well; which one it is shows
+    /// in the file's content, and nothing in it is run.
     ///
     /// The file is mapped, so that many processes share one copy in memory and a large model
     /// is ready at once. Its header is checked now; the values of files of more than 1 MiB
@@ -67,8 +71,11 @@ impl Model {
     /// hold a model, or one of a newer format.
     pub fn load_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = TensorFile::map(path)?;
-        from_tensors(&file)
+        let file = MappedFile::open(path)?;
+        match torch::is_torch(file.bytes()) {
+            true => transformer::from_torch(file.bytes(), file.name()).map(Self::Transformer),
+            false => from_tensors(&TensorFile::of_mapped(file)?),
+        }
     }
 
     /// Reads a model from the bytes of such a file. They are copied, and all values checked.
@@ -76,7 +83,7 @@ impl Model {
     /// # Errors
     /// As [`load_file`](Self::load_file).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        from_tensors(&TensorFile::from_bytes(bytes, BYTES)?)
+        from_bytes(bytes, BYTES)
     }
 
     /// Writes the model to the file at `path`, which [`load_file`](Self::load_file) opens. A
@@ -120,28 +127,38 @@ impl Model {
         match self {
             Self::MultiHead(model) => model.check_values(),
             Self::Residual(model) => model.check_values(),
-            Self::Linear(_) => Ok(()),
+            Self::Linear(_) | Self::Transformer(_) => Ok(()),
         }
     }
 }
 
+/// Reads the bytes of a file, which messages call `name`.
+fn from_bytes(bytes: &[u8], name: &str) -> Result<Model> {
+    match torch::is_torch(bytes) {
+        true => transformer::from_torch(bytes, name).map(Model::Transformer),
+        false => from_tensors(&TensorFile::from_bytes(bytes, name)?),
+    }
+}
+
+/// Puts the file's name before an error that does not have it yet.
+fn in_file(error: Error, name: &str) -> Error {
+    if error.to_string().starts_with(name) { error } else { error.context(name) }
+}
+
 fn from_tensors(file: &TensorFile<'_>) -> Result<Model> {
     let metadata = Metadata::read(file)?;
-    let in_file = |error: Error| match error.to_string().starts_with(file.name()) {
-        true => error,
-        false => error.context(file.name()),
-    };
-    let model = match metadata.parameters {
-        ModelParameters::MultiHead { temperature, top_k } => {
-            multi_head::read(file, temperature, top_k).map(Model::MultiHead)
+    let model = match &metadata.parameters {
+        Parameters::Stored(ModelParameters::MultiHead { temperature, top_k }) => {
+            multi_head::read(file, *temperature, *top_k).map(Model::MultiHead)
         }
-        ModelParameters::Residual { .. } => {
-            residual::read(file, &metadata.parameters).map(Model::Residual)
+        Parameters::Stored(parameters @ ModelParameters::Residual { .. }) => {
+            residual::read(file, parameters).map(Model::Residual)
         }
-        ModelParameters::Linear => linear::read(file).map(Model::Linear),
+        Parameters::Stored(ModelParameters::Linear) => linear::read(file).map(Model::Linear),
+        Parameters::Transformer(shape) => transformer::read(file, shape).map(Model::Transformer),
     };
     let model = model.and_then(|model| model.with_hybrid_weight(metadata.hybrid_weight));
-    let model = model.map_err(in_file)?;
+    let model = model.map_err(|error| in_file(error, file.name()))?;
     for (key, recorded, found) in [
         ("input_dim", metadata.input_dim, model.input_dim()),
         ("output_dim", metadata.output_dim, model.output_dim()),
@@ -164,24 +181,30 @@ fn write_model(
     about: &Description,
     writer: &mut impl std::io::Write,
 ) -> std::io::Result<()> {
+    let metadata = |parameters| description::write(model, parameters, about);
+    let training = &about.training;
     match model {
         Model::MultiHead(heads) => {
             let stored = heads.stored();
-            let parameters = ModelParameters::MultiHead {
-                temperature: heads.temperature(),
-                top_k: heads.top_k(),
-            };
-            let metadata = description::write(model, &parameters, about);
-            tensors::write(writer, &multi_head::tensors(&stored), &metadata)
+            let (temperature, top_k) = (heads.temperature(), heads.top_k());
+            let parameters = ModelParameters::MultiHead { temperature, top_k }.to_json(training);
+            tensors::write(writer, &multi_head::tensors(&stored), &metadata(parameters))
         }
         Model::Residual(terms) => {
             let stored = terms.stored();
-            let metadata = description::write(model, &residual::parameters(&stored), about);
-            tensors::write(writer, &residual::tensors(&stored), &metadata)
+            let parameters = residual::parameters(&stored).to_json(training);
+            tensors::write(writer, &residual::tensors(&stored), &metadata(parameters))
         }
         Model::Linear(linear) => {
-            let metadata = description::write(model, &ModelParameters::Linear, about);
-            tensors::write(writer, &linear::tensors(linear), &metadata)
+            let parameters = ModelParameters::Linear.to_json(training);
+            tensors::write(writer, &linear::tensors(linear), &metadata(parameters))
+        }
+        Model::Transformer(network) => {
+            let mut parameters = transformer::parameters(network.shape());
+            if !training.is_null() {
+                parameters["training"] = training.clone();
+            }
+            tensors::write(writer, &transformer::tensors(network.weights()), &metadata(parameters))
         }
     }
 }

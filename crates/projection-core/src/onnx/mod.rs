@@ -2,14 +2,15 @@
 //!
 //! The file has opset 17 and IR version 8. Its input `query` is float32 of shape (n, d) for
 //! any n; the outputs are `projected` (n, o) and, for kinds that route, `weights` (n, N), in
-//! ascending order of head id. The graph normalises the query as the engine does; it does not
-//! refuse a query of zeros, for which it gives NaN. Kind, head ids and parameters are among
+//! ascending order of head id. The graph treats the query as the engine does; it does not
+//! refuse a query of zeros, for which kinds that route give NaN. Kind, head ids and parameters are among
 //! the file's metadata: `kind`, `head_ids` (JSON), `temperature`, `input_dim`, `output_dim`.
 
 mod graph;
 mod multi_head;
 mod proto;
 mod residual;
+mod transformer;
 
 use std::io::Write;
 use std::path::Path;
@@ -43,6 +44,7 @@ impl Model {
         match self {
             Self::MultiHead(model) => multi_head::build(&mut graph, model),
             Self::Residual(model) => residual::build(&mut graph, model),
+            Self::Transformer(model) => transformer::build(&mut graph, model),
             Self::Linear(model) => {
                 let shape = [self.output_dim(), self.input_dim()];
                 let matrix = graph.floats("matrix", &shape, model.rows());

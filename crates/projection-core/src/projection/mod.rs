@@ -10,6 +10,7 @@ mod neighbours;
 mod query;
 mod residual;
 pub(crate) mod rotation;
+mod transformer;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -21,6 +22,7 @@ pub use model::Model;
 pub use multi_head::{Head, MultiHeadProjection};
 pub use neighbours::Neighbour;
 pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
+pub use transformer::{NamedTensor, TransformerProjection, TransformerShape, TransformerWeights};
 
 pub(crate) use multi_head::StoredHeads;
 pub(crate) use residual::{LEAST_NORM, StoredTerms};

@@ -23,11 +23,14 @@ pub enum ModelKind {
     Residual,
     /// One matrix.
     Linear,
+    /// A distilled network, in a file of its own.
+    Transformer,
 }
 
 impl ModelKind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 3] = [Self::MultiHead, Self::Residual, Self::Linear];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::MultiHead, Self::Residual, Self::Linear, Self::Transformer];
 
     /// The name in stores.
     pub fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl ModelKind {
             Self::MultiHead => "multi_head",
             Self::Residual => "residual",
             Self::Linear => "linear",
+            Self::Transformer => "transformer",
         }
     }
 
@@ -135,7 +139,8 @@ impl ModelParameters {
                 lift: keys.get("lift").map(|_| keys.number("lift")).transpose()?,
             }),
             Some(ModelKind::Linear) => Ok(Self::Linear),
-            None => Err(invalid(format!(
+            // In a file of its own, never among those of a store.
+            Some(ModelKind::Transformer) | None => Err(invalid(format!(
                 "unknown kind '{kind}', expected multi_head, residual or linear"
             ))),
         }

@@ -33,16 +33,41 @@ enum Source<'a> {
     Borrowed(&'a [u8]),
 }
 
-impl TensorFile<'static> {
+/// A mapped file of any content.
+pub(crate) struct MappedFile {
+    bytes: Arc<dyn StableBytes>,
+    name: String,
+}
+
+impl MappedFile {
     /// Maps the file at `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] where it can't be read,
-    /// [`ErrorKind::InvalidModel`] where it is damaged or no such file.
-    pub fn map(path: &Path) -> Result<Self> {
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] where it can't be read.
+    pub fn open(path: &Path) -> Result<Self> {
         let (file, _) = npy::open(path)?;
         let mapping = Mapping::of(&file).map_err(|error| Error::io("mapping", path, error))?;
-        Self::new(Source::Mapped(Arc::new(mapping)), path.display().to_string())
+        Ok(Self { bytes: Arc::new(mapping), name: path.display().to_string() })
+    }
+
+    /// The content.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.bytes()
+    }
+
+    /// What messages call the file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl TensorFile<'static> {
+    /// Reads a mapped file, which tensors then lie in.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] where it is damaged or no such file.
+    pub fn of_mapped(file: MappedFile) -> Result<Self> {
+        Self::new(Source::Mapped(file.bytes), file.name)
     }
 }
 
@@ -127,6 +152,11 @@ impl<'a> TensorFile<'a> {
             )));
         }
         Ok(shape)
+    }
+
+    /// The shape of a tensor of single precision, whatever it is.
+    pub fn tensor_shape(&self, name: &str) -> Result<&[usize]> {
+        Ok(&self.entry(name, Dtype::F32)?.shape)
     }
 
     /// The values of a tensor of single precision as rows along its last axis; in place where
