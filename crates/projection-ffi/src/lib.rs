@@ -16,6 +16,7 @@ mod guard;
 mod import;
 mod index;
 mod model;
+mod model_file;
 mod options;
 mod progress;
 mod search;

@@ -50,6 +50,8 @@ impl Recipe {
                     .map(|training| Self::Residual(Box::new(training)))
             }
             ModelKind::Linear => linear(store, id)?.map(Self::Linear),
+            // Stores hold none.
+            ModelKind::Transformer => None,
         })
     }
 

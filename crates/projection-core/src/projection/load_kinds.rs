@@ -50,6 +50,13 @@ fn open(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
             residual(&parameters, &heads, id, &file).map(Model::Residual).map_err(named)
         }
         ModelKind::Linear => linear(&store.linear_matrix(id)?).map(Model::Linear).map_err(named),
+        ModelKind::Transformer => Err(Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "{}: no transformer {id}: these are files, not in stores",
+                store.path().display()
+            ),
+        )),
     }
 }
 
@@ -87,10 +94,10 @@ pub(super) fn from_folder(
         let model = residual(&parameters, &heads, id, &file).map(Model::Residual)?;
         return model.with_hybrid_weight(hybrid_weight_in(path)?);
     }
-    if kind == Some(ModelKind::Residual) {
+    if let Some(kind @ (ModelKind::Residual | ModelKind::Transformer)) = kind {
         return Err(Error::new(
             ErrorKind::NotFound,
-            format!("{}: no residual projection {id}", folder.display()),
+            format!("{}: no {} projection {id}", folder.display(), kind.name()),
         ));
     }
     // Old stores have linear and multi-head projections of one id in one folder: without a

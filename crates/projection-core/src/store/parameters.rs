@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The key of [`hybrid_weight`].
-pub(super) const HYBRID_WEIGHT: &str = "hybrid_weight";
+pub(crate) const HYBRID_WEIGHT: &str = "hybrid_weight";
 
 /// The kinds of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,21 +23,28 @@ pub enum ModelKind {
     Residual,
     /// One matrix.
     Linear,
+    /// A distilled network, in a file of its own.
+    Transformer,
 }
 
 impl ModelKind {
+    /// All kinds.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::MultiHead, Self::Residual, Self::Linear, Self::Transformer];
+
     /// The name in stores.
     pub fn name(self) -> &'static str {
         match self {
             Self::MultiHead => "multi_head",
             Self::Residual => "residual",
             Self::Linear => "linear",
+            Self::Transformer => "transformer",
         }
     }
 
     /// The kind with this [`name`](Self::name).
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::MultiHead, Self::Residual, Self::Linear].into_iter().find(|kind| kind.name() == name)
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -132,7 +139,8 @@ impl ModelParameters {
                 lift: keys.get("lift").map(|_| keys.number("lift")).transpose()?,
             }),
             Some(ModelKind::Linear) => Ok(Self::Linear),
-            None => Err(invalid(format!(
+            // In a file of its own, never among those of a store.
+            Some(ModelKind::Transformer) | None => Err(invalid(format!(
                 "unknown kind '{kind}', expected multi_head, residual or linear"
             ))),
         }
@@ -151,7 +159,7 @@ impl ModelParameters {
 
 /// The weight of BM25 in hybrid search that training chose, from the JSON of a model's
 /// parameters, beside those that [`ModelParameters`] knows. `name` stands for the source.
-pub(super) fn hybrid_weight(json: &Value, name: &str) -> Result<Option<f64>> {
+pub(crate) fn hybrid_weight(json: &Value, name: &str) -> Result<Option<f64>> {
     let Value::Object(json) = json else { return Ok(None) };
     let keys = Keys { json, name };
     if keys.get(HYBRID_WEIGHT).is_none() {

@@ -1,0 +1,281 @@
+//! The loops of single queries, by registers.
+//!
+//! Each is compiled for every set of instructions that has a type of [`Lanes`], see
+//! `table`. Loops keep their sums in registers and read every vector once, in order.
+
+use super::lanes::{Lanes, exp};
+
+/// Rows added up in single precision before the partial sum moves to the output, which
+/// keeps the error of long sums that of short ones.
+pub(super) const ROWS: usize = 256;
+
+/// Values whose exponentials are added up in single precision.
+const TERMS: usize = 256;
+
+/// The dot product of `query` with every row, into `out`. `D` is the dimension where it is
+/// known, else 0. With `PREFETCH`, rows to come are asked for early.
+///
+/// # Safety
+/// As for [`Lanes`]; `rows` holds as many rows as `out` values, of the length of `query`,
+/// which is `D` unless that is 0.
+#[inline(always)]
+pub(super) unsafe fn dots<L: Lanes, const D: usize, const PREFETCH: bool>(
+    query: &[f32],
+    rows: &[f32],
+    out: &mut [f32],
+) {
+    let dim = if D > 0 { D } else { query.len() };
+    let (q, mut row) = (query.as_ptr(), rows.as_ptr());
+    let (eights, rest) = out.as_chunks_mut::<8>();
+    // SAFETY: by this function's own condition; `row` moves on by as many rows as values are
+    // written, so that it stays inside `rows`.
+    unsafe {
+        for out in eights {
+            *out = dots_of::<L, 8, 1, PREFETCH>(dim, q, row);
+            row = row.add(8 * dim);
+        }
+        let (four, rest) = rest.split_at_mut(rest.len() & 4);
+        if let Ok(out) = <&mut [f32; 4]>::try_from(four) {
+            *out = dots_of::<L, 4, 2, PREFETCH>(dim, q, row);
+            row = row.add(4 * dim);
+        }
+        let (two, one) = rest.split_at_mut(rest.len() & 2);
+        if let Ok(out) = <&mut [f32; 2]>::try_from(two) {
+            *out = dots_of::<L, 2, 4, PREFETCH>(dim, q, row);
+            row = row.add(2 * dim);
+        }
+        if let Ok(out) = <&mut [f32; 1]>::try_from(one) {
+            *out = dots_of::<L, 1, 8, PREFETCH>(dim, q, row);
+        }
+    }
+}
+
+/// The dot products with `R` rows, with `A` sums in turn for each.
+///
+/// # Safety
+/// As for [`Lanes`]; `query` and each of the rows have `dim` values.
+#[inline(always)]
+unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool>(
+    dim: usize,
+    query: *const f32,
+    rows: *const f32,
+) -> [f32; R] {
+    // SAFETY: by this function's own condition; only whole registers before `dim` are read
+    // whole, and prefetched addresses need not be valid.
+    unsafe {
+        let mut sums = [[L::splat(0.0); A]; R];
+        let mut at = 0;
+        while at + A * L::COUNT <= dim {
+            for a in 0..A {
+                let place = at + a * L::COUNT;
+                let q = L::load(query.add(place));
+                for r in 0..R {
+                    let row = rows.add(r * dim + place);
+                    if PREFETCH && place % 16 == 0 {
+                        L::prefetch(row.wrapping_add(8 * dim));
+                    }
+                    sums[r][a] = L::load(row).multiply_add(q, sums[r][a]);
+                }
+            }
+            at += A * L::COUNT;
+        }
+        while at < dim {
+            let count = (dim - at).min(L::COUNT);
+            let load = |from: *const f32| {
+                if count == L::COUNT { L::load(from) } else { L::load_part(from, count) }
+            };
+            let q = load(query.add(at));
+            for r in 0..R {
+                sums[r][0] = load(rows.add(r * dim + at)).multiply_add(q, sums[r][0]);
+            }
+            at += count;
+        }
+        let mut width = A;
+        while width > 1 {
+            width /= 2;
+            for sums in &mut sums {
+                for a in 0..width {
+                    sums[a] = sums[a].add(sums[a + width]);
+                }
+            }
+        }
+        let mut totals = [0.0; R];
+        let (fours, rest) = totals.as_chunks_mut::<4>();
+        for (four, total) in fours.iter_mut().enumerate() {
+            *total = L::sums(std::array::from_fn(|r| sums[4 * four + r][0]));
+        }
+        let first = R - rest.len();
+        for (r, total) in rest.iter_mut().enumerate() {
+            *total = sums[first + r][0].sum();
+        }
+        totals
+    }
+}
+
+/// Σₖ weightₖ·rowₖ, added to `out` or, where `fresh`, instead of what is there; `V` registers
+/// of columns at a time.
+///
+/// # Safety
+/// As for [`Lanes`]; `rows` holds as many rows as there are weights, of the length of `out`.
+#[inline(always)]
+pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize, const PREFETCH: bool>(
+    weights: &[f32],
+    rows: &[f32],
+    out: &mut [f32],
+    fresh: bool,
+) {
+    let dim = out.len();
+    for (block, weights) in weights.chunks(ROWS).enumerate() {
+        let (rows, out) = (rows[block * ROWS * dim..].as_ptr(), out.as_mut_ptr());
+        let first = fresh && block == 0;
+        let mut at = 0;
+        // SAFETY: by this function's own condition; columns from `at` on are those of the
+        // rows and of `out`, whole registers where so many are left, else a part of one.
+        unsafe {
+            while at + V * L::COUNT <= dim {
+                columns::<L, V, PREFETCH>(weights, rows.add(at), dim, out.add(at), first);
+                at += V * L::COUNT;
+            }
+            while at + 4 * L::COUNT <= dim {
+                columns::<L, 4, PREFETCH>(weights, rows.add(at), dim, out.add(at), first);
+                at += 4 * L::COUNT;
+            }
+            while at + L::COUNT <= dim {
+                columns::<L, 1, PREFETCH>(weights, rows.add(at), dim, out.add(at), first);
+                at += L::COUNT;
+            }
+            if at < dim {
+                let count = dim - at;
+                let mut sum = L::splat(0.0);
+                for (k, weight) in weights.iter().enumerate() {
+                    let row = L::load_part(rows.add(k * dim + at), count);
+                    sum = L::splat(*weight).multiply_add(row, sum);
+                }
+                let before = if first { L::splat(0.0) } else { L::load_part(out.add(at), count) };
+                sum.add(before).store_part(out.add(at), count);
+            }
+        }
+    }
+}
+
+/// `V` registers of columns of a weighted sum, added to `out` or, for the `first`, instead of it.
+///
+/// # Safety
+/// As for [`Lanes`]; from `rows` on, there is a row every `dim` values for each weight, and
+/// each of them and `out` have `V` registers of values.
+#[inline(always)]
+unsafe fn columns<L: Lanes, const V: usize, const PREFETCH: bool>(
+    weights: &[f32],
+    rows: *const f32,
+    dim: usize,
+    out: *mut f32,
+    first: bool,
+) {
+    // SAFETY: by this function's own condition; prefetched addresses need not be valid.
+    unsafe {
+        let mut sums = [L::splat(0.0); V];
+        for (k, weight) in weights.iter().enumerate() {
+            let (row, weight) = (rows.add(k * dim), L::splat(*weight));
+            for v in 0..V {
+                let values = row.add(v * L::COUNT);
+                if PREFETCH && (v * L::COUNT) % 16 == 0 {
+                    L::prefetch(values.wrapping_add(8 * dim));
+                }
+                sums[v] = weight.multiply_add(L::load(values), sums[v]);
+            }
+        }
+        for v in 0..V {
+            let place = out.add(v * L::COUNT);
+            let sum = if first { sums[v] } else { sums[v].add(L::load(place)) };
+            sum.store(place);
+        }
+    }
+}
+
+/// The largest score; −∞ for none.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+pub(super) unsafe fn largest<L: Lanes>(scores: &[f32]) -> f32 {
+    let whole = scores.len() / L::COUNT * L::COUNT;
+    let rest = scores[whole..].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // SAFETY: by this function's own condition; whole registers lie inside `scores`.
+    unsafe {
+        let mut top = L::splat(rest);
+        for at in (0..whole).step_by(L::COUNT) {
+            top = top.max(L::load(scores.as_ptr().add(at)));
+        }
+        top.largest()
+    }
+}
+
+/// Makes exp(scale·(s − top)) of scores, and gives their sum.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+pub(super) unsafe fn exponentials<L: Lanes>(scores: &mut [f32], scale: f32, top: f32) -> f64 {
+    let mut total = 0.0;
+    // SAFETY: by this function's own condition; registers at the end of `scores` are read
+    // and written in part.
+    unsafe {
+        let (scale, top) = (L::splat(scale), L::splat(top));
+        for scores in scores.chunks_mut(TERMS) {
+            let (count, scores) = (scores.len(), scores.as_mut_ptr());
+            let mut sum = L::splat(0.0);
+            let mut at = 0;
+            while at + L::COUNT <= count {
+                let value = L::load(scores.add(at)).subtract(top).multiply(scale);
+                let value = exp(value);
+                value.store(scores.add(at));
+                sum = sum.add(value);
+                at += L::COUNT;
+            }
+            if at < count {
+                let part = count - at;
+                let value = L::load_part(scores.add(at), part).subtract(top).multiply(scale);
+                exp(value).store_part(scores.add(at), part);
+                sum = sum.add(L::load_part(scores.add(at), part));
+            }
+            total += f64::from(sum.sum());
+        }
+    }
+    total
+}
+
+/// Multiplies all values by a factor.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+pub(super) unsafe fn scale<L: Lanes>(values: &mut [f32], factor: f32) {
+    let (count, values) = (values.len(), values.as_mut_ptr());
+    let mut at = 0;
+    // SAFETY: by this function's own condition; registers at the end are used in part.
+    unsafe {
+        let factor = L::splat(factor);
+        while at + L::COUNT <= count {
+            L::load(values.add(at)).multiply(factor).store(values.add(at));
+            at += L::COUNT;
+        }
+        if at < count {
+            let part = count - at;
+            L::load_part(values.add(at), part).multiply(factor).store_part(values.add(at), part);
+        }
+    }
+}
+
+/// Scores to weights in place: wₖ = exp(scale·(sₖ − max s)) / Σ of the same.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+pub(super) unsafe fn softmax<L: Lanes>(scores: &mut [f32], factor: f32) {
+    // SAFETY: by this function's own condition.
+    unsafe {
+        let top = largest::<L>(scores);
+        let sum = exponentials::<L>(scores, factor, top);
+        scale::<L>(scores, (1.0 / sum) as f32);
+    }
+}
