@@ -32,10 +32,10 @@ pub(crate) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
     (kernels().dots)(query, rows, out)
 }
 
-/// Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
-pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+/// factor·Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
+pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], factor: f32, out: &mut [f32]) {
     assert_eq!(rows.len(), weights.len() * out.len());
-    (kernels().weighted_sum)(weights, rows, out)
+    (kernels().weighted_sum)(weights, rows, factor, out)
 }
 
 /// The dot product of `query` with the vector `head + tail`, in double precision. The pair
@@ -86,19 +86,20 @@ pub(crate) fn dots_of_batch(
     (kernels().dots_of_batch)(dim, queries, rows, out, step)
 }
 
-/// Adds to each row of `out` (n × dim) the sum of `rows` (m × dim) with the weights that
-/// begin at `weights[i·step]` for row i.
+/// Adds to each row of `out` (n × dim), or where `fresh` puts there, the sum of `rows`
+/// (m × dim) with the weights that begin at `weights[i·step]` for row i.
 pub(crate) fn add_weighted(
     dim: usize,
     weights: &[f32],
     step: usize,
     rows: &[f32],
     out: &mut [f32],
+    fresh: bool,
 ) {
     let (n, m) = (out.len() / dim, rows.len() / dim);
     assert!(out.len() == n * dim && rows.len() == m * dim && m <= step);
     assert!(n == 0 || weights.len() >= (n - 1) * step + m);
-    (kernels().add_weighted)(dim, weights, step, rows, out)
+    (kernels().add_weighted)(dim, weights, step, rows, out, fresh)
 }
 
 /// The largest score; −∞ for none.

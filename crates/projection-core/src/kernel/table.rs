@@ -8,14 +8,14 @@ use super::body;
 /// parent module check them.
 pub(super) struct Kernels {
     pub dots: fn(&[f32], &[f32], &mut [f32]),
-    pub weighted_sum: fn(&[f32], &[f32], &mut [f32]),
+    pub weighted_sum: fn(&[f32], &[f32], f32, &mut [f32]),
     pub sum_of_squares: fn(&[f32]) -> f64,
     pub softmax: fn(&mut [f32], f32),
     pub largest: fn(&[f32]) -> f32,
     pub exponentials: fn(&mut [f32], f32, f32) -> f64,
     pub scale: fn(&mut [f32], f32),
     pub dots_of_batch: fn(usize, &[f32], &[f32], &mut [f32], usize),
-    pub add_weighted: fn(usize, &[f32], usize, &[f32], &mut [f32]),
+    pub add_weighted: fn(usize, &[f32], usize, &[f32], &mut [f32], bool),
 }
 
 /// The best table for this CPU.
@@ -58,7 +58,9 @@ macro_rules! compiled_for {
                 // SAFETY, for all of them: `available` offers this table only where the CPU
                 // has the features, and callers have checked the lengths.
                 dots: |query, rows, out| unsafe { dots(query, rows, out) },
-                weighted_sum: |weights, rows, out| unsafe { weighted_sum(weights, rows, out) },
+                weighted_sum: |weights, rows, factor, out| unsafe {
+                    weighted_sum(weights, rows, factor, out)
+                },
                 sum_of_squares: |vector| unsafe { sum_of_squares(vector) },
                 softmax: |scores, scale| unsafe { softmax(scores, scale) },
                 largest: |scores| unsafe { largest(scores) },
@@ -67,8 +69,8 @@ macro_rules! compiled_for {
                 dots_of_batch: |dim, queries, rows, out, step| unsafe {
                     dots_of_batch(dim, queries, rows, out, step)
                 },
-                add_weighted: |dim, weights, step, rows, out| unsafe {
-                    add_weighted(dim, weights, step, rows, out)
+                add_weighted: |dim, weights, step, rows, out, fresh| unsafe {
+                    add_weighted(dim, weights, step, rows, out, fresh)
                 },
             };
 
@@ -89,16 +91,16 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+            unsafe fn weighted_sum(weights: &[f32], rows: &[f32], factor: f32, out: &mut [f32]) {
                 // SAFETY: as above.
                 unsafe {
                     match prefetched(rows) {
                         false => vector::weighted_sum::<$lanes, $columns, false>(
-                            weights, rows, out, true,
+                            weights, rows, factor, out,
                         ),
-                        true => {
-                            vector::weighted_sum::<$lanes, $columns, true>(weights, rows, out, true)
-                        }
+                        true => vector::weighted_sum::<$lanes, $columns, true>(
+                            weights, rows, factor, out,
+                        ),
                     }
                 }
             }
@@ -151,11 +153,12 @@ macro_rules! compiled_for {
                 step: usize,
                 rows: &[f32],
                 out: &mut [f32],
+                fresh: bool,
             ) {
                 // SAFETY: as above.
                 unsafe {
                     tiles::add_weighted::<$lanes, $rows, $registers, $columns>(
-                        dim, weights, step, rows, out,
+                        dim, weights, step, rows, out, fresh,
                     )
                 }
             }

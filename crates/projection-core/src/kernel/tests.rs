@@ -85,9 +85,10 @@ fn every_compilation_multiplies_as_double_precision() {
                     assert!((exact - f64::from(*dot)).abs() <= bound, "{name}: {dim} × {rows}");
                 }
                 let mut sum = Shifted::new(&vec![7.0; dim], shift);
-                (kernels.weighted_sum)(&weights, matrix, sum.get_mut(dim));
+                (kernels.weighted_sum)(&weights, matrix, 0.5, sum.get_mut(dim));
                 let exact = exact_weighted_sum(&weights, matrix, dim);
-                for (exact, sum) in exact.iter().zip(sum.get(dim)) {
+                let exact = exact.iter().map(|value| 0.5 * value);
+                for (exact, sum) in exact.zip(sum.get(dim)) {
                     let bound = 2e-6 * (rows as f64).sqrt();
                     assert!((exact - f64::from(*sum)).abs() < bound, "{name}: {dim} × {rows}");
                 }
@@ -139,9 +140,13 @@ fn every_compilation_multiplies_batches_as_double_precision() {
                 assert!(out.is_intact(length), "{name}");
 
                 let weights = values(n * step, 8);
-                let before = values(n * dim, 9);
+                let fresh = dim % 2 == 0;
+                let before = if fresh { vec![0.0; n * dim] } else { values(n * dim, 9) };
                 let mut out = Shifted::new(&before, m % 4);
-                (kernels.add_weighted)(dim, &weights, step, rows, out.get_mut(n * dim));
+                if fresh {
+                    out.get_mut(n * dim).fill(7.0);
+                }
+                (kernels.add_weighted)(dim, &weights, step, rows, out.get_mut(n * dim), fresh);
                 for i in 0..n {
                     let exact = exact_weighted_sum(&weights[i * step..][..m], rows, dim);
                     let found = &out.get(n * dim)[i * dim..][..dim];
@@ -217,7 +222,7 @@ fn every_compilation_survives_the_ends_of_the_range() {
         (kernels.dots)(&tiny, &vec![2.0; 40], &mut dot);
         assert_eq!(dot[0], f32::from_bits(240), "{name}");
         let mut sum = vec![0.0; 40];
-        (kernels.weighted_sum)(&[2.0, 1.0], &[&tiny[..], &tiny[..]].concat(), &mut sum);
+        (kernels.weighted_sum)(&[2.0, 1.0], &[&tiny[..], &tiny[..]].concat(), 1.0, &mut sum);
         assert!(sum.iter().all(|value| *value == f32::from_bits(9)), "{name}");
     }
 }
@@ -253,14 +258,19 @@ fn attention_in_blocks_is_attention() {
                 .collect();
             let mut exact = vec![0.0; heads];
             softmax_in_double(&scores, 1.0, &mut exact);
-            for (exact, found) in exact.iter().zip(&weights[i * heads..]) {
-                assert!((exact - found).abs() < 2e-5 * exact.max(1e-3), "{n} × {heads}");
-            }
             let sum = exact_weighted_sum(&exact, &answers, out_dim);
-            let mut one = vec![7.0; out_dim];
-            attend_one(query, factors[i], &centroids, &answers, &mut one);
+            let (mut one, mut seen) = (vec![7.0; out_dim], vec![7.0; heads]);
+            attend_one(query, factors[i], &centroids, &answers, Some(&mut seen), &mut one);
+            let mut unseen = vec![7.0; out_dim];
+            attend_one(query, factors[i], &centroids, &answers, None, &mut unseen);
+            for found in [&weights[i * heads..][..heads], &seen[..]] {
+                for (exact, found) in exact.iter().zip(found) {
+                    assert!((exact - found).abs() < 2e-5 * exact.max(1e-3), "{n} × {heads}");
+                }
+            }
             for (at, exact) in sum.iter().enumerate() {
-                for found in [out[i * out_dim + at], online[i * out_dim + at], one[at]] {
+                let batch = i * out_dim + at;
+                for found in [out[batch], online[batch], one[at], unseen[at]] {
                     assert!((exact - f64::from(found)).abs() < 1e-5, "{n} × {heads}");
                 }
             }

@@ -79,30 +79,34 @@ unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool
             }
             at += A * L::COUNT;
         }
-        while at < dim {
-            let count = (dim - at).min(L::COUNT);
-            let load = |from: *const f32| {
-                if count == L::COUNT { L::load(from) } else { L::load_part(from, count) }
-            };
-            let q = load(query.add(at));
+        while at + L::COUNT <= dim {
+            let q = L::load(query.add(at));
             for r in 0..R {
-                sums[r][0] = load(rows.add(r * dim + at)).multiply_add(q, sums[r][0]);
+                sums[r][0] = L::load(rows.add(r * dim + at)).multiply_add(q, sums[r][0]);
             }
-            at += count;
+            at += L::COUNT;
+        }
+        if at < dim {
+            let q = L::load_part(query.add(at), dim - at);
+            for r in 0..R {
+                let row = L::load_part(rows.add(r * dim + at), dim - at);
+                sums[r][0] = row.multiply_add(q, sums[r][0]);
+            }
         }
         let mut width = A;
         while width > 1 {
             width /= 2;
-            for sums in &mut sums {
+            for r in 0..R {
                 for a in 0..width {
-                    sums[a] = sums[a].add(sums[a + width]);
+                    sums[r][a] = sums[r][a].add(sums[r][a + width]);
                 }
             }
         }
         let mut totals = [0.0; R];
         let (fours, rest) = totals.as_chunks_mut::<4>();
         for (four, total) in fours.iter_mut().enumerate() {
-            *total = L::sums(std::array::from_fn(|r| sums[4 * four + r][0]));
+            let r = 4 * four;
+            *total = L::sums([sums[r][0], sums[r + 1][0], sums[r + 2][0], sums[r + 3][0]]);
         }
         let first = R - rest.len();
         for (r, total) in rest.iter_mut().enumerate() {
@@ -112,8 +116,7 @@ unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool
     }
 }
 
-/// Σₖ weightₖ·rowₖ, added to `out` or, where `fresh`, instead of what is there; `V` registers
-/// of columns at a time.
+/// factor·Σₖ weightₖ·rowₖ, into `out`; `V` registers of columns at a time.
 ///
 /// # Safety
 /// As for [`Lanes`]; `rows` holds as many rows as there are weights, of the length of `out`.
@@ -121,27 +124,33 @@ unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool
 pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize, const PREFETCH: bool>(
     weights: &[f32],
     rows: &[f32],
+    factor: f32,
     out: &mut [f32],
-    fresh: bool,
 ) {
     let dim = out.len();
+    if weights.is_empty() {
+        out.fill(0.0);
+    }
+    let weights_count = weights.len();
     for (block, weights) in weights.chunks(ROWS).enumerate() {
         let (rows, out) = (rows[block * ROWS * dim..].as_ptr(), out.as_mut_ptr());
-        let first = fresh && block == 0;
+        let first = block == 0;
+        let last = (block + 1) * ROWS >= weights_count;
+        let ends = (first, if last { factor } else { 1.0 });
         let mut at = 0;
         // SAFETY: by this function's own condition; columns from `at` on are those of the
         // rows and of `out`, whole registers where so many are left, else a part of one.
         unsafe {
             while at + V * L::COUNT <= dim {
-                columns::<L, V, PREFETCH>(weights, rows.add(at), dim, out.add(at), first);
+                columns::<L, V, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
                 at += V * L::COUNT;
             }
             while at + 4 * L::COUNT <= dim {
-                columns::<L, 4, PREFETCH>(weights, rows.add(at), dim, out.add(at), first);
+                columns::<L, 4, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
                 at += 4 * L::COUNT;
             }
             while at + L::COUNT <= dim {
-                columns::<L, 1, PREFETCH>(weights, rows.add(at), dim, out.add(at), first);
+                columns::<L, 1, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
                 at += L::COUNT;
             }
             if at < dim {
@@ -152,13 +161,14 @@ pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize, const PREFETCH: bool
                     sum = L::splat(*weight).multiply_add(row, sum);
                 }
                 let before = if first { L::splat(0.0) } else { L::load_part(out.add(at), count) };
-                sum.add(before).store_part(out.add(at), count);
+                sum.add(before).multiply(L::splat(ends.1)).store_part(out.add(at), count);
             }
         }
     }
 }
 
-/// `V` registers of columns of a weighted sum, added to `out` or, for the `first`, instead of it.
+/// `V` registers of columns of a weighted sum, added to `out` unless it is the first; then
+/// multiplied by a factor.
 ///
 /// # Safety
 /// As for [`Lanes`]; from `rows` on, there is a row every `dim` values for each weight, and
@@ -169,7 +179,7 @@ unsafe fn columns<L: Lanes, const V: usize, const PREFETCH: bool>(
     rows: *const f32,
     dim: usize,
     out: *mut f32,
-    first: bool,
+    (first, factor): (bool, f32),
 ) {
     // SAFETY: by this function's own condition; prefetched addresses need not be valid.
     unsafe {
@@ -187,7 +197,7 @@ unsafe fn columns<L: Lanes, const V: usize, const PREFETCH: bool>(
         for v in 0..V {
             let place = out.add(v * L::COUNT);
             let sum = if first { sums[v] } else { sums[v].add(L::load(place)) };
-            sum.store(place);
+            sum.multiply(L::splat(factor)).store(place);
         }
     }
 }
@@ -198,13 +208,17 @@ unsafe fn columns<L: Lanes, const V: usize, const PREFETCH: bool>(
 /// As for [`Lanes`].
 #[inline(always)]
 pub(super) unsafe fn largest<L: Lanes>(scores: &[f32]) -> f32 {
-    let whole = scores.len() / L::COUNT * L::COUNT;
-    let rest = scores[whole..].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    // SAFETY: by this function's own condition; whole registers lie inside `scores`.
+    if scores.len() < L::COUNT {
+        return scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    }
+    // SAFETY: by this function's own condition; the last register may overlap the one before.
     unsafe {
-        let mut top = L::splat(rest);
-        for at in (0..whole).step_by(L::COUNT) {
+        let last = scores.len() - L::COUNT;
+        let mut top = L::load(scores.as_ptr().add(last));
+        let mut at = 0;
+        while at < last {
             top = top.max(L::load(scores.as_ptr().add(at)));
+            at += L::COUNT;
         }
         top.largest()
     }
@@ -235,8 +249,9 @@ pub(super) unsafe fn exponentials<L: Lanes>(scores: &mut [f32], scale: f32, top:
             if at < count {
                 let part = count - at;
                 let value = L::load_part(scores.add(at), part).subtract(top).multiply(scale);
-                exp(value).store_part(scores.add(at), part);
-                sum = sum.add(L::load_part(scores.add(at), part));
+                let value = exp(value).first(part);
+                value.store_part(scores.add(at), part);
+                sum = sum.add(value);
             }
             total += f64::from(sum.sum());
         }
