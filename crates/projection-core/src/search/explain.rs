@@ -30,6 +30,8 @@ pub struct Explanation {
     pub questions_move: bool,
     /// The weight of BM25 in the scores; 0 where words did not count.
     pub hybrid_weight: f64,
+    /// The offset of answers that no head is for; 0 where there was none.
+    pub unheaded_offset: f64,
     /// The answers that were found, best first.
     pub hits: Vec<ExplainedHit>,
 }
@@ -81,6 +83,7 @@ impl From<Explanation> for SearchResult {
         Self {
             hits: explanation.hits.iter().map(hit).collect(),
             hybrid_weight: explanation.hybrid_weight,
+            unheaded_offset: explanation.unheaded_offset,
         }
     }
 }
@@ -134,6 +137,7 @@ impl Searcher {
             questions: Vec::new(),
             questions_move: false,
             hybrid_weight: scores.hybrid_weight,
+            unheaded_offset: scores.unheaded_offset,
             hits,
         };
         if let Some(projection) = options.projection {
