@@ -2,7 +2,7 @@
 //! and answers:
 //!
 //! ```text
-//! cargo run --release --example quality -- [--seed N] FOLDER...
+//! cargo run --release --example quality -- [--seed N] [--unheaded SHARE] FOLDER...
 //! ```
 //!
 //! A folder holds `answers.f16.npy` (m × d), `questions.f16.npy` (n × d) and `data.json`
@@ -26,18 +26,22 @@ type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> AnyResult<()> {
     let mut folders: Vec<String> = std::env::args().skip(1).collect();
-    let mut seed = 0;
-    if folders.first().is_some_and(|first| first == "--seed") && folders.len() > 1 {
-        seed = folders[1].parse()?;
+    let mut tuning = Tuning::default();
+    while folders.len() > 1 && folders[0].starts_with("--") {
+        match folders[0].as_str() {
+            "--seed" => tuning.seed = folders[1].parse()?,
+            "--unheaded" => tuning.unheaded = Some(folders[1].parse()?),
+            _ => break,
+        }
         folders.drain(..2);
     }
-    if folders.is_empty() {
-        return Err("usage: quality [--seed N] FOLDER...".into());
+    if folders.is_empty() || folders[0].starts_with("--") {
+        return Err("usage: quality [--seed N] [--unheaded SHARE] FOLDER...".into());
     }
     for folder in folders {
         let set = Set::load(Path::new(&folder))?;
         for open in [false, true] {
-            report(&set, open, seed)?;
+            report(&set, open, &tuning)?;
         }
     }
     if let Some(peak) = peak_memory() {
@@ -184,7 +188,7 @@ impl Regime {
     }
 }
 
-fn report(set: &Set, open: bool, seed: u64) -> AnyResult<()> {
+fn report(set: &Set, open: bool, tuning: &Tuning) -> AnyResult<()> {
     let regime = Regime::new(set, open)?;
     let headed = regime.data.headed();
     println!(
@@ -233,7 +237,7 @@ fn report(set: &Set, open: bool, seed: u64) -> AnyResult<()> {
     let started = Instant::now();
     print("multi-head τ=0.1", &regime.projected(&regime.multi_head(0.1)?)?, started);
     let mut fixed = ResidualTraining::fixed(&regime.data);
-    fixed.adapter_training.seed = seed;
+    fixed.adapter_training.seed = tuning.seed;
     for (name, training) in [
         ("rotation", ResidualTraining { rotation: 0.7, adapter: 0.0, ..fixed.clone() }),
         ("rotation + adapter", fixed.clone()),
@@ -243,7 +247,7 @@ fn report(set: &Set, open: bool, seed: u64) -> AnyResult<()> {
         print(name, &regime.residual(&training)?, started);
     }
     let started = Instant::now();
-    let tuned = tune_residual(&regime.data, &Tuning { seed, ..Tuning::default() }, &mut |_| {})?;
+    let tuned = tune_residual(&regime.data, tuning, &mut |_| {})?;
     print("auto", &regime.residual(&tuned.training)?, started);
     println!(
         "auto: rotation {} adapter {} lift {}, {:?}; MRR@10 in validation {:.4}, fixed {:.4}, \

@@ -64,6 +64,8 @@ pub struct MultiHeadProjection {
     top_k: Option<usize>,
     /// See [`Projection::hybrid_weight`].
     pub(super) hybrid_weight: Option<f64>,
+    /// See [`Projection::unheaded_offset`].
+    pub(super) unheaded_offset: Option<f64>,
 }
 
 /// All heads in ascending order of cluster id, as rows of row-major matrices.
@@ -152,7 +154,13 @@ impl MultiHeadProjection {
                 error.context(name_of(number, part)).context(format!("head of cluster {cluster}"))
             })?;
         }
-        Ok(Self { heads: Arc::new(model), temperature, top_k: None, hybrid_weight: None })
+        Ok(Self {
+            heads: Arc::new(model),
+            temperature,
+            top_k: None,
+            hybrid_weight: None,
+            unheaded_offset: None,
+        })
     }
 
     /// Dimension of queries.
@@ -504,5 +512,9 @@ impl Projection for MultiHeadProjection {
 
     fn hybrid_weight(&self) -> Option<f64> {
         self.hybrid_weight
+    }
+
+    fn unheaded_offset(&self) -> Option<f64> {
+        self.unheaded_offset
     }
 }
