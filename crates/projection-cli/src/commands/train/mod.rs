@@ -80,7 +80,7 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Method {
+pub enum Method {
     /// The best in a cross-validation; residual unless another is clearly better
     Auto,
     /// The query, moved by what training learned; fixed parameters unless tuned
