@@ -5,7 +5,7 @@
 //! the caller wants it. The sums so far belong to the best score so far: where a block has a
 //! better one, they are scaled down to it ("online softmax", Milakov and Gimelshein, 2018).
 
-use super::weighted_sum;
+use super::{WHOLE, softmax_of_rows, weighted_sum};
 use super::{add_weighted, dots, dots_of_batch, exponentials, largest, scale, softmax};
 
 /// Queries that pass by a block of heads before the next one; with their sums they stay in
@@ -133,15 +133,15 @@ fn few_heads(
     let heads = centroids.len() / dim;
     // After the last head, scores of −∞ and so weights of 0 fill a register up: partly
     // written registers would hold up whoever reads beside them.
-    let filled = heads.next_multiple_of(16);
+    let filled = heads.next_multiple_of(WHOLE);
     let mut scores = [f32::NEG_INFINITY; GROUP * HEADS];
     let groups = queries.chunks(GROUP * dim).zip(factors.chunks(GROUP));
     for (group, (queries, factors)) in groups.enumerate() {
         dots_of_batch(dim, queries, centroids, &mut scores, HEADS);
-        for (scores, factor) in scores.chunks_exact_mut(HEADS).zip(factors) {
+        for scores in scores.chunks_exact_mut(HEADS).take(factors.len()) {
             scores[heads..filled].fill(f32::NEG_INFINITY);
-            softmax(&mut scores[..filled], *factor);
         }
+        softmax_of_rows(&mut scores, HEADS, filled, factors);
         if let Some(weights) = &mut weights {
             let weights = weights[group * GROUP * heads..].chunks_exact_mut(heads);
             for (weights, scores) in weights.zip(scores.chunks_exact(HEADS)).take(factors.len()) {

@@ -172,6 +172,14 @@ pub(super) fn softmax(scores: &mut [f32], factor: f32) {
     scale(scores, (1.0 / sum) as f32);
 }
 
+/// See `vector`.
+#[inline(always)]
+pub(super) fn softmax_of_rows(scores: &mut [f32], step: usize, width: usize, factors: &[f32]) {
+    for (scores, factor) in scores.chunks_mut(step).zip(factors) {
+        softmax(&mut scores[..width], *factor);
+    }
+}
+
 /// See `tiles`.
 #[inline(always)]
 pub(super) fn dots_of_batch(

@@ -72,7 +72,8 @@ pub(crate) fn norm(vector: &[f32]) -> f64 {
 }
 
 /// The dot products of rows of `queries` and of `rows`, of `dim` values each: that of query
-/// i and row j goes to `out[i·step + j]`.
+/// i and row j goes to `out[i·step + j]`. Equal queries and rows have equal products to the
+/// last bit, wherever they stand and whatever else is in the batch.
 pub(crate) fn dots_of_batch(
     dim: usize,
     queries: &[f32],
@@ -100,6 +101,18 @@ pub(crate) fn add_weighted(
     assert!(out.len() == n * dim && rows.len() == m * dim && m <= step);
     assert!(n == 0 || weights.len() >= (n - 1) * step + m);
     (kernels().add_weighted)(dim, weights, step, rows, out, fresh)
+}
+
+/// Whole registers of every instruction set: what [`softmax_of_rows`] wants rows to be filled
+/// up to.
+pub(crate) const WHOLE: usize = 16;
+
+/// [`softmax`] of rows of `width` values, a multiple of [`WHOLE`], that begin every `step`
+/// values, with a factor each.
+pub(crate) fn softmax_of_rows(scores: &mut [f32], step: usize, width: usize, factors: &[f32]) {
+    assert!(width > 0 && width.is_multiple_of(WHOLE) && width <= step);
+    assert!(factors.is_empty() || scores.len() >= (factors.len() - 1) * step + width);
+    (kernels().softmax_of_rows)(scores, step, width, factors)
 }
 
 /// The largest score; −∞ for none.

@@ -99,17 +99,34 @@ fn every_compilation_multiplies_as_double_precision() {
 }
 
 #[test]
-fn rows_that_are_prefetched_are_the_same_rows() {
+fn rows_of_every_size_of_model_are_the_same_rows() {
     // Enough rows for the sizes at which rows to come are asked for early.
     for (name, kernels) in available() {
         for dim in [384, 400] {
-            let (query, matrix) = (values(dim, 1), values(dim * 600, 2));
-            let (mut all, mut part) = (vec![0.0; 600], vec![0.0; 8]);
+            let (query, matrix) = (values(dim, 1), values(dim * 603, 2));
+            let mut all = vec![0.0; 603];
             (kernels.dots)(&query, &matrix, &mut all);
-            for (eight, all) in all.chunks(8).enumerate() {
-                (kernels.dots)(&query, &matrix[eight * 8 * dim..][..8 * dim], &mut part);
-                assert_eq!(part, all, "{name}");
+            for (row, found) in matrix.chunks(dim).zip(&all) {
+                let bound = 2e-7 * norm(row) * norm(&query);
+                assert!((exact_dot(row, &query) - f64::from(*found)).abs() <= bound, "{name}");
             }
+        }
+    }
+}
+
+#[test]
+fn equal_rows_have_equal_products_wherever_they_stand() {
+    for (name, kernels) in available() {
+        for dim in [5, 16, 100, 384] {
+            let row = values(dim, 2);
+            let rows = row.repeat(23);
+            let queries = values(dim, 1).repeat(21);
+            let mut products = vec![0.0; 21 * 23];
+            (kernels.dots_of_batch)(dim, &queries, &rows, &mut products, 23);
+            let mut one = vec![0.0; 23];
+            (kernels.dots_of_batch)(dim, &queries[..dim], &rows, &mut one, 23);
+            let first = products[0].to_bits();
+            assert!(products.iter().chain(&one).all(|p| p.to_bits() == first), "{name}: {dim}");
         }
     }
 }
@@ -188,6 +205,24 @@ fn every_compilation_routes_and_measures_as_double_precision() {
                 let sum = (kernels.exponentials)(&mut terms, scale, top);
                 let exact: f64 = terms.iter().copied().map(f64::from).sum();
                 assert!((sum / exact - 1.0).abs() < 1e-6, "{name}: {sum}, not {exact}");
+            }
+        }
+        // Rows of scores, as a batch has them, filled up with scores that weigh nothing.
+        for rows in [1, 4, 7] {
+            let mut scores = values(rows * 48, 5);
+            scores.chunks_mut(48).for_each(|row| row[18..32].fill(f32::NEG_INFINITY));
+            let factors: Vec<f32> = (1..=rows).map(|row| 3.0 * row as f32).collect();
+            let before = scores.clone();
+            (kernels.softmax_of_rows)(&mut scores, 48, 32, &factors);
+            for ((found, before), factor) in scores.chunks(48).zip(before.chunks(48)).zip(factors) {
+                let doubles: Vec<f64> = before[..18].iter().copied().map(f64::from).collect();
+                let mut exact = [0.0; 18];
+                softmax_in_double(&doubles, 1.0 / f64::from(factor), &mut exact);
+                for (weight, exact) in found.iter().zip(exact) {
+                    assert!((weight - exact).abs() < 1e-6 * exact.max(1e-2), "{name}");
+                }
+                assert!(found[18..32].iter().all(|weight| *weight == 0.0), "{name}");
+                assert_eq!(found[32..], before[32..], "{name}");
             }
         }
         assert_eq!((kernels.largest)(&[]), f32::NEG_INFINITY, "{name}");

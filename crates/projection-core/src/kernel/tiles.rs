@@ -9,6 +9,9 @@ const QUERIES: usize = 16;
 /// Dot products of rows of `queries` and of `rows`: that of query i and row j goes to
 /// `out[i·step + j]`. Tiles of `Q` queries and four rows.
 ///
+/// Equal queries and rows have equal products to the last bit, wherever they stand and
+/// whatever else is in the batch.
+///
 /// # Safety
 /// As for [`Lanes`]; `queries` and `rows` hold whole rows of `dim` values, and `out` reaches
 /// at least to the last product.
@@ -46,7 +49,7 @@ pub(super) unsafe fn dots_of_batch<L: Lanes, const Q: usize>(
         for query in start + tiled..start + count {
             let (query, out) = (&queries[query * dim..][..dim], &mut out[query * step..][..m]);
             // SAFETY: by this function's own condition; both have `dim` values a row.
-            unsafe { dots::<L, 0, false>(query, rows, out) }
+            unsafe { dots::<L, 0, true, false>(query, rows, out) }
         }
     }
 }
@@ -110,7 +113,7 @@ unsafe fn tile<L: Lanes, const Q: usize, const R: usize>(
         } else {
             for q in 0..Q {
                 for r in 0..R {
-                    *out.add(q * step + r) = sums[q][r].sum();
+                    *out.add(q * step + r) = L::sums([sums[q][r], zero, zero, zero])[0];
                 }
             }
         }

@@ -13,39 +13,64 @@ pub(super) const ROWS: usize = 256;
 const TERMS: usize = 256;
 
 /// The dot product of `query` with every row, into `out`. `D` is the dimension where it is
-/// known, else 0. With `PREFETCH`, rows to come are asked for early.
+/// known, else 0. With `FAR`, for rows that do not lie in the second-level cache, eight rows
+/// are read together instead of four, and with `PREFETCH` rows to come are asked for early.
+///
+/// Within a call, and with `FAR` in every call, equal rows have equal products to the last
+/// bit, wherever they stand.
 ///
 /// # Safety
 /// As for [`Lanes`]; `rows` holds as many rows as `out` values, of the length of `query`,
 /// which is `D` unless that is 0.
 #[inline(always)]
-pub(super) unsafe fn dots<L: Lanes, const D: usize, const PREFETCH: bool>(
+pub(super) unsafe fn dots<L: Lanes, const D: usize, const FAR: bool, const PREFETCH: bool>(
     query: &[f32],
     rows: &[f32],
     out: &mut [f32],
 ) {
     let dim = if D > 0 { D } else { query.len() };
     let (q, mut row) = (query.as_ptr(), rows.as_ptr());
-    let (eights, rest) = out.as_chunks_mut::<8>();
     // SAFETY: by this function's own condition; `row` moves on by as many rows as values are
     // written, so that it stays inside `rows`.
     unsafe {
-        for out in eights {
-            *out = dots_of::<L, 8, 1, PREFETCH>(dim, q, row);
-            row = row.add(8 * dim);
+        if FAR {
+            let (eights, rest) = out.as_chunks_mut::<8>();
+            for out in eights {
+                *out = dots_of::<L, 8, 1, PREFETCH>(dim, q, row);
+                row = row.add(8 * dim);
+            }
+            rest_of_dots::<L, 1, PREFETCH>(dim, q, row, rest);
+        } else {
+            rest_of_dots::<L, 2, PREFETCH>(dim, q, row, out);
         }
-        let (four, rest) = rest.split_at_mut(rest.len() & 4);
-        if let Ok(out) = <&mut [f32; 4]>::try_from(four) {
-            *out = dots_of::<L, 4, 2, PREFETCH>(dim, q, row);
+    }
+}
+
+/// Four rows together, then the rest, with `A` sums in turn for each.
+///
+/// # Safety
+/// As for [`dots`].
+#[inline(always)]
+unsafe fn rest_of_dots<L: Lanes, const A: usize, const PREFETCH: bool>(
+    dim: usize,
+    query: *const f32,
+    mut row: *const f32,
+    out: &mut [f32],
+) {
+    let (fours, rest) = out.as_chunks_mut::<4>();
+    // SAFETY: by this function's own condition.
+    unsafe {
+        for out in fours {
+            *out = dots_of::<L, 4, A, PREFETCH>(dim, query, row);
             row = row.add(4 * dim);
         }
         let (two, one) = rest.split_at_mut(rest.len() & 2);
         if let Ok(out) = <&mut [f32; 2]>::try_from(two) {
-            *out = dots_of::<L, 2, 4, PREFETCH>(dim, q, row);
+            *out = dots_of::<L, 2, A, PREFETCH>(dim, query, row);
             row = row.add(2 * dim);
         }
         if let Ok(out) = <&mut [f32; 1]>::try_from(one) {
-            *out = dots_of::<L, 1, 8, PREFETCH>(dim, q, row);
+            *out = dots_of::<L, 1, A, PREFETCH>(dim, query, row);
         }
     }
 }
@@ -108,9 +133,13 @@ unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool
             let r = 4 * four;
             *total = L::sums([sums[r][0], sums[r + 1][0], sums[r + 2][0], sums[r + 3][0]]);
         }
-        let first = R - rest.len();
-        for (r, total) in rest.iter_mut().enumerate() {
-            *total = sums[first + r][0].sum();
+        let zero = L::splat(0.0);
+        match *rest {
+            [ref mut a] => *a = L::sums([sums[R - 1][0], zero, zero, zero])[0],
+            [ref mut a, ref mut b] => {
+                [*a, *b, ..] = L::sums([sums[R - 2][0], sums[R - 1][0], zero, zero]);
+            }
+            _ => (),
         }
         totals
     }
@@ -292,5 +321,58 @@ pub(super) unsafe fn softmax<L: Lanes>(scores: &mut [f32], factor: f32) {
         let top = largest::<L>(scores);
         let sum = exponentials::<L>(scores, factor, top);
         scale::<L>(scores, (1.0 / sum) as f32);
+    }
+}
+
+/// [`softmax`] of rows that begin every `step` values; `width` is a multiple of
+/// [`Lanes::COUNT`], and there is a factor a row. Four rows at a time, whose waiting times
+/// overlap.
+///
+/// # Safety
+/// As for [`Lanes`]; `scores` reaches at least to the end of the last row.
+#[inline(always)]
+pub(super) unsafe fn softmax_of_rows<L: Lanes>(
+    scores: &mut [f32],
+    step: usize,
+    width: usize,
+    factors: &[f32],
+) {
+    let (fours, rest) = factors.as_chunks::<4>();
+    let whole = scores.as_mut_ptr();
+    // SAFETY: by this function's own condition.
+    unsafe {
+        for (four, factors) in fours.iter().enumerate() {
+            let row = whole.add(four * 4 * step);
+            let mut tops = [L::splat(0.0); 4];
+            for r in 0..4 {
+                let mut top = L::load(row.add(r * step));
+                for at in (L::COUNT..width).step_by(L::COUNT) {
+                    top = top.max(L::load(row.add(r * step + at)));
+                }
+                tops[r] = L::splat(top.largest());
+            }
+            let mut sums = [L::splat(0.0); 4];
+            for at in (0..width).step_by(L::COUNT) {
+                for r in 0..4 {
+                    let place = row.add(r * step + at);
+                    let value = L::load(place).subtract(tops[r]);
+                    let value = exp(value.multiply(L::splat(factors[r])));
+                    value.store(place);
+                    sums[r] = sums[r].add(value);
+                }
+            }
+            let sums = L::sums(sums);
+            for r in 0..4 {
+                let inverse = L::splat(1.0 / sums[r]);
+                for at in (0..width).step_by(L::COUNT) {
+                    let place = row.add(r * step + at);
+                    L::load(place).multiply(inverse).store(place);
+                }
+            }
+        }
+        let first = 4 * fours.len();
+        for (row, factor) in rest.iter().enumerate() {
+            softmax::<L>(&mut scores[(first + row) * step..][..width], *factor);
+        }
     }
 }
