@@ -10,6 +10,7 @@ import numpy as np
 from . import _arrays, _call, explanation
 from ._arrays import F32
 from ._native import ffi, lib
+from ._store_lock import store_lock
 from .errors import InvalidArgumentError, InvalidModelError
 
 if TYPE_CHECKING:
@@ -67,10 +68,11 @@ class Model(_call.Handle):
         others where files are unusable.
         """
         name, number = _call.path("database", database), _call.model_id("id", id)
-        if kind is None:
-            made = _open(lib.projection_model_open, name, number)
-        else:
-            made = _open(lib.projection_model_open_kind, name, _kind_number(kind), number)
+        with store_lock(database).engine():
+            if kind is None:
+                made = _open(lib.projection_model_open, name, number)
+            else:
+                made = _open(lib.projection_model_open_kind, name, _kind_number(kind), number)
         return cls._take(made)
 
     @classmethod

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 import numpy as np
 
 from . import _arrays, _call, explanation
 from ._native import ffi, lib
+from ._store_lock import StoreLock, store_lock
 from .embedder import text_pointers
 from .errors import ArgumentTypeError, BufferSizeError, InvalidArgumentError
 from .model import Model
@@ -45,6 +47,8 @@ class Searcher(_call.Handle):
 
     _len: int
     _dim: int
+    # Of the store, where it comes from one: explanations read from it.
+    _lock: Optional[StoreLock] = None
 
     def __init__(self) -> None:
         raise TypeError("Searcher has no constructor: use Searcher.open or Searcher.from_vectors")
@@ -71,7 +75,11 @@ class Searcher(_call.Handle):
         is no store.
         """
         name = ffi.NULL if model_name is None else _call.text("model_name", model_name)
-        return cls._take(lib.projection_index_open, _call.path("database", database), name)
+        path, lock = _call.path("database", database), store_lock(database)
+        with lock.engine():
+            searcher = cls._take(lib.projection_index_open, path, name)
+        searcher._lock = lock
+        return searcher
 
     @classmethod
     def from_vectors(cls, ids: ArrayLike, vectors: ArrayLike) -> Searcher:
@@ -213,18 +221,19 @@ class Searcher(_call.Handle):
         native = self._live()
         options = _options(score_mode, hybrid, unheaded_offset)
         vector = _arrays.as_floats("query", query, (1,))
-        found = _call.make(
-            "projection_explanation **",
-            lib.projection_explanation_free,
-            lib.projection_index_explain,
-            native,
-            _model(model),
-            _arrays.pointer(vector),
-            vector.size,
-            _words(text),
-            options,
-            min(_count("k", k), self._len),
-        )
+        with nullcontext() if self._lock is None else self._lock.engine():
+            found = _call.make(
+                "projection_explanation **",
+                lib.projection_explanation_free,
+                lib.projection_index_explain,
+                native,
+                _model(model),
+                _arrays.pointer(vector),
+                vector.size,
+                _words(text),
+                options,
+                min(_count("k", k), self._len),
+            )
         return explanation.take(found, lambda answer_id: _text_of(native, answer_id))
 
     def __enter__(self) -> Searcher:

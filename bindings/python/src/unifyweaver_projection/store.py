@@ -9,6 +9,7 @@ from typing import Any, Optional, Union
 
 from . import _call, _tables, _work
 from ._native import ffi, lib
+from ._store_lock import store_lock
 from .embedder import text_pointers
 
 
@@ -107,7 +108,8 @@ def import_files(
     options.size = ffi.sizeof("projection_import_options")
     options.retry_failed = bool(retry_failed)
     name = _call.path("database", database)
-    report = _work.run(lib.projection_import, progress, name, pointers, len(keep), options)
+    with store_lock(database).engine():
+        report = _work.run(lib.projection_import, progress, name, pointers, len(keep), options)
 
     def file(found: dict[str, Any]) -> ImportedFile:
         error = found.pop("error", None)
@@ -143,13 +145,15 @@ def import_vectors(
         values["texts"] = _call.path("texts", texts)
     # Kept in a variable until the call is over.
     keep = set_texts(options, values)
-    result = _call.make(
-        "projection_text **",
-        lib.projection_text_free,
-        lib.projection_import_vectors,
-        _call.path("database", database),
-        options,
-    )
+    store = _call.path("database", database)
+    with store_lock(database).engine():
+        result = _call.make(
+            "projection_text **",
+            lib.projection_text_free,
+            lib.projection_import_vectors,
+            store,
+            options,
+        )
     del keep
     return VectorImport(**_work.read(result))
 
@@ -168,7 +172,9 @@ def embed_store(
     """
     name = ffi.NULL if model_name is None else _call.text("model_name", model_name)
     store, folder = _call.path("database", database), _call.path("model_dir", model_dir)
-    return EmbedResult(**_work.run(lib.projection_embed_store, progress, store, folder, name))
+    with store_lock(database).engine():
+        report = _work.run(lib.projection_embed_store, progress, store, folder, name)
+    return EmbedResult(**report)
 
 
 def set_texts(options: Any, values: dict[str, bytes]) -> list[Any]:

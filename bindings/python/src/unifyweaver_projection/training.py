@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _call, _tables, _work
 from ._native import ffi, lib
+from ._store_lock import store_lock
 from .errors import ArgumentTypeError, InvalidArgumentError
 from .model import Model
 from .store import set_texts
@@ -264,7 +265,8 @@ def train(
         # C has it stand for the default.
         raise InvalidArgumentError("temperature is 0, expected a finite number above 0")
     store = _call.path("database", database)
-    report = _work.run(lib.projection_train, progress, store, options)
+    with store_lock(database).engine():
+        report = _work.run(lib.projection_train, progress, store, options)
     return TrainingResult(store=store.decode(), **{"name": None, "temperature": None, **report})
 
 
@@ -317,7 +319,8 @@ def evaluate(
     options.seed = _call.integer("seed", seed, 0, 2**64 - 1)
     options.details = bool(details)
     store = _call.path("database", database)
-    report = _work.run(lib.projection_evaluate, progress, store, options)
+    with store_lock(database).engine():
+        report = _work.run(lib.projection_evaluate, progress, store, options)
     del keep
     report.pop("html", None)
     report["regimes"] = [_regime(found) for found in report["regimes"]]

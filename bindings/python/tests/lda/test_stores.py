@@ -34,9 +34,11 @@ def test_what_is_written_here_the_engine_inspects_trains_and_projects(filled, en
     engine("project", "--db", database, "--id", mh_id, "--input", tmp_path / "queries.npy",
            "--output", tmp_path / "projected.npy", "--weights", tmp_path / "weights.npy")
     weights = np.load(tmp_path / "weights.npy")
+    model = Model.open(database, mh_id)
+    assert np.array_equal(model.project(queries, return_weights=True)[1], weights)
     for query, expected in zip(queries, weights):
         row = filled.db.multi_head_search(query, mh_id, 1)[0]
-        assert list(row["routing_weights"].values()) == expected.tolist()
+        assert np.allclose(list(row["routing_weights"].values()), expected, rtol=1e-5, atol=0)
 
     engine("train", database, "--method", "multi-head", "--temperature", "0.2")
     trained = [row["mh_projection_id"] for row in filled.db._rows("SELECT * FROM multi_head_projections")]

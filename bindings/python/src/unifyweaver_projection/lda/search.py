@@ -173,8 +173,7 @@ class Search(Answers, Embeddings, MultiHead, QueryLog):
 
         def open_it() -> Model:
             if self._places.engine_finds:
-                with self._lock.engine():
-                    return Model.open(self._database, projection_id, kind=kind)
+                return Model.open(self._database, projection_id, kind=kind)
             model = Model.load(self._places.embeddings, projection_id, temperature)
             if model.kind != kind:
                 raise ValueError(
@@ -203,8 +202,7 @@ class Search(Answers, Embeddings, MultiHead, QueryLog):
                 return None
             if not self._places.engine_finds:
                 return Searcher.from_vectors(*self.get_all_answer_embeddings(model_id))
-            with self._lock.engine():
-                return Searcher.open(self._database, model_name)
+            return Searcher.open(self._database, model_name)
 
         searcher: Optional[Searcher] = self._keep(("searcher", model_id), now, open_it)
         return searcher

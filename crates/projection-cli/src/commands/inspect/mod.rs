@@ -1,6 +1,7 @@
 //! `projection inspect`: what a store or a folder of models holds, and what is wrong with it.
 
 mod arrays;
+mod file;
 mod folder;
 mod heads;
 mod render;
@@ -24,10 +25,11 @@ use crate::failure::{self, Failure};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   projection inspect lda.db
-  projection inspect embeddings/all-MiniLM-L6-v2")]
+  projection inspect embeddings/all-MiniLM-L6-v2
+  projection inspect transformer.pt")]
 pub struct Args {
-    /// The store's database, or a folder of model files
-    #[arg(value_name = "STORE.db|DIR")]
+    /// The store's database, a folder of model files, or a transformer's file
+    #[arg(value_name = "STORE.db|DIR|FILE")]
     path: PathBuf,
 }
 
@@ -89,11 +91,22 @@ struct ProjectionFacts {
     created_at: Option<String>,
     heads: usize,
     matrices: usize,
+    /// None for kinds that are no network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<Network>,
     input_dim: Option<usize>,
     output_dim: Option<usize>,
     centroid_dtypes: Dtypes,
     answer_dtypes: Dtypes,
     matrix_dtypes: Dtypes,
+}
+
+/// The sizes of a transformer.
+#[derive(Debug, Serialize)]
+struct Network {
+    layers: usize,
+    ff_dim: usize,
+    weights: usize,
 }
 
 /// The element types of some files, each once.
@@ -139,6 +152,9 @@ impl Problems {
 }
 
 pub fn run(args: &Args) -> Result<Inspected, Failure> {
+    if file::is_transformer(&args.path) {
+        return Ok(file::inspect(&args.path)?);
+    }
     if !args.path.is_dir() {
         return Ok(store::inspect(&args.path)?);
     }

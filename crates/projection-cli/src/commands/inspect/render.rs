@@ -96,6 +96,16 @@ fn projection_row(facts: &ProjectionFacts) -> Vec<String> {
     let weight = facts.hybrid_weight.map(|weight| format!("BM25 {weight}"));
     let offset = facts.unheaded_offset.map(|offset| format!("offset {offset}"));
     let search: Vec<String> = weight.into_iter().chain(offset).collect();
+    let heads = match &facts.network {
+        Some(network) => format!(
+            "{} of {}\ninner width {}\n{} weights\n",
+            count(network.layers, "layer"),
+            count(facts.heads, "head"),
+            network.ff_dim,
+            network.weights
+        ),
+        None => heads,
+    };
     let (input, output) = (dimension(facts.input_dim), dimension(facts.output_dim));
     vec![
         optional(facts.id),
