@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._call import StrPath
     from .explanation import Explanation
 
-_SCORE_MODES = {"cosine": 0, "max_nearest_question": 1}
+_SCORE_MODES = {"cosine": 0, "max_nearest_question": 1, "headed_unheaded": 2}
 #: What the header names PROJECTION_HYBRID_WEIGHT_OF_MODEL, which cffi can't declare.
 _WEIGHT_OF_MODEL = -1.0
 
@@ -128,11 +128,12 @@ class Searcher(_call.Handle):
         `model` projects the query first. `hybrid` lets the words count that query and
         answers share, by BM25: True with the weight that training chose for the model, else
         0.2, a number from 0 to 1 with that weight; it needs the query's `text` and a
-        searcher of a store. `score_mode` is what vectors say: "cosine", or
-        "max_nearest_question", that or 0.8 times the cosine of the nearest training question
-        of the answer's cluster, whichever is more, which needs a residual model and a
-        searcher of a store. `unheaded_offset` is added to what vectors say about answers
-        that no head of the model is for.
+        searcher of a store. `score_mode` is what vectors say: "cosine"; "max_nearest_question",
+        that or 0.8 times the cosine of the nearest training question of the answer's cluster,
+        whichever is more, which needs a residual model and a searcher of a store; or
+        "headed_unheaded", the cosine with the `unheaded_offset` that training chose.
+        `unheaded_offset` is added to what vectors say about answers that no head of the model
+        is for, which needs a model with heads and a searcher of a store.
 
         Raises DimensionMismatchError, NotFiniteError or ZeroVectorError where the query is
         unusable, InvalidArgumentError for options that are outside their range or need what
@@ -260,8 +261,8 @@ def _options(score_mode: str, hybrid: Union[bool, float], unheaded_offset: float
     options = ffi.new("projection_search_options *")
     options.size = ffi.sizeof("projection_search_options")
     if not isinstance(score_mode, str) or score_mode not in _SCORE_MODES:
-        expected = " or ".join(_SCORE_MODES)
-        raise InvalidArgumentError(f"score_mode is {score_mode!r:.100}, expected {expected}")
+        expected = ", ".join(_SCORE_MODES)
+        raise InvalidArgumentError(f"score_mode is {score_mode!r:.100}, expected one of {expected}")
     options.score_mode = _SCORE_MODES[score_mode]
     if hybrid is True:
         options.hybrid_weight = _WEIGHT_OF_MODEL
