@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from ._native import ffi
+from . import _call
+from ._native import ffi, lib
 from .errors import (
     ArgumentTypeError,
     BufferSizeError,
@@ -80,3 +81,24 @@ def output(name: str, shape: tuple[int, ...], out: Union[Floats, None]) -> Float
     if not flags.writeable:
         raise InvalidArgumentError(f"{name} is read-only")
     return out
+
+
+def load_array(path: _call.StrPath) -> Floats:
+    """Reads a .npy file as the engine does: float16, float32 or float64 numbers,
+    little-endian, of one or two dimensions, as row-major float32.
+
+    Raises InvalidArrayError for any other file, where ``numpy.load`` may be more lenient.
+    """
+    native = _call.make(
+        "projection_array **",
+        lib.projection_array_free,
+        lib.projection_array_load,
+        _call.path("path", path),
+    )
+    axes = range(lib.projection_array_ndim(native))
+    shape = tuple(lib.projection_array_shape(native, axis) for axis in axes)
+    length = lib.projection_array_len(native)
+    values = ffi.buffer(lib.projection_array_data(native), length * F32.itemsize)
+    # Copied: the values belong to the native array.
+    array: Floats = np.frombuffer(values, F32).reshape(shape).copy()
+    return array

@@ -357,14 +357,18 @@ def _validated(validation: Optional[dict[str, Any]]) -> dict[str, dict[str, Any]
     for name, numbers in found.items():
         row = {"score": numbers["score"]}
         for part in ("headed", "unheaded"):
-            row[f"{part}_questions"] = numbers[part]["questions"]
-            row[f"{part}_recall_at_1"] = numbers[part]["recall_at_1"]
-            row[f"{part}_mrr_at_10"] = numbers[part]["mrr_at_10"]
+            asked = numbers[part]["questions"]
+            row[f"{part}_questions"] = asked
+            for metric in ("recall_at_1", "mrr_at_10"):
+                # The mean of no question says nothing.
+                row[f"{part}_{metric}"] = numbers[part][metric] if asked else None
         rows[name] = row
     return rows
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
