@@ -6,7 +6,7 @@ numbers, layouts and sequences are converted, and everything else is refused by 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
@@ -41,8 +41,11 @@ def id_pointer(ids: Ids) -> Any:
     return ffi.from_buffer(_IDS, ids)
 
 
-def as_floats(name: str, values: ArrayLike, dimensions: tuple[int, ...]) -> Floats:
-    """`values` as row-major float32, of one of the numbers of dimensions given."""
+def as_floats(
+    name: str, values: ArrayLike, dimensions: tuple[int, ...], dim: Optional[int] = None
+) -> Floats:
+    """`values` as row-major float32, of one of the numbers of dimensions given, and vectors of
+    `dim` values each."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise InvalidArgumentError(f"{name} is a masked array with values that are masked")
     try:
@@ -58,6 +61,9 @@ def as_floats(name: str, values: ArrayLike, dimensions: tuple[int, ...]) -> Floa
         raise DimensionMismatchError(
             f"{name} has {array.ndim} dimensions, shape {array.shape}, expected {expected}"
         )
+    # Before memory is taken for a copy.
+    if dim is not None and array.shape[-1] != dim:
+        raise DimensionMismatchError(f"{name} of dimension {array.shape[-1]}, expected {dim}")
     # What is too large for float32 becomes infinite, which the library refuses by name.
     with np.errstate(over="ignore"):
         return np.require(array, F32, ["C_CONTIGUOUS", "ALIGNED"])

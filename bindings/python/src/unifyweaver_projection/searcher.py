@@ -139,15 +139,15 @@ class Searcher(_call.Handle):
         unusable, InvalidArgumentError for options that are outside their range or need what
         there is not.
         """
-        native = self._live()
+        native, projection = self._live(), _model(model)
         options = _options(score_mode, hybrid, unheaded_offset)
-        vector = _arrays.as_floats("query", query, (1,))
+        vector = _arrays.as_floats("query", query, (1,), self._query_dim(model))
         k = min(_count("k", k), self._len)
         hits, found = ffi.new("projection_hit[]", k), ffi.new("size_t *")
         _call.call(
             lib.projection_index_search_with_options,
             native,
-            _model(model),
+            projection,
             _arrays.pointer(vector),
             vector.size,
             _words(text),
@@ -172,9 +172,9 @@ class Searcher(_call.Handle):
     ) -> list[list[Hit]]:
         """:meth:`search` for n queries of shape (n, dim), faster than one call for each.
         `texts` are these queries in words. One unusable query fails the whole batch."""
-        native = self._live()
+        native, projection = self._live(), _model(model)
         options = _options(score_mode, hybrid, unheaded_offset)
-        vectors = _arrays.as_floats("queries", queries, (2,))
+        vectors = _arrays.as_floats("queries", queries, (2,), self._query_dim(model))
         n, dim = vectors.shape
         words, keep = ffi.NULL, None
         if texts is not None:
@@ -186,7 +186,7 @@ class Searcher(_call.Handle):
         _call.call(
             lib.projection_index_search_batch_with_options,
             native,
-            _model(model),
+            projection,
             _arrays.pointer(vectors),
             n,
             dim,
@@ -211,15 +211,15 @@ class Searcher(_call.Handle):
         unheaded_offset: float = 0.0,
     ) -> Explanation:
         """Searches as :meth:`search` does, and says why the answers were found."""
-        native = self._live()
+        native, projection = self._live(), _model(model)
         options = _options(score_mode, hybrid, unheaded_offset)
-        vector = _arrays.as_floats("query", query, (1,))
+        vector = _arrays.as_floats("query", query, (1,), self._query_dim(model))
         found = _call.make(
             "projection_explanation **",
             lib.projection_explanation_free,
             lib.projection_index_explain,
             native,
-            _model(model),
+            projection,
             _arrays.pointer(vector),
             vector.size,
             _words(text),
@@ -227,6 +227,9 @@ class Searcher(_call.Handle):
             min(_count("k", k), self._len),
         )
         return explanation.take(found, lambda answer_id: _text_of(native, answer_id))
+
+    def _query_dim(self, model: Optional[Model]) -> int:
+        return self._dim if model is None else model.input_dim
 
     def __enter__(self) -> Searcher:
         self._live()
