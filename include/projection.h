@@ -895,6 +895,34 @@ projection_status projection_model_project_batch(const projection_model *model,
 void projection_model_free(projection_model *model);
 
 /**
+ * Opens the model in the .safetensors file `path`, of whatever kind, at the temperature that
+ * the file gives. The file is mapped: as long as the model lives, it must not be changed in
+ * place, which could change results or, where it is cut short, end the process. Replacing
+ * it by renaming another one, as projection_model_save_file does, or removing it is safe.
+ * The values of a file of more than 1 MiB are checked when the model is first used.
+ */
+projection_status projection_model_load_file(const char *path,
+                                             projection_model **model,
+                                             projection_error **error);
+
+/**
+ * Reads a model from the `len` bytes of such a file. They are copied, and all values are
+ * checked.
+ */
+projection_status projection_model_from_bytes(const uint8_t *bytes,
+                                              size_t len,
+                                              projection_model **model,
+                                              projection_error **error);
+
+/**
+ * Writes a model to the file `path`, which projection_model_load_file opens in every
+ * language. A file that was there is replaced only by the complete new one.
+ */
+projection_status projection_model_save_file(const projection_model *model,
+                                             const char *path,
+                                             projection_error **error);
+
+/**
  * projection_index_search with options. `text` is the query in words; NULL stands for none,
  * which hybrid search refuses.
  */

@@ -43,6 +43,8 @@ const (
 	KindResidual Kind = C.PROJECTION_KIND_RESIDUAL
 	// KindLinear is one matrix, without heads and temperature.
 	KindLinear Kind = C.PROJECTION_KIND_LINEAR
+	// KindTransformer is a distilled network, without heads and temperature.
+	KindTransformer Kind = C.PROJECTION_KIND_TRANSFORMER
 )
 
 // String is the name in stores, such as "residual".
@@ -54,6 +56,8 @@ func (k Kind) String() string {
 		return "residual"
 	case KindLinear:
 		return "linear"
+	case KindTransformer:
+		return "transformer"
 	}
 	return "unknown"
 }
@@ -145,6 +149,67 @@ func OpenKind(database string, kind Kind, id int64) (*Model, error) {
 		return nil, failure(status, failed)
 	}
 	return newModel(model)
+}
+
+// LoadFile opens the model in the .safetensors file path, of whatever kind, at the
+// temperature that the file gives.
+//
+// The file is mapped, so a large one is ready at once. Until the model is closed, it must not
+// be changed in place, which could change results or, where it is cut short, end the
+// process; replacing it by renaming another one, as [Model.SaveFile] does, is safe. The values
+// of a file of more than 1 MiB are checked when the model is first used.
+//
+// It fails with ErrNotFound or ErrIO where the file can't be read, and with ErrInvalidModel,
+// ErrDimensionMismatch or ErrNotFinite where it does not hold a sound model.
+func LoadFile(path string) (*Model, error) {
+	file, err := text("path", path)
+	if err != nil {
+		return nil, err
+	}
+	var model *C.projection_model
+	var failed *C.projection_error
+	status := C.projection_model_load_file(chars(file), &model, &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return nil, failure(status, failed)
+	}
+	return newModel(model)
+}
+
+// FromBytes reads a model from the bytes of a file as [LoadFile] opens it, such as an embedded
+// one. They are copied, and all values are checked.
+//
+// It fails as [LoadFile] does.
+func FromBytes(file []byte) (*Model, error) {
+	var model *C.projection_model
+	var failed *C.projection_error
+	status := C.projection_model_from_bytes((*C.uint8_t)(unsafe.SliceData(file)),
+		C.size_t(len(file)), &model, &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return nil, failure(status, failed)
+	}
+	return newModel(model)
+}
+
+// SaveFile writes the model to the file path, which [LoadFile] opens and every other language
+// too. A file that was there is replaced only by the complete new one.
+//
+// It fails with ErrIO or ErrNotFound where the file can't be written.
+func (m *Model) SaveFile(path string) error {
+	file, err := text("path", path)
+	if err != nil {
+		return err
+	}
+	model, err := m.acquire()
+	if err != nil {
+		return err
+	}
+	defer m.handle.release()
+	var failed *C.projection_error
+	status := C.projection_model_save_file(model, chars(file), &failed)
+	if status != C.PROJECTION_STATUS_OK {
+		return failure(status, failed)
+	}
+	return nil
 }
 
 // newModel takes over model.

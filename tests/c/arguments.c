@@ -85,6 +85,17 @@ static void null_arguments(void)
                   &out.model);
     NULL_ARGUMENT(projection_model_open_kind, model, database, PROJECTION_KIND_LINEAR, 1, NULL);
     FAILS(INVALID_ARGUMENT, "kind is 9", projection_model_open_kind, database, 9, 1, &out.model);
+    NULL_ARGUMENT(projection_model_load_file, path, NULL, &out.model);
+    NULL_ARGUMENT(projection_model_load_file, model, model_path, NULL);
+    NULL_ARGUMENT(projection_model_from_bytes, bytes, NULL, 8, &out.model);
+    NULL_ARGUMENT(projection_model_from_bytes, model, (const unsigned char *)"12345678", 8, NULL);
+    NULL_ARGUMENT(projection_model_save_file, model, NULL, "m.safetensors");
+    NULL_ARGUMENT(projection_model_save_file, path, model, NULL);
+    FAILS(PROJECTION_STATUS_INVALID_MODEL, "expected a .safetensors file",
+          projection_model_from_bytes, NULL, 0, &out.model);
+    FAILS(PROJECTION_STATUS_IO, "not a regular file", projection_model_load_file, "/", &out.model);
+    FAILS(PROJECTION_STATUS_NOT_FOUND, "no/such", projection_model_save_file, model,
+          "no/such.safetensors");
     NULL_ARGUMENT(projection_model_head_ids, model, NULL, out.ids, heads);
     NULL_ARGUMENT(projection_model_head_ids, ids, model, NULL, heads);
     NULL_ARGUMENT(projection_model_with_temperature, model, NULL, 0.1, &out.model);
@@ -220,6 +231,9 @@ static void wrong_options(void)
     options = plain;
     options.score_mode = PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION;
     FAILS(INVALID_ARGUMENT, "residual", projection_index_explain, index_, model, queries, D, NULL,
+          &options, K, &out.explanation);
+    options.score_mode = PROJECTION_SCORE_MODE_HEADED_UNHEADED;
+    FAILS(INVALID_ARGUMENT, "clusters", projection_index_explain, index_, model, queries, D, NULL,
           &options, K, &out.explanation);
     options.score_mode = 7;
     FAILS(INVALID_ARGUMENT, "score_mode 7", projection_index_explain, index_, model, queries, D,

@@ -145,6 +145,54 @@ static void check_copy(const char *root, const test_case *one, const projection_
     projection_array_free(queries.array);
 }
 
+/* The model of one file is the model it was made of, bit for bit, and so is that of its
+   bytes. */
+static void check_file(const char *root, const test_case *one, const projection_model *model,
+                       const char *path)
+{
+    size_t n = one->queries, o = one->output_dim, h = one->heads, i, length;
+    matrix queries = case_matrix(root, one, "queries.npy");
+    size_t size = n * o * sizeof(float), weights_size = n * h * sizeof(float);
+    float *expected = (float *)allocate(size), *found = (float *)allocate(size);
+    float *expected_weights = (float *)allocate(weights_size);
+    float *found_weights = (float *)allocate(weights_size);
+    projection_model *models[2] = {NULL, NULL}, *none = NULL;
+    unsigned char *bytes;
+    FILE *file;
+    SUCCEEDS(projection_model_project_batch, model, queries.data, n, one->dim, expected, n * o,
+             expected_weights, n * h);
+    SUCCEEDS(projection_model_save_file, model, path);
+    SUCCEEDS(projection_model_load_file, path, &models[0]);
+    file = fopen(path, "rb");
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
+        stop("can't read the model's file");
+    }
+    length = (size_t)ftell(file);
+    bytes = (unsigned char *)allocate(length);
+    rewind(file);
+    CHECK(fread(bytes, 1, length, file) == length);
+    fclose(file);
+    SUCCEEDS(projection_model_from_bytes, bytes, length, &models[1]);
+    FAILS(PROJECTION_STATUS_INVALID_MODEL, "truncated", projection_model_from_bytes, bytes,
+          length - 1, &none);
+    for (i = 0; i < 2; i++) {
+        check_model(root, one, models[i]);
+        SUCCEEDS(projection_model_project_batch, models[i], queries.data, n, one->dim, found,
+                 n * o, found_weights, n * h);
+        check_at(memcmp(found, expected, size) == 0 &&
+                     memcmp(found_weights, expected_weights, weights_size) == 0,
+                 __FILE__, __LINE__, "%s: other numbers from one file", one->name);
+        projection_model_free(models[i]);
+    }
+    CHECK(remove(path) == 0);
+    free(bytes);
+    free(found_weights);
+    free(expected_weights);
+    free(found);
+    free(expected);
+    projection_array_free(queries.array);
+}
+
 static void check_hits(const char *root, const test_case *one, const char *kind,
                        const projection_index *index, const projection_model *model)
 {
@@ -258,6 +306,7 @@ int main(int argc, char **argv)
     projection_model **models = (projection_model **)allocate(count * sizeof *models);
     char *path = join(root, "bad.txt");
     lines bad = read_lines(path);
+    char model_file[4096];
 
     group("models");
     CHECK(count > 70);
@@ -269,6 +318,11 @@ int main(int argc, char **argv)
     for (i = 0; i < count; i++) {
         check_projections(root, &cases[i], models[i]);
         check_copy(root, &cases[i], models[i]);
+    }
+    group("models in one file each");
+    snprintf(model_file, sizeof model_file, "%s.safetensors", argv[0]);
+    for (i = 0; i < count; i++) {
+        check_file(root, &cases[i], models[i], model_file);
     }
     group("hits");
     for (i = 0; i < count; i++) {

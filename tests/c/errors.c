@@ -160,6 +160,8 @@ static void texts(void)
     FAILS(INVALID_ARGUMENT, "folder is empty", projection_model_load, "", 1, 0.1, &out.model);
     FAILS(INVALID_ARGUMENT, "database is empty", projection_model_open, "", 1, &out.model);
     FAILS(INVALID_ARGUMENT, "database is empty", projection_index_open, "", NULL, &out.index);
+    FAILS(INVALID_ARGUMENT, "database is empty", projection_store_create, "");
+    FAILS(INVALID_ARGUMENT, "database is NULL", projection_store_create, NULL);
     check_untouched();
     free(database);
 }
@@ -176,6 +178,8 @@ static void missing_files(void)
     FAILS(PROJECTION_STATUS_IO, root, projection_array_load, root, &out.array);
     FAILS(PROJECTION_STATUS_INVALID_STORE, root, projection_model_open, root, 1, &out.model);
     FAILS(PROJECTION_STATUS_INVALID_STORE, root, projection_index_open, root, NULL, &out.index);
+    FAILS(not_found, "no/such", projection_store_create, path);
+    FAILS(PROJECTION_STATUS_INVALID_STORE, root, projection_store_create, root);
     FAILS(not_found, "9223372036854775807", projection_model_load, model_path, INT64_MAX, 0.1,
           &out.model);
     FAILS(not_found, "-9223372036854775808", projection_model_load, model_path, INT64_MIN, 0.1,

@@ -148,6 +148,7 @@ static void models(const char *folder, const char *residual, const char *databas
     if (!injected) {
         projection_model_free(out.model);
     }
+    PANICS(projection_store_create, database);
     PANICS(projection_model_with_temperature, model, 0.5, &out.model);
     if (!injected) {
         projection_model_free(out.model);
@@ -204,6 +205,29 @@ static void indexes(const char *database)
 }
 
 /* With a residual model, so that there are training questions. */
+static void model_files(const char *path)
+{
+    unsigned char bytes[4096] = {0};
+    size_t length = 8;
+    FILE *file;
+    PANICS(projection_model_save_file, model, path);
+    if (!injected) {
+        file = fopen(path, "rb");
+        length = file == NULL ? 0 : fread(bytes, 1, sizeof bytes, file);
+        CHECK(file != NULL && length < sizeof bytes && fclose(file) == 0);
+    }
+    fill_outputs();
+    PANICS(projection_model_load_file, path, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
+    PANICS(projection_model_from_bytes, bytes, length, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+        CHECK(remove(path) == 0);
+    }
+}
+
 static void explanations(const char *residual)
 {
     static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
@@ -328,6 +352,7 @@ static void training(const char *fixtures, const char *text_model)
 
 int main(int argc, char **argv)
 {
+    char model_file[4096];
     char *folder, *residual, *database, *array;
     if (argc != 5 || (strcmp(argv[1], "injected") != 0 && strcmp(argv[1], "ordinary") != 0)) {
         stop("usage: panics injected|ordinary CONFORMANCE MODEL_FOLDER FIXTURES");
@@ -345,6 +370,9 @@ int main(int argc, char **argv)
     errors();
     group("panics in models");
     models(folder, residual, database);
+    snprintf(model_file, sizeof model_file, "%s.safetensors", argv[0]);
+    group("panics in models of one file");
+    model_files(model_file);
     group("panics in indexes");
     indexes(database);
     group("panics in searches with options and explanations");

@@ -19,21 +19,27 @@
 //! ```
 //!
 //! Rooms, each importing only those after it: [`compare`], [`train`], [`evaluate`],
-//! [`import`], [`search`], [`projection`], [`store`], [`layout`], [`npy`], `kernel`, [`error`].
+//! [`import`], [`search`], [`model_file`], [`onnx`], [`projection`], [`store`], [`layout`],
+//! `tensors`, `torch`, [`npy`], `atomic`, `kernel`, [`error`].
 //!
 //! Models, indexes and searchers are immutable once made: share one among threads by
 //! reference or `Arc`. A [`store::Store`] belongs to one thread at a time.
 
+mod atomic;
 pub mod compare;
 pub mod error;
 pub mod evaluate;
 pub mod import;
 mod kernel;
 pub mod layout;
+pub mod model_file;
 pub mod npy;
+pub mod onnx;
 pub mod projection;
 pub mod search;
 pub mod store;
+mod tensors;
+mod torch;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};

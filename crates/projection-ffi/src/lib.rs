@@ -16,9 +16,11 @@ mod guard;
 mod import;
 mod index;
 mod model;
+mod model_file;
 mod options;
 mod progress;
 mod search;
+mod store;
 mod text;
 mod train;
 

@@ -176,6 +176,8 @@ pub enum Kind {
     Residual = 2,
     /// One matrix; it has no heads and no temperature.
     Linear = 3,
+    /// A distilled network, from a file of its own; it has no heads and no temperature.
+    Transformer = 4,
 }
 
 /// The kind of a model; PROJECTION_KIND_UNKNOWN for NULL.
@@ -190,6 +192,7 @@ pub unsafe extern "C" fn projection_model_kind(model: *const ModelHandle) -> Kin
             Ok(ModelKind::MultiHead) => Kind::MultiHead,
             Ok(ModelKind::Residual) => Kind::Residual,
             Ok(ModelKind::Linear) => Kind::Linear,
+            Ok(ModelKind::Transformer) => Kind::Transformer,
             _ => Kind::Unknown,
         }
     })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgGroup;
 use ndarray::{Array2, ArrayView1};
 use projection_core::npy::{self, NpyArray};
-use projection_core::projection::{Model, Projection};
+use projection_core::projection::{Model, Projection, TransformerProjection};
 use projection_core::{Error, ErrorKind};
 use serde::Serialize;
 
@@ -23,8 +23,9 @@ use crate::output::{Report, Screen, count};
 #[command(after_help = "Examples:
   projection project --db lda.db --id 1 --input queries.npy --output projected.npy
   projection project --embeddings embeddings/all-MiniLM-L6-v2 --id 1 --temperature 0.1 \\
-      --input queries.npy --output projected.npy --weights weights.npy")]
-#[command(group(ArgGroup::new("source").required(true).args(["db", "embeddings"])))]
+      --input queries.npy --output projected.npy --weights weights.npy
+  projection project --model transformer.pt --input queries.npy --output projected.npy")]
+#[command(group(ArgGroup::new("source").required(true).args(["db", "embeddings", "model"])))]
 pub struct Args {
     /// The store's database
     #[arg(long, value_name = "STORE.db")]
@@ -34,9 +35,13 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     embeddings: Option<PathBuf>,
 
+    /// A transformer in a file of its own: torch's .pt, or .safetensors
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "temperature"])]
+    model: Option<PathBuf>,
+
     /// Projection to use
-    #[arg(long, value_name = "ID")]
-    id: i64,
+    #[arg(long, value_name = "ID", required_unless_present = "model")]
+    id: Option<i64>,
 
     /// Softmax temperature [default: the database's, or 0.1 with --embeddings]
     #[arg(long, value_name = "T", value_parser = temperature)]
@@ -58,8 +63,11 @@ pub struct Args {
 /// What was projected.
 #[derive(Debug, Serialize)]
 pub struct Projected {
-    id: i64,
-    temperature: f64,
+    /// None for a model in a file of its own.
+    id: Option<i64>,
+    kind: &'static str,
+    /// None for kinds that have none.
+    temperature: Option<f64>,
     vectors: usize,
     input_dim: usize,
     output_dim: usize,
@@ -91,7 +99,8 @@ pub fn run(args: &Args) -> Result<Projected, Failure> {
     files.publish()?;
     Ok(Projected {
         id: args.id,
-        temperature: model.temperature(),
+        kind: model.kind().name(),
+        temperature: Some(model.temperature()).filter(|temperature| !temperature.is_nan()),
         vectors: rows,
         input_dim: dim,
         output_dim: model.output_dim(),
@@ -102,15 +111,19 @@ pub fn run(args: &Args) -> Result<Projected, Failure> {
 }
 
 fn load(args: &Args) -> Result<Model, Failure> {
+    if let Some(file) = &args.model {
+        return Ok(Model::Transformer(TransformerProjection::load(file)?));
+    }
+    let id = args.id.ok_or_else(|| Failure::Usage("expected --id or --model".into()))?;
     Ok(match (&args.db, &args.embeddings) {
         (Some(database), None) => {
-            let model = Model::open(database, args.id)?;
+            let model = Model::open(database, id)?;
             match args.temperature {
                 Some(temperature) => model.with_temperature(temperature)?,
                 None => model,
             }
         }
-        (None, Some(folder)) => Model::load(folder, args.id, args.temperature.unwrap_or(0.1))?,
+        (None, Some(folder)) => Model::load(folder, id, args.temperature.unwrap_or(0.1))?,
         _ => return Err(Failure::Usage("expected either --db or --embeddings".into())),
     })
 }
@@ -197,12 +210,15 @@ impl Drop for Staged {
 impl Report for Projected {
     fn render(&self, _: &Screen) -> String {
         let mut text = format!(
-            "projected {} from dimension {} to {} by {}, temperature {}\n{}\n",
+            "projected {} from dimension {} to {} by {}{}\n{}\n",
             count(self.vectors, "vector"),
             self.input_dim,
             self.output_dim,
-            count(self.cluster_ids.len(), "head"),
-            self.temperature,
+            match self.cluster_ids.len() {
+                0 => format!("a {} projection", self.kind),
+                heads => count(heads, "head"),
+            },
+            self.temperature.map(|t| format!(", temperature {t}")).unwrap_or_default(),
             self.output,
         );
         if let Some(weights) = &self.weights {

@@ -36,6 +36,8 @@ pub(super) fn recipe_of(
                 .map(|training| Recipe::Residual(Box::new(training)))
         }
         ModelKind::Linear => linear(store, id)?.map(Recipe::Linear),
+        // Stores hold none.
+        ModelKind::Transformer => None,
     })
 }
 

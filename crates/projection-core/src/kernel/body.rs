@@ -1,13 +1,14 @@
-//! The loops themselves, written so that the compiler vectorises them for whatever
-//! instruction set the caller was compiled for. `FMA` says whether a fused multiply–add is
-//! one instruction there; where it is not, `mul_add` would be a slow library call.
+//! The loops in plain Rust, for CPUs without a type of registers of their own, and what the
+//! others are tested against. Written so that the compiler vectorises them for whatever
+//! instruction set the caller was compiled for, and without fused multiply–add, which is a
+//! slow library call where it is not one instruction.
 
 /// Lanes of a dot product: independent sums, so that additions overlap and rounding errors
 /// stay those of sums 64 times shorter.
 const LANES: usize = 64;
 
 /// Lanes of a sum in double precision.
-const DOUBLE_LANES: usize = 16;
+const DOUBLE_LANES: usize = 64;
 
 /// Columns of a weighted sum that stay in registers while all rows pass by.
 const COLUMNS: usize = 128;
@@ -16,22 +17,27 @@ const COLUMNS: usize = 128;
 /// keeps the error of long sums that of short ones.
 const ROWS: usize = 256;
 
-#[inline(always)]
-fn multiply_add<const FMA: bool>(a: f32, b: f32, sum: f32) -> f32 {
-    if FMA { a.mul_add(b, sum) } else { a * b + sum }
-}
+/// ln 2 in two parts, of which the first times any exponent is exact.
+pub(super) const LN_2: (f32, f32) = (355.0 / 512.0, -2.121_944_4e-4);
+/// Adding this rounds to an integer, which is then in the lowest bits.
+pub(super) const ROUND: f32 = 12_582_912.0;
+/// Below this, [`exp`] is 0.
+pub(super) const LOWEST: f32 = -85.0;
+/// (exp(r) − 1 − r) / r² by the polynomial of Cephes' expf, highest power first.
+pub(super) const COEFFICIENTS: [f32; 6] =
+    [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 
 #[inline(always)]
-fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0f32; LANES];
     let (a_blocks, a_tail) = a.as_chunks();
     let (b_blocks, b_tail) = b.as_chunks();
     for (a, b) in a_blocks.iter().zip(b_blocks) {
-        multiply_add_lanes::<FMA>(a, b, &mut lanes);
+        multiply_add_lanes(a, b, &mut lanes);
     }
     if !a_tail.is_empty() {
         // Adding single values to `lanes` would move them from registers to memory.
-        multiply_add_lanes::<FMA>(&filled_up(a_tail), &filled_up(b_tail), &mut lanes);
+        multiply_add_lanes(&filled_up(a_tail), &filled_up(b_tail), &mut lanes);
     }
     let mut sums = [0.0f32; 16];
     for i in 0..16 {
@@ -47,13 +53,9 @@ fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
 }
 
 #[inline(always)]
-fn multiply_add_lanes<const FMA: bool>(
-    a: &[f32; LANES],
-    b: &[f32; LANES],
-    lanes: &mut [f32; LANES],
-) {
+fn multiply_add_lanes(a: &[f32; LANES], b: &[f32; LANES], lanes: &mut [f32; LANES]) {
     for i in 0..LANES {
-        lanes[i] = multiply_add::<FMA>(a[i], b[i], lanes[i]);
+        lanes[i] = a[i] * b[i] + lanes[i];
     }
 }
 
@@ -66,14 +68,14 @@ fn filled_up(values: &[f32]) -> [f32; LANES] {
 }
 
 #[inline(always)]
-pub(super) fn dots<const FMA: bool>(query: &[f32], rows: &[f32], out: &mut [f32]) {
+pub(super) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
     for (row, out) in rows.chunks_exact(query.len()).zip(out) {
-        *out = dot::<FMA>(query, row);
+        *out = dot(query, row);
     }
 }
 
 #[inline(always)]
-pub(super) fn weighted_sum<const FMA: bool>(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+pub(super) fn weighted_sum(weights: &[f32], rows: &[f32], factor: f32, out: &mut [f32]) {
     let dim = out.len();
     out.fill(0.0);
     for (weights, rows) in weights.chunks(ROWS).zip(rows.chunks(ROWS * dim)) {
@@ -83,7 +85,7 @@ pub(super) fn weighted_sum<const FMA: bool>(weights: &[f32], rows: &[f32], out: 
                 for (weight, row) in weights.iter().zip(rows.chunks_exact(dim)) {
                     let row = &row[start..start + COLUMNS];
                     for i in 0..COLUMNS {
-                        sums[i] = multiply_add::<FMA>(*weight, row[i], sums[i]);
+                        sums[i] = *weight * row[i] + sums[i];
                     }
                 }
                 for i in 0..COLUMNS {
@@ -93,7 +95,7 @@ pub(super) fn weighted_sum<const FMA: bool>(weights: &[f32], rows: &[f32], out: 
                 let mut sums = [0.0f32; COLUMNS];
                 for (weight, row) in weights.iter().zip(rows.chunks_exact(dim)) {
                     for (sum, value) in sums.iter_mut().zip(&row[start..start + out.len()]) {
-                        *sum = multiply_add::<FMA>(*weight, *value, *sum);
+                        *sum = *weight * *value + *sum;
                     }
                 }
                 for (out, sum) in out.iter_mut().zip(sums) {
@@ -102,6 +104,20 @@ pub(super) fn weighted_sum<const FMA: bool>(weights: &[f32], rows: &[f32], out: 
             }
         }
     }
+    scale(out, factor);
+}
+
+/// The sum, by halves, whose additions overlap.
+#[inline(always)]
+fn sum_of_lanes(mut lanes: [f64; DOUBLE_LANES]) -> f64 {
+    let mut width = DOUBLE_LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+    }
+    lanes[0]
 }
 
 /// The sum of squares in double precision.
@@ -116,18 +132,20 @@ pub(super) fn sum_of_squares(vector: &[f32]) -> f64 {
         }
     }
     let tail: f64 = tail.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
-    lanes.iter().sum::<f64>() + tail
+    sum_of_lanes(lanes) + tail
 }
 
-/// Scores to weights in place: wₖ = exp(scale·(sₖ − max s)) / Σ of the same.
+/// The largest score; −∞ for none.
 #[inline(always)]
-pub(super) fn softmax<const FMA: bool>(scores: &mut [f32], scale: f32) {
-    let mut top = f32::NEG_INFINITY;
-    for score in scores.iter() {
-        top = if *score > top { *score } else { top };
-    }
+pub(super) fn largest(scores: &[f32]) -> f32 {
+    scores.iter().fold(f32::NEG_INFINITY, |top, score| if *score > top { *score } else { top })
+}
+
+/// Makes exp(scale·(s − top)) of scores, and gives their sum.
+#[inline(always)]
+pub(super) fn exponentials(scores: &mut [f32], scale: f32, top: f32) -> f64 {
     for score in scores.iter_mut() {
-        *score = exp::<FMA>((*score - top) * scale);
+        *score = exp((*score - top) * scale);
     }
     let mut lanes = [0.0f64; DOUBLE_LANES];
     let (blocks, tail) = scores.as_chunks::<DOUBLE_LANES>();
@@ -137,33 +155,82 @@ pub(super) fn softmax<const FMA: bool>(scores: &mut [f32], scale: f32) {
         }
     }
     let tail: f64 = tail.iter().copied().map(f64::from).sum();
-    let inverse = (1.0 / (lanes.iter().sum::<f64>() + tail)) as f32;
-    for score in scores {
-        *score *= inverse;
+    sum_of_lanes(lanes) + tail
+}
+
+/// Multiplies all values by a factor.
+#[inline(always)]
+pub(super) fn scale(values: &mut [f32], factor: f32) {
+    values.iter_mut().for_each(|value| *value *= factor);
+}
+
+/// Scores to weights in place: wₖ = exp(scale·(sₖ − max s)) / Σ of the same.
+#[inline(always)]
+pub(super) fn softmax(scores: &mut [f32], factor: f32) {
+    let top = largest(scores);
+    let sum = exponentials(scores, factor, top);
+    scale(scores, (1.0 / sum) as f32);
+}
+
+/// See `vector`.
+#[inline(always)]
+pub(super) fn softmax_of_rows(scores: &mut [f32], step: usize, width: usize, factors: &[f32]) {
+    for (scores, factor) in scores.chunks_mut(step).zip(factors) {
+        softmax(&mut scores[..width], *factor);
+    }
+}
+
+/// See `tiles`.
+#[inline(always)]
+pub(super) fn dots_of_batch(
+    dim: usize,
+    queries: &[f32],
+    rows: &[f32],
+    out: &mut [f32],
+    step: usize,
+) {
+    let count = rows.len() / dim;
+    for (query, out) in queries.chunks_exact(dim).zip(out.chunks_mut(step)) {
+        dots(query, rows, &mut out[..count]);
+    }
+}
+
+/// See `tiles`.
+#[inline(always)]
+pub(super) fn add_weighted(
+    dim: usize,
+    weights: &[f32],
+    step: usize,
+    rows: &[f32],
+    out: &mut [f32],
+    fresh: bool,
+) {
+    if fresh {
+        out.fill(0.0);
+    }
+    for (weights, out) in weights.chunks(step).zip(out.chunks_exact_mut(dim)) {
+        for (weight, row) in weights.iter().zip(rows.chunks_exact(dim)) {
+            for (out, value) in out.iter_mut().zip(row) {
+                *out += weight * value;
+            }
+        }
     }
 }
 
 /// exp(x) for x ≤ 0, to 2 units in the last place; 0 where it is below 1e-37. Unlike the
 /// library's, it can be vectorised.
 #[inline(always)]
-fn exp<const FMA: bool>(x: f32) -> f32 {
-    /// ln 2 in two parts, of which the first times any exponent is exact.
-    const LN_2: (f32, f32) = (355.0 / 512.0, -2.121_944_4e-4);
-    /// Adding this rounds to an integer, which is then in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
-    const LOWEST: f32 = -85.0;
-
+pub(super) fn exp(x: f32) -> f32 {
     // exp(x) = 2ⁿ·exp(r) with an integer n and |r| ≤ ln 2 / 2.
     let bounded = if x > LOWEST { x } else { LOWEST };
-    let rounded = multiply_add::<FMA>(bounded, std::f32::consts::LOG2_E, ROUND);
+    let rounded = bounded * std::f32::consts::LOG2_E + ROUND;
     let n = rounded - ROUND;
-    let r = multiply_add::<FMA>(n, -LN_2.1, multiply_add::<FMA>(n, -LN_2.0, bounded));
-    // (exp(r) − 1 − r) / r² by the polynomial of Cephes' expf.
-    let mut tail = 1.987_569_1e-4;
-    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-        tail = multiply_add::<FMA>(tail, r, coefficient);
+    let r = (bounded - n * LN_2.0) - n * LN_2.1;
+    let mut tail = COEFFICIENTS[0];
+    for coefficient in &COEFFICIENTS[1..] {
+        tail = tail * r + *coefficient;
     }
-    let value = multiply_add::<FMA>(tail, r * r, r) + 1.0;
+    let value = tail * (r * r) + r + 1.0;
     let power = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
     if x < LOWEST { 0.0 } else { value * power }
 }
@@ -177,10 +244,9 @@ mod tests {
         for step in 0..850_000 {
             let x = -1e-4 * step as f32;
             let exact = f64::from(x).exp();
-            for value in [exp::<false>(x), exp::<true>(x)] {
-                assert!((f64::from(value) / exact - 1.0).abs() < 1.5e-7, "exp({x}) = {value}");
-            }
+            let value = exp(x);
+            assert!((f64::from(value) / exact - 1.0).abs() < 1.5e-7, "exp({x}) = {value}");
         }
-        assert_eq!([exp::<false>(0.0), exp::<false>(-0.0), exp::<false>(-1e30)], [1.0, 1.0, 0.0]);
+        assert_eq!([exp(0.0), exp(-0.0), exp(-1e30)], [1.0, 1.0, 0.0]);
     }
 }

@@ -1,118 +1,41 @@
 //! Dot products, weighted sums and softmax: every sum the engine takes over vectors.
 //!
-//! The loops of [`body`] are compiled once per instruction set; the best one that the CPU
-//! has is chosen at first use. All of them are accurate to a few units in the last place of
+//! The loops are compiled once per instruction set; the best one that the CPU has is chosen
+//! at first use, see [`table`]. All of them are accurate to a few units in the last place of
 //! the largest term, but their last bits differ between CPUs.
 
+mod attention;
 mod body;
+pub(crate) mod gelu;
+mod lanes;
+mod mapping;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub(crate) mod product;
 pub(crate) mod random;
-
-use std::sync::LazyLock;
-
-/// One compilation of the loops.
-struct Kernels {
-    dots: fn(&[f32], &[f32], &mut [f32]),
-    weighted_sum: fn(&[f32], &[f32], &mut [f32]),
-    sum_of_squares: fn(&[f32]) -> f64,
-    softmax: fn(&mut [f32], f32),
-}
-
-static KERNELS: LazyLock<&'static Kernels> = LazyLock::new(|| available()[0].1);
-
-const PORTABLE: Kernels = Kernels {
-    dots: body::dots::<false>,
-    weighted_sum: body::weighted_sum::<false>,
-    sum_of_squares: body::sum_of_squares,
-    softmax: body::softmax::<false>,
-};
-
-/// Compiles the loops for a set of CPU features. The plain functions may be called only
-/// where the CPU has them, which [`available`] checks.
+mod rows;
+mod table;
+mod tiles;
+mod vector;
 #[cfg(target_arch = "x86_64")]
-macro_rules! compiled_for {
-    ($name:ident, $features:literal) => {
-        mod $name {
-            use super::{Kernels, body};
+mod x86;
 
-            pub(super) const KERNELS: Kernels =
-                Kernels { dots, weighted_sum, sum_of_squares, softmax };
+use table::kernels;
 
-            #[target_feature(enable = $features)]
-            fn dots_with_features(query: &[f32], rows: &[f32], out: &mut [f32]) {
-                body::dots::<true>(query, rows, out)
-            }
-
-            #[target_feature(enable = $features)]
-            fn weighted_sum_with_features(weights: &[f32], rows: &[f32], out: &mut [f32]) {
-                body::weighted_sum::<true>(weights, rows, out)
-            }
-
-            #[target_feature(enable = $features)]
-            fn sum_of_squares_with_features(vector: &[f32]) -> f64 {
-                body::sum_of_squares(vector)
-            }
-
-            #[target_feature(enable = $features)]
-            fn softmax_with_features(scores: &mut [f32], scale: f32) {
-                body::softmax::<true>(scores, scale)
-            }
-
-            fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
-                // SAFETY: `available` offers this table only where the CPU has the features.
-                unsafe { dots_with_features(query, rows, out) }
-            }
-
-            fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
-                // SAFETY: as for `dots`.
-                unsafe { weighted_sum_with_features(weights, rows, out) }
-            }
-
-            fn sum_of_squares(vector: &[f32]) -> f64 {
-                // SAFETY: as for `dots`.
-                unsafe { sum_of_squares_with_features(vector) }
-            }
-
-            fn softmax(scores: &mut [f32], scale: f32) {
-                // SAFETY: as for `dots`.
-                unsafe { softmax_with_features(scores, scale) }
-            }
-        }
-    };
-}
-
-#[cfg(target_arch = "x86_64")]
-compiled_for!(avx512, "avx512f,avx2,fma");
-#[cfg(target_arch = "x86_64")]
-compiled_for!(avx2, "avx2,fma");
-
-/// The compilations that this CPU can run, best first.
-fn available() -> Vec<(&'static str, &'static Kernels)> {
-    let mut kernels: Vec<(&'static str, &'static Kernels)> = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        let avx2_and_fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        if avx2_and_fma && is_x86_feature_detected!("avx512f") {
-            kernels.push(("avx512", &avx512::KERNELS));
-        }
-        if avx2_and_fma {
-            kernels.push(("avx2", &avx2::KERNELS));
-        }
-    }
-    kernels.push(("portable", &PORTABLE));
-    kernels
-}
+pub(crate) use attention::{attend, attend_one};
+pub(crate) use mapping::Mapping;
+pub(crate) use rows::{Rows, StableBytes};
 
 /// The dot product of `query` with every row of the row-major `rows`, into `out`.
 pub(crate) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
     assert_eq!(rows.len(), query.len() * out.len());
-    (KERNELS.dots)(query, rows, out)
+    (kernels().dots)(query, rows, out)
 }
 
-/// Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
-pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+/// factor·Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
+pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], factor: f32, out: &mut [f32]) {
     assert_eq!(rows.len(), weights.len() * out.len());
-    (KERNELS.weighted_sum)(weights, rows, out)
+    (kernels().weighted_sum)(weights, rows, factor, out)
 }
 
 /// The dot product of `query` with the vector `head + tail`, in double precision. The pair
@@ -145,12 +68,71 @@ pub(crate) fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
 
 /// The Euclidean norm. Finite for every finite vector, NaN or infinite for any other.
 pub(crate) fn norm(vector: &[f32]) -> f64 {
-    (KERNELS.sum_of_squares)(vector).sqrt()
+    (kernels().sum_of_squares)(vector).sqrt()
+}
+
+/// The dot products of rows of `queries` and of `rows`, of `dim` values each: that of query
+/// i and row j goes to `out[i·step + j]`. Equal queries and rows have equal products to the
+/// last bit, wherever they stand and whatever else is in the batch.
+pub(crate) fn dots_of_batch(
+    dim: usize,
+    queries: &[f32],
+    rows: &[f32],
+    out: &mut [f32],
+    step: usize,
+) {
+    let (n, m) = (queries.len() / dim, rows.len() / dim);
+    assert!(queries.len() == n * dim && rows.len() == m * dim && m <= step);
+    assert!(n == 0 || out.len() >= (n - 1) * step + m);
+    (kernels().dots_of_batch)(dim, queries, rows, out, step)
+}
+
+/// Adds to each row of `out` (n × dim), or where `fresh` puts there, the sum of `rows`
+/// (m × dim) with the weights that begin at `weights[i·step]` for row i.
+pub(crate) fn add_weighted(
+    dim: usize,
+    weights: &[f32],
+    step: usize,
+    rows: &[f32],
+    out: &mut [f32],
+    fresh: bool,
+) {
+    let (n, m) = (out.len() / dim, rows.len() / dim);
+    assert!(out.len() == n * dim && rows.len() == m * dim && m <= step);
+    assert!(n == 0 || weights.len() >= (n - 1) * step + m);
+    (kernels().add_weighted)(dim, weights, step, rows, out, fresh)
+}
+
+/// Whole registers of every instruction set: what [`softmax_of_rows`] wants rows to be filled
+/// up to.
+pub(crate) const WHOLE: usize = 16;
+
+/// [`softmax`] of rows of `width` values, a multiple of [`WHOLE`], that begin every `step`
+/// values, with a factor each.
+pub(crate) fn softmax_of_rows(scores: &mut [f32], step: usize, width: usize, factors: &[f32]) {
+    assert!(width > 0 && width.is_multiple_of(WHOLE) && width <= step);
+    assert!(factors.is_empty() || scores.len() >= (factors.len() - 1) * step + width);
+    (kernels().softmax_of_rows)(scores, step, width, factors)
+}
+
+/// The largest score; −∞ for none.
+pub(crate) fn largest(scores: &[f32]) -> f32 {
+    (kernels().largest)(scores)
+}
+
+/// Makes exp(scale·(s − top)) of scores that are not above `top`, and gives their sum.
+pub(crate) fn exponentials(scores: &mut [f32], scale: f32, top: f32) -> f64 {
+    (kernels().exponentials)(scores, scale, top)
+}
+
+/// Multiplies all values by a factor.
+pub(crate) fn scale(values: &mut [f32], factor: f32) {
+    (kernels().scale)(values, factor)
 }
 
 /// Turns scores into weights in place: wₖ = exp(scale·(sₖ − max s)) / Σ of the same.
 pub(crate) fn softmax(scores: &mut [f32], scale: f32) {
-    (KERNELS.softmax)(scores, scale)
+    (kernels().softmax)(scores, scale)
 }
 
 /// [`softmax`] of double precision scores, with wₖ = exp((sₖ − max s)/temperature) / Σ.
@@ -164,84 +146,4 @@ pub(crate) fn softmax_in_double(scores: &[f64], temperature: f64, weights: &mut 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Values in −1…1, the same in every run.
-    fn values(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(2_654_435_769).max(1);
-        (0..count)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 17;
-                state ^= state << 5;
-                state as f32 / u32::MAX as f32 * 2.0 - 1.0
-            })
-            .collect()
-    }
-
-    #[test]
-    fn every_compilation_agrees_with_double_precision() {
-        for (name, kernels) in available() {
-            for dim in [1, 3, 8, 63, 64, 65, 127, 128, 129, 384, 1000] {
-                for rows in [1, 2, 18, 255, 257, 600] {
-                    let (query, matrix) = (values(dim, 1), values(dim * rows, 2));
-                    let weights = values(rows, 3);
-                    let mut dots = vec![0.0; rows];
-                    (kernels.dots)(&query, &matrix, &mut dots);
-                    for (row, dot) in matrix.chunks(dim).zip(&dots) {
-                        let exact: f64 =
-                            row.iter().zip(&query).map(|(a, b)| *a as f64 * *b as f64).sum();
-                        let bound = 1e-7 * norm(row) * norm(&query);
-                        assert!((exact - *dot as f64).abs() <= bound, "{name}, {dim}");
-                    }
-                    let mut sum = vec![7.0; dim];
-                    (kernels.weighted_sum)(&weights, &matrix, &mut sum);
-                    for (column, sum) in sum.iter().enumerate() {
-                        let exact: f64 = (0..rows)
-                            .map(|r| weights[r] as f64 * matrix[r * dim + column] as f64)
-                            .sum();
-                        assert!(
-                            (exact - *sum as f64).abs() < 2e-6 * (rows as f64).sqrt(),
-                            "{name}"
-                        );
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_compilation_routes_and_measures_as_double_precision() {
-        for (name, kernels) in available() {
-            for count in [1, 2, 15, 16, 17, 18, 33, 1000] {
-                let scores = values(count, 4);
-                let squares: f64 = scores.iter().map(|v| *v as f64 * *v as f64).sum();
-                let found = (kernels.sum_of_squares)(&scores);
-                assert!((found / squares - 1.0).abs() < 1e-14, "{name}: {found}, not {squares}");
-                for scale in [0.1f32, 10.0, 50.0] {
-                    let mut weights = scores.clone();
-                    (kernels.softmax)(&mut weights, scale);
-                    let mut exact = vec![0.0; count];
-                    let doubles: Vec<f64> = scores.iter().copied().map(f64::from).collect();
-                    softmax_in_double(&doubles, 1.0 / f64::from(scale), &mut exact);
-                    for (weight, exact) in weights.iter().zip(exact) {
-                        assert!((weight - exact).abs() < 1e-6 * exact.max(1e-2), "{name}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn softmax_survives_extreme_scales() {
-        let mut weights = [0.3, 0.3, -1.0];
-        softmax(&mut weights, 1e30);
-        assert_eq!(weights, [0.5, 0.5, 0.0]);
-        let mut weights = [0.0; 3];
-        softmax_in_double(&[0.3, 0.3, -1.0], 1e-300, &mut weights);
-        assert_eq!(weights, [0.5, 0.5, 0.0]);
-        softmax_in_double(&[0.3, 0.3, -1.0], 1e300, &mut weights);
-        assert!(weights.iter().all(|w| (w - 1.0 / 3.0).abs() < 1e-7));
-    }
-}
+mod tests;

@@ -140,7 +140,7 @@ impl NpyArray {
 }
 
 /// Opens a file to be read as a whole, and gives its length.
-fn open(path: &Path) -> Result<(File, u64)> {
+pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
     let reading = |error| Error::io("reading", path, error);
     // Asked before opening, since opening a pipe would wait for its other end.
     let metadata = std::fs::metadata(path).map_err(reading)?;
@@ -237,18 +237,9 @@ pub fn save<T: WritableElement, D: Dimension>(
     path: impl AsRef<Path>,
     array: ArrayView<'_, T, D>,
 ) -> Result<()> {
-    let path = path.as_ref();
-    let temporary = temporary_name(path);
-    let writing = |error| Error::io("writing", path, error);
-    let result = write_file(&temporary, path, array).and_then(|file| {
-        file.sync_all().map_err(writing)?;
-        std::fs::rename(&temporary, path).map_err(writing)
-    });
-    if result.is_err() {
-        // The first error is the one to report.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    result
+    crate::atomic::write(path.as_ref(), |writer| {
+        array.write_npy(writer).map_err(std::io::Error::other)
+    })
 }
 
 /// The name under which a file is written before it takes its place.

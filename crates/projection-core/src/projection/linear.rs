@@ -1,21 +1,20 @@
 //! The linear projection: one matrix for all queries, projected = W q.
 
-use std::sync::Arc;
-
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Projection;
+use super::deferred::check_rows_finite;
 use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel;
-use crate::kernel::product;
+use crate::kernel::{self, Rows, product};
 
 /// A linear projection. Cheap to clone: clones share the matrix.
 ///
 /// The query is used as it is, not normalised. There are no heads and no routing weights.
 #[derive(Debug, Clone)]
 pub struct LinearProjection {
-    matrix: Arc<Array2<f32>>,
+    /// W, row-major (o × d).
+    matrix: Rows,
     /// See [`Projection::hybrid_weight`].
     pub(super) hybrid_weight: Option<f64>,
 }
@@ -39,16 +38,25 @@ impl LinearProjection {
                 format!("matrix W with the value {value} at {at:?}, expected finite numbers"),
             ));
         }
-        Ok(Self { matrix: Arc::new(matrix.as_standard_layout().into_owned()), hybrid_weight: None })
+        let values: Vec<f32> = matrix.iter().copied().collect();
+        Ok(Self { matrix: Rows::from_values(matrix.ncols(), &values), hybrid_weight: None })
+    }
+
+    /// Makes a projection of the matrix W (o × d), not empty, that it shares.
+    pub(crate) fn from_rows(matrix: Rows) -> Result<Self> {
+        check_rows_finite("matrix", &matrix)?;
+        Ok(Self { matrix, hybrid_weight: None })
+    }
+
+    /// The matrix W (o × d).
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.matrix
     }
 
     /// The matrix W (o × d).
     pub fn matrix(&self) -> ArrayView2<'_, f32> {
-        self.matrix.view()
-    }
-
-    fn values(&self) -> &[f32] {
-        self.matrix.as_slice().expect("the matrix is row-major")
+        let shape = (self.matrix.count(), self.matrix.width());
+        ArrayView2::from_shape(shape, &self.matrix).expect("the shape is the matrix's own")
     }
 }
 
@@ -65,11 +73,11 @@ fn check_result(projected: &[f32]) -> Result<()> {
 
 impl Projection for LinearProjection {
     fn input_dim(&self) -> usize {
-        self.matrix.ncols()
+        self.matrix.width()
     }
 
     fn output_dim(&self) -> usize {
-        self.matrix.nrows()
+        self.matrix.count()
     }
 
     fn head_ids(&self) -> &[i64] {
@@ -88,7 +96,7 @@ impl Projection for LinearProjection {
         }
         checked_norm(query, self.input_dim())?;
         let mut results = vec![0.0; self.output_dim()];
-        kernel::dots(query, self.values(), &mut results);
+        kernel::dots(query, &self.matrix, &mut results);
         check_result(&results)?;
         projected.copy_from_slice(&results);
         Ok(())
@@ -107,7 +115,7 @@ impl Projection for LinearProjection {
         let queries = queries.as_slice().expect("checked rows are row-major");
         let mut results = Array2::zeros(shape);
         let out = results.as_slice_mut().expect("a new array is row-major");
-        product::dots_of_rows(queries, self.values(), dim, out);
+        product::dots_of_rows(queries, &self.matrix, dim, out);
         for (row, projected) in out.chunks(self.output_dim()).enumerate() {
             check_result(projected).map_err(|error| error.context(format!("row {row}")))?;
         }

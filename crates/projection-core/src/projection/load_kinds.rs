@@ -17,7 +17,8 @@ use crate::store::{ModelKind, ModelParameters, SearchValues, Store};
 pub(super) fn from_store(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
     let model = open(store, kind, id)?;
     let record = store.model_record(id)?.filter(|record| record.kind == kind);
-    with_values(&model, record.map(|record| record.search_values()).transpose()?)
+    let values = record.map(|record| record.search_values()).transpose()?;
+    model.with_search_values(values.unwrap_or_default())
 }
 
 fn open(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
@@ -49,6 +50,13 @@ fn open(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
             residual(&parameters, &heads, id, &file).map(Model::Residual).map_err(named)
         }
         ModelKind::Linear => linear(&store.linear_matrix(id)?).map(Model::Linear).map_err(named),
+        ModelKind::Transformer => Err(Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "{}: no transformer {id}: these are files, not in stores",
+                store.path().display()
+            ),
+        )),
     }
 }
 
@@ -81,12 +89,12 @@ pub(super) fn from_folder(
         let parameters = with_temperature(parameters.clone(), temperature);
         let file = |name: String| Ok(folder.join(name));
         let model = residual(&parameters, &heads, id, &file).map(Model::Residual)?;
-        return with_values(&model, Some(SearchValues::load(path)?));
+        return model.with_search_values(SearchValues::load(path)?);
     }
-    if kind == Some(ModelKind::Residual) {
+    if let Some(kind @ (ModelKind::Residual | ModelKind::Transformer)) = kind {
         return Err(Error::new(
             ErrorKind::NotFound,
-            format!("{}: no residual projection {id}", folder.display()),
+            format!("{}: no {} projection {id}", folder.display(), kind.name()),
         ));
     }
     // Old stores have linear and multi-head projections of one id in one folder: without a
@@ -109,7 +117,7 @@ pub(super) fn from_folder(
                         }
                         _ => None,
                     };
-                    with_values(&linear(&path).map(Model::Linear)?, values)
+                    linear(&path).map(Model::Linear)?.with_search_values(values.unwrap_or_default())
                 }
                 None => Err(error),
             }
@@ -136,15 +144,12 @@ pub(super) fn from_folder(
                 (Some(_), Some(path)) => Some(SearchValues::load(path)?),
                 _ => None,
             };
-            with_values(&model.with_top_k(top_k).map(Model::MultiHead)?, values)
+            model
+                .with_top_k(top_k)
+                .map(Model::MultiHead)?
+                .with_search_values(values.unwrap_or_default())
         }
     }
-}
-
-/// The model with what training chose for search.
-fn with_values(model: &Model, values: Option<SearchValues>) -> Result<Model> {
-    let SearchValues { hybrid_weight, unheaded_offset } = values.unwrap_or_default();
-    model.with_hybrid_weight(hybrid_weight)?.with_unheaded_offset(unheaded_offset)
 }
 
 fn with_temperature(mut parameters: ModelParameters, wanted: Option<f64>) -> ModelParameters {

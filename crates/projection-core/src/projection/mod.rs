@@ -1,5 +1,6 @@
 //! Models that move a query's embedding to where its answer lies.
 
+mod deferred;
 mod linear;
 mod load;
 mod load_kinds;
@@ -9,6 +10,7 @@ mod neighbours;
 mod query;
 mod residual;
 pub(crate) mod rotation;
+mod transformer;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -20,6 +22,11 @@ pub use model::Model;
 pub use multi_head::{Head, MultiHeadProjection};
 pub use neighbours::Neighbour;
 pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
+pub use transformer::{NamedTensor, TransformerProjection, TransformerShape, TransformerWeights};
+
+pub(crate) use multi_head::StoredHeads;
+pub(crate) use residual::{LEAST_NORM, StoredTerms};
+pub(crate) use rotation::{LEAST_ALIGNMENT, LEAST_TOTAL, StoredQuestions};
 
 /// What all model kinds have in common.
 ///

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::{LinearProjection, MultiHeadProjection, Projection, ResidualProjection, load_kinds};
+use super::{LinearProjection, MultiHeadProjection, Projection, ResidualProjection};
+use super::{TransformerProjection, load_kinds};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{ModelKind, Store};
+use crate::store::{ModelKind, SearchValues, Store};
 
 /// A trained model of any kind. Cheap to clone: clones share their vectors.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub enum Model {
     Residual(ResidualProjection),
     /// See [`LinearProjection`].
     Linear(LinearProjection),
+    /// See [`TransformerProjection`].
+    Transformer(TransformerProjection),
 }
 
 impl Model {
@@ -87,15 +90,17 @@ impl Model {
             Self::MultiHead(_) => ModelKind::MultiHead,
             Self::Residual(_) => ModelKind::Residual,
             Self::Linear(_) => ModelKind::Linear,
+            Self::Transformer(_) => ModelKind::Transformer,
         }
     }
 
-    /// The temperature of the routing; NaN for a linear projection, which has none.
+    /// The temperature of the routing; NaN for a linear projection or a transformer, which
+    /// have none.
     pub fn temperature(&self) -> f64 {
         match self {
             Self::MultiHead(model) => model.temperature(),
             Self::Residual(model) => model.temperature(),
-            Self::Linear(_) => f64::NAN,
+            Self::Linear(_) | Self::Transformer(_) => f64::NAN,
         }
     }
 
@@ -103,14 +108,17 @@ impl Model {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] unless it is a finite number above zero, and for a
-    /// linear projection, which has none.
+    /// linear projection or a transformer, which have none.
     pub fn with_temperature(&self, temperature: f64) -> Result<Self> {
         match self {
             Self::MultiHead(model) => model.with_temperature(temperature).map(Self::MultiHead),
             Self::Residual(model) => model.with_temperature(temperature).map(Self::Residual),
-            Self::Linear(_) => Err(Error::new(
+            Self::Linear(_) | Self::Transformer(_) => Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("temperature {temperature} for a linear projection, which has none"),
+                format!(
+                    "temperature {temperature} for a {} projection, which has none",
+                    self.kind().name()
+                ),
             )),
         }
     }
@@ -132,6 +140,7 @@ impl Model {
             Self::MultiHead(model) => &mut model.hybrid_weight,
             Self::Residual(model) => &mut model.hybrid_weight,
             Self::Linear(model) => &mut model.hybrid_weight,
+            Self::Transformer(model) => &mut model.hybrid_weight,
         } = weight;
         Ok(model)
     }
@@ -160,11 +169,17 @@ impl Model {
         Ok(model)
     }
 
+    /// The same model with what training chose for search.
+    pub(crate) fn with_search_values(&self, values: SearchValues) -> Result<Self> {
+        self.with_hybrid_weight(values.hybrid_weight)?.with_unheaded_offset(values.unheaded_offset)
+    }
+
     fn as_projection(&self) -> &dyn Projection {
         match self {
             Self::MultiHead(model) => model,
             Self::Residual(model) => model,
             Self::Linear(model) => model,
+            Self::Transformer(model) => model,
         }
     }
 }

@@ -10,14 +10,19 @@
 //! This is attention over the clusters, in the form of UnifyWeaver's book, chapter
 //! "Cross-Target Deployment".
 
+mod stored;
+
 use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Projection;
+use super::deferred::Deferred;
 use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows, project_rows};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel;
+use crate::kernel::{self, Rows};
+
+pub(crate) use stored::StoredHeads;
 
 /// One head, as a caller or a file gives it.
 #[derive(Debug, Clone)]
@@ -70,12 +75,14 @@ struct Heads {
     dim: usize,
     output_dim: usize,
     /// Unit centroids (h × d), and what single precision cuts off them.
-    centroids: Vec<f32>,
-    centroid_tails: Vec<f32>,
+    centroids: Rows,
+    centroid_tails: Rows,
     /// Answers (h × o); zero where the head has a matrix.
-    answers: Vec<f32>,
+    answers: Rows,
     /// Head number and matrix (o × d), row-major.
-    matrices: Vec<(usize, Vec<f32>)>,
+    matrices: Vec<(usize, Rows)>,
+    /// Of a model from a mapped file, the check of all these vectors.
+    unread: Deferred,
 }
 
 /// Below this temperature, and for queries outside this range of norms, cosines are taken
@@ -84,11 +91,8 @@ struct Heads {
 const LOWEST_SINGLE_TEMPERATURE: f64 = 0.02;
 const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
 
-/// Queries of a batch that are routed before the first of them is combined.
-const BLOCK: usize = 32;
-
-/// Routing weights of models up to this size need no heap memory.
-const HEADS_ON_STACK: usize = 128;
+/// Queries of a batch that pass by the heads together.
+const BLOCK: usize = 128;
 
 impl MultiHeadProjection {
     /// Makes a projection from heads in any order.
@@ -138,10 +142,11 @@ impl MultiHeadProjection {
             ids: heads.iter().map(|head| head.cluster_id).collect(),
             dim,
             output_dim,
-            centroids: Vec::with_capacity(heads.len() * dim),
-            centroid_tails: Vec::with_capacity(heads.len() * dim),
-            answers: Vec::with_capacity(heads.len() * output_dim),
+            centroids: Rows::with_capacity(dim, heads.len()),
+            centroid_tails: Rows::with_capacity(dim, heads.len()),
+            answers: Rows::with_capacity(output_dim, heads.len()),
             matrices: Vec::new(),
+            unread: Deferred::nothing(),
         };
         for (number, head) in heads.into_iter().enumerate() {
             let cluster = head.cluster_id;
@@ -233,27 +238,20 @@ impl MultiHeadProjection {
             check_buffer("routing weights", weights.len(), heads.ids.len())?;
         }
         let norm = checked_norm(query, heads.dim)?;
-        if let Some(weights) = weights {
-            // Weights always succeed, but a matrix may overflow: then nothing is written.
-            if heads.matrices.is_empty() {
-                self.route(query, norm, weights);
-                heads.combine(query, weights, projected)
-            } else {
-                let mut routed = vec![0.0; heads.ids.len()];
-                self.route(query, norm, &mut routed);
-                heads.combine(query, &routed, projected)?;
-                weights.copy_from_slice(&routed);
-                Ok(())
-            }
-        } else if heads.ids.len() <= HEADS_ON_STACK {
-            let weights = &mut [0.0; HEADS_ON_STACK][..heads.ids.len()];
-            self.route(query, norm, weights);
-            heads.combine(query, weights, projected)
-        } else {
-            let mut weights = vec![0.0; heads.ids.len()];
-            self.route(query, norm, &mut weights);
-            heads.combine(query, &weights, projected)
+        heads.check_values()?;
+        if let (Some(factor), true) = (self.single_factor(norm), heads.matrices.is_empty()) {
+            let (centroids, answers) = (&heads.centroids, &heads.answers);
+            kernel::attend_one(query, factor, centroids, answers, weights, projected);
+            return Ok(());
         }
+        // Weights always succeed, but a matrix may overflow: then nothing is written.
+        let mut routed = vec![0.0; heads.ids.len()];
+        self.route(query, norm, &mut routed);
+        heads.combine(query, &routed, projected)?;
+        if let Some(weights) = weights {
+            weights.copy_from_slice(&routed);
+        }
+        Ok(())
     }
 
     /// Projects the rows of `queries` (n × d). Gives projected queries (n × o) and routing
@@ -284,6 +282,7 @@ impl MultiHeadProjection {
         let (queries, norms) = checked_rows(queries, self.input_dim())?;
         let queries = queries.view();
         check_batch_buffers(self, queries.nrows(), &projected, weights.as_ref())?;
+        self.heads.check_values()?;
         let in_place = self.heads.matrices.is_empty()
             && projected.is_standard_layout()
             && weights.as_ref().is_none_or(|weights| weights.is_standard_layout());
@@ -304,9 +303,6 @@ impl MultiHeadProjection {
     }
 
     /// Projects row-major queries of known norms into row-major buffers, without matrices.
-    ///
-    /// In blocks, so that the centroids stay in the first-level cache for all queries of a
-    /// block, and then the answers.
     fn project_blocks(
         &self,
         queries: &ArrayView2<'_, f32>,
@@ -318,37 +314,56 @@ impl MultiHeadProjection {
         let (h, dim, out) = (heads.ids.len(), heads.dim, heads.output_dim);
         let queries = queries.as_slice().expect("the caller checked the layout");
         let projected = projected.as_slice_mut().expect("the caller checked the layout");
-        let mut scratch = vec![0.0; if weights.is_some() { 0 } else { BLOCK.min(norms.len()) * h }];
-        let blocks = queries.chunks(BLOCK * dim).zip(norms.chunks(BLOCK));
-        for (block, (queries, norms)) in blocks.enumerate() {
-            let routed = match &mut weights {
+        for (block, norms) in norms.chunks(BLOCK).enumerate() {
+            let queries = &queries[block * BLOCK * dim..][..norms.len() * dim];
+            let projected = &mut projected[block * BLOCK * out..][..norms.len() * out];
+            let mut weights = match &mut weights {
                 Some(weights) => {
                     let weights = weights.as_slice_mut().expect("the caller checked the layout");
-                    &mut weights[block * BLOCK * h..][..norms.len() * h]
+                    Some(&mut weights[block * BLOCK * h..][..norms.len() * h])
                 }
-                None => &mut scratch[..norms.len() * h],
+                None => None,
             };
-            let rows = queries.chunks_exact(dim).zip(norms).zip(routed.chunks_exact_mut(h));
-            for ((query, norm), routed) in rows {
-                self.route(query, *norm, routed);
+            let mut factors = [0.0; BLOCK];
+            let all_single = norms.iter().zip(&mut factors).all(|(norm, factor)| {
+                self.single_factor(*norm).map(|found| *factor = found).is_some()
+            });
+            if all_single {
+                let factors = &factors[..norms.len()];
+                let (centroids, answers) = (&heads.centroids, &heads.answers);
+                kernel::attend((queries, factors), centroids, answers, weights, projected);
+                continue;
             }
-            let results = projected[block * BLOCK * out..].chunks_exact_mut(out);
-            for (routed, projected) in routed.chunks_exact(h).zip(results) {
-                kernel::weighted_sum(routed, &heads.answers, projected);
+            let mut scratch = vec![0.0; if weights.is_some() { 0 } else { h }];
+            let rows = queries.chunks_exact(dim).zip(norms).zip(projected.chunks_exact_mut(out));
+            for (row, ((query, norm), projected)) in rows.enumerate() {
+                let routed = match &mut weights {
+                    Some(weights) => &mut weights[row * h..(row + 1) * h],
+                    None => &mut scratch,
+                };
+                self.route(query, *norm, routed);
+                kernel::weighted_sum(routed, &heads.answers, 1.0, projected);
             }
         }
+    }
+
+    /// What turns dot products with a query of the given norm into exponents of the softmax,
+    /// where single precision is enough and all heads take part.
+    fn single_factor(&self, norm: f64) -> Option<f32> {
+        let all = self.top_k.is_none_or(|k| k >= self.heads.ids.len());
+        (all && self.temperature >= LOWEST_SINGLE_TEMPERATURE && SINGLE_NORMS.contains(&norm))
+            .then(|| (1.0 / (norm * self.temperature)) as f32)
     }
 
     /// The routing weights of a query of the given norm.
     fn route(&self, query: &[f32], norm: f64, weights: &mut [f32]) {
         let heads = &*self.heads;
-        let single = self.temperature >= LOWEST_SINGLE_TEMPERATURE && SINGLE_NORMS.contains(&norm);
-        // Which heads take part must not depend on rounding.
-        let top_k = self.top_k.filter(|k| *k < heads.ids.len());
-        if single && top_k.is_none() {
+        if let Some(factor) = self.single_factor(norm) {
             kernel::dots(query, &heads.centroids, weights);
-            kernel::softmax(weights, (1.0 / (norm * self.temperature)) as f32);
+            kernel::softmax(weights, factor);
         } else {
+            // Which heads take part must not depend on rounding.
+            let top_k = self.top_k.filter(|k| *k < heads.ids.len());
             let rows = heads.centroids.chunks_exact(heads.dim);
             let mut scores: Vec<f64> = rows
                 .zip(heads.centroid_tails.chunks_exact(heads.dim))
@@ -378,35 +393,35 @@ impl Heads {
         // Scaled first, so that the squares of very large or small values stay finite.
         let scaled = || head.centroid.iter().map(|v| v / largest);
         let norm = scaled().map(|v| v * v).sum::<f64>().sqrt();
-        for unit in scaled().map(|v| v / norm) {
-            self.centroids.push(unit as f32);
-            self.centroid_tails.push((unit - f64::from(unit as f32)) as f32);
-        }
+        let unit = || scaled().map(|v| v / norm);
+        self.centroids.push(&unit().map(|v| v as f32).collect::<Vec<_>>());
+        let tail = unit().map(|v| (v - f64::from(v as f32)) as f32);
+        self.centroid_tails.push(&tail.collect::<Vec<_>>());
         let answer = |error| (HeadPart::Answer, error);
         check_len(head.answer.len(), self.output_dim).map_err(answer)?;
         check_finite(&head.answer).map_err(answer)?;
         let Some(matrix) = head.matrix else {
-            self.answers.extend_from_slice(&head.answer);
+            self.answers.push(&head.answer);
             return Ok(());
         };
         let values: Vec<f32> = matrix.iter().copied().collect();
         check_matrix_shape(matrix.dim(), (self.output_dim, self.dim))
             .and_then(|()| check_finite(&values))
             .map_err(|error| (HeadPart::Matrix, error))?;
-        self.answers.extend(std::iter::repeat_n(0.0, self.output_dim));
-        self.matrices.push((number, values));
+        self.answers.push(&vec![0.0; self.output_dim]);
+        self.matrices.push((number, Rows::from_values(self.dim, &values)));
         Ok(())
     }
 
     /// Σ w_k a_k, with w_k W_k q for heads that have a matrix.
     fn combine(&self, query: &[f32], weights: &[f32], projected: &mut [f32]) -> Result<()> {
         if self.matrices.is_empty() {
-            kernel::weighted_sum(weights, &self.answers, projected);
+            kernel::weighted_sum(weights, &self.answers, 1.0, projected);
             return Ok(());
         }
         let mut sum = vec![0.0; self.output_dim];
         let mut mapped = vec![0.0; self.output_dim];
-        kernel::weighted_sum(weights, &self.answers, &mut sum);
+        kernel::weighted_sum(weights, &self.answers, 1.0, &mut sum);
         for (head, matrix) in &self.matrices {
             kernel::dots(query, matrix, &mut mapped);
             for (sum, mapped) in sum.iter_mut().zip(&mapped) {

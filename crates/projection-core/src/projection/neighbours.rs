@@ -34,6 +34,7 @@ impl ResidualProjection {
     pub fn neighbours_of(&self, query: &[f32]) -> Result<Vec<Neighbour>> {
         let terms = &*self.terms;
         let norm = checked_norm(query, self.input_dim())?;
+        terms.check_values()?;
         if terms.ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -64,6 +65,7 @@ impl ResidualProjection {
     pub fn nearest_question_scores(&self, query: &[f32]) -> Result<Vec<f32>> {
         let terms = &*self.terms;
         let norm = checked_norm(query, self.input_dim())?;
+        terms.check_values()?;
         let mut similarities = self.dots(query, norm);
         terms.questions.scale(&mut similarities);
         let mut nearest = vec![f32::NEG_INFINITY; terms.ids.len()];

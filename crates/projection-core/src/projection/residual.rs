@@ -11,23 +11,27 @@
 //! adapter is what all training questions have in common, and the lift raises the answers
 //! that no training question has.
 
+mod stored;
+
 use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Projection;
+use super::deferred::Deferred;
 use super::multi_head::check_temperature;
 use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows};
 use super::rotation::{Near, Questions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel;
-use crate::kernel::product;
+use crate::kernel::{self, Rows, product};
+
+pub(crate) use stored::StoredTerms;
 
 /// Similarities that a batch keeps at a time: queries times questions.
 const SCORES: usize = 1 << 22;
 
 /// Least |z|; see the module's formula.
-const LEAST_NORM: f64 = 1e-12;
+pub(crate) const LEAST_NORM: f64 = 1e-12;
 
 /// The questions of one cluster and the answer that they share.
 #[derive(Debug, Clone)]
@@ -108,9 +112,24 @@ pub(super) struct Terms {
     pub(super) ids: Vec<i64>,
     pub(super) questions: Questions,
     /// Row-major (d × d).
-    adapter: Option<Vec<f32>>,
-    /// b·u.
-    lift: Option<Vec<f64>>,
+    adapter: Option<Rows>,
+    lift: Option<Lift>,
+    /// Of a model from a mapped file, the check of all these vectors.
+    unread: Deferred,
+}
+
+/// The direction u and its factor b.
+#[derive(Debug, Clone)]
+struct Lift {
+    direction: Vec<f32>,
+    factor: f64,
+}
+
+impl Lift {
+    /// A component of b·u.
+    fn at(&self, component: usize) -> f64 {
+        self.factor * f64::from(self.direction[component])
+    }
 }
 
 impl ResidualProjection {
@@ -174,7 +193,7 @@ impl ResidualProjection {
             }
             let values: Vec<f32> = adapter.iter().copied().collect();
             check_finite(&values).map_err(named)?;
-            Ok(values)
+            Ok(Rows::from_values(dim, &values))
         });
         let lift = parts.lift.map(|(direction, factor)| {
             let named = |error: Error| error.context(name_of(ResidualPart::Lift));
@@ -185,7 +204,7 @@ impl ResidualProjection {
                 )));
             }
             check_finite(&direction).map_err(named)?;
-            Ok(direction.iter().map(|value| factor * f64::from(*value)).collect())
+            Ok(Lift { direction, factor })
         });
         let terms = Terms {
             dim,
@@ -196,6 +215,7 @@ impl ResidualProjection {
             questions,
             adapter: adapter.transpose()?,
             lift: lift.transpose()?,
+            unread: Deferred::nothing(),
         };
         Ok(Self {
             terms: Arc::new(terms),
@@ -296,7 +316,7 @@ impl Terms {
         let norm = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
         for (at, value) in sum.iter_mut().enumerate() {
             *value /= norm.max(LEAST_NORM);
-            *value += self.lift.as_ref().map_or(0.0, |lift| lift[at]);
+            *value += self.lift.as_ref().map_or(0.0, |lift| lift.at(at));
         }
         if sum.iter().any(|value| !(*value as f32).is_finite()) {
             return Err(Error::new(
@@ -391,6 +411,7 @@ impl Projection for ResidualProjection {
             check_buffer("routing weights", weights.len(), terms.ids.len())?;
         }
         let norm = checked_norm(query, terms.dim)?;
+        terms.check_values()?;
         let unit: Vec<f32> = unit(query, norm).collect();
         let mut nearest = Vec::new();
         if terms.routes(weights.is_some()) {
@@ -402,7 +423,7 @@ impl Projection for ResidualProjection {
         let mut adapted = Vec::new();
         if let Some(adapter) = &terms.adapter {
             adapted.resize(terms.dim, 0.0);
-            kernel::weighted_sum(&unit, adapter, &mut adapted);
+            kernel::weighted_sum(&unit, adapter, 1.0, &mut adapted);
         }
         terms.finish((query, norm), &nearest, &adapted, projected)?;
         if let Some(weights) = weights {
@@ -421,6 +442,7 @@ impl Projection for ResidualProjection {
         let (rows, dim) = (queries.nrows(), terms.dim);
         let (queries, norms) = checked_rows(queries, dim)?;
         check_batch_buffers(self, rows, &projected, weights.as_ref())?;
+        terms.check_values()?;
         // Projections may overflow on a later row, and then nothing may have been written.
         let mut results = Array2::zeros((rows, dim));
         let mut routed = Array2::zeros((if weights.is_some() { rows } else { 0 }, terms.ids.len()));

@@ -15,22 +15,26 @@
 //! precision, because an error of ε in a similarity is one of ε/τ in a weight and more
 //! where the weights are differences of nearly equal numbers.
 
+mod stored;
+
 use std::cmp::Ordering;
 
 use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel;
+use crate::kernel::{self, Rows};
+
+pub(crate) use stored::StoredQuestions;
 
 /// How far single precision may misjudge a similarity, with a wide margin.
 const DOUBT: f32 = 2e-6;
 
 /// Where the weights before normalisation sum to no more, all neighbours are equally near
 /// within rounding: none stands out, and the query is not rotated.
-const LEAST_TOTAL: f64 = 1e-9;
+pub(crate) const LEAST_TOTAL: f64 = 1e-9;
 
 /// Least 1 + c·a: a question opposite to its answer has no smallest rotation.
-const LEAST_ALIGNMENT: f64 = 1e-6;
+pub(crate) const LEAST_ALIGNMENT: f64 = 1e-6;
 
 /// Norms that single precision takes as they are. Other vectors are scaled to length 1.
 const USUAL_NORMS: std::ops::Range<f64> = 1e-9..1e9;
@@ -40,13 +44,13 @@ const USUAL_NORMS: std::ops::Range<f64> = 1e-9..1e9;
 pub(crate) struct Questions {
     dim: usize,
     /// Questions (n × d), with the factors that bring them to length 1.
-    vectors: Vec<f32>,
+    vectors: Rows,
     scales: Vec<f64>,
     /// Number of the cluster of each question, and c·a.
     cluster: Vec<usize>,
     alignment: Vec<f64>,
     /// Answers (h × d), with the factors that bring them to length 1.
-    answers: Vec<f32>,
+    answers: Rows,
     answer_scales: Vec<f64>,
 }
 
@@ -64,7 +68,7 @@ pub(crate) struct Near {
 impl Questions {
     /// No questions yet, of dimension `dim`.
     pub fn new(dim: usize) -> Self {
-        Self { dim, ..Self::default() }
+        Self { dim, vectors: Rows::new(dim), answers: Rows::new(dim), ..Self::default() }
     }
 
     /// Adds a cluster: its answer (d) and its questions (m × d). An error says which of
@@ -83,11 +87,11 @@ impl Questions {
                 .map_err(|error| ("questions", error.context(format!("row {row}"))))?;
             let dot = kernel::dot_of_singles(&question, &answer);
             self.alignment.push(dot * scale * answer_scale);
-            self.vectors.extend(question);
+            self.vectors.push(&question);
             self.scales.push(scale);
             self.cluster.push(cluster);
         }
-        self.answers.extend(answer);
+        self.answers.push(&answer);
         self.answer_scales.push(answer_scale);
         Ok(())
     }
@@ -141,11 +145,11 @@ impl Questions {
     }
 
     pub fn question(&self, number: usize) -> &[f32] {
-        &self.vectors[number * self.dim..(number + 1) * self.dim]
+        self.vectors.row(number)
     }
 
     fn answer(&self, cluster: usize) -> &[f32] {
-        &self.answers[cluster * self.dim..(cluster + 1) * self.dim]
+        self.answers.row(cluster)
     }
 
     /// The k nearest questions to a query of the given norm, nearest first, then by number;

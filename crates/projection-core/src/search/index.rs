@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel;
+use crate::kernel::{self, Rows};
 use crate::projection::Projection;
 
 /// Rows scored at a time: their scores stay in the first-level cache.
@@ -27,7 +27,7 @@ pub struct Index {
     ids: Vec<i64>,
     dim: usize,
     /// Unit vectors (len × dim), row-major.
-    vectors: Vec<f32>,
+    vectors: Rows,
 }
 
 impl Index {
@@ -57,9 +57,12 @@ impl Index {
                 format!("two vectors with the id {}", pair[0]),
             ));
         }
-        let mut units: Vec<f32> = vectors.iter().copied().collect();
-        for (id, vector) in ids.iter().zip(units.chunks_exact_mut(dim)) {
-            normalise(vector).map_err(|error| error.context(format!("vector of answer {id}")))?;
+        let mut units = Rows::with_capacity(dim, rows);
+        for (id, vector) in ids.iter().zip(vectors.rows()) {
+            let mut vector = vector.to_vec();
+            let named = |error: Error| error.context(format!("vector of answer {id}"));
+            normalise(&mut vector).map_err(named)?;
+            units.push(&vector);
         }
         Ok(Self { ids: ids.to_vec(), dim, vectors: units })
     }

@@ -39,7 +39,7 @@ pub use feedback::FeedbackQuestion;
 pub use models::{LinearRow, ModelRecord, NewLinear};
 pub use multi_head::{MultiHeadRow, NewHead, NewModel};
 pub(crate) use new_vectors::{NewVectors, remove_list};
-pub(crate) use parameters::SearchValues;
+pub(crate) use parameters::{HYBRID_WEIGHT, SearchValues, UNHEADED_OFFSET};
 pub use parameters::{ModelKind, ModelParameters};
 pub use query_log::{Feedback, LoggedQuery};
 pub use recorded::{FileUse, RecordedFile};
@@ -90,6 +90,8 @@ impl Store {
     }
 
     /// Opens a store, making an empty one where there is none. The folder must exist.
+    /// Databases of early programs, which did not know batches and heads, get the tables
+    /// that they lack.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -114,6 +116,7 @@ impl Store {
         if schema::is_empty(&store.connection, path)? {
             schema::create(&store.connection, path)?;
         }
+        schema::complete(&store.connection, path)?;
         schema::check(&store.connection, path)?;
         Ok(store)
     }

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The keys of [`SearchValues`].
-pub(super) const HYBRID_WEIGHT: &str = "hybrid_weight";
-pub(super) const UNHEADED_OFFSET: &str = "unheaded_offset";
+pub(crate) const HYBRID_WEIGHT: &str = "hybrid_weight";
+pub(crate) const UNHEADED_OFFSET: &str = "unheaded_offset";
 
 /// The kinds of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,21 +24,28 @@ pub enum ModelKind {
     Residual,
     /// One matrix.
     Linear,
+    /// A distilled network, in a file of its own.
+    Transformer,
 }
 
 impl ModelKind {
+    /// All kinds.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::MultiHead, Self::Residual, Self::Linear, Self::Transformer];
+
     /// The name in stores.
     pub fn name(self) -> &'static str {
         match self {
             Self::MultiHead => "multi_head",
             Self::Residual => "residual",
             Self::Linear => "linear",
+            Self::Transformer => "transformer",
         }
     }
 
     /// The kind with this [`name`](Self::name).
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::MultiHead, Self::Residual, Self::Linear].into_iter().find(|kind| kind.name() == name)
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -133,7 +140,8 @@ impl ModelParameters {
                 lift: keys.get("lift").map(|_| keys.number("lift")).transpose()?,
             }),
             Some(ModelKind::Linear) => Ok(Self::Linear),
-            None => Err(invalid(format!(
+            // In a file of its own, never among those of a store.
+            Some(ModelKind::Transformer) | None => Err(invalid(format!(
                 "unknown kind '{kind}', expected multi_head, residual or linear"
             ))),
         }

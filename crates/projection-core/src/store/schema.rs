@@ -236,6 +236,48 @@ pub(super) fn create(connection: &Connection, path: &Path) -> Result<()> {
     connection.execute_batch(&script).map_err(|error| sql_error(path, "creating", error))
 }
 
+/// Tables that the first programs of this schema did not know: their databases are whole
+/// without them. They have no indexes.
+const LATER_TABLES: [&str; 4] =
+    ["training_batches", "batch_status_history", "multi_head_projections", "cluster_heads"];
+
+/// Makes those of the tables that databases of early programs lack. Databases of which
+/// another table is missing are no stores, and stay as they are.
+pub(super) fn complete(connection: &Connection, path: &Path) -> Result<()> {
+    let exists = |table: &str| {
+        connection
+            .query_row(
+                "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = ?1",
+                [table],
+                |row| row.get::<_, bool>(0),
+            )
+            .map_err(|error| sql_error(path, "reading", error))
+    };
+    let mut script = String::new();
+    for (table, _) in TABLES {
+        match (exists(table)?, LATER_TABLES.contains(table)) {
+            (true, _) => {}
+            (false, true) => script += &definition_of(table),
+            (false, false) => return Ok(()),
+        }
+    }
+    if script.is_empty() {
+        return Ok(());
+    }
+    // Another process may be doing the same.
+    let script = script.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS");
+    connection
+        .execute_batch(&format!("BEGIN IMMEDIATE; {script} COMMIT;"))
+        .map_err(|error| sql_error(path, "writing to", error))
+}
+
+/// The statement of [`DEFINITION`] that makes `table`.
+fn definition_of(table: &str) -> String {
+    let begin = format!("CREATE TABLE {table} (");
+    let statement = DEFINITION.split_inclusive(";\n").find(|part| part.trim().starts_with(&begin));
+    statement.expect("every table has its statement").to_string()
+}
+
 /// Makes the engine's own tables where they are missing.
 pub(super) fn create_own_tables(connection: &Connection, path: &Path) -> Result<()> {
     connection.execute_batch(OWN_TABLES).map_err(|error| sql_error(path, "writing to", error))
@@ -282,4 +324,36 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_of_early_programs_get_the_later_tables_and_others_stay_as_they_are() {
+        let path = Path::new("test");
+        let tables = |connection: &Connection| -> i64 {
+            connection
+                .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+                .unwrap()
+        };
+        let whole = Connection::open_in_memory().unwrap();
+        create(&whole, path).unwrap();
+        let early = Connection::open_in_memory().unwrap();
+        create(&early, path).unwrap();
+        for table in LATER_TABLES {
+            early.execute_batch(&format!("DROP TABLE {table}")).unwrap();
+        }
+        assert!(check(&early, path).is_err());
+        complete(&early, path).unwrap();
+        check(&early, path).unwrap();
+        assert_eq!(tables(&early), tables(&whole));
+        complete(&early, path).unwrap();
+
+        early.execute_batch("DROP TABLE cluster_heads; DROP TABLE questions").unwrap();
+        let before = tables(&early);
+        complete(&early, path).unwrap();
+        assert_eq!(tables(&early), before);
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! Both are chosen on the questions that were left out, as trained models project them,
 //! so that neither is fitted to what the model has seen. The value nearest to zero is taken
-//! among those that are not worse than the best by more than the standard error of the
+//! among those that are not clearly worse than the best, by two standard errors of the
 //! difference: where it is not clear that words or an offset help, they count nothing.
 
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use ndarray::Array2;
 use serde_json::{Value, json};
 
 use super::data::Texts;
-use super::validation::{Column, Plan};
+use super::validation::{CLEARLY, Column, Plan};
 use crate::error::{Error, Result};
 use crate::evaluate::rank_of;
 use crate::kernel::product;
@@ -168,8 +168,9 @@ fn choose(values: &[f64], ranks: &[u32], headed: &[bool], share: f64) -> Calibra
     let score = |column: &Column| column.validated.score;
     let best = columns.iter().rev().max_by(|a, b| score(a).total_cmp(&score(b)));
     let best = best.expect("zero is among the values");
-    let good =
-        |column: &Column| score(best) - score(column) <= column.standard_error(best, headed, share);
+    let good = |column: &Column| {
+        score(best) - score(column) <= CLEARLY * column.standard_error(best, headed, share)
+    };
     let at = columns.iter().position(good).expect("the best is not worse than itself");
     Calibrated {
         value: values[at],

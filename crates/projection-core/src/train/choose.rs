@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::calibrate::{self, Calibrated};
 use super::kinds::{candidates, measure, projected_by};
 use super::tune::ResidualSearch;
-use super::validation::{Column, Plan, Validated};
+use super::validation::{CLEARLY, Column, Plan, Validated};
 use super::{Method, Progress, Recipe, TrainingData, TrainingOptions, Tuning};
 use crate::error::{ErrorKind, Result};
 use crate::evaluate::Metrics;
@@ -96,8 +96,8 @@ impl Validation {
 
 /// Chooses a recipe by cross-validation.
 ///
-/// Another kind than the residual one is chosen only where it is better by more than the
-/// standard error of the difference.
+/// Another kind than the residual one is chosen only where it is better by more than two
+/// standard errors of the difference.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for options outside their range,
@@ -124,7 +124,7 @@ pub(super) fn choose(
     let is_other = match (of_residual, best_other) {
         (Some((_, own)), Some((_, other))) => {
             let ahead = other.validated.score - own.validated.score;
-            ahead > plan.standard_error(own, other)
+            ahead > CLEARLY * plan.standard_error(own, other)
         }
         (own, _) => own.is_none(),
     };

@@ -283,15 +283,21 @@ mod tests {
         let found = train_linear(questions.view(), answers.view(), &[0, 1], method).unwrap();
         let expected = array![[0.5, 8.0, 0.0], [1.0, 10.0, 0.0], [1.5, 12.0, 0.0]];
         assert!((&found - &expected).iter().all(|error| error.abs() < 1e-6), "{found}");
-        // More dimensions than clusters: the limit of ever smaller μ.
-        let (questions, answers) = (wave(9, 20, 0.3), wave(3, 7, 0.7));
-        let labels = [0, 0, 0, 1, 1, 1, 2, 2, 2];
+        // Centroids e₁ and e₂, of which the first question is (1, 0, 0) away: M = diag(2, 1, 0).
+        let questions = array![[2.0f32, 0.0, 0.0], [0.0, 1.0, 0.0]];
+        let method = LinearMethod::Lda { spread: 1.0, ridge: 0.0 };
+        let found = train_linear(questions.view(), answers.view(), &[0, 1], method).unwrap();
+        let expected = array![[0.5, 4.0, 0.0], [1.0, 5.0, 0.0], [1.5, 6.0, 0.0]];
+        assert!((&found - &expected).iter().all(|error| error.abs() < 1e-6), "{found}");
+        // Where M has an inverse, it is that: the same as with next to no ridge.
+        let (questions, answers) = (wave(60, 8, 0.3), wave(3, 7, 0.7));
+        let labels: Vec<usize> = (0..60).map(|number| number % 3).collect();
         let lda = |ridge| {
             let method = LinearMethod::Lda { spread: 1.0, ridge };
             train_linear(questions.view(), answers.view(), &labels, method).unwrap()
         };
-        let (least, limit) = (lda(0.0), lda(1e-9));
-        assert!((&least - &limit).iter().all(|error| error.abs() < 1e-5), "{least} {limit}");
+        let (least, inverse) = (lda(0.0), lda(1e-12));
+        assert!((&least - &inverse).iter().all(|error| error.abs() < 1e-5), "{least} {inverse}");
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub struct TrainedModel {
 
 impl TrainedModel {
     /// The model, with the weight of BM25 and the offset that were chosen. Heads are named
-    /// by the clusters of the training data.
+    /// by the clusters of the training data. Answers have length 1; a stored multi-head
+    /// projection has those of its store as they are.
     pub fn model(&self) -> &Model {
         &self.model
     }

@@ -101,7 +101,7 @@ pub(crate) fn multi_head(data: &TrainingData, temperature: f64) -> Result<MultiH
         let centroid = weighted_centroid(data.questions().select(Axis(0), numbers).view())
             .map_err(|error| error.context(format!("questions of answer row {row}")))?;
         Ok(Head {
-            cluster_id: row as i64,
+            cluster_id: data.clusters()[row].unwrap_or(row as i64),
             centroid: centroid.into_iter().map(f64::from).collect(),
             answer: data.answers().row(row).to_vec(),
             matrix: None,

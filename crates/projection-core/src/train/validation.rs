@@ -10,6 +10,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::{Metrics, ranks};
 use crate::kernel;
 
+/// Standard errors by which one thing has to be better than another of a different sort, to
+/// be preferred to it: one standard error would be exceeded by a single question.
+pub(super) const CLEARLY: f64 = 2.0;
+
 /// What was measured of one method on the questions that were left out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Validated {

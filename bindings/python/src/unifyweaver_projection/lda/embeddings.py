@@ -1,0 +1,196 @@
+"""Text models and the vectors that they gave answers and questions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Optional
+
+import numpy as np
+
+from ..errors import DimensionMismatchError
+from . import files, layout
+from .clusters import Clusters
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .._arrays import ArrayLike
+    from .connection import Row
+
+_ENTITIES = {"answer": ("answers", "answer_id"), "question": ("questions", "question_id")}
+
+
+class Embeddings(Clusters):
+    """The tables `embedding_models` and `embeddings`, and the vectors' files."""
+
+    def add_model(
+        self,
+        name: str,
+        dimension: int,
+        backend: Optional[str] = None,
+        max_tokens: Optional[int] = None,
+        notes: Optional[str] = None,
+    ) -> int:
+        """Registers a text model and gives its id; of one that is registered already, the id
+        that it has.
+
+        Raises ValueError where it is registered with another dimension.
+        """
+        if dimension < 1:
+            raise ValueError(f"dimension is {dimension}, expected at least 1")
+        with self._writing():
+            known = self.get_model(name)
+            if known is None:
+                return self._insert(
+                    "INSERT INTO embedding_models (name, dimension, backend, max_tokens, notes) "
+                    "VALUES (?, ?, ?, ?, ?)",
+                    (name, dimension, backend, max_tokens, notes),
+                )
+            if known["dimension"] != dimension:
+                raise DimensionMismatchError(
+                    f"the text model '{name}' is registered with dimension "
+                    f"{known['dimension']}, not {dimension}"
+                )
+            return int(known["model_id"])
+
+    def get_model(self, name: str) -> Optional[Row]:
+        """The text model called `name`; None where there is none."""
+        return self._row("SELECT * FROM embedding_models WHERE name = ?", (name,))
+
+    def get_model_by_id(self, model_id: int) -> Optional[Row]:
+        """The text model with an id; None where there is none."""
+        return self._row("SELECT * FROM embedding_models WHERE model_id = ?", (model_id,))
+
+    def store_embedding(
+        self, model_id: int, entity_type: str, entity_id: int, vector: ArrayLike
+    ) -> int:
+        """Stores the vector of an answer or a question, in place of one that it has by this
+        text model. Gives the row's id.
+
+        Raises ValueError where there is no such text model, answer or question, and for
+        vectors of another dimension, with NaN or infinity, or without a direction.
+        """
+        return self._store_embeddings(model_id, entity_type, [(entity_id, vector)])[0]
+
+    def embed_and_store_batch(
+        self, model_id: int, entity_type: str, items: Iterable[tuple[int, ArrayLike]]
+    ) -> int:
+        """:meth:`store_embedding` for pairs of id and vector, all of them or, after an
+        exception, none. Gives their number."""
+        return len(self._store_embeddings(model_id, entity_type, list(items)))
+
+    def _store_embeddings(
+        self, model_id: int, entity_type: str, items: list[tuple[int, ArrayLike]]
+    ) -> list[int]:
+        # It becomes a part of file names.
+        if entity_type not in _ENTITIES:
+            raise ValueError(f"entity_type is {entity_type!r}, expected 'answer' or 'question'")
+        table, column = _ENTITIES[entity_type]
+        ids, replaced = [], []
+        with files.StagedFiles() as staged, self._writing():
+            model = self._text_model(model_id)
+            folder = self._places.folder(model["name"])
+            for entity_id, vector in items:
+                self._expect(table, column, [entity_id], entity_type.capitalize())
+                number = int(entity_id)
+                name = f"the vector of {entity_type} {number}"
+                checked = files.checked_vector(name, vector, model["dimension"])
+                file = layout.embedding_name(entity_type, number, model["model_id"])
+                path = os.path.join(folder, file)
+                staged.add(path, checked)
+                row_id, present = self._record_embedding(
+                    model["model_id"], entity_type, number, self._places.recorded(path)
+                )
+                ids.append(row_id)
+                if present is not None:
+                    replaced.append((present, path))
+            staged.publish()
+        for present, path in replaced:
+            self._remove_replaced(present, path, model["name"])
+        return ids
+
+    def _record_embedding(
+        self, model_id: int, entity_type: str, entity_id: int, recorded: str
+    ) -> tuple[int, Optional[str]]:
+        """The row's id, and the path that it had before."""
+        known = self._row(
+            "SELECT embedding_id, vector_path FROM embeddings WHERE model_id = ? AND "
+            "entity_type = ? AND entity_id = ?",
+            (model_id, entity_type, entity_id),
+        )
+        if known is None:
+            row_id = self._insert(
+                "INSERT INTO embeddings (model_id, entity_type, entity_id, vector_path) "
+                "VALUES (?, ?, ?, ?)",
+                (model_id, entity_type, entity_id, recorded),
+            )
+            return row_id, None
+        self._execute(
+            "UPDATE embeddings SET vector_path = ?, created_at = CURRENT_TIMESTAMP "
+            "WHERE embedding_id = ?",
+            (recorded, known["embedding_id"]),
+        )
+        return known["embedding_id"], known["vector_path"]
+
+    def _remove_replaced(self, present: str, path: str, model_name: str) -> None:
+        """Removes the file of a vector that was replaced by that at `path`, where it is
+        another one and nothing else uses it."""
+        try:
+            old = self._places.find(present, model_name)
+            used = self._value("SELECT 1 FROM embeddings WHERE vector_path = ?", (present,))
+            if used is None and not os.path.samefile(old, path):
+                os.remove(old)
+        except (OSError, ValueError):
+            pass  # A file that stays does no harm.
+
+    def get_embedding(
+        self, model_id: int, entity_type: str, entity_id: int
+    ) -> Optional[npt.NDArray[Any]]:
+        """The vector of an answer or a question, of the dtype that it is stored in; None
+        where it has none by this text model."""
+        row = self._row(
+            "SELECT vector_path, coalesce(m.name, '') AS model_name FROM embeddings "
+            "LEFT JOIN embedding_models m USING (model_id) "
+            "WHERE model_id = ? AND entity_type = ? AND entity_id = ?",
+            (model_id, entity_type, entity_id),
+        )
+        if row is None:
+            return None
+        return self._load_vector(row["vector_path"], row["model_name"])
+
+    def get_all_answer_embeddings(self, model_id: int) -> tuple[list[int], npt.NDArray[Any]]:
+        """The ids of all answers that have a vector by a text model, in ascending order, and
+        the vectors as the rows of a matrix; an empty list and array where there are none."""
+        rows = self._rows(
+            "SELECT entity_id, vector_path, coalesce(m.name, '') AS model_name FROM embeddings "
+            "LEFT JOIN embedding_models m USING (model_id) "
+            "WHERE model_id = ? AND entity_type = 'answer' ORDER BY entity_id",
+            (model_id,),
+        )
+        if not rows:
+            return [], np.array([])
+        vectors = [self._load_vector(row["vector_path"], row["model_name"]) for row in rows]
+        return [row["entity_id"] for row in rows], np.stack(vectors)
+
+    def get_cluster_embeddings(
+        self, cluster_id: int, model_id: int
+    ) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]]:
+        """The vectors of a cluster's answers and those of its questions, as far as they have
+        one by a text model; two empty lists for an unknown cluster."""
+        cluster = self.get_cluster(cluster_id) or {"answers": [], "questions": []}
+        answers = [
+            self.get_embedding(model_id, "answer", row["answer_id"]) for row in cluster["answers"]
+        ]
+        questions = [
+            self.get_embedding(model_id, "question", row["question_id"])
+            for row in cluster["questions"]
+        ]
+        return (
+            [vector for vector in answers if vector is not None],
+            [vector for vector in questions if vector is not None],
+        )
+
+    def _load_vector(self, recorded: str, model_name: str) -> npt.NDArray[Any]:
+        vector: npt.NDArray[Any] = files.load_vector(self._places.find(recorded, model_name))
+        return vector

@@ -1,0 +1,138 @@
+"""Array files: float32, written under temporary names and renamed when they are on disk.
+
+Readers see a file as it was or as it is, never in between.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._arrays import as_floats
+from ..errors import DimensionMismatchError, NotFiniteError, ZeroVectorError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Optional
+
+    from .._arrays import ArrayLike, Floats
+
+#: From this many files on, waiting for the whole disk is faster than for each.
+_MANY = 16
+
+
+def checked_vector(name: str, values: ArrayLike, dimension: int) -> Floats:
+    """A vector that has a direction, of a text model's dimension. A matrix of one row is
+    taken for its row."""
+    array = as_floats(name, values, (1, 2))
+    if array.ndim == 2 and array.shape[0] != 1:
+        raise DimensionMismatchError(
+            f"{name} has the shape {array.shape}, expected ({dimension},)"
+        )
+    array = array.reshape(-1)
+    if array.size != dimension:
+        raise DimensionMismatchError(
+            f"{name} has {array.size} values, expected {dimension} as the text model has"
+        )
+    _check_finite(name, array)
+    if not array.any():
+        raise ZeroVectorError(f"{name} is zero, expected a vector with a direction")
+    return array
+
+
+def checked_matrix(name: str, values: ArrayLike, shape: tuple[int, int]) -> Floats:
+    """A matrix of the shape that the text models give it."""
+    array = as_floats(name, values, (2,))
+    if array.shape != shape:
+        raise DimensionMismatchError(
+            f"{name} has the shape {array.shape}, expected {shape}, the dimensions of the "
+            f"text models of answers and of queries"
+        )
+    _check_finite(name, array)
+    return array
+
+
+def _check_finite(name: str, array: Floats) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        at = np.argwhere(~finite)[0]
+        where = int(at[0]) if array.ndim == 1 else tuple(int(i) for i in at)
+        raise NotFiniteError(
+            f"{name} holds {float(array[tuple(at)])} at {where}, expected finite float32 values"
+        )
+
+
+def load(path: str) -> Any:
+    """An array as it is stored."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def load_vector(path: str) -> Any:
+    """A vector as it is stored; some programs store them as matrices of one row."""
+    array = load(path)
+    if array.ndim == 2 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 1:
+        raise ValueError(f"{path}: array of shape {array.shape}, expected a vector")
+    return array
+
+
+class StagedFiles:
+    """Files that get their names together, when :meth:`publish` is called. The caller holds
+    the store's write lock, as the engine removes temporary files that it finds under it."""
+
+    def __init__(self) -> None:
+        self._files: list[tuple[str, str]] = []
+
+    def __enter__(self) -> StagedFiles:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        for temporary, _ in self._files:
+            try:
+                os.remove(temporary)
+            except OSError:
+                pass  # It has its name already, or was never written.
+
+    def add(self, path: str, values: Floats) -> None:
+        """Writes an array that is to be called `path`."""
+        folder, name = os.path.split(path)
+        os.makedirs(folder or ".", exist_ok=True)
+        unique = f"{os.getpid()}_{threading.get_ident()}"
+        temporary = os.path.join(folder, f".{name[:-4]}.{unique}.npy.tmp")
+        self._files.append((temporary, path))
+        with open(temporary, "wb") as file:
+            np.save(file, values)
+
+    def publish(self) -> None:
+        """Gives all files their names, once they are on disk."""
+        if len(self._files) >= _MANY and hasattr(os, "sync"):
+            os.sync()
+        else:
+            for temporary, _ in self._files:
+                _sync(temporary, os.O_RDWR)
+        for temporary, path in self._files:
+            os.replace(temporary, path)
+        if os.name == "posix":
+            for folder in {os.path.dirname(path) or "." for _, path in self._files}:
+                _sync(folder, os.O_RDONLY)
+        self._files.clear()
+
+
+def _sync(path: str, flags: int) -> None:
+    descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,165 @@
+"""Multi-head projections: one head a cluster."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Optional
+
+import numpy as np
+
+from . import files, layout
+from .projections import Projections
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .._arrays import ArrayLike
+    from .connection import Row
+
+_PATHS = ("centroid_path", "answer_emb_path", "W_path")
+
+
+class MultiHead(Projections):
+    """The tables `multi_head_projections` and `cluster_heads`, and the heads' files."""
+
+    def create_multi_head_projection(
+        self, model_id: int, name: Optional[str] = None, temperature: float = 1.0
+    ) -> int:
+        """Makes a projection without heads over the vectors of a text model, and gives its
+        id. `temperature` is that of the routing."""
+        if not (temperature > 0 and np.isfinite(temperature)):
+            raise ValueError(f"temperature is {temperature}, expected a number above 0")
+        with self._writing():
+            self._text_model(model_id)
+            return self._insert(
+                "INSERT INTO multi_head_projections (mh_projection_id, model_id, name, "
+                "temperature, num_heads) VALUES (?, ?, ?, ?, 0)",
+                (self._new_projection_id(), model_id, name, float(temperature)),
+            )
+
+    def add_cluster_head(
+        self,
+        mh_projection_id: int,
+        cluster_id: int,
+        centroid: ArrayLike,
+        answer_emb: ArrayLike,
+        W: Optional[ArrayLike] = None,
+        num_questions: Optional[int] = None,
+    ) -> int:
+        """Adds the head of a cluster and gives its id: the mean of its questions, its answer,
+        and, where the head is to give W q instead of the answer, a matrix.
+
+        Raises sqlite3.IntegrityError where the cluster has a head already, and ValueError
+        where there is no such projection or cluster, or where the vectors are unusable.
+        """
+        with files.StagedFiles() as staged, self._writing():
+            projection = self._expect_multi_head(mh_projection_id)
+            self._expect("qa_clusters", "cluster_id", [cluster_id], "Cluster")
+            model = self._text_model(projection["model_id"])
+            dimension, folder = model["dimension"], self._places.folder(model["name"])
+            arrays = {
+                "centroid": files.checked_vector("centroid", centroid, dimension),
+                "answer": files.checked_vector("answer_emb", answer_emb, dimension),
+            }
+            if W is not None:
+                arrays["W"] = files.checked_matrix("W", W, (dimension, dimension))
+            numbers = int(mh_projection_id), int(cluster_id)
+            recorded = {}
+            for part, values in arrays.items():
+                path = os.path.join(folder, layout.head_name(*numbers, part))
+                staged.add(path, values)
+                recorded[part] = self._places.recorded(path)
+            head_id = self._insert(
+                "INSERT INTO cluster_heads (mh_projection_id, cluster_id, centroid_path, "
+                "answer_emb_path, W_path, num_questions) VALUES (?, ?, ?, ?, ?, ?)",
+                (*numbers, recorded["centroid"], recorded["answer"], recorded.get("W"), num_questions),
+            )
+            self._execute(
+                "UPDATE multi_head_projections SET num_heads = (SELECT count(*) FROM "
+                "cluster_heads h WHERE h.mh_projection_id = ?1) WHERE mh_projection_id = ?1",
+                (mh_projection_id,),
+            )
+            staged.publish()
+        return head_id
+
+    def _expect_multi_head(self, mh_projection_id: int) -> Row:
+        """The row of a projection that heads can be added to."""
+        row = self.get_multi_head_projection(mh_projection_id)
+        if row is None:
+            raise ValueError(f"Multi-head projection {mh_projection_id} not found")
+        kind = self._engine_kind(mh_projection_id)
+        if kind not in (None, "multi_head"):
+            raise ValueError(
+                f"projection {mh_projection_id} is a {kind} one, which was trained as a whole: "
+                f"heads can't be added to it"
+            )
+        return row
+
+    def _engine_kind(self, mh_projection_id: int) -> Optional[str]:
+        """The kind that the engine's own table gives; None where it does not know the
+        projection, which is a multi-head one then."""
+        if self._value("SELECT 1 FROM sqlite_master WHERE name = 'engine_models'") is None:
+            return None
+        kind: Optional[str] = self._value(
+            "SELECT kind FROM engine_models WHERE mh_projection_id = ?", (mh_projection_id,)
+        )
+        return kind
+
+    def get_multi_head_projection(self, mh_projection_id: int) -> Optional[Row]:
+        """The row of a projection with heads; None where there is none."""
+        return self._row(
+            "SELECT * FROM multi_head_projections WHERE mh_projection_id = ?", (mh_projection_id,)
+        )
+
+    def get_cluster_heads(self, mh_projection_id: int) -> list[Row]:
+        """The heads of a projection by ascending cluster, with `cluster_name`. The paths are
+        those of the files as they are now."""
+        rows = self._rows(
+            "SELECT h.*, c.name AS cluster_name, coalesce(m.name, '') AS model_name "
+            "FROM cluster_heads h LEFT JOIN qa_clusters c USING (cluster_id) "
+            "LEFT JOIN multi_head_projections p USING (mh_projection_id) "
+            "LEFT JOIN embedding_models m USING (model_id) "
+            "WHERE h.mh_projection_id = ? ORDER BY h.cluster_id",
+            (mh_projection_id,),
+        )
+        for row in rows:
+            model_name = row.pop("model_name")
+            for column in _PATHS:
+                row[column] = self._places.shown(row[column], model_name)
+        return rows
+
+    def load_multi_head_data(
+        self, mh_projection_id: int
+    ) -> tuple[
+        npt.NDArray[Any], npt.NDArray[Any], list[int], Optional[list[Optional[npt.NDArray[Any]]]]
+    ]:
+        """The arrays of all heads by ascending cluster, as they are stored: centroids (n, d),
+        answers (n, d), the clusters' ids, and the matrices, with None for heads that have
+        none, or None where no head has one. Empty ones where there are no heads."""
+        heads = self.get_cluster_heads(mh_projection_id)
+        if not heads:
+            return np.array([]), np.array([]), [], None
+        centroids = [files.load_vector(self._places.find(row["centroid_path"])) for row in heads]
+        answers = [files.load_vector(self._places.find(row["answer_emb_path"])) for row in heads]
+        matrices = [
+            files.load(self._places.find(row["W_path"])) if row["W_path"] else None for row in heads
+        ]
+        ids = [row["cluster_id"] for row in heads]
+        has_matrix = any(matrix is not None for matrix in matrices)
+        return np.stack(centroids), np.stack(answers), ids, matrices if has_matrix else None
+
+    def update_multi_head_metrics(
+        self,
+        mh_projection_id: int,
+        recall_at_1: Optional[float] = None,
+        mrr: Optional[float] = None,
+    ) -> None:
+        """Records what was measured of a projection; None leaves a number as it is."""
+        with self._writing():
+            if self.get_multi_head_projection(mh_projection_id) is None:
+                raise ValueError(f"Multi-head projection {mh_projection_id} not found")
+            self._execute(
+                "UPDATE multi_head_projections SET recall_at_1 = coalesce(?, recall_at_1), "
+                "mrr = coalesce(?, mrr) WHERE mh_projection_id = ?",
+                (recall_at_1, mrr, mh_projection_id),
+            )

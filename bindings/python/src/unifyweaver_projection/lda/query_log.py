@@ -1,0 +1,83 @@
+"""The log of queries, and what users said of the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Optional
+
+from .connection import StoreConnection
+
+if TYPE_CHECKING:
+    from .connection import Row
+
+
+class QueryLog(StoreConnection):
+    """The table `query_log`."""
+
+    def log_query(
+        self,
+        query_text: str,
+        projection_id: Optional[int],
+        results: Iterable[int],
+        selected_id: Optional[int] = None,
+        was_helpful: Optional[bool] = None,
+    ) -> int:
+        """Logs a query with the ids of the answers found, best first, and gives the row's id.
+        The text model is that of the linear projection with the id, else of the one with
+        heads."""
+        model_id = self._value(
+            "SELECT coalesce((SELECT input_model_id FROM projections WHERE projection_id = ?1), "
+            "(SELECT model_id FROM multi_head_projections WHERE mh_projection_id = ?1))",
+            (projection_id,),
+        )
+        return self._log(query_text, model_id, projection_id, results, selected_id, was_helpful)
+
+    def _log(
+        self,
+        query_text: str,
+        model_id: Optional[int],
+        projection_id: Optional[int],
+        results: Iterable[int],
+        selected_id: Optional[int] = None,
+        was_helpful: Optional[bool] = None,
+    ) -> int:
+        with self._writing():
+            self._irrelevant_changes += 1
+            return self._insert(
+                "INSERT INTO query_log (query_text, model_id, projection_id, results, "
+                "selected_answer_id, was_helpful) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    query_text,
+                    model_id,
+                    projection_id,
+                    json.dumps([int(answer_id) for answer_id in results]),
+                    selected_id,
+                    was_helpful,
+                ),
+            )
+
+    def get_query_log(self, limit: int = 100) -> list[Row]:
+        """The newest queries, the newest first. `results` is a JSON list of ids."""
+        return self._rows(
+            "SELECT * FROM query_log ORDER BY created_at DESC, log_id DESC LIMIT ?", (limit,)
+        )
+
+    def update_query_feedback(
+        self,
+        log_id: int,
+        selected_id: Optional[int] = None,
+        was_helpful: Optional[bool] = None,
+    ) -> None:
+        """Records what a user said of the answers to a logged query: which one was right,
+        and whether they helped; None leaves a column as it is."""
+        with self._writing():
+            self._expect("query_log", "log_id", [log_id], "Logged query")
+            if selected_id is not None:
+                self._expect("answers", "answer_id", [selected_id], "Answer")
+            self._irrelevant_changes += 1
+            self._execute(
+                "UPDATE query_log SET selected_answer_id = coalesce(?, selected_answer_id), "
+                "was_helpful = coalesce(?, was_helpful) WHERE log_id = ?",
+                (selected_id, was_helpful, log_id),
+            )

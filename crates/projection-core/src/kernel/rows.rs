@@ -1,0 +1,292 @@
+//! The vectors of models and indexes: row-major matrices that are shared, never copied.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where owned rows start: a multiple of a cache line, which is also the widest register.
+pub(crate) const ALIGNMENT: usize = 64;
+
+/// From this size on, memory is asked for in huge pages: fewer address translations make
+/// reading a large model some percent faster.
+const HUGE: usize = 4 << 20;
+const HUGE_PAGE: usize = 2 << 20;
+
+/// A row-major matrix of single precision values. Clones share the memory.
+///
+/// Owned rows start at a multiple of [`ALIGNMENT`]; rows of a mapped file wherever the file
+/// has them. Between rows there is no padding.
+#[derive(Clone)]
+pub(crate) struct Rows {
+    /// `values` initialised values, which nobody changes while more than one owner exists.
+    start: NonNull<f32>,
+    values: usize,
+    width: usize,
+    owner: Owner,
+}
+
+#[derive(Clone)]
+enum Owner {
+    Memory(Arc<Memory>),
+    /// Only keeps the bytes alive.
+    Mapped {
+        _bytes: Arc<dyn StableBytes>,
+    },
+}
+
+/// Bytes that may back [`Rows`].
+///
+/// # Safety
+/// [`bytes`](Self::bytes) gives the same slice, at the same place and with the same content,
+/// as long as the value lives, wherever the value itself is moved to.
+pub(crate) unsafe trait StableBytes: Send + Sync {
+    fn bytes(&self) -> &[u8];
+}
+
+// SAFETY: shared access to rows only reads them; `push` needs exclusive access and writes
+// only where no other owner can read. What keeps the memory alive is `Send + Sync` itself.
+unsafe impl Send for Rows {}
+// SAFETY: as above.
+unsafe impl Sync for Rows {}
+
+impl Rows {
+    /// No rows yet, of `width` values each.
+    pub fn new(width: usize) -> Self {
+        Self::with_capacity(width, 0)
+    }
+
+    /// No rows yet, with memory for `rows` of them.
+    pub fn with_capacity(width: usize, rows: usize) -> Self {
+        let memory = Memory::new(width.checked_mul(rows).expect("rows fit into memory"));
+        Self { start: memory.start, values: 0, width, owner: Owner::Memory(Arc::new(memory)) }
+    }
+
+    /// A copy of `values`, which are whole rows.
+    pub fn from_values(width: usize, values: &[f32]) -> Self {
+        let mut rows = Self::with_capacity(width, values.len() / width.max(1));
+        rows.push(values);
+        rows
+    }
+
+    /// The `rows` × `width` little-endian values that start at `offset` of `bytes`, where
+    /// they lie; copied only where the machine cannot read them there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArray`] where they do not lie inside `bytes`.
+    pub fn mapped(
+        bytes: Arc<dyn StableBytes>,
+        offset: usize,
+        rows: usize,
+        width: usize,
+    ) -> Result<Self> {
+        let whole = bytes.bytes();
+        let values = rows.checked_mul(width);
+        let end = values.and_then(|values| values.checked_mul(4)?.checked_add(offset));
+        let (Some(values), Some(part)) = (values, end.and_then(|end| whole.get(offset..end)))
+        else {
+            return Err(Error::new(
+                ErrorKind::InvalidArray,
+                format!("{rows} × {width} values at byte {offset} of {}", whole.len()),
+            ));
+        };
+        let start = part.as_ptr().cast::<f32>();
+        if cfg!(target_endian = "little") && start.is_aligned() {
+            let start = NonNull::new(start.cast_mut()).expect("a slice's start is never null");
+            return Ok(Self { start, values, width, owner: Owner::Mapped { _bytes: bytes } });
+        }
+        let copied: Vec<f32> = part
+            .chunks_exact(4)
+            .map(|value| f32::from_le_bytes(value.try_into().expect("four bytes")))
+            .collect();
+        Ok(Self::from_values(width, &copied))
+    }
+
+    /// Values of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Number of rows.
+    pub fn count(&self) -> usize {
+        self.values.checked_div(self.width).unwrap_or(0)
+    }
+
+    /// The row with this number.
+    pub fn row(&self, number: usize) -> &[f32] {
+        &self[number * self.width..(number + 1) * self.width]
+    }
+
+    /// Adds `values`, which are whole rows. Where the memory is shared or mapped, or full,
+    /// everything is copied first.
+    pub fn push(&mut self, values: &[f32]) {
+        assert!(self.width > 0 && values.len().is_multiple_of(self.width), "whole rows");
+        let total = self.values.checked_add(values.len()).expect("rows fit into memory");
+        let memory = match &mut self.owner {
+            Owner::Memory(memory) => Arc::get_mut(memory),
+            Owner::Mapped { .. } => None,
+        };
+        if memory.is_none_or(|memory| memory.values < total) {
+            let capacity = if self.values == 0 { total } else { total.max(2 * self.values) };
+            let memory = Memory::new(capacity);
+            // SAFETY: the old values are initialised, the new memory holds at least as many,
+            // and it was made just now, so that the two cannot overlap.
+            unsafe { memory.start.copy_from_nonoverlapping(self.start, self.values) };
+            self.start = memory.start;
+            self.owner = Owner::Memory(Arc::new(memory));
+        }
+        // SAFETY: there is memory for `total` values, which this value alone owns now;
+        // `values` is borrowed from elsewhere, since `self` is borrowed exclusively.
+        unsafe {
+            let end = self.start.add(self.values).as_ptr();
+            end.copy_from_nonoverlapping(values.as_ptr(), values.len());
+        }
+        self.values = total;
+    }
+}
+
+impl Deref for Rows {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `start` points to `values` initialised values, which `owner` keeps alive
+        // and which no one changes while they are borrowed.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.values) }
+    }
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rows({} × {})", self.count(), self.width)
+    }
+}
+
+/// Memory for so many values, not initialised.
+struct Memory {
+    start: NonNull<f32>,
+    values: usize,
+}
+
+// SAFETY: nothing but memory, to be used from any thread.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn new(values: usize) -> Self {
+        if values == 0 {
+            let dangling = Layout::from_size_align(0, ALIGNMENT).expect("a power of two");
+            let start = std::ptr::without_provenance_mut::<f32>(dangling.align());
+            return Self { start: NonNull::new(start).expect("not zero"), values };
+        }
+        let layout = Self::layout(values);
+        // SAFETY: the size is not zero.
+        let start = unsafe { alloc(layout) }.cast::<f32>();
+        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
+        #[cfg(target_os = "linux")]
+        if layout.size() >= HUGE {
+            // SAFETY: the advice concerns exactly this allocation, which begins at a page,
+            // and changes none of its content. Where it is refused, pages stay small.
+            unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
+        }
+        Self { start, values }
+    }
+
+    fn layout(values: usize) -> Layout {
+        let size = values.checked_mul(size_of::<f32>()).expect("rows fit into memory");
+        let align = if size >= HUGE { HUGE_PAGE } else { ALIGNMENT };
+        Layout::from_size_align(size, align).expect("rows fit into memory")
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if self.values > 0 {
+            // SAFETY: allocated in `new` with this layout.
+            unsafe { dealloc(self.start.as_ptr().cast(), Self::layout(self.values)) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // SAFETY: a vector that nobody can reach to change keeps its bytes where they are.
+    unsafe impl StableBytes for Vec<u8> {
+        fn bytes(&self) -> &[u8] {
+            self
+        }
+    }
+
+    #[test]
+    fn rows_grow_and_clones_keep_theirs() {
+        let mut rows = Rows::new(3);
+        assert_eq!((rows.count(), rows.len()), (0, 0));
+        rows.push(&[1.0, 2.0, 3.0]);
+        let before = rows.clone();
+        rows.push(&[4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+        for number in 0..1000 {
+            rows.push(&[number as f32; 3]);
+        }
+        assert_eq!(&before[..], [1.0, 2.0, 3.0]);
+        assert_eq!(
+            (rows.count(), rows.row(1), rows.row(1002)),
+            (1003, &[4.0, 5.0, 6.0][..], &[999.0; 3][..])
+        );
+        assert_eq!(rows.as_ptr() as usize % ALIGNMENT, 0);
+        drop(rows);
+        assert_eq!(before.row(0), [1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn large_rows_lie_in_huge_pages() {
+        let mut rows = Rows::with_capacity(1 << 10, 1 << 11);
+        rows.push(&vec![0.5; 1 << 20]);
+        assert_eq!(rows.as_ptr() as usize % HUGE_PAGE, 0);
+        assert!(rows.iter().all(|value| *value == 0.5));
+    }
+
+    #[test]
+    fn mapped_rows_lie_in_their_bytes() {
+        let values = [1.0f32, -2.0, 3.5, 0.25];
+        for shift in 0..8 {
+            let mut bytes = vec![0xff; shift];
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            let bytes: Arc<dyn StableBytes> = Arc::new(bytes);
+            let place = bytes.bytes()[shift..].as_ptr().cast();
+            let mut rows = Rows::mapped(bytes.clone(), shift, 2, 2).unwrap();
+            assert_eq!(rows.as_ptr() == place, place.is_aligned());
+            drop(bytes);
+            assert_eq!((rows.count(), rows.row(1)), (2, &[3.5, 0.25][..]));
+            rows.push(&[7.0, 8.0]);
+            assert_eq!(&rows[..], [1.0, -2.0, 3.5, 0.25, 7.0, 8.0]);
+        }
+    }
+
+    #[test]
+    fn mapped_rows_must_lie_inside() {
+        let bytes: Arc<dyn StableBytes> = Arc::new(vec![0u8; 64]);
+        for (offset, rows, width) in [
+            (0, 17, 1),
+            (4, 4, 4),
+            (65, 0, 4),
+            (usize::MAX, 1, 1),
+            (0, usize::MAX, 2),
+            (8, usize::MAX / 4, 1),
+        ] {
+            let error = Rows::mapped(bytes.clone(), offset, rows, width).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArray, "{offset} {rows} {width}");
+        }
+        assert_eq!(Rows::mapped(bytes, 64, 0, 4).unwrap().count(), 0);
+    }
+}

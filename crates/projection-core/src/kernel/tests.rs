@@ -1,0 +1,314 @@
+//! Every compilation against double precision, on odd sizes, slices at any address, and
+//! values at the ends of the range.
+
+use super::table::available;
+use super::*;
+
+/// Values in −1…1, the same in every run.
+fn values(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_769).max(1);
+    (0..count)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as f32 / u32::MAX as f32 * 2.0 - 1.0
+        })
+        .collect()
+}
+
+fn exact_dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+fn exact_weighted_sum(weights: &[f32], rows: &[f32], dim: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; dim];
+    for (weight, row) in weights.iter().zip(rows.chunks(dim)) {
+        for (sum, value) in sum.iter_mut().zip(row) {
+            *sum += f64::from(*weight) * f64::from(*value);
+        }
+    }
+    sum
+}
+
+/// A copy of `values` that begins `shift` values after the start of its memory, with NaN on
+/// both sides: whoever reads too much computes NaN.
+struct Shifted {
+    memory: Vec<f32>,
+    shift: usize,
+}
+
+impl Shifted {
+    fn new(values: &[f32], shift: usize) -> Self {
+        let mut memory = vec![f32::NAN; shift];
+        memory.extend(values);
+        memory.extend([f32::NAN; 64]);
+        Self { memory, shift }
+    }
+
+    fn get(&self, count: usize) -> &[f32] {
+        &self.memory[self.shift..][..count]
+    }
+
+    fn get_mut(&mut self, count: usize) -> &mut [f32] {
+        &mut self.memory[self.shift..][..count]
+    }
+
+    /// Whether nothing outside was written.
+    fn is_intact(&self, count: usize) -> bool {
+        let (before, rest) = self.memory.split_at(self.shift);
+        before.iter().chain(&rest[count..]).all(|value| value.is_nan())
+    }
+}
+
+const DIMS: [usize; 15] = [1, 3, 8, 15, 16, 17, 63, 64, 65, 129, 384, 385, 768, 1024, 1536];
+
+#[test]
+fn every_compilation_multiplies_as_double_precision() {
+    for (name, kernels) in available() {
+        for (case, dim) in DIMS.into_iter().enumerate() {
+            for rows in [1, 2, 3, 4, 7, 8, 13, 18, 257, 600] {
+                if dim * rows > 200_000 {
+                    continue;
+                }
+                let shift = (case + rows) % 5;
+                let (query, matrix) = (values(dim, 1), values(dim * rows, 2));
+                let query = Shifted::new(&query, shift);
+                let matrix = Shifted::new(&matrix, shift / 2);
+                let weights = values(rows, 3);
+                let (query, matrix) = (query.get(dim), matrix.get(dim * rows));
+                let mut dots = Shifted::new(&vec![7.0; rows], shift);
+                (kernels.dots)(query, matrix, dots.get_mut(rows));
+                for (row, dot) in matrix.chunks(dim).zip(dots.get(rows)) {
+                    let bound = 2e-7 * norm(row) * norm(query);
+                    let exact = exact_dot(row, query);
+                    assert!((exact - f64::from(*dot)).abs() <= bound, "{name}: {dim} × {rows}");
+                }
+                let mut sum = Shifted::new(&vec![7.0; dim], shift);
+                (kernels.weighted_sum)(&weights, matrix, 0.5, sum.get_mut(dim));
+                let exact = exact_weighted_sum(&weights, matrix, dim);
+                let exact = exact.iter().map(|value| 0.5 * value);
+                for (exact, sum) in exact.zip(sum.get(dim)) {
+                    let bound = 2e-6 * (rows as f64).sqrt();
+                    assert!((exact - f64::from(*sum)).abs() < bound, "{name}: {dim} × {rows}");
+                }
+                assert!(dots.is_intact(rows) && sum.is_intact(dim), "{name}: {dim} × {rows}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_of_every_size_of_model_are_the_same_rows() {
+    // Enough rows for the sizes at which rows to come are asked for early.
+    for (name, kernels) in available() {
+        for dim in [384, 400] {
+            let (query, matrix) = (values(dim, 1), values(dim * 603, 2));
+            let mut all = vec![0.0; 603];
+            (kernels.dots)(&query, &matrix, &mut all);
+            for (row, found) in matrix.chunks(dim).zip(&all) {
+                let bound = 2e-7 * norm(row) * norm(&query);
+                assert!((exact_dot(row, &query) - f64::from(*found)).abs() <= bound, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn equal_rows_have_equal_products_wherever_they_stand() {
+    for (name, kernels) in available() {
+        for dim in [5, 16, 100, 384] {
+            let row = values(dim, 2);
+            let rows = row.repeat(23);
+            let queries = values(dim, 1).repeat(21);
+            let mut products = vec![0.0; 21 * 23];
+            (kernels.dots_of_batch)(dim, &queries, &rows, &mut products, 23);
+            let mut one = vec![0.0; 23];
+            (kernels.dots_of_batch)(dim, &queries[..dim], &rows, &mut one, 23);
+            let first = products[0].to_bits();
+            assert!(products.iter().chain(&one).all(|p| p.to_bits() == first), "{name}: {dim}");
+        }
+    }
+}
+
+#[test]
+fn every_compilation_multiplies_batches_as_double_precision() {
+    for (name, kernels) in available() {
+        for dim in [1, 5, 16, 33, 63, 96, 384, 400] {
+            for (n, m) in [(1, 1), (2, 5), (3, 4), (4, 3), (5, 7), (8, 18), (17, 9), (33, 70)] {
+                let (queries, rows) = (values(n * dim, 5), values(m * dim, 6));
+                let rows = Shifted::new(&rows, n % 3);
+                let rows = rows.get(m * dim);
+                let step = m + 3;
+                let length = (n - 1) * step + m;
+                let mut out = Shifted::new(&vec![7.0; length], m % 4);
+                (kernels.dots_of_batch)(dim, &queries, rows, out.get_mut(length), step);
+                for (i, query) in queries.chunks(dim).enumerate() {
+                    for (j, row) in rows.chunks(dim).enumerate() {
+                        let error =
+                            exact_dot(query, row) - f64::from(out.get(length)[i * step + j]);
+                        let bound = 2e-7 * norm(row) * norm(query);
+                        assert!(error.abs() <= bound, "{name}: {n} × {m} of {dim}");
+                    }
+                    // What lies between rows of products is not touched.
+                    let between = out.get(length)[i * step..].iter().skip(m).take(3);
+                    assert!(between.into_iter().all(|value| *value == 7.0), "{name}");
+                }
+                assert!(out.is_intact(length), "{name}");
+
+                let weights = values(n * step, 8);
+                let fresh = dim % 2 == 0;
+                let before = if fresh { vec![0.0; n * dim] } else { values(n * dim, 9) };
+                let mut out = Shifted::new(&before, m % 4);
+                if fresh {
+                    out.get_mut(n * dim).fill(7.0);
+                }
+                (kernels.add_weighted)(dim, &weights, step, rows, out.get_mut(n * dim), fresh);
+                for i in 0..n {
+                    let exact = exact_weighted_sum(&weights[i * step..][..m], rows, dim);
+                    let found = &out.get(n * dim)[i * dim..][..dim];
+                    for ((exact, found), before) in exact.iter().zip(found).zip(&before[i * dim..])
+                    {
+                        let error = exact + f64::from(*before) - f64::from(*found);
+                        let bound = 2e-6 * (m as f64).sqrt();
+                        assert!(error.abs() < bound, "{name}: {n} × {m} of {dim}");
+                    }
+                }
+                assert!(out.is_intact(n * dim), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_compilation_routes_and_measures_as_double_precision() {
+    for (name, kernels) in available() {
+        for count in [1, 2, 15, 16, 17, 18, 33, 255, 257, 1000] {
+            let scores = values(count, 4);
+            let squares = exact_dot(&scores, &scores);
+            let found = (kernels.sum_of_squares)(&scores);
+            assert!((found / squares - 1.0).abs() < 1e-14, "{name}: {found}, not {squares}");
+            let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let shifted = Shifted::new(&scores, count % 3);
+            assert_eq!((kernels.largest)(shifted.get(count)), top, "{name}");
+            for scale in [0.1f32, 10.0, 50.0] {
+                let mut weights = Shifted::new(&scores, count % 5);
+                (kernels.softmax)(weights.get_mut(count), scale);
+                let mut exact = vec![0.0; count];
+                let doubles: Vec<f64> = scores.iter().copied().map(f64::from).collect();
+                softmax_in_double(&doubles, 1.0 / f64::from(scale), &mut exact);
+                for (weight, exact) in weights.get(count).iter().zip(exact) {
+                    assert!((weight - exact).abs() < 1e-6 * exact.max(1e-2), "{name}");
+                }
+                assert!(weights.is_intact(count), "{name}");
+                let mut terms = scores.clone();
+                let sum = (kernels.exponentials)(&mut terms, scale, top);
+                let exact: f64 = terms.iter().copied().map(f64::from).sum();
+                assert!((sum / exact - 1.0).abs() < 1e-6, "{name}: {sum}, not {exact}");
+            }
+        }
+        // Rows of scores, as a batch has them, filled up with scores that weigh nothing.
+        for rows in [1, 4, 7] {
+            let mut scores = values(rows * 48, 5);
+            scores.chunks_mut(48).for_each(|row| row[18..32].fill(f32::NEG_INFINITY));
+            let factors: Vec<f32> = (1..=rows).map(|row| 3.0 * row as f32).collect();
+            let before = scores.clone();
+            (kernels.softmax_of_rows)(&mut scores, 48, 32, &factors);
+            for ((found, before), factor) in scores.chunks(48).zip(before.chunks(48)).zip(factors) {
+                let doubles: Vec<f64> = before[..18].iter().copied().map(f64::from).collect();
+                let mut exact = [0.0; 18];
+                softmax_in_double(&doubles, 1.0 / f64::from(factor), &mut exact);
+                for (weight, exact) in found.iter().zip(exact) {
+                    assert!((weight - exact).abs() < 1e-6 * exact.max(1e-2), "{name}");
+                }
+                assert!(found[18..32].iter().all(|weight| *weight == 0.0), "{name}");
+                assert_eq!(found[32..], before[32..], "{name}");
+            }
+        }
+        assert_eq!((kernels.largest)(&[]), f32::NEG_INFINITY, "{name}");
+    }
+}
+
+#[test]
+fn every_compilation_has_an_accurate_exponential() {
+    for (name, kernels) in available() {
+        let mut terms: Vec<f32> = (0..850_000).map(|step| -1e-4 * step as f32).collect();
+        let exact: Vec<f64> = terms.iter().map(|x| f64::from(*x).exp()).collect();
+        (kernels.exponentials)(&mut terms, 1.0, 0.0);
+        for (term, exact) in terms.iter().zip(exact) {
+            assert!((f64::from(*term) / exact - 1.0).abs() < 1.8e-7, "{name}: {term}, not {exact}");
+        }
+    }
+}
+
+#[test]
+fn every_compilation_survives_the_ends_of_the_range() {
+    for (name, kernels) in available() {
+        let mut weights = [0.3, 0.3, -1.0];
+        (kernels.softmax)(&mut weights, 1e30);
+        assert_eq!(weights, [0.5, 0.5, 0.0], "{name}");
+        let mut many = vec![-1.0; 50];
+        many[33] = 1.0;
+        (kernels.softmax)(&mut many, 1e30);
+        assert!(many.iter().enumerate().all(|(at, w)| *w == f32::from(u8::from(at == 33))));
+        // Denormals count as what they are.
+        let tiny = vec![f32::from_bits(3); 40];
+        let mut dot = [0.0];
+        (kernels.dots)(&tiny, &vec![2.0; 40], &mut dot);
+        assert_eq!(dot[0], f32::from_bits(240), "{name}");
+        let mut sum = vec![0.0; 40];
+        (kernels.weighted_sum)(&[2.0, 1.0], &[&tiny[..], &tiny[..]].concat(), 1.0, &mut sum);
+        assert!(sum.iter().all(|value| *value == f32::from_bits(9)), "{name}");
+    }
+}
+
+#[test]
+fn softmax_in_double_survives_extreme_temperatures() {
+    let mut weights = [0.0; 3];
+    softmax_in_double(&[0.3, 0.3, -1.0], 1e-300, &mut weights);
+    assert_eq!(weights, [0.5, 0.5, 0.0]);
+    softmax_in_double(&[0.3, 0.3, -1.0], 1e300, &mut weights);
+    assert!(weights.iter().all(|w| (w - 1.0 / 3.0).abs() < 1e-7));
+}
+
+/// With and without weights, and one query alone: the same as the definition.
+#[test]
+fn attention_in_blocks_is_attention() {
+    for (n, heads, dim, out_dim) in
+        [(1, 1, 3, 2), (3, 64, 20, 16), (5, 65, 16, 33), (130, 200, 24, 8), (2, 2100, 16, 16)]
+    {
+        let queries = values(n * dim, 11);
+        // From flat to sharp, so that better scores come late for some.
+        let factors: Vec<f32> = (0..n).map(|i| 0.5 + 3.0 * (i % 7) as f32).collect();
+        let (centroids, answers) = (values(heads * dim, 12), values(heads * out_dim, 13));
+        let mut out = vec![7.0; n * out_dim];
+        let mut weights = vec![7.0; n * heads];
+        attend((&queries, &factors), &centroids, &answers, Some(&mut weights), &mut out);
+        let mut online = vec![7.0; n * out_dim];
+        attend((&queries, &factors), &centroids, &answers, None, &mut online);
+        for (i, query) in queries.chunks(dim).enumerate() {
+            let scores: Vec<f64> = centroids
+                .chunks(dim)
+                .map(|centroid| exact_dot(query, centroid) * f64::from(factors[i]))
+                .collect();
+            let mut exact = vec![0.0; heads];
+            softmax_in_double(&scores, 1.0, &mut exact);
+            let sum = exact_weighted_sum(&exact, &answers, out_dim);
+            let (mut one, mut seen) = (vec![7.0; out_dim], vec![7.0; heads]);
+            attend_one(query, factors[i], &centroids, &answers, Some(&mut seen), &mut one);
+            let mut unseen = vec![7.0; out_dim];
+            attend_one(query, factors[i], &centroids, &answers, None, &mut unseen);
+            for found in [&weights[i * heads..][..heads], &seen[..]] {
+                for (exact, found) in exact.iter().zip(found) {
+                    assert!((exact - found).abs() < 2e-5 * exact.max(1e-3), "{n} × {heads}");
+                }
+            }
+            for (at, exact) in sum.iter().enumerate() {
+                let batch = i * out_dim + at;
+                for found in [out[batch], online[batch], one[at], unseen[at]] {
+                    assert!((exact - f64::from(found)).abs() < 1e-5, "{n} × {heads}");
+                }
+            }
+        }
+    }
+}

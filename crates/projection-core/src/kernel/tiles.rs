@@ -1,0 +1,248 @@
+//! The loops of batches: tiles of queries × heads that stay in registers.
+
+use super::lanes::Lanes;
+use super::vector::dots;
+
+/// Queries of a batch that stay in the first-level cache while heads pass by.
+const QUERIES: usize = 16;
+
+/// Dot products of rows of `queries` and of `rows`: that of query i and row j goes to
+/// `out[i·step + j]`. Tiles of `Q` queries and four rows.
+///
+/// Equal queries and rows have equal products to the last bit, wherever they stand and
+/// whatever else is in the batch.
+///
+/// # Safety
+/// As for [`Lanes`]; `queries` and `rows` hold whole rows of `dim` values, and `out` reaches
+/// at least to the last product.
+#[inline(always)]
+pub(super) unsafe fn dots_of_batch<L: Lanes, const Q: usize>(
+    dim: usize,
+    queries: &[f32],
+    rows: &[f32],
+    out: &mut [f32],
+    step: usize,
+) {
+    let (n, m) = (queries.len() / dim, rows.len() / dim);
+    for start in (0..n).step_by(QUERIES) {
+        let count = QUERIES.min(n - start);
+        let tiled = count / Q * Q;
+        let mut row = 0;
+        // SAFETY: by this function's own condition; tiles lie inside the n × m products.
+        unsafe {
+            let (queries, out) =
+                (queries[start * dim..].as_ptr(), out[start * step..].as_mut_ptr());
+            while row < m {
+                let width = if m - row >= 4 { 4 } else { (m - row).min(2) };
+                let (rows, out) = (rows.as_ptr().add(row * dim), out.add(row));
+                for query in (0..tiled).step_by(Q) {
+                    let (query, out) = (queries.add(query * dim), out.add(query * step));
+                    match width {
+                        4 => tile::<L, Q, 4>(dim, query, rows, out, step),
+                        2 => tile::<L, Q, 2>(dim, query, rows, out, step),
+                        _ => tile::<L, Q, 1>(dim, query, rows, out, step),
+                    }
+                }
+                row += width;
+            }
+        }
+        for query in start + tiled..start + count {
+            let (query, out) = (&queries[query * dim..][..dim], &mut out[query * step..][..m]);
+            // SAFETY: by this function's own condition; both have `dim` values a row.
+            unsafe { dots::<L, 0, true, false>(query, rows, out) }
+        }
+    }
+}
+
+/// The products of `Q` queries and `R` rows.
+///
+/// # Safety
+/// As for [`Lanes`]; there are so many queries and rows of `dim` values one after another,
+/// and `R` values to be written every `step` from `out` on.
+#[inline(always)]
+unsafe fn tile<L: Lanes, const Q: usize, const R: usize>(
+    dim: usize,
+    queries: *const f32,
+    rows: *const f32,
+    out: *mut f32,
+    step: usize,
+) {
+    // SAFETY: by this function's own condition; the last register is read in part.
+    unsafe {
+        let zero = L::splat(0.0);
+        let mut sums = [[zero; R]; Q];
+        let mut at = 0;
+        while at + L::COUNT <= dim {
+            let mut row = [zero; R];
+            for r in 0..R {
+                row[r] = L::load(rows.add(r * dim + at));
+            }
+            for q in 0..Q {
+                let query = L::load(queries.add(q * dim + at));
+                for r in 0..R {
+                    sums[q][r] = query.multiply_add(row[r], sums[q][r]);
+                }
+            }
+            at += L::COUNT;
+        }
+        if at < dim {
+            let part = dim - at;
+            let mut row = [zero; R];
+            for r in 0..R {
+                row[r] = L::load_part(rows.add(r * dim + at), part);
+            }
+            for q in 0..Q {
+                let query = L::load_part(queries.add(q * dim + at), part);
+                for r in 0..R {
+                    sums[q][r] = query.multiply_add(row[r], sums[q][r]);
+                }
+            }
+        }
+        if R == 4 {
+            for q in 0..Q {
+                let four = L::sums([sums[q][0], sums[q][1 % R], sums[q][2 % R], sums[q][3 % R]]);
+                out.add(q * step).cast::<[f32; 4]>().write_unaligned(four);
+            }
+        } else if Q == 4 {
+            for r in 0..R {
+                let four = L::sums([sums[0][r], sums[1 % Q][r], sums[2 % Q][r], sums[3 % Q][r]]);
+                for q in 0..Q {
+                    *out.add(q * step + r) = four[q];
+                }
+            }
+        } else {
+            for q in 0..Q {
+                for r in 0..R {
+                    *out.add(q * step + r) = L::sums([sums[q][r], zero, zero, zero])[0];
+                }
+            }
+        }
+    }
+}
+
+/// Adds to each row of `out` (n × dim), or where `fresh` puts there, the sum of `rows`
+/// (m × dim) with the weights that begin at `weights[i·step]` for row i. Tiles of `Q` rows of
+/// `out` and `V` registers; rows of `out` that are left over go one by one, `W` registers at
+/// a time.
+///
+/// # Safety
+/// As for [`Lanes`]; `out` and `rows` hold whole rows of `dim` values, and `weights` reaches
+/// at least to the last of them.
+#[inline(always)]
+pub(super) unsafe fn add_weighted<L: Lanes, const Q: usize, const V: usize, const W: usize>(
+    dim: usize,
+    weights: &[f32],
+    step: usize,
+    rows: &[f32],
+    out: &mut [f32],
+    fresh: bool,
+) {
+    let (n, m) = (out.len() / dim, rows.len() / dim);
+    if fresh {
+        out.fill(0.0);
+    }
+    let tiled = n / Q * Q;
+    let (weights, rows, out) = (weights.as_ptr(), rows.as_ptr(), out.as_mut_ptr());
+    let mut at = 0;
+    // SAFETY: by this function's own condition; columns from `at` on are those of the rows
+    // and of `out`, and queries before n those of `out` and of the weights.
+    unsafe {
+        while at < dim && tiled > 0 {
+            let width = if at + V * L::COUNT <= dim { V * L::COUNT } else { L::COUNT };
+            let rows = rows.add(at);
+            for query in (0..tiled).step_by(Q) {
+                let (weights, out) = (weights.add(query * step), out.add(query * dim + at));
+                if width > L::COUNT {
+                    weighted_tile::<L, Q, V>(m, dim, weights, step, rows, out);
+                } else if at + width <= dim {
+                    weighted_tile::<L, Q, 1>(m, dim, weights, step, rows, out);
+                } else {
+                    weighted_part::<L, Q>(m, dim, weights, step, rows, out, dim - at);
+                }
+            }
+            at += width;
+        }
+        for query in tiled..n {
+            let (weights, out) = (weights.add(query * step), out.add(query * dim));
+            let mut at = 0;
+            while at + W * L::COUNT <= dim {
+                weighted_tile::<L, 1, W>(m, dim, weights, step, rows.add(at), out.add(at));
+                at += W * L::COUNT;
+            }
+            while at + L::COUNT <= dim {
+                weighted_tile::<L, 1, 1>(m, dim, weights, step, rows.add(at), out.add(at));
+                at += L::COUNT;
+            }
+            if at < dim {
+                let (rows, out) = (rows.add(at), out.add(at));
+                weighted_part::<L, 1>(m, dim, weights, step, rows, out, dim - at);
+            }
+        }
+    }
+}
+
+/// Adds `m` weighted rows to a tile of `Q` rows of `out`, `V` registers each.
+///
+/// # Safety
+/// As for [`Lanes`]; there are weights every `step`, rows and rows of `out` every `dim`
+/// values.
+#[inline(always)]
+unsafe fn weighted_tile<L: Lanes, const Q: usize, const V: usize>(
+    m: usize,
+    dim: usize,
+    weights: *const f32,
+    step: usize,
+    rows: *const f32,
+    out: *mut f32,
+) {
+    // SAFETY: by this function's own condition.
+    unsafe {
+        let zero = L::splat(0.0);
+        let mut sums = [[zero; V]; Q];
+        for k in 0..m {
+            let mut row = [zero; V];
+            for v in 0..V {
+                row[v] = L::load(rows.add(k * dim + v * L::COUNT));
+            }
+            for q in 0..Q {
+                let weight = L::splat(*weights.add(q * step + k));
+                for v in 0..V {
+                    sums[q][v] = weight.multiply_add(row[v], sums[q][v]);
+                }
+            }
+        }
+        for q in 0..Q {
+            for v in 0..V {
+                let place = out.add(q * dim + v * L::COUNT);
+                sums[q][v].add(L::load(place)).store(place);
+            }
+        }
+    }
+}
+
+/// [`weighted_tile`] of `width` columns, fewer than a register has.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn weighted_part<L: Lanes, const Q: usize>(
+    m: usize,
+    dim: usize,
+    weights: *const f32,
+    step: usize,
+    rows: *const f32,
+    out: *mut f32,
+    width: usize,
+) {
+    // SAFETY: by this function's own condition.
+    unsafe {
+        for q in 0..Q {
+            let mut sum = L::load_part(out.add(q * dim), width);
+            for k in 0..m {
+                let row = L::load_part(rows.add(k * dim), width);
+                sum = L::splat(*weights.add(q * step + k)).multiply_add(row, sum);
+            }
+            sum.store_part(out.add(q * dim), width);
+        }
+    }
+}

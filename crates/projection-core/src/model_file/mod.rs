@@ -1,0 +1,210 @@
+//! Models of any kind in one `.safetensors` file each.
+//!
+//! A file holds a model's vectors as the model keeps them in memory, so that it gives bit for
+//! bit the numbers of the model it was made of, and is mapped instead of read. Kind and
+//! parameters are texts beside the tensors:
+//!
+//! ```text
+//! format          "projection"
+//! format_version  "1"; a newer one is refused
+//! kind            multi_head, residual, linear or transformer
+//! parameters      JSON, the keys of mh_{id}_model.json; of a transformer, its sizes
+//! input_dim, output_dim
+//! name, metrics   where they are known; for people
+//! ```
+//!
+//! Tensors, of single precision unless said otherwise, for N heads, dimension d, output
+//! dimension o and n training questions:
+//!
+//! | kind | tensors |
+//! |---|---|
+//! | `multi_head` | `head_ids` I64 (N); `centroids` (N × d), of length 1, and `centroid_tails` (N × d), what single precision cuts off them, where not all zero; `answers` (N × o); where heads have matrices, `matrices` (m × o × d) and `matrix_heads` I64 (m), the numbers of these heads |
+//! | `residual` | `head_ids` and `question_counts` I64 (N), `answers` (N × d) with `answer_scales` F64 (N), `questions` (n × d) with `question_scales` and `question_alignments` F64 (n), where there are questions; `adapter` (d × d); `lift` (d) |
+//! | `linear` | `matrix` (o × d) |
+//! | `transformer` | torch's tensors under torch's names, such as `encoder.layers.0.norm1.weight` |
+//!
+//! Scales bring a vector to length 1; an alignment is the cosine of a question and its
+//! answer.
+
+mod description;
+mod linear;
+mod multi_head;
+mod residual;
+mod transformer;
+
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::projection::{Model, Projection};
+use crate::store::ModelParameters;
+use crate::tensors::{self, MappedFile, TensorFile};
+use crate::torch;
+use description::{Metadata, Parameters};
+
+pub use description::{Description, ModelFileInfo, inspect};
+
+/// What [`Model::from_bytes`] calls the bytes in messages.
+const BYTES: &str = "model";
+
+/// Values of files up to this size are checked at once, of larger ones when they are first
+/// used, see [`Model::load_file`].
+const CHECKED_AT_ONCE: usize = 1 << 20;
+
+impl Model {
+    /// Opens the model in the file at `path`, of whatever kind, at the temperature that the
+    /// file gives. A transformer that `torch.save` wrote opens as well; which one it is shows
+    /// in the file's content, and nothing in it is run.
+    ///
+    /// The file is mapped, so that many processes share one copy in memory and a large model
+    /// is ready at once. Its header is checked now; the values of files of more than 1 MiB
+    /// are checked for NaN, infinity and what else no model may have when the model is first
+    /// used, or by [`check_values`](Self::check_values).
+    ///
+    /// As long as the model lives, the file must not be changed in place: overwriting it may
+    /// change results, and cutting it short ends the process with SIGBUS. Replacing it by
+    /// renaming, as [`save_file`](Self::save_file) does, or removing it is safe.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] where it can't be read;
+    /// [`ErrorKind::InvalidModel`], [`ErrorKind::DimensionMismatch`] or
+    /// [`ErrorKind::NotFinite`], naming the file and the tensor, where it is damaged, does not
+    /// hold a model, or one of a newer format.
+    pub fn load_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = MappedFile::open(path)?;
+        match torch::is_torch(file.bytes()) {
+            true => transformer::from_torch(file.bytes(), file.name()).map(Self::Transformer),
+            false => from_tensors(&TensorFile::of_mapped(file)?),
+        }
+    }
+
+    /// Reads a model from the bytes of such a file. They are copied, and all values checked.
+    ///
+    /// # Errors
+    /// As [`load_file`](Self::load_file).
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        from_bytes(bytes, BYTES)
+    }
+
+    /// Writes the model to the file at `path`, which [`load_file`](Self::load_file) opens. A
+    /// file that was there is replaced only by the complete new one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] or [`ErrorKind::NotFound`], naming the file, where it can't be written
+    /// or is a folder; [`ErrorKind::NotFinite`] for a model whose values are not sound.
+    pub fn save_file(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_file_with(path, &Description::default())
+    }
+
+    /// [`save_file`](Self::save_file) with what is known of the model beside its numbers.
+    ///
+    /// # Errors
+    /// As [`save_file`](Self::save_file).
+    pub fn save_file_with(&self, path: impl AsRef<Path>, about: &Description) -> Result<()> {
+        self.check_values()?;
+        crate::atomic::write(path.as_ref(), |writer| write_model(self, about, writer))
+    }
+
+    /// The bytes of the file that [`save_file`](Self::save_file) writes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFinite`] for a model whose values are not sound.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.check_values()?;
+        let mut bytes = Vec::new();
+        write_model(self, &Description::default(), &mut bytes)
+            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+        Ok(bytes)
+    }
+
+    /// Reads and checks all values of a model from a mapped file now. Without it, its first
+    /// use does. Of other models, all values have been checked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`], naming the file and the
+    /// tensor.
+    pub fn check_values(&self) -> Result<()> {
+        match self {
+            Self::MultiHead(model) => model.check_values(),
+            Self::Residual(model) => model.check_values(),
+            Self::Linear(_) | Self::Transformer(_) => Ok(()),
+        }
+    }
+}
+
+/// Reads the bytes of a file, which messages call `name`.
+fn from_bytes(bytes: &[u8], name: &str) -> Result<Model> {
+    match torch::is_torch(bytes) {
+        true => transformer::from_torch(bytes, name).map(Model::Transformer),
+        false => from_tensors(&TensorFile::from_bytes(bytes, name)?),
+    }
+}
+
+/// Puts the file's name before an error that does not have it yet.
+fn in_file(error: Error, name: &str) -> Error {
+    if error.to_string().starts_with(name) { error } else { error.context(name) }
+}
+
+fn from_tensors(file: &TensorFile<'_>) -> Result<Model> {
+    let metadata = Metadata::read(file)?;
+    let model = match &metadata.parameters {
+        Parameters::Stored(ModelParameters::MultiHead { temperature, top_k }) => {
+            multi_head::read(file, *temperature, *top_k).map(Model::MultiHead)
+        }
+        Parameters::Stored(parameters @ ModelParameters::Residual { .. }) => {
+            residual::read(file, parameters).map(Model::Residual)
+        }
+        Parameters::Stored(ModelParameters::Linear) => linear::read(file).map(Model::Linear),
+        Parameters::Transformer(shape) => transformer::read(file, shape).map(Model::Transformer),
+    };
+    let model = model.and_then(|model| model.with_search_values(metadata.search));
+    let model = model.map_err(|error| in_file(error, file.name()))?;
+    for (key, recorded, found) in [
+        ("input_dim", metadata.input_dim, model.input_dim()),
+        ("output_dim", metadata.output_dim, model.output_dim()),
+    ] {
+        if recorded.is_some_and(|recorded| recorded != found) {
+            let recorded = recorded.unwrap_or(0);
+            return Err(
+                file.invalid(format!("'{key}' is {recorded}, but the tensors have {found}"))
+            );
+        }
+    }
+    if !file.is_mapped() || file.len() <= CHECKED_AT_ONCE {
+        model.check_values()?;
+    }
+    Ok(model)
+}
+
+fn write_model(
+    model: &Model,
+    about: &Description,
+    writer: &mut impl std::io::Write,
+) -> std::io::Result<()> {
+    let metadata = |parameters| description::write(model, parameters, about);
+    let training = &about.training;
+    match model {
+        Model::MultiHead(heads) => {
+            let stored = heads.stored();
+            let (temperature, top_k) = (heads.temperature(), heads.top_k());
+            let parameters = ModelParameters::MultiHead { temperature, top_k }.to_json(training);
+            tensors::write(writer, &multi_head::tensors(&stored), &metadata(parameters))
+        }
+        Model::Residual(terms) => {
+            let stored = terms.stored();
+            let parameters = residual::parameters(&stored).to_json(training);
+            tensors::write(writer, &residual::tensors(&stored), &metadata(parameters))
+        }
+        Model::Linear(linear) => {
+            let parameters = ModelParameters::Linear.to_json(training);
+            tensors::write(writer, &linear::tensors(linear), &metadata(parameters))
+        }
+        Model::Transformer(network) => {
+            let mut parameters = transformer::parameters(network.shape());
+            if !training.is_null() {
+                parameters["training"] = training.clone();
+            }
+            tensors::write(writer, &transformer::tensors(network.weights()), &metadata(parameters))
+        }
+    }
+}

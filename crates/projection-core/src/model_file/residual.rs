@@ -1,0 +1,119 @@
+//! Residual projections as tensors.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::projection::{ResidualProjection, StoredQuestions, StoredTerms};
+use crate::store::ModelParameters;
+use crate::tensors::{NewTensor, TensorFile};
+
+const IDS: &str = "head_ids";
+const COUNTS: &str = "question_counts";
+const QUESTIONS: &str = "questions";
+const SCALES: &str = "question_scales";
+const ALIGNMENTS: &str = "question_alignments";
+const ANSWERS: &str = "answers";
+const ANSWER_SCALES: &str = "answer_scales";
+const ADAPTER: &str = "adapter";
+const LIFT: &str = "lift";
+
+pub(super) fn parameters(terms: &StoredTerms) -> ModelParameters {
+    ModelParameters::Residual {
+        gain: terms.gain,
+        temperature: terms.temperature,
+        neighbours: terms.neighbours,
+        rotation: terms.rotation,
+        adapter: terms.adapter.is_some(),
+        lift: terms.lift.as_ref().map(|(_, factor)| *factor),
+    }
+}
+
+pub(super) fn tensors(terms: &StoredTerms) -> Vec<NewTensor<'_>> {
+    let dim = terms.dim;
+    let mut tensors = Vec::new();
+    // Small tensors last, see the multi-head ones.
+    if let Some(questions) = &terms.questions {
+        let shape = [questions.scales.len(), dim];
+        tensors.push(NewTensor::singles(QUESTIONS, &shape, &questions.vectors));
+        let shape = [questions.answer_scales.len(), dim];
+        tensors.push(NewTensor::singles(ANSWERS, &shape, &questions.answers));
+    }
+    if let Some(adapter) = &terms.adapter {
+        tensors.push(NewTensor::singles(ADAPTER, &[dim, dim], adapter));
+    }
+    if let Some((direction, _)) = &terms.lift {
+        tensors.push(NewTensor::singles(LIFT, &[dim], direction));
+    }
+    if let Some(questions) = &terms.questions {
+        let counts: Vec<i64> = questions.counts.iter().map(|count| *count as i64).collect();
+        tensors.push(NewTensor::doubles(SCALES, &questions.scales));
+        tensors.push(NewTensor::doubles(ALIGNMENTS, &questions.alignments));
+        tensors.push(NewTensor::doubles(ANSWER_SCALES, &questions.answer_scales));
+        tensors.push(NewTensor::integers(IDS, &terms.ids));
+        tensors.push(NewTensor::integers(COUNTS, counts));
+    }
+    tensors
+}
+
+pub(super) fn read(
+    file: &TensorFile<'_>,
+    parameters: &ModelParameters,
+) -> Result<ResidualProjection> {
+    let ModelParameters::Residual { gain, temperature, neighbours, rotation, adapter, lift } =
+        *parameters
+    else {
+        return Err(Error::new(ErrorKind::Internal, "parameters of another kind"));
+    };
+    let dim = if rotation || file.has(QUESTIONS) {
+        file.shape(QUESTIONS, 2)?[1]
+    } else if adapter {
+        file.shape(ADAPTER, 2)?[0]
+    } else if lift.is_some() {
+        file.shape(LIFT, 1)?[0]
+    } else {
+        return Err(file.invalid(format!("tensor '{QUESTIONS}' is missing, adapter and lift too")));
+    };
+    let (ids, questions) = match rotation || file.has(QUESTIONS) {
+        true => {
+            let (ids, questions) = read_questions(file, dim)?;
+            (ids, Some(questions))
+        }
+        false => (Vec::new(), None),
+    };
+    let stored = StoredTerms {
+        dim,
+        gain,
+        temperature,
+        neighbours,
+        rotation,
+        ids,
+        questions,
+        adapter: adapter.then(|| file.rows(ADAPTER, &[dim, dim])).transpose()?,
+        lift: match lift {
+            Some(factor) => Some((file.rows(LIFT, &[dim])?.to_vec(), factor)),
+            None => None,
+        },
+    };
+    ResidualProjection::from_stored(stored, file.name())
+}
+
+fn read_questions(file: &TensorFile<'_>, dim: usize) -> Result<(Vec<i64>, StoredQuestions)> {
+    let ids = file.integers(IDS, None)?;
+    let n = file.shape(QUESTIONS, 2)?[0];
+    let counts = file.integers(COUNTS, Some(ids.len()))?;
+    let counts: Option<Vec<usize>> =
+        counts.iter().map(|count| usize::try_from(*count).ok()).collect();
+    let sum = |counts: &Vec<usize>| counts.iter().try_fold(0usize, |sum, n| sum.checked_add(*n));
+    let Some(counts) = counts.filter(|counts| sum(counts) == Some(n)) else {
+        return Err(file.invalid(format!(
+            "tensor '{COUNTS}': expected numbers from 0 that sum to {n}, the number of questions"
+        )));
+    };
+    let questions = StoredQuestions {
+        vectors: file.rows(QUESTIONS, &[n, dim])?,
+        scales: file.doubles(SCALES, n)?,
+        alignments: file.doubles(ALIGNMENTS, n)?,
+        counts,
+        answers: file.rows(ANSWERS, &[ids.len(), dim])?,
+        answer_scales: file.doubles(ANSWER_SCALES, ids.len())?,
+    };
+    Ok((ids, questions))
+}

@@ -1,0 +1,80 @@
+//! Models as ONNX files, for ONNX Runtime and other programs that run them.
+//!
+//! The file has opset 17 and IR version 8. Its input `query` is float32 of shape (n, d) for
+//! any n; the outputs are `projected` (n, o) and, for kinds that route, `weights` (n, N), in
+//! ascending order of head id. The graph treats the query as the engine does; it does not
+//! refuse a query of zeros, for which kinds that route give NaN. Kind, head ids and parameters are among
+//! the file's metadata: `kind`, `head_ids` (JSON), `temperature`, `input_dim`, `output_dim`.
+
+mod graph;
+mod multi_head;
+mod proto;
+mod residual;
+mod transformer;
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::projection::{Model, Projection};
+use graph::{Graph, QUERY};
+
+/// Protobuf messages, which an ONNX file is one of, are smaller than this.
+const LARGEST: usize = i32::MAX as usize;
+
+impl Model {
+    /// Writes the model to the ONNX file at `path`, see [`onnx`](crate::onnx). A file that was
+    /// there is replaced only by the complete new one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a model of 2 GiB or more, which ONNX files can't
+    /// hold, otherwise as [`save_file`](Self::save_file).
+    pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
+        let bytes = self.to_onnx()?;
+        crate::atomic::write(path.as_ref(), |writer| writer.write_all(&bytes))
+    }
+
+    /// The bytes of the file that [`save_onnx`](Self::save_onnx) writes.
+    ///
+    /// # Errors
+    /// As [`save_onnx`](Self::save_onnx).
+    pub fn to_onnx(&self) -> Result<Vec<u8>> {
+        self.check_values()?;
+        let mut graph = Graph::default();
+        match self {
+            Self::MultiHead(model) => multi_head::build(&mut graph, model),
+            Self::Residual(model) => residual::build(&mut graph, model),
+            Self::Transformer(model) => transformer::build(&mut graph, model),
+            Self::Linear(model) => {
+                let shape = [self.output_dim(), self.input_dim()];
+                let matrix = graph.floats("matrix", &shape, model.rows());
+                let projected = graph.times_transposed(QUERY, &matrix, None);
+                graph.output(&projected, "projected", self.output_dim());
+            }
+        }
+        let bytes = graph.into_file(self.input_dim(), &self.onnx_metadata());
+        if bytes.len() > LARGEST {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("a model of {} bytes, but ONNX files hold {LARGEST}", bytes.len()),
+            ));
+        }
+        Ok(bytes)
+    }
+
+    fn onnx_metadata(&self) -> Vec<(&'static str, String)> {
+        let mut metadata = vec![
+            ("format", "projection".to_string()),
+            ("kind", self.kind().name().to_string()),
+            ("input_dim", self.input_dim().to_string()),
+            ("output_dim", self.output_dim().to_string()),
+        ];
+        if !self.head_ids().is_empty() {
+            metadata.push(("head_ids", serde_json::json!(self.head_ids()).to_string()));
+        }
+        if !self.temperature().is_nan() {
+            metadata.push(("temperature", self.temperature().to_string()));
+        }
+        metadata
+    }
+}

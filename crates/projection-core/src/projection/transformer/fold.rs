@@ -1,0 +1,204 @@
+//! The network as it is computed: what is linear one after the other made into one matrix.
+//!
+//! Over a sequence of length 1 the softmax of attention is 1, so attention is two matrices
+//! one after the other, and the residual connection around it adds the identity:
+//! x + W_o (W_v x + b_v) + b_o = (I + W_o W_v) x + (W_o b_v + b_o). What comes before it is
+//! linear too: the input layer, or scale and shift of the layer norm that ends the previous
+//! layer. All of that becomes one matrix, computed in double precision. Scale and shift of
+//! the first norm of a layer go into the matrix after it; the last norm's into the output.
+
+use ndarray::{Array1, Array2, ArrayView2, s};
+
+use super::weights::{NamedTensor, TransformerWeights, part};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel;
+use crate::kernel::gelu::gelu;
+use crate::kernel::product;
+
+/// Added to the variance by the layer norm, as torch does.
+const EPSILON: f64 = 1e-5;
+
+/// Rows of a batch that go through the network together.
+const ROWS: usize = 64;
+
+/// W x + b.
+#[derive(Debug)]
+struct Dense {
+    /// Row-major, a row an output.
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+/// One encoder layer: u = attend(x), n = norm(u), then norm(scale∘n + back(gelu(hidden(n)))),
+/// the norms without scale and shift.
+#[derive(Debug)]
+struct Layer {
+    attend: Dense,
+    hidden: Dense,
+    back: Dense,
+    scale: Vec<f32>,
+}
+
+/// The network, ready to run.
+#[derive(Debug)]
+pub(super) struct Network {
+    layers: Vec<Layer>,
+    output: Dense,
+}
+
+/// A map in double precision.
+struct Affine {
+    weight: Array2<f64>,
+    bias: Array1<f64>,
+}
+
+impl Affine {
+    fn new(weight: &NamedTensor, bias: &NamedTensor) -> Self {
+        Self { weight: matrix(weight), bias: vector(bias) }
+    }
+
+    /// First `scale`∘x + `shift`, then this.
+    fn after_scale(mut self, scale: &Array1<f64>, shift: &Array1<f64>) -> Self {
+        self.bias += &self.weight.dot(shift);
+        self.weight *= scale;
+        self
+    }
+
+    fn dense(&self, name: &str) -> Result<Dense> {
+        let weight = self.weight.iter().map(|value| *value as f32).collect();
+        let bias = self.bias.iter().map(|value| *value as f32).collect();
+        let dense = Dense { weight, bias };
+        if dense.weight.iter().chain(&dense.bias).all(|value| value.is_finite()) {
+            return Ok(dense);
+        }
+        Err(Error::new(ErrorKind::NotFinite, format!("{name}: too large for float32")))
+    }
+}
+
+fn matrix(tensor: &NamedTensor) -> Array2<f64> {
+    let shape = (tensor.shape[0], tensor.shape[1]);
+    let view = ArrayView2::from_shape(shape, &tensor.values[..]);
+    view.expect("the weights' shapes were checked").mapv(f64::from)
+}
+
+fn vector(tensor: &NamedTensor) -> Array1<f64> {
+    tensor.values.iter().copied().map(f64::from).collect()
+}
+
+impl Network {
+    pub fn new(weights: &TransformerWeights) -> Result<Self> {
+        let [input_weight, input_bias] = weights.input() else { unreachable!("two tensors") };
+        let [output_weight, output_bias] = weights.output() else { unreachable!("two tensors") };
+        let h = weights.shape().embed_dim;
+        // What the next layer's input still has to go through.
+        let mut before = Before::Map(Affine::new(input_weight, input_bias));
+        let mut layers = Vec::with_capacity(weights.shape().num_layers);
+        for number in 0..weights.shape().num_layers {
+            let tensors = weights.layer(number);
+            let name = |what: &str| format!("encoder.layers.{number}.{what}");
+            let in_proj = &tensors[part::IN_PROJ_WEIGHT];
+            // The last third is the one of the values.
+            let values = ArrayView2::from_shape((h, h), &in_proj.values[2 * h * h..]);
+            let values = values.expect("three square matrices").mapv(f64::from);
+            let values_bias = vector(&tensors[part::IN_PROJ_BIAS]).slice_move(s![2 * h..]);
+            let out = Affine::new(&tensors[part::OUT_PROJ_WEIGHT], &tensors[part::OUT_PROJ_BIAS]);
+            let mut attend = Affine {
+                bias: out.weight.dot(&values_bias) + &out.bias,
+                weight: out.weight.dot(&values),
+            };
+            attend.weight.diag_mut().mapv_inplace(|value| value + 1.0);
+            let attend = match before {
+                Before::Map(map) => Affine {
+                    bias: attend.weight.dot(&map.bias) + &attend.bias,
+                    weight: attend.weight.dot(&map.weight),
+                },
+                Before::Scale(scale, shift) => attend.after_scale(&scale, &shift),
+            };
+            let scale = vector(&tensors[part::NORM1_WEIGHT]);
+            let shift = vector(&tensors[part::NORM1_BIAS]);
+            let hidden = Affine::new(&tensors[part::LINEAR1_WEIGHT], &tensors[part::LINEAR1_BIAS]);
+            let hidden = hidden.after_scale(&scale, &shift);
+            let mut back =
+                Affine::new(&tensors[part::LINEAR2_WEIGHT], &tensors[part::LINEAR2_BIAS]);
+            back.bias += &shift;
+            layers.push(Layer {
+                attend: attend.dense(&name("self_attn"))?,
+                hidden: hidden.dense(&name("linear1"))?,
+                back: back.dense(&name("linear2"))?,
+                scale: tensors[part::NORM1_WEIGHT].values.clone(),
+            });
+            let norm2 = [part::NORM2_WEIGHT, part::NORM2_BIAS].map(|i| vector(&tensors[i]));
+            let [scale, shift] = norm2;
+            before = Before::Scale(scale, shift);
+        }
+        let output = Affine::new(output_weight, output_bias);
+        let output = match before {
+            Before::Scale(scale, shift) => output.after_scale(&scale, &shift),
+            Before::Map(_) => output,
+        };
+        Ok(Self { layers, output: output.dense("output_proj")? })
+    }
+
+    /// Runs row-major queries through the network, into the rows of `out`.
+    pub fn run(&self, queries: &[f32], out: &mut [f32]) {
+        let input = self.layers[0].attend.inputs();
+        let output = self.output.bias.len();
+        for (queries, out) in queries.chunks(ROWS * input).zip(out.chunks_mut(ROWS * output)) {
+            self.run_block(queries, queries.len() / input, out);
+        }
+    }
+
+    fn run_block(&self, queries: &[f32], rows: usize, out: &mut [f32]) {
+        let (h, f) = (self.layers[0].scale.len(), self.layers[0].hidden.bias.len());
+        let mut scratch = vec![0.0; rows * (2 * h + f)];
+        let (x, rest) = scratch.split_at_mut(rows * h);
+        let (n, hidden) = rest.split_at_mut(rows * h);
+        for (number, layer) in self.layers.iter().enumerate() {
+            layer.attend.apply(if number == 0 { queries } else { x }, rows, n);
+            normalise(n, h);
+            layer.hidden.apply(n, rows, hidden);
+            gelu(hidden);
+            layer.back.apply(hidden, rows, x);
+            for (x, n) in x.chunks_mut(h).zip(n.chunks(h)) {
+                for ((x, n), scale) in x.iter_mut().zip(n).zip(&layer.scale) {
+                    *x += scale * n;
+                }
+            }
+            normalise(x, h);
+        }
+        self.output.apply(x, rows, out);
+    }
+}
+
+/// What lies between a layer and the next one's attention.
+enum Before {
+    Map(Affine),
+    Scale(Array1<f64>, Array1<f64>),
+}
+
+impl Dense {
+    fn inputs(&self) -> usize {
+        self.weight.len() / self.bias.len()
+    }
+
+    fn apply(&self, rows: &[f32], count: usize, out: &mut [f32]) {
+        match count {
+            1 => kernel::dots(rows, &self.weight, out),
+            _ => product::dots_of_rows(rows, &self.weight, self.inputs(), out),
+        }
+        for out in out.chunks_mut(self.bias.len()) {
+            out.iter_mut().zip(&self.bias).for_each(|(out, bias)| *out += bias);
+        }
+    }
+}
+
+/// Brings each row to mean 0 and variance 1, as the layer norm does before scale and shift.
+fn normalise(rows: &mut [f32], width: usize) {
+    for row in rows.chunks_mut(width) {
+        let mean = row.iter().copied().map(f64::from).sum::<f64>() / width as f64;
+        row.iter_mut().for_each(|value| *value = (f64::from(*value) - mean) as f32);
+        let variance = kernel::norm(row).powi(2) / width as f64;
+        let factor = (1.0 / (variance + EPSILON).sqrt()) as f32;
+        row.iter_mut().for_each(|value| *value *= factor);
+    }
+}

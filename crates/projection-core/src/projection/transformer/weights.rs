@@ -1,0 +1,209 @@
+//! The weights of a transformer, under the names that torch gives them.
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Most layers. The number comes from files.
+const MAX_LAYERS: usize = 64;
+
+/// Sizes of a transformer, as its file says them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransformerShape {
+    /// Width h of the layers.
+    pub embed_dim: usize,
+    /// Heads of the attention. They divide the width and change nothing here: over a
+    /// sequence of length 1 every head attends to that one place with weight 1.
+    pub num_heads: usize,
+    /// Encoder layers.
+    pub num_layers: usize,
+    /// Width of the layers' inner, non-linear part.
+    pub ff_dim: usize,
+    /// Share of the values that training dropped; nothing is dropped here.
+    pub dropout: f64,
+}
+
+impl TransformerShape {
+    /// Checks that sizes are above zero and that the heads divide the width.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`], naming the size.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |what: String| Err(Error::new(ErrorKind::InvalidModel, what));
+        let sizes =
+            [("embed_dim", self.embed_dim), ("ff_dim", self.ff_dim), ("num_heads", self.num_heads)];
+        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return invalid(format!("{name} 0, expected a number above zero"));
+        }
+        if !(1..=MAX_LAYERS).contains(&self.num_layers) {
+            let layers = self.num_layers;
+            return invalid(format!("num_layers {layers}, expected 1 to {MAX_LAYERS}"));
+        }
+        if !self.embed_dim.is_multiple_of(self.num_heads) {
+            return invalid(format!(
+                "num_heads {}, expected a divisor of embed_dim {}",
+                self.num_heads, self.embed_dim
+            ));
+        }
+        if !(0.0..=1.0).contains(&self.dropout) {
+            return invalid(format!("dropout {}, expected a number from 0 to 1", self.dropout));
+        }
+        Ok(())
+    }
+}
+
+/// A tensor under its name, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedTensor {
+    /// Such as `encoder.layers.0.linear1.weight`.
+    pub name: String,
+    /// Length of each axis.
+    pub shape: Vec<usize>,
+    /// The elements.
+    pub values: Vec<f32>,
+}
+
+/// The tensors of a transformer: those of torch's modules `input_proj` (Linear), `encoder`
+/// (TransformerEncoder) and `output_proj` (Linear), in that order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransformerWeights {
+    shape: TransformerShape,
+    tensors: Vec<NamedTensor>,
+}
+
+/// Numbers of a layer's tensors among the layer's.
+pub(super) mod part {
+    pub const IN_PROJ_WEIGHT: usize = 0;
+    pub const IN_PROJ_BIAS: usize = 1;
+    pub const OUT_PROJ_WEIGHT: usize = 2;
+    pub const OUT_PROJ_BIAS: usize = 3;
+    pub const LINEAR1_WEIGHT: usize = 4;
+    pub const LINEAR1_BIAS: usize = 5;
+    pub const LINEAR2_WEIGHT: usize = 6;
+    pub const LINEAR2_BIAS: usize = 7;
+    pub const NORM1_WEIGHT: usize = 8;
+    pub const NORM1_BIAS: usize = 9;
+    pub const NORM2_WEIGHT: usize = 10;
+    pub const NORM2_BIAS: usize = 11;
+    pub const COUNT: usize = 12;
+}
+
+/// Names and shapes of a layer's tensors, by the numbers of [`part`].
+fn layer_parts(shape: &TransformerShape) -> [(&'static str, Vec<usize>); part::COUNT] {
+    let (h, f) = (shape.embed_dim, shape.ff_dim);
+    [
+        ("self_attn.in_proj_weight", vec![3 * h, h]),
+        ("self_attn.in_proj_bias", vec![3 * h]),
+        ("self_attn.out_proj.weight", vec![h, h]),
+        ("self_attn.out_proj.bias", vec![h]),
+        ("linear1.weight", vec![f, h]),
+        ("linear1.bias", vec![f]),
+        ("linear2.weight", vec![h, f]),
+        ("linear2.bias", vec![h]),
+        ("norm1.weight", vec![h]),
+        ("norm1.bias", vec![h]),
+        ("norm2.weight", vec![h]),
+        ("norm2.bias", vec![h]),
+    ]
+}
+
+impl TransformerWeights {
+    /// Takes the tensors that `lookup` gives for names such as `input_proj.weight` and
+    /// `encoder.layers.0.norm1.bias`, as shape and row-major values.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] for a tensor of another shape than the sizes call for,
+    /// [`ErrorKind::NotFinite`] for NaN or infinity, and what `lookup` gives.
+    pub fn read(
+        shape: &TransformerShape,
+        mut lookup: impl FnMut(&str) -> Result<(Vec<usize>, Vec<f32>)>,
+    ) -> Result<Self> {
+        shape.check()?;
+        let mut tensors = Vec::with_capacity(4 + part::COUNT * shape.num_layers);
+        let mut take = |name: String, expected: &[Option<usize>]| -> Result<()> {
+            let (found, values) = lookup(&name)?;
+            let fits = found.len() == expected.len()
+                && found.iter().zip(expected).all(|(n, e)| e.is_none_or(|e| e == *n));
+            if !fits || values.len() != found.iter().product::<usize>() || values.is_empty() {
+                let axis = |size: &Option<usize>| size.map_or("any".into(), |n| n.to_string());
+                let expected: Vec<String> = expected.iter().map(axis).collect();
+                return Err(Error::new(
+                    ErrorKind::InvalidModel,
+                    format!("{name}: shape {found:?}, expected [{}]", expected.join(", ")),
+                ));
+            }
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                return Err(Error::new(
+                    ErrorKind::NotFinite,
+                    format!("{name}: the value {} at {at}, expected finite numbers", values[at]),
+                ));
+            }
+            tensors.push(NamedTensor { name, shape: found, values });
+            Ok(())
+        };
+        // Only the sides to the outside are free.
+        let h = Some(shape.embed_dim);
+        take("input_proj.weight".into(), &[h, None])?;
+        take("input_proj.bias".into(), &[h])?;
+        for layer in 0..shape.num_layers {
+            for (name, sizes) in layer_parts(shape) {
+                let sizes: Vec<_> = sizes.into_iter().map(Some).collect();
+                take(format!("encoder.layers.{layer}.{name}"), &sizes)?;
+            }
+        }
+        take("output_proj.weight".into(), &[None, h])?;
+        take("output_proj.bias".into(), &[None])?;
+        let weights = Self { shape: shape.clone(), tensors };
+        let (rows, bias) = (weights.output_dim(), weights.output()[1].values.len());
+        if rows != bias {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!("output_proj.bias: shape [{bias}], expected [{rows}]"),
+            ));
+        }
+        Ok(weights)
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> &TransformerShape {
+        &self.shape
+    }
+
+    /// All tensors, in the order of the network.
+    pub fn tensors(&self) -> &[NamedTensor] {
+        &self.tensors
+    }
+
+    /// Dimension of queries.
+    pub fn input_dim(&self) -> usize {
+        self.tensors[0].shape[1]
+    }
+
+    /// Dimension of projected queries.
+    pub fn output_dim(&self) -> usize {
+        self.output()[0].shape[0]
+    }
+
+    /// Number of weights.
+    pub fn len(&self) -> usize {
+        self.tensors.iter().map(|tensor| tensor.values.len()).sum()
+    }
+
+    /// Never: a transformer has weights.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// Weight and bias of the input layer.
+    pub(super) fn input(&self) -> &[NamedTensor] {
+        &self.tensors[..2]
+    }
+
+    /// The tensors of a layer, by the numbers of [`part`].
+    pub(super) fn layer(&self, layer: usize) -> &[NamedTensor] {
+        &self.tensors[2 + layer * part::COUNT..][..part::COUNT]
+    }
+
+    /// Weight and bias of the output layer.
+    pub(super) fn output(&self) -> &[NamedTensor] {
+        &self.tensors[self.tensors.len() - 2..]
+    }
+}
