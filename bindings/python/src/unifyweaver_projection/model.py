@@ -227,7 +227,7 @@ class Model(_call.Handle):
         native = self._live()
         if weights_out is not None and not return_weights:
             raise InvalidArgumentError("weights_out is given without return_weights")
-        queries = _arrays.as_floats("query", query, (1, 2))
+        queries = _arrays.as_floats("query", query, (1, 2), self._input_dim)
         rows = queries.shape[:-1]
         projected = _arrays.output("out", (*rows, self._output_dim), out)
         weights = None
@@ -264,7 +264,7 @@ class Model(_call.Handle):
         """How the model moves a query: routing weights, the training questions behind them,
         and the angle. :meth:`Searcher.explain` says it of a search, with texts."""
         native = self._live()
-        vector = _arrays.as_floats("query", query, (1,))
+        vector = _arrays.as_floats("query", query, (1,), self._input_dim)
         found = _call.make(
             "projection_explanation **",
             lib.projection_explanation_free,
