@@ -144,6 +144,12 @@ typedef enum {
    * answer's cluster, whichever is more. For residual models and indexes of a store.
    */
   PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION = 1,
+  /**
+   * The cosine, and for answers that no head of the model is for the options'
+   * `unheaded_offset`, or where that is 0 the one that training chose. For models with
+   * heads and indexes of a store.
+   */
+  PROJECTION_SCORE_MODE_HEADED_UNHEADED = 2,
 } projection_score_mode;
 
 /**
@@ -204,7 +210,8 @@ typedef struct {
    */
   double hybrid_weight;
   /**
-   * Is added to what vectors say about answers that no head of the model is for. Needs a
+   * Is added to what vectors say about answers that no head of the model is for; 0 is none,
+   * and with PROJECTION_SCORE_MODE_HEADED_UNHEADED the one that training chose. Needs a
    * model with heads and an index of a store.
    */
   double unheaded_offset;
