@@ -5,7 +5,7 @@ use projection_core::projection::ModelParameters;
 use projection_core::store::{NewHead, NewLinear, NewModel, Store};
 use serde_json::{Value, json};
 
-use crate::common::Place;
+use crate::common::{Place, run};
 
 const QUESTION: &str = "How do I read a CSV file?";
 
