@@ -135,8 +135,8 @@ def main():
         place = Path(name)
         store = store_of(place / "store", ROOT / "examples/faq/faq.json")
         held = store_of(place / "held", ROOT / "examples/faq/faq_test.json")
-        trained = json.loads(engine("train", store / "lda.db", "--json", "--method", "multi-head",
-                                    "--force", "--temperature", "0.05"))
+        made = json.loads(engine("train", store / "lda.db", "--json", "--method", "multi-head",
+                                 "--force", "--temperature", "0.05"))
         report = json.loads(engine(
             "evaluate", store / "lda.db", "--json", "--details", "--model-dir", MODEL,
             "--test", ROOT / "examples/faq/faq_test.json"))
@@ -162,7 +162,7 @@ def main():
             return unit(weights / weights.sum(1, keepdims=True) @ vectors) @ a.T
 
         own = multi_head(0.05)
-        weight = trained["hybrid_weight"]
+        weight = made["hybrid_weight"]
         fused = ((1 - weight) * (own + 1) / (own.max(1, keepdims=True) + 1)
                  + weight * words / np.maximum(words.max(1, keepdims=True), 1e-30))
         (regime,) = report["regimes"]

@@ -269,6 +269,24 @@ fn offset_ranks(regime: &Regime, model: &dyn Projection, offset: f64) -> AnyResu
     Ok(projected.rows().into_iter().zip(&regime.labels).map(rank).collect())
 }
 
+/// How much the order of questions in training matters.
+fn print_seeds(regime: &Regime, training: &ResidualTraining) -> AnyResult<()> {
+    let of_seeds = (0..SEEDS).map(|seed| {
+        let mut training = training.clone();
+        training.adapter_training.seed = seed;
+        Ok(100.0 * Metrics::of(&regime.residual(&training)?).recall_at_1)
+    });
+    let of_seeds = of_seeds.collect::<AnyResult<Vec<f64>>>()?;
+    println!(
+        "  R@1 of seeds 0 to {}: mean {:.2}, from {:.2} to {:.2}",
+        SEEDS - 1,
+        of_seeds.iter().sum::<f64>() / SEEDS as f64,
+        of_seeds.iter().copied().fold(f64::INFINITY, f64::min),
+        of_seeds.iter().copied().fold(0.0, f64::max)
+    );
+    Ok(())
+}
+
 fn report(set: &Set, open: bool, tuning: &Tuning) -> AnyResult<()> {
     let regime = Regime::new(set, open)?;
     let headed = regime.data.headed();
@@ -324,24 +342,13 @@ fn report(set: &Set, open: bool, tuning: &Tuning) -> AnyResult<()> {
     print("rotation", &regime.residual(&rotation)?, started);
     let started = Instant::now();
     print("rotation + adapter", &regime.residual(&fixed)?, started);
-    let of_seeds = (0..SEEDS).map(|seed| {
-        let mut training = fixed.clone();
-        training.adapter_training.seed = seed;
-        Ok(100.0 * Metrics::of(&regime.residual(&training)?).recall_at_1)
-    });
-    let of_seeds = of_seeds.collect::<AnyResult<Vec<f64>>>()?;
-    println!(
-        "  R@1 of seeds 0 to {}: mean {:.2}, from {:.2} to {:.2}",
-        SEEDS - 1,
-        of_seeds.iter().sum::<f64>() / SEEDS as f64,
-        of_seeds.iter().copied().fold(f64::INFINITY, f64::min),
-        of_seeds.iter().copied().fold(0.0, f64::max)
-    );
+    print_seeds(&regime, &fixed)?;
     if open {
         let started = Instant::now();
         let with_lift = holdout(set, &regime, &fixed)?;
         let name = format!("  s={} b={:.2} by holdout", with_lift.rotation, with_lift.lift);
         print(&name, &regime.residual(&with_lift)?, started);
+        print_seeds(&regime, &with_lift)?;
     }
     let started = Instant::now();
     let options = TrainingOptions { tuning: tuning.clone(), ..TrainingOptions::default() };

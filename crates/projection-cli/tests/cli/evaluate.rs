@@ -119,6 +119,11 @@ fn cross_validation_of_all_kinds() {
     let place = Place::new();
     run(["import", &place.db(), root().join("examples/faq/faq.json").to_str().unwrap()]).ok();
     place.embed().ok();
+    // A multi-head projection of this store is below cosine.
+    let (kind, message) =
+        run(["train", &place.db(), "--method", "multi-head", "--json"]).json_error(1);
+    assert!(kind == "invalid_model" && message.contains("--force"), "{message}");
+    assert!(place.healthy()["projections"].as_array().unwrap().is_empty());
     for method in ["multi-head", "residual", "ridge"] {
         run(["train", &place.db(), "--method", method, "--force"]).ok();
     }

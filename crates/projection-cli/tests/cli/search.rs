@@ -5,7 +5,7 @@ use projection_core::projection::ModelParameters;
 use projection_core::store::{NewHead, NewLinear, NewModel, Store};
 use serde_json::{Value, json};
 
-use crate::common::Place;
+use crate::common::{Place, run};
 
 const QUESTION: &str = "How do I read a CSV file?";
 
@@ -42,6 +42,7 @@ fn add_kinds(place: &Place) -> [i64; 2] {
         heads: &heads,
         questions: &questions,
         hybrid_weight: Some(0.35),
+        unheaded_offset: Some(0.125),
         ..NewModel::new(parameters)
     };
     let same = Array2::eye(384);
@@ -114,7 +115,12 @@ fn words_and_the_nearest_question() {
     let query = |args: &[&str]| place.query(&[&[words, "--json"], args].concat()).json();
     assert_eq!(query(&[])["hybrid_weight"], Value::Null);
     assert_eq!(query(&["--projection", "2", "--hybrid"])["hybrid_weight"], 0.35);
-    assert_eq!(query(&["--projection", "1", "--hybrid"])["hybrid_weight"], 0.2);
+    // Training chose one for the first, and none for the linear one.
+    let facts = &place.inspect()["projections"];
+    let chosen = &facts[0]["hybrid_weight"];
+    assert!(chosen.is_number() && facts[1]["hybrid_weight"] == 0.35, "{facts}");
+    assert_eq!(&query(&["--projection", "1", "--hybrid"])["hybrid_weight"], chosen);
+    assert_eq!(query(&["--projection", "3", "--hybrid"])["hybrid_weight"], 0.2);
     let found = query(&["--no-projection", "--hybrid", "--hybrid-weight", "1", "--explain"]);
     let best = &found["hits"][0];
     assert!(best["text"].as_str().unwrap().starts_with("Failures"), "{best}");
@@ -131,6 +137,19 @@ fn words_and_the_nearest_question() {
         let expected = number("projected_cosine").max(0.8 * number("nearest_question"));
         assert!((number("score") - expected).abs() < 1e-6, "{hit}");
     }
+    let raised = ["--projection", "2", "--score-mode", "headed-unheaded"];
+    let found = query(&raised);
+    assert_eq!(found["score_mode"], "headed-unheaded");
+    assert_eq!(found["unheaded_offset"], 0.125, "the one that training chose");
+    let other = query(&[&raised[..], &["--unheaded-offset", "-0.5"]].concat());
+    assert_eq!(other["unheaded_offset"], -0.5);
+    assert_eq!(query(&["--projection", "2"])["unheaded_offset"], 0.0);
+    let text = place.query(&[&[words], &raised[..]].concat()).ok();
+    assert!(text.contains("offset 0.125 for answers without"), "{text}");
+    assert!(run(["inspect", &place.db()]).ok().contains("offset 0.125"));
+    let (kind, message) =
+        place.query(&[words, "--json", "--score-mode", "headed-unheaded"]).json_error(1);
+    assert!(kind == "invalid_argument" && message.contains("heads"), "{message}");
     let (kind, message) =
         place.query(&[words, "--json", "--score-mode", "max-nearest"]).json_error(1);
     assert_eq!(kind, "invalid_argument");

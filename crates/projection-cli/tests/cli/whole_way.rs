@@ -110,7 +110,24 @@ fn the_shipped_faq() {
     let db = place.db();
     run(["import", &db, root().join("examples/faq/faq.json").to_str().unwrap()]).ok();
     place.embed().ok();
-    run(["train", &db]).ok();
+    let trained = run(["train", &db, "--json"]).json();
+    let validation = &trained["validation"];
+    assert_eq!(
+        (&trained["kind"], &validation["unheaded_share"]),
+        (&json!("residual"), &json!(0.0))
+    );
+    assert!(validation["open"]["model"]["unheaded"]["questions"].as_u64().unwrap() > 0);
+    let kinds = validation["best_of_kinds"].as_array().unwrap();
+    for kind in ["residual", "multi_head", "linear"] {
+        assert!(kinds.iter().any(|best| best["kind"] == kind), "{kinds:?}");
+    }
+    assert_eq!(trained["hybrid_weight"], validation["hybrid_weight"]["value"]);
+    assert!(trained["hybrid_weight"].is_number());
+    assert!(trained["resources"]["seconds"].as_f64().unwrap() > 0.0);
+    if cfg!(target_os = "linux") {
+        let peak = trained["resources"]["peak_memory_bytes"].as_u64().unwrap();
+        assert!((1 << 20..1 << 30).contains(&peak), "{peak} bytes");
+    }
     let report = place.healthy();
     assert!(report["projections"][0]["heads"].as_u64().unwrap() >= 30);
 

@@ -1,7 +1,7 @@
 //! Which questions are asked when the others are trained on.
 
 use crate::kernel::random::Random;
-use crate::train::TrainingData;
+use crate::train::{TrainingData, splits};
 
 /// Numbers of the questions that are trained on, and of those that are asked.
 pub(super) struct Fold {
@@ -16,30 +16,19 @@ pub(super) struct Fold {
 /// its last question. With `open` it is asked where its answer is left out, and once more
 /// where it is left out itself.
 pub(super) fn folds(data: &TrainingData, count: usize, open: bool, seed: u64) -> Vec<Fold> {
-    let mut random = Random::new(seed, 0xc055);
     let labels = data.labels();
-    let mut of_question: Vec<usize> = (0..labels.len()).map(|number| number % count).collect();
-    random.shuffle(&mut of_question);
-    let mut of_answer = vec![count; data.answers().nrows()];
-    if open {
-        let headed = data.headed();
-        let mut answers: Vec<usize> = (0..headed.len()).filter(|row| headed[*row]).collect();
-        random.shuffle(&mut answers);
-        answers.iter().enumerate().for_each(|(i, row)| of_answer[*row] = i % count);
-    }
-    (0..count)
-        .map(|fold| {
-            let is_left =
-                |number: &usize| of_question[*number] != fold && of_answer[labels[*number]] != fold;
-            let (left, mut asked): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(is_left);
-            let mut headed = vec![false; of_answer.len()];
-            left.iter().for_each(|number| headed[labels[*number]] = true);
+    splits(data, count, open, &mut Random::new(seed, 0xc055))
+        .into_iter()
+        .map(|split| {
+            let mut headed = vec![false; split.answers_out.len()];
+            split.left.iter().for_each(|number| headed[labels[*number]] = true);
+            let mut asked = split.out;
             asked.retain(|number| {
                 let answer = labels[*number];
                 // A question that is its answer's last makes it one without.
-                headed[answer] || of_answer[answer] == fold
+                headed[answer] || split.answers_out[answer]
             });
-            Fold { left, asked }
+            Fold { left: split.left, asked }
         })
         .filter(|fold| !fold.left.is_empty() && !fold.asked.is_empty())
         .collect()

@@ -82,16 +82,12 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn batches(&self) -> Result<Vec<Batch>> {
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT batch_id, source_file, file_hash, status, error_message, model_name, \
+        self.query(
+            "SELECT batch_id, source_file, file_hash, status, error_message, model_name, \
                  num_clusters, num_questions, created_at, started_at, completed_at \
                  FROM training_batches ORDER BY batch_id",
-            )
-            .map_err(self.reading())?;
-        statement
-            .query_map([], |row| {
+            [],
+            |row| {
                 Ok(Batch {
                     batch_id: row.get(0)?,
                     source_file: row.get(1)?,
@@ -105,24 +101,17 @@ impl Store {
                     started_at: row.get(9)?,
                     completed_at: row.get(10)?,
                 })
-            })
-            .and_then(Iterator::collect)
-            .map_err(self.reading())
+            },
+        )
     }
 
     /// The batch that brought the present rows of `source_file`.
     pub(crate) fn current_batch(&self, source_file: &str) -> Result<Option<Batch>> {
         let current = match self.has_table("engine_sources")? {
-            true => self
-                .connection
-                .prepare("SELECT batch_id FROM engine_sources WHERE source_file = ?1")
-                .and_then(|mut statement| {
-                    statement
-                        .query_map([source_file], |row| row.get::<_, i64>(0))?
-                        .next()
-                        .transpose()
-                })
-                .map_err(self.reading())?,
+            true => {
+                let sql = "SELECT batch_id FROM engine_sources WHERE source_file = ?1";
+                self.query(sql, [source_file], |row| row.get::<_, i64>(0))?.first().copied()
+            }
             false => None,
         };
         Ok(self.batches()?.into_iter().rev().find(|batch| match current {
@@ -143,12 +132,8 @@ impl Store {
         if !self.has_table("engine_sources")? {
             return Ok(Vec::new());
         }
-        self.connection
-            .prepare("SELECT source_file, batch_id FROM engine_sources ORDER BY source_file")
-            .and_then(|mut statement| {
-                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-            })
-            .map_err(self.reading())
+        let sql = "SELECT source_file, batch_id FROM engine_sources ORDER BY source_file";
+        self.query(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// Batches that failed or were interrupted, the last of each file, in ascending order of
@@ -157,17 +142,13 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn failed_batches(&self) -> Result<Vec<Batch>> {
-        let by_time: Vec<(String, i64)> = self
-            .connection
-            .prepare(
-                "SELECT source_file, batch_id FROM training_batches b ORDER BY (SELECT \
+        let by_time: Vec<(String, i64)> = self.query(
+            "SELECT source_file, batch_id FROM training_batches b ORDER BY (SELECT \
                  max(history_id) FROM batch_status_history h WHERE h.batch_id = b.batch_id), \
                  batch_id",
-            )
-            .and_then(|mut statement| {
-                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-            })
-            .map_err(self.reading())?;
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
         // Of each file the batch that something happened to last.
         let last: HashMap<String, i64> = by_time.into_iter().collect();
         let unfinished = [BatchStatus::Pending, BatchStatus::Importing, BatchStatus::Failed];

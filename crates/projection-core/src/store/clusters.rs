@@ -35,26 +35,21 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn clusters(&self) -> Result<Vec<Cluster>> {
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT cluster_id, name, \
+        self.query(
+            "SELECT cluster_id, name, \
                  (SELECT count(*) FROM cluster_answers a WHERE a.cluster_id = c.cluster_id), \
                  (SELECT count(*) FROM cluster_questions q WHERE q.cluster_id = c.cluster_id) \
                  FROM qa_clusters c ORDER BY cluster_id",
-            )
-            .map_err(self.reading())?;
-        statement
-            .query_map([], |row| {
+            [],
+            |row| {
                 Ok(Cluster {
                     cluster_id: row.get(0)?,
                     name: row.get(1)?,
                     answers: row.get(2)?,
                     questions: row.get(3)?,
                 })
-            })
-            .and_then(Iterator::collect)
-            .map_err(self.reading())
+            },
+        )
     }
 
     /// Which answers are in which clusters: cluster and answer ids, ascending.
@@ -62,17 +57,12 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn cluster_answers(&self) -> Result<Vec<(i64, i64)>> {
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT DISTINCT cluster_id, answer_id FROM cluster_answers \
+        self.query(
+            "SELECT DISTINCT cluster_id, answer_id FROM cluster_answers \
                  ORDER BY cluster_id, answer_id",
-            )
-            .map_err(self.reading())?;
-        statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .and_then(Iterator::collect)
-            .map_err(self.reading())
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
     }
 
     /// The questions of a cluster that have a vector by `model`, in ascending order of id.

@@ -78,20 +78,17 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn embedding_models(&self) -> Result<Vec<EmbeddingModel>> {
-        let mut statement = self
-            .connection
-            .prepare("SELECT model_id, name, dimension FROM embedding_models ORDER BY model_id")
-            .map_err(self.reading())?;
-        statement
-            .query_map([], |row| {
+        self.query(
+            "SELECT model_id, name, dimension FROM embedding_models ORDER BY model_id",
+            [],
+            |row| {
                 Ok(EmbeddingModel {
                     model_id: row.get(0)?,
                     name: row.get(1)?,
                     dimension: row.get(2)?,
                 })
-            })
-            .and_then(Iterator::collect)
-            .map_err(self.reading())
+            },
+        )
     }
 
     /// The text model called `name`, or the only one that has vectors.
@@ -143,18 +140,13 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::NotFound`] where a recorded file does not exist.
     pub fn embedded_answers(&self, model: &EmbeddingModel) -> Result<Vec<EmbeddedAnswer>> {
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT a.answer_id, a.text, e.vector_path FROM answers a JOIN embeddings e \
+        let rows: Vec<(i64, String, String)> = self.query(
+            "SELECT a.answer_id, a.text, e.vector_path FROM answers a JOIN embeddings e \
                  ON e.entity_type = 'answer' AND e.entity_id = a.answer_id AND e.model_id = ?1 \
                  ORDER BY a.answer_id",
-            )
-            .map_err(self.reading())?;
-        let rows = statement
-            .query_map([model.model_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .and_then(Iterator::collect::<rusqlite::Result<Vec<(i64, String, String)>>>)
-            .map_err(self.reading())?;
+            [model.model_id],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
         rows.into_iter()
             .map(|(answer_id, text, path)| {
                 let vector = self
@@ -171,22 +163,15 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::NotFound`] where a recorded file does not exist.
     pub fn embedded_clusters(&self, model: &EmbeddingModel) -> Result<Vec<EmbeddedCluster>> {
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT c.cluster_id, e.entity_type, e.entity_id, e.vector_path FROM embeddings e \
+        let rows: Vec<(i64, String, i64, String)> = self.query(
+            "SELECT c.cluster_id, e.entity_type, e.entity_id, e.vector_path FROM embeddings e \
                  JOIN (SELECT cluster_id, 'answer' AS type, answer_id AS id FROM cluster_answers \
                  UNION ALL SELECT cluster_id, 'question', question_id FROM cluster_questions) c \
                  ON c.type = e.entity_type AND c.id = e.entity_id WHERE e.model_id = ?1 \
                  ORDER BY c.cluster_id, e.entity_type, e.entity_id",
-            )
-            .map_err(self.reading())?;
-        let rows = statement
-            .query_map([model.model_id], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })
-            .and_then(Iterator::collect::<rusqlite::Result<Vec<(i64, String, i64, String)>>>)
-            .map_err(self.reading())?;
+            [model.model_id],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )?;
         let mut clusters: Vec<EmbeddedCluster> = Vec::new();
         for (cluster_id, entity_type, entity_id, path) in rows {
             let vector = self
@@ -240,13 +225,9 @@ impl Store {
             ),
         ] {
             let sql = sql.replace("PLACEHOLDERS", placeholders);
-            let mut statement = self.connection.prepare(&sql).map_err(self.reading())?;
-            let rows = statement
-                .query_map([model_name], |row| {
-                    Ok(MissingText { entity_type, entity_id: row.get(0)?, text: row.get(1)? })
-                })
-                .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-                .map_err(self.reading())?;
+            let rows: Vec<_> = self.query(&sql, [model_name], |row| {
+                Ok(MissingText { entity_type, entity_id: row.get(0)?, text: row.get(1)? })
+            })?;
             missing.extend(rows);
         }
         Ok(missing)

@@ -28,24 +28,15 @@ impl Store {
             true => "AND log_id NOT IN (SELECT log_id FROM engine_feedback)",
             false => "",
         };
-        self.connection
-            .prepare(&format!(
-                "SELECT log_id, query_text, selected_answer_id FROM query_log \
-                 JOIN answers ON answer_id = selected_answer_id JOIN embeddings e \
-                 ON e.model_id = ?1 AND entity_type = 'answer' AND entity_id = answer_id \
-                 WHERE was_helpful {unused} ORDER BY log_id"
-            ))
-            .and_then(|mut statement| {
-                let read = |row: &rusqlite::Row<'_>| {
-                    Ok(FeedbackQuestion {
-                        log_id: row.get(0)?,
-                        text: row.get(1)?,
-                        answer_id: row.get(2)?,
-                    })
-                };
-                statement.query_map([model.model_id], read)?.collect()
-            })
-            .map_err(self.reading())
+        let sql = format!(
+            "SELECT log_id, query_text, selected_answer_id FROM query_log \
+             JOIN answers ON answer_id = selected_answer_id JOIN embeddings e \
+             ON e.model_id = ?1 AND entity_type = 'answer' AND entity_id = answer_id \
+             WHERE was_helpful {unused} ORDER BY log_id"
+        );
+        self.query(&sql, [model.model_id], |row| {
+            Ok(FeedbackQuestion { log_id: row.get(0)?, text: row.get(1)?, answer_id: row.get(2)? })
+        })
     }
 
     /// Makes training questions of logged queries: each becomes a question of its answer's

@@ -181,6 +181,19 @@ impl Store {
         layout::resolve(&self.path, recorded, model_name, self.allow_outside)
     }
 
+    /// All rows of a query.
+    fn query<T>(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        self.connection
+            .prepare(sql)
+            .and_then(|mut statement| statement.query_map(values, row)?.collect())
+            .map_err(self.reading())
+    }
+
     /// Whether the database has the table: the engine's own ones come when they are needed.
     fn has_table(&self, name: &str) -> Result<bool> {
         self.connection

@@ -203,18 +203,14 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn linear_projections(&self) -> Result<Vec<LinearRow>> {
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT p.projection_id, coalesce(i.name, ''), coalesce(o.name, ''), p.name, \
+        self.query(
+            "SELECT p.projection_id, coalesce(i.name, ''), coalesce(o.name, ''), p.name, \
                  p.W_path, p.created_at FROM projections p \
                  LEFT JOIN embedding_models i ON i.model_id = p.input_model_id \
                  LEFT JOIN embedding_models o ON o.model_id = p.output_model_id \
                  ORDER BY p.projection_id",
-            )
-            .map_err(self.reading())?;
-        statement
-            .query_map([], |row| {
+            [],
+            |row| {
                 Ok(LinearRow {
                     id: row.get(0)?,
                     model_name: row.get(1)?,
@@ -223,9 +219,8 @@ impl Store {
                     recorded: row.get(4)?,
                     created_at: row.get(5)?,
                 })
-            })
-            .and_then(Iterator::collect)
-            .map_err(self.reading())
+            },
+        )
     }
 
     /// The file of the matrix of the linear projection with the given id.

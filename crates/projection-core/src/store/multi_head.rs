@@ -77,17 +77,13 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn multi_head_projections(&self) -> Result<Vec<MultiHeadRow>> {
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT p.mh_projection_id, coalesce(m.name, ''), p.name, \
+        self.query(
+            "SELECT p.mh_projection_id, coalesce(m.name, ''), p.name, \
                  coalesce(p.temperature, 1.0), p.num_heads, p.created_at \
                  FROM multi_head_projections p LEFT JOIN embedding_models m USING (model_id) \
                  ORDER BY p.mh_projection_id",
-            )
-            .map_err(self.reading())?;
-        statement
-            .query_map([], |row| {
+            [],
+            |row| {
                 Ok(MultiHeadRow {
                     id: row.get(0)?,
                     model_name: row.get(1)?,
@@ -96,9 +92,8 @@ impl Store {
                     num_heads: row.get(4)?,
                     created_at: row.get(5)?,
                 })
-            })
-            .and_then(Iterator::collect)
-            .map_err(self.reading())
+            },
+        )
     }
 
     /// The multi-head projection with the given id.
@@ -124,17 +119,12 @@ impl Store {
     /// [`ErrorKind::InvalidStore`] where a path leads outside the store's folder.
     pub fn cluster_heads(&self, id: i64) -> Result<Vec<HeadFiles>> {
         let model_name = self.multi_head_projection(id)?.model_name;
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT cluster_id, centroid_path, answer_emb_path, W_path FROM cluster_heads \
+        let rows: Vec<_> = self.query(
+            "SELECT cluster_id, centroid_path, answer_emb_path, W_path FROM cluster_heads \
                  WHERE mh_projection_id = ?1 ORDER BY cluster_id",
-            )
-            .map_err(self.reading())?;
-        let rows = statement
-            .query_map([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-            .map_err(self.reading())?;
+            [id],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )?;
         rows.into_iter()
             .map(|(cluster_id, centroid, answer, matrix): (i64, String, String, Option<String>)| {
                 let resolve = |recorded: &str| {

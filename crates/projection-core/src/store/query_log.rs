@@ -70,10 +70,7 @@ impl Store {
     /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn query_log(&self, limit: usize) -> Result<Vec<LoggedQuery>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.connection
-            .prepare(&format!("{COLUMNS} ORDER BY log_id DESC LIMIT ?1"))
-            .and_then(|mut statement| statement.query_map([limit], read)?.collect())
-            .map_err(self.reading())
+        self.query(&format!("{COLUMNS} ORDER BY log_id DESC LIMIT ?1"), [limit], read)
     }
 
     /// The logged query with the given id.

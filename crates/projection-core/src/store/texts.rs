@@ -39,19 +39,9 @@ impl Store {
         let sql = "SELECT answer_id, record_id, CASE WHEN ('answer', answer_id) NOT IN \
                    (PLACEHOLDERS) THEN text END FROM answers ORDER BY answer_id";
         let sql = sql.replace("PLACEHOLDERS", self.placeholders()?);
-        self.connection
-            .prepare(&sql)
-            .and_then(|mut statement| {
-                let rows = statement.query_map([], |row| {
-                    Ok(AnswerText {
-                        answer_id: row.get(0)?,
-                        record_id: row.get(1)?,
-                        text: row.get(2)?,
-                    })
-                })?;
-                rows.collect()
-            })
-            .map_err(self.reading())
+        self.query(&sql, [], |row| {
+            Ok(AnswerText { answer_id: row.get(0)?, record_id: row.get(1)?, text: row.get(2)? })
+        })
     }
 
     /// Cluster and answer for all answers that have a vector by `model` and are in a
@@ -63,14 +53,7 @@ impl Store {
         let sql = "SELECT cluster_id, answer_id FROM cluster_answers JOIN answers \
                    USING (answer_id) JOIN embeddings ON entity_type = 'answer' AND \
                    entity_id = answer_id WHERE model_id = ?1 ORDER BY cluster_id, answer_id";
-        self.connection
-            .prepare(sql)
-            .and_then(|mut statement| {
-                statement
-                    .query_map([model.model_id], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect()
-            })
-            .map_err(self.reading())
+        self.query(sql, [model.model_id], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// All questions that have a vector by `model` in clusters whose answers have one too,
@@ -88,15 +71,9 @@ impl Store {
                    e.entity_id = a.answer_id WHERE e.model_id = ?1) \
                    ORDER BY c.cluster_id, c.question_id";
         let sql = sql.replace("PLACEHOLDERS", self.placeholders()?);
-        self.connection
-            .prepare(&sql)
-            .and_then(|mut statement| {
-                let rows = statement.query_map([model.model_id], |row| {
-                    Ok(ClusteredQuestion { cluster_id: row.get(0)?, text: row.get(1)? })
-                })?;
-                rows.collect()
-            })
-            .map_err(self.reading())
+        self.query(&sql, [model.model_id], |row| {
+            Ok(ClusteredQuestion { cluster_id: row.get(0)?, text: row.get(1)? })
+        })
     }
 
     /// λ and μ that the linear projection with the given id was trained with, where they are

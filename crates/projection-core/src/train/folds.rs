@@ -4,6 +4,47 @@
 use super::TrainingData;
 use crate::kernel::random::Random;
 
+/// Numbers of questions when one fold is left out.
+#[derive(Debug)]
+pub(crate) struct Split {
+    /// Those that are left.
+    pub left: Vec<usize>,
+    /// The others.
+    pub out: Vec<usize>,
+    /// Whether each answer is left out itself, with all of its questions.
+    pub answers_out: Vec<bool>,
+}
+
+/// Leaves out a share 1/`count` of the questions in turn, and with `open` the same share of
+/// the answers that have questions, with all of theirs.
+pub(crate) fn splits(
+    data: &TrainingData,
+    count: usize,
+    open: bool,
+    random: &mut Random,
+) -> Vec<Split> {
+    let labels = data.labels();
+    let mut fold_of_question: Vec<usize> = (0..labels.len()).map(|i| i % count).collect();
+    random.shuffle(&mut fold_of_question);
+    // `None` for answers that have no questions anyway.
+    let mut fold_of_answer = vec![None; data.answers().nrows()];
+    if open {
+        let headed = data.headed();
+        let mut answers: Vec<usize> = (0..headed.len()).filter(|row| headed[*row]).collect();
+        random.shuffle(&mut answers);
+        answers.iter().enumerate().for_each(|(i, row)| fold_of_answer[*row] = Some(i % count));
+    }
+    let split = |fold: usize| {
+        let is_left = |number: &usize| {
+            fold_of_question[*number] != fold && fold_of_answer[labels[*number]] != Some(fold)
+        };
+        let (left, out) = (0..labels.len()).partition(is_left);
+        let answers_out = fold_of_answer.iter().map(|own| *own == Some(fold)).collect();
+        Split { left, out, answers_out }
+    };
+    (0..count).map(split).collect()
+}
+
 /// What is trained on and what is asked when one fold is left out.
 #[derive(Debug)]
 pub(super) struct Fold {
@@ -15,9 +56,7 @@ pub(super) struct Fold {
     pub headed: Vec<bool>,
 }
 
-/// Leaves out a share 1/`folds` of the questions in turn, and with `open` the same share of
-/// the answers that have questions, with all of theirs. At most `limit` questions are asked
-/// a fold and side.
+/// The [`splits`], of which at most `limit` questions are asked a fold and side.
 ///
 /// Without `open`, questions whose answer lost all others are not asked.
 pub(super) fn folds(
@@ -29,22 +68,9 @@ pub(super) fn folds(
 ) -> Vec<Fold> {
     let mut random = Random::new(seed, 0xf01d);
     let labels = data.labels();
-    let mut fold_of_question: Vec<usize> = (0..labels.len()).map(|i| i % folds).collect();
-    random.shuffle(&mut fold_of_question);
-    // `None` for answers that have no questions anyway.
-    let mut fold_of_answer = vec![None; data.answers().nrows()];
-    if open {
-        let headed = data.headed();
-        let mut answers: Vec<usize> = (0..headed.len()).filter(|row| headed[*row]).collect();
-        random.shuffle(&mut answers);
-        answers.iter().enumerate().for_each(|(i, row)| fold_of_answer[*row] = Some(i % folds));
-    }
-    (0..folds)
-        .map(|fold| {
-            let is_left = |number: &usize| {
-                fold_of_question[*number] != fold && fold_of_answer[labels[*number]] != Some(fold)
-            };
-            let (left, mut asked): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(is_left);
+    splits(data, folds, open, &mut random)
+        .into_iter()
+        .map(|Split { left, out: mut asked, .. }| {
             let data = data.with_questions(&left);
             let headed = data.headed();
             random.shuffle(&mut asked);

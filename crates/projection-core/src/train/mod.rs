@@ -31,6 +31,7 @@ pub use centroid::weighted_centroid;
 pub use choose::{Tried, Validation};
 pub use data::TrainingData;
 pub use distill::{Agreement, Distillation, DistillationProgress, Distilled, agreement, distill};
+pub(crate) use folds::splits;
 pub use linear::{LinearMethod, train_linear};
 pub use model::{TrainedModel, store_model, train_linear_model, train_model};
 pub use multi_head::{MultiHeadTraining, Trained, train_multi_head};

@@ -24,11 +24,12 @@ impl Trained {
         let mut rows = vec![row("plain cosine".into(), &validation.cosine)];
         rows.extend(validation.fixed.map(|fixed| row("fixed parameters".into(), &fixed)));
         rows.push(row(format!("chosen: {}", self.report.recipe), &validation.chosen));
-        for tried in validation.best_of_kinds() {
-            let kind = tried.recipe.kind().name();
-            rows.push(row(format!("best {kind}: {}", tried.recipe), &tried.validated));
+        let best = validation.best_of_kinds();
+        for tried in best.iter().filter(|_| best.len() > 1) {
+            rows.push(row(format!("best of its kind: {}", tried.recipe), &tried.validated));
         }
-        for tried in validation.tried.iter().take(LISTED) {
+        let others = validation.tried.iter().filter(|tried| !best.contains(tried));
+        for tried in others.take(LISTED) {
             rows.push(row(format!("tried: {}", tried.recipe), &tried.validated));
         }
         let mut text = format!(
