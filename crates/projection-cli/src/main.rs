@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    batches, embed, evaluate, import, import_vectors, inspect, log, project, query, train,
+    batches, embed, evaluate, export, import, import_vectors, inspect, log, project, query, train,
 };
 use failure::Failure;
 use output::{Report, Screen};
@@ -52,6 +52,7 @@ enum Command {
     Query(query::Args),
     Log(log::Args),
     Project(project::Args),
+    Export(export::Args),
     Inspect(inspect::Args),
 }
 
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         Command::Query(args) => query::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Log(args) => log::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Project(args) => project::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Export(args) => export::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Inspect(args) => inspect::run(&args).and_then(|r| finish(&r, &screen)),
     };
     result.unwrap_or_else(|failure| failure.report(cli.json))

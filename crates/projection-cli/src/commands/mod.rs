@@ -4,6 +4,7 @@ pub mod batches;
 pub mod embed;
 pub mod evaluate;
 pub mod explain;
+pub mod export;
 mod feedback;
 pub mod import;
 pub mod import_vectors;

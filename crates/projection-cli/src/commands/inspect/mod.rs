@@ -1,6 +1,7 @@
 //! `projection inspect`: what a store or a folder of models holds, and what is wrong with it.
 
 mod arrays;
+mod file;
 mod folder;
 mod heads;
 mod render;
@@ -24,10 +25,11 @@ use crate::failure::{self, Failure};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   projection inspect lda.db
-  projection inspect embeddings/all-MiniLM-L6-v2")]
+  projection inspect embeddings/all-MiniLM-L6-v2
+  projection inspect model.safetensors")]
 pub struct Args {
-    /// The store's database, or a folder of model files
-    #[arg(value_name = "STORE.db|DIR")]
+    /// The store's database, a folder of model files, or a model in a file of its own
+    #[arg(value_name = "STORE.db|DIR|FILE")]
     path: PathBuf,
 }
 
@@ -90,6 +92,16 @@ struct ProjectionFacts {
     centroid_dtypes: Dtypes,
     answer_dtypes: Dtypes,
     matrix_dtypes: Dtypes,
+    /// The tensors of a model in a file of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tensors: Vec<Tensor>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tensor {
+    name: String,
+    dtype: &'static str,
+    shape: Vec<usize>,
 }
 
 /// The element types of some files, each once.
@@ -135,6 +147,9 @@ impl Problems {
 }
 
 pub fn run(args: &Args) -> Result<Inspected, Failure> {
+    if file::is_model(&args.path) {
+        return Ok(file::inspect(&args.path)?);
+    }
     if !args.path.is_dir() {
         return Ok(store::inspect(&args.path)?);
     }
