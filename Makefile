@@ -84,6 +84,7 @@ test-python: model $(VENV)
 	$(VENV) tests/conformance/generate.py --check
 	$(VENV) tests/interop/python_code.py target/release/projection $(MODEL)
 	$(VENV) tests/interop/evaluate.py target/release/projection $(MODEL)
+	$(VENV) tests/interop/onnx_export.py target/release/projection $(MODEL)
 
 # Runs the README's commands and programs, see the script.
 .PHONY: test-readme
@@ -94,9 +95,10 @@ test-readme: model lib
 header:
 	UPDATE_HEADER=1 $(CARGO) test --release --package projection-ffi --test header
 
-$(VENV): tests/conformance/requirements.txt
+$(VENV): tests/conformance/requirements.txt tests/interop/requirements.txt
 	$(PYTHON) -m venv target/venv
-	$(VENV) -m pip install --quiet --disable-pip-version-check -r tests/conformance/requirements.txt
+	$(VENV) -m pip install --quiet --disable-pip-version-check -r tests/conformance/requirements.txt \
+		-r tests/interop/requirements.txt
 	touch $@
 
 .PHONY: clean

@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    batches, distill, embed, evaluate, import, import_vectors, inspect, log, project, query, train,
+    batches, distill, embed, evaluate, export, import, import_vectors, inspect, log, project,
+    query, train,
 };
 use failure::Failure;
 use output::{Report, Screen};
@@ -53,6 +54,7 @@ enum Command {
     Query(query::Args),
     Log(log::Args),
     Project(project::Args),
+    Export(export::Args),
     Inspect(inspect::Args),
 }
 
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Query(args) => query::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Log(args) => log::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Project(args) => project::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Export(args) => export::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Inspect(args) => inspect::run(&args).and_then(|r| finish(&r, &screen)),
     };
     result.unwrap_or_else(|failure| failure.report(cli.json))

@@ -16,9 +16,17 @@
 //! Older stores have the same files directly in `embeddings/`, or heads named
 //! `centroid_{n}.npy` and `answer_emb_{n}.npy`. Both are read, only the first is written.
 
+mod discovery;
+mod resolver;
+
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
+
+pub use discovery::discover_heads;
+pub(crate) use resolver::Resolver;
+
+use discovery::subfolders;
 
 /// The folder beside the database that holds all array files.
 pub const EMBEDDINGS_FOLDER: &str = "embeddings";
@@ -83,10 +91,9 @@ pub fn linear_name(id: i64) -> String {
 /// [`ErrorKind::AmbiguousModel`] where two folders have it, [`ErrorKind::Io`] where a
 /// folder can't be listed.
 pub fn find_file(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
-    let mut found = Vec::new();
-    for pattern in ["", "*/"] {
-        found.extend(matches(folder, &format!("{pattern}{}", glob::Pattern::escape(name)))?);
-    }
+    let folders = [folder.to_path_buf()].into_iter().chain(subfolders(folder)?);
+    let paths = folders.map(|folder| folder.join(name));
+    let found: Vec<PathBuf> = paths.filter(|path| path.exists()).collect();
     match &found[..] {
         [] => Ok(None),
         [path] => Ok(Some(path.clone())),
@@ -135,141 +142,6 @@ pub fn extract_cluster_id(path: impl AsRef<Path>) -> Option<i64> {
 /// Ids are decimal numbers without sign. Leading zeros are allowed, as `int()` does.
 fn parse_id(digits: &str) -> Option<i64> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
-}
-
-/// Finds the heads of projection `id`, in ascending order of cluster id.
-///
-/// `folder` is the folder that holds the files (`embeddings/{model_name}`, or `embeddings`
-/// in older stores), or the folder of all model folders, of which one may then hold the id.
-/// Where there are no files of any numbered projection, the older names without an id are
-/// looked for.
-///
-/// # Errors
-/// [`ErrorKind::NotFound`] where the folder or the id does not exist,
-/// [`ErrorKind::AmbiguousModel`] where two folders hold the id,
-/// [`ErrorKind::InvalidModel`] where a head lacks one of its two files.
-pub fn discover_heads(folder: impl AsRef<Path>, id: i64) -> Result<Vec<HeadFiles>> {
-    let folder = folder.as_ref();
-    if !folder.is_dir() {
-        let what = if folder.exists() { "not a folder" } else { "no such folder" };
-        return Err(Error::new(ErrorKind::NotFound, format!("{}: {what}", folder.display())));
-    }
-    let mut found = Vec::new();
-    for pattern in ["", "*/"] {
-        found.extend(matches(folder, &format!("{pattern}mh_{id}_cluster_*_centroid.npy"))?);
-        // An answer alone also shows that the id is meant to be here.
-        found.extend(matches(folder, &format!("{pattern}mh_{id}_cluster_*_answer.npy"))?);
-    }
-    let mut folders: Vec<&Path> = found.iter().filter_map(|path| path.parent()).collect();
-    folders.sort();
-    folders.dedup();
-    match folders[..] {
-        [] => discover_unnumbered(folder, id),
-        [folder] => pair_up(&found, |cluster| {
-            (
-                folder.join(centroid_name(id, cluster)),
-                folder.join(answer_name(id, cluster)),
-                Some(folder.join(matrix_name(id, cluster))),
-            )
-        }),
-        [first, second, ..] => Err(Error::new(
-            ErrorKind::AmbiguousModel,
-            format!(
-                "projection {id} is in {} and in {}: give the folder of one of them",
-                first.display(),
-                second.display()
-            ),
-        )),
-    }
-}
-
-/// Heads named without a projection id, of stores that held a single projection.
-fn discover_unnumbered(folder: &Path, id: i64) -> Result<Vec<HeadFiles>> {
-    let numbered = matches(folder, "mh_*_cluster_*_centroid.npy")?;
-    let mut found = matches(folder, "centroid_*.npy")?;
-    found.extend(matches(folder, "answer_emb_*.npy")?);
-    if !numbered.is_empty() || found.is_empty() {
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            format!(
-                "{}: no heads of projection {id}, expected files named {}",
-                folder.display(),
-                centroid_name(id, 0).replace("_0_", "_*_")
-            ),
-        ));
-    }
-    pair_up(&found, |cluster| {
-        (
-            folder.join(format!("centroid_{cluster}.npy")),
-            folder.join(format!("answer_emb_{cluster}.npy")),
-            None,
-        )
-    })
-}
-
-/// Groups the centroid and answer files in `found` by cluster id. `names` gives the paths
-/// that a cluster's files must have.
-fn pair_up(
-    found: &[PathBuf],
-    names: impl Fn(i64) -> (PathBuf, PathBuf, Option<PathBuf>),
-) -> Result<Vec<HeadFiles>> {
-    let mut clusters = Vec::new();
-    for path in found {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        // The number that the pattern's star stood for.
-        let number = name
-            .trim_end_matches(".npy")
-            .rsplit('_')
-            .find(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-        let cluster = number.and_then(parse_id).ok_or_else(|| {
-            Error::new(
-                ErrorKind::InvalidModel,
-                format!("{}: expected a cluster id in the file's name", path.display()),
-            )
-        })?;
-        clusters.push(cluster);
-    }
-    clusters.sort_unstable();
-    clusters.dedup();
-    clusters
-        .into_iter()
-        .map(|cluster_id| {
-            let (centroid, answer, matrix) = names(cluster_id);
-            for (file, other) in [(&centroid, &answer), (&answer, &centroid)] {
-                if !file.exists() {
-                    return Err(Error::new(
-                        ErrorKind::InvalidModel,
-                        format!(
-                            "head of cluster {cluster_id}: {} is missing beside {}",
-                            file.display(),
-                            other.display()
-                        ),
-                    ));
-                }
-            }
-            let matrix = matrix.filter(|path| path.exists());
-            Ok(HeadFiles { cluster_id, centroid, answer, matrix })
-        })
-        .collect()
-}
-
-/// The files below `folder` that match a pattern. Unreadable folders are errors, so that a
-/// model is never smaller than its files.
-fn matches(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
-    let folder_text = folder.to_str().ok_or_else(|| {
-        Error::new(
-            ErrorKind::InvalidArgument,
-            format!("{}: expected a folder name in UTF-8", folder.display()),
-        )
-    })?;
-    let pattern = format!("{}/{pattern}", glob::Pattern::escape(folder_text));
-    let listing = |message: String| {
-        Error::new(ErrorKind::Io, format!("listing {}: {message}", folder.display()))
-    };
-    glob::glob(&pattern)
-        .map_err(|error| listing(error.to_string()))?
-        .map(|entry| entry.map_err(|error| listing(error.to_string())))
-        .collect()
 }
 
 /// The array file that the database at `database` records as `recorded`.

@@ -5,6 +5,7 @@ pub mod distill;
 pub mod embed;
 pub mod evaluate;
 pub mod explain;
+pub mod export;
 pub mod import;
 pub mod import_vectors;
 pub mod inspect;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgGroup;
 use ndarray::{Array2, ArrayView1};
 use projection_core::npy::{self, NpyArray};
-use projection_core::projection::{Model, Projection, TransformerProjection};
+use projection_core::projection::{Model, Projection};
 use projection_core::{Error, ErrorKind};
 use serde::Serialize;
 
@@ -35,15 +35,15 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     embeddings: Option<PathBuf>,
 
-    /// A transformer in a file of its own: torch's .pt, or .safetensors
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "temperature"])]
+    /// A model in a file of its own: .safetensors as `export` writes it, or a transformer's .pt
+    #[arg(long, value_name = "FILE", conflicts_with = "id")]
     model: Option<PathBuf>,
 
     /// Projection to use
     #[arg(long, value_name = "ID", required_unless_present = "model")]
     id: Option<i64>,
 
-    /// Softmax temperature [default: the database's, or 0.1 with --embeddings]
+    /// Softmax temperature [default: the database's or file's, or 0.1 with --embeddings]
     #[arg(long, value_name = "T", value_parser = temperature)]
     temperature: Option<f64>,
 
@@ -112,7 +112,11 @@ pub fn run(args: &Args) -> Result<Projected, Failure> {
 
 fn load(args: &Args) -> Result<Model, Failure> {
     if let Some(file) = &args.model {
-        return Ok(Model::Transformer(TransformerProjection::load(file)?));
+        let model = Model::load_file(file)?;
+        return Ok(match args.temperature {
+            Some(temperature) => model.with_temperature(temperature)?,
+            None => model,
+        });
     }
     let id = args.id.ok_or_else(|| Failure::Usage("expected --id or --model".into()))?;
     Ok(match (&args.db, &args.embeddings) {

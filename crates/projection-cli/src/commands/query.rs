@@ -48,6 +48,10 @@ pub struct Args {
     #[arg(long, conflicts_with = "projection")]
     no_projection: bool,
 
+    /// A model in a file of its own to search with, as `export` writes it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["projection", "no_projection"])]
+    model: Option<PathBuf>,
+
     /// Let the words count that question and answer share, by BM25 [weight: the one that
     /// training chose, else 0.2]
     #[arg(long)]
@@ -117,8 +121,11 @@ pub struct Found {
     model: String,
     /// What the user should know about the way it was found.
     notes: Vec<String>,
-    /// None for plain cosine.
+    /// None for plain cosine, and for a model in a file of its own.
     projection_id: Option<i64>,
+    /// Where the model is, if it is in a file of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_file: Option<String>,
     kind: Option<&'static str>,
     /// None for a projection that does not route.
     temperature: Option<f64>,
@@ -208,7 +215,7 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
     let log_id = match args.log {
         true => {
             let answers: Vec<i64> = hits.iter().map(|hit| hit.answer_id).collect();
-            let projection_id = projection.as_ref().map(|(id, _)| *id);
+            let projection_id = projection.as_ref().and_then(|(id, _)| *id);
             let mut log = Store::open(&args.store)?;
             Some(log.log_query(&args.text, Some(model.model_id), projection_id, &answers)?)
         }
@@ -218,7 +225,8 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
         query: args.text.clone(),
         model: model.name,
         notes,
-        projection_id: projection.as_ref().map(|(id, _)| *id),
+        projection_id: projection.as_ref().and_then(|(id, _)| *id),
+        model_file: args.model.as_ref().map(|file| file.display().to_string()),
         kind: projection.as_ref().map(|(_, projection)| projection.kind().name()),
         temperature: (projection.as_ref())
             .map(|(_, projection)| projection.temperature())
@@ -241,6 +249,11 @@ fn choose_projection(
     if args.no_projection {
         return Ok(None);
     }
+    if let Some(file) = &args.model {
+        let projection = Model::load_file(file)?;
+        let (trained_on, searched) = Default::default();
+        return Ok(Some(Chosen { id: None, projection, trained_on, searched }));
+    }
     let (routing, linear) = (store.multi_head_projections()?, store.linear_projections()?);
     let newest = routing.iter().map(|row| row.id).chain(linear.iter().map(|row| row.id)).max();
     let Some(id) = args.projection.or(newest) else {
@@ -259,12 +272,13 @@ fn choose_projection(
             .map(|row| (row.model_name.clone(), row.model_name)),
     }
     .unwrap_or_default();
-    Ok(Some(Chosen { id, projection, trained_on, searched }))
+    Ok(Some(Chosen { id: Some(id), projection, trained_on, searched }))
 }
 
 /// The projection to search with.
 struct Chosen {
-    id: i64,
+    /// None for a model in a file of its own.
+    id: Option<i64>,
     projection: Model,
     /// The text model of its questions and that of the answers it projects to; empty where
     /// the store does not say.
@@ -365,7 +379,11 @@ impl Report for Found {
         let mut how = match (self.projection_id, self.kind) {
             (Some(id), None | Some("multi_head")) => format!("projection {id}"),
             (Some(id), Some(kind)) => format!("{kind} projection {id}"),
-            (None, _) => "plain cosine, no projection".to_string(),
+            (None, Some(kind)) => {
+                let file = self.model_file.as_deref().unwrap_or_default();
+                format!("{kind} projection {}", screen.clean(file))
+            }
+            (None, None) => "plain cosine, no projection".to_string(),
         };
         if let Some(temperature) = self.temperature {
             how += &format!(", temperature {temperature}");

@@ -5,6 +5,7 @@
 //! Reading trusts nothing that a file says of itself: a shape is compared with the file's
 //! length before memory is taken for it.
 
+mod folder;
 mod header;
 mod integers;
 
@@ -19,6 +20,7 @@ use ndarray_npy::{WritableElement, WriteNpyExt};
 use crate::error::{Error, ErrorKind, Result};
 use header::{Element, Header};
 
+pub(crate) use folder::FolderReader;
 pub use header::Dtype;
 pub(crate) use integers::integers_from;
 pub use integers::load_integers;
@@ -53,6 +55,19 @@ impl NpyArray {
     fn read(reader: &mut impl Read, length: Option<u64>, name: &str) -> Result<Self> {
         let (header, bytes) = read_parts(reader, length, name)?;
         Ok(Self { header, bytes, name: name.to_string() })
+    }
+
+    /// The array in `bytes`, if these are the whole file at `path` and nothing is wrong with
+    /// it.
+    fn from_whole(bytes: &[u8], path: &Path) -> Option<Self> {
+        let text = header::text_range(bytes).ok()?;
+        let header: Header<Dtype> = header::parse(bytes.get(text.clone())?).ok()?;
+        let bytes = bytes.get(text.end..)?;
+        (bytes.len() == header.elements * header.dtype.size()).then(|| Self {
+            header,
+            bytes: bytes.to_vec(),
+            name: path.display().to_string(),
+        })
     }
 
     /// The array in the bytes of a file, which messages call `name`.

@@ -8,7 +8,7 @@ use super::multi_head::HeadPart;
 use super::{Head, MultiHeadProjection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, HeadFiles};
-use crate::npy::NpyArray;
+use crate::npy::FolderReader;
 use crate::store::Store;
 
 impl MultiHeadProjection {
@@ -28,8 +28,13 @@ impl MultiHeadProjection {
     /// zero. Messages name the head and the file.
     pub fn load_unified(folder: impl AsRef<Path>, id: i64, temperature: f64) -> Result<Self> {
         let files = layout::discover_heads(folder, id)?;
+        Self::from_discovered(&files, id, temperature)
+    }
+
+    /// [`load_unified`](Self::load_unified) of the files that were found in one folder.
+    pub(super) fn from_discovered(files: &[HeadFiles], id: i64, temperature: f64) -> Result<Self> {
         check_complete(files[0].centroid.parent().unwrap_or(Path::new("")), id)?;
-        from_files(&files, temperature)
+        from_files(files, temperature)
     }
 
     /// Opens projection `id` of the store whose database is `database`, at the temperature
@@ -85,7 +90,8 @@ pub(super) fn check_complete(folder: &Path, id: i64) -> Result<()> {
 }
 
 fn from_files(files: &[HeadFiles], temperature: f64) -> Result<MultiHeadProjection> {
-    let heads = files.iter().map(load_head).collect::<Result<_>>()?;
+    let mut reader = FolderReader::new();
+    let heads = files.iter().map(|files| load_head(files, &mut reader)).collect::<Result<_>>()?;
     // Heads are in the order of the files, which is that of cluster ids.
     MultiHeadProjection::from_named_heads(heads, temperature, |head, part| {
         let HeadFiles { centroid, answer, matrix, .. } = &files[head];
@@ -98,15 +104,15 @@ fn from_files(files: &[HeadFiles], temperature: f64) -> Result<MultiHeadProjecti
     })
 }
 
-fn load_head(files: &HeadFiles) -> Result<Head> {
-    let load = || {
-        let centroid = NpyArray::load(&files.centroid)?;
+fn load_head(files: &HeadFiles, reader: &mut FolderReader) -> Result<Head> {
+    let mut load = || {
+        let centroid = reader.load(&files.centroid)?;
         centroid.vector_len()?;
-        let answer = NpyArray::load(&files.answer)?;
+        let answer = reader.load(&files.answer)?;
         answer.vector_len()?;
         let matrix = match &files.matrix {
             Some(path) => {
-                let matrix = NpyArray::load(path)?;
+                let matrix = reader.load(path)?;
                 let values = Array2::from_shape_vec(matrix.matrix_shape(), matrix.to_f32()?);
                 Some(values.expect("the shape is the array's own"))
             }

@@ -10,7 +10,7 @@ use super::{LinearProjection, Model, MultiHeadProjection, QuestionHead};
 use super::{ResidualParts, ResidualProjection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, HeadFiles};
-use crate::npy::NpyArray;
+use crate::npy::{FolderReader, NpyArray};
 use crate::store::{ModelKind, ModelParameters, SearchValues, Store};
 
 /// Opens the model of `kind` with the given id in a store.
@@ -123,7 +123,7 @@ pub(super) fn from_folder(
             }
         }
         Err(error) => Err(error),
-        Ok(_) => {
+        Ok(heads) => {
             let (recorded, top_k) = match parameters {
                 Some(ModelParameters::MultiHead { temperature, top_k }) => {
                     (Some(temperature), top_k)
@@ -139,7 +139,7 @@ pub(super) fn from_folder(
                     ),
                 )
             })?;
-            let model = MultiHeadProjection::load_unified(folder, id, temperature)?;
+            let model = MultiHeadProjection::from_discovered(&heads, id, temperature)?;
             let values = match (recorded, &described) {
                 (Some(_), Some(path)) => Some(SearchValues::load(path)?),
                 _ => None,
@@ -187,13 +187,14 @@ fn residual(
         _ => None,
     };
     let mut question_paths = Vec::with_capacity(heads.len());
+    let mut reader = FolderReader::new();
     for head in heads {
         let path = file(layout::questions_name(id, head.cluster_id))?;
         let in_head = |error: Error| error.context(format!("head of cluster {}", head.cluster_id));
         parts.heads.push(QuestionHead {
             cluster_id: head.cluster_id,
-            answer: load_vector(&head.answer).map_err(in_head)?,
-            questions: load_matrix(&path).map_err(in_head)?,
+            answer: reader.load(&head.answer).and_then(vector).map_err(in_head)?,
+            questions: reader.load(&path).and_then(matrix).map_err(in_head)?,
         });
         question_paths.push(path);
     }
@@ -222,13 +223,19 @@ fn residual(
 }
 
 fn load_vector(path: &Path) -> Result<Vec<f32>> {
-    let array = NpyArray::load(path)?;
+    vector(NpyArray::load(path)?)
+}
+
+fn load_matrix(path: &Path) -> Result<Array2<f32>> {
+    matrix(NpyArray::load(path)?)
+}
+
+fn vector(array: NpyArray) -> Result<Vec<f32>> {
     array.vector_len()?;
     array.to_f32()
 }
 
-fn load_matrix(path: &Path) -> Result<Array2<f32>> {
-    let array = NpyArray::load(path)?;
+fn matrix(array: NpyArray) -> Result<Array2<f32>> {
     let values = Array2::from_shape_vec(array.matrix_shape(), array.to_f32()?);
     Ok(values.expect("the shape is the array's own"))
 }

@@ -9,7 +9,7 @@ use super::parameters::{HYBRID_WEIGHT, UNHEADED_OFFSET};
 use super::publish::Publishing;
 use super::{EmbeddingModel, ModelParameters, Store};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{self, HeadFiles};
+use crate::layout::{self, HeadFiles, Resolver};
 
 /// A row of `multi_head_projections`.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,10 +125,12 @@ impl Store {
             [id],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
         )?;
+        let mut paths = Resolver::new(&self.path, &model_name, self.allow_outside, 2 * rows.len());
         rows.into_iter()
             .map(|(cluster_id, centroid, answer, matrix): (i64, String, String, Option<String>)| {
-                let resolve = |recorded: &str| {
-                    self.resolve(recorded, &model_name)
+                let mut resolve = |recorded: &str| {
+                    paths
+                        .resolve(recorded)
                         .map_err(|error| error.context(format!("head of cluster {cluster_id}")))
                 };
                 Ok(HeadFiles {

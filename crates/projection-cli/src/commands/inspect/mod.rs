@@ -26,9 +26,9 @@ use crate::failure::{self, Failure};
 #[command(after_help = "Examples:
   projection inspect lda.db
   projection inspect embeddings/all-MiniLM-L6-v2
-  projection inspect transformer.pt")]
+  projection inspect model.safetensors")]
 pub struct Args {
-    /// The store's database, a folder of model files, or a transformer's file
+    /// The store's database, a folder of model files, or a model in a file of its own
     #[arg(value_name = "STORE.db|DIR|FILE")]
     path: PathBuf,
 }
@@ -99,6 +99,16 @@ struct ProjectionFacts {
     centroid_dtypes: Dtypes,
     answer_dtypes: Dtypes,
     matrix_dtypes: Dtypes,
+    /// The tensors of a model in a file of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tensors: Vec<Tensor>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tensor {
+    name: String,
+    dtype: &'static str,
+    shape: Vec<usize>,
 }
 
 /// The sizes of a transformer.
@@ -152,7 +162,7 @@ impl Problems {
 }
 
 pub fn run(args: &Args) -> Result<Inspected, Failure> {
-    if file::is_transformer(&args.path) {
+    if file::is_model(&args.path) {
         return Ok(file::inspect(&args.path)?);
     }
     if !args.path.is_dir() {

@@ -30,6 +30,17 @@ impl Report for Inspected {
             &["id", "projection", "temperature", "search", "heads", "dtypes"],
             self.projections.iter().map(projection_row).collect(),
         );
+        let tensors = self.projections.iter().flat_map(|facts| &facts.tensors);
+        section(
+            "tensors",
+            &["name", "dtype", "shape"],
+            tensors
+                .map(|tensor| {
+                    let shape: Vec<String> = tensor.shape.iter().map(usize::to_string).collect();
+                    vec![tensor.name.clone(), tensor.dtype.to_string(), shape.join(" × ")]
+                })
+                .collect(),
+        );
         text += "\n";
         if self.problems.is_empty() {
             return text + "no problems found\n";
