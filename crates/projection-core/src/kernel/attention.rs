@@ -5,8 +5,8 @@
 //! the caller wants it. The sums so far belong to the best score so far: where a block has a
 //! better one, they are scaled down to it ("online softmax", Milakov and Gimelshein, 2018).
 
-use super::{WHOLE, softmax_of_rows, weighted_sum};
-use super::{add_weighted, dots, dots_of_batch, exponentials, largest, scale, softmax};
+use super::{Reading, WHOLE, add_weighted, dots, dots_of_batch, dots_read, exponentials};
+use super::{largest, scale, softmax_of_rows, weighted_sum_read};
 
 /// Queries that pass by a block of heads before the next one; with their sums they stay in
 /// the second-level cache beside the block.
@@ -24,7 +24,7 @@ const HEADS_OF_ONE: usize = 1024;
 
 /// Softmax attention over heads with `centroids` (h × d) and `answers` (h × o): the answers
 /// with weights softmax(factor·scores) of `query` (d), into `out` (o), and the weights (h)
-/// where they are wanted.
+/// where they are wanted, which changes no bit of `out`.
 pub(crate) fn attend_one(
     query: &[f32],
     factor: f32,
@@ -35,13 +35,17 @@ pub(crate) fn attend_one(
 ) {
     let heads = centroids.len() / query.len();
     match weights {
+        _ if heads > HEADS_OF_ONE => online_one(query, factor, centroids, answers, weights, out),
         Some(weights) => attend_with(query, factor, centroids, answers, weights, out),
         // A small array, which must be cleared, where that is enough.
-        None if heads <= 2 * HEADS => {
-            let weights = &mut [0.0; 2 * HEADS][..heads];
+        None if heads <= HEADS => {
+            let weights = &mut [0.0; HEADS][..heads];
             attend_with(query, factor, centroids, answers, weights, out);
         }
-        None => online_one(query, factor, centroids, answers, out),
+        None => {
+            let weights = &mut [0.0; HEADS_OF_ONE][..heads];
+            attend_with(query, factor, centroids, answers, weights, out);
+        }
     }
 }
 
@@ -57,34 +61,58 @@ fn attend_with(
     let top = largest(weights);
     // The division takes time that the weighted sum can use, so it comes last.
     let inverse = (1.0 / exponentials(weights, factor, top)) as f32;
-    weighted_sum(weights, answers, inverse, out);
+    weighted_sum_read(Reading::of(answers), weights, answers, (true, inverse), out);
     scale(weights, inverse);
 }
 
-fn online_one(query: &[f32], factor: f32, centroids: &[f32], answers: &[f32], out: &mut [f32]) {
+fn online_one(
+    query: &[f32],
+    factor: f32,
+    centroids: &[f32],
+    answers: &[f32],
+    mut weights: Option<&mut [f32]>,
+    out: &mut [f32],
+) {
     let (dim, out_dim) = (query.len(), out.len());
+    let readings = (Reading::of(centroids), Reading::of(answers));
     let mut scores = [0.0f32; HEADS_OF_ONE];
     let (mut top, mut sum) = (f32::NEG_INFINITY, 0.0);
     let blocks = centroids.chunks(HEADS_OF_ONE * dim).zip(answers.chunks(HEADS_OF_ONE * out_dim));
-    out.fill(0.0);
-    for (centroids, answers) in blocks {
+    for (block, (centroids, answers)) in blocks.enumerate() {
         let scores = &mut scores[..centroids.len() / dim];
-        dots(query, centroids, scores);
-        weigh(scores, factor, (&mut top, &mut sum), out);
-        add_weighted(out_dim, scores, scores.len(), answers, out, false);
+        dots_read(readings.0, query, centroids, scores);
+        let mut before: &mut [f32] = &mut [];
+        let mut here = None;
+        if let Some(weights) = &mut weights {
+            let (done, rest) = weights.split_at_mut(block * HEADS_OF_ONE);
+            (before, here) = (done, Some(&mut rest[..scores.len()]));
+        }
+        let sums = if block == 0 { &mut [][..] } else { &mut *out };
+        weigh(scores, factor, (&mut top, &mut sum), [sums, before]);
+        if let Some(here) = here {
+            here.copy_from_slice(scores);
+        }
+        weighted_sum_read(readings.1, scores, answers, (block == 0, 1.0), out);
     }
-    scale(out, (1.0 / sum) as f32);
+    let inverse = (1.0 / sum) as f32;
+    scale(out, inverse);
+    scale(weights.unwrap_or_default(), inverse);
 }
 
-/// Makes weights of the scores of a block, relative to the best score so far, to which the
-/// sums so far are brought.
-fn weigh(scores: &mut [f32], factor: f32, (top, sum): (&mut f32, &mut f64), out: &mut [f32]) {
+/// Makes weights of the scores of a block, relative to the best score so far, to which all
+/// that there is so far is brought.
+fn weigh(
+    scores: &mut [f32],
+    factor: f32,
+    (top, sum): (&mut f32, &mut f64),
+    so_far: [&mut [f32]; 2],
+) {
     let best = largest(scores);
     if best > *top {
         let shrunk = ((f64::from(*top) - f64::from(best)) * f64::from(factor)).exp();
         *sum *= shrunk;
         *top = best;
-        scale(out, shrunk as f32);
+        so_far.into_iter().for_each(|values| scale(values, shrunk as f32));
     }
     *sum += exponentials(scores, factor, *top);
 }
@@ -112,10 +140,9 @@ pub(crate) fn attend(
         let weights = weights.as_deref_mut();
         let weights =
             weights.map(|all| &mut all[block * QUERIES * heads..][..factors.len() * heads]);
-        match weights {
-            weights if heads <= HEADS => few_heads(queries, centroids, answers, weights, out),
-            Some(weights) => with_weights(queries, centroids, answers, weights, out),
-            None => online(queries, centroids, answers, out),
+        match heads {
+            ..=HEADS => few_heads(queries, centroids, answers, weights, out),
+            _ => online(queries, centroids, answers, weights, out),
         }
     }
 }
@@ -153,36 +180,17 @@ fn few_heads(
     }
 }
 
-/// All weights of at most [`QUERIES`] queries.
-fn with_weights(
-    (queries, factors): (&[f32], &[f32]),
-    centroids: &[f32],
-    answers: &[f32],
-    weights: &mut [f32],
-    out: &mut [f32],
-) {
-    let n = factors.len();
-    let (dim, out_dim, heads) = (queries.len() / n, out.len() / n, weights.len() / n);
-    for (block, centroids) in centroids.chunks(HEADS * dim).enumerate() {
-        dots_of_batch(dim, queries, centroids, &mut weights[block * HEADS..], heads);
-    }
-    for (weights, factor) in weights.chunks_exact_mut(heads).zip(factors) {
-        softmax(weights, *factor);
-    }
-    for (block, answers) in answers.chunks(HEADS * out_dim).enumerate() {
-        add_weighted(out_dim, &weights[block * HEADS..], heads, answers, out, block == 0);
-    }
-}
-
-/// At most [`QUERIES`] queries, whose weights nobody wants to see.
+/// At most [`QUERIES`] queries.
 fn online(
     (queries, factors): (&[f32], &[f32]),
     centroids: &[f32],
     answers: &[f32],
+    mut weights: Option<&mut [f32]>,
     out: &mut [f32],
 ) {
     let n = factors.len();
     let (dim, out_dim) = (queries.len() / n, out.len() / n);
+    let all_heads = centroids.len() / dim;
     // Of each query the best score so far, and the sum of weights relative to it.
     let mut tops = [f32::NEG_INFINITY; QUERIES];
     let mut sums = [0.0f64; QUERIES];
@@ -198,14 +206,30 @@ fn online(
             for query in 0..count {
                 let scores = &mut scores[query * HEADS..][..heads];
                 let so_far = (&mut tops[first + query], &mut sums[first + query]);
-                let out =
-                    if block == 0 { &mut [][..] } else { &mut out[query * out_dim..][..out_dim] };
-                weigh(scores, factors[first + query], so_far, out);
+                let mut before: &mut [f32] = &mut [];
+                let mut here = None;
+                if let Some(weights) = &mut weights {
+                    let row = &mut weights[(first + query) * all_heads..][..all_heads];
+                    let (done, rest) = row.split_at_mut(block * HEADS);
+                    (before, here) = (done, Some(&mut rest[..heads]));
+                }
+                let sums = match block {
+                    0 => &mut [][..],
+                    _ => &mut out[query * out_dim..][..out_dim],
+                };
+                weigh(scores, factors[first + query], so_far, [sums, before]);
+                if let Some(here) = here {
+                    here.copy_from_slice(scores);
+                }
             }
             add_weighted(out_dim, &scores, HEADS, answers, out, block == 0);
         }
     }
-    for (out, sum) in out.chunks_exact_mut(out_dim).zip(sums) {
-        scale(out, (1.0 / sum) as f32);
+    for (query, (out, sum)) in out.chunks_exact_mut(out_dim).zip(sums).enumerate() {
+        let inverse = (1.0 / sum) as f32;
+        scale(out, inverse);
+        if let Some(weights) = &mut weights {
+            scale(&mut weights[query * all_heads..][..all_heads], inverse);
+        }
     }
 }

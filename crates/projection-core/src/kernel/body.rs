@@ -3,6 +3,8 @@
 //! instruction set the caller was compiled for, and without fused multiply–add, which is a
 //! slow library call where it is not one instruction.
 
+use super::table::Reading;
+
 /// Lanes of a dot product: independent sums, so that additions overlap and rounding errors
 /// stay those of sums 64 times shorter.
 const LANES: usize = 64;
@@ -68,16 +70,24 @@ fn filled_up(values: &[f32]) -> [f32; LANES] {
 }
 
 #[inline(always)]
-pub(super) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
+pub(super) fn dots(_: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
     for (row, out) in rows.chunks_exact(query.len()).zip(out) {
         *out = dot(query, row);
     }
 }
 
 #[inline(always)]
-pub(super) fn weighted_sum(weights: &[f32], rows: &[f32], factor: f32, out: &mut [f32]) {
+pub(super) fn weighted_sum(
+    _: Reading,
+    weights: &[f32],
+    rows: &[f32],
+    (fresh, factor): (bool, f32),
+    out: &mut [f32],
+) {
     let dim = out.len();
-    out.fill(0.0);
+    if fresh {
+        out.fill(0.0);
+    }
     for (weights, rows) in weights.chunks(ROWS).zip(rows.chunks(ROWS * dim)) {
         for (start, out) in (0..dim).step_by(COLUMNS).zip(out.chunks_mut(COLUMNS)) {
             if let Ok(out) = <&mut [f32; COLUMNS]>::try_from(&mut *out) {
@@ -191,7 +201,7 @@ pub(super) fn dots_of_batch(
 ) {
     let count = rows.len() / dim;
     for (query, out) in queries.chunks_exact(dim).zip(out.chunks_mut(step)) {
-        dots(query, rows, &mut out[..count]);
+        dots(Reading::Near, query, rows, &mut out[..count]);
     }
 }
 

@@ -25,17 +25,35 @@ use table::kernels;
 pub(crate) use attention::{attend, attend_one};
 pub(crate) use mapping::Mapping;
 pub(crate) use rows::{Rows, StableBytes};
+pub(crate) use table::Reading;
 
 /// The dot product of `query` with every row of the row-major `rows`, into `out`.
 pub(crate) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
-    assert_eq!(rows.len(), query.len() * out.len());
-    (kernels().dots)(query, rows, out)
+    dots_read(Reading::of(rows), query, rows, out)
 }
 
-/// factor·Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
-pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], factor: f32, out: &mut [f32]) {
+/// [`dots`] with some rows of a larger matrix.
+pub(crate) fn dots_read(reading: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
+    assert_eq!(rows.len(), query.len() * out.len());
+    (kernels().dots)(reading, query, rows, out)
+}
+
+/// Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
+pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+    weighted_sum_read(Reading::of(rows), weights, rows, (true, 1.0), out)
+}
+
+/// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`, of some rows of a
+/// larger matrix.
+fn weighted_sum_read(
+    reading: Reading,
+    weights: &[f32],
+    rows: &[f32],
+    (fresh, factor): (bool, f32),
+    out: &mut [f32],
+) {
     assert_eq!(rows.len(), weights.len() * out.len());
-    (kernels().weighted_sum)(weights, rows, factor, out)
+    (kernels().weighted_sum)(reading, weights, rows, (fresh, factor), out)
 }
 
 /// The dot product of `query` with the vector `head + tail`, in double precision. The pair

@@ -166,4 +166,7 @@ unsafe impl Lanes for Neon {
 
     #[inline(always)]
     unsafe fn prefetch(_: *const f32) {}
+
+    #[inline(always)]
+    unsafe fn prefetch_far(_: *const f32) {}
 }

@@ -35,12 +35,14 @@ pub(super) unsafe fn dots_of_batch<L: Lanes, const Q: usize>(
             while row < m {
                 let width = if m - row >= 4 { 4 } else { (m - row).min(2) };
                 let (rows, out) = (rows.as_ptr().add(row * dim), out.add(row));
-                for query in (0..tiled).step_by(Q) {
+                for (number, query) in (0..tiled).step_by(Q).enumerate() {
+                    // Each tile asks for one row of the next block.
+                    let ahead = rows.wrapping_add((m + number) * dim);
                     let (query, out) = (queries.add(query * dim), out.add(query * step));
                     match width {
-                        4 => tile::<L, Q, 4>(dim, query, rows, out, step),
-                        2 => tile::<L, Q, 2>(dim, query, rows, out, step),
-                        _ => tile::<L, Q, 1>(dim, query, rows, out, step),
+                        4 => tile::<L, Q, 4>(dim, query, rows, out, step, ahead),
+                        2 => tile::<L, Q, 2>(dim, query, rows, out, step, ahead),
+                        _ => tile::<L, Q, 1>(dim, query, rows, out, step, ahead),
                     }
                 }
                 row += width;
@@ -54,7 +56,7 @@ pub(super) unsafe fn dots_of_batch<L: Lanes, const Q: usize>(
     }
 }
 
-/// The products of `Q` queries and `R` rows.
+/// The products of `Q` queries and `R` rows. A row's length from `ahead` on is asked for.
 ///
 /// # Safety
 /// As for [`Lanes`]; there are so many queries and rows of `dim` values one after another,
@@ -66,6 +68,7 @@ unsafe fn tile<L: Lanes, const Q: usize, const R: usize>(
     rows: *const f32,
     out: *mut f32,
     step: usize,
+    ahead: *const f32,
 ) {
     // SAFETY: by this function's own condition; the last register is read in part.
     unsafe {
@@ -73,6 +76,7 @@ unsafe fn tile<L: Lanes, const Q: usize, const R: usize>(
         let mut sums = [[zero; R]; Q];
         let mut at = 0;
         while at + L::COUNT <= dim {
+            L::prefetch_far(ahead.wrapping_add(at));
             let mut row = [zero; R];
             for r in 0..R {
                 row[r] = L::load(rows.add(r * dim + at));
@@ -152,10 +156,12 @@ pub(super) unsafe fn add_weighted<L: Lanes, const Q: usize, const V: usize, cons
             let rows = rows.add(at);
             for query in (0..tiled).step_by(Q) {
                 let (weights, out) = (weights.add(query * step), out.add(query * dim + at));
-                if width > L::COUNT {
-                    weighted_tile::<L, Q, V>(m, dim, weights, step, rows, out);
+                if width > L::COUNT && query == 0 {
+                    weighted_tile::<L, Q, V, true>(m, dim, weights, step, rows, out);
+                } else if width > L::COUNT {
+                    weighted_tile::<L, Q, V, false>(m, dim, weights, step, rows, out);
                 } else if at + width <= dim {
-                    weighted_tile::<L, Q, 1>(m, dim, weights, step, rows, out);
+                    weighted_tile::<L, Q, 1, false>(m, dim, weights, step, rows, out);
                 } else {
                     weighted_part::<L, Q>(m, dim, weights, step, rows, out, dim - at);
                 }
@@ -166,11 +172,11 @@ pub(super) unsafe fn add_weighted<L: Lanes, const Q: usize, const V: usize, cons
             let (weights, out) = (weights.add(query * step), out.add(query * dim));
             let mut at = 0;
             while at + W * L::COUNT <= dim {
-                weighted_tile::<L, 1, W>(m, dim, weights, step, rows.add(at), out.add(at));
+                weighted_tile::<L, 1, W, false>(m, dim, weights, step, rows.add(at), out.add(at));
                 at += W * L::COUNT;
             }
             while at + L::COUNT <= dim {
-                weighted_tile::<L, 1, 1>(m, dim, weights, step, rows.add(at), out.add(at));
+                weighted_tile::<L, 1, 1, false>(m, dim, weights, step, rows.add(at), out.add(at));
                 at += L::COUNT;
             }
             if at < dim {
@@ -181,13 +187,14 @@ pub(super) unsafe fn add_weighted<L: Lanes, const Q: usize, const V: usize, cons
     }
 }
 
-/// Adds `m` weighted rows to a tile of `Q` rows of `out`, `V` registers each.
+/// Adds `m` weighted rows to a tile of `Q` rows of `out`, `V` registers each. With `ASK`, the
+/// rows of the next block are asked for.
 ///
 /// # Safety
 /// As for [`Lanes`]; there are weights every `step`, rows and rows of `out` every `dim`
 /// values.
 #[inline(always)]
-unsafe fn weighted_tile<L: Lanes, const Q: usize, const V: usize>(
+unsafe fn weighted_tile<L: Lanes, const Q: usize, const V: usize, const ASK: bool>(
     m: usize,
     dim: usize,
     weights: *const f32,
@@ -200,6 +207,11 @@ unsafe fn weighted_tile<L: Lanes, const Q: usize, const V: usize>(
         let zero = L::splat(0.0);
         let mut sums = [[zero; V]; Q];
         for k in 0..m {
+            for v in 0..V {
+                if ASK {
+                    L::prefetch_far(rows.wrapping_add((m + k) * dim + v * L::COUNT));
+                }
+            }
             let mut row = [zero; V];
             for v in 0..V {
                 row[v] = L::load(rows.add(k * dim + v * L::COUNT));

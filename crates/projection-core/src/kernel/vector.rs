@@ -145,7 +145,8 @@ unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool
     }
 }
 
-/// factor·Σₖ weightₖ·rowₖ, into `out`; `V` registers of columns at a time.
+/// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where `fresh`, into `out`; `V` registers of
+/// columns at a time.
 ///
 /// # Safety
 /// As for [`Lanes`]; `rows` holds as many rows as there are weights, of the length of `out`.
@@ -153,17 +154,17 @@ unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool
 pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize, const PREFETCH: bool>(
     weights: &[f32],
     rows: &[f32],
-    factor: f32,
+    (fresh, factor): (bool, f32),
     out: &mut [f32],
 ) {
     let dim = out.len();
-    if weights.is_empty() {
+    if weights.is_empty() && fresh {
         out.fill(0.0);
     }
     let weights_count = weights.len();
     for (block, weights) in weights.chunks(ROWS).enumerate() {
         let (rows, out) = (rows[block * ROWS * dim..].as_ptr(), out.as_mut_ptr());
-        let first = block == 0;
+        let first = fresh && block == 0;
         let last = (block + 1) * ROWS >= weights_count;
         let ends = (first, if last { factor } else { 1.0 });
         let mut at = 0;

@@ -283,10 +283,9 @@ impl MultiHeadProjection {
         let queries = queries.view();
         check_batch_buffers(self, queries.nrows(), &projected, weights.as_ref())?;
         self.heads.check_values()?;
-        let in_place = self.heads.matrices.is_empty()
-            && projected.is_standard_layout()
+        let in_place = projected.is_standard_layout()
             && weights.as_ref().is_none_or(|weights| weights.is_standard_layout());
-        if in_place {
+        if self.heads.matrices.is_empty() && in_place {
             self.project_blocks(&queries, &norms, projected, weights);
             return Ok(());
         }
@@ -294,7 +293,12 @@ impl MultiHeadProjection {
         // nothing may have been written.
         let mut results = Array2::zeros(projected.raw_dim());
         let mut routed = Array2::zeros((queries.nrows(), self.cluster_ids().len()));
-        project_rows(self, &queries, &mut results, &mut routed)?;
+        if self.heads.matrices.is_empty() {
+            let routed = Some(routed.view_mut());
+            self.project_blocks(&queries, &norms, results.view_mut(), routed);
+        } else {
+            project_rows(self, &queries, &mut results, &mut routed)?;
+        }
         projected.assign(&results);
         if let Some(weights) = &mut weights {
             weights.assign(&routed);
@@ -342,7 +346,7 @@ impl MultiHeadProjection {
                     None => &mut scratch,
                 };
                 self.route(query, *norm, routed);
-                kernel::weighted_sum(routed, &heads.answers, 1.0, projected);
+                kernel::weighted_sum(routed, &heads.answers, projected);
             }
         }
     }
@@ -416,12 +420,12 @@ impl Heads {
     /// Σ w_k a_k, with w_k W_k q for heads that have a matrix.
     fn combine(&self, query: &[f32], weights: &[f32], projected: &mut [f32]) -> Result<()> {
         if self.matrices.is_empty() {
-            kernel::weighted_sum(weights, &self.answers, 1.0, projected);
+            kernel::weighted_sum(weights, &self.answers, projected);
             return Ok(());
         }
         let mut sum = vec![0.0; self.output_dim];
         let mut mapped = vec![0.0; self.output_dim];
-        kernel::weighted_sum(weights, &self.answers, 1.0, &mut sum);
+        kernel::weighted_sum(weights, &self.answers, &mut sum);
         for (head, matrix) in &self.matrices {
             kernel::dots(query, matrix, &mut mapped);
             for (sum, mapped) in sum.iter_mut().zip(&mapped) {

@@ -423,7 +423,7 @@ impl Projection for ResidualProjection {
         let mut adapted = Vec::new();
         if let Some(adapter) = &terms.adapter {
             adapted.resize(terms.dim, 0.0);
-            kernel::weighted_sum(&unit, adapter, 1.0, &mut adapted);
+            kernel::weighted_sum(&unit, adapter, &mut adapted);
         }
         terms.finish((query, norm), &nearest, &adapted, projected)?;
         if let Some(weights) = weights {
