@@ -1,9 +1,9 @@
 // Command server serves semantic projections: REST, Connect, gRPC and gRPC-Web on one address.
 //
-//	server [serve] [--flags]       serves; the default
-//	server migrate [--flags]       makes the tables in PostgreSQL; `migrate print` shows the SQL
-//	server load [--prune] [--flags] copies the store's answers into PostgreSQL
-//	server help
+//	server [serve]           serves; the default
+//	server migrate [--print] makes the tables in PostgreSQL, or shows the SQL
+//	server load [--prune]    copies the store's answers into PostgreSQL
+//	server help              shows the settings
 package main
 
 import (
@@ -26,8 +26,9 @@ import (
 const usage = `server serves semantic projections: REST, Connect, gRPC and gRPC-Web on one address.
 
   server [serve]         serves until SIGTERM or SIGINT; SIGHUP loads the newest model
-  server migrate         makes the table of answers and its HNSW index in PostgreSQL where
-                         they are missing; "migrate print" shows the SQL instead
+  server migrate [--print]
+                         makes the table of answers and its HNSW index in PostgreSQL where
+                         they are missing; --print shows the SQL instead
   server load [--prune]  copies the store's answers into that table; --prune removes those
                          that the store has not
 
@@ -43,11 +44,11 @@ func run(arguments []string) int {
 	if len(arguments) > 0 && arguments[0] != "" && arguments[0][0] != '-' {
 		command, arguments = arguments[0], arguments[1:]
 	}
-	prune := false
-	if command == "load" {
-		without := slices.DeleteFunc(slices.Clone(arguments), func(a string) bool { return a == "--prune" || a == "-prune" })
-		prune = len(without) < len(arguments)
-		arguments = without
+	// The flags that are no settings.
+	own := map[string]string{"load": "--prune", "migrate": "--print"}[command]
+	asked := own != "" && slices.Contains(arguments, own)
+	if asked {
+		arguments = slices.DeleteFunc(slices.Clone(arguments), func(a string) bool { return a == own })
 	}
 	if command == "help" {
 		arguments = []string{"--help"}
@@ -59,8 +60,7 @@ func run(arguments []string) int {
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
-	printing := command == "migrate" && slices.Equal(rest, []string{"print"})
-	if err == nil && len(rest) > 0 && !printing {
+	if err == nil && len(rest) > 0 {
 		err = fmt.Errorf("unexpected argument %q; help shows the usage", rest[0])
 	}
 	if err != nil {
@@ -72,9 +72,9 @@ func run(arguments []string) int {
 	case "serve":
 		err = serve(ctx, c)
 	case "migrate":
-		err = migrate(ctx, c, printing)
+		err = migrate(ctx, c, asked)
 	case "load":
-		err = load(ctx, c, prune)
+		err = load(ctx, c, asked)
 	default:
 		return fail(2, fmt.Errorf("no command %q; help shows them", command))
 	}

@@ -91,6 +91,9 @@ type instance struct {
 	log  *logBuffer
 }
 
+// discard is a log that nobody reads.
+var discard = slog.New(slog.DiscardHandler)
+
 // logBuffer keeps what a server wrote.
 type logBuffer struct {
 	mu   sync.Mutex

@@ -22,6 +22,9 @@ type Source struct {
 	Answers bool
 	// QueryDim is the dimension of questions that are embedded here; 0 where none are.
 	QueryDim int
+	// Accepts refuses models whose projected vectors, of dimension dim, can't be searched for;
+	// nil accepts all.
+	Accepts func(dim int) error
 }
 
 // choose gives the model to load.
@@ -98,6 +101,11 @@ func (s Source) try(loaded *Snapshot) error {
 	if loaded.Searcher != nil && loaded.Searcher.Dim() != model.OutputDim() {
 		return fmt.Errorf("model %d gives vectors of dimension %d, the answers have %d",
 			loaded.Info.ID, model.OutputDim(), loaded.Searcher.Dim())
+	}
+	if s.Accepts != nil {
+		if err := s.Accepts(model.OutputDim()); err != nil {
+			return fmt.Errorf("model %d: %w", loaded.Info.ID, err)
+		}
 	}
 	for _, sign := range []float32{1, -1} {
 		query := make([]float32, model.InputDim())

@@ -76,34 +76,32 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (server *Serve
 		}
 		s.service.EmbedderName = filepath.Base(folder)
 	}
-	s.service.Models, err = active.Open(active.Source{
-		Store: s.service.Store, Projection: c.Model, TextModel: c.TextModel,
-		Answers: c.Search.Backend == "memory", QueryDim: s.service.Embedder.Dim(),
-	}, log, metrics)
-	if err != nil {
-		return nil, err
-	}
+	source := active.Source{Store: s.service.Store, Projection: c.Model, TextModel: c.TextModel,
+		Answers: c.Search.Backend == "memory", QueryDim: s.service.Embedder.Dim()}
 	if c.Search.Backend == "postgres" || c.Search.Feedback == "postgres" {
 		if s.database, err = postgres.Open(ctx, c); err != nil {
 			return nil, err
 		}
 		s.service.Database = s.database
-		if c.Search.Backend == "postgres" {
-			// A database that is down comes back; one that does not fit is a mistake.
-			if err := s.database.Check(ctx, s.outputDim()); errors.Is(err, postgres.ErrUnfit) {
-				return nil, err
-			} else if err != nil {
-				log.Error("the database can't be reached yet", "error", err)
-			}
-		}
+	}
+	if c.Search.Backend == "postgres" {
+		source.Accepts = s.fits
+	}
+	if s.service.Models, err = active.Open(source, log, metrics); err != nil {
+		return nil, err
 	}
 	return s, s.listen()
 }
 
-func (s *Server) outputDim() int {
-	snapshot := s.service.Models.Acquire()
-	defer snapshot.Release()
-	return snapshot.Model.OutputDim()
+// fits refuses a model that the database has no vectors for.
+func (s *Server) fits(dim int) error {
+	err := s.database.Check(context.Background(), dim)
+	if err != nil && !errors.Is(err, postgres.ErrUnfit) {
+		// A database that is away comes back; one that does not fit is a mistake.
+		s.log.Error("the database can't be reached", "error", err)
+		return nil
+	}
+	return err
 }
 
 func (s *Server) listen() (err error) {

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"connectrpc.com/connect"
@@ -115,6 +116,10 @@ func (s *Service) searchDatabase(ctx context.Context, snapshot *active.Snapshot,
 	projected, err := s.prepare(ctx, snapshot, message, query, response)
 	if err != nil {
 		return err
+	}
+	if dim := snapshot.Model.OutputDim(); len(projected) != dim {
+		return &projection.Error{Code: projection.ErrDimensionMismatch,
+			Message: fmt.Sprintf("query of dimension %d, expected %d", len(projected), dim)}
 	}
 	if message.Explain {
 		response.Explanation = &pb.Explanation{Angle: angle(query, projected)}
