@@ -15,7 +15,7 @@ func Register(mux *http.ServeMux) {
 	for path, file := range map[string]string{"/{$}": "/", "/page.css": "/page.css", "/page.js": "/page.js"} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			header := w.Header()
-			header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+			header.Set("Content-Security-Policy", "default-src 'none'; img-src data:; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 			header.Set("X-Content-Type-Options", "nosniff")
 			header.Set("Referrer-Policy", "no-referrer")
 			header.Set("Cache-Control", "no-cache")
