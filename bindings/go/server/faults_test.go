@@ -142,7 +142,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	request := fmt.Sprintf("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+	const request = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 	go func() { _, _ = io.WriteString(connection, strings.Repeat(request, 10_000)) }()
 	if status, _, found := post(t, h1(t), s.url+"/v1/search", `{"vector":`+numbers(384, "0.5")+`}`); status != 200 {
 		t.Errorf("beside it, a request gave %d %v", status, found)

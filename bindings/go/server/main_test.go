@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"database/sql"
 	"fmt"
 	"io"
@@ -19,7 +18,6 @@ import (
 
 	"connectrpc.com/connect"
 	_ "github.com/mattn/go-sqlite3"
-	"golang.org/x/net/http2"
 
 	"github.com/unifyweaver/projection"
 	"github.com/unifyweaver/projection/server/internal/config"
@@ -141,10 +139,9 @@ func start(t *testing.T, arguments ...string) *instance {
 
 // h2c is an HTTP client that speaks HTTP/2 without TLS, for gRPC.
 func h2c(t *testing.T) *http.Client {
-	transport := &http2.Transport{AllowHTTP: true,
-		DialTLSContext: func(ctx context.Context, network, address string, _ *tls.Config) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, address)
-		}}
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }

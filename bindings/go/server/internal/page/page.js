@@ -38,6 +38,11 @@ function say(text, failed) {
   status.classList.toggle("failed", Boolean(failed));
 }
 
+// breakable lets a name such as routing_weights break after its underscores.
+function breakable(name) {
+  return name.split(/(?<=_)/).flatMap((part) => [part, element("wbr", {})]);
+}
+
 const percent = (share) => `${(100 * (share || 0)).toFixed(1)} %`;
 
 async function showModel() {
@@ -96,7 +101,7 @@ function show(projected, plain) {
     ? "The projection moved the question."
     : `The projection turned the question by ${explanation.angle.toFixed(1)} degrees.`;
   byId("routing").replaceChildren(...(projected.routing || []).map((head) => element("tr", {},
-    element("th", { scope: "row" }, head.cluster || `cluster ${head.clusterId}`),
+    element("th", { scope: "row" }, ...breakable(head.cluster || `cluster ${head.clusterId}`)),
     element("td", {}, element("div", { class: "share" },
       element("meter", { min: 0, max: 1, value: head.weight || 0, "aria-hidden": "true" }),
       element("span", { class: "number" }, percent(head.weight)))))));

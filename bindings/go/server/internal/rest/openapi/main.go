@@ -52,8 +52,7 @@ func readComments(arguments []string) (map[protoreflect.FullName]string, error) 
 		return nil, err
 	}
 	comments := map[protoreflect.FullName]string{}
-	var add func(protoreflect.Descriptor)
-	add = func(d protoreflect.Descriptor) {
+	add := func(d protoreflect.Descriptor) {
 		text := d.ParentFile().SourceLocations().ByDescriptor(d).LeadingComments
 		comments[d.FullName()] = strings.Join(strings.Fields(text), " ")
 	}
