@@ -46,22 +46,20 @@ func (s *Store) Exclusive(do func() error) error {
 	return do()
 }
 
-// with opens the database for do.
+// with opens the database for do, which may be run twice.
 func (s *Store) with(mode string, do func(*sql.DB) error) error {
 	return s.Exclusive(func() error {
 		// SQLite would say only "unable to open database file".
 		if _, err := os.Stat(s.path); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
-		name := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: s.path}).EscapedPath()}).String()
-		database, err := sql.Open("sqlite3", name+"?mode="+mode+"&_busy_timeout=5000")
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.path, err)
-		}
-		defer database.Close()
-		database.SetMaxOpenConns(1)
-		err = do(database)
+		err := s.open(mode, do)
 		var failed sqlite3.Error
+		if errors.As(err, &failed) && failed.Code == sqlite3.ErrReadonly && mode == "ro" {
+			// A writer was killed in the middle of a change, which must be undone before anybody
+			// can read.
+			err = s.open("rw", do)
+		}
 		switch {
 		case errors.As(err, &failed) && (failed.Code == sqlite3.ErrBusy || failed.Code == sqlite3.ErrLocked):
 			return fmt.Errorf("%s: %w", s.path, ErrBusy)
@@ -70,6 +68,17 @@ func (s *Store) with(mode string, do func(*sql.DB) error) error {
 		}
 		return nil
 	})
+}
+
+func (s *Store) open(mode string, do func(*sql.DB) error) error {
+	name := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: s.path}).EscapedPath()}).String()
+	database, err := sql.Open("sqlite3", name+"?mode="+mode+"&_busy_timeout=5000")
+	if err != nil {
+		return err
+	}
+	defer database.Close()
+	database.SetMaxOpenConns(1)
+	return do(database)
 }
 
 // Model is a trained projection as the store describes it.
@@ -99,8 +108,9 @@ type Contents struct {
 
 // Read gives the contents of the store.
 func (s *Store) Read() (*Contents, error) {
-	contents := &Contents{Clusters: map[int64]string{}}
+	var contents *Contents
 	err := s.with("ro", func(database *sql.DB) error {
+		contents = &Contents{Clusters: map[int64]string{}}
 		if err := readModels(database, contents); err != nil {
 			return err
 		}

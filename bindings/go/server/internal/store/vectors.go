@@ -22,6 +22,7 @@ type Answer struct {
 func (s *Store) Answers(textModel string) ([]Answer, error) {
 	var answers []Answer
 	err := s.with("ro", func(database *sql.DB) error {
+		answers = nil
 		return each(database, `SELECT a.answer_id, a.text, e.vector_path FROM answers a
 			JOIN embeddings e ON e.entity_type = 'answer' AND e.entity_id = a.answer_id
 			JOIN embedding_models m USING (model_id) WHERE m.name = ? ORDER BY 1`,
@@ -71,6 +72,7 @@ func (s *Store) Centroids(model Model) (clusters []int64, centroids []float32, d
 		return nil, nil, 0, nil
 	}
 	err = s.with("ro", func(database *sql.DB) error {
+		clusters, files = nil, nil
 		return each(database, "SELECT cluster_id, centroid_path FROM cluster_heads WHERE mh_projection_id = ? ORDER BY 1",
 			func(rows *sql.Rows) error {
 				var cluster int64
