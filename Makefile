@@ -31,6 +31,16 @@ demo: tools model lib
 	cd examples/go && $(GO) build -o ../../target/examples/go/ask .
 	$(PYTHON) examples/demo.py
 
+# The microservice in Go on the demo's store; SERVE_FLAGS are further flags for it.
+.PHONY: serve
+serve: demo server
+	target/server/server --store target/demo/lda.db --text-model-dir $(MODEL) \
+	    --search.feedback store $(SERVE_FLAGS)
+
+.PHONY: server
+server: lib
+	cd bindings/go/server && $(GO) build -o ../../../target/server/server .
+
 .PHONY: model
 model:
 	@$(PYTHON) scripts/fetch_model.py
@@ -52,6 +62,13 @@ install:
 .PHONY: bench
 bench: $(VENV)
 	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench project -- $(BENCH)
+
+# BENCH="--soak 10" soaks it for ten minutes instead.
+.PHONY: bench-server
+bench-server: demo server
+	cd bindings/go/server/tools && $(GO) build -o ../../../../target/tools/ github.com/rakyll/hey
+	cd bindings/go/server/tools/ghz && $(GO) build -o ../../../../../target/tools/ github.com/bojand/ghz/cmd/ghz
+	$(PYTHON) scripts/bench_server.py $(BENCH)
 
 # --- Checking --------------------------------------------------------------------------
 
@@ -77,6 +94,13 @@ test-c: model lib
 test-go: model lib
 	GO="$(GO)" scripts/test_go.sh $(DIST)
 	cmp target/tests/rust_dump.txt target/tests/go_dump.txt
+
+# Needs Chromium, and Go 1.26.7.
+.PHONY: test-server
+test-server: model lib
+	$(CARGO) build --release --package projection-cli
+	GO="$(GO)" PYTHON="$(PYTHON)" scripts/test_server.sh $(DIST)
+	$(PYTHON) tests/server_readme.py
 
 .PHONY: test-python
 test-python: model $(VENV)

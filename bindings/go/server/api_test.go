@@ -1,0 +1,356 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
+	"github.com/unifyweaver/projection"
+	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
+)
+
+func pointer[T any](value T) *T { return &value }
+
+func sameHits(t *testing.T, found []*pb.Hit, want []projection.Hit) {
+	t.Helper()
+	if len(found) != len(want) {
+		t.Fatalf("%d hits, expected %d", len(found), len(want))
+	}
+	for i, hit := range found {
+		if hit.AnswerId != want[i].AnswerID || hit.Score != want[i].Score || hit.Text != want[i].Text {
+			t.Fatalf("hit %d is %v, expected %v", i, hit, want[i])
+		}
+	}
+}
+
+// protocols are the ways to call the same methods.
+var protocols = map[string][]connect.ClientOption{
+	"connect":      nil,
+	"connect json": {connect.WithProtoJSON()},
+	"grpc":         {connect.WithGRPC()},
+	"grpc-web":     {connect.WithGRPCWeb()},
+	"gzip":         {connect.WithGRPC(), connect.WithSendGzip()},
+}
+
+func TestProtocolsGiveTheBindingsNumbers(t *testing.T) {
+	database := copyStore(t)
+	s := start(t, "--store="+database, "--model=1", "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	model, err := projection.Open(database, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer model.Close()
+	query := sample(1)
+	projected, weights, err := model.Project(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	embedder, err := projection.LoadEmbedder(os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer embedder.Close()
+	vector, err := embedder.Embed("How do I share a model?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, options := range protocols {
+		t.Run(name, func(t *testing.T) {
+			client := s.client(t, options...)
+			ctx := t.Context()
+			embedded, err := client.Embed(ctx, connect.NewRequest(&pb.EmbedRequest{Text: "How do I share a model?"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(embedded.Msg.Vector, vector) || embedded.Msg.TextModel != "all-MiniLM-L6-v2" {
+				t.Error("Embed differs from the binding")
+			}
+			response, err := client.Project(ctx, connect.NewRequest(&pb.ProjectRequest{Vector: query, Routing: 5}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(response.Msg.Vector, projected) {
+				t.Error("Project differs from the binding")
+			}
+			if len(response.Msg.Routing) != 5 {
+				t.Fatalf("%d routing weights, expected 5", len(response.Msg.Routing))
+			}
+			for i, head := range response.Msg.Routing {
+				if head.Weight != weights[head.ClusterId] || head.Cluster == "" || i > 0 && head.Weight > response.Msg.Routing[i-1].Weight {
+					t.Errorf("routing weight %d is %v", i, head)
+				}
+			}
+			batch, err := client.ProjectBatch(ctx, connect.NewRequest(&pb.ProjectBatchRequest{Vectors: []*pb.Vector{{Values: sample(2)}, {Values: query}}}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			batched, _, err := model.ProjectBatch([][]float32{sample(2), query})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range batched {
+				if !slices.Equal(batch.Msg.Vectors[i].Values, batched[i]) {
+					t.Errorf("ProjectBatch differs from the binding in row %d", i)
+				}
+			}
+			found, err := client.Search(ctx, connect.NewRequest(&pb.SearchRequest{Vector: query, K: pointer[int32](4)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameHits(t, found.Msg.Hits, expected(t, database, 1, query, 4))
+			plain, err := client.Search(ctx, connect.NewRequest(&pb.SearchRequest{Vector: query, Project: pointer(false)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameHits(t, plain.Msg.Hits, expected(t, database, 0, query, 10))
+		})
+	}
+}
+
+func TestHybridAndExplain(t *testing.T) {
+	database := copyStore(t)
+	s := start(t, "--store="+database, "--model=1", "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	client := s.client(t)
+	const question = "Can ten workers call the same loaded model simultaneously?"
+	searcher, err := projection.OpenSearcher(database, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer searcher.Close()
+	model, err := projection.Open(database, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer model.Close()
+	embedded, err := client.Embed(t.Context(), connect.NewRequest(&pb.EmbedRequest{Text: question}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := searcher.Explain(projection.Query{Vector: embedded.Msg.Vector, Text: question},
+		projection.SearchOptions{K: 3, Model: model, Hybrid: true, HybridWeight: 0.4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := &pb.SearchRequest{Text: question, K: pointer[int32](3), Hybrid: &pb.Hybrid{Weight: pointer(0.4)}}
+	for _, explain := range []bool{false, true} {
+		request.Explain = explain
+		request.Routing = 2
+		found, err := client.Search(t.Context(), connect.NewRequest(request))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found.Msg.Hits) != 3 || len(found.Msg.Routing) != 2 {
+			t.Fatalf("%d hits and %d routing weights, expected 3 and 2", len(found.Msg.Hits), len(found.Msg.Routing))
+		}
+		for i, hit := range found.Msg.Hits {
+			if hit.AnswerId != want.Hits[i].AnswerID || hit.Score != want.Hits[i].Score {
+				t.Errorf("hit %d is %v, expected %v", i, hit, want.Hits[i])
+			}
+			if explain && (*hit.Explanation.RankBefore != int64(want.Hits[i].RankBefore) || *hit.Explanation.Bm25 != want.Hits[i].BM25) {
+				t.Errorf("hit %d is explained by %v, expected %v", i, hit.Explanation, want.Hits[i])
+			}
+		}
+		if !explain {
+			continue
+		}
+		explanation := found.Msg.Explanation
+		if *explanation.Angle != want.Angle || explanation.HybridWeight != 0.4 || len(explanation.Questions) != len(want.Questions) ||
+			explanation.Questions[0].Text != want.Questions[0].Text || explanation.Questions[0].Cluster == "" {
+			t.Errorf("the explanation is %v, expected %v", explanation, want)
+		}
+	}
+}
+
+func TestStream(t *testing.T) {
+	s := start(t, "--store="+copyStore(t), "--model=1")
+	for name, options := range map[string][]connect.ClientOption{"connect": nil, "grpc": {connect.WithGRPC()}} {
+		t.Run(name, func(t *testing.T) {
+			client := s.client(t, options...)
+			stream := client.ProjectStream(t.Context())
+			for n := range 20 {
+				batch := &pb.ProjectStreamRequest{}
+				for i := range n {
+					batch.Vectors = append(batch.Vectors, &pb.Vector{Values: sample(i)})
+				}
+				if err := stream.Send(batch); err != nil {
+					t.Fatal(err)
+				}
+				answer, err := stream.Receive()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(answer.Vectors) != n || answer.Model.Id != 1 {
+					t.Fatalf("%d vectors of model %d, expected %d of model 1", len(answer.Vectors), answer.Model.Id, n)
+				}
+			}
+			if err := stream.CloseRequest(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stream.Receive(); !errors.Is(err, io.EOF) {
+				t.Fatalf("the stream ended with %v", err)
+			}
+			_ = stream.CloseResponse()
+			// An unusable vector ends the stream with the error that the batch would have.
+			bad := client.ProjectStream(t.Context())
+			if err := bad.Send(&pb.ProjectStreamRequest{Vectors: []*pb.Vector{{Values: []float32{1}}}}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := bad.Receive()
+			wantReason(t, err, connect.CodeInvalidArgument, "DIMENSION_MISMATCH")
+			_ = bad.CloseRequest()
+			_ = bad.CloseResponse()
+		})
+	}
+}
+
+// wantReason checks an error's code and reason.
+func wantReason(t *testing.T, err error, code connect.Code, reason string) {
+	t.Helper()
+	var failed *connect.Error
+	if !errors.As(err, &failed) || failed.Code() != code {
+		t.Fatalf("the error is %v, expected %v", err, code)
+	}
+	for _, detail := range failed.Details() {
+		value, err := detail.Value()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, ok := value.(*errdetails.ErrorInfo); ok {
+			if info.Reason != reason {
+				t.Fatalf("the reason is %s, expected %s", info.Reason, reason)
+			}
+			return
+		}
+	}
+	t.Fatalf("no reason in %v, expected %s", err, reason)
+}
+
+func TestModels(t *testing.T) {
+	s := start(t, "--store="+copyStore(t))
+	client := s.models(t)
+	list, err := client.ListModels(t.Context(), connect.NewRequest(&pb.ListModelsRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Msg.Models) != 2 || list.Msg.Models[0].Kind != "residual" || list.Msg.Models[1].Kind != "multi_head" ||
+		list.Msg.Models[0].Active || !list.Msg.Models[1].Active || list.Msg.Models[0].GetRecallAt_1() <= 0 {
+		t.Errorf("the models are %v", list.Msg.Models)
+	}
+	one, err := client.GetModel(t.Context(), connect.NewRequest(&pb.GetModelRequest{Id: 1}))
+	if err != nil || one.Msg.Model.Id != 1 {
+		t.Errorf("model 1 is %v, %v", one, err)
+	}
+	_, err = client.GetModel(t.Context(), connect.NewRequest(&pb.GetModelRequest{Id: 3}))
+	wantReason(t, err, connect.CodeNotFound, "MODEL_NOT_FOUND")
+	active, err := client.GetActiveModel(t.Context(), connect.NewRequest(&pb.GetActiveModelRequest{}))
+	if err != nil || active.Msg.Model.Id != 2 || active.Msg.InputDim != 384 || active.Msg.GetAnswers() == 0 {
+		t.Errorf("the active model is %v, %v", active, err)
+	}
+}
+
+func TestFeedback(t *testing.T) {
+	database := copyStore(t)
+	off := start(t, "--store="+database)
+	request := &pb.FeedbackRequest{Question: "why?", Helpful: true, ShownAnswerIds: []int64{3, 4}}
+	_, err := off.client(t).Feedback(t.Context(), connect.NewRequest(request))
+	wantReason(t, err, connect.CodeFailedPrecondition, "FEEDBACK_OFF")
+
+	client := start(t, "--store="+database, "--search.feedback=store").client(t)
+	first, err := client.Feedback(t.Context(), connect.NewRequest(request))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := client.Feedback(t.Context(), connect.NewRequest(&pb.FeedbackRequest{Question: "why not?"}))
+	if err != nil || second.Msg.LogId != first.Msg.LogId+1 {
+		t.Errorf("the second entry is %v, %v", second, err)
+	}
+	for _, bad := range []*pb.FeedbackRequest{{}, {Question: "x", Helpful: true}, {Question: "x", AnswerId: pointer[int64](1)}} {
+		_, err = client.Feedback(t.Context(), connect.NewRequest(bad))
+		wantReason(t, err, connect.CodeInvalidArgument, "INVALID_ARGUMENT")
+	}
+	_, err = client.Feedback(t.Context(), connect.NewRequest(&pb.FeedbackRequest{Question: "x", Helpful: true, AnswerId: pointer[int64](999)}))
+	wantReason(t, err, connect.CodeNotFound, "ANSWER_NOT_FOUND")
+}
+
+// post sends JSON to a REST path.
+func post(t *testing.T, client *http.Client, url, body string) (int, http.Header, map[string]any) {
+	t.Helper()
+	response, err := client.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decode(t, response)
+}
+
+func decode(t *testing.T, response *http.Response) (int, http.Header, map[string]any) {
+	t.Helper()
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var decoded map[string]any
+	if err := json.Unmarshal(content, &decoded); err != nil {
+		t.Fatalf("%s: %v", content, err)
+	}
+	return response.StatusCode, response.Header, decoded
+}
+
+// reasonOf is the reason in an error's JSON.
+func reasonOf(decoded map[string]any) any {
+	details, _ := decoded["details"].([]any)
+	if len(details) == 0 {
+		return nil
+	}
+	return details[0].(map[string]any)["debug"].(map[string]any)["reason"]
+}
+
+func TestREST(t *testing.T) {
+	database := copyStore(t)
+	s := start(t, "--store="+database, "--model=1")
+	client := h1(t)
+	query, _ := json.Marshal(sample(7))
+	status, header, found := post(t, client, s.url+"/v1/search", `{"vector":`+string(query)+`,"k":2}`)
+	want := expected(t, database, 1, sample(7), 2)
+	hits, _ := found["hits"].([]any)
+	if status != 200 || len(hits) != 2 || hits[0].(map[string]any)["text"] != want[0].Text || header.Get("X-Request-Id") == "" {
+		t.Errorf("the search gave %d %v", status, found)
+	}
+	response, err := client.Get(s.url + "/v1/models/2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, model := decode(t, response); status != 200 || model["model"].(map[string]any)["kind"] != "multi_head" {
+		t.Errorf("the model is %d %v", status, model)
+	}
+	response, err = client.Get(s.url + "/v1/models/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, failed := decode(t, response); status != 400 || reasonOf(failed) != "INVALID_MESSAGE" {
+		t.Errorf("a model without number gave %d %v", status, failed)
+	}
+	response, err = client.Get(s.url + "/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, document := decode(t, response); document["openapi"] != "3.1.0" || document["paths"].(map[string]any)["/v1/search"] == nil {
+		t.Error("the OpenAPI document has no search")
+	}
+	response, err = client.Post(s.url+"/v1/search", "text/plain", bytes.NewReader(query))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, failed := decode(t, response); status != 415 || reasonOf(failed) != "INVALID_MESSAGE" {
+		t.Errorf("text gave %d %v", status, failed)
+	}
+}

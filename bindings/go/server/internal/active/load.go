@@ -1,0 +1,139 @@
+package active
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/server/internal/store"
+)
+
+// Source says what to load.
+type Source struct {
+	Store *store.Store
+	// Projection is the id of a model, or latest.
+	Projection string
+	// TextModel is the name of the one whose vectors are searched; empty for the model's own.
+	TextModel string
+	// Answers says whether the store's answers are searched in memory.
+	Answers bool
+	// QueryDim is the dimension of questions that are embedded here; 0 where none are.
+	QueryDim int
+	// Accepts refuses models whose projected vectors, of dimension dim, can't be searched for;
+	// nil accepts all.
+	Accepts func(dim int) error
+}
+
+// choose gives the model to load.
+func (s Source) choose(contents *store.Contents) (store.Model, error) {
+	if len(contents.Models) == 0 {
+		return store.Model{}, fmt.Errorf("%s: no model was trained yet, expected at least one", s.Store.Path())
+	}
+	if s.Projection == "latest" {
+		return contents.Models[len(contents.Models)-1], nil
+	}
+	id, err := strconv.ParseInt(s.Projection, 10, 64)
+	if err != nil {
+		return store.Model{}, fmt.Errorf("model is %q, expected an id or latest", s.Projection)
+	}
+	for _, model := range contents.Models {
+		if model.ID == id {
+			return model, nil
+		}
+	}
+	return store.Model{}, fmt.Errorf("%s: no model %d; the newest is %d", s.Store.Path(), id,
+		contents.Models[len(contents.Models)-1].ID)
+}
+
+// load opens what contents describe, and tries it before anybody depends on it.
+func (s Source) load(contents *store.Contents, log *slog.Logger) (loaded *Snapshot, err error) {
+	info, err := s.choose(contents)
+	if err != nil {
+		return nil, err
+	}
+	loaded = &Snapshot{
+		Info: info, TextModel: s.TextModel, Models: contents.Models, Clusters: contents.Clusters,
+		LoadedAt: time.Now(), fingerprint: contents.Fingerprint,
+	}
+	defer func() {
+		if err != nil {
+			loaded.free()
+			loaded = nil
+		}
+	}()
+	if loaded.TextModel == "" {
+		loaded.TextModel = info.TextModel
+	}
+	err = s.Store.Exclusive(func() error {
+		if loaded.Model, err = projection.Open(s.Store.Path(), info.ID); err != nil {
+			return err
+		}
+		if s.Answers {
+			loaded.Searcher, err = projection.OpenSearcher(s.Store.Path(), loaded.TextModel)
+		}
+		return err
+	})
+	if err != nil {
+		return loaded, err
+	}
+	clusters, centroids, dim, err := s.Store.Centroids(info)
+	if err == nil && len(clusters) > 0 {
+		loaded.Heads, err = projection.NewSearcher(clusters, centroids, dim)
+	}
+	if err != nil {
+		// Only the metric of questions far from every head depends on it.
+		log.Warn("the heads' centroids can't be read, questions far from every head are not counted", "error", err)
+		loaded.Heads = nil
+	}
+	return loaded, s.try(loaded)
+}
+
+// try refuses a snapshot that could not answer.
+func (s Source) try(loaded *Snapshot) error {
+	model := loaded.Model
+	if s.QueryDim != 0 && s.QueryDim != model.InputDim() {
+		return fmt.Errorf("model %d takes questions of dimension %d, the text model gives %d",
+			loaded.Info.ID, model.InputDim(), s.QueryDim)
+	}
+	if loaded.Searcher != nil && loaded.Searcher.Dim() != model.OutputDim() {
+		return fmt.Errorf("model %d gives vectors of dimension %d, the answers have %d",
+			loaded.Info.ID, model.OutputDim(), loaded.Searcher.Dim())
+	}
+	if s.Accepts != nil {
+		if err := s.Accepts(model.OutputDim()); err != nil {
+			return fmt.Errorf("model %d: %w", loaded.Info.ID, err)
+		}
+	}
+	for _, sign := range []float32{1, -1} {
+		query := make([]float32, model.InputDim())
+		for i := range query {
+			query[i] = sign
+			sign = -sign
+		}
+		query[0] += sign / 2
+		// A projection that is not finite is an error of the search or, without one, seen below.
+		projected, _, err := model.Project(query)
+		if err != nil {
+			return fmt.Errorf("model %d fails for a trial question: %w", loaded.Info.ID, err)
+		}
+		for _, value := range projected {
+			if value-value != 0 {
+				return fmt.Errorf("model %d gives %g for a trial question", loaded.Info.ID, value)
+			}
+		}
+		if loaded.Searcher != nil {
+			hits, err := loaded.Searcher.SearchWithProjection(query, model, 1)
+			switch {
+			case errors.Is(err, projection.ErrZeroVector):
+			case err != nil:
+				return fmt.Errorf("model %d: searching for a trial question: %w", loaded.Info.ID, err)
+			case len(hits) == 0:
+				return fmt.Errorf("%s: no answers by %s", s.Store.Path(), loaded.TextModel)
+			}
+		}
+	}
+	return nil
+}

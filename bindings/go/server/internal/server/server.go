@@ -1,0 +1,231 @@
+// Package server listens, serves and stops.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/server/internal/active"
+	"github.com/unifyweaver/projection/server/internal/auth"
+	"github.com/unifyweaver/projection/server/internal/config"
+	"github.com/unifyweaver/projection/server/internal/limit"
+	"github.com/unifyweaver/projection/server/internal/postgres"
+	"github.com/unifyweaver/projection/server/internal/service"
+	"github.com/unifyweaver/projection/server/internal/store"
+	"github.com/unifyweaver/projection/server/internal/telemetry"
+)
+
+// Server owns all that a running instance needs. New makes it, Run ends it.
+type Server struct {
+	config   *config.Config
+	log      *slog.Logger
+	service  *service.Service
+	tracing  *telemetry.Tracing
+	guard    *auth.Guard
+	database *postgres.Database
+	stopping atomic.Bool
+
+	api, admin         *http.Server
+	listener, adminNet net.Listener
+}
+
+func deadline(in time.Duration) time.Time { return time.Now().Add(in) }
+
+// New loads everything and opens the addresses, so that what is wrong is known before anybody
+// is served.
+func New(ctx context.Context, c *config.Config, log *slog.Logger) (server *Server, err error) {
+	s := &Server{config: c, log: log, guard: auth.New(c.Auth.Tokens, c.Auth.AdminTokens, c.Loopback())}
+	defer func() {
+		if err != nil {
+			s.free(ctx)
+		}
+	}()
+	metrics := telemetry.NewMetrics(c.Far.Threshold)
+	concurrency := c.Limits.Concurrency
+	if concurrency == 0 {
+		concurrency = 4 * runtime.GOMAXPROCS(0)
+	}
+	s.service = &service.Service{
+		Config: c, Store: store.New(c.Store), Metrics: metrics, Log: log,
+		Limiter: limit.New(concurrency, c.Limits.Queue, c.Limits.QueueTimeout, metrics.Waiting, metrics.Computing),
+	}
+	if s.tracing, err = telemetry.NewTracing(ctx, c.Tracing.Endpoint, c.Tracing.Sample); err != nil {
+		return nil, fmt.Errorf("tracing.endpoint: %w", err)
+	}
+	s.service.Tracer = s.tracing.Tracer
+	if c.TextModelDir != "" {
+		if s.service.Embedder, err = projection.LoadEmbedder(c.TextModelDir); err != nil {
+			return nil, fmt.Errorf("text-model-dir: %w", err)
+		}
+		folder, err := filepath.Abs(c.TextModelDir)
+		if err != nil {
+			return nil, fmt.Errorf("text-model-dir: %w", err)
+		}
+		s.service.EmbedderName = filepath.Base(folder)
+	}
+	source := active.Source{Store: s.service.Store, Projection: c.Model, TextModel: c.TextModel,
+		Answers: c.Search.Backend == "memory", QueryDim: s.service.Embedder.Dim()}
+	if c.Search.Backend == "postgres" || c.Search.Feedback == "postgres" {
+		if s.database, err = postgres.Open(ctx, c); err != nil {
+			return nil, err
+		}
+		s.service.Database = s.database
+	}
+	if c.Search.Backend == "postgres" {
+		source.Accepts = s.fits
+	}
+	if s.service.Models, err = active.Open(source, log, metrics); err != nil {
+		return nil, err
+	}
+	return s, s.listen()
+}
+
+// fits refuses a model that the database has no vectors for.
+func (s *Server) fits(dim int) error {
+	err := s.database.Check(context.Background(), dim)
+	if err != nil && !errors.Is(err, postgres.ErrUnfit) {
+		// A database that is away comes back; one that does not fit is a mistake.
+		s.log.Error("the database can't be reached", "error", err)
+		return nil
+	}
+	return err
+}
+
+func (s *Server) listen() (err error) {
+	c := s.config
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	s.api = &http.Server{
+		Handler: s.handler(), Protocols: protocols,
+		ReadHeaderTimeout: min(5*time.Second, c.Limits.RequestTime), ReadTimeout: c.Limits.RequestTime,
+		// A little more, so that an error can still be written.
+		WriteTimeout: c.Limits.RequestTime + 5*time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 250, SendPingTimeout: time.Minute, WriteByteTimeout: 30 * time.Second},
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s.listener = netutil.LimitListener(s.listener, c.Limits.Connections)
+	if c.TLS.Cert != "" {
+		certificate, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
+		if err != nil {
+			return fmt.Errorf("tls.cert, tls.key: %w", err)
+		}
+		s.api.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	}
+	if c.AdminListen != "" {
+		mux := http.NewServeMux()
+		s.operations(mux)
+		s.admin = &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+			ErrorLog: s.api.ErrorLog}
+		if s.adminNet, err = net.Listen("tcp", c.AdminListen); err != nil {
+			return fmt.Errorf("admin-listen: %w", err)
+		}
+	}
+	return nil
+}
+
+// Addr is the address of the API.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Reload loads the newest model, as a signal does.
+func (s *Server) Reload(reason string) error { return s.service.Models.Reload(reason) }
+
+// Ready says why the server should get no requests, nil where it should.
+func (s *Server) Ready(ctx context.Context) error {
+	if s.stopping.Load() {
+		return errors.New("shutting down")
+	}
+	if s.config.Search.Backend == "postgres" {
+		if err := s.database.Reachable(ctx); err != nil {
+			return errors.New("the database can't be reached")
+		}
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then stops: first it says that it is not ready and goes on for a
+// while, then it takes no more connections and finishes what is under way. Then it frees all.
+func (s *Server) Run(ctx context.Context) error {
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var tasks sync.WaitGroup
+	if s.config.Reload.Watch > 0 {
+		tasks.Go(func() { s.service.Models.Watch(background, s.config.Reload.Watch) })
+	}
+	failed := make(chan error, 2)
+	tasks.Go(func() {
+		if s.api.TLSConfig != nil {
+			failed <- s.api.ServeTLS(s.listener, "", "")
+		} else {
+			failed <- s.api.Serve(s.listener)
+		}
+	})
+	if s.admin != nil {
+		tasks.Go(func() { failed <- s.admin.Serve(s.adminNet) })
+	}
+	s.log.Info("serving", "address", s.Addr(), "backend", s.config.Search.Backend, "tls", s.api.TLSConfig != nil)
+
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		s.log.Info("stopping", "delay", s.config.ShutdownDelay.String())
+		s.stopping.Store(true)
+		time.Sleep(s.config.ShutdownDelay)
+	}
+	end, stop := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
+	defer stop()
+	if late := s.api.Shutdown(end); late != nil {
+		s.log.Error("requests were cut off", "error", late)
+		_ = s.api.Close()
+		err = errors.Join(err, fmt.Errorf("shutdown.timeout: %w", late))
+	}
+	if s.admin != nil {
+		_ = s.admin.Close()
+	}
+	cancel()
+	tasks.Wait()
+	s.free(end)
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	s.log.Info("stopped")
+	return err
+}
+
+// free gives back what New took.
+func (s *Server) free(ctx context.Context) {
+	if s.listener != nil {
+		_ = s.listener.Close()
+	}
+	if s.service != nil {
+		if s.service.Models != nil {
+			s.service.Models.Close()
+		}
+		s.service.Embedder.Close()
+	}
+	if s.database != nil {
+		s.database.Close()
+	}
+	if s.tracing != nil {
+		if err := s.tracing.Stop(ctx); err != nil {
+			s.log.Warn("some traces were not sent", "error", err)
+		}
+	}
+}

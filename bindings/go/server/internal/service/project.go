@@ -1,0 +1,120 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"connectrpc.com/connect"
+
+	"github.com/unifyweaver/projection/server/internal/active"
+	"github.com/unifyweaver/projection/server/internal/failure"
+	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
+)
+
+// Embed embeds a text.
+func (s *Service) Embed(ctx context.Context, request *connect.Request[pb.EmbedRequest]) (*connect.Response[pb.EmbedResponse], error) {
+	if request.Msg.Text == "" {
+		return nil, failure.New(connect.CodeInvalidArgument, failure.InvalidArgument, "text is empty")
+	}
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	vector, err := s.embed(ctx, request.Msg.Text)
+	if err != nil {
+		return nil, failure.From(err)
+	}
+	return connect.NewResponse(&pb.EmbedResponse{Vector: vector, TextModel: s.EmbedderName}), nil
+}
+
+// Project projects a question.
+func (s *Service) Project(ctx context.Context, request *connect.Request[pb.ProjectRequest]) (*connect.Response[pb.ProjectResponse], error) {
+	message := request.Msg
+	if err := checkRouting(message.Routing); err != nil {
+		return nil, err
+	}
+	if message.Text != "" && len(message.Vector) > 0 {
+		return nil, failure.New(connect.CodeInvalidArgument, failure.InvalidArgument, "expected text or vector, found both")
+	}
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	query, err := s.question(ctx, message.Text, message.Vector)
+	if err != nil {
+		return nil, failure.From(err)
+	}
+	snapshot := s.Models.Acquire()
+	defer snapshot.Release()
+	projected, weights, err := s.project(ctx, snapshot, query, message.Routing > 0)
+	if err != nil {
+		return nil, failure.From(err)
+	}
+	s.examine(snapshot, query)
+	return connect.NewResponse(&pb.ProjectResponse{
+		Vector: projected, Routing: routing(snapshot, weights, message.Routing), Model: reference(snapshot),
+	}), nil
+}
+
+// ProjectBatch projects many vectors.
+func (s *Service) ProjectBatch(ctx context.Context, request *connect.Request[pb.ProjectBatchRequest]) (*connect.Response[pb.ProjectBatchResponse], error) {
+	snapshot := s.Models.Acquire()
+	defer snapshot.Release()
+	vectors, err := s.projectBatch(ctx, snapshot, request.Msg.Vectors)
+	if err != nil {
+		return nil, failure.From(err)
+	}
+	return connect.NewResponse(&pb.ProjectBatchResponse{Vectors: vectors, Model: reference(snapshot)}), nil
+}
+
+// ProjectStream projects batches until the client has sent the last.
+func (s *Service) ProjectStream(ctx context.Context, stream *connect.BidiStream[pb.ProjectStreamRequest, pb.ProjectStreamResponse]) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Config.Limits.StreamTime)
+	defer cancel()
+	snapshot := s.Models.Acquire()
+	defer snapshot.Release()
+	for {
+		request, err := stream.Receive()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		vectors, err := s.projectBatch(ctx, snapshot, request.Vectors)
+		if err != nil {
+			return failure.From(err)
+		}
+		if err := stream.Send(&pb.ProjectStreamResponse{Vectors: vectors, Model: reference(snapshot)}); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Service) projectBatch(ctx context.Context, snapshot *active.Snapshot, batch []*pb.Vector) ([]*pb.Vector, error) {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	_, end := s.stage(ctx, "project")
+	defer end()
+	flat, err := s.flatten(batch, snapshot.Model.InputDim())
+	if err != nil {
+		return nil, err
+	}
+	dim := snapshot.Model.OutputDim()
+	projected := make([]float32, len(batch)*dim)
+	if err := snapshot.Model.ProjectBatchInto(flat, projected, nil); err != nil {
+		return nil, err
+	}
+	vectors := make([]*pb.Vector, len(batch))
+	for i := range vectors {
+		s.examine(snapshot, batch[i].Values)
+		vectors[i] = &pb.Vector{Values: projected[i*dim : (i+1)*dim : (i+1)*dim]}
+	}
+	return vectors, nil
+}

@@ -1,0 +1,218 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"connectrpc.com/connect"
+
+	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/server/internal/active"
+	"github.com/unifyweaver/projection/server/internal/failure"
+	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
+)
+
+// Search finds the answers to a question.
+func (s *Service) Search(ctx context.Context, request *connect.Request[pb.SearchRequest]) (*connect.Response[pb.SearchResponse], error) {
+	message := request.Msg
+	if err := s.checkSearch(message); err != nil {
+		return nil, err
+	}
+	k, err := s.k(message.K)
+	if err != nil {
+		return nil, err
+	}
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	query, err := s.question(ctx, message.Text, message.Vector)
+	if err != nil {
+		return nil, failure.From(err)
+	}
+	snapshot := s.Models.Acquire()
+	defer snapshot.Release()
+	s.examine(snapshot, query)
+	response := &pb.SearchResponse{Model: reference(snapshot)}
+	switch {
+	case snapshot.Searcher == nil:
+		err = s.searchDatabase(ctx, snapshot, message, query, k, response)
+	case message.Explain || message.Hybrid != nil:
+		err = s.searchWithOptions(ctx, snapshot, message, query, k, response)
+	default:
+		err = s.searchMemory(ctx, snapshot, message, query, k, response)
+	}
+	if err != nil {
+		return nil, failure.From(err)
+	}
+	return connect.NewResponse(response), nil
+}
+
+func (s *Service) checkSearch(message *pb.SearchRequest) error {
+	if err := checkRouting(message.Routing); err != nil {
+		return err
+	}
+	if err := s.checkText("text", message.Text); err != nil {
+		return err
+	}
+	switch weight := message.Hybrid.GetWeight(); {
+	case message.Hybrid == nil:
+		return nil
+	case s.Config.Search.Backend != "memory":
+		return failure.New(connect.CodeUnimplemented, failure.Unsupported, "hybrid search needs answers in memory (search.backend)")
+	case message.Text == "":
+		return failure.New(connect.CodeInvalidArgument, failure.InvalidArgument, "hybrid search needs text")
+	case message.Hybrid.Weight != nil && !(weight > 0 && weight <= 1):
+		return failure.New(connect.CodeInvalidArgument, failure.InvalidArgument,
+			"hybrid.weight is %g, expected a number above 0 and up to 1", weight)
+	}
+	return nil
+}
+
+func projects(message *pb.SearchRequest) bool {
+	return message.Project == nil || *message.Project
+}
+
+// prepare projects the query where the request wants that, and adds the routing.
+func (s *Service) prepare(ctx context.Context, snapshot *active.Snapshot, message *pb.SearchRequest, query []float32, response *pb.SearchResponse) ([]float32, error) {
+	if !projects(message) {
+		return query, nil
+	}
+	projected, weights, err := s.project(ctx, snapshot, query, message.Routing > 0)
+	if err != nil {
+		return nil, err
+	}
+	response.Routing = routing(snapshot, weights, message.Routing)
+	return projected, nil
+}
+
+func (s *Service) searchMemory(ctx context.Context, snapshot *active.Snapshot, message *pb.SearchRequest, query []float32, k int, response *pb.SearchResponse) error {
+	query, err := s.prepare(ctx, snapshot, message, query, response)
+	if err != nil {
+		return err
+	}
+	_, end := s.stage(ctx, "search")
+	defer end()
+	hits, err := snapshot.Searcher.Search(query, k)
+	response.Hits = messages(hits)
+	return err
+}
+
+func messages(hits []projection.Hit) []*pb.Hit {
+	all := make([]*pb.Hit, len(hits))
+	for i, hit := range hits {
+		all[i] = &pb.Hit{AnswerId: hit.AnswerID, Score: hit.Score, Text: hit.Text}
+	}
+	return all
+}
+
+// searchDatabase lets the database search. Explanations have only what needs no answers.
+func (s *Service) searchDatabase(ctx context.Context, snapshot *active.Snapshot, message *pb.SearchRequest, query []float32, k int, response *pb.SearchResponse) error {
+	if s.Database == nil {
+		return failure.New(connect.CodeFailedPrecondition, failure.Unsupported, "no database is configured")
+	}
+	projected, err := s.prepare(ctx, snapshot, message, query, response)
+	if err != nil {
+		return err
+	}
+	if dim := snapshot.Model.OutputDim(); len(projected) != dim {
+		return &projection.Error{Code: projection.ErrDimensionMismatch,
+			Message: fmt.Sprintf("query of dimension %d, expected %d", len(projected), dim)}
+	}
+	if message.Explain {
+		response.Explanation = &pb.Explanation{Angle: angle(query, projected)}
+	}
+	staged, end := s.stage(ctx, "database")
+	defer end()
+	hits, err := s.Database.Search(staged, projected, k)
+	response.Hits = messages(hits)
+	return err
+}
+
+// searchWithOptions is for hybrid search and explanations.
+func (s *Service) searchWithOptions(ctx context.Context, snapshot *active.Snapshot, message *pb.SearchRequest, query []float32, k int, response *pb.SearchResponse) error {
+	question := projection.Query{Vector: query, Text: message.Text}
+	options := projection.SearchOptions{K: k, Hybrid: message.Hybrid != nil, HybridWeight: message.Hybrid.GetWeight()}
+	if projects(message) {
+		options.Model = snapshot.Model
+	}
+	if !message.Explain {
+		if message.Routing > 0 {
+			if _, err := s.prepare(ctx, snapshot, message, query, response); err != nil {
+				return err
+			}
+		}
+		_, end := s.stage(ctx, "search")
+		defer end()
+		hits, err := snapshot.Searcher.SearchWithOptions(question, options)
+		response.Hits = messages(hits)
+		return err
+	}
+	_, end := s.stage(ctx, "explain")
+	defer end()
+	found, err := snapshot.Searcher.Explain(question, options)
+	if err != nil {
+		return err
+	}
+	heads := snapshot.Model.HeadIDs()
+	if len(found.Weights) > 0 {
+		weights := make([]float32, len(heads))
+		for i, head := range heads {
+			weights[i] = found.Weights[head]
+		}
+		response.Routing = routing(snapshot, weights, message.Routing)
+	}
+	response.Explanation = explanation(snapshot, found)
+	for _, hit := range found.Hits {
+		response.Hits = append(response.Hits, explained(hit))
+	}
+	return nil
+}
+
+func explanation(snapshot *active.Snapshot, found *projection.Explanation) *pb.Explanation {
+	message := &pb.Explanation{
+		Angle: number(found.Angle), HybridWeight: found.HybridWeight, QuestionsMove: found.QuestionsMove,
+	}
+	for _, question := range found.Questions {
+		message.Questions = append(message.Questions, &pb.TrainingQuestion{
+			ClusterId: question.ClusterID, Cluster: snapshot.Clusters[question.ClusterID],
+			Similarity: question.Similarity, Weight: question.Weight, Text: question.Text,
+		})
+	}
+	return message
+}
+
+func explained(hit projection.ExplainedHit) *pb.Hit {
+	parts := &pb.HitExplanation{
+		ScoreBefore: number(hit.ScoreBefore), Cosine: number(hit.Cosine), Bm25: number(hit.BM25), Headed: hit.Headed,
+	}
+	if hit.RankBefore > 0 {
+		rank := int64(hit.RankBefore)
+		parts.RankBefore = &rank
+	}
+	return &pb.Hit{AnswerId: hit.AnswerID, Score: hit.Score, Text: hit.Text, Explanation: parts}
+}
+
+// number is nil for NaN, which stands for what there is not.
+func number[T float32 | float64](value T) *T {
+	if value != value {
+		return nil
+	}
+	return &value
+}
+
+// angle between two vectors in degrees; nil where they have none.
+func angle(a, b []float32) *float64 {
+	if len(a) != len(b) {
+		return nil
+	}
+	var dot, squareA, squareB float64
+	for i := range a {
+		x, y := float64(a[i]), float64(b[i])
+		dot, squareA, squareB = dot+x*y, squareA+x*x, squareB+y*y
+	}
+	cosine := dot / math.Sqrt(squareA*squareB)
+	return number(math.Acos(min(1, max(-1, cosine))) * 180 / math.Pi)
+}

@@ -1,0 +1,178 @@
+// Package service answers the requests of the API.
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/server/internal/active"
+	"github.com/unifyweaver/projection/server/internal/config"
+	"github.com/unifyweaver/projection/server/internal/failure"
+	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/server/internal/limit"
+	"github.com/unifyweaver/projection/server/internal/store"
+	"github.com/unifyweaver/projection/server/internal/telemetry"
+)
+
+// Database searches for vectors and keeps feedback, for many instances of this server.
+type Database interface {
+	// Search gives the k answers nearest to vector.
+	Search(ctx context.Context, vector []float32, k int) ([]projection.Hit, error)
+	// Record keeps what a user said and gives the entry's id.
+	Record(ctx context.Context, feedback store.Feedback) (int64, error)
+}
+
+// Service implements both services of the API. It is safe for concurrent use.
+type Service struct {
+	Config *config.Config
+	Models *active.Holder
+	Store  *store.Store
+	// Embedder is nil where the server takes vectors only.
+	Embedder *projection.Embedder
+	// EmbedderName is the name of its text model.
+	EmbedderName string
+	// Database is nil where answers are in memory and feedback is not in a database.
+	Database Database
+	Limiter  *limit.Limiter
+	Metrics  *telemetry.Metrics
+	Tracer   trace.Tracer
+	Log      *slog.Logger
+}
+
+// stage times a part of a request until end is called.
+func (s *Service) stage(ctx context.Context, name string) (staged context.Context, end func()) {
+	began := time.Now()
+	ctx, span := s.Tracer.Start(ctx, name)
+	return ctx, func() {
+		s.Metrics.Stage(name, time.Since(began))
+		span.End()
+	}
+}
+
+// enter waits for the request's turn to be computed.
+func (s *Service) enter(ctx context.Context) (leave func(), err error) {
+	_, end := s.stage(ctx, "queue")
+	defer end()
+	return s.Limiter.Enter(ctx)
+}
+
+// question gives the vector of a request: its own, or that of its text.
+func (s *Service) question(ctx context.Context, words string, vector []float32) ([]float32, error) {
+	switch {
+	case len(vector) > 0:
+		return vector, nil
+	case words == "":
+		return nil, failure.New(connect.CodeInvalidArgument, failure.InvalidArgument, "expected text or vector")
+	}
+	return s.embed(ctx, words)
+}
+
+func (s *Service) embed(ctx context.Context, words string) ([]float32, error) {
+	if err := s.checkText("text", words); err != nil {
+		return nil, err
+	}
+	if s.Embedder == nil {
+		return nil, failure.New(connect.CodeFailedPrecondition, failure.NoTextModel,
+			"this server has no text model (text-model-dir), expected a vector")
+	}
+	_, end := s.stage(ctx, "embed")
+	defer end()
+	return s.Embedder.Embed(words)
+}
+
+func (s *Service) checkText(field, words string) error {
+	if len(words) > s.Config.Limits.TextBytes {
+		return failure.New(connect.CodeInvalidArgument, failure.TooLarge,
+			"%s has %d bytes, expected at most %d", field, len(words), s.Config.Limits.TextBytes)
+	}
+	return nil
+}
+
+// project gives the projected vector, and the weights of the model's heads where wanted.
+func (s *Service) project(ctx context.Context, snapshot *active.Snapshot, query []float32, routing bool) (projected, weights []float32, err error) {
+	_, end := s.stage(ctx, "project")
+	defer end()
+	projected = make([]float32, snapshot.Model.OutputDim())
+	if routing {
+		weights = make([]float32, snapshot.Info.Heads)
+		if heads := len(snapshot.Model.HeadIDs()); heads != len(weights) {
+			weights = make([]float32, heads)
+		}
+	}
+	if err := snapshot.Model.ProjectInto(query, projected, weights); err != nil {
+		return nil, nil, err
+	}
+	return projected, weights, nil
+}
+
+// examine records how far a question is from every head, for a share of the questions.
+func (s *Service) examine(snapshot *active.Snapshot, query []float32) {
+	sample := s.Config.Far.Sample
+	if snapshot.Heads == nil || sample == 0 || sample < 1 && rand.Float64() >= sample {
+		return
+	}
+	if hits, err := snapshot.Heads.Search(query, 1); err == nil && len(hits) == 1 {
+		s.Metrics.Nearest(float64(hits[0].Score))
+	}
+}
+
+// routing gives the largest weights as messages.
+func routing(snapshot *active.Snapshot, weights []float32, limit int32) []*pb.RoutingWeight {
+	if limit == 0 || len(weights) == 0 {
+		return nil
+	}
+	heads := snapshot.Model.HeadIDs()
+	order := largest(weights, int(limit))
+	messages := make([]*pb.RoutingWeight, len(order))
+	for i, head := range order {
+		messages[i] = &pb.RoutingWeight{ClusterId: heads[head], Cluster: snapshot.Clusters[heads[head]], Weight: weights[head]}
+	}
+	return messages
+}
+
+func reference(snapshot *active.Snapshot) *pb.ModelReference {
+	return &pb.ModelReference{Id: snapshot.Info.ID, Generation: snapshot.Generation}
+}
+
+func checkRouting(routing int32) error {
+	if routing < 0 {
+		return failure.New(connect.CodeInvalidArgument, failure.InvalidArgument, "routing is %d, expected at least 0", routing)
+	}
+	return nil
+}
+
+// k gives the number of answers to search for.
+func (s *Service) k(asked *int32) (int, error) {
+	if asked == nil {
+		return min(10, s.Config.Search.MaxK), nil
+	}
+	if *asked < 1 || int(*asked) > s.Config.Search.MaxK {
+		return 0, failure.New(connect.CodeInvalidArgument, failure.InvalidArgument,
+			"k is %d, expected 1 to %d", *asked, s.Config.Search.MaxK)
+	}
+	return int(*asked), nil
+}
+
+// flatten puts the vectors of a batch one after another.
+func (s *Service) flatten(vectors []*pb.Vector, dim int) ([]float32, error) {
+	if len(vectors) > s.Config.Limits.Batch {
+		return nil, failure.New(connect.CodeInvalidArgument, failure.TooLarge,
+			"%d vectors, expected at most %d in a message", len(vectors), s.Config.Limits.Batch)
+	}
+	flat := make([]float32, 0, len(vectors)*dim)
+	for i, vector := range vectors {
+		if len(vector.GetValues()) != dim {
+			return nil, fmt.Errorf("%w", &projection.Error{Code: projection.ErrDimensionMismatch,
+				Message: fmt.Sprintf("vectors[%d] of dimension %d, expected %d", i, len(vector.GetValues()), dim)})
+		}
+		flat = append(flat, vector.Values...)
+	}
+	return flat, nil
+}

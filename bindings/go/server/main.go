@@ -1,0 +1,169 @@
+// Command server serves semantic projections: REST, Connect, gRPC and gRPC-Web on one address.
+//
+//	server [serve]           serves; the default
+//	server migrate [--print] makes the tables in PostgreSQL, or shows the SQL
+//	server load [--prune]    copies the store's answers into PostgreSQL
+//	server help              shows the settings
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/unifyweaver/projection/server/internal/config"
+	"github.com/unifyweaver/projection/server/internal/postgres"
+	"github.com/unifyweaver/projection/server/internal/server"
+	"github.com/unifyweaver/projection/server/internal/store"
+)
+
+const usage = `server serves semantic projections: REST, Connect, gRPC and gRPC-Web on one address.
+
+  server [serve]         serves until SIGTERM or SIGINT; SIGHUP loads the newest model
+  server migrate [--print]
+                         makes the table of answers and its HNSW index in PostgreSQL where
+                         they are missing; --print shows the SQL instead
+  server load [--prune]  copies the store's answers into that table; --prune removes those
+                         that the store has not
+
+`
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+// run gives the exit code: 0 success, 1 failure, 2 wrong usage.
+func run(arguments []string) int {
+	command := "serve"
+	if len(arguments) > 0 && arguments[0] != "" && arguments[0][0] != '-' {
+		command, arguments = arguments[0], arguments[1:]
+	}
+	// The flags that are no settings.
+	own := map[string]string{"load": "--prune", "migrate": "--print"}[command]
+	asked := own != "" && slices.Contains(arguments, own)
+	if asked {
+		arguments = slices.DeleteFunc(slices.Clone(arguments), func(a string) bool { return a == own })
+	}
+	if command == "help" {
+		arguments = []string{"--help"}
+	}
+	if slices.ContainsFunc(arguments, func(a string) bool { return a == "--help" || a == "-help" || a == "-h" }) {
+		fmt.Print(usage)
+	}
+	c, rest, err := config.Load("server", arguments, os.LookupEnv, os.Stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("unexpected argument %q; help shows the usage", rest[0])
+	}
+	if err != nil {
+		return fail(2, err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	switch command {
+	case "serve":
+		err = serve(ctx, c)
+	case "migrate":
+		err = migrate(ctx, c, asked)
+	case "load":
+		err = load(ctx, c, asked)
+	default:
+		return fail(2, fmt.Errorf("no command %q; help shows them", command))
+	}
+	if err != nil {
+		return fail(1, err)
+	}
+	return 0
+}
+
+func fail(code int, err error) int {
+	fmt.Fprintln(os.Stderr, "server:", err)
+	return code
+}
+
+func serve(ctx context.Context, c *config.Config) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		return fmt.Errorf("log.level: %w", err)
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	s, err := server.New(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangups:
+				// What went wrong is in the log.
+				_ = s.Reload("signal")
+			}
+		}
+	}()
+	return s.Run(ctx)
+}
+
+// answers names the text model whose vectors a database gets, and their dimension.
+func answers(c *config.Config, from *store.Store) (name string, dim int, err error) {
+	models, err := from.TextModels()
+	if err != nil {
+		return "", 0, err
+	}
+	if name = c.TextModel; name == "" {
+		if len(models) != 1 {
+			return "", 0, fmt.Errorf("text-model is missing: %s has %d text models", from.Path(), len(models))
+		}
+		for name = range models {
+		}
+	}
+	dim, known := models[name]
+	if !known {
+		return "", 0, fmt.Errorf("text-model is %q, which %s has not", name, from.Path())
+	}
+	return name, dim, nil
+}
+
+func migrate(ctx context.Context, c *config.Config, printing bool) error {
+	_, dim, err := answers(c, store.New(c.Store))
+	if err != nil {
+		return err
+	}
+	if printing {
+		fmt.Print(postgres.Migration(c, dim))
+		return nil
+	}
+	if err := postgres.Migrate(ctx, c, dim); err != nil {
+		return err
+	}
+	fmt.Printf("table %s is there, for vectors of dimension %d by %s distance\n", c.Postgres.Table, dim, c.Postgres.Distance)
+	return nil
+}
+
+func load(ctx context.Context, c *config.Config, prune bool) error {
+	from := store.New(c.Store)
+	name, dim, err := answers(c, from)
+	if err != nil {
+		return err
+	}
+	loaded, err := postgres.Load(ctx, c, from, name, dim, prune, func(done, total int) {
+		fmt.Fprintf(os.Stderr, "%d of %d answers\n", done, total)
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d answers written, %d removed, in table %s\n", loaded.Written, loaded.Removed, c.Postgres.Table)
+	return nil
+}

