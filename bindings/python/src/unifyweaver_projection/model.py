@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union, overload
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ._call import StrPath
     from .explanation import Explanation
 
-_KINDS = {1: "multi_head", 2: "residual", 3: "linear"}
+_KINDS = {1: "multi_head", 2: "residual", 3: "linear", 4: "transformer"}
 
 AnyModel = TypeVar("AnyModel", bound="Model")
 
@@ -93,9 +94,39 @@ class Model(_call.Handle):
             made = _open(lib.projection_model_load, name, number, routing)
         return cls._take(made)
 
+    @classmethod
+    def load_file(cls: type[AnyModel], path: StrPath) -> AnyModel:
+        """Opens a model in one file, of whatever kind: .safetensors, or a transformer that
+        torch.save wrote, of which nothing is run.
+
+        A .safetensors file is mapped. As long as the model lives, it must not be changed in
+        place; replacing it as :meth:`save_file` does, or removing it, is safe.
+
+        Raises NotFoundError, and InvalidModelError, DimensionMismatchError or NotFiniteError,
+        naming file and tensor, where the file is unusable.
+        """
+        return cls._take(_open(lib.projection_model_load_file, _call.path("path", path)))
+
+    def save_file(self, path: StrPath) -> None:
+        """Writes the model to a .safetensors file, which :meth:`load_file` opens. A file that
+        was there is replaced only by the complete new one."""
+        _call.call(lib.projection_model_save_file, self._live(), _call.path("path", path))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Kind and parameters, as a model file has them."""
+        text = _call.make(
+            "projection_text **",
+            lib.projection_text_free,
+            lib.projection_model_parameters,
+            self._live(),
+        )
+        found: dict[str, Any] = json.loads(ffi.string(lib.projection_text_data(text)))
+        return found
+
     @property
     def kind(self) -> str:
-        """"multi_head", "residual" or "linear". This and the other properties may still be
+        """"multi_head", "residual", "linear" or "transformer". This and the other properties may still be
         asked for after :meth:`close`."""
         return self._kind
 
