@@ -10,14 +10,14 @@ import numpy as np
 from . import _arrays, _call, explanation
 from ._arrays import F32
 from ._native import ffi, lib
-from .errors import InvalidArgumentError, InvalidModelError
+from .errors import ArgumentTypeError, InvalidArgumentError, InvalidModelError
 
 if TYPE_CHECKING:
     from ._arrays import ArrayLike, Floats
     from ._call import StrPath
     from .explanation import Explanation
 
-_KINDS = {1: "multi_head", 2: "residual", 3: "linear"}
+_KINDS = {1: "multi_head", 2: "residual", 3: "linear", 4: "transformer"}
 
 AnyModel = TypeVar("AnyModel", bound="Model")
 
@@ -90,6 +90,31 @@ class Model(_call.Handle):
             routing = _call.number("temperature", temperature)
             made = _open(lib.projection_model_load, name, number, routing)
         return cls._take(made)
+
+    @classmethod
+    def load_file(cls: type[AnyModel], path: StrPath) -> AnyModel:
+        """Opens the model in one .safetensors file, of whatever kind, at the temperature that
+        the file gives; or a distilled transformer in a .pt file of torch.
+
+        A .safetensors file is mapped into memory: as long as the model is in use, it must not
+        be changed in place. Replacing it, as :meth:`save_file` does, or removing it is safe.
+        """
+        return cls._take(_open(lib.projection_model_load_file, _call.path("path", path)))
+
+    @classmethod
+    def from_bytes(cls: type[AnyModel], data: Union[bytes, bytearray, memoryview]) -> AnyModel:
+        """Reads a model from the bytes of such a file, which are copied."""
+        try:
+            values = ffi.from_buffer("uint8_t[]", data)
+        except (TypeError, ValueError, BufferError):
+            kind = type(data).__name__
+            raise ArgumentTypeError(f"data is of type {kind}, expected contiguous bytes") from None
+        return cls._take(_open(lib.projection_model_from_bytes, values, len(values)))
+
+    def save_file(self, path: StrPath) -> None:
+        """Writes the model to one .safetensors file, which every language opens. A file that
+        was there is replaced only by the complete new one."""
+        _call.call(lib.projection_model_save_file, self._live(), _call.path("path", path))
 
     @property
     def kind(self) -> str:
