@@ -52,6 +52,9 @@ install:
 .PHONY: bench
 bench: $(VENV)
 	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench project -- $(BENCH)
+	$(VENV) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./bindings/python
+	$(VENV) -m pip install --quiet --disable-pip-version-check ./bindings/python
+	$(VENV) bindings/python/benches/project.py $(BENCH)
 
 # --- Checking --------------------------------------------------------------------------
 
@@ -84,6 +87,8 @@ test-python: model $(VENV)
 	$(VENV) tests/conformance/generate.py --check
 	$(VENV) tests/interop/python_code.py target/release/projection $(MODEL)
 	$(VENV) tests/interop/evaluate.py target/release/projection $(MODEL)
+	$(CARGO) test --release --package projection-core --test dump
+	PYTHON="$(PYTHON)" scripts/test_python.sh
 
 # Runs the README's commands and programs, see the script.
 .PHONY: test-readme

@@ -152,6 +152,12 @@ typedef enum {
    * answer's cluster, whichever is more. For residual models and indexes of a store.
    */
   PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION = 1,
+  /**
+   * The cosine, and for answers that no head of the model is for the options'
+   * `unheaded_offset`, or where that is 0 the one that training chose. For models with
+   * heads and indexes of a store.
+   */
+  PROJECTION_SCORE_MODE_HEADED_UNHEADED = 2,
 } projection_score_mode;
 
 /**
@@ -286,7 +292,8 @@ typedef struct {
    */
   double hybrid_weight;
   /**
-   * Is added to what vectors say about answers that no head of the model is for. Needs a
+   * Is added to what vectors say about answers that no head of the model is for; 0 is none,
+   * and with PROJECTION_SCORE_MODE_HEADED_UNHEADED the one that training chose. Needs a
    * model with heads and an index of a store.
    */
   double unheaded_offset;
@@ -438,8 +445,8 @@ typedef struct {
 } projection_hit;
 
 /**
- * How to train. All but `size` may be 0, which trains a residual model whose terms and
- * parameters are chosen by cross-validation.
+ * How to train. All but `size` may be 0: then kind, terms and parameters are chosen by
+ * cross-validation.
  */
 typedef struct {
   /**
@@ -447,8 +454,8 @@ typedef struct {
    */
   size_t size;
   /**
-   * "auto", "residual", "multi-head", "linear" or "ridge"; NULL is "auto", a residual model
-   * that is tuned.
+   * "auto", "residual", "multi-head", "linear" or "ridge"; NULL is "auto", the kind that
+   * cross-validation finds best.
    */
   const char *method;
   /**
@@ -1005,9 +1012,9 @@ projection_status projection_embed_store(const char *database,
  * PROJECTION_STATUS_INVALID_MODEL, unless `force` asks for it. Training that is stopped leaves
  * the store's models as they were.
  *
- * The result is JSON, {"id", "method", "name", "model", "temperature", "heads", "questions",
- * "clusters_left_out", "terms", "validation", "feedback_questions", "notes"}; what there is not
- * is left out.
+ * The result is JSON, {"id", "method", "kind", "name", "model", "temperature", "heads",
+ * "questions", "clusters_left_out", "terms", "hybrid_weight", "unheaded_offset", "validation",
+ * "feedback_questions", "notes"}; what there is not is null or left out.
  */
 projection_status projection_train(const char *database,
                                    const projection_train_options *options,

@@ -32,6 +32,7 @@ func TestCodes(t *testing.T) {
 		projection.ErrInvalidInput:      "invalid input",
 		projection.ErrInternal:          "internal",
 		projection.ErrPanic:             "panic",
+		projection.ErrCancelled:         "cancelled",
 	}
 	for code, name := range codes {
 		if code.String() != name || code.Error() != "projection: "+name {

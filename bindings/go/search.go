@@ -19,6 +19,10 @@ const (
 	// training question of the answer's cluster, whichever is more. It needs a residual
 	// model and a searcher of a store.
 	ScoreMaxNearestQuestion ScoreMode = C.PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION
+	// ScoreHeadedUnheaded is the cosine, and for answers that no head of the model is for
+	// the UnheadedOffset of the options, or where that is 0 the one that training chose. It
+	// needs a model with heads and a searcher of a store.
+	ScoreHeadedUnheaded ScoreMode = C.PROJECTION_SCORE_MODE_HEADED_UNHEADED
 )
 
 // Query is what is searched for.
@@ -44,7 +48,8 @@ type SearchOptions struct {
 	// ScoreMode is what vectors say.
 	ScoreMode ScoreMode
 	// UnheadedOffset is added to what vectors say about answers that no head of the model is
-	// for. It needs a model with heads and a searcher of a store.
+	// for; 0 is none, and with ScoreHeadedUnheaded the one that training chose. It needs a
+	// model with heads and a searcher of a store.
 	UnheadedOffset float64
 }
 
@@ -52,7 +57,7 @@ func (o SearchOptions) native() (C.projection_search_options, error) {
 	var native C.projection_search_options
 	native.size = C.size_t(unsafe.Sizeof(native))
 	if o.ScoreMode < math.MinInt32 || o.ScoreMode > math.MaxInt32 {
-		return native, errorf(ErrInvalidArgument, "ScoreMode is %d, expected 0 or 1", o.ScoreMode)
+		return native, errorf(ErrInvalidArgument, "ScoreMode is %d, expected 0, 1 or 2", o.ScoreMode)
 	}
 	native.score_mode = C.int32_t(o.ScoreMode)
 	native.unheaded_offset = C.double(o.UnheadedOffset)

@@ -104,7 +104,17 @@ func TestSearchWithOptions(t *testing.T) {
 	if !reflect.DeepEqual(usual, same) || len(usual) != searcher.Len() {
 		t.Errorf("%v, expected %v", usual, same)
 	}
-	search(projection.SearchOptions{K: 99, Model: model, UnheadedOffset: 0.5})
+	raised := search(projection.SearchOptions{K: 99, Model: model, UnheadedOffset: 0.5})
+	same = search(projection.SearchOptions{K: 99, Model: model, UnheadedOffset: 0.5,
+		ScoreMode: projection.ScoreHeadedUnheaded})
+	if !reflect.DeepEqual(raised, same) {
+		t.Errorf("%v, expected %v", same, raised)
+	}
+	// Nothing was chosen for a model of another program.
+	same = search(projection.SearchOptions{K: 4, Model: model, ScoreMode: projection.ScoreHeadedUnheaded})
+	if !reflect.DeepEqual(plain, same) {
+		t.Errorf("%v, expected %v", same, plain)
+	}
 }
 
 func TestRefusedOptions(t *testing.T) {
@@ -118,6 +128,7 @@ func TestRefusedOptions(t *testing.T) {
 		"residual":       {Model: model, ScoreMode: projection.ScoreMaxNearestQuestion},
 		"score_mode":     {ScoreMode: 9},
 		"heads":          {UnheadedOffset: 0.5},
+		"offset 0":       {ScoreMode: projection.ScoreHeadedUnheaded},
 		"finite":         {Model: model, UnheadedOffset: math.Inf(1)},
 	} {
 		_, err := searcher.SearchWithOptions(query, options)

@@ -236,6 +236,9 @@ static void wrong_options(void)
     options.score_mode = PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION;
     FAILS(INVALID_ARGUMENT, "residual", projection_index_explain, index_, model, queries, D, NULL,
           &options, K, &out.explanation);
+    options.score_mode = PROJECTION_SCORE_MODE_HEADED_UNHEADED;
+    FAILS(INVALID_ARGUMENT, "clusters", projection_index_explain, index_, model, queries, D, NULL,
+          &options, K, &out.explanation);
     options.score_mode = 7;
     FAILS(INVALID_ARGUMENT, "score_mode 7", projection_index_explain, index_, model, queries, D,
           NULL, &options, K, &out.explanation);

@@ -2,7 +2,7 @@
 
 usage: check_header.py HEADER
 
-arguments.c and embedder.c must have a NULL_ARGUMENT, OPTIONAL_ARGUMENT or NULL_HANDLE for each
+arguments.c, embedder.c and training.c must have a NULL_ARGUMENT, OPTIONAL_ARGUMENT or NULL_HANDLE for each
 pointer parameter; `projection_error **error` needs none, because these macros always call with
 and without one. panics.c must have each function.
 """
@@ -10,6 +10,9 @@ and without one. panics.c must have each function.
 import re
 import sys
 from pathlib import Path
+
+
+PROGRAMS = ["arguments", "embedder", "training"]
 
 
 def functions(header: str) -> dict[str, list[str]]:
@@ -28,7 +31,7 @@ def main() -> None:
     header = functions(Path(sys.argv[1]).read_text())
     missing = []
 
-    text = (here / "arguments.c").read_text() + (here / "embedder.c").read_text()
+    text = "".join((here / f"{name}.c").read_text() for name in PROGRAMS)
     macro = r"\b(?:NULL_ARGUMENT|OPTIONAL_ARGUMENT|NULL_HANDLE)\(\s*(\w+),\s*(\w+),"
     tested = set(re.findall(macro, text))
     wanted = {(name, p) for name, pointers in header.items() for p in pointers}

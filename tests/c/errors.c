@@ -52,8 +52,9 @@ static void statuses(void)
         {PROJECTION_STATUS_INVALID_INPUT, 14, "invalid input"},
         {PROJECTION_STATUS_INTERNAL, 15, "internal"},
         {PROJECTION_STATUS_PANIC, 16, "panic"},
+        {PROJECTION_STATUS_CANCELLED, 17, "cancelled"},
     };
-    static const int32_t unknown[] = {-1, 17, INT32_MIN, INT32_MAX};
+    static const int32_t unknown[] = {-1, 18, INT32_MIN, INT32_MAX};
     size_t i;
     for (i = 0; i < sizeof all / sizeof *all; i++) {
         CHECK((int)all[i].status == all[i].number);

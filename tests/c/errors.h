@@ -37,6 +37,7 @@ typedef struct {
     projection_index *index;
     projection_embedder *embedder;
     projection_explanation *explanation;
+    projection_text *text;
 } outputs;
 
 static outputs out;

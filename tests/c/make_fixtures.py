@@ -2,12 +2,15 @@
 
 usage: make_fixtures.py CONFORMANCE_FOLDER MODEL_FOLDER OUTPUT_FOLDER
 
-OUTPUT_FOLDER/stores holds variants of legacy_store/lda.db beside its array files, and
-OUTPUT_FOLDER/embedders folders of text models.
+OUTPUT_FOLDER/stores holds variants of legacy_store/lda.db beside its array files,
+OUTPUT_FOLDER/embedders folders of text models, and OUTPUT_FOLDER/training what to train on.
 """
 
+import json
+import random
 import shutil
 import sqlite3
+import struct
 import sys
 from pathlib import Path
 
@@ -72,6 +75,31 @@ def make_embedders(source: Path, target: Path) -> None:
     (target / "no_tokenizer/tokenizer.json").unlink()
 
 
+def write_npy(path: Path, dtype: str, shape: tuple[int, ...], values: list) -> None:
+    header = str({"descr": f"<{dtype}", "fortran_order": False, "shape": shape})
+    header += " " * (63 - (10 + len(header)) % 64) + "\n"
+    code = {"f4": "f", "i8": "q"}[dtype]
+    data = struct.pack(f"<{len(values)}{code}", *values)
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
+
+
+def make_training(target: Path) -> None:
+    target.mkdir()
+    numbers = random.Random(0)
+    answers = [[numbers.gauss(0, 1) for _ in range(8)] for _ in range(6)]
+    # Questions lie to one side of their answers, which is worth learning.
+    side = [2.5, -2.5] * 4
+    questions = [
+        [value + away + numbers.gauss(0, 0.3) for value, away in zip(answers[row % 6], side)]
+        for row in range(30)
+    ]
+    write_npy(target / "answers.npy", "f4", (6, 8), sum(answers, []))
+    write_npy(target / "questions.npy", "f4", (30, 8), sum(questions, []))
+    write_npy(target / "labels.npy", "i8", (30,), [row % 6 for row in range(30)])
+    pair = {"answer_id": "greeting", "answer": "Hello.", "questions": ["How to greet?"]}
+    (target / "pairs.json").write_text(json.dumps({"clusters": [pair]}))
+
+
 def main() -> None:
     conformance, model, target = map(Path, sys.argv[1:])
     if not (model / "model.safetensors").is_file():
@@ -80,6 +108,7 @@ def main() -> None:
     target.mkdir(parents=True)
     make_stores(conformance / "legacy_store", target / "stores")
     make_embedders(model, target / "embedders")
+    make_training(target / "training")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 /*
  * A panic inside the library ends at the call. The library is built with the feature
  * `inject-panics`, so that the function that PROJECTION_PANIC_IN names panics; an ordinary
- * library takes no notice. usage: panics injected|ordinary CONFORMANCE MODEL_FOLDER
+ * library takes no notice. usage: panics injected|ordinary CONFORMANCE MODEL_FOLDER FIXTURES
  *
  * check_header.py sees to it that each function of the header is here.
  */
@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static int injected;
 
@@ -290,12 +291,74 @@ static void embedders(const char *folder)
     FREES(projection_embedder_free, embedder, projection_embedder_dim(embedder) == 384);
 }
 
+/* Frees the text of a call that did not panic. */
+static void drop_text(void)
+{
+    if (!injected) {
+        projection_text_free(out.text);
+    }
+}
+
+static void training(const char *fixtures, const char *text_model)
+{
+    projection_import_vectors_options vectors;
+    projection_train_options train;
+    projection_evaluate_options evaluate;
+    projection_text *text = NULL;
+    static const float query[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    char name[64];
+    char *database, *answers, *questions, *labels;
+    snprintf(name, sizeof name, "training/panics-%ld.db", (long)getpid());
+    database = join(fixtures, name);
+    answers = join(fixtures, "training/answers.npy");
+    questions = join(fixtures, "training/questions.npy");
+    labels = join(fixtures, "training/labels.npy");
+    memset(&vectors, 0, sizeof vectors);
+    vectors.size = sizeof vectors;
+    vectors.model_name = "mine";
+    vectors.answers = answers;
+    vectors.questions = questions;
+    vectors.labels = labels;
+    memset(&train, 0, sizeof train);
+    train.size = sizeof train;
+    train.method = "multi-head";
+    train.force = 1;
+    memset(&evaluate, 0, sizeof evaluate);
+    evaluate.size = sizeof evaluate;
+    fill_outputs();
+    PANICS(projection_import_vectors, database, &vectors, &out.text);
+    drop_text();
+    SUCCEEDS(projection_import_vectors, database, &vectors, &text);
+    FALLS_BACK(projection_text_data, *projection_text_data(text) == '\0',
+               *projection_text_data(text) == '{');
+    FALLS_BACK(projection_text_len, projection_text_len(text) == 0,
+               projection_text_len(text) > 0);
+    FREES(projection_text_free, text, projection_text_len(text) > 0);
+    PANICS(projection_import, database, NULL, 0, NULL, NULL, NULL, &out.text);
+    drop_text();
+    /* Placeholders are no texts: there is nothing to embed. */
+    PANICS(projection_embed_store, database, text_model, "text", NULL, NULL, &out.text);
+    drop_text();
+    PANICS(projection_train, database, &train, NULL, NULL, &out.text);
+    drop_text();
+    PANICS(projection_evaluate, database, &evaluate, NULL, NULL, &out.text);
+    drop_text();
+    PANICS(projection_model_explain, model, query, 8, &out.explanation);
+    if (!injected) {
+        projection_explanation_free(out.explanation);
+    }
+    free(labels);
+    free(questions);
+    free(answers);
+    free(database);
+}
+
 int main(int argc, char **argv)
 {
     char model_file[4096];
     char *folder, *residual, *database, *array;
-    if (argc != 4 || (strcmp(argv[1], "injected") != 0 && strcmp(argv[1], "ordinary") != 0)) {
-        stop("usage: panics injected|ordinary CONFORMANCE MODEL_FOLDER");
+    if (argc != 5 || (strcmp(argv[1], "injected") != 0 && strcmp(argv[1], "ordinary") != 0)) {
+        stop("usage: panics injected|ordinary CONFORMANCE MODEL_FOLDER FIXTURES");
     }
     injected = strcmp(argv[1], "injected") == 0;
     folder = join(argv[2], "models/d8_mixed");
@@ -319,6 +382,8 @@ int main(int argc, char **argv)
     explanations(residual);
     group("panics in text models");
     embedders(argv[3]);
+    group("panics in training");
+    training(argv[4], argv[3]);
     projection_model_free(model);
     free(array);
     free(database);

@@ -135,7 +135,8 @@ def main():
         place = Path(name)
         store = store_of(place / "store", ROOT / "examples/faq/faq.json")
         held = store_of(place / "held", ROOT / "examples/faq/faq_test.json")
-        engine("train", store / "lda.db", "--method", "multi-head", "--temperature", "0.05")
+        trained = json.loads(engine("train", store / "lda.db", "--json", "--method", "multi-head",
+                                    "--force", "--temperature", "0.05"))
         report = json.loads(engine(
             "evaluate", store / "lda.db", "--json", "--details", "--model-dir", MODEL,
             "--test", ROOT / "examples/faq/faq_test.json"))
@@ -161,8 +162,9 @@ def main():
             return unit(weights / weights.sum(1, keepdims=True) @ vectors) @ a.T
 
         own = multi_head(0.05)
-        fused = (0.8 * (own + 1) / (own.max(1, keepdims=True) + 1)
-                 + 0.2 * words / np.maximum(words.max(1, keepdims=True), 1e-30))
+        weight = trained["hybrid_weight"]
+        fused = ((1 - weight) * (own + 1) / (own.max(1, keepdims=True) + 1)
+                 + weight * words / np.maximum(words.max(1, keepdims=True), 1e-30))
         (regime,) = report["regimes"]
         check("numbers of questions", regime["questions"] == len(labels) == 86)
         compare("cosine", regime, cosine, cosine)
@@ -172,7 +174,7 @@ def main():
                 ranks(np.maximum(nearest, cosines), labels), cosine)
         compare("multi-head, τ = 0.1", regime, ranks(multi_head(0.1), labels), cosine)
         compare("projection 1 (multi_head)", regime, ranks(own, labels), cosine)
-        compare("projection 1 + BM25", regime, ranks(fused, labels), cosine)
+        compare(f"projection 1 + BM25 at {weight:g}", regime, ranks(fused, labels), cosine)
     print(f"{CHECKS} passed, 0 failed")
 
 

@@ -130,7 +130,7 @@ def main():
         folder.mkdir()
         engine("import", folder / "lda.db", ROOT / "examples/faq/faq.json")
         engine("embed", folder / "lda.db", "--model-dir", MODEL, "--model-name", MODEL_NAME)
-        engine("train", folder / "lda.db", "--method", "multi-head")
+        engine("train", folder / "lda.db", "--method", "multi-head", "--force")
         questions = questions_by_cluster(folder)
         queries = np.concatenate(list(questions.values()))[::7].astype(np.float32)
 

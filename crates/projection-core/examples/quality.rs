@@ -2,7 +2,7 @@
 //! and answers:
 //!
 //! ```text
-//! cargo run --release --example quality -- [--seed N] FOLDER...
+//! cargo run --release --example quality -- [--seed N] [--unheaded SHARE] FOLDER...
 //! ```
 //!
 //! A folder holds `answers.f16.npy` (m × d), `questions.f16.npy` (n × d) and `data.json`
@@ -17,27 +17,41 @@ use std::time::Instant;
 use ndarray::{Array2, ArrayView2, Axis};
 use projection_core::evaluate::{Metrics, mcnemar, ranks};
 use projection_core::npy::NpyArray;
-use projection_core::projection::{Head, MultiHeadProjection, Projection, ResidualProjection};
-use projection_core::train::{
-    ResidualTraining, TrainingData, Tuning, train_residual, tune_residual, weighted_centroid,
+use projection_core::projection::{
+    Head, MultiHeadProjection, Projection, ResidualParts, ResidualProjection,
 };
+use projection_core::train::{
+    ResidualTraining, TrainingData, TrainingOptions, Tuning, train_model, train_residual,
+    weighted_centroid,
+};
+
+/// Seeds that the spread of a trained adapter is measured over.
+const SEEDS: u64 = 8;
+
+/// Gains that the reference tries, and the number of lifts, 0.02 apart from 0 on.
+const GAINS: [f64; 2] = [0.35, 0.5];
+const LIFTS: usize = 9;
 
 type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> AnyResult<()> {
     let mut folders: Vec<String> = std::env::args().skip(1).collect();
-    let mut seed = 0;
-    if folders.first().is_some_and(|first| first == "--seed") && folders.len() > 1 {
-        seed = folders[1].parse()?;
+    let mut tuning = Tuning::default();
+    while folders.len() > 1 && folders[0].starts_with("--") {
+        match folders[0].as_str() {
+            "--seed" => tuning.seed = folders[1].parse()?,
+            "--unheaded" => tuning.unheaded = Some(folders[1].parse()?),
+            _ => break,
+        }
         folders.drain(..2);
     }
-    if folders.is_empty() {
-        return Err("usage: quality [--seed N] FOLDER...".into());
+    if folders.is_empty() || folders[0].starts_with("--") {
+        return Err("usage: quality [--seed N] [--unheaded SHARE] FOLDER...".into());
     }
     for folder in folders {
         let set = Set::load(Path::new(&folder))?;
         for open in [false, true] {
-            report(&set, open, seed)?;
+            report(&set, open, &tuning)?;
         }
     }
     if let Some(peak) = peak_memory() {
@@ -184,7 +198,78 @@ impl Regime {
     }
 }
 
-fn report(set: &Set, open: bool, seed: u64) -> AnyResult<()> {
+/// Gain and lift as the reference chooses them where some answers have no questions: of the
+/// answers that have some a quarter is left out in turn, and so is a quarter of the
+/// questions; both sorts of questions weigh the same.
+fn holdout(set: &Set, regime: &Regime, fixed: &ResidualTraining) -> AnyResult<ResidualTraining> {
+    let (data, headed) = (&regime.data, regime.data.headed());
+    let of_validation = (0..set.labels.len()).filter(|i| set.splits[*i] == "val");
+    let of_validation: Vec<usize> = of_validation
+        .filter(|i| usize::try_from(set.labels[*i]).is_ok_and(|label| headed[label]))
+        .collect();
+    let validation = set.questions.select(Axis(0), &of_validation);
+    let validation_labels: Vec<usize> =
+        of_validation.iter().map(|i| set.labels[*i] as usize).collect();
+    let mut left: Vec<usize> = (0..headed.len()).filter(|row| headed[*row]).collect();
+    NumPyRandom::new(1).shuffle(&mut left);
+    let mut order: Vec<usize> = (0..data.labels().len()).collect();
+    NumPyRandom::new(11).shuffle(&mut order);
+    let mut sums = vec![[(0.0, 0usize); 2]; GAINS.len() * LIFTS];
+    for fold in 0..4 {
+        let out: Vec<usize> = left.iter().skip(fold).step_by(4).copied().collect();
+        let is_kept = |i: &usize| !out.contains(&data.labels()[*i]) && order[*i] % 4 != fold;
+        let (kept, asked): (Vec<usize>, Vec<usize>) = (0..data.labels().len()).partition(is_kept);
+        let kept = data.with_questions(&kept);
+        let asked_labels = asked.iter().map(|i| data.labels()[*i]);
+        let labels: Vec<usize> = validation_labels.iter().copied().chain(asked_labels).collect();
+        let asked = data.questions().select(Axis(0), &asked);
+        let queries = ndarray::concatenate(Axis(0), &[validation.view(), asked.view()])?;
+        let training = ResidualTraining { lift: 1.0, ..fixed.clone() };
+        let parts = train_residual(&kept, &training, &mut |_| {})?;
+        let direction = parts.lift.clone().ok_or("no lift")?.0;
+        let lifts = data.answers().dot(&ndarray::Array1::from(direction));
+        let still = kept.headed();
+        for (at, gain) in GAINS.into_iter().enumerate() {
+            let parts = ResidualParts { gain, lift: None, ..parts.clone() };
+            let model = ResidualProjection::new(parts)?;
+            let mut projected = Array2::zeros(queries.raw_dim());
+            model.project_batch_into(queries.view(), projected.view_mut(), None)?;
+            let scores = projected.dot(&data.answers().t());
+            for (scores, label) in scores.rows().into_iter().zip(&labels) {
+                for lift in 0..LIFTS {
+                    let raised = |row: usize| scores[row] + 0.02 * lift as f32 * lifts[row];
+                    let own = raised(*label);
+                    let rank = 1 + (0..scores.len()).filter(|row| raised(*row) > own).count();
+                    let sum = &mut sums[at * LIFTS + lift][usize::from(still[*label])];
+                    *sum = (sum.0 + Metrics::reciprocal(rank), sum.1 + 1);
+                }
+            }
+        }
+    }
+    let score = |sums: &[(f64, usize); 2]| -> f64 {
+        sums.iter().map(|(sum, count)| sum / (*count).max(1) as f64).sum()
+    };
+    let best = (0..sums.len()).rev().max_by(|a, b| score(&sums[*a]).total_cmp(&score(&sums[*b])));
+    let best = best.unwrap_or_default();
+    let (gain, lift) = (GAINS[best / LIFTS], 0.02 * (best % LIFTS) as f64);
+    Ok(ResidualTraining { rotation: gain, adapter: gain, lift, ..fixed.clone() })
+}
+
+/// Ranks with an offset for answers without questions.
+fn offset_ranks(regime: &Regime, model: &dyn Projection, offset: f64) -> AnyResult<Vec<usize>> {
+    let headed = regime.data.headed();
+    let mut projected = Array2::zeros((regime.questions.nrows(), model.output_dim()));
+    model.project_batch_into(regime.questions.view(), projected.view_mut(), None)?;
+    let rank = |(query, label): (ndarray::ArrayView1<'_, f32>, &usize)| {
+        let mut scores = regime.data.answers().dot(&query) / query.dot(&query).sqrt();
+        let raised = scores.iter_mut().zip(&headed).filter(|(_, headed)| !**headed);
+        raised.for_each(|(score, _)| *score += offset as f32);
+        1 + scores.iter().filter(|score| **score > scores[*label]).count()
+    };
+    Ok(projected.rows().into_iter().zip(&regime.labels).map(rank).collect())
+}
+
+fn report(set: &Set, open: bool, tuning: &Tuning) -> AnyResult<()> {
     let regime = Regime::new(set, open)?;
     let headed = regime.data.headed();
     println!(
@@ -233,29 +318,57 @@ fn report(set: &Set, open: bool, seed: u64) -> AnyResult<()> {
     let started = Instant::now();
     print("multi-head τ=0.1", &regime.projected(&regime.multi_head(0.1)?)?, started);
     let mut fixed = ResidualTraining::fixed(&regime.data);
-    fixed.adapter_training.seed = seed;
-    for (name, training) in [
-        ("rotation", ResidualTraining { rotation: 0.7, adapter: 0.0, ..fixed.clone() }),
-        ("rotation + adapter", fixed.clone()),
-        ("rotation + adapter + lift", ResidualTraining { lift: 0.04, ..fixed }),
-    ] {
+    fixed.adapter_training.seed = tuning.seed;
+    let rotation = ResidualTraining { rotation: 0.7, adapter: 0.0, ..fixed.clone() };
+    let started = Instant::now();
+    print("rotation", &regime.residual(&rotation)?, started);
+    let started = Instant::now();
+    print("rotation + adapter", &regime.residual(&fixed)?, started);
+    let of_seeds = (0..SEEDS).map(|seed| {
+        let mut training = fixed.clone();
+        training.adapter_training.seed = seed;
+        Ok(100.0 * Metrics::of(&regime.residual(&training)?).recall_at_1)
+    });
+    let of_seeds = of_seeds.collect::<AnyResult<Vec<f64>>>()?;
+    println!(
+        "  R@1 of seeds 0 to {}: mean {:.2}, from {:.2} to {:.2}",
+        SEEDS - 1,
+        of_seeds.iter().sum::<f64>() / SEEDS as f64,
+        of_seeds.iter().copied().fold(f64::INFINITY, f64::min),
+        of_seeds.iter().copied().fold(0.0, f64::max)
+    );
+    if open {
         let started = Instant::now();
-        print(name, &regime.residual(&training)?, started);
+        let with_lift = holdout(set, &regime, &fixed)?;
+        let name = format!("  s={} b={:.2} by holdout", with_lift.rotation, with_lift.lift);
+        print(&name, &regime.residual(&with_lift)?, started);
     }
     let started = Instant::now();
-    let tuned = tune_residual(&regime.data, &Tuning { seed, ..Tuning::default() }, &mut |_| {})?;
-    print("auto", &regime.residual(&tuned.training)?, started);
+    let options = TrainingOptions { tuning: tuning.clone(), ..TrainingOptions::default() };
+    let trained = train_model(&regime.data, &options, &mut |_| {})?;
+    print("auto", &regime.projected(trained.model())?, started);
+    let Some(validation) = &trained.validation else { return Ok(()) };
     println!(
-        "auto: rotation {} adapter {} lift {}, {:?}; MRR@10 in validation {:.4}, fixed {:.4}, \
-         cosine {:.4}",
-        tuned.training.rotation,
-        tuned.training.adapter,
-        tuned.training.lift,
-        tuned.training.adapter_training,
-        tuned.validated.score,
-        tuned.fixed.score,
-        tuned.cosine.score
+        "auto: {} {}; MRR@10 in validation {:.4}, fixed {:.4}, cosine {:.4}",
+        trained.recipe,
+        trained.recipe.to_json(),
+        validation.chosen.score,
+        validation.fixed.map_or(f64::NAN, |fixed| fixed.score),
+        validation.cosine.score
     );
+    for tried in validation.best_of_kinds() {
+        println!("  tried {}: {:.4}", tried.recipe, tried.validated.score);
+    }
+    if let Some((cosine, model)) = validation.open {
+        println!(
+            "  where answers lose their questions: {:.4}, cosine {:.4}",
+            model.score, cosine.score
+        );
+    }
+    if let Some(offset) = validation.unheaded_offset {
+        let scored = offset_ranks(&regime, trained.model(), offset.value)?;
+        print(&format!("auto, offset {}", offset.value), &scored, Instant::now());
+    }
     Ok(())
 }
 

@@ -91,6 +91,7 @@ impl Place {
             heads: &heads,
             questions: &questions,
             hybrid_weight: Some(0.4),
+            unheaded_offset: Some(0.125),
             ..NewModel::new(parameters(true, false))
         };
         let still = NewModel {
@@ -107,6 +108,7 @@ impl Place {
             regularisation: (1.0, 0.0),
             clusters: &clusters[..3],
             questions: 7,
+            hybrid_weight: Some(0.3),
             training: &Value::Null,
             metrics: &Value::Null,
         };
@@ -263,12 +265,29 @@ fn answers_without_a_head_can_be_raised() {
         assert_eq!(best.answer_id, place.answers["zip"]);
         let wrong = SearchOptions { unheaded_offset: f64::NAN, ..plain };
         assert!(place.refused(&query, &wrong).contains("finite"));
+        // The options' offset, or else the one that training chose, if it did.
+        let mode = SearchOptions { score_mode: ScoreMode::HeadedUnheaded, ..plain };
+        let same = SearchOptions { unheaded_offset: 0.25, ..mode };
+        assert_eq!(place.scores(&query, &same), place.scores(&query, &offset));
+        let chosen = model.unheaded_offset().unwrap_or(0.0);
+        let raised = place.searcher.search(&query, &mode).unwrap();
+        assert_eq!(raised.unheaded_offset, chosen);
+        for (id, score) in place.scores(&query, &mode) {
+            let added = if id == place.answers["zip"] { chosen as f32 } else { 0.0 };
+            assert_eq!(score, cosines[&id] + added);
+        }
     }
+    assert_eq!(place.models[0].unheaded_offset(), Some(0.125));
+    assert_eq!(place.models[1].unheaded_offset(), None);
     for projection in [Some(&place.models[2] as &dyn Projection), None] {
         let options =
             SearchOptions { projection, unheaded_offset: 0.1, ..SearchOptions::default() };
         assert!(place.refused(&query, &options).contains("heads"));
+        let score_mode = ScoreMode::HeadedUnheaded;
+        let options = SearchOptions { projection, score_mode, ..SearchOptions::default() };
+        assert!(place.refused(&query, &options).contains("heads"));
     }
+    assert!(place.models[2].with_unheaded_offset(Some(0.1)).is_err());
 }
 
 #[test]

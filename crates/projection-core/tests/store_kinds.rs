@@ -68,6 +68,7 @@ fn fill(store: &mut Store, model: &EmbeddingModel) -> [i64; 3] {
         regularisation: (1.0, 1e-6),
         clusters: &[2, 10],
         questions: 6,
+        hybrid_weight: None,
         training: &Value::Null,
         metrics: &Value::Null,
     };
@@ -159,6 +160,7 @@ fn a_refused_model_leaves_nothing_behind() {
         regularisation: (1.0, 1e-6),
         clusters: &[],
         questions: 0,
+        hybrid_weight: None,
         training: &Value::Null,
         metrics: &Value::Null,
     };

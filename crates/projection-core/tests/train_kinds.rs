@@ -8,8 +8,8 @@ use projection_core::projection::{Model, ModelKind, Projection, ResidualProjecti
 use projection_core::search::Searcher;
 use projection_core::store::{EmbeddingModel, Store};
 use projection_core::train::{
-    LinearMethod, ResidualMethod, ResidualTraining, TrainingData, Tuning, store_residual,
-    train_linear_model, train_residual, train_residual_model, tune_residual,
+    LinearMethod, Method, Recipe, ResidualTraining, TrainedModel, TrainingData, TrainingOptions,
+    Tuning, store_model, train_linear_model, train_model, train_residual,
 };
 use projection_core::{ErrorKind, evaluate, import};
 
@@ -77,39 +77,90 @@ fn training_helps_and_reports_its_loss() {
     assert!(mrr(projected.view(), &data) > mrr(data.questions(), &data) + 0.1);
 }
 
+fn train(data: &TrainingData, method: Method, tuning: Tuning) -> TrainedModel {
+    let options = TrainingOptions { method, tuning, ..TrainingOptions::default() };
+    train_model(data, &options, &mut |_| {}).unwrap()
+}
+
+fn projected(model: &Model, data: &TrainingData) -> Array2<f32> {
+    let mut projected = Array2::zeros(data.questions().raw_dim());
+    model.project_batch_into(data.questions(), projected.view_mut(), None).unwrap();
+    projected
+}
+
 #[test]
 fn tuning_chooses_reports_and_repeats() {
     for answered in [60, 40] {
         let data = data(60, answered, 8);
-        let tune = |threads| {
-            let tuning = Tuning { threads, ..Tuning::default() };
-            tune_residual(&data, &tuning, &mut |_| {}).unwrap()
-        };
-        let mut tuned = tune(1);
-        let mut again = tune(2);
-        assert_eq!(tuned.unheaded, if answered == 60 { 0.0 } else { 0.5 });
-        assert!(tuned.validated.score >= tuned.fixed.score);
-        assert!(!tuned.is_below_cosine());
-        assert!(tuned.tried.len() > 36);
-        assert!(tuned.tried[0].validated.score >= tuned.validated.score);
-        assert_eq!(tuned.validated.unheaded.questions > 0, answered == 40);
-        // The number of threads is the only difference.
-        for tuned in [&mut tuned, &mut again] {
-            tuned.training.adapter_training.threads = 1;
-            tuned.tried.clear();
+        let tune = |threads| train(&data, Method::Auto, Tuning { threads, ..Tuning::default() });
+        let (trained, again) = (tune(1), tune(2));
+        let validation = trained.validation.clone().unwrap();
+        assert_eq!(validation.unheaded, if answered == 60 { 0.0 } else { 0.5 });
+        assert!(validation.chosen.score >= validation.fixed.unwrap().score);
+        assert!(!validation.is_below_cosine());
+        assert!(validation.tried.len() > 36);
+        assert!(validation.tried[0].validated.score >= validation.chosen.score);
+        assert_eq!(validation.chosen.unheaded.questions > 0, answered == 40);
+        // Both regimes are reported, and every kind was tried.
+        let (cosine, open) = validation.open.unzip();
+        assert_eq!(open.is_some(), answered == 60);
+        if let (Some(cosine), Some(open)) = (cosine, open) {
+            assert!(open.unheaded.questions > 0);
+            assert_eq!(open.unheaded.questions, cosine.unheaded.questions);
         }
-        assert_eq!(tuned, again);
+        let kinds: Vec<ModelKind> =
+            validation.best_of_kinds().iter().map(|tried| tried.recipe.kind()).collect();
+        for kind in [ModelKind::Residual, ModelKind::MultiHead, ModelKind::Linear] {
+            assert!(kinds.contains(&kind), "{kinds:?}");
+        }
+        assert_eq!(validation.unheaded_offset.is_some(), answered == 40);
+        assert_eq!(trained.model().unheaded_offset().is_some(), answered == 40);
+        assert!(validation.hybrid_weight.is_none(), "there are no texts");
+        // The number of threads makes no difference.
+        assert_eq!(validation.to_json(), again.validation.as_ref().unwrap().to_json());
+        assert_eq!(projected(trained.model(), &data), projected(again.model(), &data));
     }
-    let data = data(3, 3, 1);
-    let error = tune_residual(&data, &Tuning::default(), &mut |_| {}).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidModel);
-    let wrong = Tuning { unheaded: Some(1.5), ..Tuning::default() };
-    let error = tune_residual(&data, &wrong, &mut |_| {}).unwrap_err();
+}
+
+#[test]
+fn wrong_options_and_too_few_questions() {
+    let few = data(3, 3, 1);
+    let options = TrainingOptions {
+        tuning: Tuning { unheaded: Some(1.5), ..Tuning::default() },
+        ..Default::default()
+    };
+    let error = train_model(&few, &options, &mut |_| {}).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     // Too little to tune on is enough to train on.
-    let method = ResidualMethod::Tuned(Tuning::default());
-    let trained = train_residual_model(&data, &method, &mut |_| {}).unwrap();
-    assert!(trained.tuned.is_none());
+    for method in [Method::Auto, Method::MultiHead, Method::Ridge, Method::Lda] {
+        assert!(train(&few, method, Tuning::default()).validation.is_none(), "{method:?}");
+    }
+    let fixed = train(&data(60, 60, 6), Method::Residual, Tuning::default());
+    assert!(fixed.validation.is_none());
+    assert_eq!(fixed.recipe, Recipe::Residual(ResidualTraining::closed().into()));
+}
+
+#[test]
+fn every_kind_is_measured_beside_cosine() {
+    let data = data(60, 40, 6);
+    for method in [Method::MultiHead, Method::Lda, Method::Ridge] {
+        let trained = train(&data, method, Tuning::default());
+        let validation = trained.validation.unwrap();
+        assert_eq!(validation.tried.len(), 1, "{method:?}");
+        assert_eq!(validation.tried[0].recipe, trained.recipe);
+        assert!(validation.chosen.headed.questions > 0 && validation.chosen.unheaded.questions > 0);
+        assert_eq!(validation.unheaded_offset.is_some(), method == Method::MultiHead);
+        let below = validation.chosen.score < validation.cosine.score;
+        assert_eq!(validation.is_below_cosine(), below);
+        let tuned = TrainingOptions { method, tune: true, ..TrainingOptions::default() };
+        let tuned = train_model(&data, &tuned, &mut |_| {}).unwrap().validation.unwrap();
+        assert!(tuned.tried.len() > 1 && tuned.chosen.score >= validation.chosen.score);
+    }
+    // A multi-head projection can only find the answers that it was trained on, so that it
+    // is below cosine where all questions are for others.
+    let tuning = Tuning { unheaded: Some(1.0), ..Tuning::default() };
+    let trained = train(&data, Method::MultiHead, tuning);
+    assert!(trained.validation.unwrap().is_below_cosine());
 }
 
 /// A store of five clusters, of which the last has no questions.
@@ -139,17 +190,14 @@ fn from_a_store_into_the_store() {
     let data = TrainingData::from_store(&store, &model).unwrap();
     assert_eq!((data.answers().nrows(), data.labels().len()), (5, 12));
     assert_eq!(data.headed().iter().filter(|headed| !**headed).count(), 1);
-    let method =
-        ResidualMethod::Fixed(ResidualTraining { lift: 0.1, ..ResidualTraining::fixed(&data) });
-    let trained = train_residual_model(&data, &method, &mut |_| {}).unwrap();
+    let trained = train(&data, Method::Residual, Tuning::default());
     assert_eq!((trained.questions, trained.without_questions), (12, 1));
-    let id = store_residual(&mut store, &model, Some("first"), &trained).unwrap();
+    let id = store_model(&mut store, &model, Some("first"), &trained).unwrap();
     let linear = train_linear_model(&mut store, &model, &model, None, LinearMethod::lda()).unwrap();
     assert_eq!((id, linear), (1, 2));
 
     let opened = Model::open(store.path(), id).unwrap();
     assert_eq!((opened.kind(), opened.head_ids().len()), (ModelKind::Residual, 4));
-    let in_memory = Model::Residual(ResidualProjection::new(trained.parts).unwrap());
     let searcher = Searcher::from_store(&store, None).unwrap();
     for query in data.questions().rows() {
         let project = |model: &Model| {
@@ -157,11 +205,48 @@ fn from_a_store_into_the_store() {
             model.project_into(&query.to_vec(), &mut projected, None).unwrap();
             projected
         };
-        assert_eq!(project(&opened), project(&in_memory));
+        assert_eq!(project(&opened), project(trained.model()));
         searcher.vector_search_with_projection(&query.to_vec(), Some(&opened), 3).unwrap();
     }
     let record = store.model_record(id).unwrap().unwrap();
     assert_eq!(record.parameters["training"]["steps"], 120);
     let opened = Model::open(store.path(), linear).unwrap();
     assert_eq!((opened.kind(), opened.output_dim()), (ModelKind::Linear, DIM));
+}
+
+/// What training chose for search is in the database and in the folder.
+#[test]
+fn weights_and_offsets_are_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, model) = store(folder.path());
+    let data = TrainingData::from_store(&store, &model).unwrap();
+    let options = |method| TrainingOptions { method, ..TrainingOptions::default() };
+    for method in [Method::Auto, Method::MultiHead, Method::Ridge] {
+        let trained = train_model(&data, &options(method), &mut |_| {}).unwrap();
+        let validation = trained.validation.clone().unwrap();
+        // The texts are known, and one cluster has no questions.
+        let weight = validation.hybrid_weight.unwrap();
+        assert!(weight.score >= weight.without);
+        assert_eq!(trained.model().hybrid_weight(), Some(weight.value));
+        assert_eq!(validation.unheaded_offset.is_some(), method != Method::Ridge);
+        let id = store_model(&mut store, &model, None, &trained).unwrap();
+        let in_folder = Model::load(folder.path().join("embeddings/toy"), id, None).unwrap();
+        for opened in [Model::open(store.path(), id).unwrap(), in_folder] {
+            assert_eq!(opened.kind(), trained.recipe.kind());
+            assert_eq!(opened.hybrid_weight(), trained.model().hybrid_weight());
+            assert_eq!(opened.unheaded_offset(), trained.model().unheaded_offset());
+            if method != Method::MultiHead {
+                // Its answers keep the lengths that they have in the store.
+                assert_eq!(projected(&opened, &data), projected(trained.model(), &data));
+            }
+            assert_eq!(opened.head_ids(), trained.model().head_ids());
+        }
+        let record = store.model_record(id).unwrap().unwrap();
+        assert_eq!(
+            record.metrics["mrr_at_10"].as_f64(),
+            validation.to_json()["mrr_at_10"].as_f64()
+        );
+        assert_eq!(record.metrics["hybrid_weight"]["value"], weight.value);
+        assert_eq!(record.hybrid_weight().unwrap(), Some(weight.value));
+    }
 }

@@ -22,6 +22,10 @@ pub enum ScoreKind {
     /// That, or 0.8 times the cosine of the query and the nearest training question of the
     /// answer's cluster, whichever is more. For residual models and indexes of a store.
     MaxNearestQuestion = 1,
+    /// The cosine, and for answers that no head of the model is for the options'
+    /// `unheaded_offset`, or where that is 0 the one that training chose. For models with
+    /// heads and indexes of a store.
+    HeadedUnheaded = 2,
 }
 
 /// A `hybrid_weight`: what training chose for the model, else 0.2.
@@ -42,7 +46,8 @@ pub struct SearchOptionsC {
     /// Weight w of BM25 over the answers' texts, from 0, vectors only, to 1, words only; or
     /// PROJECTION_HYBRID_WEIGHT_OF_MODEL.
     pub hybrid_weight: f64,
-    /// Is added to what vectors say about answers that no head of the model is for. Needs a
+    /// Is added to what vectors say about answers that no head of the model is for; 0 is none,
+    /// and with PROJECTION_SCORE_MODE_HEADED_UNHEADED the one that training chose. Needs a
     /// model with heads and an index of a store.
     pub unheaded_offset: f64,
 }
@@ -62,9 +67,10 @@ impl SearchOptionsC {
         let score_mode = match self.score_mode {
             mode if mode == ScoreKind::Cosine as i32 => ScoreMode::Cosine,
             mode if mode == ScoreKind::MaxNearestQuestion as i32 => ScoreMode::MaxNearestQuestion,
+            mode if mode == ScoreKind::HeadedUnheaded as i32 => ScoreMode::HeadedUnheaded,
             mode => {
                 let message =
-                    format!("argument options has the score_mode {mode}, expected 0 or 1");
+                    format!("argument options has the score_mode {mode}, expected 0, 1 or 2");
                 return Err(ErrorHandle::new(Status::InvalidArgument, &message));
             }
         };

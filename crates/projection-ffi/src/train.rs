@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 
 use projection_core::store::Store;
-use projection_core::train::{Method, TrainReport, TrainRequest, train};
+use projection_core::train::{Method, TrainReport, TrainRequest, TrainingOptions, Tuning, train};
 use projection_embed::{add_feedback, embed_store_with};
 use serde::Serialize;
 
@@ -74,15 +74,15 @@ pub unsafe extern "C" fn projection_embed_store(
     unsafe { guard::status("projection_embed_store", error, body) }
 }
 
-/// How to train. All but `size` may be 0, which trains a residual model whose terms and
-/// parameters are chosen by cross-validation.
+/// How to train. All but `size` may be 0: then kind, terms and parameters are chosen by
+/// cross-validation.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct TrainOptionsC {
     /// Size of this structure, as the caller knows it. Later versions may add to its end.
     pub size: usize,
-    /// "auto", "residual", "multi-head", "linear" or "ridge"; NULL is "auto", a residual model
-    /// that is tuned.
+    /// "auto", "residual", "multi-head", "linear" or "ridge"; NULL is "auto", the kind that
+    /// cross-validation finds best.
     pub method: *const c_char,
     /// 1 to choose terms and parameters by cross-validation, which "auto" does anyway.
     pub tune: i32,
@@ -114,9 +114,9 @@ unsafe impl Options for TrainOptionsC {
 /// PROJECTION_STATUS_INVALID_MODEL, unless `force` asks for it. Training that is stopped leaves
 /// the store's models as they were.
 ///
-/// The result is JSON, {"id", "method", "name", "model", "temperature", "heads", "questions",
-/// "clusters_left_out", "terms", "validation", "feedback_questions", "notes"}; what there is not
-/// is left out.
+/// The result is JSON, {"id", "method", "kind", "name", "model", "temperature", "heads",
+/// "questions", "clusters_left_out", "terms", "hybrid_weight", "unheaded_offset", "validation",
+/// "feedback_questions", "notes"}; what there is not is null or left out.
 ///
 /// # Safety
 /// `database` is NULL or a text; `options` is NULL or as large as its size says, its texts are
@@ -178,7 +178,7 @@ impl TrainOptionsC {
                 "argument options.unheaded is {share}, expected a number from 0 to 1"
             )));
         }
-        let default = TrainRequest::default();
+        let default = TrainingOptions::default();
         let temperature = match self.temperature {
             0.0 => default.temperature,
             temperature if temperature.is_finite() && temperature > 0.0 => temperature,
@@ -190,12 +190,13 @@ impl TrainOptionsC {
             }
         };
         let request = TrainRequest {
-            method: method.map_or(Ok(default.method), Method::from_name)?,
-            tune: flag("options.tune", self.tune)?,
-            unheaded,
-            seed: self.seed,
+            options: TrainingOptions {
+                method: method.map_or(Ok(default.method), Method::from_name)?,
+                tune: flag("options.tune", self.tune)?,
+                temperature,
+                tuning: Tuning { unheaded, seed: self.seed, ..Tuning::default() },
+            },
             force: flag("options.force", self.force)?,
-            temperature,
             name,
             model_name,
         };

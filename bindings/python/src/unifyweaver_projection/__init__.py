@@ -19,6 +19,7 @@ them, and calls release the GIL.
 
 from ._native import ffi as _ffi
 from ._native import lib as _lib
+from ._arrays import load_array
 from .embedder import Embedder
 from .errors import (
     AmbiguousModelError,
@@ -112,5 +113,6 @@ __all__ = [
     "evaluate",
     "import_files",
     "import_vectors",
+    "load_array",
     "train",
 ]

@@ -6,11 +6,12 @@ numbers, layouts and sequences are converted, and everything else is refused by 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
-from ._native import ffi
+from . import _call
+from ._native import ffi, lib
 from .errors import (
     ArgumentTypeError,
     BufferSizeError,
@@ -40,8 +41,11 @@ def id_pointer(ids: Ids) -> Any:
     return ffi.from_buffer(_IDS, ids)
 
 
-def as_floats(name: str, values: ArrayLike, dimensions: tuple[int, ...]) -> Floats:
-    """`values` as row-major float32, of one of the numbers of dimensions given."""
+def as_floats(
+    name: str, values: ArrayLike, dimensions: tuple[int, ...], dim: Optional[int] = None
+) -> Floats:
+    """`values` as row-major float32, of one of the numbers of dimensions given, and vectors of
+    `dim` values each."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise InvalidArgumentError(f"{name} is a masked array with values that are masked")
     try:
@@ -57,6 +61,9 @@ def as_floats(name: str, values: ArrayLike, dimensions: tuple[int, ...]) -> Floa
         raise DimensionMismatchError(
             f"{name} has {array.ndim} dimensions, shape {array.shape}, expected {expected}"
         )
+    # Before memory is taken for a copy.
+    if dim is not None and array.shape[-1] != dim:
+        raise DimensionMismatchError(f"{name} of dimension {array.shape[-1]}, expected {dim}")
     # What is too large for float32 becomes infinite, which the library refuses by name.
     with np.errstate(over="ignore"):
         return np.require(array, F32, ["C_CONTIGUOUS", "ALIGNED"])
@@ -80,3 +87,24 @@ def output(name: str, shape: tuple[int, ...], out: Union[Floats, None]) -> Float
     if not flags.writeable:
         raise InvalidArgumentError(f"{name} is read-only")
     return out
+
+
+def load_array(path: _call.StrPath) -> Floats:
+    """Reads a .npy file as the engine does: float16, float32 or float64 numbers,
+    little-endian, of one or two dimensions, as row-major float32.
+
+    Raises InvalidArrayError for any other file, where ``numpy.load`` may be more lenient.
+    """
+    native = _call.make(
+        "projection_array **",
+        lib.projection_array_free,
+        lib.projection_array_load,
+        _call.path("path", path),
+    )
+    axes = range(lib.projection_array_ndim(native))
+    shape = tuple(lib.projection_array_shape(native, axis) for axis in axes)
+    length = lib.projection_array_len(native)
+    values = ffi.buffer(lib.projection_array_data(native), length * F32.itemsize)
+    # Copied: the values belong to the native array.
+    array: Floats = np.frombuffer(values, F32).reshape(shape).copy()
+    return array

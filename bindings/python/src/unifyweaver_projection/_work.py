@@ -24,8 +24,9 @@ ProgressFunction = Callable[[str, int, int, Optional[float]], Optional[bool]]
 Progress = Union[bool, ProgressFunction]
 
 
-class _Bar:
-    """A tqdm bar, for one stage after the other."""
+class _Bars:
+    """A tqdm bar for each stage, one below the other. Some stages are steps of others, and
+    come again and again."""
 
     def __init__(self) -> None:
         with warnings.catch_warnings():
@@ -33,34 +34,31 @@ class _Bar:
             warnings.simplefilter("ignore")
             from tqdm.auto import tqdm
         self._new: Any = tqdm
-        self._bar: Any = None
-        self._stage = ""
+        self._bars: dict[str, Any] = {}
 
     def __call__(self, stage: str, done: int, total: int, loss: Optional[float]) -> None:
-        if self._bar is None or stage != self._stage:
-            self.close()
-            self._bar, self._stage = self._new(total=total, desc=stage, leave=False), stage
-        if total != self._bar.total:
-            self._bar.total = total
+        bar = self._bars.get(stage)
+        if bar is None:
+            bar = self._new(total=total, desc=stage, leave=False, position=len(self._bars))
+            self._bars[stage] = bar
+        if done < bar.n or total != bar.total:
+            bar.reset(total=total)
         if loss is not None:
-            self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-        # Stages such as the training of an adapter come again and again.
-        if done < self._bar.n:
-            self._bar.reset(total=total)
-        self._bar.update(done - self._bar.n)
+            bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        bar.update(done - bar.n)
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        for bar in self._bars.values():
+            bar.close()
 
 
 def run(function: Any, progress: Progress, *arguments: Any) -> dict[str, Any]:
     """Calls a function of the library with progress and gives its JSON result."""
-    bar: Optional[_Bar] = None
+    bars: Optional[_Bars] = None
     if callable(progress):
         tell: Optional[ProgressFunction] = progress
     elif isinstance(progress, bool):
-        tell = bar = _Bar() if progress else None
+        tell = bars = _Bars() if progress else None
     else:
         raise ArgumentTypeError(
             f"progress is of type {type(progress).__name__}, expected bool or a function"
@@ -93,8 +91,8 @@ def run(function: Any, progress: Progress, *arguments: Any) -> dict[str, Any]:
             raise raised[0] from None
         raise
     finally:
-        if bar is not None:
-            bar.close()
+        if bars is not None:
+            bars.close()
     return read(result)
 
 

@@ -12,7 +12,7 @@ from . import _arrays, _call, explanation
 from ._arrays import F32
 from ._native import ffi, lib
 from ._store_lock import store_lock
-from .errors import InvalidArgumentError, InvalidModelError
+from .errors import ArgumentTypeError, InvalidArgumentError, InvalidModelError
 
 if TYPE_CHECKING:
     from ._arrays import ArrayLike, Floats
@@ -96,19 +96,26 @@ class Model(_call.Handle):
 
     @classmethod
     def load_file(cls: type[AnyModel], path: StrPath) -> AnyModel:
-        """Opens a model in one file, of whatever kind: .safetensors, or a transformer that
-        torch.save wrote, of which nothing is run.
+        """Opens the model in one .safetensors file, of whatever kind, at the temperature that
+        the file gives; or a distilled transformer in a .pt file of torch.
 
-        A .safetensors file is mapped. As long as the model lives, it must not be changed in
-        place; replacing it as :meth:`save_file` does, or removing it, is safe.
-
-        Raises NotFoundError, and InvalidModelError, DimensionMismatchError or NotFiniteError,
-        naming file and tensor, where the file is unusable.
+        A .safetensors file is mapped into memory: as long as the model is in use, it must not
+        be changed in place. Replacing it, as :meth:`save_file` does, or removing it is safe.
         """
         return cls._take(_open(lib.projection_model_load_file, _call.path("path", path)))
 
+    @classmethod
+    def from_bytes(cls: type[AnyModel], data: Union[bytes, bytearray, memoryview]) -> AnyModel:
+        """Reads a model from the bytes of such a file, which are copied."""
+        try:
+            values = ffi.from_buffer("uint8_t[]", data)
+        except (TypeError, ValueError, BufferError):
+            kind = type(data).__name__
+            raise ArgumentTypeError(f"data is of type {kind}, expected contiguous bytes") from None
+        return cls._take(_open(lib.projection_model_from_bytes, values, len(values)))
+
     def save_file(self, path: StrPath) -> None:
-        """Writes the model to a .safetensors file, which :meth:`load_file` opens. A file that
+        """Writes the model to one .safetensors file, which every language opens. A file that
         was there is replaced only by the complete new one."""
         _call.call(lib.projection_model_save_file, self._live(), _call.path("path", path))
 
@@ -126,8 +133,8 @@ class Model(_call.Handle):
 
     @property
     def kind(self) -> str:
-        """"multi_head", "residual", "linear" or "transformer". This and the other properties may still be
-        asked for after :meth:`close`."""
+        """"multi_head", "residual", "linear" or "transformer". This and the other properties,
+        but for :attr:`parameters`, may still be asked for after :meth:`close`."""
         return self._kind
 
     @property
@@ -258,7 +265,7 @@ class Model(_call.Handle):
         native = self._live()
         if weights_out is not None and not return_weights:
             raise InvalidArgumentError("weights_out is given without return_weights")
-        queries = _arrays.as_floats("query", query, (1, 2))
+        queries = _arrays.as_floats("query", query, (1, 2), self._input_dim)
         rows = queries.shape[:-1]
         projected = _arrays.output("out", (*rows, self._output_dim), out)
         weights = None
@@ -295,7 +302,7 @@ class Model(_call.Handle):
         """How the model moves a query: routing weights, the training questions behind them,
         and the angle. :meth:`Searcher.explain` says it of a search, with texts."""
         native = self._live()
-        vector = _arrays.as_floats("query", query, (1,))
+        vector = _arrays.as_floats("query", query, (1,), self._input_dim)
         found = _call.make(
             "projection_explanation **",
             lib.projection_explanation_free,

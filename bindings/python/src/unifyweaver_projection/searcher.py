@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._call import StrPath
     from .explanation import Explanation
 
-_SCORE_MODES = {"cosine": 0, "max_nearest_question": 1}
+_SCORE_MODES = {"cosine": 0, "max_nearest_question": 1, "headed_unheaded": 2}
 #: What the header names PROJECTION_HYBRID_WEIGHT_OF_MODEL, which cffi can't declare.
 _WEIGHT_OF_MODEL = -1.0
 
@@ -136,25 +136,26 @@ class Searcher(_call.Handle):
         `model` projects the query first. `hybrid` lets the words count that query and
         answers share, by BM25: True with the weight that training chose for the model, else
         0.2, a number from 0 to 1 with that weight; it needs the query's `text` and a
-        searcher of a store. `score_mode` is what vectors say: "cosine", or
-        "max_nearest_question", that or 0.8 times the cosine of the nearest training question
-        of the answer's cluster, whichever is more, which needs a residual model and a
-        searcher of a store. `unheaded_offset` is added to what vectors say about answers
-        that no head of the model is for.
+        searcher of a store. `score_mode` is what vectors say: "cosine"; "max_nearest_question",
+        that or 0.8 times the cosine of the nearest training question of the answer's cluster,
+        whichever is more, which needs a residual model and a searcher of a store; or
+        "headed_unheaded", the cosine with the `unheaded_offset` that training chose.
+        `unheaded_offset` is added to what vectors say about answers that no head of the model
+        is for, which needs a model with heads and a searcher of a store.
 
         Raises DimensionMismatchError, NotFiniteError or ZeroVectorError where the query is
         unusable, InvalidArgumentError for options that are outside their range or need what
         there is not.
         """
-        native = self._live()
+        native, projection = self._live(), _model(model)
         options = _options(score_mode, hybrid, unheaded_offset)
-        vector = _arrays.as_floats("query", query, (1,))
+        vector = _arrays.as_floats("query", query, (1,), self._query_dim(model))
         k = min(_count("k", k), self._len)
         hits, found = ffi.new("projection_hit[]", k), ffi.new("size_t *")
         _call.call(
             lib.projection_index_search_with_options,
             native,
-            _model(model),
+            projection,
             _arrays.pointer(vector),
             vector.size,
             _words(text),
@@ -179,9 +180,9 @@ class Searcher(_call.Handle):
     ) -> list[list[Hit]]:
         """:meth:`search` for n queries of shape (n, dim), faster than one call for each.
         `texts` are these queries in words. One unusable query fails the whole batch."""
-        native = self._live()
+        native, projection = self._live(), _model(model)
         options = _options(score_mode, hybrid, unheaded_offset)
-        vectors = _arrays.as_floats("queries", queries, (2,))
+        vectors = _arrays.as_floats("queries", queries, (2,), self._query_dim(model))
         n, dim = vectors.shape
         words, keep = ffi.NULL, None
         if texts is not None:
@@ -193,7 +194,7 @@ class Searcher(_call.Handle):
         _call.call(
             lib.projection_index_search_batch_with_options,
             native,
-            _model(model),
+            projection,
             _arrays.pointer(vectors),
             n,
             dim,
@@ -218,16 +219,16 @@ class Searcher(_call.Handle):
         unheaded_offset: float = 0.0,
     ) -> Explanation:
         """Searches as :meth:`search` does, and says why the answers were found."""
-        native = self._live()
+        native, projection = self._live(), _model(model)
         options = _options(score_mode, hybrid, unheaded_offset)
-        vector = _arrays.as_floats("query", query, (1,))
+        vector = _arrays.as_floats("query", query, (1,), self._query_dim(model))
         with nullcontext() if self._lock is None else self._lock.engine():
             found = _call.make(
                 "projection_explanation **",
                 lib.projection_explanation_free,
                 lib.projection_index_explain,
                 native,
-                _model(model),
+                projection,
                 _arrays.pointer(vector),
                 vector.size,
                 _words(text),
@@ -235,6 +236,9 @@ class Searcher(_call.Handle):
                 min(_count("k", k), self._len),
             )
         return explanation.take(found, lambda answer_id: _text_of(native, answer_id))
+
+    def _query_dim(self, model: Optional[Model]) -> int:
+        return self._dim if model is None else model.input_dim
 
     def __enter__(self) -> Searcher:
         self._live()
@@ -269,8 +273,8 @@ def _options(score_mode: str, hybrid: Union[bool, float], unheaded_offset: float
     options = ffi.new("projection_search_options *")
     options.size = ffi.sizeof("projection_search_options")
     if not isinstance(score_mode, str) or score_mode not in _SCORE_MODES:
-        expected = " or ".join(_SCORE_MODES)
-        raise InvalidArgumentError(f"score_mode is {score_mode!r:.100}, expected {expected}")
+        expected = ", ".join(_SCORE_MODES)
+        raise InvalidArgumentError(f"score_mode is {score_mode!r:.100}, expected one of {expected}")
     options.score_mode = _SCORE_MODES[score_mode]
     if hybrid is True:
         options.hybrid_weight = _WEIGHT_OF_MODEL

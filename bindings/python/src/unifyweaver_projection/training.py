@@ -26,8 +26,9 @@ class TrainingResult:
     #: The store's database, and the model's id in it.
     store: str
     id: int
-    #: As it was asked for, and the model's name for people.
+    #: The method as it was asked for, the kind of the model, and its name for people.
     method: str
+    kind: str
     name: Optional[str]
     #: The text model of the vectors.
     model: str
@@ -36,6 +37,10 @@ class TrainingResult:
     questions: int
     #: Clusters without vectors of both questions and answers.
     clusters_left_out: int
+    #: The weight of BM25 in hybrid search, and the offset of answers that no head is for,
+    #: where they were chosen.
+    hybrid_weight: Optional[float] = None
+    unheaded_offset: Optional[float] = None
     #: What the model is made of, for kinds that have terms.
     terms: Optional[dict[str, Any]] = None
     #: What cross-validation measured, where it was used.
@@ -49,17 +54,17 @@ class TrainingResult:
         return Model.open(self.store, self.id)
 
     def _head(self) -> str:
-        text = f"projection {self.id}: {self.method}, {self.heads} heads, {self.questions} questions"
+        text = f"projection {self.id}: {self.kind}, {self.heads} heads, {self.questions} questions"
         text += f", by {self.model}"
         return text if self.temperature is None else f"{text}, temperature {self.temperature:g}"
 
     def _tables(self) -> list[_tables.Table]:
-        frame = _validated(self.validation)
-        if not frame:
+        rows = _validated(self.validation)
+        if not rows:
             return []
-        header = ["", *frame[0]]
-        rows = [[name, *values.values()] for name, values in zip(_VALIDATED, frame)]
-        return [_tables.Table("cross-validation", header, [[_cell(c) for c in r] for r in rows])]
+        header = ["", *next(iter(rows.values()))]
+        cells = [[name, *map(_cell, values.values())] for name, values in rows.items()]
+        return [_tables.Table("cross-validation", header, cells)]
 
     def __str__(self) -> str:
         return _tables.as_text(self._head(), self._tables(), self.notes)
@@ -68,10 +73,10 @@ class TrainingResult:
         return _tables.as_html(self._head(), self._tables(), self.notes)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """The cross-validation as a DataFrame with a row for cosine, for the fixed parameters
-        and for the chosen ones; empty where there was none. Needs pandas."""
-        frame = _validated(self.validation)
-        return _pandas().DataFrame(frame, index=list(_VALIDATED)[: len(frame)])
+        """The cross-validation as a DataFrame with a row for plain cosine, for the fixed
+        parameters, for the chosen model, and for the best of each other kind; empty where
+        there was none. Needs pandas."""
+        return _pandas().DataFrame.from_dict(_validated(self.validation), orient="index")
 
 
 @dataclass(frozen=True)
@@ -229,9 +234,8 @@ def train(
     """Trains a model on the vectors of a store and stores it under a new id. Older models
     stay as they are.
 
-    `method` is "auto" (residual, terms and parameters chosen by cross-validation),
-    "residual" (fixed parameters unless `tune`), "multi_head", "linear" (discriminant
-    analysis) or "ridge". `unheaded` is the share of the questions to be expected whose answer
+    `method` is "auto" (the kind that cross-validation finds best), "residual" (fixed
+    parameters unless `tune`), "multi_head", "linear" (discriminant analysis) or "ridge". `unheaded` is the share of the questions to be expected whose answer
     has no training questions. The same `seed` gives the same model. `temperature` is that of
     the routing or rotation where it is not chosen. `model_name` is the text model whose
     vectors are used, None for the only one. `feedback_model_dir` is the folder of the text
@@ -331,36 +335,43 @@ def _regime(found: dict[str, Any]) -> Regime:
     def part(values: Optional[dict[str, Any]]) -> Optional[Part]:
         if values is None:
             return None
-        return Part(**{k: Metric(**v) if k in _METRICS else v for k, v in values.items()})
+        converted: dict[str, Any] = dict(values)
+        converted.update((name, Metric(**values[name])) for name in _METRICS)
+        return Part(**converted)
 
     methods = []
     for method in found.pop("methods"):
-        parts = {name: part(method.pop(name)) for name in ("all", "headed", "unheaded")}
-        methods.append(MethodResult(**method, **parts))  # type: ignore[arg-type]
+        parts: dict[str, Any] = {n: part(method.pop(n)) for n in ("all", "headed", "unheaded")}
+        methods.append(MethodResult(**method, **parts))
     return Regime(methods=methods, **found)
 
 
-#: Names of the validated models in the engine's JSON, as they are shown.
-_VALIDATED = {"plain cosine": "cosine", "fixed parameters": "fixed", "chosen": "chosen"}
-
-
-def _validated(validation: Optional[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each of `_VALIDATED`; none where nothing was validated."""
+def _validated(validation: Optional[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What was validated, with the numbers of each; empty where nothing was."""
     if validation is None:
-        return []
-    rows = []
-    for key in _VALIDATED.values():
-        found = validation[key]
-        row = {"score": found["score"]}
+        return {}
+    found = {"plain cosine": validation["cosine"]}
+    if validation["fixed"] is not None:
+        found["fixed parameters"] = validation["fixed"]
+    found["chosen"] = validation["model"]
+    for best in validation["best_of_kinds"]:
+        found[f"best {best['kind']}"] = best["validated"]
+    rows = {}
+    for name, numbers in found.items():
+        row = {"score": numbers["score"]}
         for part in ("headed", "unheaded"):
-            row[f"{part}_questions"] = found[part]["questions"]
-            row[f"{part}_recall_at_1"] = found[part]["recall_at_1"]
-            row[f"{part}_mrr_at_10"] = found[part]["mrr_at_10"]
-        rows.append(row)
+            asked = numbers[part]["questions"]
+            row[f"{part}_questions"] = asked
+            for metric in ("recall_at_1", "mrr_at_10"):
+                # The mean of no question says nothing.
+                row[f"{part}_{metric}"] = numbers[part][metric] if asked else None
+        rows[name] = row
     return rows
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod log;
 pub mod project;
 pub mod query;
+mod resources;
 pub mod train;
 
 /// A softmax temperature from the command line.

@@ -58,9 +58,15 @@ pub struct Args {
     hybrid_weight: Option<f64>,
 
     /// How vectors score an answer: by its cosine, or by the nearest training question of
-    /// its cluster where 0.8 times that is more
+    /// its cluster where 0.8 times that is more, or with an offset for answers without
+    /// training questions
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Cosine)]
     score_mode: Mode,
+
+    /// Offset of answers without training questions [default: with --score-mode
+    /// headed-unheaded the one that training chose, else 0]
+    #[arg(long, value_name = "B", allow_negative_numbers = true, value_parser = offset)]
+    unheaded_offset: Option<f64>,
 
     /// Show what moved the query, how far, and the ranks before and after
     #[arg(long)]
@@ -82,6 +88,8 @@ enum Mode {
     Cosine,
     /// The larger of that and 0.8 times the nearest training question's
     MaxNearest,
+    /// The first, and for answers without training questions the offset that training chose
+    HeadedUnheaded,
 }
 
 /// A weight from the command line.
@@ -89,6 +97,15 @@ fn weight(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
         Ok(_) => Err("expected a number from 0 to 1".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// An offset from the command line.
+fn offset(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        Ok(_) => Err("expected a finite number".into()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -108,6 +125,8 @@ pub struct Found {
     score_mode: Mode,
     /// None where words did not count.
     hybrid_weight: Option<f64>,
+    /// Of answers that no head is for; 0 where there was none.
+    unheaded_offset: f64,
     /// In ascending order of cluster id.
     weights: Vec<Weight>,
     hits: Vec<FoundHit>,
@@ -206,6 +225,7 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
             .filter(|temperature| !temperature.is_nan()),
         score_mode: args.score_mode,
         hybrid_weight: args.hybrid.then_some(result.hybrid_weight),
+        unheaded_offset: result.unheaded_offset,
         weights,
         hits: describe(&store, &searcher, &hits, &by_cosine),
         explanation,
@@ -265,8 +285,9 @@ impl Args {
             score_mode: match self.score_mode {
                 Mode::Cosine => ScoreMode::Cosine,
                 Mode::MaxNearest => ScoreMode::MaxNearestQuestion,
+                Mode::HeadedUnheaded => ScoreMode::HeadedUnheaded,
             },
-            ..SearchOptions::default()
+            unheaded_offset: self.unheaded_offset.unwrap_or_default(),
         }
     }
 }
@@ -351,6 +372,10 @@ impl Report for Found {
         }
         if self.score_mode == Mode::MaxNearest {
             how += ", or the nearest training question";
+        }
+        if self.unheaded_offset != 0.0 {
+            let offset = self.unheaded_offset;
+            how += &format!(", offset {offset} for answers without training questions");
         }
         if let Some(weight) = self.hybrid_weight {
             how += &format!(", BM25 with weight {weight}");

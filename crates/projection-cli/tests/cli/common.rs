@@ -113,7 +113,7 @@ impl Place {
     /// A store with [`SMALL`], embedded, and projection 1.
     pub fn trained() -> Self {
         let place = Self::embedded();
-        run(["train", &place.db(), "--method", "multi-head"]).ok();
+        run(["train", &place.db(), "--method", "multi-head", "--force"]).ok();
         place
     }
 

@@ -25,7 +25,7 @@ fn has(report: &Value, kind: &str, words: &[&str]) {
 #[test]
 fn every_problem_of_a_store_is_found() {
     let place = Place::trained();
-    run(["train", &place.db(), "--method", "multi-head"]).ok();
+    run(["train", &place.db(), "--method", "multi-head", "--force"]).ok();
     let file = |name: &str| place.path(&format!("{MODEL}/{name}"));
     let vector = |values: Vec<f32>| Array1::from_vec(values);
     let head = |cluster| (layout::centroid_name(1, cluster), layout::answer_name(1, cluster));

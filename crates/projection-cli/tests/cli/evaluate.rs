@@ -153,7 +153,7 @@ fn cross_validation_of_all_kinds() {
 fn the_report_is_one_page_that_shows_texts_as_they_are() {
     let place = Place::trained();
     // It confuses every answer that is left out.
-    run(["train", &place.db(), "--method", "multi-head"]).ok();
+    run(["train", &place.db(), "--method", "multi-head", "--force"]).ok();
     place.write("test.json", TEST);
     let by_file = with_file(&place, &["--html", &place.file("test.html")]);
     let nasty = "</title><script>alert('name')</script>";

@@ -75,7 +75,7 @@ fn a_full_disk() {
                 [ "$pages" -lt 200 ]
             done
         }
-        attempt train train "$DISK/lda.db" --method multi-head
+        attempt train train "$DISK/lda.db" --method multi-head --force
         attempt import import "$DISK/lda.db" "$OUT/more.json"
         attempt embed embed "$DISK/lda.db" --model-dir "$MODEL"
         "$projection" inspect --json "$DISK/lda.db" >"$OUT/final.json"
@@ -120,7 +120,7 @@ fn a_read_only_folder() {
         attempt import "$DISK/lda.db" "$OUT/other.json"
         attempt import "$DISK/new.db" "$OUT/more.json"
         attempt embed "$DISK/lda.db" --model-dir "$MODEL"
-        attempt train "$DISK/lda.db" --method multi-head
+        attempt train "$DISK/lda.db" --method multi-head --force
         attempt query "$DISK/lda.db" "What is a closure?" --model-dir "$MODEL"
         attempt project --db "$DISK/lda.db" --id 1 --output "$OUT/p.npy" \
             --input "$DISK/embeddings/all-MiniLM-L6-v2/question_1_model_1.npy"
@@ -157,7 +157,8 @@ fn another_writer_is_waited_for_but_not_for_ever() {
     let change = sql.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     let begin = Instant::now();
     let (db, more) = (place.db(), place.file("more.json"));
-    let writers = [vec!["import", &db, &more], vec!["train", &db, "--method", "multi-head"]];
+    let writers =
+        [vec!["import", &db, &more], vec!["train", &db, "--method", "multi-head", "--force"]];
     let writers: Vec<_> = writers
         .iter()
         .map(|args| {
@@ -182,7 +183,7 @@ fn another_writer_is_waited_for_but_not_for_ever() {
     // A writer that is done in time is no trouble.
     let change = sql.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     let mut writer = Command::new(PROJECTION)
-        .args(["train", &db, "--method", "multi-head"])
+        .args(["train", &db, "--method", "multi-head", "--force"])
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -252,7 +253,7 @@ fn killed_while_training() {
     let mut kills = 0;
     for after in 1..=20 {
         kills += usize::from(kill(
-            &["train", &db, "--method", "multi-head"],
+            &["train", &db, "--method", "multi-head", "--force"],
             Duration::from_millis(after),
         ));
         let report = only_litter(&place);
@@ -261,7 +262,7 @@ fn killed_while_training() {
         }
     }
     assert!(kills > 0, "every run was done before it was killed");
-    run(["train", &db, "--method", "multi-head"]).ok();
+    run(["train", &db, "--method", "multi-head", "--force"]).ok();
     // What the kills left is cleared away by the next training.
     place.healthy();
 }

@@ -150,7 +150,7 @@ fn more_data_is_embedded_alone_and_trained_beside_the_old_model() {
     run(["import", &db, &place.file("more.json")]).ok();
     let embedded = place.embed().ok();
     assert!(embedded.starts_with("embedded 1 answer and 1 question"), "{embedded}");
-    let trained = run(["train", &db, "--json", "--method", "multi-head"]).json();
+    let trained = run(["train", &db, "--json", "--method", "multi-head", "--force"]).json();
     assert_eq!((&trained["id"], &trained["heads"]), (&json!(2), &json!(4)));
     let after = files();
     assert!(before.iter().all(|(name, time)| after[name] == *time), "nothing is written again");

@@ -51,6 +51,7 @@ fn add_kinds(place: &Place) -> [i64; 2] {
         regularisation: (1.0, 0.0),
         clusters: &[],
         questions: 8,
+        hybrid_weight: None,
         training: &Value::Null,
         metrics: &Value::Null,
     };

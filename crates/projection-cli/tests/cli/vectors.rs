@@ -90,7 +90,7 @@ fn from_arrays_to_hits() {
     assert_eq!(report["texts"], json!({"clusters": 4, "answers": 4, "questions": 5}));
     assert_eq!(report["batches"][0]["status"], "completed");
 
-    let trained = run(["train", &place.db(), "--json", "--method", "multi-head"]).json();
+    let trained = run(["train", &place.db(), "--json", "--method", "multi-head", "--force"]).json();
     assert_eq!((&trained["heads"], &trained["questions"]), (&json!(3), &json!(4)));
     assert_eq!((&trained["model"], &trained["clusters_left_out"]), (&json!("mine"), &json!(1)));
 
@@ -144,7 +144,7 @@ fn a_new_version_replaces_the_last_one_and_keeps_ids_by_text() {
     texts(&place, &["a", "b", "c", "b"], &["1", "2", "3", "4", "5"]);
     with_texts(&place).json();
     let before = ids(&place);
-    run(["train", &place.db(), "--method", "multi-head"]).ok();
+    run(["train", &place.db(), "--method", "multi-head", "--force"]).ok();
     let model = MultiHeadProjection::open(place.db(), 1).unwrap();
     let query = [0.3, -0.2, 0.9, 0.1, 0.5, -0.7];
     let expected = model.project(&query).unwrap();
@@ -183,7 +183,9 @@ fn a_new_version_replaces_the_last_one_and_keeps_ids_by_text() {
     let model = MultiHeadProjection::open(place.db(), 1).unwrap();
     assert_eq!(model.project(&query).unwrap(), expected);
     assert!(
-        run(["train", &place.db(), "--method", "multi-head"]).ok().starts_with("projection 2\n")
+        run(["train", &place.db(), "--method", "multi-head", "--force"])
+            .ok()
+            .starts_with("projection 2\n")
     );
 
     // The same files as vectors of another model: the first one's are gone.

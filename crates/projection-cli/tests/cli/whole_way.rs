@@ -37,7 +37,7 @@ fn a_small_store_step_by_step() {
 
     let trained = run(["train", &db, "--force"]).ok();
     assert_eq!(trained.lines().next(), Some("projection 1"));
-    let sharp = ["--method", "multi-head", "--temperature", "0.05", "--name", "sharp"];
+    let sharp = ["--method", "multi-head", "--force", "--temperature", "0.05", "--name", "sharp"];
     let trained = run(["train", &db, "--json"].iter().chain(&sharp)).json();
     assert_eq!(trained["id"], 2);
     assert_eq!((&trained["heads"], &trained["questions"]), (&json!(3), &json!(8)));

@@ -5,10 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use ndarray::{Array2, ArrayView2};
 
-use super::Lexical;
 use crate::error::{Error, ErrorKind, Result};
 use crate::import::TestCluster;
-use crate::search::Searcher;
+use crate::search::{Bm25, Searcher};
 use crate::store::{EmbeddingModel, Store};
 use crate::train::TrainingData;
 
@@ -177,11 +176,11 @@ impl Corpus {
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] where SQLite fails.
-    pub fn lexical(&self) -> Result<Option<Lexical>> {
+    pub fn lexical(&self) -> Result<Option<Bm25>> {
         let texts = self.texts.iter().enumerate();
-        let texts: Vec<(usize, &str)> =
-            texts.filter_map(|(row, text)| Some((row, text.as_deref()?))).collect();
-        if texts.is_empty() { Ok(None) } else { Lexical::new(&texts).map(Some) }
+        let texts: Vec<(i64, &str)> =
+            texts.filter_map(|(row, text)| Some((row as i64, text.as_deref()?))).collect();
+        if texts.is_empty() { Ok(None) } else { Bm25::new(texts).map(Some) }
     }
 
     /// Questions (n × d) with the ids of their right answers.

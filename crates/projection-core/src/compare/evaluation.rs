@@ -1,16 +1,17 @@
 //! The comparison of all methods, on given questions or by cross-validation.
 
 use super::folds::{Fold, folds};
-use super::methods::Bench;
-use super::recipe::{Recipe, multi_head};
+use super::methods::{Bench, weight_of};
 use super::results::outcomes;
+use super::stored::recipe_of;
 use super::sweep::Sweeps;
-use super::{Asked, Choice, Corpus, Found, Lexical, Method, Outcome, Part, Regime};
+use super::{Asked, Choice, Corpus, Found, Method, Outcome, Part, Regime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::product;
 use crate::projection::{Model, Projection};
+use crate::search::Bm25;
 use crate::store::{ModelKind, Store};
-use crate::train::{Progress, TrainingData};
+use crate::train::{Progress, Recipe, TrainingData, multi_head};
 
 /// Temperature of the multi-head projection that is compared with.
 const TEMPERATURE: f64 = 0.1;
@@ -113,6 +114,7 @@ impl Evaluation {
             corpus: &corpus,
             training: corpus.training.as_ref(),
             models: methods(baseline.as_ref(), chosen.iter().map(|chosen| &chosen.model)),
+            weights: &weights(&chosen),
             lexical,
             threads: options.threads,
         };
@@ -177,7 +179,7 @@ impl Evaluation {
         let mut kept = Vec::new();
         let mut recipes = Vec::new();
         for chosen in chosen {
-            match Recipe::of(store, chosen.kind, chosen.id, data)? {
+            match recipe_of(store, chosen.kind, chosen.id, data)? {
                 Some(recipe) => {
                     recipes.push(recipe);
                     kept.push(chosen);
@@ -196,7 +198,8 @@ impl Evaluation {
             if folds.is_empty() {
                 return Err(too_few(store, data.labels().len()));
             }
-            let work = Validation { corpus: &corpus, data, recipes: &recipes, lexical, options };
+            let (recipes, weights) = (&recipes[..], &weights(&kept)[..]);
+            let work = Validation { corpus: &corpus, data, recipes, weights, lexical, options };
             regimes.push(work.regime(&folds, open, progress)?);
         }
         Ok(Self { corpus, chosen: kept, regimes, notes })
@@ -214,7 +217,10 @@ impl Evaluation {
             Method::Chosen(place) => {
                 format!("projection {} ({})", chosen(place).id, chosen(place).kind.name())
             }
-            Method::ChosenWithBm25(place) => format!("projection {} + BM25", chosen(place).id),
+            Method::ChosenWithBm25(place) => {
+                let weight = weight_of(&chosen(place).model);
+                format!("projection {} + BM25 at {weight}", chosen(place).id)
+            }
         }
     }
 
@@ -271,6 +277,11 @@ fn below(own: &Part, cosine: &Part) -> Option<String> {
     })
 }
 
+/// The weights of BM25 that the projections are fused with.
+fn weights(chosen: &[Chosen]) -> Vec<f64> {
+    chosen.iter().map(|chosen| weight_of(&chosen.model)).collect()
+}
+
 fn too_few(store: &Store, found: usize) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
@@ -309,10 +320,10 @@ fn methods<'a>(
 }
 
 fn lexical_or_note<'a>(
-    lexical: Option<&'a Lexical>,
+    lexical: Option<&'a Bm25>,
     has_texts: bool,
     notes: &mut Vec<String>,
-) -> Option<&'a Lexical> {
+) -> Option<&'a Bm25> {
     let what = match (lexical, has_texts) {
         (Some(_), true) => return lexical,
         (Some(_), false) => "the questions' texts are not known",
@@ -334,11 +345,17 @@ struct Validation<'a> {
     corpus: &'a Corpus,
     data: &'a TrainingData,
     recipes: &'a [Recipe],
-    lexical: Option<&'a Lexical>,
+    weights: &'a [f64],
+    lexical: Option<&'a Bm25>,
     options: &'a Options,
 }
 
 impl Validation<'_> {
+    /// The chosen models, trained on these questions only.
+    fn train(&self, data: &TrainingData) -> Result<Vec<Model>> {
+        self.recipes.iter().map(|recipe| recipe.train(data, &mut |_| {})).collect()
+    }
+
     fn regime(
         &self,
         folds: &[Fold],
@@ -361,12 +378,12 @@ impl Validation<'_> {
                 texts: fold.asked.iter().map(|q| self.corpus.training_texts[*q].clone()).collect(),
             };
             let baseline = Model::MultiHead(multi_head(&data, TEMPERATURE)?);
-            let models: Vec<Model> =
-                self.recipes.iter().map(|recipe| recipe.train(&data)).collect::<Result<_>>()?;
+            let models: Vec<Model> = self.train(&data)?;
             let bench = Bench {
                 corpus: self.corpus,
                 training: Some(&data),
                 models: methods(Some(&baseline), models.iter()),
+                weights: self.weights,
                 lexical: self.lexical,
                 threads: self.options.threads,
             };

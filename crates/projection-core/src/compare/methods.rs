@@ -10,15 +10,13 @@ use crate::evaluate::rank_of;
 use crate::kernel;
 use crate::kernel::product;
 use crate::projection::{Model, Projection};
+use crate::search::{Bm25, DEFAULT_HYBRID_WEIGHT, fuse};
 use crate::train::TrainingData;
 
-use super::{Asked, Corpus, Lexical};
+use super::{Asked, Corpus};
 
 /// The rank of an answer that is not found.
 pub const NOT_FOUND: usize = usize::MAX;
-
-/// Share of BM25 where it is fused with a projection's cosine.
-pub const LEXICAL_SHARE: f32 = 0.2;
 
 /// Questions that are scored at a time.
 const BLOCK: usize = 128;
@@ -38,8 +36,8 @@ pub enum Method {
     MultiHead,
     /// The projection with this place among those that were chosen.
     Chosen(usize),
-    /// The same fused with BM25: 0.8 · (cosine + 1) / (the question's highest cosine + 1) +
-    /// 0.2 · BM25 / the question's highest BM25.
+    /// The same fused with BM25 as hybrid search does it, at the weight that training chose,
+    /// else [`DEFAULT_HYBRID_WEIGHT`].
     ChosenWithBm25(usize),
 }
 
@@ -61,8 +59,10 @@ pub(super) struct Bench<'a> {
     pub training: Option<&'a TrainingData>,
     /// Models with the method that each stands for.
     pub models: Vec<(Method, &'a Model)>,
+    /// The weight of BM25 for each of the chosen models.
+    pub weights: &'a [f64],
     /// `None` where answers or questions have no texts.
-    pub lexical: Option<&'a Lexical>,
+    pub lexical: Option<&'a Bm25>,
     pub threads: usize,
 }
 
@@ -139,11 +139,18 @@ impl Bench<'_> {
         for (method, model) in &self.models {
             let cosines = self.projected(model, queries)?;
             if let (Method::Chosen(place), Some(lexical)) = (method, &lexical) {
-                scores.push((Method::ChosenWithBm25(*place), fuse(&cosines, lexical, count)));
+                let mut fused = cosines.clone();
+                let rows = fused.chunks_mut(count).zip(lexical.chunks(count));
+                rows.for_each(|(scores, words)| fuse(scores, words, self.weights[*place]));
+                scores.push((Method::ChosenWithBm25(*place), fused));
             }
             scores.push((*method, cosines));
         }
-        scores.extend(lexical.map(|scores| (Method::Bm25, scores)));
+        scores.extend(lexical.map(|words| {
+            // An answer without a common word is not found.
+            let found = |score: f64| if score > 0.0 { score as f32 } else { f32::NEG_INFINITY };
+            (Method::Bm25, words.into_iter().map(found).collect())
+        }));
         scores.push((Method::Cosine, cosines));
         Ok(scores)
     }
@@ -190,32 +197,20 @@ fn first(scores: &[f32]) -> Option<usize> {
     best.0
 }
 
-/// Scores (n × m), −∞ for answers that share no word with the question.
-fn bm25(lexical: &Lexical, texts: &[Option<String>], count: usize) -> Result<Vec<f32>> {
-    let mut scores = vec![f32::NEG_INFINITY; texts.len() * count];
+/// Scores (n × m), 0 for answers that share no word with the question.
+fn bm25(lexical: &Bm25, texts: &[Option<String>], count: usize) -> Result<Vec<f64>> {
+    let mut scores = vec![0.0; texts.len() * count];
     for (text, scores) in texts.iter().zip(scores.chunks_mut(count)) {
         for (row, score) in lexical.scores(text.as_deref().unwrap_or_default())? {
-            scores[row] = score;
+            scores[row as usize] = score;
         }
     }
     Ok(scores)
 }
 
-/// The convex combination of cosines and BM25 scores, each scaled from its least possible
-/// value to the question's largest; an answer without a common word has 0 of the latter. As
-/// hybrid search does it.
-fn fuse(cosines: &[f32], lexical: &[f32], count: usize) -> Vec<f32> {
-    let highest = |scores: &[f32], least| scores.iter().copied().fold(least, f32::max);
-    let rows = cosines.chunks(count).zip(lexical.chunks(count));
-    rows.flat_map(|(cosines, lexical)| {
-        let top_cosine = (highest(cosines, -1.0) + 1.0).max(f32::MIN_POSITIVE);
-        let top_lexical = highest(lexical, f32::MIN_POSITIVE);
-        cosines.iter().zip(lexical).map(move |(cosine, score)| {
-            (1.0 - LEXICAL_SHARE) * (cosine + 1.0) / top_cosine
-                + LEXICAL_SHARE * score.max(0.0) / top_lexical
-        })
-    })
-    .collect()
+/// The weight of BM25 that a model is fused with.
+pub(super) fn weight_of(model: &Model) -> f64 {
+    model.hybrid_weight().unwrap_or(DEFAULT_HYBRID_WEIGHT)
 }
 
 /// Rows at length 1; one of length 0, as a projection may give, stays.
@@ -241,13 +236,5 @@ mod tests {
         assert_eq!(rank(&scores, &[0, 3]), 3);
         assert_eq!(rank(&scores, &[3]), NOT_FOUND);
         assert_eq!((first(&scores), first(&[none, none])), (Some(1), None));
-    }
-
-    #[test]
-    fn fusion_by_hand() {
-        let none = f32::NEG_INFINITY;
-        let fused = fuse(&[0.5, 0.2, 0.1, 0.0], &[none, 4.0, none, none], 2);
-        let expected = [0.8, 0.64 + 0.2, 0.8, 0.8 / 1.1];
-        assert!(fused.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6));
     }
 }

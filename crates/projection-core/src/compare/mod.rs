@@ -8,17 +8,15 @@
 mod corpus;
 mod evaluation;
 mod folds;
-mod lexical;
 mod methods;
-mod recipe;
 mod report;
 mod results;
+mod stored;
 mod sweep;
 
 pub use corpus::{Asked, Corpus};
 pub use evaluation::{Chosen, Evaluation, Options};
-pub use lexical::Lexical;
-pub use methods::{Found, LEXICAL_SHARE, Method, NOT_FOUND};
+pub use methods::{Found, Method, NOT_FOUND};
 pub use report::{EvaluationReport, MethodReport, MetricReport, PartReport, RegimeReport};
 pub use results::{Against, Choice, Confusion, Measured, Outcome, Part, Regime};
 pub use sweep::{Parameter, Sweep};

@@ -1,10 +1,11 @@
-//! Softmax attention of many queries over many heads, in blocks that stay in the caches.
+//! Softmax attention of queries over many heads, in blocks that stay in the caches.
 //!
 //! A block of heads is scored for some queries, its weights are made, and its answers are
-//! added up, before the next block is looked at; the matrix of all scores never exists. The
-//! sums so far belong to the best score so far: where a block has a better one, they are
-//! scaled down to it ("online softmax", Milakov and Gimelshein, 2018).
+//! added up, before the next block is looked at; the matrix of all scores exists only where
+//! the caller wants it. The sums so far belong to the best score so far: where a block has a
+//! better one, they are scaled down to it ("online softmax", Milakov and Gimelshein, 2018).
 
+use super::{WHOLE, softmax_of_rows, weighted_sum};
 use super::{add_weighted, dots, dots_of_batch, exponentials, largest, scale, softmax};
 
 /// Queries that pass by a block of heads before the next one; with their sums they stay in
@@ -14,64 +15,63 @@ const QUERIES: usize = 128;
 /// Queries whose weights are made and used at a time.
 const GROUP: usize = 16;
 
-/// Heads of a block.
+/// Heads of a block, a multiple of the values of every register.
 const HEADS: usize = 64;
-
-/// Softmax attention over heads with `centroids` (h × d) and `answers` (h × o): for each of
-/// `queries` (n × d) the answers with weights softmax(factorᵢ·scores), into `out` (n × o);
-/// and the weights (n × h) where they are wanted.
-///
-/// All matrices are row-major; d and o are above zero, and there is a factor a query.
-pub(crate) fn attend(
-    (queries, factors): (&[f32], &[f32]),
-    centroids: &[f32],
-    answers: &[f32],
-    mut weights: Option<&mut [f32]>,
-    out: &mut [f32],
-) {
-    let n = factors.len();
-    if n == 0 {
-        return;
-    }
-    let (dim, out_dim) = (queries.len() / n, out.len() / n);
-    let heads = centroids.len() / dim;
-    assert_eq!(answers.len(), heads * out_dim);
-    let blocks = queries.chunks(QUERIES * dim).zip(factors.chunks(QUERIES));
-    for (block, (queries, factors)) in blocks.enumerate() {
-        let out = &mut out[block * QUERIES * out_dim..][..factors.len() * out_dim];
-        out.fill(0.0);
-        match &mut weights {
-            Some(weights) => {
-                let weights = &mut weights[block * QUERIES * heads..][..factors.len() * heads];
-                with_weights((queries, factors), centroids, answers, weights, out);
-            }
-            None => online((queries, factors), centroids, answers, out),
-        }
-    }
-}
 
 /// Heads that a single query sees at a time: their scores take part of the first-level
 /// cache.
 const HEADS_OF_ONE: usize = 1024;
 
-/// [`attend`] for one query, whose weights nobody wants to see.
+/// Softmax attention over heads with `centroids` (h × d) and `answers` (h × o): the answers
+/// with weights softmax(factor·scores) of `query` (d), into `out` (o), and the weights (h)
+/// where they are wanted.
 pub(crate) fn attend_one(
     query: &[f32],
     factor: f32,
     centroids: &[f32],
     answers: &[f32],
+    weights: Option<&mut [f32]>,
     out: &mut [f32],
 ) {
+    let heads = centroids.len() / query.len();
+    match weights {
+        Some(weights) => attend_with(query, factor, centroids, answers, weights, out),
+        // A small array, which must be cleared, where that is enough.
+        None if heads <= 2 * HEADS => {
+            let weights = &mut [0.0; 2 * HEADS][..heads];
+            attend_with(query, factor, centroids, answers, weights, out);
+        }
+        None => online_one(query, factor, centroids, answers, out),
+    }
+}
+
+fn attend_with(
+    query: &[f32],
+    factor: f32,
+    centroids: &[f32],
+    answers: &[f32],
+    weights: &mut [f32],
+    out: &mut [f32],
+) {
+    dots(query, centroids, weights);
+    let top = largest(weights);
+    // The division takes time that the weighted sum can use, so it comes last.
+    let inverse = (1.0 / exponentials(weights, factor, top)) as f32;
+    weighted_sum(weights, answers, inverse, out);
+    scale(weights, inverse);
+}
+
+fn online_one(query: &[f32], factor: f32, centroids: &[f32], answers: &[f32], out: &mut [f32]) {
     let (dim, out_dim) = (query.len(), out.len());
     let mut scores = [0.0f32; HEADS_OF_ONE];
     let (mut top, mut sum) = (f32::NEG_INFINITY, 0.0);
-    out.fill(0.0);
     let blocks = centroids.chunks(HEADS_OF_ONE * dim).zip(answers.chunks(HEADS_OF_ONE * out_dim));
+    out.fill(0.0);
     for (centroids, answers) in blocks {
         let scores = &mut scores[..centroids.len() / dim];
         dots(query, centroids, scores);
         weigh(scores, factor, (&mut top, &mut sum), out);
-        add_weighted(out_dim, scores, scores.len(), answers, out);
+        add_weighted(out_dim, scores, scores.len(), answers, out, false);
     }
     scale(out, (1.0 / sum) as f32);
 }
@@ -89,7 +89,71 @@ fn weigh(scores: &mut [f32], factor: f32, (top, sum): (&mut f32, &mut f64), out:
     *sum += exponentials(scores, factor, *top);
 }
 
-/// At most [`QUERIES`] queries, with all their weights.
+/// [`attend_one`] for each of `queries` (n × d), into `out` (n × o), and the weights (n × h)
+/// where they are wanted. There is a factor a query.
+pub(crate) fn attend(
+    (queries, factors): (&[f32], &[f32]),
+    centroids: &[f32],
+    answers: &[f32],
+    mut weights: Option<&mut [f32]>,
+    out: &mut [f32],
+) {
+    let n = factors.len();
+    if n == 0 {
+        return;
+    }
+    let (dim, out_dim) = (queries.len() / n, out.len() / n);
+    let heads = centroids.len() / dim;
+    assert_eq!(answers.len(), heads * out_dim);
+    let blocks = queries.chunks(QUERIES * dim).zip(factors.chunks(QUERIES));
+    for (block, (queries, factors)) in blocks.enumerate() {
+        let queries = (queries, factors);
+        let out = &mut out[block * QUERIES * out_dim..][..factors.len() * out_dim];
+        let weights = weights.as_deref_mut();
+        let weights =
+            weights.map(|all| &mut all[block * QUERIES * heads..][..factors.len() * heads]);
+        match weights {
+            weights if heads <= HEADS => few_heads(queries, centroids, answers, weights, out),
+            Some(weights) => with_weights(queries, centroids, answers, weights, out),
+            None => online(queries, centroids, answers, out),
+        }
+    }
+}
+
+/// At most [`HEADS`] heads.
+fn few_heads(
+    (queries, factors): (&[f32], &[f32]),
+    centroids: &[f32],
+    answers: &[f32],
+    mut weights: Option<&mut [f32]>,
+    out: &mut [f32],
+) {
+    let n = factors.len();
+    let (dim, out_dim) = (queries.len() / n, out.len() / n);
+    let heads = centroids.len() / dim;
+    // After the last head, scores of −∞ and so weights of 0 fill a register up: partly
+    // written registers would hold up whoever reads beside them.
+    let filled = heads.next_multiple_of(WHOLE);
+    let mut scores = [f32::NEG_INFINITY; GROUP * HEADS];
+    let groups = queries.chunks(GROUP * dim).zip(factors.chunks(GROUP));
+    for (group, (queries, factors)) in groups.enumerate() {
+        dots_of_batch(dim, queries, centroids, &mut scores, HEADS);
+        for scores in scores.chunks_exact_mut(HEADS).take(factors.len()) {
+            scores[heads..filled].fill(f32::NEG_INFINITY);
+        }
+        softmax_of_rows(&mut scores, HEADS, filled, factors);
+        if let Some(weights) = &mut weights {
+            let weights = weights[group * GROUP * heads..].chunks_exact_mut(heads);
+            for (weights, scores) in weights.zip(scores.chunks_exact(HEADS)).take(factors.len()) {
+                weights.copy_from_slice(&scores[..heads]);
+            }
+        }
+        let out = &mut out[group * GROUP * out_dim..][..factors.len() * out_dim];
+        add_weighted(out_dim, &scores, HEADS, answers, out, true);
+    }
+}
+
+/// All weights of at most [`QUERIES`] queries.
 fn with_weights(
     (queries, factors): (&[f32], &[f32]),
     centroids: &[f32],
@@ -106,7 +170,7 @@ fn with_weights(
         softmax(weights, *factor);
     }
     for (block, answers) in answers.chunks(HEADS * out_dim).enumerate() {
-        add_weighted(out_dim, &weights[block * HEADS..], heads, answers, out);
+        add_weighted(out_dim, &weights[block * HEADS..], heads, answers, out, block == 0);
     }
 }
 
@@ -123,7 +187,8 @@ fn online(
     let mut tops = [f32::NEG_INFINITY; QUERIES];
     let mut sums = [0.0f64; QUERIES];
     let mut scores = [0.0f32; GROUP * HEADS];
-    for (centroids, answers) in centroids.chunks(HEADS * dim).zip(answers.chunks(HEADS * out_dim)) {
+    let blocks = centroids.chunks(HEADS * dim).zip(answers.chunks(HEADS * out_dim));
+    for (block, (centroids, answers)) in blocks.enumerate() {
         let heads = centroids.len() / dim;
         for (group, queries) in queries.chunks(GROUP * dim).enumerate() {
             let first = group * GROUP;
@@ -132,11 +197,12 @@ fn online(
             dots_of_batch(dim, queries, centroids, &mut scores, HEADS);
             for query in 0..count {
                 let scores = &mut scores[query * HEADS..][..heads];
-                let factor = factors[first + query];
                 let so_far = (&mut tops[first + query], &mut sums[first + query]);
-                weigh(scores, factor, so_far, &mut out[query * out_dim..][..out_dim]);
+                let out =
+                    if block == 0 { &mut [][..] } else { &mut out[query * out_dim..][..out_dim] };
+                weigh(scores, factors[first + query], so_far, out);
             }
-            add_weighted(out_dim, &scores, HEADS, answers, out);
+            add_weighted(out_dim, &scores, HEADS, answers, out, block == 0);
         }
     }
     for (out, sum) in out.chunks_exact_mut(out_dim).zip(sums) {

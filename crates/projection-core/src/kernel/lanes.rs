@@ -17,6 +17,9 @@ pub(super) unsafe trait Lanes: Copy {
     /// Stores the first `count` values only.
     unsafe fn store_part(self, to: *mut f32, count: usize);
 
+    /// The first `count` values, fewer than [`COUNT`](Self::COUNT), and zeros after them.
+    unsafe fn first(self, count: usize) -> Self;
+
     /// self·b + c, rounded once.
     unsafe fn multiply_add(self, b: Self, c: Self) -> Self;
     unsafe fn add(self, b: Self) -> Self;

@@ -32,10 +32,10 @@ pub(crate) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
     (kernels().dots)(query, rows, out)
 }
 
-/// Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
-pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+/// factor·Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
+pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], factor: f32, out: &mut [f32]) {
     assert_eq!(rows.len(), weights.len() * out.len());
-    (kernels().weighted_sum)(weights, rows, out)
+    (kernels().weighted_sum)(weights, rows, factor, out)
 }
 
 /// The dot product of `query` with the vector `head + tail`, in double precision. The pair
@@ -72,7 +72,8 @@ pub(crate) fn norm(vector: &[f32]) -> f64 {
 }
 
 /// The dot products of rows of `queries` and of `rows`, of `dim` values each: that of query
-/// i and row j goes to `out[i·step + j]`.
+/// i and row j goes to `out[i·step + j]`. Equal queries and rows have equal products to the
+/// last bit, wherever they stand and whatever else is in the batch.
 pub(crate) fn dots_of_batch(
     dim: usize,
     queries: &[f32],
@@ -86,19 +87,32 @@ pub(crate) fn dots_of_batch(
     (kernels().dots_of_batch)(dim, queries, rows, out, step)
 }
 
-/// Adds to each row of `out` (n × dim) the sum of `rows` (m × dim) with the weights that
-/// begin at `weights[i·step]` for row i.
+/// Adds to each row of `out` (n × dim), or where `fresh` puts there, the sum of `rows`
+/// (m × dim) with the weights that begin at `weights[i·step]` for row i.
 pub(crate) fn add_weighted(
     dim: usize,
     weights: &[f32],
     step: usize,
     rows: &[f32],
     out: &mut [f32],
+    fresh: bool,
 ) {
     let (n, m) = (out.len() / dim, rows.len() / dim);
     assert!(out.len() == n * dim && rows.len() == m * dim && m <= step);
     assert!(n == 0 || weights.len() >= (n - 1) * step + m);
-    (kernels().add_weighted)(dim, weights, step, rows, out)
+    (kernels().add_weighted)(dim, weights, step, rows, out, fresh)
+}
+
+/// Whole registers of every instruction set: what [`softmax_of_rows`] wants rows to be filled
+/// up to.
+pub(crate) const WHOLE: usize = 16;
+
+/// [`softmax`] of rows of `width` values, a multiple of [`WHOLE`], that begin every `step`
+/// values, with a factor each.
+pub(crate) fn softmax_of_rows(scores: &mut [f32], step: usize, width: usize, factors: &[f32]) {
+    assert!(width > 0 && width.is_multiple_of(WHOLE) && width <= step);
+    assert!(factors.is_empty() || scores.len() >= (factors.len() - 1) * step + width);
+    (kernels().softmax_of_rows)(scores, step, width, factors)
 }
 
 /// The largest score; −∞ for none.

@@ -8,14 +8,15 @@ use super::body;
 /// parent module check them.
 pub(super) struct Kernels {
     pub dots: fn(&[f32], &[f32], &mut [f32]),
-    pub weighted_sum: fn(&[f32], &[f32], &mut [f32]),
+    pub weighted_sum: fn(&[f32], &[f32], f32, &mut [f32]),
     pub sum_of_squares: fn(&[f32]) -> f64,
     pub softmax: fn(&mut [f32], f32),
+    pub softmax_of_rows: fn(&mut [f32], usize, usize, &[f32]),
     pub largest: fn(&[f32]) -> f32,
     pub exponentials: fn(&mut [f32], f32, f32) -> f64,
     pub scale: fn(&mut [f32], f32),
     pub dots_of_batch: fn(usize, &[f32], &[f32], &mut [f32], usize),
-    pub add_weighted: fn(usize, &[f32], usize, &[f32], &mut [f32]),
+    pub add_weighted: fn(usize, &[f32], usize, &[f32], &mut [f32], bool),
 }
 
 /// The best table for this CPU.
@@ -29,6 +30,7 @@ const PORTABLE: Kernels = Kernels {
     weighted_sum: body::weighted_sum,
     sum_of_squares: body::sum_of_squares,
     softmax: body::softmax,
+    softmax_of_rows: body::softmax_of_rows,
     largest: body::largest,
     exponentials: body::exponentials,
     scale: body::scale,
@@ -40,10 +42,6 @@ const PORTABLE: Kernels = Kernels {
 /// second-level cache, and with larger ones the memory is the limit.
 const PREFETCHED: std::ops::Range<usize> = 800 << 10..16 << 20;
 
-fn prefetched(rows: &[f32]) -> bool {
-    PREFETCHED.contains(&size_of_val(rows))
-}
-
 /// Compiles the loops for a set of CPU features and their type of registers. The constants
 /// are how many registers of columns a weighted sum keeps, and the tiles of batches: queries
 /// of dot products, queries and registers of weighted sums.
@@ -52,23 +50,28 @@ macro_rules! compiled_for {
      $rows:literal x $registers:literal) => {
         pub(super) mod $name {
             use super::super::{body, tiles, vector};
-            use super::{Kernels, prefetched};
+            use super::{Kernels, PREFETCHED};
 
             pub(in super::super) const KERNELS: Kernels = Kernels {
                 // SAFETY, for all of them: `available` offers this table only where the CPU
                 // has the features, and callers have checked the lengths.
                 dots: |query, rows, out| unsafe { dots(query, rows, out) },
-                weighted_sum: |weights, rows, out| unsafe { weighted_sum(weights, rows, out) },
+                weighted_sum: |weights, rows, factor, out| unsafe {
+                    weighted_sum(weights, rows, factor, out)
+                },
                 sum_of_squares: |vector| unsafe { sum_of_squares(vector) },
                 softmax: |scores, scale| unsafe { softmax(scores, scale) },
+                softmax_of_rows: |scores, step, width, factors| unsafe {
+                    softmax_of_rows(scores, step, width, factors)
+                },
                 largest: |scores| unsafe { largest(scores) },
                 exponentials: |scores, scale, top| unsafe { exponentials(scores, scale, top) },
                 scale: |values, factor| unsafe { scale(values, factor) },
                 dots_of_batch: |dim, queries, rows, out, step| unsafe {
                     dots_of_batch(dim, queries, rows, out, step)
                 },
-                add_weighted: |dim, weights, step, rows, out| unsafe {
-                    add_weighted(dim, weights, step, rows, out)
+                add_weighted: |dim, weights, step, rows, out, fresh| unsafe {
+                    add_weighted(dim, weights, step, rows, out, fresh)
                 },
             };
 
@@ -76,29 +79,43 @@ macro_rules! compiled_for {
             unsafe fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
                 // SAFETY: the features are those of the registers, as for all below.
                 unsafe {
-                    match (query.len(), prefetched(rows)) {
-                        (384, false) => vector::dots::<$lanes, 384, false>(query, rows, out),
-                        (384, true) => vector::dots::<$lanes, 384, true>(query, rows, out),
-                        (768, false) => vector::dots::<$lanes, 768, false>(query, rows, out),
-                        (1024, false) => vector::dots::<$lanes, 1024, false>(query, rows, out),
-                        (1536, false) => vector::dots::<$lanes, 1536, false>(query, rows, out),
-                        (_, false) => vector::dots::<$lanes, 0, false>(query, rows, out),
-                        (_, true) => vector::dots::<$lanes, 0, true>(query, rows, out),
+                    match query.len() {
+                        384 => dots_at::<384>(query, rows, out),
+                        768 => dots_at::<768>(query, rows, out),
+                        1024 => dots_at::<1024>(query, rows, out),
+                        1536 => dots_at::<1536>(query, rows, out),
+                        _ => dots_at::<0>(query, rows, out),
                     }
                 }
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+            unsafe fn dots_at<const D: usize>(query: &[f32], rows: &[f32], out: &mut [f32]) {
                 // SAFETY: as above.
                 unsafe {
-                    match prefetched(rows) {
-                        false => vector::weighted_sum::<$lanes, $columns, false>(
-                            weights, rows, out, true,
-                        ),
-                        true => {
-                            vector::weighted_sum::<$lanes, $columns, true>(weights, rows, out, true)
+                    match size_of_val(rows) {
+                        size if size < PREFETCHED.start => {
+                            vector::dots::<$lanes, D, false, false>(query, rows, out)
                         }
+                        size if size < PREFETCHED.end => {
+                            vector::dots::<$lanes, D, true, true>(query, rows, out)
+                        }
+                        _ => vector::dots::<$lanes, D, true, false>(query, rows, out),
+                    }
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn weighted_sum(weights: &[f32], rows: &[f32], factor: f32, out: &mut [f32]) {
+                // SAFETY: as above.
+                unsafe {
+                    match PREFETCHED.contains(&size_of_val(rows)) {
+                        false => vector::weighted_sum::<$lanes, $columns, false>(
+                            weights, rows, factor, out,
+                        ),
+                        true => vector::weighted_sum::<$lanes, $columns, true>(
+                            weights, rows, factor, out,
+                        ),
                     }
                 }
             }
@@ -112,6 +129,17 @@ macro_rules! compiled_for {
             unsafe fn softmax(scores: &mut [f32], scale: f32) {
                 // SAFETY: as above.
                 unsafe { vector::softmax::<$lanes>(scores, scale) }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn softmax_of_rows(
+                scores: &mut [f32],
+                step: usize,
+                width: usize,
+                factors: &[f32],
+            ) {
+                // SAFETY: as above.
+                unsafe { vector::softmax_of_rows::<$lanes>(scores, step, width, factors) }
             }
 
             #[target_feature(enable = $features)]
@@ -151,11 +179,12 @@ macro_rules! compiled_for {
                 step: usize,
                 rows: &[f32],
                 out: &mut [f32],
+                fresh: bool,
             ) {
                 // SAFETY: as above.
                 unsafe {
                     tiles::add_weighted::<$lanes, $rows, $registers, $columns>(
-                        dim, weights, step, rows, out,
+                        dim, weights, step, rows, out, fresh,
                     )
                 }
             }

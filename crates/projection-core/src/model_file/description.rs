@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::transformer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::projection::{Model, Projection, TransformerShape};
-use crate::store::{HYBRID_WEIGHT, ModelKind, ModelParameters, hybrid_weight};
+use crate::store::{HYBRID_WEIGHT, ModelKind, ModelParameters, SearchValues, UNHEADED_OFFSET};
 use crate::tensors::{MappedFile, TensorFile};
 use crate::torch;
 
@@ -91,7 +91,7 @@ pub(super) enum Parameters {
 pub(super) struct Metadata {
     pub kind: ModelKind,
     pub parameters: Parameters,
-    pub hybrid_weight: Option<f64>,
+    pub search: SearchValues,
     pub input_dim: Option<usize>,
     pub output_dim: Option<usize>,
 }
@@ -139,7 +139,7 @@ impl Metadata {
             }
         };
         Ok(Self {
-            hybrid_weight: hybrid_weight(&json, &name)?,
+            search: SearchValues::of(&json, &name)?,
             kind,
             parameters: read,
             input_dim: count("input_dim")?,
@@ -164,6 +164,9 @@ pub(super) fn write(
 ) -> BTreeMap<&'static str, String> {
     if let Some(weight) = model.hybrid_weight() {
         parameters[HYBRID_WEIGHT] = weight.into();
+    }
+    if let Some(offset) = model.unheaded_offset() {
+        parameters[UNHEADED_OFFSET] = offset.into();
     }
     let mut texts = BTreeMap::from([
         ("format", FORMAT.to_string()),

@@ -170,7 +170,7 @@ fn from_tensors(file: &TensorFile<'_>) -> Result<Model> {
         Parameters::Stored(ModelParameters::Linear) => linear::read(file).map(Model::Linear),
         Parameters::Transformer(shape) => transformer::read(file, shape).map(Model::Transformer),
     };
-    let model = model.and_then(|model| model.with_hybrid_weight(metadata.hybrid_weight));
+    let model = model.and_then(|model| model.with_search_values(metadata.search));
     let model = model.map_err(|error| in_file(error, file.name()))?;
     for (key, recorded, found) in [
         ("input_dim", metadata.input_dim, model.input_dim()),

@@ -11,14 +11,14 @@ use super::{ResidualParts, ResidualProjection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, HeadFiles};
 use crate::npy::NpyArray;
-use crate::store::{ModelKind, ModelParameters, Store, hybrid_weight_in};
+use crate::store::{ModelKind, ModelParameters, SearchValues, Store};
 
 /// Opens the model of `kind` with the given id in a store.
 pub(super) fn from_store(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
     let model = open(store, kind, id)?;
     let record = store.model_record(id)?.filter(|record| record.kind == kind);
-    let weight = record.map(|record| record.hybrid_weight()).transpose()?;
-    model.with_hybrid_weight(weight.flatten())
+    let values = record.map(|record| record.search_values()).transpose()?;
+    model.with_search_values(values.unwrap_or_default())
 }
 
 fn open(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
@@ -73,10 +73,7 @@ pub(super) fn from_folder(
         true => layout::find_file(folder, &name),
         false => Ok(None),
     };
-    let described = match kind {
-        Some(ModelKind::Linear) => None,
-        _ => find(layout::model_name(id))?,
-    };
+    let described = find(layout::model_name(id))?;
     let parameters = described.as_deref().map(ModelParameters::load).transpose()?;
     if let (Some(path), Some(parameters @ ModelParameters::Residual { .. }), true) =
         (&described, &parameters, kind != Some(ModelKind::MultiHead))
@@ -92,7 +89,7 @@ pub(super) fn from_folder(
         let parameters = with_temperature(parameters.clone(), temperature);
         let file = |name: String| Ok(folder.join(name));
         let model = residual(&parameters, &heads, id, &file).map(Model::Residual)?;
-        return model.with_hybrid_weight(hybrid_weight_in(path)?);
+        return model.with_search_values(SearchValues::load(path)?);
     }
     if let Some(kind @ (ModelKind::Residual | ModelKind::Transformer)) = kind {
         return Err(Error::new(
@@ -114,7 +111,13 @@ pub(super) fn from_folder(
             match find(layout::linear_name(id))? {
                 Some(path) => {
                     check_complete(path.parent().unwrap_or(Path::new("")), id)?;
-                    linear(&path).map(Model::Linear)
+                    let values = match (&described, parameters) {
+                        (Some(path), Some(ModelParameters::Linear)) => {
+                            Some(SearchValues::load(path)?)
+                        }
+                        _ => None,
+                    };
+                    linear(&path).map(Model::Linear)?.with_search_values(values.unwrap_or_default())
                 }
                 None => Err(error),
             }
@@ -136,13 +139,15 @@ pub(super) fn from_folder(
                     ),
                 )
             })?;
-            MultiHeadProjection::load_unified(folder, id, temperature)?
+            let model = MultiHeadProjection::load_unified(folder, id, temperature)?;
+            let values = match (recorded, &described) {
+                (Some(_), Some(path)) => Some(SearchValues::load(path)?),
+                _ => None,
+            };
+            model
                 .with_top_k(top_k)
                 .map(Model::MultiHead)?
-                .with_hybrid_weight(match (recorded, &described) {
-                    (Some(_), Some(path)) => hybrid_weight_in(path)?,
-                    _ => None,
-                })
+                .with_search_values(values.unwrap_or_default())
         }
     }
 }

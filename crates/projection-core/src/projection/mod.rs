@@ -88,6 +88,12 @@ pub trait Projection: Send + Sync {
         None
     }
 
+    /// The offset that training chose for the scores of answers that no head is for, if it
+    /// did; see [`ScoreMode::HeadedUnheaded`](crate::search::ScoreMode::HeadedUnheaded).
+    fn unheaded_offset(&self) -> Option<f64> {
+        None
+    }
+
     /// The residual projection that this is, if it is one: it holds training questions.
     fn as_residual(&self) -> Option<&ResidualProjection> {
         None

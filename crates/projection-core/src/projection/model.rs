@@ -7,7 +7,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use super::{LinearProjection, MultiHeadProjection, Projection, ResidualProjection};
 use super::{TransformerProjection, load_kinds};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{ModelKind, Store};
+use crate::store::{ModelKind, SearchValues, Store};
 
 /// A trained model of any kind. Cheap to clone: clones share their vectors.
 #[derive(Debug, Clone)]
@@ -145,6 +145,35 @@ impl Model {
         Ok(model)
     }
 
+    /// The same model with the offset that training chose for answers that no head is for,
+    /// or none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] unless it is finite, and for one of a model without
+    /// heads.
+    pub fn with_unheaded_offset(&self, offset: Option<f64>) -> Result<Self> {
+        let refuse = |what: &str| {
+            let message = format!("unheaded offset {}{what}", offset.unwrap_or_default());
+            Err(Error::new(ErrorKind::InvalidArgument, message))
+        };
+        if offset.is_some_and(|offset| !offset.is_finite()) {
+            return refuse(", expected a finite number");
+        }
+        let mut model = self.clone();
+        match &mut model {
+            Self::MultiHead(model) => model.unheaded_offset = offset,
+            Self::Residual(model) => model.unheaded_offset = offset,
+            _ if offset.is_none() => {}
+            _ => return refuse(" for a model without heads"),
+        }
+        Ok(model)
+    }
+
+    /// The same model with what training chose for search.
+    pub(crate) fn with_search_values(&self, values: SearchValues) -> Result<Self> {
+        self.with_hybrid_weight(values.hybrid_weight)?.with_unheaded_offset(values.unheaded_offset)
+    }
+
     fn as_projection(&self) -> &dyn Projection {
         match self {
             Self::MultiHead(model) => model,
@@ -188,6 +217,10 @@ impl Projection for Model {
 
     fn hybrid_weight(&self) -> Option<f64> {
         self.as_projection().hybrid_weight()
+    }
+
+    fn unheaded_offset(&self) -> Option<f64> {
+        self.as_projection().unheaded_offset()
     }
 
     fn as_residual(&self) -> Option<&ResidualProjection> {

@@ -64,6 +64,8 @@ pub struct MultiHeadProjection {
     top_k: Option<usize>,
     /// See [`Projection::hybrid_weight`].
     pub(super) hybrid_weight: Option<f64>,
+    /// See [`Projection::unheaded_offset`].
+    pub(super) unheaded_offset: Option<f64>,
 }
 
 /// All heads in ascending order of cluster id, as rows of row-major matrices.
@@ -91,9 +93,6 @@ const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
 
 /// Queries of a batch that pass by the heads together.
 const BLOCK: usize = 128;
-
-/// Routing weights of models up to this size need no heap memory.
-const HEADS_ON_STACK: usize = 128;
 
 impl MultiHeadProjection {
     /// Makes a projection from heads in any order.
@@ -155,7 +154,13 @@ impl MultiHeadProjection {
                 error.context(name_of(number, part)).context(format!("head of cluster {cluster}"))
             })?;
         }
-        Ok(Self { heads: Arc::new(model), temperature, top_k: None, hybrid_weight: None })
+        Ok(Self {
+            heads: Arc::new(model),
+            temperature,
+            top_k: None,
+            hybrid_weight: None,
+            unheaded_offset: None,
+        })
     }
 
     /// Dimension of queries.
@@ -234,31 +239,19 @@ impl MultiHeadProjection {
         }
         let norm = checked_norm(query, heads.dim)?;
         heads.check_values()?;
-        if let Some(weights) = weights {
-            // Weights always succeed, but a matrix may overflow: then nothing is written.
-            if heads.matrices.is_empty() {
-                self.route(query, norm, weights);
-                heads.combine(query, weights, projected)
-            } else {
-                let mut routed = vec![0.0; heads.ids.len()];
-                self.route(query, norm, &mut routed);
-                heads.combine(query, &routed, projected)?;
-                weights.copy_from_slice(&routed);
-                Ok(())
-            }
-        } else if heads.ids.len() <= HEADS_ON_STACK {
-            let weights = &mut [0.0; HEADS_ON_STACK][..heads.ids.len()];
-            self.route(query, norm, weights);
-            heads.combine(query, weights, projected)
-        } else if let (Some(factor), true) = (self.single_factor(norm), heads.matrices.is_empty()) {
+        if let (Some(factor), true) = (self.single_factor(norm), heads.matrices.is_empty()) {
             let (centroids, answers) = (&heads.centroids, &heads.answers);
-            kernel::attend_one(query, factor, centroids, answers, projected);
-            Ok(())
-        } else {
-            let mut weights = vec![0.0; heads.ids.len()];
-            self.route(query, norm, &mut weights);
-            heads.combine(query, &weights, projected)
+            kernel::attend_one(query, factor, centroids, answers, weights, projected);
+            return Ok(());
         }
+        // Weights always succeed, but a matrix may overflow: then nothing is written.
+        let mut routed = vec![0.0; heads.ids.len()];
+        self.route(query, norm, &mut routed);
+        heads.combine(query, &routed, projected)?;
+        if let Some(weights) = weights {
+            weights.copy_from_slice(&routed);
+        }
+        Ok(())
     }
 
     /// Projects the rows of `queries` (n × d). Gives projected queries (n × o) and routing
@@ -349,7 +342,7 @@ impl MultiHeadProjection {
                     None => &mut scratch,
                 };
                 self.route(query, *norm, routed);
-                kernel::weighted_sum(routed, &heads.answers, projected);
+                kernel::weighted_sum(routed, &heads.answers, 1.0, projected);
             }
         }
     }
@@ -423,12 +416,12 @@ impl Heads {
     /// Σ w_k a_k, with w_k W_k q for heads that have a matrix.
     fn combine(&self, query: &[f32], weights: &[f32], projected: &mut [f32]) -> Result<()> {
         if self.matrices.is_empty() {
-            kernel::weighted_sum(weights, &self.answers, projected);
+            kernel::weighted_sum(weights, &self.answers, 1.0, projected);
             return Ok(());
         }
         let mut sum = vec![0.0; self.output_dim];
         let mut mapped = vec![0.0; self.output_dim];
-        kernel::weighted_sum(weights, &self.answers, &mut sum);
+        kernel::weighted_sum(weights, &self.answers, 1.0, &mut sum);
         for (head, matrix) in &self.matrices {
             kernel::dots(query, matrix, &mut mapped);
             for (sum, mapped) in sum.iter_mut().zip(&mapped) {
@@ -519,5 +512,9 @@ impl Projection for MultiHeadProjection {
 
     fn hybrid_weight(&self) -> Option<f64> {
         self.hybrid_weight
+    }
+
+    fn unheaded_offset(&self) -> Option<f64> {
+        self.unheaded_offset
     }
 }

@@ -98,6 +98,8 @@ pub struct ResidualProjection {
     temperature: f64,
     /// See [`Projection::hybrid_weight`].
     pub(super) hybrid_weight: Option<f64>,
+    /// See [`Projection::unheaded_offset`].
+    pub(super) unheaded_offset: Option<f64>,
 }
 
 #[derive(Debug, Clone)]
@@ -215,7 +217,12 @@ impl ResidualProjection {
             lift: lift.transpose()?,
             unread: Deferred::nothing(),
         };
-        Ok(Self { terms: Arc::new(terms), temperature: parts.temperature, hybrid_weight: None })
+        Ok(Self {
+            terms: Arc::new(terms),
+            temperature: parts.temperature,
+            hybrid_weight: None,
+            unheaded_offset: None,
+        })
     }
 
     /// The clusters that have training questions, ascending: the order of routing weights.
@@ -416,7 +423,7 @@ impl Projection for ResidualProjection {
         let mut adapted = Vec::new();
         if let Some(adapter) = &terms.adapter {
             adapted.resize(terms.dim, 0.0);
-            kernel::weighted_sum(&unit, adapter, &mut adapted);
+            kernel::weighted_sum(&unit, adapter, 1.0, &mut adapted);
         }
         terms.finish((query, norm), &nearest, &adapted, projected)?;
         if let Some(weights) = weights {
@@ -495,6 +502,10 @@ impl Projection for ResidualProjection {
 
     fn hybrid_weight(&self) -> Option<f64> {
         self.hybrid_weight
+    }
+
+    fn unheaded_offset(&self) -> Option<f64> {
+        self.unheaded_offset
     }
 
     fn as_residual(&self) -> Option<&ResidualProjection> {

@@ -31,6 +31,8 @@ pub struct Explanation {
     pub questions_move: bool,
     /// The weight of BM25 in the scores; 0 where words did not count.
     pub hybrid_weight: f64,
+    /// The offset of answers that no head is for; 0 where there was none.
+    pub unheaded_offset: f64,
     /// The answers that were found, best first.
     pub hits: Vec<ExplainedHit>,
 }
@@ -82,6 +84,7 @@ impl From<Explanation> for SearchResult {
         Self {
             hits: explanation.hits.iter().map(hit).collect(),
             hybrid_weight: explanation.hybrid_weight,
+            unheaded_offset: explanation.unheaded_offset,
         }
     }
 }
@@ -135,6 +138,7 @@ impl Searcher {
             questions: Vec::new(),
             questions_move: false,
             hybrid_weight: scores.hybrid_weight,
+            unheaded_offset: scores.unheaded_offset,
             hits,
         };
         if let Some(projection) = options.projection {
@@ -157,6 +161,7 @@ impl Explanation {
             questions: Vec::new(),
             questions_move: false,
             hybrid_weight: 0.0,
+            unheaded_offset: 0.0,
             hits: Vec::new(),
         };
         explanation.explain_projection(query, projection, None)?;

@@ -15,4 +15,5 @@ pub use options::{
     DEFAULT_HYBRID_WEIGHT, Hybrid, NEAREST_QUESTION_FACTOR, ScoreMode, SearchOptions, SearchQuery,
     SearchResult,
 };
+pub(crate) use score::fuse;
 pub use searcher::Searcher;

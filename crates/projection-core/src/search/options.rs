@@ -5,15 +5,17 @@
 //! ```text
 //! s  = cos(p, a)                         p the query, or its projection; a the answer
 //!      or max(cos(p, a), 0.8·n)          n the nearest training question of a's cluster
-//! s' = s + offset                        for answers that no head of the projection is for
+//! s' = s + offset                        for answers that no head of the projection is for:
+//!                                        what the caller gives, or training chose
 //! f  = (1 − w)·(s' + 1)/(S + 1) + w·b/B  b the answer's BM25; S, B the largest s' and b
 //! ```
 //!
 //! The fusion f is the convex combination of scores, scaled from their least possible value
 //! to the query's largest, of S. Bruch, S. Gai and A. Ingber, "An Analysis of Fusion
-//! Functions for Hybrid Retrieval", ACM Transactions on Information Systems 42(1), 2023
-//! (TM2C2 there). They find it better than reciprocal-rank fusion, and their weight of 0.8
-//! for the vectors to hold for data sets that it was not tuned on: hence w = 0.2 here, where
+//! Functions for Hybrid Retrieval", ACM Transactions on Information Systems 42(1), 2023,
+//! arXiv 2210.11934 (TM2C2 there, with −1 and 0 as the least possible values of cosine and
+//! BM25). They find it better than reciprocal-rank fusion, and their weight of 0.8 for the
+//! vectors to hold for data sets that it was not tuned on: hence w = 0.2 here, where
 //! training did not choose another.
 
 use std::fmt;
@@ -68,6 +70,10 @@ pub enum ScoreMode {
     /// training question of the answer's cluster, whichever is more. For residual
     /// projections, and searchers that know their answers' clusters.
     MaxNearestQuestion,
+    /// The cosine, and for answers that no head of the projection is for the offset that
+    /// [`SearchOptions::unheaded_offset`] gives, or else the one that training chose. For
+    /// projections with heads, and searchers that know their answers' clusters.
+    HeadedUnheaded,
 }
 
 /// How answers are found and scored.
@@ -84,6 +90,7 @@ pub struct SearchOptions<'a> {
     /// Is added to what vectors say about answers that no head of the projection is for. A
     /// projection draws queries towards the answers it was trained on; this makes up for
     /// it, or for how seldom the others are asked for. Not with projections without heads.
+    /// 0 is none, and with [`ScoreMode::HeadedUnheaded`] the one that training chose.
     pub unheaded_offset: f64,
 }
 
@@ -133,6 +140,18 @@ impl SearchOptions<'_> {
     }
 }
 
+impl SearchOptions<'_> {
+    /// The offset of answers that no head of the projection is for.
+    pub fn effective_offset(&self) -> f64 {
+        match (self.score_mode, self.projection) {
+            (ScoreMode::HeadedUnheaded, Some(projection)) if self.unheaded_offset == 0.0 => {
+                projection.unheaded_offset().unwrap_or(0.0)
+            }
+            _ => self.unheaded_offset,
+        }
+    }
+}
+
 /// What a search found.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -141,4 +160,6 @@ pub struct SearchResult {
     pub hits: Vec<Hit>,
     /// The weight of BM25 in the scores; 0 where words did not count.
     pub hybrid_weight: f64,
+    /// The offset of answers that no head of the projection is for; 0 where there was none.
+    pub unheaded_offset: f64,
 }

@@ -22,6 +22,8 @@ pub(super) struct Scores {
     pub total: Vec<f32>,
     /// The weight of BM25.
     pub hybrid_weight: f64,
+    /// The offset of answers that no head is for.
+    pub unheaded_offset: f64,
     /// Whether `total` is a cosine, which rounding must not make more than 1.
     is_cosine: bool,
 }
@@ -56,7 +58,7 @@ impl Searcher {
         let cosine = index.scores(&index.target(query.vector, options.projection)?);
         let mut total = cosine.clone();
         let nearest_question = match options.score_mode {
-            ScoreMode::Cosine => None,
+            ScoreMode::Cosine | ScoreMode::HeadedUnheaded => None,
             ScoreMode::MaxNearestQuestion => {
                 let nearest = self.nearest_questions(query.vector, options.projection)?;
                 for (total, nearest) in total.iter_mut().zip(&nearest) {
@@ -66,11 +68,12 @@ impl Searcher {
             }
         };
         let mut headed = None;
-        if options.unheaded_offset != 0.0 {
+        let unheaded_offset = options.effective_offset();
+        if unheaded_offset != 0.0 || options.score_mode == ScoreMode::HeadedUnheaded {
             let answers = self.headed_for_offset(options)?;
             for (total, headed) in total.iter_mut().zip(&answers) {
                 if !headed {
-                    *total += options.unheaded_offset as f32;
+                    *total += unheaded_offset as f32;
                 }
             }
             headed = Some(answers);
@@ -81,8 +84,17 @@ impl Searcher {
             fuse(&mut total, &words, hybrid_weight);
             bm25 = Some(words);
         }
-        let is_cosine = bm25.is_none() && headed.is_none();
-        Ok(Scores { cosine, nearest_question, headed, bm25, total, hybrid_weight, is_cosine })
+        let is_cosine = bm25.is_none() && unheaded_offset == 0.0;
+        Ok(Scores {
+            cosine,
+            nearest_question,
+            headed,
+            bm25,
+            total,
+            hybrid_weight,
+            unheaded_offset,
+            is_cosine,
+        })
     }
 
     /// BM25 of every answer, 0 for those without a word of the query.
@@ -124,7 +136,7 @@ impl Searcher {
 
     fn headed_for_offset(&self, options: &SearchOptions<'_>) -> Result<Vec<bool>> {
         let refuse = |what: String| Err(Error::new(ErrorKind::InvalidArgument, what));
-        let offset = options.unheaded_offset;
+        let offset = options.effective_offset();
         if !offset.is_finite() {
             return refuse(format!("unheaded offset {offset}, expected a finite number"));
         }
@@ -165,8 +177,9 @@ impl Searcher {
     }
 }
 
-/// Makes the fusion with BM25 of what vectors say.
-fn fuse(scores: &mut [f32], words: &[f64], weight: f64) {
+/// Makes the fusion with BM25 of what vectors say; `words` are 0 for answers that share no
+/// word with the query.
+pub(crate) fn fuse(scores: &mut [f32], words: &[f64], weight: f64) {
     let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let range = f64::from(largest) + 1.0;
     let most = words.iter().copied().fold(0.0, f64::max);

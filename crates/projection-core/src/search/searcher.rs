@@ -128,11 +128,13 @@ impl Searcher {
         options: &SearchOptions<'_>,
     ) -> Result<SearchResult> {
         let hybrid_weight = options.hybrid_weight()?;
-        let hits = match is_plain(options, hybrid_weight) {
-            true => self.index.search(query.vector, options.projection, options.k)?,
-            false => self.scores(query, options)?.best(&self.index, options.k),
-        };
-        Ok(SearchResult { hits, hybrid_weight })
+        if is_plain(options, hybrid_weight) {
+            let hits = self.index.search(query.vector, options.projection, options.k)?;
+            return Ok(SearchResult { hits, hybrid_weight, unheaded_offset: 0.0 });
+        }
+        let scores = self.scores(query, options)?;
+        let hits = scores.best(&self.index, options.k);
+        Ok(SearchResult { hits, hybrid_weight, unheaded_offset: scores.unheaded_offset })
     }
 
     /// [`search`](Self::search) for every query, in their order.

@@ -39,7 +39,7 @@ pub use feedback::FeedbackQuestion;
 pub use models::{LinearRow, ModelRecord, NewLinear};
 pub use multi_head::{MultiHeadRow, NewHead, NewModel};
 pub(crate) use new_vectors::{NewVectors, remove_list};
-pub(crate) use parameters::{HYBRID_WEIGHT, hybrid_weight, hybrid_weight_in};
+pub(crate) use parameters::{HYBRID_WEIGHT, SearchValues, UNHEADED_OFFSET};
 pub use parameters::{ModelKind, ModelParameters};
 pub use query_log::{Feedback, LoggedQuery};
 pub use recorded::{FileUse, RecordedFile};

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 
 use super::embeddings::recorded_path;
-use super::parameters::hybrid_weight;
+use super::parameters::{HYBRID_WEIGHT, SearchValues};
 use super::publish::Publishing;
 use super::{EmbeddingModel, ModelKind, ModelParameters, Store};
 use crate::error::{Error, ErrorKind, Result};
@@ -50,7 +50,19 @@ impl ModelRecord {
     /// # Errors
     /// [`ErrorKind::InvalidModel`] where it is not a number from 0 to 1.
     pub fn hybrid_weight(&self) -> Result<Option<f64>> {
-        hybrid_weight(&self.parameters, &format!("parameters of projection {}", self.id))
+        self.search_values().map(|values| values.hybrid_weight)
+    }
+
+    /// The offset of answers that no head is for that training chose, if it did.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] where it is not a number.
+    pub fn unheaded_offset(&self) -> Result<Option<f64>> {
+        self.search_values().map(|values| values.unheaded_offset)
+    }
+
+    pub(crate) fn search_values(&self) -> Result<SearchValues> {
+        SearchValues::of(&self.parameters, &format!("parameters of projection {}", self.id))
     }
 }
 
@@ -67,6 +79,8 @@ pub struct NewLinear<'a> {
     pub clusters: &'a [i64],
     /// Number of questions that it was trained on.
     pub questions: usize,
+    /// The weight of BM25 in hybrid search, from 0 to 1, where training chose one.
+    pub hybrid_weight: Option<f64>,
     /// How it was trained, for people.
     pub training: &'a Value,
     /// What was measured; null where nothing was.
@@ -255,6 +269,9 @@ impl Store {
                 format!("matrix W of shape {:?}, expected {expected:?}", linear.matrix.dim()),
             ));
         }
+        if linear.hybrid_weight.is_some_and(|weight| !(0.0..=1.0).contains(&weight)) {
+            return Err(Error::new(ErrorKind::InvalidModel, "a hybrid weight outside 0 to 1"));
+        }
         let folder = self.embeddings_folder(&input.name);
         let change = self.begin()?;
         change.own_tables()?;
@@ -289,7 +306,12 @@ impl Store {
                 params![id, cluster],
             )?;
         }
-        let parameters = ModelParameters::Linear.to_json(linear.training);
+        let mut parameters = ModelParameters::Linear.to_json(linear.training);
+        if let Some(weight) = linear.hybrid_weight {
+            parameters[HYBRID_WEIGHT] = weight.into();
+            // Without it there is nothing that the matrix does not say.
+            publishing.files.text(&layout::model_name(id), &format!("{parameters:#}\n"))?;
+        }
         change.record_model(id, ModelKind::Linear, &parameters, linear.metrics)?;
         publishing.publish(change)?;
         Ok(id)

@@ -5,7 +5,7 @@ use rusqlite::params;
 use serde_json::Value;
 
 use super::embeddings::recorded_path;
-use super::parameters::HYBRID_WEIGHT;
+use super::parameters::{HYBRID_WEIGHT, UNHEADED_OFFSET};
 use super::publish::Publishing;
 use super::{EmbeddingModel, ModelParameters, Store};
 use crate::error::{Error, ErrorKind, Result};
@@ -63,6 +63,8 @@ pub struct NewModel<'a> {
     pub lift: Option<&'a [f32]>,
     /// The weight of BM25 in hybrid search, from 0 to 1, where training chose one.
     pub hybrid_weight: Option<f64>,
+    /// The offset of answers that no head is for, where training chose one.
+    pub unheaded_offset: Option<f64>,
     /// How it was trained, for people.
     pub training: &'a Value,
     /// What was measured, with `recall_at_1` and `mrr_at_10`; null where nothing was.
@@ -238,6 +240,9 @@ impl Store {
             if let Some(weight) = new.hybrid_weight {
                 parameters[HYBRID_WEIGHT] = weight.into();
             }
+            if let Some(offset) = new.unheaded_offset {
+                parameters[UNHEADED_OFFSET] = offset.into();
+            }
             staged.text(&layout::model_name(id), &format!("{parameters:#}\n"))?;
             change.record_model(id, new.parameters.kind(), &parameters, new.metrics)?;
         }
@@ -257,6 +262,7 @@ impl NewModel<'_> {
             adapter: None,
             lift: None,
             hybrid_weight: None,
+            unheaded_offset: None,
             training: &Value::Null,
             metrics: &Value::Null,
         }
@@ -265,7 +271,8 @@ impl NewModel<'_> {
     /// Whether the tables of existing programs hold all that there is to say.
     fn is_plain(&self) -> bool {
         let plain = matches!(self.parameters, ModelParameters::MultiHead { top_k: None, .. });
-        plain && self.hybrid_weight.is_none() && self.training.is_null() && self.metrics.is_null()
+        let chosen = self.hybrid_weight.is_some() || self.unheaded_offset.is_some();
+        plain && !chosen && self.training.is_null() && self.metrics.is_null()
     }
 
     fn temperature(&self) -> Option<f64> {
@@ -287,6 +294,9 @@ impl NewModel<'_> {
         };
         if self.hybrid_weight.is_some_and(|weight| !(0.0..=1.0).contains(&weight)) {
             return refuse("a hybrid weight outside 0 to 1");
+        }
+        if self.unheaded_offset.is_some_and(|offset| !offset.is_finite()) {
+            return refuse("an offset that is not finite");
         }
         if self.heads.is_empty() {
             return refuse("a projection without heads");

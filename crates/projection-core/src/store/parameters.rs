@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The key of [`hybrid_weight`].
+/// The keys of [`SearchValues`].
 pub(crate) const HYBRID_WEIGHT: &str = "hybrid_weight";
+pub(crate) const UNHEADED_OFFSET: &str = "unheaded_offset";
 
 /// The kinds of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -157,27 +158,42 @@ impl ModelParameters {
     }
 }
 
-/// The weight of BM25 in hybrid search that training chose, from the JSON of a model's
-/// parameters, beside those that [`ModelParameters`] knows. `name` stands for the source.
-pub(crate) fn hybrid_weight(json: &Value, name: &str) -> Result<Option<f64>> {
-    let Value::Object(json) = json else { return Ok(None) };
-    let keys = Keys { json, name };
-    if keys.get(HYBRID_WEIGHT).is_none() {
-        return Ok(None);
-    }
-    let weight = keys.get(HYBRID_WEIGHT).and_then(Value::as_f64);
-    let weight = weight.filter(|weight| (0.0..=1.0).contains(weight));
-    keys.expect(HYBRID_WEIGHT, "a number from 0 to 1", weight).map(Some)
+/// What training chose for search, beside the parameters that [`ModelParameters`] knows.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct SearchValues {
+    /// The weight of BM25 in hybrid search, from 0 to 1.
+    pub hybrid_weight: Option<f64>,
+    /// The offset of answers that no head is for.
+    pub unheaded_offset: Option<f64>,
 }
 
-/// [`hybrid_weight`] from the file at `path`.
-pub(crate) fn hybrid_weight_in(path: &Path) -> Result<Option<f64>> {
-    let text = std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))?;
-    let name = path.display().to_string();
-    let json = serde_json::from_str(&text).map_err(|error| {
-        Error::new(ErrorKind::InvalidModel, format!("{name}: not JSON: {error}"))
-    })?;
-    hybrid_weight(&json, &name)
+impl SearchValues {
+    /// From the JSON of a model's parameters; `name` stands for the source.
+    pub fn of(json: &Value, name: &str) -> Result<Self> {
+        let Value::Object(json) = json else { return Ok(Self::default()) };
+        let keys = Keys { json, name };
+        let number = |key: &str, what: &str, valid: fn(&f64) -> bool| {
+            let check = |value: &Value| keys.expect(key, what, value.as_f64().filter(valid));
+            keys.get(key).map(check).transpose()
+        };
+        Ok(Self {
+            hybrid_weight: number(HYBRID_WEIGHT, "a number from 0 to 1", |weight| {
+                (0.0..=1.0).contains(weight)
+            })?,
+            unheaded_offset: number(UNHEADED_OFFSET, "a number", |offset| offset.is_finite())?,
+        })
+    }
+
+    /// From the file at `path`.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))?;
+        let name = path.display().to_string();
+        let json = serde_json::from_str(&text).map_err(|error| {
+            Error::new(ErrorKind::InvalidModel, format!("{name}: not JSON: {error}"))
+        })?;
+        Self::of(&json, &name)
+    }
 }
 
 /// The values of a JSON object, checked.

@@ -1,6 +1,8 @@
 //! What models are trained on: answers, questions, and which answers which.
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView2};
 
@@ -12,10 +14,21 @@ use crate::store::{EmbeddingModel, Store};
 /// Embedded answers and questions, all of length 1.
 #[derive(Debug, Clone)]
 pub struct TrainingData {
-    answers: Array2<f32>,
+    /// Shared by the folds of a cross-validation, which differ in their questions.
+    answers: Arc<Array2<f32>>,
     questions: Array2<f32>,
     labels: Vec<usize>,
     clusters: Vec<Option<i64>>,
+    texts: Option<Arc<Texts>>,
+}
+
+/// The words of answers and questions.
+#[derive(Debug)]
+pub(super) struct Texts {
+    /// The row that a text belongs to: a cluster may have several answers.
+    pub answers: Vec<(usize, String)>,
+    /// That of every question.
+    pub questions: Vec<String>,
 }
 
 impl TrainingData {
@@ -70,10 +83,11 @@ impl TrainingData {
         }
         let clusters = (0..answers.nrows() as i64).map(Some).collect();
         Ok(Self {
-            answers: unit_rows(answers).map_err(|error| error.context("answers"))?,
+            answers: Arc::new(unit_rows(answers).map_err(|error| error.context("answers"))?),
             questions: unit_rows(questions).map_err(|error| error.context("questions"))?,
             labels,
             clusters,
+            texts: None,
         })
     }
 
@@ -88,7 +102,7 @@ impl TrainingData {
         let dim = model.dimension;
         let (mut answers, mut questions) = (Vec::new(), Vec::new());
         let (mut labels, mut clusters) = (Vec::new(), Vec::new());
-        let mut in_clusters = std::collections::HashSet::new();
+        let mut in_clusters = HashSet::new();
         for cluster in store.embedded_clusters(model)? {
             if cluster.answers.is_empty() {
                 continue;
@@ -114,9 +128,11 @@ impl TrainingData {
                 ),
             ));
         }
+        let mut alone = Vec::new();
         for answer in store.embedded_answers(model)? {
             if !in_clusters.contains(&answer.vector) {
                 answers.extend(load_rows(&[answer.vector], dim)?);
+                alone.push((answer.answer_id, clusters.len()));
                 clusters.push(None);
             }
         }
@@ -124,8 +140,11 @@ impl TrainingData {
             Array2::from_shape_vec((values.len() / dim, dim), values).expect("rows are whole")
         };
         let (answers, questions) = (rows(answers), rows(questions));
+        let texts = Texts::from_store(store, model, &clusters, alone)?;
         let data = Self::new(answers.view(), questions.view(), labels)?;
-        Ok(Self { clusters, ..data })
+        // Another process may have added some between the readings.
+        let texts = texts.filter(|texts| texts.questions.len() == data.labels.len());
+        Ok(Self { clusters, texts: texts.map(Arc::new), ..data })
     }
 
     /// Dimension of all vectors.
@@ -160,13 +179,19 @@ impl TrainingData {
         headed
     }
 
-    /// The same answers with only those questions whose numbers are given.
+    /// The texts of all questions and of some answers, where they are known.
+    pub(super) fn texts(&self) -> Option<&Texts> {
+        self.texts.as_deref()
+    }
+
+    /// The same answers with only those questions whose numbers are given, without texts.
     pub fn with_questions(&self, numbers: &[usize]) -> Self {
         Self {
-            answers: self.answers.clone(),
+            answers: Arc::clone(&self.answers),
             questions: self.questions.select(ndarray::Axis(0), numbers),
             labels: numbers.iter().map(|number| self.labels[*number]).collect(),
             clusters: self.clusters.clone(),
+            texts: None,
         }
     }
 
@@ -176,6 +201,34 @@ impl TrainingData {
 
     pub(super) fn question_values(&self) -> &[f32] {
         self.questions.as_slice().expect("made row-major")
+    }
+}
+
+impl Texts {
+    /// The texts of the answers in these clusters, of those in none, each with its row, and
+    /// of all questions. `None` where a question has none, or no answer has any.
+    fn from_store(
+        store: &Store,
+        model: &EmbeddingModel,
+        clusters: &[Option<i64>],
+        alone: Vec<(i64, usize)>,
+    ) -> Result<Option<Self>> {
+        let questions: Option<Vec<String>> =
+            store.clustered_questions(model)?.into_iter().map(|question| question.text).collect();
+        let Some(questions) = questions else { return Ok(None) };
+        let rows = clusters.iter().enumerate();
+        let row_of: HashMap<i64, usize> =
+            rows.filter_map(|(row, cluster)| Some(((*cluster)?, row))).collect();
+        let clustered = store.clustered_answers(model)?.into_iter();
+        let clustered = clustered.filter_map(|(cluster, id)| Some((id, *row_of.get(&cluster)?)));
+        let known = store.answer_texts()?.into_iter();
+        let known: HashMap<i64, String> =
+            known.filter_map(|answer| Some((answer.answer_id, answer.text?))).collect();
+        let answers: Vec<(usize, String)> = clustered
+            .chain(alone)
+            .filter_map(|(id, row)| Some((row, known.get(&id)?.clone())))
+            .collect();
+        Ok((!answers.is_empty()).then_some(Self { answers, questions }))
     }
 }
 

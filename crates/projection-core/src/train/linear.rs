@@ -3,11 +3,13 @@
 use ndarray::{Array2, ArrayView2, Axis};
 
 use super::centroid::centroid_and_weights;
+use super::eigen::solve_least;
 use super::solve::{gram, solve, weighted_product};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::product;
 
-/// How the matrix is found. With questions q and their answers a as columns of Q and A:
+/// How the matrix is found. With questions q and their answers a as columns of Q and A, and
+/// the inverse being the pseudo-inverse where μ = 0:
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LinearMethod {
     /// A Q̄ᵀ (Q̄ Q̄ᵀ + λ Δ Δᵀ + μ I)⁻¹ with one column a cluster: Q̄ the weighted centroids of
@@ -59,8 +61,9 @@ impl LinearMethod {
 /// dimension; `labels[i]` is the row of the answer to question i.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidArgument`] for parameters that are negative or not finite, or too
-/// small for the questions to determine W, and for W drawn to the identity where o ≠ d;
+/// [`ErrorKind::InvalidArgument`] for parameters that are negative or not finite, for a μ
+/// that is not 0 and too small to make the inverse exist, and for W drawn to the identity
+/// where o ≠ d;
 /// [`ErrorKind::DimensionMismatch`] where there are not as many labels as questions;
 /// [`ErrorKind::InvalidModel`] for no questions; [`ErrorKind::NotFinite`] for vectors with
 /// NaN or infinity.
@@ -70,43 +73,81 @@ pub fn train_linear(
     labels: &[usize],
     method: LinearMethod,
 ) -> Result<Array2<f32>> {
-    let (dim, output) = (questions.ncols(), answers.ncols());
     check(questions, answers, labels, method)?;
     let threads = product::threads();
-    let (spread, ridge) = method.regularisation();
-    // Rows of inputs and targets, and what is added to the inputs' products.
-    let (inputs, targets, mut matrix) = match method {
-        LinearMethod::Lda { .. } => {
-            let clusters = Clusters::of(questions, labels)?;
-            let mut matrix = gram(&clusters.centroids, dim, threads);
-            let residuals = &clusters.residuals;
-            let spreads =
-                weighted_product(residuals, residuals, Some(&clusters.weights), dim, dim, threads);
-            matrix.iter_mut().zip(spreads).for_each(|(sum, value)| *sum += spread * value);
-            let targets = answers.select(Axis(0), &clusters.rows);
-            (clusters.centroids, targets, matrix)
-        }
-        _ => {
-            let inputs: Vec<f32> = questions.iter().copied().collect();
-            let matrix = gram(&inputs, dim, threads);
-            (inputs, answers.select(Axis(0), labels), matrix)
-        }
-    };
-    let targets: Vec<f32> = targets.iter().copied().collect();
-    let mut result = weighted_product(&targets, &inputs, None, output, dim, threads);
-    for i in 0..dim {
-        matrix[i * dim + i] += ridge;
-        if matches!(method, LinearMethod::RidgeToIdentity { .. }) {
-            result[i * dim + i] += ridge;
-        }
-    }
-    // W M = B with a symmetric M: the rows of B are the right sides for the rows of W.
-    solve(&mut matrix, &mut result, dim)?;
-    let values = result.into_iter().map(|value| value as f32).collect();
-    Ok(Array2::from_shape_vec((output, dim), values).expect("o × d values"))
+    Products::of(questions, answers, labels, method, threads)?.solve(method)
 }
 
-fn check(
+/// What methods of the same sort share on the same questions: all but λ and μ.
+pub(super) struct Products {
+    dim: usize,
+    output: usize,
+    /// Q Qᵀ, or Q̄ Q̄ᵀ (d × d).
+    inputs: Vec<f64>,
+    /// Δ Δᵀ (d × d), for LDA.
+    spreads: Option<Vec<f64>>,
+    /// A Qᵀ, or A Q̄ᵀ (o × d).
+    targets: Vec<f64>,
+}
+
+impl Products {
+    /// The products that `method` and others of its sort need. The arguments have been
+    /// checked.
+    pub fn of(
+        questions: ArrayView2<'_, f32>,
+        answers: ArrayView2<'_, f32>,
+        labels: &[usize],
+        method: LinearMethod,
+        threads: usize,
+    ) -> Result<Self> {
+        let (dim, output) = (questions.ncols(), answers.ncols());
+        let (rows, targets, spreads) = match method {
+            LinearMethod::Lda { .. } => {
+                let clusters = Clusters::of(questions, labels)?;
+                let (residuals, weights) = (&clusters.residuals, Some(&clusters.weights[..]));
+                let spreads = weighted_product(residuals, residuals, weights, dim, dim, threads);
+                (clusters.centroids, answers.select(Axis(0), &clusters.rows), Some(spreads))
+            }
+            _ => {
+                let questions = questions.iter().copied().collect();
+                (questions, answers.select(Axis(0), labels), None)
+            }
+        };
+        let targets: Vec<f32> = targets.iter().copied().collect();
+        Ok(Self {
+            dim,
+            output,
+            inputs: gram(&rows, dim, threads),
+            spreads,
+            targets: weighted_product(&targets, &rows, None, output, dim, threads),
+        })
+    }
+
+    /// W (o × d) by a method of the sort that the products were made for.
+    pub fn solve(&self, method: LinearMethod) -> Result<Array2<f32>> {
+        let (dim, (spread, ridge)) = (self.dim, method.regularisation());
+        let (mut matrix, mut result) = (self.inputs.clone(), self.targets.clone());
+        if let Some(spreads) = &self.spreads {
+            matrix.iter_mut().zip(spreads).for_each(|(sum, value)| *sum += spread * value);
+        }
+        for i in 0..dim {
+            matrix[i * dim + i] += ridge;
+            if matches!(method, LinearMethod::RidgeToIdentity { .. }) {
+                result[i * dim + i] += ridge;
+            }
+        }
+        // W M = B with a symmetric M: the rows of B are the right sides for the rows of W.
+        match ridge > 0.0 {
+            true => solve(&mut matrix, &mut result, dim)?,
+            // Without μ, the questions need not determine W: then it is the least one.
+            false => solve_least(&matrix, &mut result, dim)?,
+        }
+        let values = result.into_iter().map(|value| value as f32).collect();
+        Ok(Array2::from_shape_vec((self.output, dim), values).expect("o × d values"))
+    }
+}
+
+pub(super) fn check(
     questions: ArrayView2<'_, f32>,
     answers: ArrayView2<'_, f32>,
     labels: &[usize],
@@ -233,14 +274,39 @@ mod tests {
     }
 
     #[test]
+    fn without_a_ridge_the_inverse_is_the_pseudo_inverse() {
+        // Two questions along the axes e₁ and e₂ of three: W maps them to their answers and
+        // e₃, which no question has, to nothing.
+        let questions = array![[2.0f32, 0.0, 0.0], [0.0, 0.5, 0.0]];
+        let answers = array![[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]];
+        let method = LinearMethod::Ridge { ridge: 0.0 };
+        let found = train_linear(questions.view(), answers.view(), &[0, 1], method).unwrap();
+        let expected = array![[0.5, 8.0, 0.0], [1.0, 10.0, 0.0], [1.5, 12.0, 0.0]];
+        assert!((&found - &expected).iter().all(|error| error.abs() < 1e-6), "{found}");
+        // Centroids e₁ and e₂, of which the first question is (1, 0, 0) away: M = diag(2, 1, 0).
+        let questions = array![[2.0f32, 0.0, 0.0], [0.0, 1.0, 0.0]];
+        let method = LinearMethod::Lda { spread: 1.0, ridge: 0.0 };
+        let found = train_linear(questions.view(), answers.view(), &[0, 1], method).unwrap();
+        let expected = array![[0.5, 4.0, 0.0], [1.0, 5.0, 0.0], [1.5, 6.0, 0.0]];
+        assert!((&found - &expected).iter().all(|error| error.abs() < 1e-6), "{found}");
+        // Where M has an inverse, it is that: the same as with next to no ridge.
+        let (questions, answers) = (wave(60, 8, 0.3), wave(3, 7, 0.7));
+        let labels: Vec<usize> = (0..60).map(|number| number % 3).collect();
+        let lda = |ridge| {
+            let method = LinearMethod::Lda { spread: 1.0, ridge };
+            train_linear(questions.view(), answers.view(), &labels, method).unwrap()
+        };
+        let (least, inverse) = (lda(0.0), lda(1e-12));
+        assert!((&least - &inverse).iter().all(|error| error.abs() < 1e-5), "{least} {inverse}");
+    }
+
+    #[test]
     fn refuses_what_does_not_determine_a_matrix() {
         let questions = wave(2, 5, 0.3);
         let kind = |method, answers: &Array2<f32>, labels: &[usize]| {
             train_linear(questions.view(), answers.view(), labels, method).unwrap_err().kind()
         };
         let square = wave(2, 5, 0.7);
-        let none = LinearMethod::Ridge { ridge: 0.0 };
-        assert_eq!(kind(none, &square, &[0, 1]), ErrorKind::InvalidArgument);
         let negative = LinearMethod::Ridge { ridge: -1.0 };
         assert_eq!(kind(negative, &square, &[0, 1]), ErrorKind::InvalidArgument);
         let identity = LinearMethod::RidgeToIdentity { ridge: 1.0 };

@@ -1,39 +1,52 @@
 //! Training: from embedded question–answer pairs to a model in the store.
+//!
+//! [`train()`] does it all; of it, [`train_model`] chooses and trains, and [`store_model`] stores.
+//! The others are their parts.
 
 mod adapter;
+mod calibrate;
 mod centroid;
+mod choose;
 mod data;
 mod distill;
+mod eigen;
 mod folds;
 mod grid;
+mod kinds;
 mod lift;
 mod linear;
+mod model;
 mod multi_head;
+mod options;
+mod recipe;
 mod request;
 mod residual;
 mod solve;
-mod store;
 mod tune;
+mod validation;
 
 pub use adapter::AdapterTraining;
+pub use calibrate::Calibrated;
 pub use centroid::weighted_centroid;
+pub use choose::{Tried, Validation};
 pub use data::TrainingData;
 pub use distill::{Agreement, Distillation, DistillationProgress, Distilled, agreement, distill};
 pub use linear::{LinearMethod, train_linear};
+pub use model::{TrainedModel, store_model, train_linear_model, train_model};
 pub use multi_head::{MultiHeadTraining, Trained, train_multi_head};
-pub use request::{Method, TrainReport, TrainRequest, train};
+pub use options::{Method, TrainingOptions, Tuning};
+pub use recipe::Recipe;
+pub(crate) use recipe::multi_head;
+pub use request::{TrainReport, TrainRequest, train};
 pub use residual::{ResidualTraining, train_residual};
-pub use store::{
-    ResidualMethod, TrainedResidual, store_residual, train_linear_model, train_residual_model,
-};
-pub use tune::{Tried, Tuned, Tuning, Validated, tune_residual};
+pub use validation::Validated;
 
 /// How far training is, for a caller to show. Functions that are told of it are called on the
 /// thread that called, and may unwind to stop the work: nothing is half stored then.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
     /// What is being done: `tuning`, a step of which is one training of an adapter for one
-    /// fold, or `adapter`, a step of which is one of Adam.
+    /// fold, `adapter`, a step of which is one of Adam, or others without a loss.
     pub stage: &'static str,
     /// Steps of the stage that are done.
     pub step: usize,

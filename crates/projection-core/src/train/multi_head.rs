@@ -6,7 +6,7 @@ use super::data::load_rows;
 use super::weighted_centroid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::projection::MultiHeadProjection;
-use crate::store::{EmbeddedCluster, NewHead, Store};
+use crate::store::{EmbeddedCluster, EmbeddingModel, NewHead, Store};
 
 /// What to train.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,8 @@ pub struct Trained {
 /// question and answer vectors.
 ///
 /// The centroid is [`weighted_centroid`]; several answers of a cluster are averaged and
-/// normalised, a single one is taken as it is.
+/// normalised, a single one is taken as it is. It is not compared with plain cosine:
+/// [`train_model`](super::train_model) does that.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] where the store has no vectors, [`ErrorKind::InvalidModel`]
@@ -52,7 +53,29 @@ pub struct Trained {
 /// may give. The store keeps what it had.
 pub fn train_multi_head(store: &mut Store, training: &MultiHeadTraining) -> Result<Trained> {
     let model = store.embedding_model(training.model_name.as_deref())?;
-    let clusters = store.embedded_clusters(&model)?;
+    let (heads, clusters_left_out) = heads_of(store, &model)?;
+    // Made once before it is stored: a model that would not open is not written.
+    let in_memory = heads.iter().map(|head| crate::projection::Head {
+        cluster_id: head.cluster_id,
+        centroid: head.centroid.iter().map(|value| f64::from(*value)).collect(),
+        answer: head.answer.clone(),
+        matrix: None,
+    });
+    MultiHeadProjection::from_heads(in_memory.collect(), training.temperature)?;
+    let name = training.name.as_deref();
+    let id = store.add_multi_head_projection(&model, name, training.temperature, &heads)?;
+    Ok(Trained {
+        id,
+        model_name: model.name,
+        heads: heads.len(),
+        questions: heads.iter().map(|head| head.num_questions).sum(),
+        clusters_left_out,
+    })
+}
+
+/// The heads of all clusters that have vectors of both sides, and the number of the others.
+pub(super) fn heads_of(store: &Store, model: &EmbeddingModel) -> Result<(Vec<NewHead>, usize)> {
+    let clusters = store.embedded_clusters(model)?;
     let (whole, partial): (Vec<_>, Vec<_>) = clusters
         .into_iter()
         .partition(|cluster| !cluster.answers.is_empty() && !cluster.questions.is_empty());
@@ -73,23 +96,7 @@ pub fn train_multi_head(store: &mut Store, training: &MultiHeadTraining) -> Resu
                 .map_err(|error| error.context(format!("cluster {}", cluster.cluster_id)))
         })
         .collect::<Result<Vec<_>>>()?;
-    // Made once before it is stored: a model that would not open is not written.
-    let in_memory = heads.iter().map(|head| crate::projection::Head {
-        cluster_id: head.cluster_id,
-        centroid: head.centroid.iter().map(|value| f64::from(*value)).collect(),
-        answer: head.answer.clone(),
-        matrix: None,
-    });
-    MultiHeadProjection::from_heads(in_memory.collect(), training.temperature)?;
-    let name = training.name.as_deref();
-    let id = store.add_multi_head_projection(&model, name, training.temperature, &heads)?;
-    Ok(Trained {
-        id,
-        model_name: model.name,
-        heads: heads.len(),
-        questions: heads.iter().map(|head| head.num_questions).sum(),
-        clusters_left_out: partial.len(),
-    })
+    Ok((heads, partial.len()))
 }
 
 fn train_head(cluster: &EmbeddedCluster, dim: usize) -> Result<NewHead> {

@@ -9,16 +9,16 @@
 //! not worse than the best by more than the standard error of the difference: where the
 //! validation set is too small to tell, that is the fixed parameters themselves.
 
-use serde_json::{Value, json};
+use ndarray::Array2;
 
 use super::adapter::{AdapterTraining, train_adapter};
-use super::folds::{Fold, folds};
+use super::folds::Fold;
 use super::grid::{Factors, Terms};
 use super::lift::lift_direction;
 use super::residual::{base_of, rotations};
-use super::{Progress, ResidualTraining, TrainingData};
-use crate::error::{Error, ErrorKind, Result};
-use crate::evaluate::Metrics;
+use super::validation::{Column, Plan, to_unit_rows};
+use super::{Progress, ResidualTraining, TrainingData, TrainingOptions};
+use crate::error::Result;
 use crate::kernel;
 use crate::kernel::product;
 
@@ -33,164 +33,91 @@ const LIFTS: [f64; 9] = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16];
 const LIFT_DISTANCE: f64 = 4.0;
 const TRAINING_DISTANCE: f64 = 0.05;
 
-/// How to tune.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tuning {
-    /// The share of questions to be expected whose answer has no training questions, from 0
-    /// to 1. By default ½ where there are such answers, else 0.
-    pub unheaded: Option<f64>,
-    /// Folds; each is left out in turn.
-    pub folds: usize,
-    /// Questions that are asked a fold, at most, of either sort.
-    pub limit: usize,
-    /// Seed of folds and trainings.
-    pub seed: u64,
-    /// Threads; the result does not depend on it.
-    pub threads: usize,
+/// All candidates on all folds.
+pub(super) struct ResidualSearch<'a> {
+    works: Vec<FoldWork<'a>>,
+    trainings: Vec<AdapterTraining>,
+    fixed: ResidualTraining,
+    pub candidates: Vec<(ResidualTraining, Column)>,
 }
 
-impl Default for Tuning {
-    fn default() -> Self {
-        Self { unheaded: None, folds: 4, limit: 1500, seed: 0, threads: product::threads() }
-    }
-}
+impl<'a> ResidualSearch<'a> {
+    /// Trains and measures all candidates.
+    pub fn new(
+        plan: &'a Plan<'a>,
+        options: &TrainingOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self> {
+        let some_unheaded = plan.data.headed().iter().any(|headed| !headed);
+        let mut fixed = ResidualTraining::fixed(plan.data);
+        fixed.temperature = options.temperature;
+        fixed.adapter_training.seed = options.tuning.seed;
+        fixed.adapter_training.threads = options.tuning.threads;
+        let trainings = AdapterTraining::candidates(&fixed.adapter_training);
+        let grid = grid(plan.share > 0.0 && some_unheaded);
 
-/// What was measured of one method on the questions that were left out.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Validated {
-    /// Questions whose answer had other questions.
-    pub headed: Metrics,
-    /// Questions whose answer had none.
-    pub unheaded: Metrics,
-    /// MRR@10 at the expected share of the two.
-    pub score: f64,
-}
-
-/// A candidate that was tried.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tried {
-    /// Its terms and parameters.
-    pub training: ResidualTraining,
-    /// What was measured.
-    pub validated: Validated,
-}
-
-/// The outcome of tuning.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tuned {
-    /// The terms and parameters that were chosen.
-    pub training: ResidualTraining,
-    /// Share of questions whose answer has no training questions that was tuned for.
-    pub unheaded: f64,
-    /// What was measured of them.
-    pub validated: Validated,
-    /// What was measured of the fixed parameters.
-    pub fixed: Validated,
-    /// What was measured of plain cosine.
-    pub cosine: Validated,
-    /// All candidates, best first.
-    pub tried: Vec<Tried>,
-}
-
-impl Tuned {
-    /// Whether the fixed parameters were kept.
-    pub fn kept_fixed(&self, data: &TrainingData) -> bool {
-        let mut fixed = ResidualTraining::fixed(data);
-        fixed.adapter_training.seed = self.training.adapter_training.seed;
-        fixed.adapter_training.threads = self.training.adapter_training.threads;
-        self.training == fixed
-    }
-
-    /// Whether the model finds fewer answers than plain cosine on the validation.
-    pub fn is_below_cosine(&self) -> bool {
-        self.validated.score < self.cosine.score
-    }
-
-    /// The metrics as they are stored with the model.
-    pub fn to_json(&self) -> Value {
-        let metrics = |m: &Metrics| {
-            json!({
-                "questions": m.questions,
-                "recall_at_1": m.recall_at_1,
-                "recall_at_5": m.recall_at_5,
-                "mrr_at_10": m.mrr_at_10,
-                "ndcg_at_10": m.ndcg_at_10,
-            })
-        };
-        let validated = |v: &Validated| {
-            json!({
-                "score": v.score,
-                "headed": metrics(&v.headed),
-                "unheaded": metrics(&v.unheaded),
-            })
-        };
-        let share = |of: fn(&Metrics) -> f64| {
-            let Validated { headed, unheaded, .. } = &self.validated;
-            (1.0 - self.unheaded) * of(headed) + self.unheaded * of(unheaded)
-        };
-        json!({
-            "recall_at_1": share(|m| m.recall_at_1),
-            "mrr_at_10": self.validated.score,
-            "unheaded_share": self.unheaded,
-            "model": validated(&self.validated),
-            "fixed": validated(&self.fixed),
-            "cosine": validated(&self.cosine),
-            "candidates": self.tried.len(),
-        })
-    }
-}
-
-/// Finds terms and parameters by cross-validation; see [`train_residual`] for training with
-/// them.
-///
-/// # Errors
-/// [`ErrorKind::InvalidArgument`] for fewer than 2 folds or a share outside 0 to 1,
-/// [`ErrorKind::InvalidModel`] where there are too few questions to leave any out.
-///
-/// [`train_residual`]: super::train_residual
-pub fn tune_residual(
-    data: &TrainingData,
-    tuning: &Tuning,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Tuned> {
-    let some_unheaded = data.headed().iter().any(|headed| !headed);
-    let share = tuning.unheaded.unwrap_or(if some_unheaded { 0.5 } else { 0.0 });
-    if !(0.0..=1.0).contains(&share) || tuning.folds < 2 {
-        return Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!(
-                "unheaded share {share} and {} folds, expected 0 to 1 and at least 2",
-                tuning.folds
-            ),
-        ));
-    }
-    let folds = folds(data, tuning.folds, share > 0.0, tuning.limit, tuning.seed);
-    let asked: Vec<bool> = folds.iter().flat_map(|fold| &fold.headed).copied().collect();
-    let headed = asked.iter().filter(|headed| **headed).count();
-    if (headed == 0 && share < 1.0) || (headed == asked.len() && share > 0.0) {
-        return Err(Error::new(
-            ErrorKind::InvalidModel,
-            format!("{} questions are too few to leave some out and tune", data.labels().len()),
-        ));
-    }
-    let mut fixed = ResidualTraining::fixed(data);
-    fixed.adapter_training.seed = tuning.seed;
-    fixed.adapter_training.threads = tuning.threads;
-    let trainings = AdapterTraining::candidates(&fixed.adapter_training);
-    let grid = grid(share > 0.0 && some_unheaded);
-
-    let mut ranks: Vec<Vec<u32>> = vec![Vec::new(); trainings.len()];
-    let steps = folds.len() * trainings.len();
-    for (number, fold) in folds.iter().enumerate() {
-        let mut work = FoldWork::new(data, fold, &fixed, tuning.threads)?;
-        for (at, training) in trainings.iter().enumerate() {
-            let training = ResidualTraining { adapter_training: training.clone(), ..fixed.clone() };
-            ranks[at].extend(work.ranks(&training, &grid, progress));
-            let step = number * trainings.len() + at + 1;
-            progress(Progress { stage: "tuning", step, steps, loss: None });
+        let mut ranks: Vec<Vec<u32>> = vec![Vec::new(); trainings.len()];
+        let mut works = Vec::with_capacity(plan.folds.len());
+        let steps = plan.folds.len() * trainings.len();
+        for (number, fold) in plan.folds.iter().enumerate() {
+            let mut work = FoldWork::new(plan, fold, &fixed)?;
+            for (at, training) in trainings.iter().enumerate() {
+                let training =
+                    ResidualTraining { adapter_training: training.clone(), ..fixed.clone() };
+                ranks[at].extend(work.ranks(&training, &grid, progress));
+                let step = number * trainings.len() + at + 1;
+                progress(Progress { stage: "tuning", step, steps, loss: None });
+            }
+            works.push(work);
         }
+        let candidates = columns(plan, &fixed, &trainings, &grid, &ranks);
+        Ok(Self { works, trainings, fixed, candidates })
     }
-    Ok(choose(&fixed, share, &asked, &trainings, &grid, &ranks))
+
+    /// The candidate with the fixed parameters.
+    pub fn fixed(&self) -> &(ResidualTraining, Column) {
+        let found = self.candidates.iter().find(|(training, _)| *training == self.fixed);
+        found.expect("the grid holds it")
+    }
+
+    /// The candidate nearest to the fixed parameters among those that are not clearly worse
+    /// than the best.
+    pub fn choose(&self, plan: &Plan<'_>) -> &(ResidualTraining, Column) {
+        // Of equally good ones the first, so that the choice is the same in every run.
+        let best = self
+            .candidates
+            .iter()
+            .rev()
+            .max_by(|a, b| a.1.validated.score.total_cmp(&b.1.validated.score))
+            .expect("the grid is not empty");
+        self.candidates
+            .iter()
+            .filter(|(_, column)| {
+                let behind = best.1.validated.score - column.validated.score;
+                behind <= plan.standard_error(column, &best.1)
+            })
+            .min_by(|a, b| {
+                let by_score = b.1.validated.score.total_cmp(&a.1.validated.score);
+                self.distance(&a.0).total_cmp(&self.distance(&b.0)).then(by_score)
+            })
+            .expect("the best is not worse than itself")
+    }
+
+    fn distance(&self, training: &ResidualTraining) -> f64 {
+        let fixed = &self.fixed;
+        let other = training.adapter_training != fixed.adapter_training;
+        (training.rotation - fixed.rotation).abs()
+            + (training.adapter - fixed.adapter).abs()
+            + LIFT_DISTANCE * (training.lift - fixed.lift).abs()
+            + TRAINING_DISTANCE * f64::from(u8::from(other))
+    }
+
+    /// The asked questions of every fold as a candidate projects them, at length 1.
+    pub fn projected(&self, training: &ResidualTraining) -> Vec<Array2<f32>> {
+        let at = self.trainings.iter().position(|own| *own == training.adapter_training);
+        let at = at.expect("a candidate's training is one of those that were tried");
+        self.works.iter().map(|work| work.projected(training, at)).collect()
+    }
 }
 
 /// All factors that are tried, those of one rotation and adapter together.
@@ -213,31 +140,24 @@ struct FoldWork<'a> {
     labels: Vec<usize>,
     queries: Vec<f32>,
     rotations: Vec<f32>,
+    direction: Vec<f32>,
+    /// The lift of every answer.
     lifts: Vec<f32>,
+    /// W of each training, once it is done.
+    adapters: Vec<Vec<f32>>,
 }
 
 impl<'a> FoldWork<'a> {
-    fn new(
-        data: &'a TrainingData,
-        fold: &'a Fold,
-        fixed: &ResidualTraining,
-        threads: usize,
-    ) -> Result<Self> {
-        let dim = data.dim();
-        let values = data.question_values();
-        let queries: Vec<f32> = fold
-            .asked
-            .iter()
-            .flat_map(|number| &values[number * dim..(number + 1) * dim])
-            .copied()
-            .collect();
+    fn new(plan: &'a Plan<'a>, fold: &'a Fold, fixed: &ResidualTraining) -> Result<Self> {
+        let (data, threads) = (plan.data, plan.threads);
+        let queries = plan.queries(fold).into_raw_vec_and_offset().0;
         let (temperature, neighbours) = (fixed.temperature, fixed.neighbours);
         let rotations = rotations(&fold.data, Some(&queries), temperature, neighbours, threads);
         let direction = lift_direction(&fold.data, threads)?;
         let mut lifts = vec![0.0; data.answers().nrows()];
         kernel::dots(&direction, data.answer_values(), &mut lifts);
-        let labels = fold.asked.iter().map(|number| data.labels()[*number]).collect();
-        Ok(Self { data, fold, threads, labels, queries, rotations, lifts })
+        let (labels, adapters) = (plan.labels(fold), Vec::new());
+        Ok(Self { data, fold, threads, labels, queries, rotations, direction, lifts, adapters })
     }
 
     /// The ranks of all questions that are asked, at all factors.
@@ -252,6 +172,7 @@ impl<'a> FoldWork<'a> {
         let adapter = train_adapter(&self.fold.data, &training.adapter_training, base, progress);
         let mut adapted = vec![0.0; self.queries.len()];
         product::product(&self.queries, &adapter, dim, &mut adapted);
+        self.adapters.push(adapter);
         let terms = Terms {
             dim,
             queries: &self.queries,
@@ -263,63 +184,46 @@ impl<'a> FoldWork<'a> {
         };
         terms.ranks(grid, self.threads)
     }
-}
 
-/// Reciprocal ranks and metrics of one candidate.
-struct Column {
-    reciprocals: Vec<f64>,
-    validated: Validated,
-}
-
-impl Column {
-    fn of(ranks: impl Iterator<Item = u32>, headed: &[bool], share: f64) -> Self {
-        let ranks: Vec<usize> = ranks.map(|rank| rank as usize).collect();
-        let part = |wanted: bool| {
-            let rows = ranks.iter().zip(headed).filter(|(_, headed)| **headed == wanted);
-            Metrics::of(&rows.map(|(rank, _)| *rank).collect::<Vec<_>>())
-        };
-        let (with, without) = (part(true), part(false));
-        let score = (1.0 - share) * with.mrr_at_10 + share * without.mrr_at_10;
-        Self {
-            reciprocals: ranks.iter().map(|rank| Metrics::reciprocal(*rank)).collect(),
-            validated: Validated { headed: with, unheaded: without, score },
+    /// The asked questions as a candidate projects them, at length 1 (n × d); `at` is the
+    /// place of its adapter.
+    fn projected(&self, training: &ResidualTraining, at: usize) -> Array2<f32> {
+        let dim = self.data.dim();
+        let (rotation, adapter) = (training.rotation as f32, training.adapter as f32);
+        let mut projected = vec![0.0; self.queries.len()];
+        product::product(&self.queries, &self.adapters[at], dim, &mut projected);
+        let values = projected.iter_mut().zip(&self.queries).zip(&self.rotations);
+        values.for_each(|((out, q), r)| *out = q + rotation * r + adapter * *out);
+        let shape = (self.labels.len(), dim);
+        let mut projected = Array2::from_shape_vec(shape, projected).expect("n × d values");
+        to_unit_rows(&mut projected);
+        if training.lift != 0.0 {
+            let lift = training.lift as f32;
+            let rows = projected.rows_mut().into_iter();
+            rows.for_each(|mut row| {
+                row.iter_mut().zip(&self.direction).for_each(|(p, u)| *p += lift * u)
+            });
+            to_unit_rows(&mut projected);
         }
-    }
-
-    /// The standard error of the difference of two scores on the same questions.
-    fn standard_error(&self, other: &Self, headed: &[bool], share: f64) -> f64 {
-        let variance = |wanted: bool| {
-            let pairs = self.reciprocals.iter().zip(&other.reciprocals).zip(headed);
-            let differences: Vec<f64> =
-                pairs.filter(|(_, h)| **h == wanted).map(|((a, b), _)| a - b).collect();
-            let n = differences.len().max(1) as f64;
-            let mean = differences.iter().sum::<f64>() / n;
-            differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n * n)
-        };
-        ((1.0 - share).powi(2) * variance(true) + share.powi(2) * variance(false)).sqrt()
+        projected
     }
 }
 
-fn factors_of(training: &ResidualTraining) -> (f64, f64, f64) {
-    (training.rotation, training.adapter, training.lift)
-}
-
-fn choose(
+/// What was measured of each candidate.
+fn columns(
+    plan: &Plan<'_>,
     fixed: &ResidualTraining,
-    share: f64,
-    headed: &[bool],
     trainings: &[AdapterTraining],
     grid: &[Factors],
     ranks: &[Vec<u32>],
-) -> Tuned {
-    let mut candidates: Vec<(ResidualTraining, Column)> = Vec::new();
+) -> Vec<(ResidualTraining, Column)> {
+    let mut candidates = Vec::new();
     for (training, ranks) in trainings.iter().zip(ranks) {
         for (at, factors) in grid.iter().enumerate() {
             // Without an adapter, its training makes no difference.
             if factors.adapter == 0.0 && training != &trainings[0] {
                 continue;
             }
-            let column = ranks.iter().skip(at).step_by(grid.len()).copied();
             let candidate = ResidualTraining {
                 rotation: factors.rotation,
                 adapter: factors.adapter,
@@ -327,45 +231,9 @@ fn choose(
                 adapter_training: training.clone(),
                 ..fixed.clone()
             };
-            candidates.push((candidate, Column::of(column, headed, share)));
+            let ranks = ranks.iter().skip(at).step_by(grid.len()).copied();
+            candidates.push((candidate, plan.column(ranks)));
         }
     }
-    let find = |wanted: (f64, f64, f64)| {
-        let found = candidates.iter().find(|(training, _)| factors_of(training) == wanted);
-        found.expect("the grid holds it").1.validated
-    };
-    let (cosine, at_fixed) = (find((0.0, 0.0, 0.0)), find(factors_of(fixed)));
-    // Of equally good ones the first, so that the choice is the same in every run.
-    let best = candidates
-        .iter()
-        .rev()
-        .max_by(|a, b| a.1.validated.score.total_cmp(&b.1.validated.score))
-        .expect("the grid is not empty");
-    let distance = |training: &ResidualTraining| {
-        let (r, w, b) = factors_of(training);
-        let (fixed_r, fixed_w, fixed_b) = factors_of(fixed);
-        let other = f64::from(u8::from(training.adapter_training != fixed.adapter_training));
-        (r - fixed_r).abs()
-            + (w - fixed_w).abs()
-            + LIFT_DISTANCE * (b - fixed_b).abs()
-            + TRAINING_DISTANCE * other
-    };
-    let chosen = candidates
-        .iter()
-        .filter(|(_, column)| {
-            let behind = best.1.validated.score - column.validated.score;
-            behind <= column.standard_error(&best.1, headed, share)
-        })
-        .min_by(|a, b| {
-            let by_score = b.1.validated.score.total_cmp(&a.1.validated.score);
-            distance(&a.0).total_cmp(&distance(&b.0)).then(by_score)
-        })
-        .expect("the best is not worse than itself");
-    let (training, validated) = (chosen.0.clone(), chosen.1.validated);
-    let mut tried: Vec<Tried> = candidates
-        .into_iter()
-        .map(|(training, column)| Tried { training, validated: column.validated })
-        .collect();
-    tried.sort_by(|a, b| b.validated.score.total_cmp(&a.validated.score));
-    Tuned { training, unheaded: share, validated, fixed: at_fixed, cosine, tried }
+    candidates
 }

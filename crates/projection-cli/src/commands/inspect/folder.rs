@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use projection_core::projection::Model;
+use projection_core::projection::{Model, Projection};
 use projection_core::store::{ModelKind, Store};
 use projection_core::{Error, ErrorKind};
 
@@ -89,7 +89,11 @@ fn inspect_projection(
     let interrupted = |id: i64| folder.join(projection_core::layout::incomplete_name(id)).exists();
     if problems.len() == before && !id.is_some_and(interrupted) {
         match Model::load(folder, id.unwrap_or(1), TEMPERATURE) {
-            Ok(model) => facts.kind = kind_name(model.kind()),
+            Ok(model) => {
+                facts.kind = kind_name(model.kind());
+                facts.hybrid_weight = model.hybrid_weight();
+                facts.unheaded_offset = model.unheaded_offset();
+            }
             Err(error) => problems.error(&error.context(what)),
         }
     }

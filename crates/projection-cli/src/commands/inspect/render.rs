@@ -27,7 +27,7 @@ impl Report for Inspected {
         section("imported files", &["batch", "status", "file", "error"], self.batch_rows());
         section(
             "projections",
-            &["id", "projection", "temperature", "heads", "dtypes"],
+            &["id", "projection", "temperature", "search", "heads", "dtypes"],
             self.projections.iter().map(projection_row).collect(),
         );
         text += "\n";
@@ -103,11 +103,15 @@ fn projection_row(facts: &ProjectionFacts) -> Vec<String> {
         ),
         None => heads,
     };
+    let weight = facts.hybrid_weight.map(|weight| format!("BM25 {weight}"));
+    let offset = facts.unheaded_offset.map(|offset| format!("offset {offset}"));
+    let search: Vec<String> = weight.into_iter().chain(offset).collect();
     let (input, output) = (dimension(facts.input_dim), dimension(facts.output_dim));
     vec![
         optional(facts.id),
         format!("{}{name}{from}", facts.kind),
         optional(facts.temperature),
+        search.join("\n"),
         format!("{heads}dimension {input} → {output}"),
         dtypes.join("\n"),
     ]

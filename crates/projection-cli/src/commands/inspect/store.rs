@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use projection_core::projection::Model;
-use projection_core::store::{FileUse, MultiHeadRow, RecordedFile, Store};
+use projection_core::projection::{Model, ModelKind};
+use projection_core::store::{FileUse, ModelRecord, MultiHeadRow, RecordedFile, Store};
 use projection_core::{Error, ErrorKind, layout};
 
 use super::arrays::{Content, check, check_len};
@@ -50,6 +50,10 @@ pub(super) fn inspect(database: &Path) -> Result<Inspected, Error> {
     for id in files.heads.keys() {
         let message = format!("heads of projection {id}, which the database does not have");
         problems.of_kind(ErrorKind::InvalidModel, message);
+    }
+    for facts in &mut files.linear {
+        let record = facts.id.and_then(|id| problems.value_of(store.model_record(id)));
+        set_search_values(record.filter(|r| r.kind == ModelKind::Linear), facts, &mut problems);
     }
     projections.append(&mut files.linear);
     check_folder(&store, &files.paths, &known, &mut problems);
@@ -162,16 +166,16 @@ fn inspect_projection(
 ) -> ProjectionFacts {
     let what = format!("projection {}", row.id);
     let before = problems.len();
+    let record = problems.value_of(store.model_record(row.id));
     let mut facts = ProjectionFacts {
         id: Some(row.id),
-        kind: problems
-            .value_of(store.model_record(row.id))
-            .map_or("multi-head", |r| kind_name(r.kind)),
+        kind: record.as_ref().map_or("multi-head", |r| kind_name(r.kind)),
         name: row.name,
         temperature: Some(row.temperature),
         created_at: row.created_at,
         ..ProjectionFacts::default()
     };
+    set_search_values(record, &mut facts, problems);
     let model = models.iter().find(|model| model.name == row.model_name);
     match model {
         Some(model) => facts.model = Some(model.name.clone()),
@@ -194,6 +198,18 @@ fn inspect_projection(
         problems.error(&error);
     }
     facts
+}
+
+/// What training chose for search.
+fn set_search_values(
+    record: Option<ModelRecord>,
+    facts: &mut ProjectionFacts,
+    problems: &mut Problems,
+) {
+    if let Some(record) = record {
+        facts.hybrid_weight = problems.value_of(record.hybrid_weight());
+        facts.unheaded_offset = problems.value_of(record.unheaded_offset());
+    }
 }
 
 fn batches(store: &Store, problems: &mut Problems) -> Vec<ImportedFile> {

@@ -68,7 +68,13 @@ impl MultiHeadProjection {
             matrices: parts.matrices,
             unread: Deferred::until_used(name),
         };
-        Ok(Self { heads: Arc::new(heads), temperature, top_k: None, hybrid_weight: None })
+        Ok(Self {
+            heads: Arc::new(heads),
+            temperature,
+            top_k: None,
+            hybrid_weight: None,
+            unheaded_offset: None,
+        })
     }
 
     /// Checks the values of a model from a mapped file now, instead of when they are first

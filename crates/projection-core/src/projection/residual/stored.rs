@@ -79,7 +79,12 @@ impl ResidualProjection {
             lift: parts.lift.map(|(direction, factor)| Lift { direction, factor }),
             unread: Deferred::until_used(name),
         };
-        Ok(Self { terms: Arc::new(terms), temperature: parts.temperature, hybrid_weight: None })
+        Ok(Self {
+            terms: Arc::new(terms),
+            temperature: parts.temperature,
+            hybrid_weight: None,
+            unheaded_offset: None,
+        })
     }
 
     /// Checks the values of a model from a mapped file now, instead of when they are first

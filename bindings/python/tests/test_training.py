@@ -1,0 +1,232 @@
+"""From question-answer files to results, through the installed package."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import pytest
+from conftest import FAQ, FAQ_TEST, ROOT, TEXT_MODEL
+
+import unifyweaver_projection as up
+
+
+def projections(database: Path) -> int:
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM multi_head_projections").fetchone()
+    connection.close()
+    return int(count)
+
+
+def test_import_says_what_became_of_each_file(tmp_path: Path) -> None:
+    database, bad = tmp_path / "lda.db", tmp_path / "bad.json"
+    bad.write_text("{}")
+    seen: list[tuple[str, int, int, Optional[float]]] = []
+    imported = up.import_files(database, [FAQ, bad], progress=lambda *step: seen.append(step))
+    assert [file.outcome for file in imported.files] == ["imported", "failed"]
+    assert imported.files[0].answers > 40 and imported.failed == imported.files[1:]
+    assert seen[0] == ("importing", 0, 2, None) and seen[-1] == ("importing", 2, 2, None)
+    assert "bad.json" in str(imported) and "<table>" in imported._repr_html_()
+    assert up.import_files(database, str(FAQ)).files[0].outcome == "unchanged"
+    again = up.import_files(database, [], retry_failed=True)
+    assert [file.outcome for file in again.files] == ["failed"]
+    with pytest.raises(up.NotFoundError):
+        up.import_files(tmp_path / "none.db", [])
+    with pytest.raises(up.ArgumentTypeError, match=r"files\[0\]"):
+        up.import_files(database, [7])  # type: ignore[list-item]
+
+
+def test_embedding_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    database = tmp_path / "lda.db"
+    up.import_files(database, FAQ)
+    # Stops after the first chunk, by its result.
+    stop = lambda stage, done, total, loss: done == 0  # noqa: E731
+    with pytest.raises(up.CancelledError, match="stopped by the caller"):
+        up.embed_store(database, TEXT_MODEL, progress=stop)
+    total = 0
+    rest = up.embed_store(database, TEXT_MODEL, progress=False)
+    assert rest.model == "all-MiniLM-L6-v2" and rest.dimension == 384
+    total = rest.answers + rest.questions
+    assert 0 < total < 387
+    again = up.embed_store(database, TEXT_MODEL, progress=False)
+    assert again.answers + again.questions == 0
+
+
+def test_own_vectors(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "answers": rng.normal(size=(6, 16)),
+        "questions": rng.normal(size=(24, 16)).astype(np.float32),
+        "labels": np.arange(24) % 5,
+    }
+    arrays["labels"][0] = -1
+    paths: dict[str, Any] = {name: tmp_path / f"{name}.npy" for name in arrays}
+    for name, array in arrays.items():
+        np.save(paths[name], array)
+    database = tmp_path / "lda.db"
+    brought = up.import_vectors(database, model_name="mine", **paths)
+    assert (brought.outcome, brought.answers, brought.questions) == ("imported", 6, 24)
+    assert (brought.answers_without_question, brought.questions_without_answer) == (1, 1)
+    trained = up.train(database, "multi_head", force=True, progress=False)
+    assert (trained.kind, trained.heads, trained.model) == ("multi_head", 5, "mine")
+    assert trained.open().project(arrays["questions"]).shape == (24, 16)
+    with pytest.raises(up.NotFoundError, match="nothing.npy"):
+        up.import_vectors(database, model_name="mine", **{**paths, "labels": tmp_path / "nothing.npy"})
+    with pytest.raises(up.InvalidArgumentError, match="model_name"):
+        up.import_vectors(database, model_name=" ", **paths)
+
+
+@pytest.mark.parametrize("method", ["residual", "multi-head", "linear", "ridge"])
+def test_every_method_is_the_command_lines(own_store: Path, tmp_path: Path, method: str) -> None:
+    """The same model to the last bit, and the same report."""
+    trained = up.train(own_store, method, force=True, seed=3, name="ours", progress=False)
+    command = [ROOT / "target/release/projection", "train", own_store, "--method", method]
+    command += ["--force", "--seed", "3", "--name", "ours", "--json"]
+    theirs = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    assert theirs.pop("id") == trained.id + 1
+    theirs.pop("resources")
+    assert {name: getattr(trained, name) for name in theirs} == theirs
+    ours, other = trained.open(), up.Model.open(own_store, trained.id + 1, kind=trained.kind)
+    queries = np.random.default_rng(0).normal(size=(10, 384))
+    assert np.array_equal(ours.project(queries), other.project(queries))
+
+
+def test_tuned_training_and_its_report(own_store: Path) -> None:
+    seen: list[tuple[str, int, int, Optional[float]]] = []
+    trained = up.train(own_store, progress=lambda *step: seen.append(step))
+    assert trained.id == 2 and trained.kind == "residual" and trained.questions == 344
+    stages = {stage for stage, *_ in seen}
+    assert {"tuning", "adapter"} <= stages
+    assert any(loss is not None and loss > 0 for *_, loss in seen)
+    assert all(0 <= done <= total for _, done, total, _ in seen)
+    frame = trained.to_pandas()
+    assert frame.loc["chosen", "score"] >= frame.loc["plain cosine", "score"]
+    text, html = str(trained), trained._repr_html_()
+    assert "projection 2: residual, 43 heads" in text and "plain cosine" in text
+    assert "<td>plain cosine</td>" in html and "<script" not in html
+
+
+def test_evaluation_with_test_questions(trained: Path) -> None:
+    result = up.evaluate(trained, 1, test=FAQ_TEST, model_dir=TEXT_MODEL, progress=False)
+    command = [ROOT / "target/release/projection", "evaluate", trained, "--projection", "1"]
+    command += ["--test", FAQ_TEST, "--model-dir", TEXT_MODEL, "--json"]
+    theirs = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    methods = result["test"].methods
+    assert [m.method for m in methods] == [m["method"] for m in theirs["regimes"][0]["methods"]]
+    for ours, other in zip(methods, theirs["regimes"][0]["methods"]):
+        assert vars(ours.all.mrr_at_10) == other["all"]["mrr_at_10"]
+    cosine = result["test"]["cosine"].all
+    assert cosine.questions == 86 and 0 < cosine.recall_at_1.low < cosine.recall_at_1.value
+    frame = result.to_pandas()
+    assert set(frame["part"]) == {"all", "headed"}
+    ours_row = frame[(frame.projection_id == 1) & (frame.part == "all")].iloc[0]
+    assert ours_row.recall_at_1 > cosine.recall_at_1.value
+    assert "recall@1 %" in str(result) and result._repr_html_().count("<table>") == 1
+    with pytest.raises(KeyError, match="expected one of"):
+        result["open"]
+
+
+def test_cross_validation(trained: Path) -> None:
+    stages = set()
+    progress = lambda stage, done, total, loss: stages.add(stage)  # noqa: E731
+    result = up.evaluate(trained, [1, 1], folds=2, details=True, progress=progress)
+    assert [regime.regime for regime in result.regimes] == ["closed", "open"]
+    details = result["closed"].details
+    assert details is not None and len(details["questions"]) == 344 and stages
+
+
+def test_arguments_that_are_refused(trained: Path, tmp_path: Path) -> None:
+    for call, error, words in (
+        (lambda: up.train(tmp_path / "none.db"), up.NotFoundError, "none.db"),
+        (lambda: up.train(trained, "deep"), up.InvalidArgumentError, "'deep', expected one of auto"),
+        (lambda: up.train(trained, temperature=0), up.InvalidArgumentError, "temperature is 0"),
+        (lambda: up.train(trained, temperature=-1), up.InvalidArgumentError, "temperature is -1"),
+        (lambda: up.train(trained, unheaded=1.5), up.InvalidArgumentError, "unheaded is 1.5"),
+        (lambda: up.train(trained, seed=-1), up.InvalidArgumentError, "seed is -1"),
+        (lambda: up.train(trained, model_name="other"), up.NotFoundError, "other"),
+        (lambda: up.train(trained, progress=3), up.ArgumentTypeError, "progress is of type int"),
+        (lambda: up.evaluate(trained, folds=1), up.InvalidArgumentError, "folds is 1"),
+        (lambda: up.evaluate(trained, 99), up.NotFoundError, "99"),
+        (lambda: up.evaluate(trained, "1"), up.ArgumentTypeError, "expected ids"),
+        (lambda: up.evaluate(trained, test=FAQ_TEST), up.InvalidArgumentError, "test with model_dir"),
+    ):
+        with pytest.raises(error, match=words):
+            call()  # type: ignore[no-untyped-call]
+
+
+def test_an_exception_in_progress_stops_and_arrives(own_store: Path) -> None:
+    def stop(stage: str, done: int, total: int, loss: Optional[float]) -> None:
+        raise LookupError(f"enough of {stage}")
+
+    before = projections(own_store)
+    with pytest.raises(LookupError, match="enough of"):
+        up.train(own_store, progress=stop)
+    with pytest.raises(LookupError, match="enough of asking"):
+        up.evaluate(own_store, test=FAQ_TEST, model_dir=TEXT_MODEL,
+                    progress=lambda s, *rest: stop(s, *rest) if s == "asking" else None)
+    assert projections(own_store) == before
+    # The store is as it was, and nothing holds it.
+    assert up.train(own_store, "residual", progress=False).id == 2
+
+
+def test_ctrl_c_stops_training(own_store: Path) -> None:
+    before = projections(own_store)
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(100):
+            up.train(own_store, force=True, progress=False)
+    assert projections(own_store) - before < 100
+    assert up.train(own_store, "residual", progress=False).id > before
+
+
+def test_a_bar_is_shown_where_asked_for(own_store: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    up.train(own_store, "residual", progress=True)
+    assert "adapter:" in capfd.readouterr().err
+    up.train(own_store, "residual", progress=False)
+    assert capfd.readouterr().err == ""
+
+
+def test_search_and_explanations_of_a_store(trained: Path) -> None:
+    model, searcher = up.Model.open(trained, 1), up.Searcher.open(trained)
+    embedder = up.Embedder.load(TEXT_MODEL)
+    text = "Can ten workers call the same loaded model simultaneously?"
+    query = embedder.embed(text)
+    hits = searcher.search(query, 3, model=model, text=text, hybrid=0.3)
+    assert len(hits) == 3 and hits[0].score >= hits[1].score and hits[0].text
+    explanation = searcher.explain(query, 3, model=model, text=text, hybrid=0.3)
+    assert [hit.answer_id for hit in explanation.hits] == [hit.answer_id for hit in hits]
+    assert explanation.hybrid_weight == 0.3 and explanation.hits[0].bm25 is not None
+    assert explanation.questions[0].text and abs(sum(explanation.weights.values()) - 1) < 1e-5
+    alone = model.explain(query)
+    assert alone.angle == explanation.angle and alone.weights == explanation.weights
+    assert alone.hits == [] and alone.questions[0].text is None
+    assert "moved by" in str(explanation) and "<table>" in explanation._repr_html_()
+    nearest = searcher.search(query, 3, model=model, score_mode="max_nearest_question")
+    assert nearest[0].score >= searcher.search(query, 3, model=model)[0].score
+    batch = searcher.search_batch([query] * 2, 3, model=model, texts=[text] * 2, hybrid=0.3)
+    assert batch == [hits, hits]
+
+
+def test_texts_from_data_are_escaped() -> None:
+    from unifyweaver_projection import _tables
+
+    table = _tables.Table("<b>", ["<i>"], [["<script>alert(1)</script>"]])
+    html = _tables.as_html("<u>", [table], ["<s>"])
+    for tag in ("<b>", "<i>", "<script>", "<u>", "<s>"):
+        assert tag not in html.replace("<b>note:</b>", "")
+    assert _tables.as_text("", [_tables.Table("", ["a"], [["x\ny"], ["z" * 99]])]).count("\n") == 2
+
+
+def test_pandas_is_named_where_it_is_missing(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = up.evaluate(trained, 1, test=FAQ_TEST, model_dir=TEXT_MODEL, progress=False)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        result.to_pandas()

@@ -1,0 +1,125 @@
+//! What `projection train` prints.
+
+use projection_core::train::{TrainReport, Validated};
+use serde::Serialize;
+
+use crate::commands::resources::Used;
+use crate::output::{Report, Screen, count, note};
+
+/// Candidates that are listed for people.
+const LISTED: usize = 5;
+
+/// The new model, and what it took.
+#[derive(Debug, Serialize)]
+pub struct Trained {
+    #[serde(flatten)]
+    pub report: TrainReport,
+    pub resources: Used,
+}
+
+impl Trained {
+    /// Cross-validation for people: cosine, the fixed parameters, and the best candidates.
+    fn validation_table(&self, screen: &Screen) -> Option<String> {
+        let validation = self.report.measured.as_ref()?;
+        let mut rows = vec![row("plain cosine".into(), &validation.cosine)];
+        rows.extend(validation.fixed.map(|fixed| row("fixed parameters".into(), &fixed)));
+        rows.push(row(format!("chosen: {}", self.report.recipe), &validation.chosen));
+        for tried in validation.best_of_kinds() {
+            let kind = tried.recipe.kind().name();
+            rows.push(row(format!("best {kind}: {}", tried.recipe), &tried.validated));
+        }
+        for tried in validation.tried.iter().take(LISTED) {
+            rows.push(row(format!("tried: {}", tried.recipe), &tried.validated));
+        }
+        let mut text = format!(
+            "\ncross-validation on {} of answers with and {} of answers without training \
+             questions, {} tried\n{}",
+            count(validation.chosen.headed.questions, "question"),
+            count(validation.chosen.unheaded.questions, "question"),
+            count(validation.tried.len(), "candidate"),
+            screen.table(&HEADER, rows)
+        );
+        if let Some((cosine, model)) = &validation.open {
+            let rows = vec![
+                row("plain cosine".into(), cosine),
+                row(format!("chosen: {}", self.report.recipe), model),
+            ];
+            text += &format!(
+                "\nwhere answers lose all their questions too, {} of such\n{}",
+                count(model.unheaded.questions, "question"),
+                screen.table(&HEADER, rows)
+            );
+        }
+        Some(text)
+    }
+
+    /// What was chosen for search.
+    fn search_values(&self) -> Option<String> {
+        let validation = self.report.measured.as_ref()?;
+        let mut text = String::new();
+        if let Some(found) = validation.hybrid_weight {
+            text += &format!(
+                "weight of BM25 {}, MRR@10 {:.3} against {:.3} without words\n",
+                found.value, found.score, found.without
+            );
+        }
+        if let Some(found) = validation.unheaded_offset {
+            text += &format!(
+                "offset {} for answers without training questions, MRR@10 {:.3} against {:.3} \
+                 without\n",
+                found.value, found.score, found.without
+            );
+        }
+        (!text.is_empty()).then(|| format!("\n{text}"))
+    }
+}
+
+const HEADER: [&str; 6] = ["", "MRR@10", "with", "without", "recall@1 with", "recall@1 without"];
+
+/// MRR@10 at the expected share, and both measures of questions whose answer has and has not
+/// training questions.
+fn row(name: String, v: &Validated) -> Vec<String> {
+    let part = |questions: usize, text: String| match questions {
+        0 => "-".to_string(),
+        _ => text,
+    };
+    let mrr =
+        |m: &projection_core::evaluate::Metrics| part(m.questions, format!("{:.3}", m.mrr_at_10));
+    let recall = |m: &projection_core::evaluate::Metrics| {
+        part(m.questions, format!("{:.1} %", 100.0 * m.recall_at_1))
+    };
+    let (with, without) = (&v.headed, &v.unheaded);
+    let score = format!("{:.3}", v.score);
+    vec![name, score, mrr(with), mrr(without), recall(with), recall(without)]
+}
+
+impl Report for Trained {
+    fn render(&self, screen: &Screen) -> String {
+        let temperature =
+            self.report.temperature.map(|t| format!(", temperature {t}")).unwrap_or_default();
+        let mut text = format!(
+            "projection {}\n{}, {} from {} by {}{temperature}\n",
+            self.report.id,
+            self.report.kind.replace('_', "-"),
+            count(self.report.heads, "head"),
+            count(self.report.questions, "question"),
+            self.report.model,
+        );
+        if let Some(questions) = self.report.feedback_questions {
+            text += &format!("{} added from feedback\n", count(questions, "question"));
+        }
+        if self.report.clusters_left_out > 0 {
+            text += &format!(
+                "{} without vectors of both questions and answers\n",
+                count(self.report.clusters_left_out, "cluster")
+            );
+        }
+        text += &self.validation_table(screen).unwrap_or_default();
+        text += &self.search_values().unwrap_or_default();
+        text += &format!("\n{}\n", self.resources);
+        for message in &self.report.notes {
+            text += &note(message);
+        }
+        text
+    }
+}

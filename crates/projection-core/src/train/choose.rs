@@ -1,0 +1,188 @@
+//! Choosing a model by cross-validation, and what was measured on the way.
+
+use serde_json::{Value, json};
+
+use super::calibrate::{self, Calibrated};
+use super::kinds::{candidates, measure, projected_by};
+use super::tune::ResidualSearch;
+use super::validation::{CLEARLY, Column, Plan, Validated};
+use super::{Method, Progress, Recipe, TrainingData, TrainingOptions, Tuning};
+use crate::error::{ErrorKind, Result};
+use crate::evaluate::Metrics;
+
+/// A candidate that was tried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tried {
+    /// How it is trained.
+    pub recipe: Recipe,
+    /// What was measured.
+    pub validated: Validated,
+}
+
+/// What cross-validation measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Validation {
+    /// Share of questions whose answer has no training questions that was chosen for.
+    pub unheaded: f64,
+    /// The chosen model.
+    pub chosen: Validated,
+    /// A residual projection with the fixed parameters, where it was tried.
+    pub fixed: Option<Validated>,
+    /// Plain cosine.
+    pub cosine: Validated,
+    /// Where `unheaded` is 0: cosine and the chosen model where whole answers lose their
+    /// questions too, both sorts of questions weighing the same. It was not chosen by this.
+    pub open: Option<(Validated, Validated)>,
+    /// All candidates, best first.
+    pub tried: Vec<Tried>,
+    /// The weight of BM25 in hybrid search, where all questions and any answers have texts.
+    pub hybrid_weight: Option<Calibrated>,
+    /// The offset of answers without training questions, where questions for such are
+    /// expected and the model has heads.
+    pub unheaded_offset: Option<Calibrated>,
+}
+
+impl Validation {
+    /// Whether the model finds fewer answers than plain cosine.
+    pub fn is_below_cosine(&self) -> bool {
+        self.chosen.score < self.cosine.score
+    }
+
+    /// The best candidate of each kind, best first, linear methods counting as kinds.
+    pub fn best_of_kinds(&self) -> Vec<&Tried> {
+        let kind = |tried: &Tried| match &tried.recipe {
+            Recipe::Linear(method) => method.name(),
+            other => other.kind().name(),
+        };
+        let mut best: Vec<&Tried> = Vec::new();
+        for tried in &self.tried {
+            if best.iter().all(|known| kind(known) != kind(tried)) {
+                best.push(tried);
+            }
+        }
+        best
+    }
+
+    /// The metrics as they are stored with the model.
+    pub fn to_json(&self) -> Value {
+        let share = |of: fn(&Metrics) -> f64| {
+            let Validated { headed, unheaded, .. } = &self.chosen;
+            (1.0 - self.unheaded) * of(headed) + self.unheaded * of(unheaded)
+        };
+        let best = self.best_of_kinds().into_iter().map(|tried| {
+            json!({
+                "kind": tried.recipe.kind().name(),
+                "recipe": tried.recipe.to_json(),
+                "validated": tried.validated.to_json(),
+            })
+        });
+        json!({
+            "recall_at_1": share(|m| m.recall_at_1),
+            "mrr_at_10": self.chosen.score,
+            "unheaded_share": self.unheaded,
+            "model": self.chosen.to_json(),
+            "fixed": self.fixed.map(Validated::to_json),
+            "cosine": self.cosine.to_json(),
+            "open": self.open.map(|(cosine, model)| {
+                json!({"cosine": cosine.to_json(), "model": model.to_json()})
+            }),
+            "candidates": self.tried.len(),
+            "best_of_kinds": best.collect::<Vec<_>>(),
+            "hybrid_weight": self.hybrid_weight.map(Calibrated::to_json),
+            "unheaded_offset": self.unheaded_offset.map(Calibrated::to_json),
+        })
+    }
+}
+
+/// Chooses a recipe by cross-validation.
+///
+/// Another kind than the residual one is chosen only where it is better by more than two
+/// standard errors of the difference.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] for options outside their range,
+/// [`ErrorKind::InvalidModel`] where there are too few questions to leave any out.
+pub(super) fn choose(
+    data: &TrainingData,
+    options: &TrainingOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Recipe, Validation)> {
+    let (method, tuning) = (options.method, &options.tuning);
+    let plan = Plan::new(data, tuning)?;
+    let tune = options.tune || method == Method::Auto;
+    let residual = match method {
+        Method::Auto | Method::Residual => Some(ResidualSearch::new(&plan, options, progress)?),
+        _ => None,
+    };
+    let others = candidates(method, options.temperature, tune);
+    let others = measure(&plan, others, progress)?;
+    let by_score = |a: &&(Recipe, Column), b: &&(Recipe, Column)| {
+        a.1.validated.score.total_cmp(&b.1.validated.score)
+    };
+    let best_other = others.iter().rev().max_by(by_score);
+    let of_residual = residual.as_ref().map(|search| search.choose(&plan));
+    let is_other = match (of_residual, best_other) {
+        (Some((_, own)), Some((_, other))) => {
+            let ahead = other.validated.score - own.validated.score;
+            ahead > CLEARLY * plan.standard_error(own, other)
+        }
+        (own, _) => own.is_none(),
+    };
+    let (recipe, chosen, projected) = match (of_residual.zip(residual.as_ref()), best_other) {
+        (Some(((training, column), search)), _) if !is_other => {
+            let recipe = Recipe::Residual(Box::new(training.clone()));
+            (recipe, column.validated, search.projected(training))
+        }
+        (_, Some((recipe, column))) => {
+            (recipe.clone(), column.validated, projected_by(&plan, recipe)?)
+        }
+        (_, None) => unreachable!("a method without a residual search has other candidates"),
+    };
+    let has_heads = !matches!(recipe, Recipe::Linear(_));
+    progress(Progress { stage: "weight of words", step: 0, steps: 1, loss: None });
+    let texts = data.texts();
+    let hybrid_weight =
+        texts.map(|texts| calibrate::hybrid_weight(&plan, &projected, texts)).transpose()?;
+    let unheaded_offset =
+        (has_heads && plan.share > 0.0).then(|| calibrate::unheaded_offset(&plan, &projected));
+    let mut validation = Validation {
+        unheaded: plan.share,
+        chosen,
+        fixed: residual.as_ref().map(|search| search.fixed().1.validated),
+        cosine: plan.cosine().validated,
+        open: None,
+        tried: Vec::new(),
+        hybrid_weight,
+        unheaded_offset,
+    };
+    let residuals = residual.into_iter().flat_map(|search| search.candidates);
+    let residuals = residuals.map(|(training, column)| (Recipe::Residual(training.into()), column));
+    validation.tried = residuals
+        .chain(others)
+        .map(|(recipe, column)| Tried { recipe, validated: column.validated })
+        .collect();
+    validation.tried.sort_by(|a, b| b.validated.score.total_cmp(&a.validated.score));
+    if plan.share == 0.0 {
+        validation.open = open(data, tuning, &recipe, progress)?;
+    }
+    Ok((recipe, validation))
+}
+
+/// Cosine and a recipe where answers are left out too; `None` where there are too few.
+fn open(
+    data: &TrainingData,
+    tuning: &Tuning,
+    recipe: &Recipe,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Option<(Validated, Validated)>> {
+    let tuning = Tuning { unheaded: Some(0.5), ..tuning.clone() };
+    let plan = match Plan::new(data, &tuning) {
+        Ok(plan) => plan,
+        Err(error) if error.kind() == ErrorKind::InvalidModel => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let steps = plan.folds.len();
+    progress(Progress { stage: "answers left out", step: 0, steps, loss: None });
+    let measured = measure(&plan, vec![recipe.clone()], progress)?;
+    Ok(Some((plan.cosine().validated, measured[0].1.validated)))
+}

@@ -1,0 +1,108 @@
+//! Candidates of the kinds that are made in one step: multi-head and linear projections.
+
+use ndarray::Array2;
+
+use super::linear::{Products, check};
+use super::recipe::multi_head;
+use super::validation::{Column, Plan, to_unit_rows};
+use super::{LinearMethod, Method, Progress, Recipe};
+use crate::error::Result;
+use crate::projection::{LinearProjection, Model, Projection};
+
+/// Temperatures of multi-head projections that are tried.
+const TEMPERATURES: [f64; 4] = [0.02, 0.05, 0.1, 0.2];
+
+/// μ of linear projections that are tried, for questions of length 1.
+const RIDGES: [f64; 4] = [1.0, 3.0, 10.0, 30.0];
+
+/// μ of LDA that are tried beside the usual one.
+const LDA_RIDGES: [f64; 2] = [0.1, 1.0];
+
+/// What is tried of a method; with `tune`, further parameters than the usual ones.
+pub(super) fn candidates(method: Method, temperature: f64, tune: bool) -> Vec<Recipe> {
+    let multi_head = |temperature| Recipe::MultiHead { temperature, top_k: None };
+    let to_identity = |ridge| Recipe::Linear(LinearMethod::RidgeToIdentity { ridge });
+    let lda = Recipe::Linear(LinearMethod::lda());
+    let all_ridges = || {
+        let plain = RIDGES.map(|ridge| Recipe::Linear(LinearMethod::Ridge { ridge }));
+        RIDGES.map(to_identity).into_iter().chain(plain)
+    };
+    match (method, tune) {
+        (Method::Residual, _) => Vec::new(),
+        (Method::MultiHead, false) => vec![multi_head(temperature)],
+        (Method::MultiHead, true) => TEMPERATURES.map(multi_head).to_vec(),
+        (Method::Lda, false) => vec![lda],
+        (Method::Lda, true) => {
+            let spread = LinearMethod::lda().regularisation().0;
+            let more = LDA_RIDGES.map(|ridge| Recipe::Linear(LinearMethod::Lda { spread, ridge }));
+            [lda].into_iter().chain(more).collect()
+        }
+        (Method::Ridge, false) => vec![to_identity(RIDGES[0])],
+        (Method::Ridge, true) => all_ridges().collect(),
+        (Method::Auto, _) => {
+            [multi_head(temperature), lda].into_iter().chain(all_ridges()).collect()
+        }
+    }
+}
+
+/// What is measured of each candidate.
+///
+/// # Errors
+/// As [`train_linear`](super::train_linear) and
+/// [`weighted_centroid`](super::weighted_centroid).
+pub(super) fn measure(
+    plan: &Plan<'_>,
+    recipes: Vec<Recipe>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<(Recipe, Column)>> {
+    let mut ranks: Vec<Vec<u32>> = vec![Vec::new(); recipes.len()];
+    let steps = plan.folds.len();
+    for (number, fold) in plan.folds.iter().enumerate() {
+        if !recipes.is_empty() {
+            progress(Progress { stage: "other kinds", step: number, steps, loss: None });
+        }
+        let data = &fold.data;
+        // Those of the last two sorts of linear methods that came.
+        let mut products: Vec<(bool, Products)> = Vec::new();
+        for (recipe, ranks) in recipes.iter().zip(&mut ranks) {
+            let model = match recipe {
+                Recipe::Linear(method) => {
+                    let is_lda = matches!(method, LinearMethod::Lda { .. });
+                    if !products.iter().any(|(lda, _)| *lda == is_lda) {
+                        let (questions, answers) = (data.questions(), data.answers());
+                        check(questions, answers, data.labels(), *method)?;
+                        let threads = plan.threads;
+                        let own =
+                            Products::of(questions, answers, data.labels(), *method, threads)?;
+                        products.push((is_lda, own));
+                    }
+                    let own = products.iter().find(|(lda, _)| *lda == is_lda);
+                    let (_, own) = own.expect("made above");
+                    Model::Linear(LinearProjection::new(own.solve(*method)?)?)
+                }
+                Recipe::MultiHead { temperature, .. } => {
+                    Model::MultiHead(multi_head(data, *temperature)?)
+                }
+                Recipe::Residual(_) => recipe.train(data, &mut |_| {})?,
+            };
+            ranks.extend(plan.ranks(fold, projected(&model, plan.queries(fold))?.view()));
+        }
+    }
+    let columns = ranks.into_iter().map(|ranks| plan.column(ranks.into_iter()));
+    Ok(recipes.into_iter().zip(columns).collect())
+}
+
+/// The asked questions of every fold as a model of the recipe projects them, at length 1.
+pub(super) fn projected_by(plan: &Plan<'_>, recipe: &Recipe) -> Result<Vec<Array2<f32>>> {
+    let of_fold = |fold: &super::folds::Fold| {
+        projected(&recipe.train(&fold.data, &mut |_| {})?, plan.queries(fold))
+    };
+    plan.folds.iter().map(of_fold).collect()
+}
+
+fn projected(model: &Model, queries: Array2<f32>) -> Result<Array2<f32>> {
+    let mut projected = Array2::zeros((queries.nrows(), model.output_dim()));
+    model.project_batch_into(queries.view(), projected.view_mut(), None)?;
+    to_unit_rows(&mut projected);
+    Ok(projected)
+}

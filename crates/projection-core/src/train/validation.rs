@@ -1,0 +1,165 @@
+//! What candidates are measured by: the questions that were left out, and the share of those
+//! whose answer has no training questions.
+
+use ndarray::{Array2, ArrayView2};
+use serde_json::{Value, json};
+
+use super::folds::{Fold, folds};
+use super::{TrainingData, Tuning};
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluate::{Metrics, ranks};
+use crate::kernel;
+
+/// Standard errors by which one thing has to be better than another of a different sort, to
+/// be preferred to it: one standard error would be exceeded by a single question.
+pub(super) const CLEARLY: f64 = 2.0;
+
+/// What was measured of one method on the questions that were left out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Validated {
+    /// Questions whose answer had other questions.
+    pub headed: Metrics,
+    /// Questions whose answer had none.
+    pub unheaded: Metrics,
+    /// MRR@10 at the expected share of the two.
+    pub score: f64,
+}
+
+impl Validated {
+    pub(super) fn to_json(self) -> Value {
+        let metrics = |m: &Metrics| {
+            json!({
+                "questions": m.questions,
+                "recall_at_1": m.recall_at_1,
+                "recall_at_5": m.recall_at_5,
+                "mrr_at_10": m.mrr_at_10,
+                "ndcg_at_10": m.ndcg_at_10,
+            })
+        };
+        json!({
+            "score": self.score,
+            "headed": metrics(&self.headed),
+            "unheaded": metrics(&self.unheaded),
+        })
+    }
+}
+
+/// Folds of the training data, and how questions weigh.
+pub(super) struct Plan<'a> {
+    pub data: &'a TrainingData,
+    pub folds: Vec<Fold>,
+    /// Share of questions whose answer has no training questions.
+    pub share: f64,
+    /// Of each asked question, fold by fold, whether its answer has other questions.
+    pub headed: Vec<bool>,
+    pub threads: usize,
+}
+
+impl<'a> Plan<'a> {
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for fewer than 2 folds or a share outside 0 to 1,
+    /// [`ErrorKind::InvalidModel`] where there are too few questions to leave any out.
+    pub fn new(data: &'a TrainingData, tuning: &Tuning) -> Result<Self> {
+        let some_unheaded = data.headed().iter().any(|headed| !headed);
+        let share = tuning.unheaded.unwrap_or(if some_unheaded { 0.5 } else { 0.0 });
+        if !(0.0..=1.0).contains(&share) || tuning.folds < 2 {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "unheaded share {share} and {} folds, expected 0 to 1 and at least 2",
+                    tuning.folds
+                ),
+            ));
+        }
+        let folds = folds(data, tuning.folds, share > 0.0, tuning.limit, tuning.seed);
+        let headed: Vec<bool> = folds.iter().flat_map(|fold| &fold.headed).copied().collect();
+        let with = headed.iter().filter(|headed| **headed).count();
+        if (with == 0 && share < 1.0) || (with == headed.len() && share > 0.0) {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!("{} questions are too few to leave some out and tune", data.labels().len()),
+            ));
+        }
+        Ok(Self { data, folds, share, headed, threads: tuning.threads })
+    }
+
+    /// The rows of the answers to the questions that a fold asks.
+    pub fn labels(&self, fold: &Fold) -> Vec<usize> {
+        fold.asked.iter().map(|number| self.data.labels()[*number]).collect()
+    }
+
+    /// The questions that a fold asks (n × d).
+    pub fn queries(&self, fold: &Fold) -> Array2<f32> {
+        self.data.questions().select(ndarray::Axis(0), &fold.asked)
+    }
+
+    /// The ranks of the right answers for a fold's queries as they are projected (n × d).
+    pub fn ranks(&self, fold: &Fold, projected: ArrayView2<'_, f32>) -> Vec<u32> {
+        let ranks = ranks(projected, self.data.answers(), &self.labels(fold), self.threads);
+        ranks.into_iter().map(|rank| rank as u32).collect()
+    }
+
+    /// What is measured of ranks, one for each question that is asked, fold by fold.
+    pub fn column(&self, ranks: impl Iterator<Item = u32>) -> Column {
+        Column::of(ranks, &self.headed, self.share)
+    }
+
+    /// Plain cosine.
+    pub fn cosine(&self) -> Column {
+        let ranks = self.folds.iter().map(|fold| self.ranks(fold, self.queries(fold).view()));
+        self.column(ranks.flatten())
+    }
+
+    /// The standard error of the difference of two scores.
+    pub fn standard_error(&self, a: &Column, b: &Column) -> f64 {
+        a.standard_error(b, &self.headed, self.share)
+    }
+}
+
+/// Reciprocal ranks and metrics of one candidate.
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    reciprocals: Vec<f32>,
+    pub validated: Validated,
+}
+
+impl Column {
+    /// `headed` has one value a rank: whether the answer has other questions.
+    pub fn of(ranks: impl Iterator<Item = u32>, headed: &[bool], share: f64) -> Self {
+        let ranks: Vec<usize> = ranks.map(|rank| rank as usize).collect();
+        let part = |wanted: bool| {
+            let rows = ranks.iter().zip(headed).filter(|(_, headed)| **headed == wanted);
+            Metrics::of(&rows.map(|(rank, _)| *rank).collect::<Vec<_>>())
+        };
+        let (with, without) = (part(true), part(false));
+        let score = (1.0 - share) * with.mrr_at_10 + share * without.mrr_at_10;
+        Self {
+            reciprocals: ranks.iter().map(|rank| Metrics::reciprocal(*rank) as f32).collect(),
+            validated: Validated { headed: with, unheaded: without, score },
+        }
+    }
+
+    /// The standard error of the difference of two scores on the same questions.
+    pub fn standard_error(&self, other: &Self, headed: &[bool], share: f64) -> f64 {
+        let variance = |wanted: bool| {
+            let pairs = self.reciprocals.iter().zip(&other.reciprocals).zip(headed);
+            let differences: Vec<f64> = pairs
+                .filter(|(_, h)| **h == wanted)
+                .map(|((a, b), _)| f64::from(*a) - f64::from(*b))
+                .collect();
+            let n = differences.len().max(1) as f64;
+            let mean = differences.iter().sum::<f64>() / n;
+            differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n * n)
+        };
+        ((1.0 - share).powi(2) * variance(true) + share.powi(2) * variance(false)).sqrt()
+    }
+}
+
+/// Rows brought to length 1; one of length 0, as a projection may give, stays.
+pub(super) fn to_unit_rows(rows: &mut Array2<f32>) {
+    for mut row in rows.rows_mut() {
+        let row = row.as_slice_mut().expect("made row-major");
+        let norm = kernel::norm(row).max(f64::MIN_POSITIVE);
+        row.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
+    }
+}
