@@ -62,6 +62,9 @@ install:
 .PHONY: bench
 bench: $(VENV)
 	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench project -- $(BENCH)
+	$(VENV) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./bindings/python
+	$(VENV) -m pip install --quiet --disable-pip-version-check ./bindings/python
+	$(VENV) bindings/python/benches/project.py $(BENCH)
 
 # BENCH="--soak 10" soaks it for ten minutes instead.
 .PHONY: bench-server
@@ -109,6 +112,8 @@ test-python: model $(VENV)
 	$(VENV) tests/interop/python_code.py target/release/projection $(MODEL)
 	$(VENV) tests/interop/evaluate.py target/release/projection $(MODEL)
 	$(VENV) tests/interop/onnx_export.py target/release/projection $(MODEL)
+	$(CARGO) test --release --package projection-core --test dump
+	PYTHON="$(PYTHON)" scripts/test_python.sh
 
 # Runs the README's commands and programs, see the script.
 .PHONY: test-readme

@@ -927,6 +927,14 @@ projection_status projection_model_save_file(const projection_model *model,
                                              projection_error **error);
 
 /**
+ * Gives kind and parameters of a model as JSON, as a model file has them: for a transformer
+ * embed_dim, num_heads, num_layers, ff_dim and dropout.
+ */
+projection_status projection_model_parameters(const projection_model *model,
+                                              projection_text **text,
+                                              projection_error **error);
+
+/**
  * projection_index_search with options. `text` is the query in words; NULL stands for none,
  * which hybrid search refuses.
  */

@@ -3,7 +3,7 @@
 
 - Blocks marked `sh` run one after the other in one shell session, from the project's folder.
   `make test` is left out where it stands alone: it is what this script is run beside.
-- Programs in blocks marked `c` and `go` are built and run against the demo's store.
+- Programs in blocks marked `c`, `go` and `python` are built and run against the demo's store.
 - Blocks marked `rust` are compiled by `cargo test`, which takes the README as documentation.
 
 A line `$ command` does not occur: commands stand alone, their output in blocks marked `text`.
@@ -55,14 +55,22 @@ def run_go(program, folder):
     run("the program in Go runs", [str(folder / "program")])
 
 
+def run_python(program, folder):
+    interpreter = folder / "venv/bin/python"
+    install = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run("an environment for Python", [sys.executable, "-m", "venv", str(folder / "venv")])
+    run("the Python package installs", [*install, "./bindings/python"])
+    run("the program in Python runs", [str(interpreter), "-"], input=program, text=True)
+
+
 def main():
     blocks = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     of = lambda language: [text for name, text in blocks if name == language]
-    if not (of("sh") and of("c") and of("go") and of("rust")):
-        sys.exit("README: expected blocks marked sh, c, go and rust")
+    if not (of("sh") and of("c") and of("go") and of("rust") and of("python")):
+        sys.exit("README: expected blocks marked sh, c, go, rust and python")
     run_shell(of("sh"))
     programs = 0
-    for language, run_program in (("c", run_c), ("go", run_go)):
+    for language, run_program in (("c", run_c), ("go", run_go), ("python", run_python)):
         for program in of(language):
             with tempfile.TemporaryDirectory() as folder:
                 run_program(program, Path(folder))

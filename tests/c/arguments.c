@@ -72,6 +72,7 @@ static void null_handles(void)
 
 static void null_arguments(void)
 {
+    projection_text *parameters = NULL;
     const float *q = queries;
     NULL_ARGUMENT(projection_array_load, path, NULL, &out.array);
     NULL_ARGUMENT(projection_array_load, array, array_path, NULL);
@@ -91,6 +92,9 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_model_from_bytes, model, (const unsigned char *)"12345678", 8, NULL);
     NULL_ARGUMENT(projection_model_save_file, model, NULL, "m.safetensors");
     NULL_ARGUMENT(projection_model_save_file, path, model, NULL);
+    NULL_ARGUMENT(projection_model_parameters, model, NULL, &parameters);
+    NULL_ARGUMENT(projection_model_parameters, text, model, NULL);
+    CHECK(parameters == NULL);
     FAILS(PROJECTION_STATUS_INVALID_MODEL, "expected a .safetensors file",
           projection_model_from_bytes, NULL, 0, &out.model);
     FAILS(PROJECTION_STATUS_IO, "not a regular file", projection_model_load_file, "/", &out.model);

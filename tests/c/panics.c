@@ -209,7 +209,10 @@ static void model_files(const char *path)
 {
     unsigned char bytes[4096] = {0};
     size_t length = 8;
+    projection_text *parameters = NULL;
     FILE *file;
+    PANICS(projection_model_parameters, model, &parameters);
+    projection_text_free(parameters);
     PANICS(projection_model_save_file, model, path);
     if (!injected) {
         file = fopen(path, "rb");

@@ -8,6 +8,7 @@ use crate::argument::{Buffer, Out, handle, path};
 use crate::error::{ErrorHandle, Status};
 use crate::guard;
 use crate::model::ModelHandle;
+use crate::text::TextHandle;
 
 /// Opens the model in the .safetensors file `path`, of whatever kind, at the temperature that
 /// the file gives. The file is mapped: as long as the model lives, it must not be changed in
@@ -74,4 +75,25 @@ pub unsafe extern "C" fn projection_model_save_file(
     };
     // SAFETY: the caller's promise about `error`.
     unsafe { guard::status("projection_model_save_file", error, body) }
+}
+
+/// Gives kind and parameters of a model as JSON, as a model file has them: for a transformer
+/// embed_dim, num_heads, num_layers, ff_dim and dropout.
+///
+/// # Safety
+/// `model` is NULL or live; `text` and `error` are NULL or places for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_model_parameters(
+    model: *const ModelHandle,
+    text: *mut *mut TextHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        // SAFETY: the caller's promises.
+        let (model, out) = unsafe { (handle("model", model)?, Out::new("text", text)?) };
+        out.give(TextHandle::json(&model.0.parameters())?);
+        Ok(())
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_model_parameters", error, body) }
 }

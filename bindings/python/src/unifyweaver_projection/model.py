@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union, overload
 
@@ -11,14 +12,14 @@ from . import _arrays, _call, explanation
 from ._arrays import F32
 from ._native import ffi, lib
 from ._store_lock import store_lock
-from .errors import InvalidArgumentError, InvalidModelError
+from .errors import ArgumentTypeError, InvalidArgumentError, InvalidModelError
 
 if TYPE_CHECKING:
     from ._arrays import ArrayLike, Floats
     from ._call import StrPath
     from .explanation import Explanation
 
-_KINDS = {1: "multi_head", 2: "residual", 3: "linear"}
+_KINDS = {1: "multi_head", 2: "residual", 3: "linear", 4: "transformer"}
 
 AnyModel = TypeVar("AnyModel", bound="Model")
 
@@ -93,10 +94,47 @@ class Model(_call.Handle):
             made = _open(lib.projection_model_load, name, number, routing)
         return cls._take(made)
 
+    @classmethod
+    def load_file(cls: type[AnyModel], path: StrPath) -> AnyModel:
+        """Opens the model in one .safetensors file, of whatever kind, at the temperature that
+        the file gives; or a distilled transformer in a .pt file of torch.
+
+        A .safetensors file is mapped into memory: as long as the model is in use, it must not
+        be changed in place. Replacing it, as :meth:`save_file` does, or removing it is safe.
+        """
+        return cls._take(_open(lib.projection_model_load_file, _call.path("path", path)))
+
+    @classmethod
+    def from_bytes(cls: type[AnyModel], data: Union[bytes, bytearray, memoryview]) -> AnyModel:
+        """Reads a model from the bytes of such a file, which are copied."""
+        try:
+            values = ffi.from_buffer("uint8_t[]", data)
+        except (TypeError, ValueError, BufferError):
+            kind = type(data).__name__
+            raise ArgumentTypeError(f"data is of type {kind}, expected contiguous bytes") from None
+        return cls._take(_open(lib.projection_model_from_bytes, values, len(values)))
+
+    def save_file(self, path: StrPath) -> None:
+        """Writes the model to one .safetensors file, which every language opens. A file that
+        was there is replaced only by the complete new one."""
+        _call.call(lib.projection_model_save_file, self._live(), _call.path("path", path))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Kind and parameters, as a model file has them."""
+        text = _call.make(
+            "projection_text **",
+            lib.projection_text_free,
+            lib.projection_model_parameters,
+            self._live(),
+        )
+        found: dict[str, Any] = json.loads(ffi.string(lib.projection_text_data(text)))
+        return found
+
     @property
     def kind(self) -> str:
-        """"multi_head", "residual" or "linear". This and the other properties may still be
-        asked for after :meth:`close`."""
+        """"multi_head", "residual", "linear" or "transformer". This and the other properties,
+        but for :attr:`parameters`, may still be asked for after :meth:`close`."""
         return self._kind
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -119,3 +120,31 @@ def engine() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+def _torch_files() -> Any:
+    spec = importlib.util.spec_from_file_location("torch_files", Path(__file__).with_name("torch_files.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def torch_file() -> Callable[..., Any]:
+    """Writes a transformer of random weights as torch.save does, and gives its state."""
+    files = _torch_files()
+
+    def write(path: Path, dim: int = DIM, heads: int = 4, layers: int = 2, ff_dim: int = 24) -> Any:
+        state = files.random_state(dim, heads, layers, ff_dim)
+        files.save(path, state)
+        return state
+
+    return write
+
+
+@pytest.fixture
+def network() -> Callable[..., Any]:
+    """What a transformer's state makes of queries, in float64."""
+    reference: Callable[..., Any] = _torch_files().reference
+    return reference

@@ -34,6 +34,8 @@ mod transformer;
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::projection::{Model, Projection};
 use crate::store::ModelParameters;
@@ -117,6 +119,17 @@ impl Model {
         Ok(bytes)
     }
 
+    /// Kind and parameters as JSON, as a model file has them beside its tensors.
+    pub fn parameters(&self) -> Value {
+        let untold = &Value::Null;
+        match self {
+            Self::MultiHead(heads) => multi_head::parameters(heads).to_json(untold),
+            Self::Residual(terms) => residual::parameters(&terms.stored()).to_json(untold),
+            Self::Linear(_) => ModelParameters::Linear.to_json(untold),
+            Self::Transformer(network) => transformer::parameters(network.shape()),
+        }
+    }
+
     /// Reads and checks all values of a model from a mapped file now. Without it, its first
     /// use does. Of other models, all values have been checked.
     ///
@@ -186,8 +199,7 @@ fn write_model(
     match model {
         Model::MultiHead(heads) => {
             let stored = heads.stored();
-            let (temperature, top_k) = (heads.temperature(), heads.top_k());
-            let parameters = ModelParameters::MultiHead { temperature, top_k }.to_json(training);
+            let parameters = multi_head::parameters(heads).to_json(training);
             tensors::write(writer, &multi_head::tensors(&stored), &metadata(parameters))
         }
         Model::Residual(terms) => {

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::kernel::Rows;
 use crate::projection::{MultiHeadProjection, StoredHeads};
+use crate::store::ModelParameters;
 use crate::tensors::{NewTensor, TensorFile, Values};
 
 const IDS: &str = "head_ids";
@@ -11,6 +12,10 @@ const TAILS: &str = "centroid_tails";
 const ANSWERS: &str = "answers";
 const MATRICES: &str = "matrices";
 const MATRIX_HEADS: &str = "matrix_heads";
+
+pub(super) fn parameters(heads: &MultiHeadProjection) -> ModelParameters {
+    ModelParameters::MultiHead { temperature: heads.temperature(), top_k: heads.top_k() }
+}
 
 pub(super) fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
     let (n, dim, out) = (heads.ids.len(), heads.centroids.width(), heads.answers.width());

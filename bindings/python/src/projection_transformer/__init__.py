@@ -1,0 +1,20 @@
+"""Distilled transformers, in place of the existing Python module, without torch.
+
+    from projection_transformer import ProjectionTransformer
+
+    transformer = ProjectionTransformer.load("transformer.pt")
+    projected = transformer.project(query_embedding)
+
+The engine reads torch's files without running what is in them, and computes.
+"""
+
+from .architecture import generate_candidate_architectures, optimal_architecture
+from .equivalence import evaluate_equivalence
+from .transformer import ProjectionTransformer
+
+__all__ = [
+    "ProjectionTransformer",
+    "evaluate_equivalence",
+    "generate_candidate_architectures",
+    "optimal_architecture",
+]

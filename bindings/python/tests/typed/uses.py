@@ -1,0 +1,30 @@
+"""What users write, for mypy --strict to check against the installed package."""
+
+from typing import Optional
+
+import numpy as np
+import numpy.typing as npt
+
+import unifyweaver_projection as up
+
+
+def ask(query: npt.NDArray[np.float32]) -> Optional[str]:
+    with up.Model.open("lda.db", 1) as model, up.Searcher.open("lda.db") as searcher:
+        projected: npt.NDArray[np.float32] = model.project(query)
+        both, weights = model.project(query.astype(np.float64), return_weights=True)
+        wanted = bool(len(weights))
+        either = model.project([1.0, 2.0], wanted)
+        assert isinstance(either, tuple) or either.shape == both.shape
+        hits: list[up.Hit] = searcher.search(projected, 3, model=model, hybrid=0.2, text="?")
+        return hits[0].text
+
+
+def head() -> up.MultiHeadProjection:
+    model = up.MultiHeadProjection.load_unified("embeddings", 1, 0.1)
+    return model.with_temperature(0.5)
+
+
+def train() -> float:
+    result: up.TrainingResult = up.train("lda.db", progress=lambda *step: None)
+    evaluation = up.evaluate(result.store, result.id)
+    return evaluation["closed"]["cosine"].all.recall_at_1.value
