@@ -30,7 +30,10 @@ pub use calibrate::Calibrated;
 pub use centroid::weighted_centroid;
 pub use choose::{Tried, Validation};
 pub use data::TrainingData;
-pub use distill::{Agreement, Distillation, DistillationProgress, Distilled, agreement, distill};
+pub use distill::{
+    Agreement, Distillation, DistillationProgress, Distilled, HeldOut, agreement, distill,
+    distill_model,
+};
 pub(crate) use folds::splits;
 pub use linear::{LinearMethod, train_linear};
 pub use model::{TrainedModel, store_model, train_linear_model, train_model};
