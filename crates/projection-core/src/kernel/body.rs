@@ -3,12 +3,14 @@
 //! instruction set the caller was compiled for, and without fused multiply–add, which is a
 //! slow library call where it is not one instruction.
 
+use super::table::Reading;
+
 /// Lanes of a dot product: independent sums, so that additions overlap and rounding errors
 /// stay those of sums 64 times shorter.
 const LANES: usize = 64;
 
 /// Lanes of a sum in double precision.
-const DOUBLE_LANES: usize = 16;
+const DOUBLE_LANES: usize = 64;
 
 /// Columns of a weighted sum that stay in registers while all rows pass by.
 const COLUMNS: usize = 128;
@@ -68,16 +70,24 @@ fn filled_up(values: &[f32]) -> [f32; LANES] {
 }
 
 #[inline(always)]
-pub(super) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
+pub(super) fn dots(_: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
     for (row, out) in rows.chunks_exact(query.len()).zip(out) {
         *out = dot(query, row);
     }
 }
 
 #[inline(always)]
-pub(super) fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+pub(super) fn weighted_sum(
+    _: Reading,
+    weights: &[f32],
+    rows: &[f32],
+    (fresh, factor): (bool, f32),
+    out: &mut [f32],
+) {
     let dim = out.len();
-    out.fill(0.0);
+    if fresh {
+        out.fill(0.0);
+    }
     for (weights, rows) in weights.chunks(ROWS).zip(rows.chunks(ROWS * dim)) {
         for (start, out) in (0..dim).step_by(COLUMNS).zip(out.chunks_mut(COLUMNS)) {
             if let Ok(out) = <&mut [f32; COLUMNS]>::try_from(&mut *out) {
@@ -104,6 +114,20 @@ pub(super) fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
             }
         }
     }
+    scale(out, factor);
+}
+
+/// The sum, by halves, whose additions overlap.
+#[inline(always)]
+fn sum_of_lanes(mut lanes: [f64; DOUBLE_LANES]) -> f64 {
+    let mut width = DOUBLE_LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+    }
+    lanes[0]
 }
 
 /// The sum of squares in double precision.
@@ -118,7 +142,7 @@ pub(super) fn sum_of_squares(vector: &[f32]) -> f64 {
         }
     }
     let tail: f64 = tail.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
-    lanes.iter().sum::<f64>() + tail
+    sum_of_lanes(lanes) + tail
 }
 
 /// The largest score; −∞ for none.
@@ -141,7 +165,7 @@ pub(super) fn exponentials(scores: &mut [f32], scale: f32, top: f32) -> f64 {
         }
     }
     let tail: f64 = tail.iter().copied().map(f64::from).sum();
-    lanes.iter().sum::<f64>() + tail
+    sum_of_lanes(lanes) + tail
 }
 
 /// Multiplies all values by a factor.
@@ -158,6 +182,14 @@ pub(super) fn softmax(scores: &mut [f32], factor: f32) {
     scale(scores, (1.0 / sum) as f32);
 }
 
+/// See `vector`.
+#[inline(always)]
+pub(super) fn softmax_of_rows(scores: &mut [f32], step: usize, width: usize, factors: &[f32]) {
+    for (scores, factor) in scores.chunks_mut(step).zip(factors) {
+        softmax(&mut scores[..width], *factor);
+    }
+}
+
 /// See `tiles`.
 #[inline(always)]
 pub(super) fn dots_of_batch(
@@ -169,7 +201,7 @@ pub(super) fn dots_of_batch(
 ) {
     let count = rows.len() / dim;
     for (query, out) in queries.chunks_exact(dim).zip(out.chunks_mut(step)) {
-        dots(query, rows, &mut out[..count]);
+        dots(Reading::Near, query, rows, &mut out[..count]);
     }
 }
 
@@ -181,7 +213,11 @@ pub(super) fn add_weighted(
     step: usize,
     rows: &[f32],
     out: &mut [f32],
+    fresh: bool,
 ) {
+    if fresh {
+        out.fill(0.0);
+    }
     for (weights, out) in weights.chunks(step).zip(out.chunks_exact_mut(dim)) {
         for (weight, row) in weights.iter().zip(rows.chunks_exact(dim)) {
             for (out, value) in out.iter_mut().zip(row) {

@@ -17,6 +17,9 @@ pub(super) unsafe trait Lanes: Copy {
     /// Stores the first `count` values only.
     unsafe fn store_part(self, to: *mut f32, count: usize);
 
+    /// The first `count` values, fewer than [`COUNT`](Self::COUNT), and zeros after them.
+    unsafe fn first(self, count: usize) -> Self;
+
     /// self·b + c, rounded once.
     unsafe fn multiply_add(self, b: Self, c: Self) -> Self;
     unsafe fn add(self, b: Self) -> Self;
@@ -44,6 +47,8 @@ pub(super) unsafe trait Lanes: Copy {
 
     /// A hint that what lies there will be read soon; the address need not be valid.
     unsafe fn prefetch(at: *const f32);
+    /// [`prefetch`](Self::prefetch) into the second-level cache.
+    unsafe fn prefetch_far(at: *const f32);
 }
 
 /// exp(x) for x ≤ 0, to 2 units in the last place; 0 where it is below 1e-37.

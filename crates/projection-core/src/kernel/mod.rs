@@ -25,17 +25,35 @@ use table::kernels;
 pub(crate) use attention::{attend, attend_one};
 pub(crate) use mapping::Mapping;
 pub(crate) use rows::{Rows, StableBytes};
+pub(crate) use table::Reading;
 
 /// The dot product of `query` with every row of the row-major `rows`, into `out`.
 pub(crate) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
+    dots_read(Reading::of(rows), query, rows, out)
+}
+
+/// [`dots`] with some rows of a larger matrix.
+pub(crate) fn dots_read(reading: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
     assert_eq!(rows.len(), query.len() * out.len());
-    (kernels().dots)(query, rows, out)
+    (kernels().dots)(reading, query, rows, out)
 }
 
 /// Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
 pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+    weighted_sum_read(Reading::of(rows), weights, rows, (true, 1.0), out)
+}
+
+/// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`, of some rows of a
+/// larger matrix.
+fn weighted_sum_read(
+    reading: Reading,
+    weights: &[f32],
+    rows: &[f32],
+    (fresh, factor): (bool, f32),
+    out: &mut [f32],
+) {
     assert_eq!(rows.len(), weights.len() * out.len());
-    (kernels().weighted_sum)(weights, rows, out)
+    (kernels().weighted_sum)(reading, weights, rows, (fresh, factor), out)
 }
 
 /// The dot product of `query` with the vector `head + tail`, in double precision. The pair
@@ -51,6 +69,18 @@ pub(crate) fn dot_in_double(query: &[f32], head: &[f32], tail: &[f32]) -> f64 {
         }
     }
     lanes.iter().sum()
+}
+
+/// The length of a vector of double precision; not finite where a square is not.
+pub(crate) fn norm_of_doubles(vector: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut lanes = [0.0f64; LANES];
+    for values in vector.chunks(LANES) {
+        for (lane, value) in lanes.iter_mut().zip(values) {
+            *lane += value * value;
+        }
+    }
+    lanes.iter().sum::<f64>().sqrt()
 }
 
 /// The dot product of single precision vectors, in double precision.
@@ -72,7 +102,8 @@ pub(crate) fn norm(vector: &[f32]) -> f64 {
 }
 
 /// The dot products of rows of `queries` and of `rows`, of `dim` values each: that of query
-/// i and row j goes to `out[i·step + j]`.
+/// i and row j goes to `out[i·step + j]`. Equal queries and rows have equal products to the
+/// last bit, wherever they stand and whatever else is in the batch.
 pub(crate) fn dots_of_batch(
     dim: usize,
     queries: &[f32],
@@ -86,19 +117,32 @@ pub(crate) fn dots_of_batch(
     (kernels().dots_of_batch)(dim, queries, rows, out, step)
 }
 
-/// Adds to each row of `out` (n × dim) the sum of `rows` (m × dim) with the weights that
-/// begin at `weights[i·step]` for row i.
+/// Adds to each row of `out` (n × dim), or where `fresh` puts there, the sum of `rows`
+/// (m × dim) with the weights that begin at `weights[i·step]` for row i.
 pub(crate) fn add_weighted(
     dim: usize,
     weights: &[f32],
     step: usize,
     rows: &[f32],
     out: &mut [f32],
+    fresh: bool,
 ) {
     let (n, m) = (out.len() / dim, rows.len() / dim);
     assert!(out.len() == n * dim && rows.len() == m * dim && m <= step);
     assert!(n == 0 || weights.len() >= (n - 1) * step + m);
-    (kernels().add_weighted)(dim, weights, step, rows, out)
+    (kernels().add_weighted)(dim, weights, step, rows, out, fresh)
+}
+
+/// Whole registers of every instruction set: what [`softmax_of_rows`] wants rows to be filled
+/// up to.
+pub(crate) const WHOLE: usize = 16;
+
+/// [`softmax`] of rows of `width` values, a multiple of [`WHOLE`], that begin every `step`
+/// values, with a factor each.
+pub(crate) fn softmax_of_rows(scores: &mut [f32], step: usize, width: usize, factors: &[f32]) {
+    assert!(width > 0 && width.is_multiple_of(WHOLE) && width <= step);
+    assert!(factors.is_empty() || scores.len() >= (factors.len() - 1) * step + width);
+    (kernels().softmax_of_rows)(scores, step, width, factors)
 }
 
 /// The largest score; −∞ for none.

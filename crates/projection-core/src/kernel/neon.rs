@@ -52,6 +52,16 @@ unsafe impl Lanes for Neon {
     }
 
     #[inline(always)]
+    unsafe fn first(self, count: usize) -> Self {
+        let mut values = [0.0; 4];
+        // SAFETY: as above.
+        unsafe {
+            self.store_part(values.as_mut_ptr(), count);
+            Self::load(values.as_ptr())
+        }
+    }
+
+    #[inline(always)]
     unsafe fn multiply_add(self, b: Self, c: Self) -> Self {
         // SAFETY: as above.
         unsafe { Self(vfmaq_f32(c.0, self.0, b.0)) }
@@ -156,4 +166,7 @@ unsafe impl Lanes for Neon {
 
     #[inline(always)]
     unsafe fn prefetch(_: *const f32) {}
+
+    #[inline(always)]
+    unsafe fn prefetch_far(_: *const f32) {}
 }

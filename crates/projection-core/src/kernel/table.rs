@@ -7,15 +7,16 @@ use super::body;
 /// One compilation of the loops. The lengths of slices fit together: the callers in the
 /// parent module check them.
 pub(super) struct Kernels {
-    pub dots: fn(&[f32], &[f32], &mut [f32]),
-    pub weighted_sum: fn(&[f32], &[f32], &mut [f32]),
+    pub dots: fn(Reading, &[f32], &[f32], &mut [f32]),
+    pub weighted_sum: fn(Reading, &[f32], &[f32], (bool, f32), &mut [f32]),
     pub sum_of_squares: fn(&[f32]) -> f64,
     pub softmax: fn(&mut [f32], f32),
+    pub softmax_of_rows: fn(&mut [f32], usize, usize, &[f32]),
     pub largest: fn(&[f32]) -> f32,
     pub exponentials: fn(&mut [f32], f32, f32) -> f64,
     pub scale: fn(&mut [f32], f32),
     pub dots_of_batch: fn(usize, &[f32], &[f32], &mut [f32], usize),
-    pub add_weighted: fn(usize, &[f32], usize, &[f32], &mut [f32]),
+    pub add_weighted: fn(usize, &[f32], usize, &[f32], &mut [f32], bool),
 }
 
 /// The best table for this CPU.
@@ -29,6 +30,7 @@ const PORTABLE: Kernels = Kernels {
     weighted_sum: body::weighted_sum,
     sum_of_squares: body::sum_of_squares,
     softmax: body::softmax,
+    softmax_of_rows: body::softmax_of_rows,
     largest: body::largest,
     exponentials: body::exponentials,
     scale: body::scale,
@@ -36,12 +38,35 @@ const PORTABLE: Kernels = Kernels {
     add_weighted: body::add_weighted,
 };
 
-/// Sizes in bytes between which rows to come are asked for early: smaller ones are in the
-/// second-level cache, and with larger ones the memory is the limit.
-const PREFETCHED: std::ops::Range<usize> = 800 << 10..16 << 20;
+/// How to read the rows of a matrix of a certain size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// They lie in the second-level cache.
+    Near,
+    /// Rows to come are asked for early.
+    Ahead,
+    /// The memory is the limit, and finds what comes next by itself.
+    Stream,
+}
 
-fn prefetched(rows: &[f32]) -> bool {
-    PREFETCHED.contains(&size_of_val(rows))
+impl Reading {
+    /// The sizes in bytes between which asking early makes a difference.
+    const AHEAD: std::ops::Range<usize> = 800 << 10..16 << 20;
+
+    /// For all rows of a model, even where they are read in several calls.
+    pub fn of(rows: &[f32]) -> Self {
+        match size_of_val(rows) {
+            size if size < Self::AHEAD.start => Self::Near,
+            size if size < Self::AHEAD.end => Self::Ahead,
+            _ => Self::Stream,
+        }
+    }
+
+    /// The same without [`Near`](Self::Near), the one way whose products differ in the last
+    /// bit from those of a batch.
+    pub fn as_in_batches(self) -> Self {
+        if self == Self::Near { Self::Stream } else { self }
+    }
 }
 
 /// Compiles the loops for a set of CPU features and their type of registers. The constants
@@ -52,53 +77,76 @@ macro_rules! compiled_for {
      $rows:literal x $registers:literal) => {
         pub(super) mod $name {
             use super::super::{body, tiles, vector};
-            use super::{Kernels, prefetched};
+            use super::{Kernels, Reading};
 
             pub(in super::super) const KERNELS: Kernels = Kernels {
                 // SAFETY, for all of them: `available` offers this table only where the CPU
                 // has the features, and callers have checked the lengths.
-                dots: |query, rows, out| unsafe { dots(query, rows, out) },
-                weighted_sum: |weights, rows, out| unsafe { weighted_sum(weights, rows, out) },
+                dots: |reading, query, rows, out| unsafe { dots(reading, query, rows, out) },
+                weighted_sum: |reading, weights, rows, ends, out| unsafe {
+                    weighted_sum(reading, weights, rows, ends, out)
+                },
                 sum_of_squares: |vector| unsafe { sum_of_squares(vector) },
                 softmax: |scores, scale| unsafe { softmax(scores, scale) },
+                softmax_of_rows: |scores, step, width, factors| unsafe {
+                    softmax_of_rows(scores, step, width, factors)
+                },
                 largest: |scores| unsafe { largest(scores) },
                 exponentials: |scores, scale, top| unsafe { exponentials(scores, scale, top) },
                 scale: |values, factor| unsafe { scale(values, factor) },
                 dots_of_batch: |dim, queries, rows, out, step| unsafe {
                     dots_of_batch(dim, queries, rows, out, step)
                 },
-                add_weighted: |dim, weights, step, rows, out| unsafe {
-                    add_weighted(dim, weights, step, rows, out)
+                add_weighted: |dim, weights, step, rows, out, fresh| unsafe {
+                    add_weighted(dim, weights, step, rows, out, fresh)
                 },
             };
 
             #[target_feature(enable = $features)]
-            unsafe fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
+            unsafe fn dots(reading: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
                 // SAFETY: the features are those of the registers, as for all below.
                 unsafe {
-                    match (query.len(), prefetched(rows)) {
-                        (384, false) => vector::dots::<$lanes, 384, false>(query, rows, out),
-                        (384, true) => vector::dots::<$lanes, 384, true>(query, rows, out),
-                        (768, false) => vector::dots::<$lanes, 768, false>(query, rows, out),
-                        (1024, false) => vector::dots::<$lanes, 1024, false>(query, rows, out),
-                        (1536, false) => vector::dots::<$lanes, 1536, false>(query, rows, out),
-                        (_, false) => vector::dots::<$lanes, 0, false>(query, rows, out),
-                        (_, true) => vector::dots::<$lanes, 0, true>(query, rows, out),
+                    match query.len() {
+                        384 => dots_of::<384>(reading, query, rows, out),
+                        768 => dots_of::<768>(reading, query, rows, out),
+                        1024 => dots_of::<1024>(reading, query, rows, out),
+                        1536 => dots_of::<1536>(reading, query, rows, out),
+                        _ => dots_of::<0>(reading, query, rows, out),
                     }
                 }
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+            unsafe fn dots_of<const D: usize>(
+                reading: Reading,
+                query: &[f32],
+                rows: &[f32],
+                out: &mut [f32],
+            ) {
                 // SAFETY: as above.
                 unsafe {
-                    match prefetched(rows) {
-                        false => vector::weighted_sum::<$lanes, $columns, false>(
-                            weights, rows, out, true,
-                        ),
-                        true => {
-                            vector::weighted_sum::<$lanes, $columns, true>(weights, rows, out, true)
-                        }
+                    match reading {
+                        Reading::Near => vector::dots::<$lanes, D, false, false>(query, rows, out),
+                        Reading::Ahead => vector::dots::<$lanes, D, true, true>(query, rows, out),
+                        Reading::Stream => vector::dots::<$lanes, D, true, false>(query, rows, out),
+                    }
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn weighted_sum(
+                reading: Reading,
+                weights: &[f32],
+                rows: &[f32],
+                ends: (bool, f32),
+                out: &mut [f32],
+            ) {
+                // SAFETY: as above.
+                unsafe {
+                    if reading == Reading::Ahead {
+                        vector::weighted_sum::<$lanes, $columns, true>(weights, rows, ends, out)
+                    } else {
+                        vector::weighted_sum::<$lanes, $columns, false>(weights, rows, ends, out)
                     }
                 }
             }
@@ -112,6 +160,17 @@ macro_rules! compiled_for {
             unsafe fn softmax(scores: &mut [f32], scale: f32) {
                 // SAFETY: as above.
                 unsafe { vector::softmax::<$lanes>(scores, scale) }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn softmax_of_rows(
+                scores: &mut [f32],
+                step: usize,
+                width: usize,
+                factors: &[f32],
+            ) {
+                // SAFETY: as above.
+                unsafe { vector::softmax_of_rows::<$lanes>(scores, step, width, factors) }
             }
 
             #[target_feature(enable = $features)]
@@ -151,11 +210,12 @@ macro_rules! compiled_for {
                 step: usize,
                 rows: &[f32],
                 out: &mut [f32],
+                fresh: bool,
             ) {
                 // SAFETY: as above.
                 unsafe {
                     tiles::add_weighted::<$lanes, $rows, $registers, $columns>(
-                        dim, weights, step, rows, out,
+                        dim, weights, step, rows, out, fresh,
                     )
                 }
             }

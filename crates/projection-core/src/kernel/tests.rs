@@ -78,16 +78,23 @@ fn every_compilation_multiplies_as_double_precision() {
                 let weights = values(rows, 3);
                 let (query, matrix) = (query.get(dim), matrix.get(dim * rows));
                 let mut dots = Shifted::new(&vec![7.0; rows], shift);
-                (kernels.dots)(query, matrix, dots.get_mut(rows));
+                (kernels.dots)(Reading::of(matrix), query, matrix, dots.get_mut(rows));
                 for (row, dot) in matrix.chunks(dim).zip(dots.get(rows)) {
                     let bound = 2e-7 * norm(row) * norm(query);
                     let exact = exact_dot(row, query);
                     assert!((exact - f64::from(*dot)).abs() <= bound, "{name}: {dim} × {rows}");
                 }
                 let mut sum = Shifted::new(&vec![7.0; dim], shift);
-                (kernels.weighted_sum)(&weights, matrix, sum.get_mut(dim));
+                (kernels.weighted_sum)(
+                    Reading::of(matrix),
+                    &weights,
+                    matrix,
+                    (true, 0.5),
+                    sum.get_mut(dim),
+                );
                 let exact = exact_weighted_sum(&weights, matrix, dim);
-                for (exact, sum) in exact.iter().zip(sum.get(dim)) {
+                let exact = exact.iter().map(|value| 0.5 * value);
+                for (exact, sum) in exact.zip(sum.get(dim)) {
                     let bound = 2e-6 * (rows as f64).sqrt();
                     assert!((exact - f64::from(*sum)).abs() < bound, "{name}: {dim} × {rows}");
                 }
@@ -98,17 +105,49 @@ fn every_compilation_multiplies_as_double_precision() {
 }
 
 #[test]
-fn rows_that_are_prefetched_are_the_same_rows() {
-    // Enough rows for the sizes at which rows to come are asked for early.
+fn every_way_of_reading_reads_the_same_rows() {
     for (name, kernels) in available() {
-        for dim in [384, 400] {
-            let (query, matrix) = (values(dim, 1), values(dim * 600, 2));
-            let (mut all, mut part) = (vec![0.0; 600], vec![0.0; 8]);
-            (kernels.dots)(&query, &matrix, &mut all);
-            for (eight, all) in all.chunks(8).enumerate() {
-                (kernels.dots)(&query, &matrix[eight * 8 * dim..][..8 * dim], &mut part);
-                assert_eq!(part, all, "{name}");
+        for reading in [Reading::Near, Reading::Ahead, Reading::Stream] {
+            for (dim, count) in [(384, 31), (400, 27), (7, 9)] {
+                let (query, matrix) = (values(dim, 1), values(dim * count, 2));
+                let mut found = vec![0.0; count];
+                (kernels.dots)(reading, &query, &matrix, &mut found);
+                for (row, found) in matrix.chunks(dim).zip(&found) {
+                    let bound = 2e-7 * norm(row) * norm(&query);
+                    let error = exact_dot(row, &query) - f64::from(*found);
+                    assert!(error.abs() <= bound, "{name}: {reading:?}");
+                }
+                let mut sum = vec![1.0; dim];
+                (kernels.weighted_sum)(reading, &found, &matrix, (false, 2.0), &mut sum);
+                let exact = exact_weighted_sum(&found, &matrix, dim);
+                for (exact, sum) in exact.iter().zip(sum) {
+                    let error = 2.0 * (exact + 1.0) - f64::from(sum);
+                    assert!(error.abs() < 1e-4, "{name}: {reading:?}");
+                }
             }
+        }
+    }
+}
+
+#[test]
+fn equal_rows_have_equal_products_wherever_they_stand() {
+    for (name, kernels) in available() {
+        for dim in [5, 16, 100, 384] {
+            let row = values(dim, 2);
+            let rows = row.repeat(23);
+            let queries = values(dim, 1).repeat(21);
+            let mut products = vec![0.0; 21 * 23];
+            (kernels.dots_of_batch)(dim, &queries, &rows, &mut products, 23);
+            let mut one = vec![0.0; 23];
+            (kernels.dots_of_batch)(dim, &queries[..dim], &rows, &mut one, 23);
+            let reading = Reading::Near.as_in_batches();
+            let mut alone = vec![0.0; 23];
+            (kernels.dots)(reading, &row, &row.repeat(23), &mut alone);
+            assert!(alone.iter().all(|p| p.to_bits() == alone[0].to_bits()), "{name}: {dim}");
+            (kernels.dots)(reading, &queries[..dim], &rows, &mut alone);
+            let first = products[0].to_bits();
+            let all = products.iter().chain(&one).chain(&alone);
+            assert!(all.into_iter().all(|p| p.to_bits() == first), "{name}: {dim}");
         }
     }
 }
@@ -139,9 +178,13 @@ fn every_compilation_multiplies_batches_as_double_precision() {
                 assert!(out.is_intact(length), "{name}");
 
                 let weights = values(n * step, 8);
-                let before = values(n * dim, 9);
+                let fresh = dim % 2 == 0;
+                let before = if fresh { vec![0.0; n * dim] } else { values(n * dim, 9) };
                 let mut out = Shifted::new(&before, m % 4);
-                (kernels.add_weighted)(dim, &weights, step, rows, out.get_mut(n * dim));
+                if fresh {
+                    out.get_mut(n * dim).fill(7.0);
+                }
+                (kernels.add_weighted)(dim, &weights, step, rows, out.get_mut(n * dim), fresh);
                 for i in 0..n {
                     let exact = exact_weighted_sum(&weights[i * step..][..m], rows, dim);
                     let found = &out.get(n * dim)[i * dim..][..dim];
@@ -185,6 +228,24 @@ fn every_compilation_routes_and_measures_as_double_precision() {
                 assert!((sum / exact - 1.0).abs() < 1e-6, "{name}: {sum}, not {exact}");
             }
         }
+        // Rows of scores, as a batch has them, filled up with scores that weigh nothing.
+        for rows in [1, 4, 7] {
+            let mut scores = values(rows * 48, 5);
+            scores.chunks_mut(48).for_each(|row| row[18..32].fill(f32::NEG_INFINITY));
+            let factors: Vec<f32> = (1..=rows).map(|row| 3.0 * row as f32).collect();
+            let before = scores.clone();
+            (kernels.softmax_of_rows)(&mut scores, 48, 32, &factors);
+            for ((found, before), factor) in scores.chunks(48).zip(before.chunks(48)).zip(factors) {
+                let doubles: Vec<f64> = before[..18].iter().copied().map(f64::from).collect();
+                let mut exact = [0.0; 18];
+                softmax_in_double(&doubles, 1.0 / f64::from(factor), &mut exact);
+                for (weight, exact) in found.iter().zip(exact) {
+                    assert!((weight - exact).abs() < 1e-6 * exact.max(1e-2), "{name}");
+                }
+                assert!(found[18..32].iter().all(|weight| *weight == 0.0), "{name}");
+                assert_eq!(found[32..], before[32..], "{name}");
+            }
+        }
         assert_eq!((kernels.largest)(&[]), f32::NEG_INFINITY, "{name}");
     }
 }
@@ -214,10 +275,16 @@ fn every_compilation_survives_the_ends_of_the_range() {
         // Denormals count as what they are.
         let tiny = vec![f32::from_bits(3); 40];
         let mut dot = [0.0];
-        (kernels.dots)(&tiny, &vec![2.0; 40], &mut dot);
+        (kernels.dots)(Reading::Near, &tiny, &vec![2.0; 40], &mut dot);
         assert_eq!(dot[0], f32::from_bits(240), "{name}");
         let mut sum = vec![0.0; 40];
-        (kernels.weighted_sum)(&[2.0, 1.0], &[&tiny[..], &tiny[..]].concat(), &mut sum);
+        (kernels.weighted_sum)(
+            Reading::Near,
+            &[2.0, 1.0],
+            &[&tiny[..], &tiny[..]].concat(),
+            (true, 1.0),
+            &mut sum,
+        );
         assert!(sum.iter().all(|value| *value == f32::from_bits(9)), "{name}");
     }
 }
@@ -253,14 +320,22 @@ fn attention_in_blocks_is_attention() {
                 .collect();
             let mut exact = vec![0.0; heads];
             softmax_in_double(&scores, 1.0, &mut exact);
-            for (exact, found) in exact.iter().zip(&weights[i * heads..]) {
-                assert!((exact - found).abs() < 2e-5 * exact.max(1e-3), "{n} × {heads}");
-            }
             let sum = exact_weighted_sum(&exact, &answers, out_dim);
-            let mut one = vec![7.0; out_dim];
-            attend_one(query, factors[i], &centroids, &answers, &mut one);
+            let (mut one, mut seen) = (vec![7.0; out_dim], vec![7.0; heads]);
+            attend_one(query, factors[i], &centroids, &answers, Some(&mut seen), &mut one);
+            let mut unseen = vec![7.0; out_dim];
+            attend_one(query, factors[i], &centroids, &answers, None, &mut unseen);
+            assert!(
+                one == unseen && out[i * out_dim..][..out_dim] == online[i * out_dim..][..out_dim]
+            );
+            for found in [&weights[i * heads..][..heads], &seen[..]] {
+                for (exact, found) in exact.iter().zip(found) {
+                    assert!((exact - found).abs() < 2e-5 * exact.max(1e-3), "{n} × {heads}");
+                }
+            }
             for (at, exact) in sum.iter().enumerate() {
-                for found in [out[i * out_dim + at], online[i * out_dim + at], one[at]] {
+                let batch = i * out_dim + at;
+                for found in [out[batch], one[at]] {
                     assert!((exact - f64::from(found)).abs() < 1e-5, "{n} × {heads}");
                 }
             }

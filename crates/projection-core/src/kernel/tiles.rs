@@ -1,13 +1,16 @@
 //! The loops of batches: tiles of queries × heads that stay in registers.
 
 use super::lanes::Lanes;
-use super::vector::{dots, weighted_sum};
+use super::vector::dots;
 
 /// Queries of a batch that stay in the first-level cache while heads pass by.
 const QUERIES: usize = 16;
 
 /// Dot products of rows of `queries` and of `rows`: that of query i and row j goes to
 /// `out[i·step + j]`. Tiles of `Q` queries and four rows.
+///
+/// Equal queries and rows have equal products to the last bit, wherever they stand and
+/// whatever else is in the batch.
 ///
 /// # Safety
 /// As for [`Lanes`]; `queries` and `rows` hold whole rows of `dim` values, and `out` reaches
@@ -29,38 +32,31 @@ pub(super) unsafe fn dots_of_batch<L: Lanes, const Q: usize>(
         unsafe {
             let (queries, out) =
                 (queries[start * dim..].as_ptr(), out[start * step..].as_mut_ptr());
-            let along = |row: usize, width: usize| {
+            while row < m {
+                let width = if m - row >= 4 { 4 } else { (m - row).min(2) };
                 let (rows, out) = (rows.as_ptr().add(row * dim), out.add(row));
-                for query in (0..tiled).step_by(Q) {
+                for (number, query) in (0..tiled).step_by(Q).enumerate() {
+                    // Each tile asks for one row of the next block.
+                    let ahead = rows.wrapping_add((m + number) * dim);
                     let (query, out) = (queries.add(query * dim), out.add(query * step));
                     match width {
-                        4 => tile::<L, Q, 4>(dim, query, rows, out, step),
-                        2 => tile::<L, Q, 2>(dim, query, rows, out, step),
-                        _ => tile::<L, Q, 1>(dim, query, rows, out, step),
+                        4 => tile::<L, Q, 4>(dim, query, rows, out, step, ahead),
+                        2 => tile::<L, Q, 2>(dim, query, rows, out, step, ahead),
+                        _ => tile::<L, Q, 1>(dim, query, rows, out, step, ahead),
                     }
                 }
-            };
-            while row + 4 <= m {
-                along(row, 4);
-                row += 4;
-            }
-            if row + 2 <= m {
-                along(row, 2);
-                row += 2;
-            }
-            if row < m {
-                along(row, 1);
+                row += width;
             }
         }
         for query in start + tiled..start + count {
             let (query, out) = (&queries[query * dim..][..dim], &mut out[query * step..][..m]);
             // SAFETY: by this function's own condition; both have `dim` values a row.
-            unsafe { dots::<L, 0, false>(query, rows, out) }
+            unsafe { dots::<L, 0, true, false>(query, rows, out) }
         }
     }
 }
 
-/// The products of `Q` queries and `R` rows.
+/// The products of `Q` queries and `R` rows. A row's length from `ahead` on is asked for.
 ///
 /// # Safety
 /// As for [`Lanes`]; there are so many queries and rows of `dim` values one after another,
@@ -72,13 +68,19 @@ unsafe fn tile<L: Lanes, const Q: usize, const R: usize>(
     rows: *const f32,
     out: *mut f32,
     step: usize,
+    ahead: *const f32,
 ) {
     // SAFETY: by this function's own condition; the last register is read in part.
     unsafe {
-        let mut sums = [[L::splat(0.0); R]; Q];
+        let zero = L::splat(0.0);
+        let mut sums = [[zero; R]; Q];
         let mut at = 0;
         while at + L::COUNT <= dim {
-            let row: [L; R] = std::array::from_fn(|r| L::load(rows.add(r * dim + at)));
+            L::prefetch_far(ahead.wrapping_add(at));
+            let mut row = [zero; R];
+            for r in 0..R {
+                row[r] = L::load(rows.add(r * dim + at));
+            }
             for q in 0..Q {
                 let query = L::load(queries.add(q * dim + at));
                 for r in 0..R {
@@ -89,7 +91,10 @@ unsafe fn tile<L: Lanes, const Q: usize, const R: usize>(
         }
         if at < dim {
             let part = dim - at;
-            let row: [L; R] = std::array::from_fn(|r| L::load_part(rows.add(r * dim + at), part));
+            let mut row = [zero; R];
+            for r in 0..R {
+                row[r] = L::load_part(rows.add(r * dim + at), part);
+            }
             for q in 0..Q {
                 let query = L::load_part(queries.add(q * dim + at), part);
                 for r in 0..R {
@@ -99,12 +104,12 @@ unsafe fn tile<L: Lanes, const Q: usize, const R: usize>(
         }
         if R == 4 {
             for q in 0..Q {
-                let four = L::sums(std::array::from_fn(|r| sums[q][r]));
+                let four = L::sums([sums[q][0], sums[q][1 % R], sums[q][2 % R], sums[q][3 % R]]);
                 out.add(q * step).cast::<[f32; 4]>().write_unaligned(four);
             }
         } else if Q == 4 {
             for r in 0..R {
-                let four = L::sums(std::array::from_fn(|q| sums[q][r]));
+                let four = L::sums([sums[0][r], sums[1 % Q][r], sums[2 % Q][r], sums[3 % Q][r]]);
                 for q in 0..Q {
                     *out.add(q * step + r) = four[q];
                 }
@@ -112,16 +117,17 @@ unsafe fn tile<L: Lanes, const Q: usize, const R: usize>(
         } else {
             for q in 0..Q {
                 for r in 0..R {
-                    *out.add(q * step + r) = sums[q][r].sum();
+                    *out.add(q * step + r) = L::sums([sums[q][r], zero, zero, zero])[0];
                 }
             }
         }
     }
 }
 
-/// Adds to each row of `out` (n × dim) the sum of `rows` (m × dim) with the weights that
-/// begin at `weights[i·step]` for row i. Tiles of `Q` rows of `out` and `V` registers; rows
-/// of `out` that are left over go one by one, `W` registers at a time.
+/// Adds to each row of `out` (n × dim), or where `fresh` puts there, the sum of `rows`
+/// (m × dim) with the weights that begin at `weights[i·step]` for row i. Tiles of `Q` rows of
+/// `out` and `V` registers; rows of `out` that are left over go one by one, `W` registers at
+/// a time.
 ///
 /// # Safety
 /// As for [`Lanes`]; `out` and `rows` hold whole rows of `dim` values, and `weights` reaches
@@ -133,46 +139,62 @@ pub(super) unsafe fn add_weighted<L: Lanes, const Q: usize, const V: usize, cons
     step: usize,
     rows: &[f32],
     out: &mut [f32],
+    fresh: bool,
 ) {
     let (n, m) = (out.len() / dim, rows.len() / dim);
+    if fresh {
+        out.fill(0.0);
+    }
     let tiled = n / Q * Q;
-    let (tiles, rest) = out.split_at_mut(tiled * dim);
+    let (weights, rows, out) = (weights.as_ptr(), rows.as_ptr(), out.as_mut_ptr());
     let mut at = 0;
     // SAFETY: by this function's own condition; columns from `at` on are those of the rows
-    // and of `out`, and queries before `tiled` are those of `tiles` and of the weights.
+    // and of `out`, and queries before n those of `out` and of the weights.
     unsafe {
         while at < dim && tiled > 0 {
-            let width = match dim - at {
-                left if left >= V * L::COUNT => V * L::COUNT,
-                left => left.min(L::COUNT),
-            };
-            let (rows, out) = (rows.as_ptr().add(at), tiles.as_mut_ptr().add(at));
+            let width = if at + V * L::COUNT <= dim { V * L::COUNT } else { L::COUNT };
+            let rows = rows.add(at);
             for query in (0..tiled).step_by(Q) {
-                let (weights, out) = (weights.as_ptr().add(query * step), out.add(query * dim));
-                if width > L::COUNT {
-                    weighted_tile::<L, Q, V>(m, dim, weights, step, rows, out);
-                } else if width == L::COUNT {
-                    weighted_tile::<L, Q, 1>(m, dim, weights, step, rows, out);
+                let (weights, out) = (weights.add(query * step), out.add(query * dim + at));
+                if width > L::COUNT && query == 0 {
+                    weighted_tile::<L, Q, V, true>(m, dim, weights, step, rows, out);
+                } else if width > L::COUNT {
+                    weighted_tile::<L, Q, V, false>(m, dim, weights, step, rows, out);
+                } else if at + width <= dim {
+                    weighted_tile::<L, Q, 1, false>(m, dim, weights, step, rows, out);
                 } else {
-                    weighted_part::<L, Q>(m, dim, weights, step, rows, out, width);
+                    weighted_part::<L, Q>(m, dim, weights, step, rows, out, dim - at);
                 }
             }
             at += width;
         }
-        for (query, out) in rest.chunks_exact_mut(dim).enumerate() {
-            let weights = &weights[(tiled + query) * step..][..m];
-            weighted_sum::<L, W, false>(weights, rows, out, false);
+        for query in tiled..n {
+            let (weights, out) = (weights.add(query * step), out.add(query * dim));
+            let mut at = 0;
+            while at + W * L::COUNT <= dim {
+                weighted_tile::<L, 1, W, false>(m, dim, weights, step, rows.add(at), out.add(at));
+                at += W * L::COUNT;
+            }
+            while at + L::COUNT <= dim {
+                weighted_tile::<L, 1, 1, false>(m, dim, weights, step, rows.add(at), out.add(at));
+                at += L::COUNT;
+            }
+            if at < dim {
+                let (rows, out) = (rows.add(at), out.add(at));
+                weighted_part::<L, 1>(m, dim, weights, step, rows, out, dim - at);
+            }
         }
     }
 }
 
-/// Adds `m` weighted rows to a tile of `Q` rows of `out`, `V` registers each.
+/// Adds `m` weighted rows to a tile of `Q` rows of `out`, `V` registers each. With `ASK`, the
+/// rows of the next block are asked for.
 ///
 /// # Safety
 /// As for [`Lanes`]; there are weights every `step`, rows and rows of `out` every `dim`
 /// values.
 #[inline(always)]
-unsafe fn weighted_tile<L: Lanes, const Q: usize, const V: usize>(
+unsafe fn weighted_tile<L: Lanes, const Q: usize, const V: usize, const ASK: bool>(
     m: usize,
     dim: usize,
     weights: *const f32,
@@ -182,9 +204,18 @@ unsafe fn weighted_tile<L: Lanes, const Q: usize, const V: usize>(
 ) {
     // SAFETY: by this function's own condition.
     unsafe {
-        let mut sums = [[L::splat(0.0); V]; Q];
+        let zero = L::splat(0.0);
+        let mut sums = [[zero; V]; Q];
         for k in 0..m {
-            let row: [L; V] = std::array::from_fn(|v| L::load(rows.add(k * dim + v * L::COUNT)));
+            for v in 0..V {
+                if ASK {
+                    L::prefetch_far(rows.wrapping_add((m + k) * dim + v * L::COUNT));
+                }
+            }
+            let mut row = [zero; V];
+            for v in 0..V {
+                row[v] = L::load(rows.add(k * dim + v * L::COUNT));
+            }
             for q in 0..Q {
                 let weight = L::splat(*weights.add(q * step + k));
                 for v in 0..V {

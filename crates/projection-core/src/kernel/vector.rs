@@ -13,39 +13,64 @@ pub(super) const ROWS: usize = 256;
 const TERMS: usize = 256;
 
 /// The dot product of `query` with every row, into `out`. `D` is the dimension where it is
-/// known, else 0. With `PREFETCH`, rows to come are asked for early.
+/// known, else 0. With `FAR`, for rows that do not lie in the second-level cache, eight rows
+/// are read together instead of four, and with `PREFETCH` rows to come are asked for early.
+///
+/// Within a call, and with `FAR` in every call, equal rows have equal products to the last
+/// bit, wherever they stand.
 ///
 /// # Safety
 /// As for [`Lanes`]; `rows` holds as many rows as `out` values, of the length of `query`,
 /// which is `D` unless that is 0.
 #[inline(always)]
-pub(super) unsafe fn dots<L: Lanes, const D: usize, const PREFETCH: bool>(
+pub(super) unsafe fn dots<L: Lanes, const D: usize, const FAR: bool, const PREFETCH: bool>(
     query: &[f32],
     rows: &[f32],
     out: &mut [f32],
 ) {
     let dim = if D > 0 { D } else { query.len() };
     let (q, mut row) = (query.as_ptr(), rows.as_ptr());
-    let (eights, rest) = out.as_chunks_mut::<8>();
     // SAFETY: by this function's own condition; `row` moves on by as many rows as values are
     // written, so that it stays inside `rows`.
     unsafe {
-        for out in eights {
-            *out = dots_of::<L, 8, 1, PREFETCH>(dim, q, row);
-            row = row.add(8 * dim);
+        if FAR {
+            let (eights, rest) = out.as_chunks_mut::<8>();
+            for out in eights {
+                *out = dots_of::<L, 8, 1, PREFETCH>(dim, q, row);
+                row = row.add(8 * dim);
+            }
+            rest_of_dots::<L, 1, PREFETCH>(dim, q, row, rest);
+        } else {
+            rest_of_dots::<L, 2, PREFETCH>(dim, q, row, out);
         }
-        let (four, rest) = rest.split_at_mut(rest.len() & 4);
-        if let Ok(out) = <&mut [f32; 4]>::try_from(four) {
-            *out = dots_of::<L, 4, 2, PREFETCH>(dim, q, row);
+    }
+}
+
+/// Four rows together, then the rest, with `A` sums in turn for each.
+///
+/// # Safety
+/// As for [`dots`].
+#[inline(always)]
+unsafe fn rest_of_dots<L: Lanes, const A: usize, const PREFETCH: bool>(
+    dim: usize,
+    query: *const f32,
+    mut row: *const f32,
+    out: &mut [f32],
+) {
+    let (fours, rest) = out.as_chunks_mut::<4>();
+    // SAFETY: by this function's own condition.
+    unsafe {
+        for out in fours {
+            *out = dots_of::<L, 4, A, PREFETCH>(dim, query, row);
             row = row.add(4 * dim);
         }
         let (two, one) = rest.split_at_mut(rest.len() & 2);
         if let Ok(out) = <&mut [f32; 2]>::try_from(two) {
-            *out = dots_of::<L, 2, 4, PREFETCH>(dim, q, row);
+            *out = dots_of::<L, 2, A, PREFETCH>(dim, query, row);
             row = row.add(2 * dim);
         }
         if let Ok(out) = <&mut [f32; 1]>::try_from(one) {
-            *out = dots_of::<L, 1, 8, PREFETCH>(dim, q, row);
+            *out = dots_of::<L, 1, A, PREFETCH>(dim, query, row);
         }
     }
 }
@@ -79,41 +104,49 @@ unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool
             }
             at += A * L::COUNT;
         }
-        while at < dim {
-            let count = (dim - at).min(L::COUNT);
-            let load = |from: *const f32| {
-                if count == L::COUNT { L::load(from) } else { L::load_part(from, count) }
-            };
-            let q = load(query.add(at));
+        while at + L::COUNT <= dim {
+            let q = L::load(query.add(at));
             for r in 0..R {
-                sums[r][0] = load(rows.add(r * dim + at)).multiply_add(q, sums[r][0]);
+                sums[r][0] = L::load(rows.add(r * dim + at)).multiply_add(q, sums[r][0]);
             }
-            at += count;
+            at += L::COUNT;
+        }
+        if at < dim {
+            let q = L::load_part(query.add(at), dim - at);
+            for r in 0..R {
+                let row = L::load_part(rows.add(r * dim + at), dim - at);
+                sums[r][0] = row.multiply_add(q, sums[r][0]);
+            }
         }
         let mut width = A;
         while width > 1 {
             width /= 2;
-            for sums in &mut sums {
+            for r in 0..R {
                 for a in 0..width {
-                    sums[a] = sums[a].add(sums[a + width]);
+                    sums[r][a] = sums[r][a].add(sums[r][a + width]);
                 }
             }
         }
         let mut totals = [0.0; R];
         let (fours, rest) = totals.as_chunks_mut::<4>();
         for (four, total) in fours.iter_mut().enumerate() {
-            *total = L::sums(std::array::from_fn(|r| sums[4 * four + r][0]));
+            let r = 4 * four;
+            *total = L::sums([sums[r][0], sums[r + 1][0], sums[r + 2][0], sums[r + 3][0]]);
         }
-        let first = R - rest.len();
-        for (r, total) in rest.iter_mut().enumerate() {
-            *total = sums[first + r][0].sum();
+        let zero = L::splat(0.0);
+        match *rest {
+            [ref mut a] => *a = L::sums([sums[R - 1][0], zero, zero, zero])[0],
+            [ref mut a, ref mut b] => {
+                [*a, *b, ..] = L::sums([sums[R - 2][0], sums[R - 1][0], zero, zero]);
+            }
+            _ => (),
         }
         totals
     }
 }
 
-/// Σₖ weightₖ·rowₖ, added to `out` or, where `fresh`, instead of what is there; `V` registers
-/// of columns at a time.
+/// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where `fresh`, into `out`; `V` registers of
+/// columns at a time.
 ///
 /// # Safety
 /// As for [`Lanes`]; `rows` holds as many rows as there are weights, of the length of `out`.
@@ -121,27 +154,33 @@ unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool
 pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize, const PREFETCH: bool>(
     weights: &[f32],
     rows: &[f32],
+    (fresh, factor): (bool, f32),
     out: &mut [f32],
-    fresh: bool,
 ) {
     let dim = out.len();
+    if weights.is_empty() && fresh {
+        out.fill(0.0);
+    }
+    let weights_count = weights.len();
     for (block, weights) in weights.chunks(ROWS).enumerate() {
         let (rows, out) = (rows[block * ROWS * dim..].as_ptr(), out.as_mut_ptr());
         let first = fresh && block == 0;
+        let last = (block + 1) * ROWS >= weights_count;
+        let ends = (first, if last { factor } else { 1.0 });
         let mut at = 0;
         // SAFETY: by this function's own condition; columns from `at` on are those of the
         // rows and of `out`, whole registers where so many are left, else a part of one.
         unsafe {
             while at + V * L::COUNT <= dim {
-                columns::<L, V, PREFETCH>(weights, rows.add(at), dim, out.add(at), first);
+                columns::<L, V, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
                 at += V * L::COUNT;
             }
             while at + 4 * L::COUNT <= dim {
-                columns::<L, 4, PREFETCH>(weights, rows.add(at), dim, out.add(at), first);
+                columns::<L, 4, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
                 at += 4 * L::COUNT;
             }
             while at + L::COUNT <= dim {
-                columns::<L, 1, PREFETCH>(weights, rows.add(at), dim, out.add(at), first);
+                columns::<L, 1, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
                 at += L::COUNT;
             }
             if at < dim {
@@ -152,13 +191,14 @@ pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize, const PREFETCH: bool
                     sum = L::splat(*weight).multiply_add(row, sum);
                 }
                 let before = if first { L::splat(0.0) } else { L::load_part(out.add(at), count) };
-                sum.add(before).store_part(out.add(at), count);
+                sum.add(before).multiply(L::splat(ends.1)).store_part(out.add(at), count);
             }
         }
     }
 }
 
-/// `V` registers of columns of a weighted sum, added to `out` or, for the `first`, instead of it.
+/// `V` registers of columns of a weighted sum, added to `out` unless it is the first; then
+/// multiplied by a factor.
 ///
 /// # Safety
 /// As for [`Lanes`]; from `rows` on, there is a row every `dim` values for each weight, and
@@ -169,7 +209,7 @@ unsafe fn columns<L: Lanes, const V: usize, const PREFETCH: bool>(
     rows: *const f32,
     dim: usize,
     out: *mut f32,
-    first: bool,
+    (first, factor): (bool, f32),
 ) {
     // SAFETY: by this function's own condition; prefetched addresses need not be valid.
     unsafe {
@@ -187,7 +227,7 @@ unsafe fn columns<L: Lanes, const V: usize, const PREFETCH: bool>(
         for v in 0..V {
             let place = out.add(v * L::COUNT);
             let sum = if first { sums[v] } else { sums[v].add(L::load(place)) };
-            sum.store(place);
+            sum.multiply(L::splat(factor)).store(place);
         }
     }
 }
@@ -198,13 +238,17 @@ unsafe fn columns<L: Lanes, const V: usize, const PREFETCH: bool>(
 /// As for [`Lanes`].
 #[inline(always)]
 pub(super) unsafe fn largest<L: Lanes>(scores: &[f32]) -> f32 {
-    let whole = scores.len() / L::COUNT * L::COUNT;
-    let rest = scores[whole..].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    // SAFETY: by this function's own condition; whole registers lie inside `scores`.
+    if scores.len() < L::COUNT {
+        return scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    }
+    // SAFETY: by this function's own condition; the last register may overlap the one before.
     unsafe {
-        let mut top = L::splat(rest);
-        for at in (0..whole).step_by(L::COUNT) {
+        let last = scores.len() - L::COUNT;
+        let mut top = L::load(scores.as_ptr().add(last));
+        let mut at = 0;
+        while at < last {
             top = top.max(L::load(scores.as_ptr().add(at)));
+            at += L::COUNT;
         }
         top.largest()
     }
@@ -235,8 +279,9 @@ pub(super) unsafe fn exponentials<L: Lanes>(scores: &mut [f32], scale: f32, top:
             if at < count {
                 let part = count - at;
                 let value = L::load_part(scores.add(at), part).subtract(top).multiply(scale);
-                exp(value).store_part(scores.add(at), part);
-                sum = sum.add(L::load_part(scores.add(at), part));
+                let value = exp(value).first(part);
+                value.store_part(scores.add(at), part);
+                sum = sum.add(value);
             }
             total += f64::from(sum.sum());
         }
@@ -277,5 +322,58 @@ pub(super) unsafe fn softmax<L: Lanes>(scores: &mut [f32], factor: f32) {
         let top = largest::<L>(scores);
         let sum = exponentials::<L>(scores, factor, top);
         scale::<L>(scores, (1.0 / sum) as f32);
+    }
+}
+
+/// [`softmax`] of rows that begin every `step` values; `width` is a multiple of
+/// [`Lanes::COUNT`], and there is a factor a row. Four rows at a time, whose waiting times
+/// overlap.
+///
+/// # Safety
+/// As for [`Lanes`]; `scores` reaches at least to the end of the last row.
+#[inline(always)]
+pub(super) unsafe fn softmax_of_rows<L: Lanes>(
+    scores: &mut [f32],
+    step: usize,
+    width: usize,
+    factors: &[f32],
+) {
+    let (fours, rest) = factors.as_chunks::<4>();
+    let whole = scores.as_mut_ptr();
+    // SAFETY: by this function's own condition.
+    unsafe {
+        for (four, factors) in fours.iter().enumerate() {
+            let row = whole.add(four * 4 * step);
+            let mut tops = [L::splat(0.0); 4];
+            for r in 0..4 {
+                let mut top = L::load(row.add(r * step));
+                for at in (L::COUNT..width).step_by(L::COUNT) {
+                    top = top.max(L::load(row.add(r * step + at)));
+                }
+                tops[r] = L::splat(top.largest());
+            }
+            let mut sums = [L::splat(0.0); 4];
+            for at in (0..width).step_by(L::COUNT) {
+                for r in 0..4 {
+                    let place = row.add(r * step + at);
+                    let value = L::load(place).subtract(tops[r]);
+                    let value = exp(value.multiply(L::splat(factors[r])));
+                    value.store(place);
+                    sums[r] = sums[r].add(value);
+                }
+            }
+            let sums = L::sums(sums);
+            for r in 0..4 {
+                let inverse = L::splat(1.0 / sums[r]);
+                for at in (0..width).step_by(L::COUNT) {
+                    let place = row.add(r * step + at);
+                    L::load(place).multiply(inverse).store(place);
+                }
+            }
+        }
+        let first = 4 * fours.len();
+        for (row, factor) in rest.iter().enumerate() {
+            softmax::<L>(&mut scores[(first + row) * step..][..width], *factor);
+        }
     }
 }

@@ -49,6 +49,12 @@ unsafe impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn first(self, count: usize) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(_mm512_maskz_mov_ps(mask(count), self.0)) }
+    }
+
+    #[inline(always)]
     unsafe fn multiply_add(self, b: Self, c: Self) -> Self {
         // SAFETY: as above.
         unsafe { Self(_mm512_fmadd_ps(self.0, b.0, c.0)) }
@@ -145,8 +151,8 @@ unsafe impl Lanes for Avx512 {
         unsafe {
             let even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
             let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-            let pick = |which| Self(_mm512_permutex2var_ps(first.0, which, second.0));
-            (pick(even), pick(odd))
+            let odd = _mm512_permutex2var_ps(first.0, odd, second.0);
+            (Self(_mm512_permutex2var_ps(first.0, even, second.0)), Self(odd))
         }
     }
 
@@ -156,8 +162,8 @@ unsafe impl Lanes for Avx512 {
         unsafe {
             let low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
             let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
-            let pick = |which| Self(_mm512_permutex2var_ps(even.0, which, odd.0));
-            (pick(low), pick(high))
+            let second = _mm512_permutex2var_ps(even.0, high, odd.0);
+            (Self(_mm512_permutex2var_ps(even.0, low, odd.0)), Self(second))
         }
     }
 
@@ -171,6 +177,12 @@ unsafe impl Lanes for Avx512 {
     unsafe fn prefetch(at: *const f32) {
         // SAFETY: a prefetch of an invalid address does nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch_far(at: *const f32) {
+        // SAFETY: a prefetch of an invalid address does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
 }
 
@@ -222,6 +234,12 @@ unsafe impl Lanes for Avx2 {
     unsafe fn store_part(self, to: *mut f32, count: usize) {
         // SAFETY: as above.
         unsafe { _mm256_maskstore_ps(to, mask_of_eight(count), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn first(self, count: usize) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(_mm256_and_ps(self.0, _mm256_castsi256_ps(mask_of_eight(count)))) }
     }
 
     #[inline(always)]
@@ -314,14 +332,12 @@ unsafe impl Lanes for Avx2 {
     unsafe fn apart(first: Self, second: Self) -> (Self, Self) {
         // SAFETY: as above.
         unsafe {
-            // Halves are in the order 0 2 4 6 | 8 … by quarters: 0 2 8 10 | 4 6 12 14 before.
-            let pick = |mixed| {
-                let quarters = _mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(mixed));
-                Self(_mm256_castpd_ps(quarters))
-            };
+            // Shuffles stay in each half: afterwards, the quarters are in the order 0 2 1 3.
             let even = _mm256_shuffle_ps::<0b10_00_10_00>(first.0, second.0);
             let odd = _mm256_shuffle_ps::<0b11_01_11_01>(first.0, second.0);
-            (pick(even), pick(odd))
+            let even = _mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(even));
+            let odd = _mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(odd));
+            (Self(_mm256_castpd_ps(even)), Self(_mm256_castpd_ps(odd)))
         }
     }
 
@@ -346,5 +362,11 @@ unsafe impl Lanes for Avx2 {
     unsafe fn prefetch(at: *const f32) {
         // SAFETY: a prefetch of an invalid address does nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch_far(at: *const f32) {
+        // SAFETY: a prefetch of an invalid address does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
 }

@@ -5,11 +5,21 @@ use std::cmp::Ordering;
 use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, Rows};
+use crate::kernel::{self, Reading, Rows, product};
 use crate::projection::Projection;
 
-/// Rows scored at a time: their scores stay in the first-level cache.
-const BLOCK: usize = 512;
+/// Rows that are scored for all queries of a block before the next ones: they stay in the
+/// second-level cache.
+const ROWS: usize = 128;
+
+/// Queries whose scores of so many rows are looked through at a time.
+const GROUP: usize = 16;
+
+/// Queries of a batch that pass by the rows together, and what one thread does at a time.
+const BLOCK: usize = 64;
+
+/// Rows scored at a time for one query.
+const ROWS_OF_ONE: usize = 1024;
 
 /// An answer that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -107,10 +117,11 @@ impl Index {
         k: usize,
     ) -> Result<Vec<Hit>> {
         let target = self.target(query, projection)?;
-        Ok(self.nearest(&target, k))
+        Ok(self.nearest(&target, k).pop().unwrap_or_default())
     }
 
-    /// [`search`](Self::search) for every row of `queries` (n × d), in their order.
+    /// [`search`](Self::search) for every row of `queries` (n × d), in their order, with the
+    /// same results.
     ///
     /// # Errors
     /// As [`search`](Self::search), naming the row.
@@ -120,13 +131,44 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Vec<Hit>>> {
+        self.search_batch_on(1, queries, projection, k)
+    }
+
+    /// [`search_batch`](Self::search_batch) on up to `threads` threads, which end before it
+    /// returns; 0 counts as 1. The results do not depend on their number.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search), naming the row.
+    pub fn search_batch_on(
+        &self,
+        threads: usize,
+        queries: ArrayView2<'_, f32>,
+        projection: Option<&dyn Projection>,
+        k: usize,
+    ) -> Result<Vec<Vec<Hit>>> {
         let queries = queries.as_standard_layout();
-        let rows = queries.rows().into_iter().enumerate();
-        rows.map(|(row, query)| {
-            let query = query.to_slice().expect("rows of a row-major array are contiguous");
-            self.search(query, projection, k).map_err(|error| error.context(format!("row {row}")))
-        })
-        .collect()
+        // Fewer queries than a block for each thread are shared out evenly.
+        let block = queries.nrows().div_ceil(threads.max(1)).clamp(1, BLOCK);
+        let mut results: Vec<Result<Vec<Hit>>> = Vec::new();
+        results.resize_with(queries.nrows(), || Ok(Vec::new()));
+        product::for_blocks(threads, &mut results, 1, block, |rows, results| {
+            let mut targets = Vec::with_capacity(rows.len() * self.dim);
+            for row in rows.clone() {
+                let query = queries.row(row);
+                let query = query.to_slice().expect("rows of a row-major array are contiguous");
+                match self.target(query, projection) {
+                    Ok(target) => targets.extend(target),
+                    Err(error) => {
+                        results[row - rows.start] = Err(error.context(format!("row {row}")));
+                        return;
+                    }
+                }
+            }
+            for (result, hits) in results.iter_mut().zip(self.nearest(&targets, k)) {
+                *result = Ok(hits);
+            }
+        });
+        results.into_iter().collect()
     }
 
     /// The unit vector that answers are compared with: the query, or its projection.
@@ -158,10 +200,8 @@ impl Index {
     /// Rounding may leave them a little above 1.
     pub(super) fn scores(&self, target: &[f32]) -> Vec<f32> {
         let mut scores = vec![0.0; self.len()];
-        let rows = self.vectors.chunks(BLOCK * self.dim);
-        for (rows, scores) in rows.zip(scores.chunks_mut(BLOCK)) {
-            kernel::dots(target, rows, scores);
-        }
+        let reading = Reading::of(&self.vectors).as_in_batches();
+        kernel::dots_read(reading, target, &self.vectors, &mut scores);
         scores
     }
 
@@ -182,22 +222,43 @@ impl Index {
         ))
     }
 
-    /// The k rows nearest to a unit vector.
-    fn nearest(&self, target: &[f32], k: usize) -> Vec<Hit> {
-        let mut best = Best::new(k.min(self.len()));
-        let mut scores = [0.0; BLOCK];
-        let blocks = self.vectors.chunks(BLOCK * self.dim).zip(self.ids.chunks(BLOCK));
-        for (rows, ids) in blocks {
-            let scores = &mut scores[..ids.len()];
-            kernel::dots(target, rows, scores);
-            best.add(ids, scores);
+    /// The k rows nearest to each of some unit vectors (n × d).
+    fn nearest(&self, targets: &[f32], k: usize) -> Vec<Vec<Hit>> {
+        let mut best: Vec<Best> =
+            (0..targets.len() / self.dim).map(|_| Best::new(k.min(self.len()))).collect();
+        match best.as_mut_slice() {
+            [best] => {
+                let mut scores = [0.0; ROWS_OF_ONE];
+                self.add_scores(ROWS_OF_ONE, targets, &mut scores, std::slice::from_mut(best));
+            }
+            best => self.add_scores(ROWS, targets, &mut [0.0; GROUP * ROWS], best),
         }
-        let mut best = best.finish();
+        let mut best: Vec<Vec<Hit>> = best.into_iter().map(Best::finish).collect();
         // Rounding must not make a cosine of more than 1.
-        for hit in &mut best {
+        for hit in best.iter_mut().flatten() {
             hit.score = hit.score.clamp(-1.0, 1.0);
         }
         best
+    }
+
+    /// Scores all rows, so many at a time, for each of `targets`. `scores` is room for
+    /// those of some targets.
+    fn add_scores(&self, rows: usize, targets: &[f32], scores: &mut [f32], best: &mut [Best]) {
+        let group = scores.len() / rows;
+        let reading = Reading::of(&self.vectors).as_in_batches();
+        let blocks = self.vectors.chunks(rows * self.dim).zip(self.ids.chunks(rows));
+        for (vectors, ids) in blocks {
+            let groups = targets.chunks(group * self.dim).zip(best.chunks_mut(group));
+            for (targets, best) in groups {
+                match targets.len() == self.dim {
+                    true => kernel::dots_read(reading, targets, vectors, &mut scores[..ids.len()]),
+                    false => kernel::dots_of_batch(self.dim, targets, vectors, scores, rows),
+                }
+                for (best, scores) in best.iter_mut().zip(scores.chunks(rows)) {
+                    best.add(ids, &scores[..ids.len()]);
+                }
+            }
+        }
     }
 }
 
@@ -213,11 +274,13 @@ struct Best {
 
 impl Best {
     fn new(k: usize) -> Self {
-        Self { k, kept: Vec::with_capacity(2 * k), worst_kept: None }
+        Self { k, kept: Vec::with_capacity(k.min(ROWS)), worst_kept: None }
     }
 
     fn add(&mut self, ids: &[i64], scores: &[f32]) {
-        if self.k == 0 {
+        // Looking for the largest score costs less than looking at each.
+        if self.k == 0 || self.worst_kept.is_some_and(|worst| kernel::largest(scores) < worst.score)
+        {
             return;
         }
         for (answer_id, score) in ids.iter().zip(scores) {
@@ -287,7 +350,38 @@ mod tests {
     }
 
     #[test]
+    fn batches_find_what_single_queries_find() {
+        let vectors = wave(1500, 20);
+        let ids: Vec<i64> = (0..1500).collect();
+        let index = Index::from_vectors(&ids, vectors.view()).unwrap();
+        let queries = Array2::from_shape_fn((150, 20), |(r, c)| ((r * 5 + c * 3) as f32).cos());
+        for threads in [0, 1, 2, 5] {
+            let found = index.search_batch_on(threads, queries.view(), None, 7).unwrap();
+            assert_eq!(found.len(), 150);
+            for (query, found) in queries.rows().into_iter().zip(found) {
+                assert_eq!(found, index.search(query.to_slice().unwrap(), None, 7).unwrap());
+            }
+        }
+        let mut bad = queries.clone();
+        bad[[70, 3]] = f32::NAN;
+        bad[[149, 3]] = f32::NAN;
+        let error = index.search_batch_on(2, bad.view(), None, 7).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFinite);
+        assert!(error.to_string().contains("row 70"), "{error}");
+        let none = Index::from_vectors(&[], Array2::zeros((0, 20)).view()).unwrap();
+        assert_eq!(none.search_batch(queries.view(), None, 7).unwrap(), vec![vec![]; 150]);
+    }
+
+    #[test]
     fn equal_answers_come_by_id() {
+        // Enough for every path of the products, with the same vector at all places.
+        let vectors = Array2::from_shape_fn((2311, 33), |(_, c)| (c as f32 * 0.7).sin());
+        let ids: Vec<i64> = (0..2311).rev().collect();
+        let index = Index::from_vectors(&ids, vectors.view()).unwrap();
+        let queries = Array2::from_shape_fn((9, 33), |(r, c)| (r as f32 + c as f32).cos());
+        for hits in index.search_batch(queries.view(), None, 5).unwrap() {
+            assert_eq!(hits.iter().map(|hit| hit.answer_id).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        }
         let vectors = Array2::from_shape_fn((9, 4), |(_, c)| c as f32);
         let index = Index::from_vectors(&[9, 4, 8, 1, 2, 7, 3, 6, 5], vectors.view()).unwrap();
         let hits = index.search(&[1.0, 1.0, 0.0, 0.0], None, 3).unwrap();
