@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    batches, embed, evaluate, export, import, import_vectors, inspect, log, project, query, train,
+    batches, distill, embed, evaluate, export, import, import_vectors, inspect, log, project,
+    query, train,
 };
 use failure::Failure;
 use output::{Report, Screen};
@@ -49,6 +50,7 @@ enum Command {
     Embed(embed::Args),
     Train(train::Args),
     Evaluate(evaluate::Args),
+    Distill(distill::Args),
     Query(query::Args),
     Log(log::Args),
     Project(project::Args),
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Embed(args) => embed::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Train(args) => train::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Evaluate(args) => evaluate::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Distill(args) => distill::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Query(args) => query::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Log(args) => log::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Project(args) => project::run(&args).and_then(|r| finish(&r, &screen)),

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod batches;
+pub mod distill;
 pub mod embed;
 pub mod evaluate;
 pub mod explain;

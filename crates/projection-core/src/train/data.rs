@@ -180,7 +180,7 @@ impl TrainingData {
 }
 
 /// Rows brought to length 1.
-fn unit_rows(rows: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+pub(super) fn unit_rows(rows: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
     let mut units = rows.as_standard_layout().into_owned();
     for (row, mut values) in units.rows_mut().into_iter().enumerate() {
         let values = values.as_slice_mut().expect("made row-major");

@@ -3,6 +3,7 @@
 mod adapter;
 mod centroid;
 mod data;
+mod distill;
 mod folds;
 mod grid;
 mod lift;
@@ -17,6 +18,7 @@ mod tune;
 pub use adapter::AdapterTraining;
 pub use centroid::weighted_centroid;
 pub use data::TrainingData;
+pub use distill::{Agreement, Distillation, DistillationProgress, Distilled, agreement, distill};
 pub use linear::{LinearMethod, train_linear};
 pub use multi_head::{MultiHeadTraining, Trained, train_multi_head};
 

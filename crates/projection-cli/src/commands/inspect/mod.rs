@@ -87,6 +87,9 @@ struct ProjectionFacts {
     created_at: Option<String>,
     heads: usize,
     matrices: usize,
+    /// None for kinds that are no network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<Network>,
     input_dim: Option<usize>,
     output_dim: Option<usize>,
     centroid_dtypes: Dtypes,
@@ -102,6 +105,14 @@ struct Tensor {
     name: String,
     dtype: &'static str,
     shape: Vec<usize>,
+}
+
+/// The sizes of a transformer.
+#[derive(Debug, Serialize)]
+struct Network {
+    layers: usize,
+    ff_dim: usize,
+    weights: usize,
 }
 
 /// The element types of some files, each once.

@@ -104,6 +104,16 @@ fn projection_row(facts: &ProjectionFacts) -> Vec<String> {
         n if facts.heads > 0 => format!("{}, {n} with W\n", facts.heads),
         _ => String::new(),
     };
+    let heads = match &facts.network {
+        Some(network) => format!(
+            "{} of {}\ninner width {}\n{} weights\n",
+            count(network.layers, "layer"),
+            count(facts.heads, "head"),
+            network.ff_dim,
+            network.weights
+        ),
+        None => heads,
+    };
     let (input, output) = (dimension(facts.input_dim), dimension(facts.output_dim));
     vec![
         optional(facts.id),

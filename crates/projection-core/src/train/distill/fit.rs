@@ -1,0 +1,284 @@
+//! The training loop.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use super::adam::AdamW;
+use super::queries::Source;
+use super::start::start;
+use super::student::{Sizes, Student};
+use super::{Distillation, DistillationProgress, Parts, values};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel;
+use crate::kernel::product;
+use crate::kernel::random::Random;
+use crate::projection::{Projection, TransformerProjection, TransformerShape};
+
+/// Rows of a batch that one thread does at a time.
+const ROWS: usize = 64;
+
+/// Queries that the first output layer is fitted to.
+const FIRST: usize = 4096;
+
+/// Held-out questions that are looked at after each epoch, at most.
+const WATCHED: usize = 512;
+
+/// What training gave.
+pub(super) struct Fitted {
+    pub model: TransformerProjection,
+    pub epochs: usize,
+    pub best_epoch: usize,
+    pub loss: f64,
+}
+
+/// Queries and the teacher's projections of them.
+struct Labelled {
+    queries: Vec<f32>,
+    targets: Vec<f32>,
+}
+
+pub(super) fn fit(
+    teacher: &dyn Projection,
+    parts: &Parts,
+    answers: &[f32],
+    shape: TransformerShape,
+    options: &Distillation,
+    progress: &mut dyn FnMut(&DistillationProgress) -> bool,
+) -> Result<Fitted> {
+    let begun = Instant::now();
+    let (input, output) = (teacher.input_dim(), teacher.output_dim());
+    let (seed, threads) = (options.seed, options.threads);
+    let source = Source { questions: values(&parts.learnt), answers, dim: input };
+    let made = |count: usize, epoch: usize| -> Result<Labelled> {
+        let queries = source.queries(count, seed, epoch as u64, threads);
+        let targets = label(teacher, &queries, threads)?;
+        Ok(Labelled { queries, targets })
+    };
+    let watched = values(&parts.watched);
+    let watched = &watched[..watched.len().min(WATCHED * input)];
+    let watched =
+        Labelled { queries: watched.to_vec(), targets: label(teacher, watched, threads)? };
+
+    let mut student = Student::new(Sizes { input, output, shape });
+    let first = made(FIRST, 0)?;
+    start(&mut student, &first.queries, &first.targets, seed, threads)?;
+    drop(first);
+
+    let mut steps = Steps::new(&student, options);
+    let mut best = (f64::INFINITY, 0, student.values.clone());
+    let mut done = 0;
+    for epoch in 1..=options.epochs {
+        let made = made(options.samples, epoch)?;
+        let loss = steps.epoch(&mut student, &made, epoch);
+        done = epoch;
+        let mut found = student.run(&watched.queries, threads);
+        let rows = found.len() / output;
+        let held_out_loss =
+            slopes(&mut found, &watched.targets, output, options.cosine_weight, rows);
+        if !loss.is_finite() || !held_out_loss.is_finite() {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!("training diverged in epoch {epoch}: try a lower rate"),
+            ));
+        }
+        if held_out_loss < best.0 {
+            best.0 = held_out_loss;
+            best.1 = epoch;
+            best.2.copy_from_slice(&student.values);
+        }
+        let elapsed = begun.elapsed();
+        let left = elapsed.mul_f64((options.epochs - epoch) as f64 / epoch as f64);
+        let epochs = options.epochs;
+        let told = DistillationProgress { epoch, epochs, loss, held_out_loss, elapsed, left };
+        if !progress(&told) || epoch - best.1 >= options.patience.max(1) {
+            break;
+        }
+    }
+    let (loss, best_epoch, values) = best;
+    student.values = values;
+    let model = TransformerProjection::new(student.weights()?)?;
+    Ok(Fitted { model, epochs: done, best_epoch, loss })
+}
+
+/// The teacher's projections of row-major queries.
+fn label(teacher: &dyn Projection, queries: &[f32], threads: usize) -> Result<Vec<f32>> {
+    let (input, output) = (teacher.input_dim(), teacher.output_dim());
+    let mut targets = vec![0.0; queries.len() / input * output];
+    let failed = Mutex::new(None);
+    product::for_blocks(threads, &mut targets, output, product::BLOCK, |rows, out| {
+        let queries = &queries[rows.start * input..rows.end * input];
+        let queries = ArrayView2::from_shape((rows.len(), input), queries);
+        let out = ArrayViewMut2::from_shape((rows.len(), output), out);
+        let (queries, out) = (queries.expect("whole rows"), out.expect("whole rows"));
+        if let Err(error) = teacher.project_batch_into(queries, out, None) {
+            *failed.lock().expect("no thread panics while it holds it") = Some(error);
+        }
+    });
+    match failed.into_inner().expect("no thread panicked") {
+        Some(error) => Err(error.context("teacher")),
+        None => Ok(targets),
+    }
+}
+
+/// The optimiser and its schedule.
+struct Steps<'a> {
+    options: &'a Distillation,
+    adam: AdamW,
+    /// A row of gradients and the loss for each block of a batch.
+    gradients: Vec<f32>,
+    width: usize,
+    step: usize,
+}
+
+impl<'a> Steps<'a> {
+    fn new(student: &Student, options: &'a Distillation) -> Self {
+        let width = student.values.len() + 1;
+        let blocks = options.batch.div_ceil(ROWS);
+        let adam = AdamW::new(student.values.len());
+        Self { options, adam, gradients: vec![0.0; blocks * width], width, step: 0 }
+    }
+
+    /// Steps through all queries once; gives the mean loss.
+    fn epoch(&mut self, student: &mut Student, made: &Labelled, epoch: usize) -> f64 {
+        let batch = self.options.batch;
+        let mut order: Vec<usize> = (0..self.options.samples).collect();
+        Random::new(self.options.seed, 0x0e_0000 + epoch as u64).shuffle(&mut order);
+        let batches = order.chunks_exact(batch);
+        let count = batches.len();
+        let mut sum = 0.0;
+        for rows in batches {
+            sum += self.step(student, made, rows);
+        }
+        sum / count as f64
+    }
+
+    fn step(&mut self, student: &mut Student, made: &Labelled, rows: &[usize]) -> f64 {
+        let options = self.options;
+        let (input, output) = (student.sizes.input, student.sizes.output);
+        let gather = |values: &[f32], width: usize| -> Vec<f32> {
+            rows.iter().flat_map(|row| &values[row * width..][..width]).copied().collect()
+        };
+        let (queries, targets) = (gather(&made.queries, input), gather(&made.targets, output));
+        self.step += 1;
+        let (step, width) = (self.step as u64, self.width);
+        let network = &*student;
+        // One row of gradients a block, so that blocks need not wait for each other.
+        product::for_blocks(options.threads, &mut self.gradients, width, 1, |block, out| {
+            let rows = block.start * ROWS..(block.end * ROWS).min(options.batch);
+            let (gradients, loss) = out.split_at_mut(width - 1);
+            let mut random = Random::new(options.seed, 0xd0 + (step << 8) + block.start as u64);
+            let targets = &targets[rows.start * output..rows.end * output];
+            let slope = |found: &mut [f32]| {
+                slopes(found, targets, output, options.cosine_weight, options.batch)
+            };
+            loss[0] = network.gradients(
+                &queries[rows.start * input..rows.end * input],
+                (options.dropout > 0.0).then_some(&mut random),
+                gradients,
+                slope,
+            ) as f32;
+        });
+        let rate = self.rate();
+        self.adam.step(&mut student.values, &self.gradients, width, rate, options.decay);
+        self.gradients.chunks(width).map(|row| f64::from(row[width - 1])).sum()
+    }
+
+    /// The rate of the current step: up in a line, then down along a cosine.
+    fn rate(&self) -> f64 {
+        let steps = self.options.epochs * (self.options.samples / self.options.batch);
+        let warm_up = (steps / 20).max(1);
+        let factor = if self.step <= warm_up {
+            self.step as f64 / warm_up as f64
+        } else {
+            let way = (self.step - warm_up) as f64 / (steps - warm_up).max(1) as f64;
+            0.5 * (1.0 + (std::f64::consts::PI * way).cos())
+        };
+        self.options.rate * factor
+    }
+}
+
+/// Turns projections (n × o) into the derivatives of the loss, and gives the loss; both are
+/// shares of a mean over `batch` rows.
+fn slopes(found: &mut [f32], wanted: &[f32], dim: usize, weight: f64, batch: usize) -> f64 {
+    let share = 1.0 / batch as f64;
+    let mut loss = 0.0;
+    for (found, wanted) in found.chunks_mut(dim).zip(wanted.chunks(dim)) {
+        let norms = [kernel::norm(found), kernel::norm(wanted)];
+        // A projection of length 0 has no direction to agree with.
+        let weight = if norms.iter().all(|norm| *norm > 1e-12) { weight } else { 0.0 };
+        let [own, other] = norms.map(|norm| norm.max(1e-12));
+        let cosine = kernel::dot_of_singles(found, wanted) / (own * other);
+        let by_square = ((1.0 - weight) * 2.0 / dim as f64 * share) as f32;
+        let toward = (weight / (own * other) * share) as f32;
+        let along = (weight * cosine / (own * own) * share) as f32;
+        let mut squares = 0.0;
+        for (found, wanted) in found.iter_mut().zip(wanted) {
+            let error = *found - wanted;
+            squares += error * error;
+            *found = by_square * error - toward * wanted + along * *found;
+        }
+        loss += (1.0 - weight) * f64::from(squares) / dim as f64 + weight * (1.0 - cosine);
+    }
+    loss * share
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wave(count: usize, step: f32) -> Vec<f32> {
+        (0..count).map(|i| (i as f32 * step).sin()).collect()
+    }
+
+    /// A network whose weights all matter.
+    fn network() -> Student {
+        let shape =
+            TransformerShape { embed_dim: 6, num_heads: 2, num_layers: 2, ff_dim: 5, dropout: 0.0 };
+        let mut student = Student::new(Sizes { input: 4, output: 3, shape });
+        let values = wave(student.values.len(), 1.7);
+        student.values = values;
+        student
+    }
+
+    #[test]
+    fn gradients_are_those_of_the_loss() {
+        let mut student = network();
+        let (queries, targets) = (wave(5 * 4, 0.9), wave(5 * 3, 0.4));
+        let loss_of = |student: &Student| {
+            let mut found = student.run(&queries, 1);
+            slopes(&mut found, &targets, 3, 0.7, 5)
+        };
+        let mut gradients = vec![0.0; student.values.len()];
+        let loss =
+            student.gradients(&queries, None, &mut gradients, |p| slopes(p, &targets, 3, 0.7, 5));
+        assert!((loss - loss_of(&student)).abs() < 1e-6);
+        let largest = gradients.iter().fold(0.0f32, |top, by| top.max(by.abs()));
+        for i in 0..student.values.len() {
+            let (value, step) = (student.values[i], 4e-3);
+            student.values[i] = value + step;
+            let above = loss_of(&student);
+            student.values[i] = value - step;
+            let below = loss_of(&student);
+            student.values[i] = value;
+            let expected = (above - below) / (2.0 * f64::from(step));
+            let error = (f64::from(gradients[i]) - expected).abs();
+            assert!(error < 5e-3 * f64::from(largest), "{i}: {}, {expected}", gradients[i]);
+        }
+    }
+
+    #[test]
+    fn the_file_is_the_network_that_was_trained() {
+        let student = network();
+        let model = TransformerProjection::new(student.weights().unwrap()).unwrap();
+        let queries = wave(5 * 4, 0.9);
+        let expected = student.run(&queries, 1);
+        for (query, expected) in queries.chunks(4).zip(expected.chunks(3)) {
+            let (found, _) = model.project(query).unwrap();
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-5, "{found}, {expected}");
+            }
+        }
+    }
+}
