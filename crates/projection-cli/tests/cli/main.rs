@@ -3,6 +3,7 @@
 mod common;
 mod damage;
 mod evaluate;
+mod export;
 mod faults;
 mod feedback;
 mod folders;

@@ -71,6 +71,18 @@ pub(crate) fn dot_in_double(query: &[f32], head: &[f32], tail: &[f32]) -> f64 {
     lanes.iter().sum()
 }
 
+/// The length of a vector of double precision; not finite where a square is not.
+pub(crate) fn norm_of_doubles(vector: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut lanes = [0.0f64; LANES];
+    for values in vector.chunks(LANES) {
+        for (lane, value) in lanes.iter_mut().zip(values) {
+            *lane += value * value;
+        }
+    }
+    lanes.iter().sum::<f64>().sqrt()
+}
+
 /// The dot product of single precision vectors, in double precision.
 pub(crate) fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());

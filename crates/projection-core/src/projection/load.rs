@@ -91,9 +91,11 @@ pub(super) fn check_complete(folder: &Path, id: i64) -> Result<()> {
 
 fn from_files(files: &[HeadFiles], temperature: f64) -> Result<MultiHeadProjection> {
     let mut reader = FolderReader::new();
-    let heads = files.iter().map(|files| load_head(files, &mut reader)).collect::<Result<_>>()?;
+    let heads = files.iter().map(|files| load_head(files, &mut reader));
     // Heads are in the order of the files, which is that of cluster ids.
-    MultiHeadProjection::from_named_heads(heads, temperature, |head, part| {
+    let ids = files.iter().map(|files| files.cluster_id).collect();
+    let all_have_matrices = files.iter().all(|files| files.matrix.is_some());
+    MultiHeadProjection::from_iterator(ids, all_have_matrices, heads, temperature, |head, part| {
         let HeadFiles { centroid, answer, matrix, .. } = &files[head];
         let path = match part {
             HeadPart::Centroid => centroid,

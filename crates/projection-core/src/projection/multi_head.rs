@@ -91,6 +91,9 @@ struct Heads {
 const LOWEST_SINGLE_TEMPERATURE: f64 = 0.02;
 const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
 
+/// Norms of centroids whose squares are far from the ends of double precision.
+const USUAL_NORMS: std::ops::Range<f64> = 1e-100..1e100;
+
 /// Queries of a batch that pass by the heads together.
 const BLOCK: usize = 128;
 
@@ -114,41 +117,59 @@ impl MultiHeadProjection {
         temperature: f64,
         name_of: impl Fn(usize, HeadPart) -> String,
     ) -> Result<Self> {
+        let ids = heads.iter().map(|head| head.cluster_id).collect();
+        let all_have_matrices = heads.iter().all(|head| head.matrix.is_some());
+        let heads = heads.into_iter().map(Ok);
+        Self::from_iterator(ids, all_have_matrices, heads, temperature, name_of)
+    }
+
+    /// [`from_named_heads`](Self::from_named_heads) of heads that come one after another, so
+    /// that all of them are never in memory twice. `ids` are their clusters, ascending.
+    pub(super) fn from_iterator(
+        ids: Vec<i64>,
+        all_have_matrices: bool,
+        heads: impl Iterator<Item = Result<Head>>,
+        temperature: f64,
+        name_of: impl Fn(usize, HeadPart) -> String,
+    ) -> Result<Self> {
         check_temperature(temperature)?;
-        let Some(first) = heads.first() else {
-            return Err(Error::new(ErrorKind::InvalidModel, "a projection without heads"));
-        };
-        let (dim, output_dim) = (first.centroid.len(), first.answer.len());
-        if let Some(pair) = heads.windows(2).find(|pair| pair[0].cluster_id == pair[1].cluster_id) {
+        if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Error::new(
                 ErrorKind::InvalidModel,
-                format!("two heads of cluster {}", pair[0].cluster_id),
+                format!("two heads of cluster {}", pair[0]),
             ));
         }
+        let mut heads = heads.peekable();
+        let (dim, output_dim) = match heads.peek() {
+            Some(Ok(first)) => (first.centroid.len(), first.answer.len()),
+            // It is given back below.
+            Some(Err(_)) => (0, 0),
+            None => return Err(Error::new(ErrorKind::InvalidModel, "a projection without heads")),
+        };
         // A projected query is a point among answers, unless every head maps it elsewhere.
-        let all_have_matrices = heads.iter().all(|head| head.matrix.is_some());
         if dim != output_dim && !all_have_matrices {
             return Err(Error::new(
                 ErrorKind::DimensionMismatch,
                 format!(
                     "head of cluster {}: {}: dimension {output_dim}, expected {dim} as the \
                      centroid has",
-                    first.cluster_id,
+                    ids[0],
                     name_of(0, HeadPart::Answer)
                 ),
             ));
         }
         let mut model = Heads {
-            ids: heads.iter().map(|head| head.cluster_id).collect(),
             dim,
             output_dim,
-            centroids: Rows::with_capacity(dim, heads.len()),
-            centroid_tails: Rows::with_capacity(dim, heads.len()),
-            answers: Rows::with_capacity(output_dim, heads.len()),
+            centroids: Rows::with_capacity(dim, ids.len()),
+            centroid_tails: Rows::with_capacity(dim, ids.len()),
+            answers: Rows::with_capacity(output_dim, ids.len()),
+            ids,
             matrices: Vec::new(),
             unread: Deferred::nothing(),
         };
-        for (number, head) in heads.into_iter().enumerate() {
+        for (number, head) in heads.enumerate() {
+            let head = head?;
             let cluster = head.cluster_id;
             model.push(number, head).map_err(|(part, error)| {
                 error.context(name_of(number, part)).context(format!("head of cluster {cluster}"))
@@ -386,20 +407,26 @@ impl MultiHeadProjection {
 impl Heads {
     /// Adds a head whose number is the number of heads so far. An error comes with the part
     /// of the head that it is about.
-    fn push(&mut self, number: usize, head: Head) -> Result<(), (HeadPart, Error)> {
+    fn push(&mut self, number: usize, mut head: Head) -> Result<(), (HeadPart, Error)> {
         let centroid = |error| (HeadPart::Centroid, error);
         check_len(head.centroid.len(), self.dim).map_err(centroid)?;
-        check_finite(&head.centroid).map_err(centroid)?;
-        let largest = head.centroid.iter().fold(0.0f64, |top, v| top.max(v.abs()));
-        if largest == 0.0 {
-            return Err(centroid(Error::new(ErrorKind::ZeroVector, "all values are zero")));
-        }
-        // Scaled first, so that the squares of very large or small values stay finite.
-        let scaled = || head.centroid.iter().map(|v| v / largest);
-        let norm = scaled().map(|v| v * v).sum::<f64>().sqrt();
-        let unit = || scaled().map(|v| v / norm);
-        self.centroids.push(&unit().map(|v| v as f32).collect::<Vec<_>>());
-        let tail = unit().map(|v| (v - f64::from(v as f32)) as f32);
+        let norm = match kernel::norm_of_doubles(&head.centroid) {
+            norm if USUAL_NORMS.contains(&norm) => norm,
+            _ => {
+                check_finite(&head.centroid).map_err(centroid)?;
+                let largest = head.centroid.iter().fold(0.0f64, |top, v| top.max(v.abs()));
+                if largest == 0.0 {
+                    return Err(centroid(Error::new(ErrorKind::ZeroVector, "all values are zero")));
+                }
+                // Scaled first, so that the squares stay finite and above zero.
+                head.centroid.iter_mut().for_each(|v| *v /= largest);
+                kernel::norm_of_doubles(&head.centroid)
+            }
+        };
+        head.centroid.iter_mut().for_each(|v| *v /= norm);
+        let unit = &head.centroid;
+        self.centroids.push(&unit.iter().map(|v| *v as f32).collect::<Vec<_>>());
+        let tail = unit.iter().map(|v| (v - f64::from(*v as f32)) as f32);
         self.centroid_tails.push(&tail.collect::<Vec<_>>());
         let answer = |error| (HeadPart::Answer, error);
         check_len(head.answer.len(), self.output_dim).map_err(answer)?;
