@@ -6,7 +6,9 @@
 
 mod attention;
 mod body;
+mod compact;
 mod lanes;
+mod narrow;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(crate) mod product;
@@ -20,7 +22,8 @@ mod x86;
 
 use table::kernels;
 
-pub(crate) use attention::{attend, attend_one};
+pub(crate) use attention::{Vectors, attend, attend_one};
+pub(crate) use compact::{Compact, Format};
 pub(crate) use rows::Rows;
 #[allow(unused_imports)] // For models in one file.
 pub(crate) use rows::StableBytes;
