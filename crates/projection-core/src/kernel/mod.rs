@@ -6,9 +6,11 @@
 
 mod attention;
 mod body;
+mod compact;
 pub(crate) mod gelu;
 mod lanes;
 mod mapping;
+mod narrow;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(crate) mod product;
@@ -22,7 +24,8 @@ mod x86;
 
 use table::kernels;
 
-pub(crate) use attention::{attend, attend_one};
+pub(crate) use attention::{Vectors, attend, attend_one};
+pub(crate) use compact::{Compact, Format};
 pub(crate) use mapping::Mapping;
 pub(crate) use rows::{Rows, StableBytes};
 pub(crate) use table::Reading;

@@ -19,7 +19,7 @@ use crate::error::Result;
 pub use crate::store::{ModelKind, ModelParameters};
 pub use linear::LinearProjection;
 pub use model::Model;
-pub use multi_head::{Head, MultiHeadProjection};
+pub use multi_head::{Head, MultiHeadProjection, Precision};
 pub use neighbours::Neighbour;
 pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
 pub use transformer::{NamedTensor, TransformerProjection, TransformerShape, TransformerWeights};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Heads, MultiHeadProjection, check_temperature};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, Rows};
+use crate::kernel::{self, Compact, Rows};
 use crate::projection::deferred::{Deferred, check_rows_finite};
 
 /// How far the length of a centroid may be from 1.
@@ -25,14 +25,27 @@ pub(crate) struct StoredHeads {
 }
 
 impl MultiHeadProjection {
-    /// The parts; the vectors are shared.
+    /// The parts; the vectors are shared, unless the model keeps them in less memory: then
+    /// they are what it makes of them.
     pub(crate) fn stored(&self) -> StoredHeads {
         let heads = &*self.heads;
+        let (centroids, centroid_tails, answers) = match &heads.compact {
+            None => (heads.centroids.clone(), heads.centroid_tails.clone(), heads.answers.clone()),
+            Some((centroids, answers)) => {
+                let count = heads.ids.len();
+                let tails = Rows::from_values(heads.dim, &vec![0.0; count * heads.dim]);
+                (
+                    decoded(centroids, heads.dim, count),
+                    tails,
+                    decoded(answers, heads.output_dim, count),
+                )
+            }
+        };
         StoredHeads {
             ids: heads.ids.clone(),
-            centroids: heads.centroids.clone(),
-            centroid_tails: heads.centroid_tails.clone(),
-            answers: heads.answers.clone(),
+            centroids,
+            centroid_tails,
+            answers,
             matrices: heads.matrices.clone(),
         }
     }
@@ -67,6 +80,7 @@ impl MultiHeadProjection {
             answers: parts.answers,
             matrices: parts.matrices,
             unread: Deferred::until_used(name),
+            compact: None,
         };
         Ok(Self {
             heads: Arc::new(heads),
@@ -82,6 +96,15 @@ impl MultiHeadProjection {
     pub(crate) fn check_values(&self) -> Result<()> {
         self.heads.check_values()
     }
+}
+
+/// Compact vectors in single precision.
+fn decoded(vectors: &Compact, dim: usize, count: usize) -> Rows {
+    let mut values = vec![0.0; count * dim];
+    for (number, row) in values.chunks_exact_mut(dim).enumerate() {
+        vectors.decode(number, row);
+    }
+    Rows::from_values(dim, &values)
 }
 
 impl Heads {
