@@ -4,8 +4,8 @@
 usage: bench_server.py [--seconds S] [--connections 1,16,256]
        bench_server.py --soak MINUTES
 
-The server runs on the demo's store, with answers in memory; requests bring the question's
-vector. hey loads REST and ghz gRPC, on the same machine, so that both sides share its
+The server runs on the demo's store, with answers in memory, once with its residual model and once
+with a multi-head one that is trained on a copy; requests bring the question's vector. hey loads REST and ghz gRPC, on the same machine, so that both sides share its
 processors. Every measurement is taken with the projection and without it (`"project": false`,
 the same handler and search), one after the other; processor time is that of the server's
 process by request, user and system. Every answer's status is checked, and before the load,
@@ -20,6 +20,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -39,12 +40,12 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Server:
     """A server in a process of its own."""
 
-    def __init__(self):
+    def __init__(self, store, model="latest"):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
         self.process = subprocess.Popen(
-            [SERVER, f"--listen={self.address}", f"--store={STORE}", "--log.requests=false",
+            [SERVER, f"--listen={self.address}", f"--store={store}", f"--model={model}", "--log.requests=false",
              "--log.level=error", "--shutdown.delay=0s", "--reload.watch=0s"])
         for _ in range(500):
             try:
@@ -126,41 +127,57 @@ def bodies(folder):
     return made
 
 
+def stores(folder):
+    """A copy of the demo's store with a model of each kind, and their ids."""
+    shutil.copytree(STORE.parent, folder, dirs_exist_ok=True)
+    store = Path(folder) / STORE.name
+    models = {}
+    for kind, method in (("residual", "auto"), ("multi-head", "multi-head")):
+        trained = subprocess.run([ROOT / "target/release/projection", "train", store, "--method", method, "--json"],
+                                 check=True, capture_output=True, text=True).stdout
+        models[kind] = json.loads(trained)["id"]
+    return store, models
+
+
 def load(connection_counts, seconds):
-    server = Server()
-    print("| protocol | connections | requests/s | p50 ms | p99 ms | CPU µs a request | without projection: requests/s | CPU µs | engine's share of CPU |")
+    print("| model | protocol | connections | requests/s | p50 ms | p99 ms | CPU µs a request | of it projection | requests/s without projection |")
     print("|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
+        store, models = stores(folder)
         files = bodies(folder)
-        for kind, file in files.items():
-            request = json.loads(file.read_text())
-            rest = server.post("/v1/search", request)["hits"]
-            connect = server.post("/projection.v1.ProjectionService/Search", request)["hits"]
-            if len(rest) != 10 or rest != connect:
-                sys.exit(f"bench_server.py: REST and Connect differ, {kind}")
-        for name, tool in (("REST", hey), ("gRPC", ghz)):
-            tool(server, files["projected"], 16, 1)
-            for connections in connection_counts:
-                # In turns, so that what else the machine does meets both alike.
-                runs = {"projected": [], "plain": []}
-                for _ in range(3):
-                    for kind in runs:
-                        runs[kind].append(measure(server, tool, files[kind], connections, seconds / 3))
-                middle = {kind: {key: sorted(run[key] for run in all_runs)[1] for key in all_runs[0]}
-                          for kind, all_runs in runs.items()}
-                with_it, without = middle["projected"], middle["plain"]
-                print(f"| {name} | {connections} | {with_it['rps']:,.0f} | {with_it['p50']:.2f} | {with_it['p99']:.2f} | "
-                      f"{with_it['cpu']:.0f} | {without['rps']:,.0f} | {without['cpu']:.0f} | "
-                      f"{100 * (1 - without['cpu'] / with_it['cpu']):.0f} % |", flush=True)
-    stages = {stage: 1e6 * server.metric(f'projection_stage_seconds_sum{{stage="{stage}"}}')
-              / server.metric(f'projection_stage_seconds_count{{stage="{stage}"}}') for stage in ("project", "search")}
-    print(f"\nMemory after all of that: {server.megabytes():.0f} MB resident. Mean time by the server's own "
-          f"clock: project {stages['project']:.1f} µs, search {stages['search']:.1f} µs.")
+        notes = [load_model(store, kind, model, files, connection_counts, seconds) for kind, model in models.items()]
+    print("\n" + "\n".join(notes))
+
+
+def load_model(store, kind, model, files, connection_counts, seconds):
+    server = Server(store, model)
+    for file in files.values():
+        request = json.loads(file.read_text())
+        rest = server.post("/v1/search", request)["hits"]
+        connect = server.post("/projection.v1.ProjectionService/Search", request)["hits"]
+        if len(rest) != 10 or rest != connect:
+            sys.exit("bench_server.py: REST and Connect differ")
+    for name, tool in (("REST", hey), ("gRPC", ghz)):
+        tool(server, files["projected"], 16, 1)
+        for connections in connection_counts:
+            # In turns, so that what else the machine does meets both alike.
+            runs = {"projected": [], "plain": []}
+            for _ in range(3):
+                for side in runs:
+                    runs[side].append(measure(server, tool, files[side], connections, seconds / 3))
+            middle = {side: {key: sorted(run[key] for run in all_runs)[1] for key in all_runs[0]}
+                      for side, all_runs in runs.items()}
+            with_it, without = middle["projected"], middle["plain"]
+            print(f"| {kind} | {name} | {connections} | {with_it['rps']:,.0f} | {with_it['p50']:.2f} | {with_it['p99']:.2f} | "
+                  f"{with_it['cpu']:.0f} | {with_it['cpu'] - without['cpu']:.0f} µs, "
+                  f"{100 * (1 - without['cpu'] / with_it['cpu']):.0f} % | {without['rps']:,.0f} |", flush=True)
+    note = f"{kind}: {server.megabytes():.0f} MB resident after all of that."
     server.stop()
+    return note
 
 
 def soak(minutes):
-    server = Server()
+    server = Server(STORE)
     with tempfile.TemporaryDirectory() as folder:
         body = bodies(folder)["projected"]
         hey(server, body, 16, 5)

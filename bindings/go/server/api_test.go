@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -353,4 +354,30 @@ func TestREST(t *testing.T) {
 	if status, _, failed := decode(t, response); status != 415 || reasonOf(failed) != "INVALID_MESSAGE" {
 		t.Errorf("text gave %d %v", status, failed)
 	}
+}
+
+// A stream may take longer than a request, and not longer than a stream.
+func TestStreamTime(t *testing.T) {
+	database := copyStore(t)
+	exchange := func(stream *connect.BidiStreamForClient[pb.ProjectStreamRequest, pb.ProjectStreamResponse]) error {
+		if err := stream.Send(&pb.ProjectStreamRequest{Vectors: []*pb.Vector{{Values: sample(1)}}}); err != nil {
+			return err
+		}
+		_, err := stream.Receive()
+		return err
+	}
+	long := start(t, "--store="+database, "--limits.request-time=300ms").client(t, connect.WithGRPC()).ProjectStream(t.Context())
+	for range 3 {
+		if err := exchange(long); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	if err := errors.Join(exchange(long), long.CloseRequest(), long.CloseResponse()); err != nil {
+		t.Error(err)
+	}
+	short := start(t, "--store="+database, "--limits.stream-time=300ms").client(t, connect.WithGRPC()).ProjectStream(t.Context())
+	eventually(t, "the stream has ended", func() bool { return exchange(short) != nil })
+	_ = short.CloseRequest()
+	_ = short.CloseResponse()
 }

@@ -3,6 +3,7 @@
 //	server [serve]           serves; the default
 //	server migrate [--print] makes the tables in PostgreSQL, or shows the SQL
 //	server load [--prune]    copies the store's answers into PostgreSQL
+//	server collect           moves feedback from PostgreSQL into the store
 //	server help              shows the settings
 package main
 
@@ -31,6 +32,8 @@ const usage = `server serves semantic projections: REST, Connect, gRPC and gRPC-
                          they are missing; --print shows the SQL instead
   server load [--prune]  copies the store's answers into that table; --prune removes those
                          that the store has not
+  server collect         moves the feedback that PostgreSQL keeps into the store's query log,
+                         where training finds it
 
 `
 
@@ -75,6 +78,8 @@ func run(arguments []string) int {
 		err = migrate(ctx, c, asked)
 	case "load":
 		err = load(ctx, c, asked)
+	case "collect":
+		err = collect(ctx, c)
 	default:
 		return fail(2, fmt.Errorf("no command %q; help shows them", command))
 	}
@@ -165,5 +170,14 @@ func load(ctx context.Context, c *config.Config, prune bool) error {
 		return err
 	}
 	fmt.Printf("%d answers written, %d removed, in table %s\n", loaded.Written, loaded.Removed, c.Postgres.Table)
+	return nil
+}
+
+func collect(ctx context.Context, c *config.Config) error {
+	collected, dropped, err := postgres.Collect(ctx, c, store.New(c.Store))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d entries collected, %d dropped whose answer the store has not\n", collected, dropped)
 	return nil
 }

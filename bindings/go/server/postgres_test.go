@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -356,16 +357,31 @@ func TestFeedbackInPostgres(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	connection, err := pgx.Connect(t.Context(), c.url)
+	if response.Msg.LogId != 1 {
+		t.Errorf("the first entry is %d", response.Msg.LogId)
+	}
+	// An answer that the store has not, and an entry without an answer.
+	for _, more := range []*pb.FeedbackRequest{{Question: "which?", Helpful: true, AnswerId: pointer[int64](999)}, {Question: "why not?"}} {
+		if _, err := s.client(t).Feedback(t.Context(), connect.NewRequest(more)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from := store.New(database)
+	for n, want := range [][2]int{{2, 1}, {0, 0}} {
+		collected, dropped, err := postgres.Collect(t.Context(), configure(t, "--store="+database, "--postgres.url="+c.url), from)
+		if err != nil || collected != want[0] || dropped != want[1] {
+			t.Fatalf("collecting, time %d, gave %d, %d, %v; expected %v", n, collected, dropped, err, want)
+		}
+	}
+	db, err := sql.Open("sqlite3", database)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer connection.Close(context.Background())
-	var question string
-	var selected int64
-	var shown []int64
-	if err := connection.QueryRow(t.Context(), "SELECT query_text, selected_answer_id, results FROM projection_query_log WHERE log_id = $1", response.Msg.LogId).
-		Scan(&question, &selected, &shown); err != nil || question != "why?" || selected != 5 || len(shown) != 2 {
-		t.Errorf("the entry is %q %d %v, %v", question, selected, shown, err)
+	defer db.Close()
+	var question, shown string
+	var selected, model int64
+	if err := db.QueryRow("SELECT query_text, selected_answer_id, results, model_id FROM query_log WHERE was_helpful").
+		Scan(&question, &selected, &shown, &model); err != nil || question != "why?" || selected != 5 || shown != "[5,6]" || model != 1 {
+		t.Errorf("the entry is %q %d %v of model %d, %v", question, selected, shown, model, err)
 	}
 }

@@ -30,7 +30,8 @@ CREATE TABLE IF NOT EXISTS %[8]s (
     results bigint[] NOT NULL,
     selected_answer_id bigint,
     was_helpful boolean NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    collected_at timestamptz
 );
 `, n.table, n.id, n.text, n.vector, dim, n.index, distances[c.Postgres.Distance].class, n.log)
 }

@@ -90,7 +90,19 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (server *Serve
 	if s.service.Models, err = active.Open(source, log, metrics); err != nil {
 		return nil, err
 	}
+	s.compareNames()
 	return s, s.listen()
+}
+
+// compareNames warns where questions seem to be embedded by another text model than the answers
+// were: their vectors may have the same dimension and yet nothing in common.
+func (s *Server) compareNames() {
+	snapshot := s.service.Models.Acquire()
+	defer snapshot.Release()
+	if name := s.service.EmbedderName; name != "" && name != snapshot.Info.TextModel {
+		s.log.Warn("text-model-dir is of another name than the text model that the projection was trained on",
+			"folder", name, "trained_on", snapshot.Info.TextModel)
+	}
 }
 
 // fits refuses a model that the database has no vectors for.
@@ -169,8 +181,9 @@ func (s *Server) Run(ctx context.Context) error {
 		tasks.Go(func() { s.service.Models.Watch(background, s.config.Reload.Watch) })
 	}
 	failed := make(chan error, 2)
+	encrypted := s.config.TLS.Cert != ""
 	tasks.Go(func() {
-		if s.api.TLSConfig != nil {
+		if encrypted {
 			failed <- s.api.ServeTLS(s.listener, "", "")
 		} else {
 			failed <- s.api.Serve(s.listener)
@@ -179,7 +192,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.admin != nil {
 		tasks.Go(func() { failed <- s.admin.Serve(s.adminNet) })
 	}
-	s.log.Info("serving", "address", s.Addr(), "backend", s.config.Search.Backend, "tls", s.api.TLSConfig != nil)
+	s.log.Info("serving", "address", s.Addr(), "backend", s.config.Search.Backend, "tls", encrypted)
 
 	var err error
 	select {

@@ -213,31 +213,62 @@ type Feedback struct {
 }
 
 // Record writes feedback to the query log and gives the entry's id.
-func (s *Store) Record(f Feedback) (int64, error) {
+func (s *Store) Record(f Feedback) (id int64, err error) {
+	err = s.with("rw", func(database *sql.DB) error {
+		id, err = record(database, f)
+		return err
+	})
+	return id, err
+}
+
+// RecordAll writes all of feedback or nothing, but for entries whose right answer the store has
+// not: those are dropped, and counted.
+func (s *Store) RecordAll(feedback []Feedback) (dropped int, err error) {
+	err = s.with("rw", func(database *sql.DB) error {
+		dropped = 0
+		change, err := database.Begin()
+		if err != nil {
+			return err
+		}
+		defer change.Rollback()
+		for _, f := range feedback {
+			if _, err := record(change, f); errors.Is(err, ErrUnknownAnswer) {
+				dropped++
+			} else if err != nil {
+				return err
+			}
+		}
+		return change.Commit()
+	})
+	return dropped, err
+}
+
+// writer is a database or a transaction.
+type writer interface {
+	QueryRow(query string, arguments ...any) *sql.Row
+	Exec(query string, arguments ...any) (sql.Result, error)
+}
+
+func record(to writer, f Feedback) (int64, error) {
 	shown, err := json.Marshal(append([]int64{}, f.Shown...))
 	if err != nil {
 		return 0, err
 	}
-	var id int64
-	err = s.with("rw", func(database *sql.DB) error {
-		if f.Selected != nil {
-			var known bool
-			if err := database.QueryRow("SELECT count(*) > 0 FROM answers WHERE answer_id = ?", *f.Selected).Scan(&known); err != nil {
-				return err
-			}
-			if !known {
-				return fmt.Errorf("answer %d: %w", *f.Selected, ErrUnknownAnswer)
-			}
+	if f.Selected != nil {
+		var known bool
+		if err := to.QueryRow("SELECT count(*) > 0 FROM answers WHERE answer_id = ?", *f.Selected).Scan(&known); err != nil {
+			return 0, err
 		}
-		// projection_id is where the engine's own log has the id of models of every kind.
-		result, err := database.Exec(`INSERT INTO query_log (query_text, model_id, projection_id, results, selected_answer_id, was_helpful)
-			VALUES (?, (SELECT model_id FROM embedding_models WHERE name = ?), ?, ?, ?, ?)`,
-			f.Question, f.TextModel, f.Projection, string(shown), f.Selected, f.Helpful)
-		if err != nil {
-			return err
+		if !known {
+			return 0, fmt.Errorf("answer %d: %w", *f.Selected, ErrUnknownAnswer)
 		}
-		id, err = result.LastInsertId()
-		return err
-	})
-	return id, err
+	}
+	// The engine's own log, too, has the ids of models of every kind in projection_id.
+	result, err := to.Exec(`INSERT INTO query_log (query_text, model_id, projection_id, results, selected_answer_id, was_helpful)
+		VALUES (?, (SELECT model_id FROM embedding_models WHERE name = ?), ?, ?, ?, ?)`,
+		f.Question, f.TextModel, f.Projection, string(shown), f.Selected, f.Helpful)
+	if err != nil {
+		return 0, err
+	}
+	return result.LastInsertId()
 }
