@@ -133,6 +133,10 @@ typedef enum {
    * One matrix; it has no heads and no temperature.
    */
   PROJECTION_KIND_LINEAR = 3,
+  /**
+   * A distilled network, from a file of its own; it has no heads and no temperature.
+   */
+  PROJECTION_KIND_TRANSFORMER = 4,
 } projection_kind;
 
 /**
@@ -954,6 +958,14 @@ projection_status projection_index_search_batch_with_options(const projection_in
                                                              size_t hits_len,
                                                              size_t *found,
                                                              projection_error **error);
+
+/**
+ * Makes an empty store whose database is the file `database`, where there is none; its
+ * folder must exist. The database of a store that is there is checked, and gets the tables
+ * that early programs did not know.
+ */
+projection_status projection_store_create(const char *database,
+                                          projection_error **error);
 
 /**
  * The text, which ends with NUL, valid until it is freed; "" for NULL.
