@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import zipfile
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -56,7 +55,7 @@ def test_every_function_of_the_header_is_declared() -> None:
         assert getattr(_native.lib, name)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads ELF names")
-def test_the_library_is_stripped_of_what_only_debuggers_read() -> None:
-    (library,) = Path(_native.__file__).parent.glob("*.so")
-    assert b".debug_info" not in library.read_bytes()
+def test_the_library_comes_without_what_only_debuggers_read() -> None:
+    """With debug information it has some 60 MB."""
+    (library,) = (p for p in Path(_native.__file__).parent.iterdir() if p.stem.startswith("lib"))
+    assert library.stat().st_size < 20_000_000
