@@ -52,6 +52,7 @@ install:
 .PHONY: bench
 bench: $(VENV)
 	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench project -- $(BENCH)
+	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench loading -- $(BENCH)
 
 # --- Checking --------------------------------------------------------------------------
 
