@@ -62,6 +62,7 @@ install:
 .PHONY: bench
 bench: $(VENV)
 	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench project -- $(BENCH)
+	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench loading -- $(BENCH)
 	$(VENV) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./bindings/python
 	$(VENV) -m pip install --quiet --disable-pip-version-check ./bindings/python
 	$(VENV) bindings/python/benches/project.py $(BENCH)

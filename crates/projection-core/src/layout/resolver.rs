@@ -68,3 +68,42 @@ fn files_in(folder: &Path) -> Option<HashSet<OsString>> {
     let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
     Some(files.map(|entry| entry.file_name()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_paths_resolve_as_each_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        let database = store.join("lda.db");
+        std::fs::create_dir_all(store.join("embeddings/m")).unwrap();
+        std::fs::write(folder.path().join("secret.npy"), "").unwrap();
+        std::fs::write(store.join("embeddings/m/a.npy"), "").unwrap();
+        #[cfg(unix)]
+        for (target, name) in [("secret.npy", "file.npy"), ("", "folder")] {
+            let link = store.join("embeddings").join(name);
+            std::os::unix::fs::symlink(folder.path().join(target), link).unwrap();
+        }
+        for allow_outside in [false, true] {
+            let mut many = Resolver::new(&database, "m", allow_outside, MANY);
+            let mut few = Resolver::new(&database, "m", allow_outside, 1);
+            for recorded in [
+                "embeddings/m/a.npy",
+                "gone/a.npy",
+                "embeddings/m/gone.npy",
+                "../secret.npy",
+                "embeddings/file.npy",
+                "embeddings/folder/secret.npy",
+                "embeddings/m/../../../secret.npy",
+                folder.path().join("secret.npy").to_str().unwrap(),
+                "",
+            ] {
+                let (one, other) = (many.resolve(recorded), few.resolve(recorded));
+                assert_eq!(one.is_ok(), other.is_ok(), "{recorded}");
+                assert_eq!(one.ok(), other.ok(), "{recorded}");
+            }
+        }
+    }
+}

@@ -74,3 +74,52 @@ impl FolderReader {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::npy;
+    use ndarray::{Array1, array};
+
+    #[test]
+    fn gives_what_the_usual_way_gives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("other")).unwrap();
+        npy::save(path("a.npy"), array![1.0f64, 2.0].view()).unwrap();
+        npy::save(path("other/a.npy"), array![[3.0f32, 4.0]].view()).unwrap();
+        // Larger than what is read at once.
+        let large = Array1::from_elem(AT_ONCE, 0.5f32);
+        npy::save(path("large.npy"), large.view()).unwrap();
+        std::fs::write(path("cut.npy"), &std::fs::read(path("a.npy")).unwrap()[..100]).unwrap();
+        let mut reader = FolderReader::new();
+        for name in ["a.npy", "other/a.npy", "large.npy", "a.npy"] {
+            let (found, expected) = (reader.load(&path(name)), NpyArray::load(path(name)));
+            let (found, expected) = (found.unwrap(), expected.unwrap());
+            assert_eq!((found.shape(), found.to_f64()), (expected.shape(), expected.to_f64()));
+        }
+        for (name, kind) in [
+            ("cut.npy", ErrorKind::InvalidArray),
+            ("gone.npy", ErrorKind::NotFound),
+            ("other", ErrorKind::Io),
+        ] {
+            let (found, expected) = (reader.load(&path(name)), NpyArray::load(path(name)));
+            let (found, expected) = (found.unwrap_err(), expected.unwrap_err());
+            assert_eq!((found.kind(), found.to_string()), (kind, expected.to_string()));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_is_refused_at_once() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.npy");
+        let name = std::ffi::CString::new(pipe.as_os_str().as_bytes()).unwrap();
+        // SAFETY: the name ends with NUL.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let error = FolderReader::new().load(&pipe).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+    }
+}
