@@ -92,6 +92,7 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_model_from_bytes, model, (const unsigned char *)"12345678", 8, NULL);
     NULL_ARGUMENT(projection_model_save_file, model, NULL, "m.safetensors");
     NULL_ARGUMENT(projection_model_save_file, path, model, NULL);
+    NULL_ARGUMENT(projection_store_create, database, NULL);
     NULL_ARGUMENT(projection_model_parameters, model, NULL, &parameters);
     NULL_ARGUMENT(projection_model_parameters, text, model, NULL);
     CHECK(parameters == NULL);

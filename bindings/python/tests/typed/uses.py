@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 import unifyweaver_projection as up
+from lda_database import LDAProjectionDB
+from projection_transformer import ProjectionTransformer
 
 
 def ask(query: npt.NDArray[np.float32]) -> Optional[str]:
@@ -28,3 +30,12 @@ def train() -> float:
     result: up.TrainingResult = up.train("lda.db", progress=lambda *step: None)
     evaluation = up.evaluate(result.store, result.id)
     return evaluation["closed"]["cosine"].all.recall_at_1.value
+
+
+def drop_in(query: npt.NDArray[np.float32]) -> tuple[Optional[str], npt.NDArray[np.float32]]:
+    with LDAProjectionDB("lda.db") as db:
+        found = db.get_multi_head_projection(1)
+        name: Optional[str] = None if found is None else found["name"]
+        ids, vectors = db.get_all_answer_embeddings(1)
+        assert len(ids) == len(vectors) and db.search(query, 2, top_k=3)[0]["score"]
+    return name, ProjectionTransformer.load("transformer.pt").project(query)
