@@ -14,6 +14,7 @@ mod neon;
 pub(crate) mod product;
 pub(crate) mod random;
 mod rows;
+pub(crate) mod select;
 mod table;
 mod tiles;
 mod vector;
