@@ -36,4 +36,7 @@ pub mod search;
 pub mod store;
 pub mod train;
 
+#[doc(hidden)]
+pub use kernel::limits;
+
 pub use error::{Error, ErrorKind, Result};

@@ -4,10 +4,15 @@
 //! at first use, see [`table`]. All of them are accurate to a few units in the last place of
 //! the largest term, but their last bits differ between CPUs.
 
+// Loops over the numbers of registers say which register meets which; and the compiler keeps
+// them in registers.
+#![allow(clippy::needless_range_loop)]
+
 mod attention;
 mod body;
 mod compact;
 mod lanes;
+pub mod limits;
 mod narrow;
 #[cfg(target_arch = "aarch64")]
 mod neon;

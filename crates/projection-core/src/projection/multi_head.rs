@@ -672,6 +672,29 @@ mod tests {
     }
 
     #[test]
+    fn threads_share_a_batch() {
+        let model = random_model(100, 20);
+        let mut queries =
+            Array2::from_shape_fn((37, 20), |(row, at)| ((row * 7 + at) as f32).cos());
+        let (exact, exact_weights) = model.project_batch(queries.view()).unwrap();
+        for threads in [0, 1, 2, 5, 99] {
+            let mut projected = Array2::zeros((37, 20));
+            let mut weights = Array2::zeros((37, 100));
+            let model: &dyn Projection = &model;
+            let (out, seen) = (projected.view_mut(), Some(weights.view_mut()));
+            model.project_batch_on(threads, queries.view(), out, seen).unwrap();
+            let near = |a: &Array2<f32>, b: &Array2<f32>| (a - b).iter().all(|d| d.abs() < 1e-6);
+            assert!(near(&projected, &exact) && near(&weights, &exact_weights));
+        }
+        queries[[30, 3]] = f32::NAN;
+        let mut projected = Array2::from_elem((37, 20), 7.0);
+        let error =
+            model.project_batch_on(3, queries.view(), projected.view_mut(), None).unwrap_err();
+        assert!(error.to_string().contains("row 30"), "{error}");
+        assert!(projected.iter().all(|value| *value == 7.0));
+    }
+
+    #[test]
     fn the_nearest_heads_are_those_of_double_precision() {
         let model = random_model(1500, 24);
         for k in [1, 7, 100] {

@@ -220,9 +220,9 @@ impl Questions {
         self.scan = Some(Arc::new(Scan { bytes, distance: distance as f32 }));
     }
 
-    /// [`nearest`](Self::nearest) among all questions, for a query with its vector at length
-    /// 1. With many questions, bytes rule out all but some of them first; what is found is
-    /// the same.
+    /// [`nearest`](Self::nearest) among all questions, for a query that is also given at
+    /// length 1. With many questions, bytes rule out all but some of them first; what is
+    /// found is the same.
     pub fn nearest_to(
         &self,
         (query, unit): (&[f32], &[f32]),
