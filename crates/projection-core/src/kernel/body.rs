@@ -4,7 +4,7 @@
 //! slow library call where it is not one instruction.
 
 use super::narrow::{ByteQuery, ByteRows, product};
-use super::table::Reading;
+use super::table::{Ends, Reading};
 
 /// Lanes of a dot product: independent sums, so that additions overlap and rounding errors
 /// stay those of sums 64 times shorter.
@@ -61,7 +61,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[inline(always)]
 fn multiply_add_lanes(a: &[f32; LANES], b: &[f32; LANES], lanes: &mut [f32; LANES]) {
     for i in 0..LANES {
-        lanes[i] = a[i] * b[i] + lanes[i];
+        lanes[i] += a[i] * b[i];
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn weighted_sum(
     _: Reading,
     weights: &[f32],
     rows: &[f32],
-    (fresh, factor): (bool, f32),
+    (fresh, factor): Ends,
     out: &mut [f32],
 ) {
     let dim = out.len();
@@ -99,7 +99,7 @@ pub(super) fn weighted_sum(
                 for (weight, row) in weights.iter().zip(rows.chunks_exact(dim)) {
                     let row = &row[start..start + COLUMNS];
                     for i in 0..COLUMNS {
-                        sums[i] = *weight * row[i] + sums[i];
+                        sums[i] += *weight * row[i];
                     }
                 }
                 for i in 0..COLUMNS {
@@ -109,7 +109,7 @@ pub(super) fn weighted_sum(
                 let mut sums = [0.0f32; COLUMNS];
                 for (weight, row) in weights.iter().zip(rows.chunks_exact(dim)) {
                     for (sum, value) in sums.iter_mut().zip(&row[start..start + out.len()]) {
-                        *sum = *weight * *value + *sum;
+                        *sum += *weight * *value;
                     }
                 }
                 for (out, sum) in out.iter_mut().zip(sums) {
@@ -231,6 +231,27 @@ pub(super) fn add_weighted(
     }
 }
 
+/// See `limits`.
+pub(super) fn multiply_adds(rounds: u64) -> (usize, f32) {
+    let factor = std::hint::black_box(0.999f32);
+    let mut lanes = [factor; LANES];
+    for _ in 0..rounds {
+        lanes.iter_mut().for_each(|lane| *lane = *lane * factor + factor);
+    }
+    (LANES / 12, lanes.iter().sum())
+}
+
+/// See `limits`.
+pub(super) fn read(values: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    for values in values.as_chunks::<LANES>().0 {
+        for i in 0..LANES {
+            lanes[i] += values[i];
+        }
+    }
+    lanes.iter().sum()
+}
+
 /// See `narrow`: here the order stays.
 pub(super) fn apart(query: &[f32], out: &mut [f32]) {
     out.copy_from_slice(query);
@@ -254,7 +275,7 @@ pub(super) fn weighted_sum_bf16(
     _: Reading,
     weights: &[f32],
     rows: &[u16],
-    ends: (bool, f32),
+    ends: Ends,
     out: &mut [f32],
 ) {
     weighted_sum_of(weights, rows, |value| f32::from_bits(u32::from(value) << 16), ends, out);
@@ -290,7 +311,7 @@ pub(super) fn weighted_sum_i8(
     _: Reading,
     weights: &[f32],
     rows: &[i8],
-    ends: (bool, f32),
+    ends: Ends,
     out: &mut [f32],
 ) {
     weighted_sum_of(weights, rows, f32::from, ends, out);
@@ -301,7 +322,7 @@ fn weighted_sum_of<T: Copy>(
     weights: &[f32],
     rows: &[T],
     value: impl Fn(T) -> f32,
-    (fresh, factor): (bool, f32),
+    (fresh, factor): Ends,
     out: &mut [f32],
 ) {
     if fresh {

@@ -5,7 +5,7 @@
 //! single precision; only the vectors are rounded.
 
 use super::narrow::{ByteQuery, ByteRows};
-use super::table::kernels;
+use super::table::{Ends, kernels};
 use super::{Reading, Rows};
 
 /// Rows are filled up with zeros to a multiple of so many values.
@@ -155,7 +155,7 @@ impl Compact {
         &self,
         weights: &[f32],
         first: usize,
-        (fresh, factor): (bool, f32),
+        (fresh, factor): Ends,
         out: &mut [f32],
     ) {
         assert!(out.len() == self.dim && first + weights.len() <= self.count());
@@ -170,13 +170,7 @@ impl Compact {
         self.padded_sum(weights, first, (fresh, factor), out)
     }
 
-    fn padded_sum(
-        &self,
-        weights: &[f32],
-        first: usize,
-        (fresh, factor): (bool, f32),
-        out: &mut [f32],
-    ) {
+    fn padded_sum(&self, weights: &[f32], first: usize, (fresh, factor): Ends, out: &mut [f32]) {
         let width = out.len();
         match &self.values {
             Values::Bf16(values) => {
@@ -219,8 +213,8 @@ fn reading<T: Copy>(rows: &Rows<T>) -> Reading {
 fn with_scratch<T: Copy + Default, R>(count: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
     match count {
         ..=384 => work(&mut [T::default(); 384][..count]),
-        ..=1024 => work(&mut [T::default(); 1024][..count]),
-        ..=4096 => work(&mut [T::default(); 4096][..count]),
+        385..=1024 => work(&mut [T::default(); 1024][..count]),
+        1025..=4096 => work(&mut [T::default(); 4096][..count]),
         _ => work(&mut vec![T::default(); count]),
     }
 }

@@ -5,6 +5,7 @@
 //! the instruction that multiplies bytes wants one side without a sign.
 
 use super::lanes::Lanes;
+use super::table::Ends;
 use super::vector::ROWS;
 
 /// A query for rows of bytes: `high` and `low` bytes, 128 too large, and what a product of
@@ -119,7 +120,7 @@ unsafe fn dots_bf16_of<L: Lanes, const R: usize, const PREFETCH: bool>(
 pub(super) unsafe fn weighted_sum_bf16<L: Lanes, const V: usize, const PREFETCH: bool>(
     weights: &[f32],
     rows: &[u16],
-    (fresh, factor): (bool, f32),
+    (fresh, factor): Ends,
     out: &mut [f32],
 ) {
     let dim = out.len();
@@ -193,7 +194,7 @@ unsafe fn columns_bf16<L: Lanes, const V: usize, const PREFETCH: bool>(
 pub(super) unsafe fn weighted_sum_i8<L: Lanes, const V: usize, const PREFETCH: bool>(
     weights: &[f32],
     rows: &[i8],
-    (fresh, factor): (bool, f32),
+    (fresh, factor): Ends,
     out: &mut [f32],
 ) {
     let dim = out.len();

@@ -5,11 +5,17 @@ use std::sync::LazyLock;
 use super::body;
 use super::narrow::{ByteQuery, ByteRows};
 
+/// Whether a weighted sum is written without what is there, and what it is multiplied by.
+pub(super) type Ends = (bool, f32);
+
+/// Dimension, weights and their step, rows, what is added to, and whether it is fresh.
+type AddWeighted = fn(usize, &[f32], usize, &[f32], &mut [f32], bool);
+
 /// One compilation of the loops. The lengths of slices fit together: the callers in the
 /// parent module check them.
 pub(super) struct Kernels {
     pub dots: fn(Reading, &[f32], &[f32], &mut [f32]),
-    pub weighted_sum: fn(Reading, &[f32], &[f32], (bool, f32), &mut [f32]),
+    pub weighted_sum: fn(Reading, &[f32], &[f32], Ends, &mut [f32]),
     pub sum_of_squares: fn(&[f32]) -> f64,
     pub softmax: fn(&mut [f32], f32),
     pub softmax_of_rows: fn(&mut [f32], usize, usize, &[f32]),
@@ -17,13 +23,15 @@ pub(super) struct Kernels {
     pub exponentials: fn(&mut [f32], f32, f32) -> f64,
     pub scale: fn(&mut [f32], f32),
     pub dots_of_batch: fn(usize, &[f32], &[f32], &mut [f32], usize),
-    pub add_weighted: fn(usize, &[f32], usize, &[f32], &mut [f32], bool),
+    pub add_weighted: AddWeighted,
+    pub multiply_adds: fn(u64) -> (usize, f32),
+    pub read: fn(&[f32]) -> f32,
     pub apart: fn(&[f32], &mut [f32]),
     pub dots_bf16: fn(Reading, &[f32], &[u16], &mut [f32]),
-    pub weighted_sum_bf16: fn(Reading, &[f32], &[u16], (bool, f32), &mut [f32]),
+    pub weighted_sum_bf16: fn(Reading, &[f32], &[u16], Ends, &mut [f32]),
     pub to_bytes: fn(&[f32], f32, &mut [u8], &mut [u8]),
     pub dots_i8: fn(ByteQuery<'_>, ByteRows<'_>, &mut [f32]),
-    pub weighted_sum_i8: fn(Reading, &[f32], &[i8], (bool, f32), &mut [f32]),
+    pub weighted_sum_i8: fn(Reading, &[f32], &[i8], Ends, &mut [f32]),
 }
 
 /// The best table for this CPU.
@@ -43,6 +51,8 @@ const PORTABLE: Kernels = Kernels {
     scale: body::scale,
     dots_of_batch: body::dots_of_batch,
     add_weighted: body::add_weighted,
+    multiply_adds: body::multiply_adds,
+    read: body::read,
     apart: body::apart,
     dots_bf16: body::dots_bf16,
     weighted_sum_bf16: body::weighted_sum_bf16,
@@ -94,43 +104,73 @@ macro_rules! compiled_for {
     ($name:ident, $features:literal, $lanes:ty, $columns:literal, $queries:literal,
      $rows:literal x $registers:literal) => {
         pub(super) mod $name {
-            use super::super::{body, narrow, tiles, vector};
-            use super::{ByteQuery, ByteRows, Kernels, Reading};
+            use super::super::{body, limits, narrow, tiles, vector};
+            use super::{ByteQuery, ByteRows, Ends, Kernels, Reading};
 
             pub(in super::super) const KERNELS: Kernels = Kernels {
-                // SAFETY, for all of them: `available` offers this table only where the CPU
-                // has the features, and callers have checked the lengths.
+                // SAFETY: `available` offers this table only where the CPU has the features, and
+                // callers have checked the lengths, as for all of them.
                 dots: |reading, query, rows, out| unsafe { dots(reading, query, rows, out) },
+                // SAFETY: as above.
                 weighted_sum: |reading, weights, rows, ends, out| unsafe {
                     weighted_sum(reading, weights, rows, ends, out)
                 },
+                // SAFETY: as above.
                 sum_of_squares: |vector| unsafe { sum_of_squares(vector) },
+                // SAFETY: as above.
                 softmax: |scores, scale| unsafe { softmax(scores, scale) },
+                // SAFETY: as above.
                 softmax_of_rows: |scores, step, width, factors| unsafe {
                     softmax_of_rows(scores, step, width, factors)
                 },
+                // SAFETY: as above.
                 largest: |scores| unsafe { largest(scores) },
+                // SAFETY: as above.
                 exponentials: |scores, scale, top| unsafe { exponentials(scores, scale, top) },
+                // SAFETY: as above.
                 scale: |values, factor| unsafe { scale(values, factor) },
+                // SAFETY: as above.
                 dots_of_batch: |dim, queries, rows, out, step| unsafe {
                     dots_of_batch(dim, queries, rows, out, step)
                 },
+                // SAFETY: as above.
                 add_weighted: |dim, weights, step, rows, out, fresh| unsafe {
                     add_weighted(dim, weights, step, rows, out, fresh)
                 },
+                // SAFETY: as above.
+                multiply_adds: |rounds| unsafe { multiply_adds(rounds) },
+                // SAFETY: as above.
+                read: |values| unsafe { read(values) },
+                // SAFETY: as above.
                 apart: |query, out| unsafe { apart(query, out) },
+                // SAFETY: as above.
                 dots_bf16: |reading, query, rows, out| unsafe {
                     dots_bf16(reading, query, rows, out)
                 },
+                // SAFETY: as above.
                 weighted_sum_bf16: |reading, weights, rows, ends, out| unsafe {
                     weighted_sum_bf16(reading, weights, rows, ends, out)
                 },
+                // SAFETY: as above.
                 to_bytes: |query, factor, high, low| unsafe { to_bytes(query, factor, high, low) },
+                // SAFETY: as above.
                 dots_i8: |query, rows, out| unsafe { dots_i8(query, rows, out) },
+                // SAFETY: as above.
                 weighted_sum_i8: |reading, weights, rows, ends, out| unsafe {
                     weighted_sum_i8(reading, weights, rows, ends, out)
                 },
             };
+
+            #[target_feature(enable = $features)]
+            unsafe fn multiply_adds(rounds: u64) -> (usize, f32) {
+                // SAFETY: as for `dots`.
+                unsafe { limits::chains::<$lanes>(rounds) }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn read(values: &[f32]) -> f32 {
+                body::read(values)
+            }
 
             #[target_feature(enable = $features)]
             unsafe fn apart(query: &[f32], out: &mut [f32]) {
@@ -154,7 +194,7 @@ macro_rules! compiled_for {
                 reading: Reading,
                 weights: &[f32],
                 rows: &[u16],
-                ends: (bool, f32),
+                ends: Ends,
                 out: &mut [f32],
             ) {
                 const PAIRS: usize = $columns / 2;
@@ -183,7 +223,7 @@ macro_rules! compiled_for {
                 reading: Reading,
                 weights: &[f32],
                 rows: &[i8],
-                ends: (bool, f32),
+                ends: Ends,
                 out: &mut [f32],
             ) {
                 // SAFETY: as above.
@@ -232,7 +272,7 @@ macro_rules! compiled_for {
                 reading: Reading,
                 weights: &[f32],
                 rows: &[f32],
-                ends: (bool, f32),
+                ends: Ends,
                 out: &mut [f32],
             ) {
                 // SAFETY: as above.

@@ -276,7 +276,7 @@ fn every_compilation_survives_the_ends_of_the_range() {
         // Denormals count as what they are.
         let tiny = vec![f32::from_bits(3); 40];
         let mut dot = [0.0];
-        (kernels.dots)(Reading::Near, &tiny, &vec![2.0; 40], &mut dot);
+        (kernels.dots)(Reading::Near, &tiny, &[2.0; 40], &mut dot);
         assert_eq!(dot[0], f32::from_bits(240), "{name}");
         let mut sum = vec![0.0; 40];
         (kernels.weighted_sum)(

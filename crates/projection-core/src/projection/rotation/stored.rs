@@ -1,5 +1,7 @@
 //! Training questions as a model keeps them, for files that hold a model as it is.
 
+use std::sync::OnceLock;
+
 use super::{Questions, USUAL_NORMS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows};
@@ -48,6 +50,7 @@ impl Questions {
             alignment: parts.alignments,
             answers: parts.answers,
             answer_scales: parts.answer_scales,
+            scan: OnceLock::new(),
         }
     }
 
@@ -61,8 +64,7 @@ impl Questions {
             let cluster = self.cluster[question];
             let dot = kernel::dot_of_singles(self.question(question), self.answer(cluster));
             let cosine = dot * self.scales[question] * self.answer_scales[cluster];
-            // Written so that NaN is refused.
-            if !((cosine - alignment).abs() <= DOUBT) {
+            if !is_near(cosine, *alignment) {
                 return Err(Error::new(
                     ErrorKind::InvalidModel,
                     format!(
@@ -76,10 +78,15 @@ impl Questions {
     }
 }
 
+/// NaN is near nothing.
+fn is_near(found: f64, expected: f64) -> bool {
+    (found - expected).abs() <= DOUBT
+}
+
 fn check_scales(what: &str, vectors: &Rows, scales: &[f64]) -> Result<()> {
     for (row, scale) in scales.iter().enumerate() {
         let norm = kernel::norm(vectors.row(row));
-        if !USUAL_NORMS.contains(&norm) || !((scale * norm - 1.0).abs() <= DOUBT) {
+        if !USUAL_NORMS.contains(&norm) || !is_near(scale * norm, 1.0) {
             return Err(Error::new(
                 ErrorKind::InvalidModel,
                 format!("tensor '{what}': {scale} for row {row}, a vector of length {norm}"),
