@@ -77,7 +77,7 @@ impl Default for Distillation {
             epochs: 200,
             samples: 2048,
             batch: 128,
-            rate: 2e-3,
+            rate: 5e-3,
             decay: 0.01,
             cosine_weight: 0.7,
             held_out: 0.2,
