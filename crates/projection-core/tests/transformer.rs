@@ -1,5 +1,7 @@
 //! Transformers: files that torch wrote, our own files, damage, and distillation.
 
+// Shared with other tests, which use other parts of it.
+#[allow(dead_code)]
 mod vectors;
 
 use std::path::PathBuf;

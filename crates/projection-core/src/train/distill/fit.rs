@@ -259,7 +259,7 @@ mod tests {
             student.gradients(&queries, None, &mut gradients, |p| slopes(p, &targets, 3, 0.7, 5));
         assert!((loss - loss_of(&student)).abs() < 1e-6);
         let largest = gradients.iter().fold(0.0f32, |top, by| top.max(by.abs()));
-        for (i, gradient) in gradients.into_iter().enumerate() {
+        for (i, gradient) in gradients.iter().enumerate() {
             let (value, step) = (student.values[i], 4e-3);
             student.values[i] = value + step;
             let above = loss_of(&student);
@@ -267,7 +267,7 @@ mod tests {
             let below = loss_of(&student);
             student.values[i] = value;
             let expected = (above - below) / (2.0 * f64::from(step));
-            let error = (f64::from(gradient) - expected).abs();
+            let error = (f64::from(*gradient) - expected).abs();
             assert!(error < 5e-3 * f64::from(largest), "{i}: {gradient}, {expected}");
         }
     }
