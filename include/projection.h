@@ -129,6 +129,10 @@ typedef enum {
    * One matrix; it has no heads and no temperature.
    */
   PROJECTION_KIND_LINEAR = 3,
+  /**
+   * A distilled network, from a file of its own; it has no heads and no temperature.
+   */
+  PROJECTION_KIND_TRANSFORMER = 4,
 } projection_kind;
 
 /**
