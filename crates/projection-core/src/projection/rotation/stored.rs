@@ -61,8 +61,7 @@ impl Questions {
             let cluster = self.cluster[question];
             let dot = kernel::dot_of_singles(self.question(question), self.answer(cluster));
             let cosine = dot * self.scales[question] * self.answer_scales[cluster];
-            // Written so that NaN is refused.
-            if !((cosine - alignment).abs() <= DOUBT) {
+            if differs(cosine, *alignment) {
                 return Err(Error::new(
                     ErrorKind::InvalidModel,
                     format!(
@@ -76,10 +75,16 @@ impl Questions {
     }
 }
 
+/// Whether numbers are further apart than rounding explains, or one is NaN.
+fn differs(found: f64, expected: f64) -> bool {
+    let difference = (found - expected).abs();
+    difference.is_nan() || difference > DOUBT
+}
+
 fn check_scales(what: &str, vectors: &Rows, scales: &[f64]) -> Result<()> {
     for (row, scale) in scales.iter().enumerate() {
         let norm = kernel::norm(vectors.row(row));
-        if !USUAL_NORMS.contains(&norm) || !((scale * norm - 1.0).abs() <= DOUBT) {
+        if !USUAL_NORMS.contains(&norm) || differs(scale * norm, 1.0) {
             return Err(Error::new(
                 ErrorKind::InvalidModel,
                 format!("tensor '{what}': {scale} for row {row}, a vector of length {norm}"),
