@@ -37,9 +37,10 @@ serve: demo server
 	target/server/server --store target/demo/lda.db --text-model-dir $(MODEL) \
 	    --search.feedback store $(SERVE_FLAGS)
 
+# One file that needs nothing beside it but a store.
 .PHONY: server
 server: lib
-	cd bindings/go/server && $(GO) build -o ../../../target/server/server .
+	cd bindings/go/server && $(GO) build -tags projection_static -o ../../../target/server/server .
 
 .PHONY: model
 model:

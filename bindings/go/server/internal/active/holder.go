@@ -2,7 +2,6 @@ package active
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -97,7 +96,7 @@ func (h *Holder) refuse(reason string, err error) error {
 	}
 	h.refused.Store(&message)
 	h.observer.Reloaded(h.current.Load(), err)
-	return fmt.Errorf("reload refused: %w", err)
+	return err
 }
 
 // Watch looks for changes of the store until ctx ends. A reload that was refused is tried

@@ -72,7 +72,7 @@ func (s *Service) Reload(ctx context.Context, _ *connect.Request[pb.ReloadReques
 		return nil, err
 	}
 	if err := s.Models.Reload("request"); err != nil {
-		return nil, failure.New(connect.CodeFailedPrecondition, failure.ReloadRefused, "%w", err)
+		return nil, failure.New(connect.CodeFailedPrecondition, failure.ReloadRefused, "reload refused: %w", err)
 	}
 	snapshot := s.Models.Acquire()
 	defer snapshot.Release()
