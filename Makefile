@@ -87,6 +87,17 @@ test-python: model $(VENV)
 	$(VENV) tests/interop/evaluate.py target/release/projection $(MODEL)
 	$(VENV) tests/interop/onnx_export.py target/release/projection $(MODEL)
 
+# Needs torch for the system's Python (Debian: python3-torch), so it is no part of `make test`;
+# CI runs it.
+TORCH_PYTHON ?= /usr/bin/python3
+.PHONY: test-torch
+test-torch:
+	@$(TORCH_PYTHON) -c 'import torch, numpy' 2>/dev/null || { \
+	    echo "missing: torch for $(TORCH_PYTHON). Install it (Debian: python3-torch), or set TORCH_PYTHON." >&2; \
+	    exit 1; }
+	$(CARGO) build --release --package projection-cli
+	$(TORCH_PYTHON) tests/interop/torch_parity.py target/release/projection
+
 # Runs the README's commands and programs, see the script.
 .PHONY: test-readme
 test-readme: model lib

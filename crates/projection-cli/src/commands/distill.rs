@@ -1,12 +1,14 @@
 //! `projection distill`: a transformer that answers as a projection of a store does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use ndarray::Array2;
+use projection_core::npy::NpyArray;
 use projection_core::projection::{Model, Projection};
 use projection_core::store::{EmbeddingModel, ModelKind, Store};
 use projection_core::train::{
-    Agreement, Distillation, DistillationProgress, Distilled, TrainingData, distill,
+    Agreement, Distillation, DistillationProgress, Distilled, TrainingData, distill_model,
 };
 use projection_core::{Error, ErrorKind};
 use serde::Serialize;
@@ -74,7 +76,12 @@ pub struct Args {
     #[arg(long, value_name = "λ", default_value_t = Distillation::default().cosine_weight)]
     cosine_weight: f64,
 
-    /// Share of the questions that is held out
+    /// Vectors of questions that the projection was not trained on, to measure with: the
+    /// transformer then learns from all questions of the store
+    #[arg(long, value_name = "Q.npy")]
+    test: Option<PathBuf>,
+
+    /// Share of the store's questions that is held out, without --test
     #[arg(long, value_name = "SHARE", default_value_t = Distillation::default().held_out)]
     held_out: f64,
 
@@ -149,13 +156,14 @@ pub fn run(args: &Args) -> Result<Made, Failure> {
         seed: args.seed,
         ..options
     };
+    let test = args.test.as_deref().map(load_test).transpose()?;
+    let test = test.as_ref().map(|questions| questions.view());
     let begun = std::time::Instant::now();
     let bar = steps("distilling");
-    let distilled =
-        distill(&teacher, data.questions(), data.answers(), &options, &mut |progress| {
-            show(&bar, progress);
-            true
-        });
+    let distilled = distill_model(&teacher, &data, test, &options, &mut |progress| {
+        show(&bar, progress);
+        true
+    });
     bar.finish_and_clear();
     let distilled = distilled?;
     let made_of = json!({"projection": id, "kind": teacher.kind().name(), "model": model.name});
@@ -176,6 +184,12 @@ pub fn run(args: &Args) -> Result<Made, Failure> {
         held_out: distilled.held_out.into(),
         trained: distilled.trained.into(),
     })
+}
+
+fn load_test(path: &Path) -> Result<Array2<f32>, Error> {
+    let array = NpyArray::load(path)?;
+    let rows = Array2::from_shape_vec(array.matrix_shape(), array.to_f32()?);
+    rows.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
 }
 
 /// The projection with the given id, or the newest, and the text model of its queries.

@@ -2,6 +2,7 @@
 
 mod common;
 mod damage;
+mod distill;
 mod evaluate;
 mod export;
 mod faults;

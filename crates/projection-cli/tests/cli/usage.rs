@@ -13,6 +13,7 @@ fn every_command_has_help_with_an_example() {
         "batches",
         "embed",
         "train",
+        "distill",
         "query",
         "log",
         "project",

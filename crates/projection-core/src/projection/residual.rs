@@ -243,6 +243,14 @@ impl ResidualProjection {
         (self.terms.rotation, self.terms.adapter.is_some(), self.terms.lift.is_some())
     }
 
+    /// The same model as it would answer without some of its training questions; what was
+    /// trained on them stays.
+    pub(crate) fn without_questions(&self, left_out: &dyn Fn(&[f32]) -> bool) -> Result<Self> {
+        let questions = self.terms.questions.without(left_out)?;
+        let terms = Arc::new(Terms { questions, ..(*self.terms).clone() });
+        Ok(Self { terms, ..self.clone() })
+    }
+
     /// The same model at another temperature; the vectors are shared.
     ///
     /// # Errors

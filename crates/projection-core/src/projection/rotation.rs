@@ -122,6 +122,23 @@ impl Questions {
         Ok((scaled, scale))
     }
 
+    /// The same clusters without some of the questions.
+    pub fn without(&self, left_out: &dyn Fn(&[f32]) -> bool) -> Result<Self> {
+        let mut others = Self::new(self.dim);
+        for cluster in 0..self.answer_scales.len() {
+            let kept = (0..self.len())
+                .filter(|number| self.cluster[*number] == cluster)
+                .map(|number| self.question(number))
+                .filter(|question| !left_out(question));
+            let kept: Vec<f32> = kept.flatten().copied().collect();
+            let kept = ArrayView2::from_shape((kept.len() / self.dim, self.dim), &kept);
+            others
+                .push(self.answer(cluster), kept.expect("rows are whole"))
+                .map_err(|(_, error)| error)?;
+        }
+        Ok(others)
+    }
+
     /// Number of questions.
     pub fn len(&self) -> usize {
         self.scales.len()

@@ -18,7 +18,10 @@ mod tune;
 pub use adapter::AdapterTraining;
 pub use centroid::weighted_centroid;
 pub use data::TrainingData;
-pub use distill::{Agreement, Distillation, DistillationProgress, Distilled, agreement, distill};
+pub use distill::{
+    Agreement, Distillation, DistillationProgress, Distilled, HeldOut, agreement, distill,
+    distill_model,
+};
 pub use linear::{LinearMethod, train_linear};
 pub use multi_head::{MultiHeadTraining, Trained, train_multi_head};
 

@@ -9,7 +9,7 @@ use super::adam::AdamW;
 use super::queries::Source;
 use super::start::start;
 use super::student::{Sizes, Student};
-use super::{Distillation, DistillationProgress, Parts, values};
+use super::{Distillation, DistillationProgress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 use crate::kernel::product;
@@ -33,6 +33,12 @@ pub(super) struct Fitted {
     pub loss: f64,
 }
 
+/// Held-out questions to stop by, and who answers them.
+pub(super) struct Watched<'a> {
+    pub questions: ArrayView2<'a, f32>,
+    pub teacher: &'a dyn Projection,
+}
+
 /// Queries and the teacher's projections of them.
 struct Labelled {
     queries: Vec<f32>,
@@ -41,8 +47,8 @@ struct Labelled {
 
 pub(super) fn fit(
     teacher: &dyn Projection,
-    parts: &Parts,
-    answers: &[f32],
+    source: &Source<'_>,
+    watched: &Watched<'_>,
     shape: TransformerShape,
     options: &Distillation,
     progress: &mut dyn FnMut(&DistillationProgress) -> bool,
@@ -50,16 +56,14 @@ pub(super) fn fit(
     let begun = Instant::now();
     let (input, output) = (teacher.input_dim(), teacher.output_dim());
     let (seed, threads) = (options.seed, options.threads);
-    let source = Source { questions: values(&parts.learnt), answers, dim: input };
     let made = |count: usize, epoch: usize| -> Result<Labelled> {
         let queries = source.queries(count, seed, epoch as u64, threads);
         let targets = label(teacher, &queries, threads)?;
         Ok(Labelled { queries, targets })
     };
-    let watched = values(&parts.watched);
-    let watched = &watched[..watched.len().min(WATCHED * input)];
-    let watched =
-        Labelled { queries: watched.to_vec(), targets: label(teacher, watched, threads)? };
+    let queries: Vec<f32> = watched.questions.iter().take(WATCHED * input).copied().collect();
+    let targets = label(watched.teacher, &queries, threads)?;
+    let watched = Labelled { queries, targets };
 
     let mut student = Student::new(Sizes { input, output, shape });
     let first = made(FIRST, 0)?;
@@ -255,7 +259,7 @@ mod tests {
             student.gradients(&queries, None, &mut gradients, |p| slopes(p, &targets, 3, 0.7, 5));
         assert!((loss - loss_of(&student)).abs() < 1e-6);
         let largest = gradients.iter().fold(0.0f32, |top, by| top.max(by.abs()));
-        for i in 0..student.values.len() {
+        for (i, gradient) in gradients.iter().enumerate() {
             let (value, step) = (student.values[i], 4e-3);
             student.values[i] = value + step;
             let above = loss_of(&student);
@@ -263,8 +267,8 @@ mod tests {
             let below = loss_of(&student);
             student.values[i] = value;
             let expected = (above - below) / (2.0 * f64::from(step));
-            let error = (f64::from(gradients[i]) - expected).abs();
-            assert!(error < 5e-3 * f64::from(largest), "{i}: {}, {expected}", gradients[i]);
+            let error = (f64::from(*gradient) - expected).abs();
+            assert!(error < 5e-3 * f64::from(largest), "{i}: {gradient}, {expected}");
         }
     }
 

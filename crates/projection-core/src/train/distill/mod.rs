@@ -15,13 +15,15 @@ use std::time::Duration;
 use ndarray::{Array2, ArrayView2};
 use serde_json::{Value, json};
 
+use super::TrainingData;
 use super::data::unit_rows;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::product;
 use crate::kernel::{self, random::Random};
-use crate::projection::{Projection, TransformerProjection, TransformerShape};
+use crate::projection::{Model, Projection, TransformerProjection, TransformerShape};
+use queries::Source;
 
-/// Fewest different questions: one to stop by, one to measure, two to learn from.
+/// Fewest different questions: two to hold out and two to learn from.
 const FEWEST: usize = 4;
 
 /// Most queries a step: each 64 of them take memory of the size of the weights.
@@ -53,8 +55,8 @@ pub struct Distillation {
     pub decay: f64,
     /// λ of the loss (1 − λ)·MSE + λ·(1 − cosine), 0 to 1.
     pub cosine_weight: f64,
-    /// Share of the real questions that are kept out: half of them to stop by, half to
-    /// measure. Above 0, at most 0.5.
+    /// Share of the real questions that [`distill_model`] keeps out, where there are no
+    /// others to test with. Above 0, at most 0.5.
     pub held_out: f64,
     /// Epochs without a better loss on held-out questions after which training stops. The
     /// best weights are kept.
@@ -75,7 +77,7 @@ impl Default for Distillation {
             epochs: 200,
             samples: 2048,
             batch: 128,
-            rate: 2e-3,
+            rate: 5e-3,
             decay: 0.01,
             cosine_weight: 0.7,
             held_out: 0.2,
@@ -220,37 +222,40 @@ impl Distilled {
     }
 }
 
+/// Real questions that the student does not learn from.
+pub struct HeldOut<'a> {
+    /// The questions (n × d), of any length above zero: one half is to stop by, the other to
+    /// measure.
+    pub questions: ArrayView2<'a, f32>,
+    /// The teacher as it answers them. Where these questions are among the teacher's own
+    /// training questions it should be the teacher without them: a student cannot guess
+    /// what its teacher knows by heart, and is never asked that by new questions.
+    pub teacher: &'a dyn Projection,
+}
+
 /// Distils `teacher` into a transformer of its queries' width.
 ///
-/// `questions` (n × d) are real queries, of any length above zero: equal ones count once, a
-/// share is held out, and from the others, and `answers` (m × d, may be empty), the queries
-/// to learn from are made. The student is for queries of length 1, which text models give.
-/// `progress` is called after each epoch; where it gives false, training ends there, with
-/// the best weights so far.
+/// From real `questions` (n × d) and `answers` (m × d, may be empty), of any length above
+/// zero, the queries to learn from are made. The student is for queries of length 1, which
+/// text models give. `progress` is called after each epoch; where it gives false, training
+/// ends there, with the best weights so far.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for options outside their range,
 /// [`ErrorKind::DimensionMismatch`] for vectors of another dimension than the teacher's
 /// queries, [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`], naming the row,
-/// [`ErrorKind::InvalidModel`] for fewer than four different questions, or where training
-/// diverges; and what the teacher gives.
+/// [`ErrorKind::InvalidModel`] for no questions, fewer than two that are held out, or where
+/// training diverges; and what the teacher gives.
 pub fn distill(
     teacher: &dyn Projection,
     questions: ArrayView2<'_, f32>,
     answers: ArrayView2<'_, f32>,
+    held_out: &HeldOut<'_>,
     options: &Distillation,
     progress: &mut dyn FnMut(&DistillationProgress) -> bool,
 ) -> Result<Distilled> {
     options.check()?;
     let dim = teacher.input_dim();
-    for (what, rows) in [("questions", &questions), ("answers", &answers)] {
-        if rows.nrows() > 0 && rows.ncols() != dim {
-            return Err(Error::new(
-                ErrorKind::DimensionMismatch,
-                format!("{what} of dimension {}, expected {dim} as the teacher's", rows.ncols()),
-            ));
-        }
-    }
     let shape = TransformerShape {
         embed_dim: dim,
         num_heads: options.heads,
@@ -261,14 +266,29 @@ pub fn distill(
     let invalid_shape =
         |error: Error| Error::new(ErrorKind::InvalidArgument, error.to_string()).with_source(error);
     shape.check().map_err(invalid_shape)?;
-    let questions = unit_rows(questions).map_err(|error| error.context("questions"))?;
-    let answers = unit_rows(answers).map_err(|error| error.context("answers"))?;
-    let parts = Parts::of(&questions, options)?;
-    let fitted = fit::fit(teacher, &parts, values(&answers), shape, options, progress)?;
-    let measure = |rows: &Array2<f32>| agreement(teacher, &fitted.model, rows, &answers);
+    let units = |what: &str, rows: ArrayView2<'_, f32>, fewest: usize| -> Result<Array2<f32>> {
+        if rows.nrows() > 0 && rows.ncols() != dim {
+            let message =
+                format!("{what} of dimension {}, expected {dim} as the teacher's", rows.ncols());
+            return Err(Error::new(ErrorKind::DimensionMismatch, message));
+        }
+        if rows.nrows() < fewest {
+            let message = format!("{} {what}, expected at least {fewest}", rows.nrows());
+            return Err(Error::new(ErrorKind::InvalidModel, message));
+        }
+        unit_rows(rows).map_err(|error| error.context(what))
+    };
+    let learnt = units("questions", questions, 1)?;
+    let answers = units("answers", answers, 0)?;
+    let asked = units("held-out questions", held_out.questions, 2)?;
+    let (watched, measured) = asked.view().split_at(ndarray::Axis(0), asked.nrows() / 2);
+    let source = Source { questions: values(&learnt), answers: values(&answers), dim };
+    let watched = fit::Watched { questions: watched, teacher: held_out.teacher };
+    let fitted = fit::fit(teacher, &source, &watched, shape, options, progress)?;
+    let model = &fitted.model;
     Ok(Distilled {
-        held_out: measure(&parts.measured)?,
-        trained: measure(&parts.learnt)?,
+        held_out: agreement(held_out.teacher, model, measured, answers.view())?,
+        trained: agreement(teacher, model, learnt.view(), answers.view())?,
         epochs: fitted.epochs,
         best_epoch: fitted.best_epoch,
         loss: fitted.loss,
@@ -277,35 +297,64 @@ pub fn distill(
     })
 }
 
-/// The real questions, each with one use.
-struct Parts {
-    learnt: Array2<f32>,
-    /// To stop by.
-    watched: Array2<f32>,
-    measured: Array2<f32>,
+/// [`distill`] of a model of a store, with the questions and answers of `data`.
+///
+/// `test` are real questions (n × d) that the model was not trained on, two or more: with
+/// them the student learns from all questions of `data`. Without, a share of these is held
+/// out, and compared with the model as it is without them.
+///
+/// # Errors
+/// As [`distill`]; [`ErrorKind::InvalidModel`] for fewer than four different questions.
+pub fn distill_model(
+    model: &Model,
+    data: &TrainingData,
+    test: Option<ArrayView2<'_, f32>>,
+    options: &Distillation,
+    progress: &mut dyn FnMut(&DistillationProgress) -> bool,
+) -> Result<Distilled> {
+    options.check()?;
+    if let Some(questions) = test {
+        let held_out = HeldOut { questions, teacher: model };
+        return distill(model, data.questions(), data.answers(), &held_out, options, progress);
+    }
+    let (learnt, asked) = split(data.questions(), options)?;
+    let left_out = |question: &[f32]| {
+        let mut dots = vec![0.0; asked.nrows()];
+        kernel::dots(question, values(&asked), &mut dots);
+        let same = (kernel::norm(question) * (1.0 - 1e-5)) as f32;
+        dots.iter().any(|dot| *dot > same)
+    };
+    let without = match model {
+        Model::Residual(model) => Model::Residual(model.without_questions(&left_out)?),
+        // Other kinds do not keep single questions.
+        other => other.clone(),
+    };
+    let held_out = HeldOut { questions: asked.view(), teacher: &without };
+    distill(model, learnt.view(), data.answers(), &held_out, options, progress)
 }
 
-impl Parts {
-    fn of(questions: &Array2<f32>, options: &Distillation) -> Result<Self> {
-        let mut seen = std::collections::HashSet::new();
-        let bits = |row: &usize| -> Vec<u32> {
-            questions.row(*row).iter().map(|value| value.to_bits()).collect()
-        };
-        let mut rows: Vec<usize> =
-            (0..questions.nrows()).filter(|row| seen.insert(bits(row))).collect();
-        if rows.len() < FEWEST {
-            return Err(Error::new(
-                ErrorKind::InvalidModel,
-                format!("{} different questions, expected at least {FEWEST}", rows.len()),
-            ));
-        }
-        Random::new(options.seed, 0xd157).shuffle(&mut rows);
-        let kept_out = (rows.len() as f64 * options.held_out).round() as usize;
-        let (kept_out, learnt) = rows.split_at(kept_out.max(2));
-        let (watched, measured) = kept_out.split_at(kept_out.len() / 2);
-        let select = |rows: &[usize]| questions.select(ndarray::Axis(0), rows);
-        Ok(Self { learnt: select(learnt), watched: select(watched), measured: select(measured) })
+/// The questions to learn from and those held out, equal ones once.
+fn split(
+    questions: ArrayView2<'_, f32>,
+    options: &Distillation,
+) -> Result<(Array2<f32>, Array2<f32>)> {
+    let mut seen = std::collections::HashSet::new();
+    let bits = |row: &usize| -> Vec<u32> {
+        questions.row(*row).iter().map(|value| value.to_bits()).collect()
+    };
+    let mut rows: Vec<usize> =
+        (0..questions.nrows()).filter(|row| seen.insert(bits(row))).collect();
+    if rows.len() < FEWEST {
+        return Err(Error::new(
+            ErrorKind::InvalidModel,
+            format!("{} different questions, expected at least {FEWEST}", rows.len()),
+        ));
     }
+    Random::new(options.seed, 0xd157).shuffle(&mut rows);
+    let kept_out = (rows.len() as f64 * options.held_out).round() as usize;
+    let (asked, learnt) = rows.split_at(kept_out.max(2));
+    let select = |rows: &[usize]| questions.select(ndarray::Axis(0), rows);
+    Ok((select(learnt), select(asked)))
 }
 
 /// Measures how near `student` is to `teacher` on `questions` (n × d). Of `answers`, which
@@ -316,13 +365,15 @@ impl Parts {
 pub fn agreement(
     teacher: &dyn Projection,
     student: &dyn Projection,
-    questions: &Array2<f32>,
-    answers: &Array2<f32>,
+    questions: ArrayView2<'_, f32>,
+    answers: ArrayView2<'_, f32>,
 ) -> Result<Agreement> {
+    let answers = answers.as_standard_layout();
+    let answer_values = answers.as_slice().expect("made row-major");
     let dim = teacher.output_dim();
     let project = |projection: &dyn Projection| -> Result<Array2<f32>> {
         let mut projected = Array2::zeros((questions.nrows(), projection.output_dim()));
-        projection.project_batch_into(questions.view(), projected.view_mut(), None)?;
+        projection.project_batch_into(questions, projected.view_mut(), None)?;
         Ok(projected)
     };
     let (wanted, found) = (project(teacher)?, project(student)?);
@@ -337,7 +388,7 @@ pub fn agreement(
     let cosines: Vec<f64> = pairs.iter().map(cosine).collect();
     let first = |projected: &[f32]| {
         let mut scores = vec![0.0; answers.nrows()];
-        kernel::dots(projected, values(answers), &mut scores);
+        kernel::dots(projected, answer_values, &mut scores);
         (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]).then(b.cmp(a)))
     };
     let comparable = answers.nrows() > 0 && answers.ncols() == dim;

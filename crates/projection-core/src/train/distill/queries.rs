@@ -12,7 +12,7 @@ use crate::kernel::random::Random;
 const ROWS: usize = 32;
 
 /// Largest length of the noise, beside a text of length 1.
-const NOISE: f64 = 1.25;
+const NOISE: f64 = 2.0;
 
 /// Where queries are made from.
 pub(super) struct Source<'a> {
