@@ -2,10 +2,11 @@
 //!
 //! `numpy_peer.py` runs as a process of its own ($PYTHON, or `python3`, with NumPy) and
 //! measures itself, so that no time is lost between the processes. Both sides must first
-//! agree on the results. Criterion then measures each side; at the end both take turns, so
-//! that whatever else the machine does meets both, and a table gives the ratio.
+//! agree on the results. Then both take turns, so that whatever else the machine does meets
+//! both, and a table gives the ratio, and the share of what the machine can do at most.
 //!
-//! `cargo bench --bench project -- --quick` is a short run for continuous integration.
+//! `cargo bench --bench project -- --quick` is a short run for continuous integration; any
+//! other word selects the rows that have it in their title.
 
 #[path = "project/numpy.rs"]
 mod numpy;
@@ -13,82 +14,118 @@ mod numpy;
 mod work;
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput};
+use projection_core::limits;
 
 use numpy::Numpy;
-use work::{Data, Work};
+use work::{Data, Limit, Peer, Work};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let given = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let filters: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let folder = tempfile::tempdir()?;
-    let data = Data::random(10_000);
+    let data = Data::random(100_000);
     data.save(folder.path())?;
     let mut numpy = Numpy::start(folder.path())?;
-    let mut all = data.all_work()?;
-    for work in &mut all {
-        numpy.check(work)?;
-    }
-
-    let mut criterion = Criterion::default()
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2))
-        .sample_size(50)
-        .configure_from_args();
-    let mut measured = Vec::new();
-    for mut work in all {
-        let mut asked_for = false;
-        let mut group = criterion.benchmark_group(&work.title);
-        group.throughput(Throughput::Elements(work.queries as u64));
-        group.bench_function("engine", |bencher| {
-            asked_for = true;
-            bencher.iter_custom(|calls| work.time(calls));
-        });
-        group.bench_function("NumPy", |bencher| {
-            asked_for = true;
-            bencher.iter_custom(|calls| numpy.time(&work, calls).expect("NumPy measures"));
-        });
-        group.finish();
-        if asked_for {
-            measured.push(work);
+    // Cargo says `--bench` to measure; without it this is a test that everything runs.
+    let rounds = match (given("--bench"), given("--quick")) {
+        (false, _) => 0,
+        (true, true) => 5,
+        (true, false) => 31,
+    };
+    let limits = Limits::measure();
+    println!("{}", numpy.about);
+    println!("one thread unless said: {:.0} GF/s, {:.1} GB/s", limits.operations, limits.bytes);
+    println!("{rounds} rounds in turn, µs a call: median, least\n");
+    let heading = ["engine", "peer", "ratio", "share"];
+    println!(
+        "{:40} {:>21} {:>21}  {:>6} {:>6}",
+        "", heading[0], heading[1], heading[2], heading[3]
+    );
+    for mut work in data.all_work()? {
+        if filters.iter().all(|filter| work.title.contains(filter)) {
+            numpy::check(&mut work, &mut numpy)?;
+            measure(&mut work, &mut numpy, rounds, &limits)?;
         }
     }
-    criterion.final_summary();
-    // Cargo says `--bench` to measure; without it this is a test that everything runs.
-    if given("--bench") {
-        let rounds = if given("--quick") { 9 } else { 31 };
-        print_table(&mut measured, &mut numpy, rounds)?;
-    }
+    println!("\nRatio: peer ÷ engine, of medians; above 1, the engine is faster. Share: of what");
+    println!("the machine can read from memory or compute; above 100%, caches help.");
     Ok(())
 }
 
 /// Makes both sides take turns and prints what one call took.
-fn print_table(all: &mut [Work], numpy: &mut Numpy, rounds: usize) -> Result<(), Box<dyn Error>> {
-    println!("\n{}", numpy.about);
-    println!("{rounds} rounds in turn, one thread, µs a call: median, least, middle half\n");
-    let heading = ["engine", "NumPy", "NumPy ÷ engine"];
-    println!("{:31} {:>30}  {:>30}  {:>14}", "", heading[0], heading[1], heading[2]);
-    for work in all {
-        let engine_calls = calls_a_round(|calls| Ok(work.time(calls)))?;
-        let numpy_calls = calls_a_round(|calls| numpy.time(work, calls))?;
-        let (mut engine_times, mut numpy_times) = (Vec::new(), Vec::new());
-        for round in 0..rounds {
-            // Whoever is first finds what the other left in the caches, so both are.
-            for engine_runs in [round % 2 == 0, round % 2 != 0] {
-                if engine_runs {
-                    engine_times.push(microseconds(work.time(engine_calls), engine_calls));
-                } else {
-                    numpy_times.push(microseconds(numpy.time(work, numpy_calls)?, numpy_calls));
-                }
+fn measure(
+    work: &mut Work,
+    numpy: &mut Numpy,
+    rounds: usize,
+    limits: &Limits,
+) -> Result<(), Box<dyn Error>> {
+    let (engine, peer) = (&mut work.engine, &mut work.peer);
+    let mut time_peer = |calls: u64| match &mut *peer {
+        Peer::Numpy(command) => numpy.time(command, calls),
+        Peer::Engine(_, engine) => Ok(work::time(engine.as_mut(), calls)),
+    };
+    let mut time_engine = |calls| Ok(work::time(engine.as_mut(), calls));
+    if rounds == 0 {
+        return Ok(());
+    }
+    let (engine_calls, peer_calls) =
+        (calls_a_round(&mut time_engine)?, calls_a_round(&mut time_peer)?);
+    let (mut engine_times, mut peer_times) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        // Whoever is first finds what the other left in the caches, so both are.
+        for engine_runs in [round % 2 == 0, round % 2 != 0] {
+            if engine_runs {
+                engine_times.push(microseconds(time_engine(engine_calls)?, engine_calls));
+            } else {
+                peer_times.push(microseconds(time_peer(peer_calls)?, peer_calls));
             }
         }
-        let (engine, numpy) = (Spread::of(engine_times), Spread::of(numpy_times));
-        let ratio = numpy.median / engine.median;
-        println!("{:31} {engine}  {numpy}  {ratio:>14.2}", work.title);
     }
-    println!("\nAbove 1, the engine is faster.");
+    let (engine, peer_time) = (Spread::of(engine_times), Spread::of(peer_times));
+    let share = match work.limit {
+        Limit::Bytes(bytes) => bytes as f64 / limits.bytes / 1e3 / engine.least,
+        Limit::Operations(count) => count as f64 / limits.operations / 1e3 / engine.least,
+    };
+    let name = match &work.peer {
+        Peer::Numpy(_) => "NumPy",
+        Peer::Engine(name, _) => name,
+    };
+    let ratio = peer_time.median / engine.median;
+    let (title, share) = (&work.title, 100.0 * share);
+    println!("{title:40} {engine} {peer_time}  {ratio:>6.2} {share:>5.0}%  {name}");
     Ok(())
+}
+
+/// What one core can do.
+struct Limits {
+    /// Billions of operations a second, of which a multiply–add is two.
+    operations: f64,
+    /// Billions of bytes a second that are read from memory.
+    bytes: f64,
+}
+
+impl Limits {
+    fn measure() -> Self {
+        let best = |mut work: Box<dyn FnMut() -> f64>| (0..15).map(|_| work()).fold(0.0, f64::max);
+        let operations = best(Box::new(|| {
+            let rounds = 1_000_000;
+            let start = Instant::now();
+            let (operations, sum) = limits::multiply_adds(rounds);
+            let nanoseconds = start.elapsed().as_nanos() as f64;
+            std::hint::black_box(sum);
+            (operations * rounds) as f64 / nanoseconds
+        }));
+        let memory = vec![0.5f32; 128 << 20];
+        let bytes = best(Box::new(move || {
+            let start = Instant::now();
+            std::hint::black_box(limits::read(&memory));
+            size_of_val(&memory[..]) as f64 / start.elapsed().as_nanos() as f64
+        }));
+        Self { operations, bytes }
+    }
 }
 
 fn microseconds(time: Duration, calls: u64) -> f64 {
@@ -97,34 +134,30 @@ fn microseconds(time: Duration, calls: u64) -> f64 {
 
 /// How many calls take about ten milliseconds.
 fn calls_a_round(
-    mut time: impl FnMut(u64) -> Result<Duration, Box<dyn Error>>,
+    time: &mut dyn FnMut(u64) -> Result<Duration, Box<dyn Error>>,
 ) -> Result<u64, Box<dyn Error>> {
     let mut calls = 1;
     while time(calls)? < Duration::from_millis(5) {
         calls *= 2;
     }
-    Ok(2 * calls)
+    Ok(calls)
 }
 
 /// The times of one side, in microseconds a call.
 struct Spread {
     median: f64,
     least: f64,
-    middle_half: (f64, f64),
 }
 
 impl Spread {
     fn of(mut times: Vec<f64>) -> Self {
         times.sort_unstable_by(f64::total_cmp);
-        let at = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
-        Self { median: at(0.5), least: times[0], middle_half: (at(0.25), at(0.75)) }
+        Self { median: times[times.len() / 2], least: times[0] }
     }
 }
 
 impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (low, high) = self.middle_half;
-        let half = format!("{low:.2}–{high:.2}");
-        write!(f, "{:>8.2} {:>8.2} {half:>15}", self.median, self.least)
+        write!(f, "{:>10.2} {:>10.2}", self.median, self.least)
     }
 }

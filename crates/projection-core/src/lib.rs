@@ -42,4 +42,7 @@ mod tensors;
 mod torch;
 pub mod train;
 
+#[doc(hidden)]
+pub use kernel::limits;
+
 pub use error::{Error, ErrorKind, Result};

@@ -6,13 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use ndarray::ArrayView2;
 use projection_core::npy::NpyArray;
 
-use crate::work::{QUERIES, Work};
-
-/// How far results may be apart, relative to the largest value of a result.
-const TOLERANCE: f32 = 1e-5;
+use crate::work::{Engine, Peer, Work};
 
 /// What limits the threads of the BLAS libraries that NumPy may have.
 const THREADS: [&str; 4] =
@@ -63,40 +59,62 @@ impl Numpy {
         self.answer()
     }
 
-    pub fn time(&mut self, work: &Work, calls: u64) -> Result<Duration, Box<dyn Error>> {
-        let nanoseconds = self.ask(&format!("time {} {calls}", work.command))?;
+    pub fn time(&mut self, command: &str, calls: u64) -> Result<Duration, Box<dyn Error>> {
+        let nanoseconds = self.ask(&format!("time {command} {calls}"))?;
         Ok(Duration::from_nanos(nanoseconds.parse()?))
     }
 
-    /// Fails unless both sides have the same results for all queries.
-    pub fn check(&mut self, work: &mut Work) -> Result<(), Box<dyn Error>> {
-        let mut ours = [Vec::new(), Vec::new()];
-        for query in (0..QUERIES).step_by(work.queries) {
-            work.engine.call(query);
-            for (all, new) in ours.iter_mut().zip(work.engine.results()) {
-                all.extend(new);
-            }
+    /// The results for the first `count` queries.
+    pub fn results(
+        &mut self,
+        command: &str,
+        count: usize,
+    ) -> Result<[Vec<f32>; 2], Box<dyn Error>> {
+        self.ask(&format!("check {command} {count}"))?;
+        let load = |name| NpyArray::load(self.folder.join(name))?.to_f32();
+        Ok([load("first.npy")?, load("second.npy")?])
+    }
+}
+
+/// Fails unless both sides have the same results.
+pub fn check(work: &mut Work, numpy: &mut Numpy) -> Result<(), Box<dyn Error>> {
+    let count = work.checked.max(work.queries);
+    let ours = all_results(work.engine.as_mut(), count, work.queries);
+    let theirs = match &mut work.peer {
+        Peer::Numpy(command) => numpy.results(command, count)?,
+        Peer::Engine(_, engine) => all_results(engine.as_mut(), count, work.queries),
+    };
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        let width = theirs.len() / count;
+        if ours.len() != theirs.len() {
+            return Err(
+                format!("{}: {} values, not {}", work.title, ours.len(), theirs.len()).into()
+            );
         }
-        self.ask(&format!("check {}", work.command))?;
-        for (ours, name) in ours.iter().zip(["first.npy", "second.npy"]) {
-            let theirs = NpyArray::load(self.folder.join(name))?.to_f32()?;
-            let width = theirs.len() / QUERIES;
-            let ours = ArrayView2::from_shape((QUERIES, width), ours)?;
-            for (query, theirs) in theirs.chunks(width).enumerate() {
-                let largest = theirs.iter().fold(0.0f32, |top, value| top.max(value.abs()));
-                for (ours, theirs) in ours.row(query).iter().zip(theirs) {
-                    if (ours - theirs).abs() > TOLERANCE * largest {
-                        let title = &work.title;
-                        return Err(format!(
-                            "{title}: query {query}: the engine has {ours}, NumPy {theirs}"
-                        )
-                        .into());
-                    }
+        for (query, (ours, theirs)) in ours.chunks(width).zip(theirs.chunks(width)).enumerate() {
+            let largest = theirs.iter().fold(0.0f32, |top, value| top.max(value.abs()));
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                if (ours - theirs).abs() > work.tolerance * largest {
+                    let title = &work.title;
+                    return Err(
+                        format!("{title}: query {query}: {ours} here, {theirs} there").into()
+                    );
                 }
             }
         }
-        Ok(())
     }
+    Ok(())
+}
+
+fn all_results(engine: &mut dyn Engine, count: usize, step: usize) -> [Vec<f32>; 2] {
+    let mut all = [Vec::new(), Vec::new()];
+    for query in (0..count).step_by(step) {
+        engine.call(query);
+        for (all, new) in all.iter_mut().zip(engine.results()) {
+            all.extend(new);
+        }
+    }
+    all
 }
 
 impl Drop for Numpy {

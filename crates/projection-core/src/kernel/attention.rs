@@ -5,7 +5,8 @@
 //! the caller wants it. The sums so far belong to the best score so far: where a block has a
 //! better one, they are scaled down to it ("online softmax", Milakov and Gimelshein, 2018).
 
-use super::{Reading, WHOLE, add_weighted, dots, dots_of_batch, dots_read, exponentials};
+use super::compact::Compact;
+use super::{Reading, WHOLE, add_weighted, dots_of_batch, dots_read, exponentials};
 use super::{largest, scale, softmax_of_rows, weighted_sum_read};
 
 /// Queries that pass by a block of heads before the next one; with their sums they stay in
@@ -22,77 +23,130 @@ const HEADS: usize = 64;
 /// cache.
 const HEADS_OF_ONE: usize = 1024;
 
+/// The centroids (h × d) or the answers (h × o) of heads.
+#[derive(Clone, Copy)]
+pub(crate) enum Vectors<'a> {
+    Single(&'a [f32]),
+    Compact(&'a Compact),
+}
+
+impl Vectors<'_> {
+    /// How many there are, of `dim` values each.
+    fn count(self, dim: usize) -> usize {
+        match self {
+            Self::Single(rows) => rows.len() / dim,
+            Self::Compact(rows) => rows.count(),
+        }
+    }
+
+    /// Dot products with those from the `first` on.
+    pub fn dots(self, query: &[f32], first: usize, out: &mut [f32]) {
+        match self {
+            Self::Single(rows) => {
+                let part = &rows[first * query.len()..][..out.len() * query.len()];
+                dots_read(Reading::of(rows), query, part, out);
+            }
+            Self::Compact(rows) => rows.dots(query, first, out),
+        }
+    }
+
+    /// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`, of those from
+    /// the `first` on.
+    pub fn weighted_sum(self, weights: &[f32], first: usize, ends: (bool, f32), out: &mut [f32]) {
+        match self {
+            Self::Single(rows) => {
+                let part = &rows[first * out.len()..][..weights.len() * out.len()];
+                weighted_sum_read(Reading::of(rows), weights, part, ends, out);
+            }
+            Self::Compact(rows) => rows.weighted_sum(weights, first, ends, out),
+        }
+    }
+
+    /// `count` of them, from the `first` on, in single precision. Compact ones are put into
+    /// `room`.
+    fn block<'b>(self, first: usize, count: usize, dim: usize, room: &'b mut Vec<f32>) -> &'b [f32]
+    where
+        Self: 'b,
+    {
+        match self {
+            Self::Single(all) => &all[first * dim..][..count * dim],
+            Self::Compact(all) => {
+                room.resize(count * dim, 0.0);
+                for (number, row) in room.chunks_exact_mut(dim).enumerate() {
+                    all.decode(first + number, row);
+                }
+                room
+            }
+        }
+    }
+}
+
+/// Room for a block of centroids and one of answers.
+type Room = [Vec<f32>; 2];
+
 /// Softmax attention over heads with `centroids` (h × d) and `answers` (h × o): the answers
 /// with weights softmax(factor·scores) of `query` (d), into `out` (o), and the weights (h)
 /// where they are wanted, which changes no bit of `out`.
 pub(crate) fn attend_one(
     query: &[f32],
     factor: f32,
-    centroids: &[f32],
-    answers: &[f32],
+    (centroids, answers): (Vectors<'_>, Vectors<'_>),
     weights: Option<&mut [f32]>,
     out: &mut [f32],
 ) {
-    let heads = centroids.len() / query.len();
+    let heads = centroids.count(query.len());
+    let vectors = (centroids, answers);
     match weights {
-        _ if heads > HEADS_OF_ONE => online_one(query, factor, centroids, answers, weights, out),
-        Some(weights) => attend_with(query, factor, centroids, answers, weights, out),
+        _ if heads > HEADS_OF_ONE => online_one(query, factor, vectors, heads, weights, out),
+        Some(weights) => attend_with(query, factor, vectors, weights, out),
         // A small array, which must be cleared, where that is enough.
         None if heads <= HEADS => {
-            let weights = &mut [0.0; HEADS][..heads];
-            attend_with(query, factor, centroids, answers, weights, out);
+            attend_with(query, factor, vectors, &mut [0.0; HEADS][..heads], out);
         }
-        None => {
-            let weights = &mut [0.0; HEADS_OF_ONE][..heads];
-            attend_with(query, factor, centroids, answers, weights, out);
-        }
+        None => attend_with(query, factor, vectors, &mut [0.0; HEADS_OF_ONE][..heads], out),
     }
 }
 
 fn attend_with(
     query: &[f32],
     factor: f32,
-    centroids: &[f32],
-    answers: &[f32],
+    (centroids, answers): (Vectors<'_>, Vectors<'_>),
     weights: &mut [f32],
     out: &mut [f32],
 ) {
-    dots(query, centroids, weights);
+    centroids.dots(query, 0, weights);
     let top = largest(weights);
     // The division takes time that the weighted sum can use, so it comes last.
     let inverse = (1.0 / exponentials(weights, factor, top)) as f32;
-    weighted_sum_read(Reading::of(answers), weights, answers, (true, inverse), out);
+    answers.weighted_sum(weights, 0, (true, inverse), out);
     scale(weights, inverse);
 }
 
 fn online_one(
     query: &[f32],
     factor: f32,
-    centroids: &[f32],
-    answers: &[f32],
+    (centroids, answers): (Vectors<'_>, Vectors<'_>),
+    heads: usize,
     mut weights: Option<&mut [f32]>,
     out: &mut [f32],
 ) {
-    let (dim, out_dim) = (query.len(), out.len());
-    let readings = (Reading::of(centroids), Reading::of(answers));
     let mut scores = [0.0f32; HEADS_OF_ONE];
     let (mut top, mut sum) = (f32::NEG_INFINITY, 0.0);
-    let blocks = centroids.chunks(HEADS_OF_ONE * dim).zip(answers.chunks(HEADS_OF_ONE * out_dim));
-    for (block, (centroids, answers)) in blocks.enumerate() {
-        let scores = &mut scores[..centroids.len() / dim];
-        dots_read(readings.0, query, centroids, scores);
+    for first in (0..heads).step_by(HEADS_OF_ONE) {
+        let scores = &mut scores[..HEADS_OF_ONE.min(heads - first)];
+        centroids.dots(query, first, scores);
         let mut before: &mut [f32] = &mut [];
         let mut here = None;
         if let Some(weights) = &mut weights {
-            let (done, rest) = weights.split_at_mut(block * HEADS_OF_ONE);
+            let (done, rest) = weights.split_at_mut(first);
             (before, here) = (done, Some(&mut rest[..scores.len()]));
         }
-        let sums = if block == 0 { &mut [][..] } else { &mut *out };
+        let sums = if first == 0 { &mut [][..] } else { &mut *out };
         weigh(scores, factor, (&mut top, &mut sum), [sums, before]);
         if let Some(here) = here {
             here.copy_from_slice(scores);
         }
-        weighted_sum_read(readings.1, scores, answers, (block == 0, 1.0), out);
+        answers.weighted_sum(scores, first, (first == 0, 1.0), out);
     }
     let inverse = (1.0 / sum) as f32;
     scale(out, inverse);
@@ -121,8 +175,7 @@ fn weigh(
 /// where they are wanted. There is a factor a query.
 pub(crate) fn attend(
     (queries, factors): (&[f32], &[f32]),
-    centroids: &[f32],
-    answers: &[f32],
+    (centroids, answers): (Vectors<'_>, Vectors<'_>),
     mut weights: Option<&mut [f32]>,
     out: &mut [f32],
 ) {
@@ -131,8 +184,10 @@ pub(crate) fn attend(
         return;
     }
     let (dim, out_dim) = (queries.len() / n, out.len() / n);
-    let heads = centroids.len() / dim;
-    assert_eq!(answers.len(), heads * out_dim);
+    let heads = centroids.count(dim);
+    assert_eq!(answers.count(out_dim), heads);
+    let mut room = Room::default();
+    let vectors = (centroids, answers);
     let blocks = queries.chunks(QUERIES * dim).zip(factors.chunks(QUERIES));
     for (block, (queries, factors)) in blocks.enumerate() {
         let queries = (queries, factors);
@@ -141,8 +196,8 @@ pub(crate) fn attend(
         let weights =
             weights.map(|all| &mut all[block * QUERIES * heads..][..factors.len() * heads]);
         match heads {
-            ..=HEADS => few_heads(queries, centroids, answers, weights, out),
-            _ => online(queries, centroids, answers, weights, out),
+            ..=HEADS => few_heads(queries, vectors, heads, &mut room, weights, out),
+            _ => online(queries, vectors, heads, &mut room, weights, out),
         }
     }
 }
@@ -150,14 +205,17 @@ pub(crate) fn attend(
 /// At most [`HEADS`] heads.
 fn few_heads(
     (queries, factors): (&[f32], &[f32]),
-    centroids: &[f32],
-    answers: &[f32],
+    (centroids, answers): (Vectors<'_>, Vectors<'_>),
+    heads: usize,
+    room: &mut Room,
     mut weights: Option<&mut [f32]>,
     out: &mut [f32],
 ) {
     let n = factors.len();
     let (dim, out_dim) = (queries.len() / n, out.len() / n);
-    let heads = centroids.len() / dim;
+    let [centroids_room, answers_room] = room;
+    let centroids = centroids.block(0, heads, dim, centroids_room);
+    let answers = answers.block(0, heads, out_dim, answers_room);
     // After the last head, scores of −∞ and so weights of 0 fill a register up: partly
     // written registers would hold up whoever reads beside them.
     let filled = heads.next_multiple_of(WHOLE);
@@ -183,37 +241,39 @@ fn few_heads(
 /// At most [`QUERIES`] queries.
 fn online(
     (queries, factors): (&[f32], &[f32]),
-    centroids: &[f32],
-    answers: &[f32],
+    (centroids, answers): (Vectors<'_>, Vectors<'_>),
+    heads: usize,
+    room: &mut Room,
     mut weights: Option<&mut [f32]>,
     out: &mut [f32],
 ) {
     let n = factors.len();
     let (dim, out_dim) = (queries.len() / n, out.len() / n);
-    let all_heads = centroids.len() / dim;
     // Of each query the best score so far, and the sum of weights relative to it.
     let mut tops = [f32::NEG_INFINITY; QUERIES];
     let mut sums = [0.0f64; QUERIES];
     let mut scores = [0.0f32; GROUP * HEADS];
-    let blocks = centroids.chunks(HEADS * dim).zip(answers.chunks(HEADS * out_dim));
-    for (block, (centroids, answers)) in blocks.enumerate() {
-        let heads = centroids.len() / dim;
+    for start in (0..heads).step_by(HEADS) {
+        let width = HEADS.min(heads - start);
+        let [centroids_room, answers_room] = &mut *room;
+        let centroids = centroids.block(start, width, dim, centroids_room);
+        let answers = answers.block(start, width, out_dim, answers_room);
         for (group, queries) in queries.chunks(GROUP * dim).enumerate() {
             let first = group * GROUP;
             let count = queries.len() / dim;
             let out = &mut out[first * out_dim..][..count * out_dim];
             dots_of_batch(dim, queries, centroids, &mut scores, HEADS);
             for query in 0..count {
-                let scores = &mut scores[query * HEADS..][..heads];
+                let scores = &mut scores[query * HEADS..][..width];
                 let so_far = (&mut tops[first + query], &mut sums[first + query]);
                 let mut before: &mut [f32] = &mut [];
                 let mut here = None;
                 if let Some(weights) = &mut weights {
-                    let row = &mut weights[(first + query) * all_heads..][..all_heads];
-                    let (done, rest) = row.split_at_mut(block * HEADS);
-                    (before, here) = (done, Some(&mut rest[..heads]));
+                    let row = &mut weights[(first + query) * heads..][..heads];
+                    let (done, rest) = row.split_at_mut(start);
+                    (before, here) = (done, Some(&mut rest[..width]));
                 }
-                let sums = match block {
+                let sums = match start {
                     0 => &mut [][..],
                     _ => &mut out[query * out_dim..][..out_dim],
                 };
@@ -222,14 +282,14 @@ fn online(
                     here.copy_from_slice(scores);
                 }
             }
-            add_weighted(out_dim, &scores, HEADS, answers, out, block == 0);
+            add_weighted(out_dim, &scores, HEADS, answers, out, start == 0);
         }
     }
     for (query, (out, sum)) in out.chunks_exact_mut(out_dim).zip(sums).enumerate() {
         let inverse = (1.0 / sum) as f32;
         scale(out, inverse);
         if let Some(weights) = &mut weights {
-            scale(&mut weights[query * all_heads..][..all_heads], inverse);
+            scale(&mut weights[query * heads..][..heads], inverse);
         }
     }
 }

@@ -3,7 +3,8 @@
 //! instruction set the caller was compiled for, and without fused multiply–add, which is a
 //! slow library call where it is not one instruction.
 
-use super::table::Reading;
+use super::narrow::{ByteQuery, ByteRows, product};
+use super::table::{Ends, Reading};
 
 /// Lanes of a dot product: independent sums, so that additions overlap and rounding errors
 /// stay those of sums 64 times shorter.
@@ -11,6 +12,9 @@ const LANES: usize = 64;
 
 /// Lanes of a sum in double precision.
 const DOUBLE_LANES: usize = 64;
+
+/// Lanes of a dot product with compact values.
+const WIDE: usize = 16;
 
 /// Columns of a weighted sum that stay in registers while all rows pass by.
 const COLUMNS: usize = 128;
@@ -57,7 +61,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[inline(always)]
 fn multiply_add_lanes(a: &[f32; LANES], b: &[f32; LANES], lanes: &mut [f32; LANES]) {
     for i in 0..LANES {
-        lanes[i] = a[i] * b[i] + lanes[i];
+        lanes[i] += a[i] * b[i];
     }
 }
 
@@ -81,7 +85,7 @@ pub(super) fn weighted_sum(
     _: Reading,
     weights: &[f32],
     rows: &[f32],
-    (fresh, factor): (bool, f32),
+    (fresh, factor): Ends,
     out: &mut [f32],
 ) {
     let dim = out.len();
@@ -95,7 +99,7 @@ pub(super) fn weighted_sum(
                 for (weight, row) in weights.iter().zip(rows.chunks_exact(dim)) {
                     let row = &row[start..start + COLUMNS];
                     for i in 0..COLUMNS {
-                        sums[i] = *weight * row[i] + sums[i];
+                        sums[i] += *weight * row[i];
                     }
                 }
                 for i in 0..COLUMNS {
@@ -105,7 +109,7 @@ pub(super) fn weighted_sum(
                 let mut sums = [0.0f32; COLUMNS];
                 for (weight, row) in weights.iter().zip(rows.chunks_exact(dim)) {
                     for (sum, value) in sums.iter_mut().zip(&row[start..start + out.len()]) {
-                        *sum = *weight * *value + *sum;
+                        *sum += *weight * *value;
                     }
                 }
                 for (out, sum) in out.iter_mut().zip(sums) {
@@ -225,6 +229,119 @@ pub(super) fn add_weighted(
             }
         }
     }
+}
+
+/// See `limits`.
+pub(super) fn multiply_adds(rounds: u64) -> (usize, f32) {
+    let factor = std::hint::black_box(0.999f32);
+    let mut lanes = [factor; LANES];
+    for _ in 0..rounds {
+        lanes.iter_mut().for_each(|lane| *lane = *lane * factor + factor);
+    }
+    (LANES / 12, lanes.iter().sum())
+}
+
+/// See `limits`.
+pub(super) fn read(values: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    for values in values.as_chunks::<LANES>().0 {
+        for i in 0..LANES {
+            lanes[i] += values[i];
+        }
+    }
+    lanes.iter().sum()
+}
+
+/// See `narrow`: here the order stays.
+pub(super) fn apart(query: &[f32], out: &mut [f32]) {
+    out.copy_from_slice(query);
+}
+
+/// See `narrow`.
+pub(super) fn dots_bf16(_: Reading, query: &[f32], rows: &[u16], out: &mut [f32]) {
+    for (row, out) in rows.chunks_exact(query.len()).zip(out) {
+        let mut lanes = [0.0; WIDE];
+        for (row, query) in row.as_chunks::<WIDE>().0.iter().zip(query.as_chunks::<WIDE>().0) {
+            for i in 0..WIDE {
+                lanes[i] += f32::from_bits(u32::from(row[i]) << 16) * query[i];
+            }
+        }
+        *out = lanes.iter().sum();
+    }
+}
+
+/// See `narrow`.
+pub(super) fn weighted_sum_bf16(
+    _: Reading,
+    weights: &[f32],
+    rows: &[u16],
+    ends: Ends,
+    out: &mut [f32],
+) {
+    weighted_sum_of(weights, rows, |value| f32::from_bits(u32::from(value) << 16), ends, out);
+}
+
+/// Two bytes for each value of a query times `factor`, which are at most 127·256 from zero:
+/// see `narrow`.
+#[inline(always)]
+pub(super) fn to_bytes(query: &[f32], factor: f32, high: &mut [u8], low: &mut [u8]) {
+    for ((value, high), low) in query.iter().zip(high).zip(low) {
+        // Rounded in the lowest bits, see `ROUND`.
+        let value = (value * factor + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
+        let upper = (value + 128) >> 8;
+        *high = (upper + 128) as u8;
+        *low = (value - 256 * upper + 128) as u8;
+    }
+}
+
+/// See `narrow`.
+#[inline(always)]
+pub(super) fn dots_i8(query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f32]) {
+    let all = rows.bytes.chunks_exact(query.high.len()).zip(rows.scales).zip(rows.sums);
+    for (((row, scale), sum), out) in all.zip(out) {
+        let dot = |query: &[u8]| -> i32 {
+            query.iter().zip(row).map(|(q, r)| i32::from(*q) * i32::from(*r)).sum()
+        };
+        *out = product(query.scale, (dot(query.high), dot(query.low)), *scale, *sum);
+    }
+}
+
+/// See `narrow`.
+pub(super) fn weighted_sum_i8(
+    _: Reading,
+    weights: &[f32],
+    rows: &[i8],
+    ends: Ends,
+    out: &mut [f32],
+) {
+    weighted_sum_of(weights, rows, f32::from, ends, out);
+}
+
+/// As [`weighted_sum`], of values to be made of others.
+fn weighted_sum_of<T: Copy>(
+    weights: &[f32],
+    rows: &[T],
+    value: impl Fn(T) -> f32,
+    (fresh, factor): Ends,
+    out: &mut [f32],
+) {
+    if fresh {
+        out.fill(0.0);
+    }
+    let dim = out.len();
+    let mut part = vec![0.0; dim];
+    for (weights, rows) in weights.chunks(ROWS).zip(rows.chunks(ROWS * dim)) {
+        part.fill(0.0);
+        for (weight, row) in weights.iter().zip(rows.chunks_exact(dim)) {
+            for (part, row) in part.iter_mut().zip(row) {
+                *part += weight * value(*row);
+            }
+        }
+        for (out, part) in out.iter_mut().zip(&part) {
+            *out += part;
+        }
+    }
+    scale(out, factor);
 }
 
 /// exp(x) for x ≤ 0, to 2 units in the last place; 0 where it is below 1e-37. Unlike the

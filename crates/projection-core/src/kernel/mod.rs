@@ -4,16 +4,24 @@
 //! at first use, see [`table`]. All of them are accurate to a few units in the last place of
 //! the largest term, but their last bits differ between CPUs.
 
+// Loops over the numbers of registers say which register meets which; and the compiler keeps
+// them in registers.
+#![allow(clippy::needless_range_loop)]
+
 mod attention;
 mod body;
+mod compact;
 pub(crate) mod gelu;
 mod lanes;
+pub mod limits;
 mod mapping;
+mod narrow;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(crate) mod product;
 pub(crate) mod random;
 mod rows;
+pub(crate) mod select;
 mod table;
 mod tiles;
 mod vector;
@@ -22,7 +30,8 @@ mod x86;
 
 use table::kernels;
 
-pub(crate) use attention::{attend, attend_one};
+pub(crate) use attention::{Vectors, attend, attend_one};
+pub(crate) use compact::{Compact, Format};
 pub(crate) use mapping::Mapping;
 pub(crate) use rows::{Rows, StableBytes};
 pub(crate) use table::Reading;

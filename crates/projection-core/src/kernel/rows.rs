@@ -16,17 +16,23 @@ pub(crate) const ALIGNMENT: usize = 64;
 const HUGE: usize = 4 << 20;
 const HUGE_PAGE: usize = 2 << 20;
 
-/// A row-major matrix of single precision values. Clones share the memory.
+/// A row-major matrix of plain numbers, single precision unless said otherwise. Clones share
+/// the memory.
 ///
 /// Owned rows start at a multiple of [`ALIGNMENT`]; rows of a mapped file wherever the file
 /// has them. Between rows there is no padding.
-#[derive(Clone)]
-pub(crate) struct Rows {
+pub(crate) struct Rows<T: Copy = f32> {
     /// `values` initialised values, which nobody changes while more than one owner exists.
-    start: NonNull<f32>,
+    start: NonNull<T>,
     values: usize,
     width: usize,
     owner: Owner,
+}
+
+impl<T: Copy> Clone for Rows<T> {
+    fn clone(&self) -> Self {
+        Self { owner: self.owner.clone(), ..*self }
+    }
 }
 
 #[derive(Clone)]
@@ -49,11 +55,11 @@ pub(crate) unsafe trait StableBytes: Send + Sync {
 
 // SAFETY: shared access to rows only reads them; `push` needs exclusive access and writes
 // only where no other owner can read. What keeps the memory alive is `Send + Sync` itself.
-unsafe impl Send for Rows {}
+unsafe impl<T: Copy + Send> Send for Rows<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Rows {}
+unsafe impl<T: Copy + Sync> Sync for Rows<T> {}
 
-impl Rows {
+impl<T: Copy> Rows<T> {
     /// No rows yet, of `width` values each.
     pub fn new(width: usize) -> Self {
         Self::with_capacity(width, 0)
@@ -61,17 +67,67 @@ impl Rows {
 
     /// No rows yet, with memory for `rows` of them.
     pub fn with_capacity(width: usize, rows: usize) -> Self {
-        let memory = Memory::new(width.checked_mul(rows).expect("rows fit into memory"));
-        Self { start: memory.start, values: 0, width, owner: Owner::Memory(Arc::new(memory)) }
+        let values = width.checked_mul(rows).expect("rows fit into memory");
+        let memory = Memory::for_values::<T>(values);
+        Self {
+            start: memory.start.cast(),
+            values: 0,
+            width,
+            owner: Owner::Memory(Arc::new(memory)),
+        }
     }
 
     /// A copy of `values`, which are whole rows.
-    pub fn from_values(width: usize, values: &[f32]) -> Self {
+    pub fn from_values(width: usize, values: &[T]) -> Self {
         let mut rows = Self::with_capacity(width, values.len() / width.max(1));
         rows.push(values);
         rows
     }
 
+    /// Values of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Number of rows.
+    pub fn count(&self) -> usize {
+        self.values.checked_div(self.width).unwrap_or(0)
+    }
+
+    /// The row with this number.
+    pub fn row(&self, number: usize) -> &[T] {
+        &self[number * self.width..(number + 1) * self.width]
+    }
+
+    /// Adds `values`, which are whole rows. Where the memory is shared or mapped, or full,
+    /// everything is copied first.
+    pub fn push(&mut self, values: &[T]) {
+        assert!(self.width > 0 && values.len().is_multiple_of(self.width), "whole rows");
+        let total = self.values.checked_add(values.len()).expect("rows fit into memory");
+        let memory = match &mut self.owner {
+            Owner::Memory(memory) => Arc::get_mut(memory),
+            Owner::Mapped { .. } => None,
+        };
+        if memory.is_none_or(|memory| memory.size / size_of::<T>() < total) {
+            let capacity = if self.values == 0 { total } else { total.max(2 * self.values) };
+            let memory = Memory::for_values::<T>(capacity);
+            // SAFETY: the old values are initialised, the new memory holds at least as many,
+            // and it was made just now, so that the two cannot overlap.
+            unsafe { memory.start.cast().copy_from_nonoverlapping(self.start, self.values) };
+            self.start = memory.start.cast();
+            self.owner = Owner::Memory(Arc::new(memory));
+        }
+        // SAFETY: there is memory for `total` values, which this value alone owns now;
+        // `values` is borrowed from elsewhere, since `self` is borrowed exclusively.
+        unsafe {
+            let end = self.start.add(self.values).as_ptr();
+            end.copy_from_nonoverlapping(values.as_ptr(), values.len());
+        }
+        self.values = total;
+    }
+}
+
+impl Rows {
     /// The `rows` × `width` little-endian values that start at `offset` of `bytes`, where
     /// they lie; copied only where the machine cannot read them there.
     ///
@@ -104,76 +160,35 @@ impl Rows {
             .collect();
         Ok(Self::from_values(width, &copied))
     }
-
-    /// Values of a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Number of rows.
-    pub fn count(&self) -> usize {
-        self.values.checked_div(self.width).unwrap_or(0)
-    }
-
-    /// The row with this number.
-    pub fn row(&self, number: usize) -> &[f32] {
-        &self[number * self.width..(number + 1) * self.width]
-    }
-
-    /// Adds `values`, which are whole rows. Where the memory is shared or mapped, or full,
-    /// everything is copied first.
-    pub fn push(&mut self, values: &[f32]) {
-        assert!(self.width > 0 && values.len().is_multiple_of(self.width), "whole rows");
-        let total = self.values.checked_add(values.len()).expect("rows fit into memory");
-        let memory = match &mut self.owner {
-            Owner::Memory(memory) => Arc::get_mut(memory),
-            Owner::Mapped { .. } => None,
-        };
-        if memory.is_none_or(|memory| memory.values < total) {
-            let capacity = if self.values == 0 { total } else { total.max(2 * self.values) };
-            let memory = Memory::new(capacity);
-            // SAFETY: the old values are initialised, the new memory holds at least as many,
-            // and it was made just now, so that the two cannot overlap.
-            unsafe { memory.start.copy_from_nonoverlapping(self.start, self.values) };
-            self.start = memory.start;
-            self.owner = Owner::Memory(Arc::new(memory));
-        }
-        // SAFETY: there is memory for `total` values, which this value alone owns now;
-        // `values` is borrowed from elsewhere, since `self` is borrowed exclusively.
-        unsafe {
-            let end = self.start.add(self.values).as_ptr();
-            end.copy_from_nonoverlapping(values.as_ptr(), values.len());
-        }
-        self.values = total;
-    }
 }
 
-impl Deref for Rows {
-    type Target = [f32];
+impl<T: Copy> Deref for Rows<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
+    fn deref(&self) -> &[T] {
         // SAFETY: `start` points to `values` initialised values, which `owner` keeps alive
         // and which no one changes while they are borrowed.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.values) }
     }
 }
 
-impl Default for Rows {
+impl<T: Copy> Default for Rows<T> {
     fn default() -> Self {
         Self::new(0)
     }
 }
 
-impl fmt::Debug for Rows {
+impl<T: Copy> fmt::Debug for Rows<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Rows({} × {})", self.count(), self.width)
     }
 }
 
-/// Memory for so many values, not initialised.
+/// So many bytes of memory, not initialised, for values of any type whose alignment is at
+/// most [`ALIGNMENT`].
 struct Memory {
-    start: NonNull<f32>,
-    values: usize,
+    start: NonNull<u8>,
+    size: usize,
 }
 
 // SAFETY: nothing but memory, to be used from any thread.
@@ -182,27 +197,27 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    fn new(values: usize) -> Self {
-        if values == 0 {
-            let dangling = Layout::from_size_align(0, ALIGNMENT).expect("a power of two");
-            let start = std::ptr::without_provenance_mut::<f32>(dangling.align());
-            return Self { start: NonNull::new(start).expect("not zero"), values };
+    fn for_values<T>(values: usize) -> Self {
+        const { assert!(align_of::<T>() <= ALIGNMENT) };
+        let size = values.checked_mul(size_of::<T>()).expect("rows fit into memory");
+        if size == 0 {
+            let start = std::ptr::without_provenance_mut(ALIGNMENT);
+            return Self { start: NonNull::new(start).expect("not zero"), size };
         }
-        let layout = Self::layout(values);
+        let layout = Self::layout(size);
         // SAFETY: the size is not zero.
-        let start = unsafe { alloc(layout) }.cast::<f32>();
+        let start = unsafe { alloc(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
         #[cfg(target_os = "linux")]
-        if layout.size() >= HUGE {
+        if size >= HUGE {
             // SAFETY: the advice concerns exactly this allocation, which begins at a page,
             // and changes none of its content. Where it is refused, pages stay small.
-            unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
+            unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
         }
-        Self { start, values }
+        Self { start, size }
     }
 
-    fn layout(values: usize) -> Layout {
-        let size = values.checked_mul(size_of::<f32>()).expect("rows fit into memory");
+    fn layout(size: usize) -> Layout {
         let align = if size >= HUGE { HUGE_PAGE } else { ALIGNMENT };
         Layout::from_size_align(size, align).expect("rows fit into memory")
     }
@@ -210,9 +225,9 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if self.values > 0 {
-            // SAFETY: allocated in `new` with this layout.
-            unsafe { dealloc(self.start.as_ptr().cast(), Self::layout(self.values)) };
+        if self.size > 0 {
+            // SAFETY: allocated in `for_values` with this layout.
+            unsafe { dealloc(self.start.as_ptr(), Self::layout(self.size)) };
         }
     }
 }

@@ -3,12 +3,19 @@
 use std::sync::LazyLock;
 
 use super::body;
+use super::narrow::{ByteQuery, ByteRows};
+
+/// Whether a weighted sum is written without what is there, and what it is multiplied by.
+pub(super) type Ends = (bool, f32);
+
+/// Dimension, weights and their step, rows, what is added to, and whether it is fresh.
+type AddWeighted = fn(usize, &[f32], usize, &[f32], &mut [f32], bool);
 
 /// One compilation of the loops. The lengths of slices fit together: the callers in the
 /// parent module check them.
 pub(super) struct Kernels {
     pub dots: fn(Reading, &[f32], &[f32], &mut [f32]),
-    pub weighted_sum: fn(Reading, &[f32], &[f32], (bool, f32), &mut [f32]),
+    pub weighted_sum: fn(Reading, &[f32], &[f32], Ends, &mut [f32]),
     pub sum_of_squares: fn(&[f32]) -> f64,
     pub softmax: fn(&mut [f32], f32),
     pub softmax_of_rows: fn(&mut [f32], usize, usize, &[f32]),
@@ -16,7 +23,15 @@ pub(super) struct Kernels {
     pub exponentials: fn(&mut [f32], f32, f32) -> f64,
     pub scale: fn(&mut [f32], f32),
     pub dots_of_batch: fn(usize, &[f32], &[f32], &mut [f32], usize),
-    pub add_weighted: fn(usize, &[f32], usize, &[f32], &mut [f32], bool),
+    pub add_weighted: AddWeighted,
+    pub multiply_adds: fn(u64) -> (usize, f32),
+    pub read: fn(&[f32]) -> f32,
+    pub apart: fn(&[f32], &mut [f32]),
+    pub dots_bf16: fn(Reading, &[f32], &[u16], &mut [f32]),
+    pub weighted_sum_bf16: fn(Reading, &[f32], &[u16], Ends, &mut [f32]),
+    pub to_bytes: fn(&[f32], f32, &mut [u8], &mut [u8]),
+    pub dots_i8: fn(ByteQuery<'_>, ByteRows<'_>, &mut [f32]),
+    pub weighted_sum_i8: fn(Reading, &[f32], &[i8], Ends, &mut [f32]),
 }
 
 /// The best table for this CPU.
@@ -36,6 +51,14 @@ const PORTABLE: Kernels = Kernels {
     scale: body::scale,
     dots_of_batch: body::dots_of_batch,
     add_weighted: body::add_weighted,
+    multiply_adds: body::multiply_adds,
+    read: body::read,
+    apart: body::apart,
+    dots_bf16: body::dots_bf16,
+    weighted_sum_bf16: body::weighted_sum_bf16,
+    to_bytes: body::to_bytes,
+    dots_i8: body::dots_i8,
+    weighted_sum_i8: body::weighted_sum_i8,
 };
 
 /// How to read the rows of a matrix of a certain size.
@@ -55,7 +78,12 @@ impl Reading {
 
     /// For all rows of a model, even where they are read in several calls.
     pub fn of(rows: &[f32]) -> Self {
-        match size_of_val(rows) {
+        Self::of_size(size_of_val(rows))
+    }
+
+    /// The same by the size in bytes.
+    pub fn of_size(size: usize) -> Self {
+        match size {
             size if size < Self::AHEAD.start => Self::Near,
             size if size < Self::AHEAD.end => Self::Ahead,
             _ => Self::Stream,
@@ -76,31 +104,137 @@ macro_rules! compiled_for {
     ($name:ident, $features:literal, $lanes:ty, $columns:literal, $queries:literal,
      $rows:literal x $registers:literal) => {
         pub(super) mod $name {
-            use super::super::{body, tiles, vector};
-            use super::{Kernels, Reading};
+            use super::super::{body, limits, narrow, tiles, vector};
+            use super::{ByteQuery, ByteRows, Ends, Kernels, Reading};
 
             pub(in super::super) const KERNELS: Kernels = Kernels {
-                // SAFETY, for all of them: `available` offers this table only where the CPU
-                // has the features, and callers have checked the lengths.
+                // SAFETY: `available` offers this table only where the CPU has the features, and
+                // callers have checked the lengths, as for all of them.
                 dots: |reading, query, rows, out| unsafe { dots(reading, query, rows, out) },
+                // SAFETY: as above.
                 weighted_sum: |reading, weights, rows, ends, out| unsafe {
                     weighted_sum(reading, weights, rows, ends, out)
                 },
+                // SAFETY: as above.
                 sum_of_squares: |vector| unsafe { sum_of_squares(vector) },
+                // SAFETY: as above.
                 softmax: |scores, scale| unsafe { softmax(scores, scale) },
+                // SAFETY: as above.
                 softmax_of_rows: |scores, step, width, factors| unsafe {
                     softmax_of_rows(scores, step, width, factors)
                 },
+                // SAFETY: as above.
                 largest: |scores| unsafe { largest(scores) },
+                // SAFETY: as above.
                 exponentials: |scores, scale, top| unsafe { exponentials(scores, scale, top) },
+                // SAFETY: as above.
                 scale: |values, factor| unsafe { scale(values, factor) },
+                // SAFETY: as above.
                 dots_of_batch: |dim, queries, rows, out, step| unsafe {
                     dots_of_batch(dim, queries, rows, out, step)
                 },
+                // SAFETY: as above.
                 add_weighted: |dim, weights, step, rows, out, fresh| unsafe {
                     add_weighted(dim, weights, step, rows, out, fresh)
                 },
+                // SAFETY: as above.
+                multiply_adds: |rounds| unsafe { multiply_adds(rounds) },
+                // SAFETY: as above.
+                read: |values| unsafe { read(values) },
+                // SAFETY: as above.
+                apart: |query, out| unsafe { apart(query, out) },
+                // SAFETY: as above.
+                dots_bf16: |reading, query, rows, out| unsafe {
+                    dots_bf16(reading, query, rows, out)
+                },
+                // SAFETY: as above.
+                weighted_sum_bf16: |reading, weights, rows, ends, out| unsafe {
+                    weighted_sum_bf16(reading, weights, rows, ends, out)
+                },
+                // SAFETY: as above.
+                to_bytes: |query, factor, high, low| unsafe { to_bytes(query, factor, high, low) },
+                // SAFETY: as above.
+                dots_i8: |query, rows, out| unsafe { dots_i8(query, rows, out) },
+                // SAFETY: as above.
+                weighted_sum_i8: |reading, weights, rows, ends, out| unsafe {
+                    weighted_sum_i8(reading, weights, rows, ends, out)
+                },
             };
+
+            #[target_feature(enable = $features)]
+            unsafe fn multiply_adds(rounds: u64) -> (usize, f32) {
+                // SAFETY: as for `dots`.
+                unsafe { limits::chains::<$lanes>(rounds) }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn read(values: &[f32]) -> f32 {
+                body::read(values)
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn apart(query: &[f32], out: &mut [f32]) {
+                // SAFETY: as for `dots`, as for all below.
+                unsafe { narrow::apart::<$lanes>(query, out) }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn dots_bf16(reading: Reading, query: &[f32], rows: &[u16], out: &mut [f32]) {
+                // SAFETY: as above.
+                unsafe {
+                    match reading {
+                        Reading::Ahead => narrow::dots_bf16::<$lanes, true>(query, rows, out),
+                        _ => narrow::dots_bf16::<$lanes, false>(query, rows, out),
+                    }
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn weighted_sum_bf16(
+                reading: Reading,
+                weights: &[f32],
+                rows: &[u16],
+                ends: Ends,
+                out: &mut [f32],
+            ) {
+                const PAIRS: usize = $columns / 2;
+                // SAFETY: as above.
+                unsafe {
+                    if reading == Reading::Ahead {
+                        narrow::weighted_sum_bf16::<$lanes, PAIRS, true>(weights, rows, ends, out)
+                    } else {
+                        narrow::weighted_sum_bf16::<$lanes, PAIRS, false>(weights, rows, ends, out)
+                    }
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn to_bytes(query: &[f32], factor: f32, high: &mut [u8], low: &mut [u8]) {
+                body::to_bytes(query, factor, high, low)
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn dots_i8(query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f32]) {
+                body::dots_i8(query, rows, out)
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn weighted_sum_i8(
+                reading: Reading,
+                weights: &[f32],
+                rows: &[i8],
+                ends: Ends,
+                out: &mut [f32],
+            ) {
+                // SAFETY: as above.
+                unsafe {
+                    if reading == Reading::Ahead {
+                        narrow::weighted_sum_i8::<$lanes, $columns, true>(weights, rows, ends, out)
+                    } else {
+                        narrow::weighted_sum_i8::<$lanes, $columns, false>(weights, rows, ends, out)
+                    }
+                }
+            }
 
             #[target_feature(enable = $features)]
             unsafe fn dots(reading: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
@@ -138,7 +272,7 @@ macro_rules! compiled_for {
                 reading: Reading,
                 weights: &[f32],
                 rows: &[f32],
-                ends: (bool, f32),
+                ends: Ends,
                 out: &mut [f32],
             ) {
                 // SAFETY: as above.
@@ -230,13 +364,26 @@ compiled_for!(avx2, "avx2,fma", super::super::x86::Avx2, 12, 2, 4 x 2);
 #[cfg(target_arch = "aarch64")]
 compiled_for!(neon, "neon", super::super::neon::Neon, 24, 4, 8 x 2);
 
+/// AVX-512 with products of bytes in one instruction.
+#[cfg(target_arch = "x86_64")]
+static AVX512_VNNI: Kernels = Kernels {
+    // SAFETY: `available` offers this table only where the CPU has the features, and callers
+    // have checked the lengths.
+    dots_i8: |query, rows, out| unsafe { super::x86::dots_i8(query, rows, out) },
+    ..avx512::KERNELS
+};
+
 /// The compilations that this CPU can run, best first.
 pub(super) fn available() -> Vec<(&'static str, &'static Kernels)> {
     let mut kernels: Vec<(&'static str, &'static Kernels)> = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {
         let avx2_and_fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        if avx2_and_fma && is_x86_feature_detected!("avx512f") {
+        let avx512 = avx2_and_fma && is_x86_feature_detected!("avx512f");
+        if avx512 && is_x86_feature_detected!("avx512vnni") {
+            kernels.push(("avx512 with vnni", &AVX512_VNNI));
+        }
+        if avx512 {
             kernels.push(("avx512", &avx512::KERNELS));
         }
         if avx2_and_fma {

@@ -1,6 +1,7 @@
 //! Every compilation against double precision, on odd sizes, slices at any address, and
 //! values at the ends of the range.
 
+use super::narrow::{ByteQuery, ByteRows};
 use super::table::available;
 use super::*;
 
@@ -275,7 +276,7 @@ fn every_compilation_survives_the_ends_of_the_range() {
         // Denormals count as what they are.
         let tiny = vec![f32::from_bits(3); 40];
         let mut dot = [0.0];
-        (kernels.dots)(Reading::Near, &tiny, &vec![2.0; 40], &mut dot);
+        (kernels.dots)(Reading::Near, &tiny, &[2.0; 40], &mut dot);
         assert_eq!(dot[0], f32::from_bits(240), "{name}");
         let mut sum = vec![0.0; 40];
         (kernels.weighted_sum)(
@@ -310,9 +311,10 @@ fn attention_in_blocks_is_attention() {
         let (centroids, answers) = (values(heads * dim, 12), values(heads * out_dim, 13));
         let mut out = vec![7.0; n * out_dim];
         let mut weights = vec![7.0; n * heads];
-        attend((&queries, &factors), &centroids, &answers, Some(&mut weights), &mut out);
+        let vectors = (Vectors::Single(&centroids), Vectors::Single(&answers));
+        attend((&queries, &factors), vectors, Some(&mut weights), &mut out);
         let mut online = vec![7.0; n * out_dim];
-        attend((&queries, &factors), &centroids, &answers, None, &mut online);
+        attend((&queries, &factors), vectors, None, &mut online);
         for (i, query) in queries.chunks(dim).enumerate() {
             let scores: Vec<f64> = centroids
                 .chunks(dim)
@@ -322,9 +324,9 @@ fn attention_in_blocks_is_attention() {
             softmax_in_double(&scores, 1.0, &mut exact);
             let sum = exact_weighted_sum(&exact, &answers, out_dim);
             let (mut one, mut seen) = (vec![7.0; out_dim], vec![7.0; heads]);
-            attend_one(query, factors[i], &centroids, &answers, Some(&mut seen), &mut one);
+            attend_one(query, factors[i], vectors, Some(&mut seen), &mut one);
             let mut unseen = vec![7.0; out_dim];
-            attend_one(query, factors[i], &centroids, &answers, None, &mut unseen);
+            attend_one(query, factors[i], vectors, None, &mut unseen);
             assert!(
                 one == unseen && out[i * out_dim..][..out_dim] == online[i * out_dim..][..out_dim]
             );
@@ -337,6 +339,104 @@ fn attention_in_blocks_is_attention() {
                 let batch = i * out_dim + at;
                 for found in [out[batch], one[at]] {
                     assert!((exact - f64::from(found)).abs() < 1e-5, "{n} × {heads}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_compilation_multiplies_compact_vectors_as_double_precision() {
+    for (name, kernels) in available() {
+        for (dim, count) in [(64, 1), (64, 5), (128, 9), (384, 18), (448, 300), (832, 7)] {
+            let (query, weights) = (values(dim, 1), values(count, 2));
+            let halves: Vec<u16> = values(dim * count, 3)
+                .iter()
+                .map(|value| half::bf16::from_f32(*value).to_bits())
+                .collect();
+            let rows: Vec<f32> =
+                halves.iter().map(|half| half::bf16::from_bits(*half).to_f32()).collect();
+            let mut apart = vec![0.0; dim];
+            (kernels.apart)(&query, &mut apart);
+            let check = |dots: &[f32], rows: &[f32], bound: f64| {
+                for (row, dot) in rows.chunks(dim).zip(dots) {
+                    let error = exact_dot(row, &query) - f64::from(*dot);
+                    let bound = bound * norm(row) * norm(&query);
+                    assert!(error.abs() <= bound, "{name}: {dim} × {count}: {error}");
+                }
+            };
+            let check_sum = |sum: &[f32], rows: &[f32]| {
+                for (exact, sum) in exact_weighted_sum(&weights, rows, dim).iter().zip(sum) {
+                    let error = 0.5 * (exact + 1.0) - f64::from(*sum);
+                    assert!(error.abs() < 2e-6 * (count as f64).sqrt(), "{name}: {error}");
+                }
+            };
+            for reading in [Reading::Near, Reading::Ahead] {
+                let (mut dots, mut sum) = (vec![7.0; count], vec![1.0; dim]);
+                (kernels.dots_bf16)(reading, &apart, &halves, &mut dots);
+                check(&dots, &rows, 3e-7);
+                (kernels.weighted_sum_bf16)(reading, &weights, &halves, (false, 0.5), &mut sum);
+                check_sum(&sum, &rows);
+            }
+
+            let bytes: Vec<i8> = values(dim * count, 4).iter().map(|v| (v * 127.0) as i8).collect();
+            let rows: Vec<f32> = bytes.iter().copied().map(f32::from).collect();
+            let sums: Vec<i32> =
+                bytes.chunks(dim).map(|row| row.iter().copied().map(i32::from).sum()).collect();
+            let (mut high, mut low) = (vec![0; dim], vec![0; dim]);
+            let top = query.iter().fold(0.0f32, |top, value| top.max(value.abs()));
+            (kernels.to_bytes)(&query, 32_512.0 / top, &mut high, &mut low);
+            let query_bytes = ByteQuery { high: &high, low: &low, scale: top / 32_512.0 };
+            let scales = vec![1.0; count];
+            let byte_rows = ByteRows { bytes: &bytes, scales: &scales, sums: &sums };
+            let mut dots = vec![7.0; count];
+            (kernels.dots_i8)(query_bytes, byte_rows, &mut dots);
+            // The query is rounded to 16 bits.
+            check(&dots, &rows, 5e-5);
+            for reading in [Reading::Near, Reading::Ahead] {
+                let mut sum = vec![1.0; dim];
+                let unit: Vec<f32> = weights.iter().map(|weight| weight / 127.0).collect();
+                (kernels.weighted_sum_i8)(reading, &unit, &bytes, (false, 0.5), &mut sum);
+                let rows: Vec<f32> = rows.iter().map(|value| value / 127.0).collect();
+                check_sum(&sum, &rows);
+            }
+        }
+    }
+}
+
+#[test]
+fn compact_rows_are_the_rows_up_to_their_rounding() {
+    for dim in [1, 20, 64, 100, 384, 1500] {
+        for count in [1, 5, 300] {
+            let (query, rows, weights) = (values(dim, 1), values(dim * count, 2), values(count, 3));
+            let mut rows = rows;
+            rows[..dim].fill(0.0);
+            for (format, bound) in [(Format::Bf16, 1.0 / 256.0), (Format::Int8, 0.5 / 127.0)] {
+                let compact = Compact::new(format, dim, &rows);
+                assert_eq!((compact.count(), compact.format()), (count, format));
+                let mut decoded = vec![7.0; dim * count];
+                for (number, row) in decoded.chunks_mut(dim).enumerate() {
+                    compact.decode(number, row);
+                }
+                for (row, decoded) in rows.chunks(dim).zip(decoded.chunks(dim)) {
+                    let top = row.iter().fold(0.0f32, |top, value| top.max(value.abs()));
+                    for (value, decoded) in row.iter().zip(decoded) {
+                        assert!((value - decoded).abs() <= 1.001 * bound * top, "{format:?}");
+                    }
+                }
+                let first = count / 3;
+                let mut dots = vec![7.0; count - first];
+                compact.dots(&query, first, &mut dots);
+                for (row, dot) in decoded.chunks(dim).skip(first).zip(dots) {
+                    let error = exact_dot(row, &query) - f64::from(dot);
+                    assert!(error.abs() <= 1e-4 * norm(row) * norm(&query), "{format:?}: {error}");
+                }
+                let mut sum = vec![1.0; dim];
+                compact.weighted_sum(&weights[first..], first, (false, 0.5), &mut sum);
+                let rows = &decoded[first * dim..];
+                for (exact, sum) in exact_weighted_sum(&weights[first..], rows, dim).iter().zip(sum)
+                {
+                    assert!((0.5 * (exact + 1.0) - f64::from(sum)).abs() < 1e-4, "{format:?}");
                 }
             }
         }

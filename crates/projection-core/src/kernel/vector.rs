@@ -4,6 +4,7 @@
 //! `table`. Loops keep their sums in registers and read every vector once, in order.
 
 use super::lanes::{Lanes, exp};
+use super::table::Ends;
 
 /// Rows added up in single precision before the partial sum moves to the output, which
 /// keeps the error of long sums that of short ones.
@@ -154,7 +155,7 @@ unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool
 pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize, const PREFETCH: bool>(
     weights: &[f32],
     rows: &[f32],
-    (fresh, factor): (bool, f32),
+    (fresh, factor): Ends,
     out: &mut [f32],
 ) {
     let dim = out.len();

@@ -12,14 +12,14 @@ mod residual;
 pub(crate) mod rotation;
 mod transformer;
 
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
 use crate::error::Result;
 
 pub use crate::store::{ModelKind, ModelParameters};
 pub use linear::LinearProjection;
 pub use model::Model;
-pub use multi_head::{Head, MultiHeadProjection};
+pub use multi_head::{Head, MultiHeadProjection, Precision};
 pub use neighbours::Neighbour;
 pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
 pub use transformer::{NamedTensor, TransformerProjection, TransformerShape, TransformerWeights};
@@ -82,6 +82,54 @@ pub trait Projection: Send + Sync {
         projected: ArrayViewMut2<'_, f32>,
         weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()>;
+
+    /// [`project_batch_into`](Self::project_batch_into) on up to `threads` threads, which end
+    /// before it returns; 0 counts as 1. How the queries are shared out may change last bits.
+    ///
+    /// # Errors
+    /// As [`project_batch_into`](Self::project_batch_into).
+    fn project_batch_on(
+        &self,
+        threads: usize,
+        queries: ArrayView2<'_, f32>,
+        mut projected: ArrayViewMut2<'_, f32>,
+        mut weights: Option<ArrayViewMut2<'_, f32>>,
+    ) -> Result<()> {
+        let (rows, threads) = (queries.nrows(), threads.min(queries.nrows()));
+        if threads <= 1 {
+            return self.project_batch_into(queries, projected, weights);
+        }
+        query::check_batch_buffers(self, rows, &projected, weights.as_ref())?;
+        let share = rows.div_ceil(threads);
+        let mut results = Array2::zeros((rows, self.output_dim()));
+        let heads = if weights.is_some() { self.head_ids().len() } else { 0 };
+        let mut routed = Array2::zeros((rows, heads));
+        let done = std::thread::scope(|scope| {
+            let shares = queries.axis_chunks_iter(Axis(0), share);
+            let shares = shares.zip(results.axis_chunks_iter_mut(Axis(0), share));
+            let shares = shares.zip(routed.axis_chunks_iter_mut(Axis(0), share));
+            let wanted = weights.is_some();
+            let work = |((queries, results), routed): ((_, _), _)| {
+                move || self.project_batch_into(queries, results, wanted.then_some(routed)).is_ok()
+            };
+            let running: Vec<_> = shares.map(|share| scope.spawn(work(share))).collect();
+            let mut done = true;
+            for share in running {
+                // A panic of a share goes on here.
+                done &= share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            }
+            done
+        });
+        if !done {
+            // Says which row of all of them it is.
+            return self.project_batch_into(queries, projected, weights);
+        }
+        projected.assign(&results);
+        if let Some(weights) = &mut weights {
+            weights.assign(&routed);
+        }
+        Ok(())
+    }
 
     /// The weight of BM25 in hybrid search that training chose, from 0 to 1, if it did.
     fn hybrid_weight(&self) -> Option<f64> {

@@ -20,7 +20,7 @@ use super::Projection;
 use super::deferred::Deferred;
 use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows, project_rows};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, Rows};
+use crate::kernel::{self, Compact, Format, Rows, Vectors, select};
 
 pub(crate) use stored::StoredHeads;
 
@@ -81,6 +81,21 @@ struct Heads {
     matrices: Vec<(usize, Rows)>,
     /// Of a model from a mapped file, the check of all these vectors.
     unread: Deferred,
+    /// Centroids and answers in less memory; then there are no others.
+    compact: Option<(Compact, Compact)>,
+}
+
+/// How a model keeps its vectors in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// Single precision, and centroids in nearly double precision for low temperatures.
+    #[default]
+    F32,
+    /// bfloat16, in half the memory: errors of projected queries of less than 1% of their
+    /// largest value, of which their direction notices about a hundred-thousandth.
+    Bf16,
+    /// Bytes with a scale for each vector, in a quarter of the memory: errors of about 1%.
+    Int8,
 }
 
 /// Below this temperature, and for queries outside this range of norms, cosines are taken
@@ -91,6 +106,11 @@ const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
 
 /// Norms of centroids whose squares are far from the ends of double precision.
 const USUAL_NORMS: std::ops::Range<f64> = 1e-100..1e100;
+
+/// Twice what single precision, and the rounding of a query for compact heads, may misjudge a
+/// cosine by, with a wide margin.
+const DOUBT: f32 = 4e-6;
+const COMPACT_DOUBT: f32 = 2e-3;
 
 /// Queries of a batch that pass by the heads together.
 const BLOCK: usize = 128;
@@ -165,6 +185,7 @@ impl MultiHeadProjection {
             ids,
             matrices: Vec::new(),
             unread: Deferred::nothing(),
+            compact: None,
         };
         for (number, head) in heads.enumerate() {
             let head = head?;
@@ -223,6 +244,56 @@ impl MultiHeadProjection {
         Ok(Self { top_k, ..self.clone() })
     }
 
+    /// How the vectors are kept.
+    pub fn precision(&self) -> Precision {
+        match &self.heads.compact {
+            None => Precision::F32,
+            Some((centroids, _)) if centroids.format() == Format::Bf16 => Precision::Bf16,
+            Some(_) => Precision::Int8,
+        }
+    }
+
+    /// The same model with its vectors kept in less memory. Matrices stay as they are. What
+    /// a temperature below 0.02 makes of rounded centroids is only as exact as they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for another precision than the model's where that is
+    /// not [`Precision::F32`]: what was cut off is gone.
+    pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+        if precision == self.precision() {
+            return Ok(self.clone());
+        }
+        let format = match precision {
+            Precision::Bf16 => Format::Bf16,
+            _ => Format::Int8,
+        };
+        if self.heads.compact.is_some() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("precision {precision:?} of a model in {:?}", self.precision()),
+            ));
+        }
+        // Rounding must not hide values that no model may have.
+        self.heads.check_values()?;
+        let Heads { dim, output_dim, ref ids, ref matrices, .. } = *self.heads;
+        let compact = (
+            Compact::new(format, dim, &self.heads.centroids),
+            Compact::new(format, output_dim, &self.heads.answers),
+        );
+        let heads = Heads {
+            ids: ids.clone(),
+            dim,
+            output_dim,
+            centroids: Rows::new(dim),
+            centroid_tails: Rows::new(dim),
+            answers: Rows::new(output_dim),
+            matrices: matrices.clone(),
+            unread: Deferred::nothing(),
+            compact: Some(compact),
+        };
+        Ok(Self { heads: Arc::new(heads), ..self.clone() })
+    }
+
     /// Projects one query (d). Gives the projected query (o) and the routing weights in the
     /// order of [`cluster_ids`](Self::cluster_ids).
     ///
@@ -253,8 +324,7 @@ impl MultiHeadProjection {
         let norm = checked_norm(query, heads.dim)?;
         heads.check_values()?;
         if let (Some(factor), true) = (self.single_factor(norm), heads.matrices.is_empty()) {
-            let (centroids, answers) = (&heads.centroids, &heads.answers);
-            kernel::attend_one(query, factor, centroids, answers, weights, projected);
+            kernel::attend_one(query, factor, heads.vectors(), weights, projected);
             return Ok(());
         }
         // Weights always succeed, but a matrix may overflow: then nothing is written.
@@ -347,8 +417,7 @@ impl MultiHeadProjection {
             });
             if all_single {
                 let factors = &factors[..norms.len()];
-                let (centroids, answers) = (&heads.centroids, &heads.answers);
-                kernel::attend((queries, factors), centroids, answers, weights, projected);
+                kernel::attend((queries, factors), heads.vectors(), weights, projected);
                 continue;
             }
             let mut scratch = vec![0.0; if weights.is_some() { 0 } else { h }];
@@ -359,7 +428,7 @@ impl MultiHeadProjection {
                     None => &mut scratch,
                 };
                 self.route(query, *norm, routed);
-                kernel::weighted_sum(routed, &heads.answers, projected);
+                heads.vectors().1.weighted_sum(routed, 0, (true, 1.0), projected);
             }
         }
     }
@@ -376,18 +445,18 @@ impl MultiHeadProjection {
     fn route(&self, query: &[f32], norm: f64, weights: &mut [f32]) {
         let heads = &*self.heads;
         if let Some(factor) = self.single_factor(norm) {
-            kernel::dots(query, &heads.centroids, weights);
+            heads.vectors().0.dots(query, 0, weights);
             kernel::softmax(weights, factor);
         } else {
             // Which heads take part must not depend on rounding.
             let top_k = self.top_k.filter(|k| *k < heads.ids.len());
-            let rows = heads.centroids.chunks_exact(heads.dim);
-            let mut scores: Vec<f64> = rows
-                .zip(heads.centroid_tails.chunks_exact(heads.dim))
-                .map(|(row, tail)| kernel::dot_in_double(query, row, tail) / norm)
-                .collect();
+            let mut scores = match top_k {
+                Some(k) if SINGLE_NORMS.contains(&norm) => heads.best_in_double(query, norm, k),
+                _ => heads.cosines_in_double(query, norm, 0..heads.ids.len()).collect(),
+            };
             if let Some(k) = top_k {
-                let mut order: Vec<usize> = (0..scores.len()).collect();
+                let mut order: Vec<usize> =
+                    (0..scores.len()).filter(|head| scores[*head] > f64::NEG_INFINITY).collect();
                 order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
                 order[k..].iter().for_each(|head| scores[*head] = f64::NEG_INFINITY);
             }
@@ -397,6 +466,49 @@ impl MultiHeadProjection {
 }
 
 impl Heads {
+    /// Centroids and answers, however they are kept.
+    fn vectors(&self) -> (Vectors<'_>, Vectors<'_>) {
+        match &self.compact {
+            Some((centroids, answers)) => (Vectors::Compact(centroids), Vectors::Compact(answers)),
+            None => (Vectors::Single(&self.centroids), Vectors::Single(&self.answers)),
+        }
+    }
+
+    /// The cosines of a query of the given norm with the centroids of some heads.
+    fn cosines_in_double(
+        &self,
+        query: &[f32],
+        norm: f64,
+        heads: impl Iterator<Item = usize>,
+    ) -> impl Iterator<Item = f64> {
+        let mut decoded = vec![0.0; if self.compact.is_some() { self.dim } else { 0 }];
+        heads.map(move |head| match &self.compact {
+            Some((centroids, _)) => {
+                centroids.decode(head, &mut decoded);
+                kernel::dot_of_singles(query, &decoded) / norm
+            }
+            None => {
+                let (row, tail) = (self.centroids.row(head), self.centroid_tails.row(head));
+                kernel::dot_in_double(query, row, tail) / norm
+            }
+        })
+    }
+
+    /// The cosines of at least the k nearest heads, and −∞ for others.
+    fn best_in_double(&self, query: &[f32], norm: f64, k: usize) -> Vec<f64> {
+        let mut rough = vec![0.0; self.ids.len()];
+        self.vectors().0.dots(query, 0, &mut rough);
+        kernel::scale(&mut rough, (1.0 / norm) as f32);
+        let doubt = if self.compact.is_some() { COMPACT_DOUBT } else { DOUBT };
+        let candidates = select::near_best(&rough, k, doubt);
+        let mut cosines = vec![f64::NEG_INFINITY; rough.len()];
+        let exact = self.cosines_in_double(query, norm, candidates.iter().copied());
+        for (head, cosine) in candidates.iter().zip(exact) {
+            cosines[*head] = cosine;
+        }
+        cosines
+    }
+
     /// Adds a head whose number is the number of heads so far. An error comes with the part
     /// of the head that it is about.
     fn push(&mut self, number: usize, mut head: Head) -> Result<(), (HeadPart, Error)> {
@@ -439,12 +551,12 @@ impl Heads {
     /// Σ w_k a_k, with w_k W_k q for heads that have a matrix.
     fn combine(&self, query: &[f32], weights: &[f32], projected: &mut [f32]) -> Result<()> {
         if self.matrices.is_empty() {
-            kernel::weighted_sum(weights, &self.answers, projected);
+            self.vectors().1.weighted_sum(weights, 0, (true, 1.0), projected);
             return Ok(());
         }
         let mut sum = vec![0.0; self.output_dim];
         let mut mapped = vec![0.0; self.output_dim];
-        kernel::weighted_sum(weights, &self.answers, &mut sum);
+        self.vectors().1.weighted_sum(weights, 0, (true, 1.0), &mut sum);
         for (head, matrix) in &self.matrices {
             kernel::dots(query, matrix, &mut mapped);
             for (sum, mapped) in sum.iter_mut().zip(&mapped) {
@@ -535,5 +647,110 @@ impl Projection for MultiHeadProjection {
 
     fn hybrid_weight(&self) -> Option<f64> {
         self.hybrid_weight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::Random;
+
+    fn random_model(heads: usize, dim: usize) -> MultiHeadProjection {
+        let mut random = Random::new(3, 0);
+        let mut value = || random.below(1 << 20) as f64 / f64::from(1 << 20) - 0.5;
+        let heads = (0..heads).map(|head| Head {
+            cluster_id: head as i64,
+            centroid: (0..dim).map(|_| value()).collect(),
+            answer: (0..dim).map(|_| value() as f32).collect(),
+            matrix: None,
+        });
+        MultiHeadProjection::from_heads(heads.collect(), 0.1).unwrap()
+    }
+
+    fn cosine(a: &[f32], b: &[f32]) -> f64 {
+        kernel::dot_of_singles(a, b) / (kernel::norm(a) * kernel::norm(b))
+    }
+
+    #[test]
+    fn compact_heads_project_almost_as_all_bits_do() {
+        for (count, dim) in [(18, 384), (3, 20), (1500, 100)] {
+            let model = random_model(count, dim);
+            let queries = Array2::from_shape_fn((20, dim), |(row, at)| {
+                model.heads.centroids.row(row % count)[at] + 0.02 * ((row + at) as f32).sin()
+            });
+            for (precision, bound) in [(Precision::Bf16, 1e-5), (Precision::Int8, 5e-4)] {
+                let compact = model.with_precision(precision).unwrap();
+                assert_eq!((compact.precision(), model.precision()), (precision, Precision::F32));
+                let (batch, batch_weights) = compact.project_batch(queries.view()).unwrap();
+                let top_k = compact.with_top_k(Some(2)).unwrap();
+                for (row, query) in queries.rows().into_iter().enumerate() {
+                    let query = query.to_slice().unwrap();
+                    let (exact, weights) = model.project(query).unwrap();
+                    let (projected, compact_weights) = compact.project(query).unwrap();
+                    assert!(1.0 - cosine(&projected, &exact) < bound, "{precision:?}");
+                    let best = |weights: &[f32]| {
+                        (0..count).max_by(|a, b| weights[*a].total_cmp(&weights[*b]))
+                    };
+                    assert_eq!(best(&compact_weights), best(&weights));
+                    // A batch decodes what single queries use as it is.
+                    let batch = batch.row(row);
+                    assert!(1.0 - cosine(batch.to_slice().unwrap(), &projected) < 1e-6);
+                    assert_eq!(best(&batch_weights.row(row).to_vec()), best(&weights));
+                    let (_, two) = top_k.project(query).unwrap();
+                    assert_eq!(two.iter().filter(|weight| **weight > 0.0).count(), 2.min(count));
+                    assert_eq!(best(&two), best(&weights));
+                }
+                let other = match precision {
+                    Precision::Bf16 => Precision::Int8,
+                    _ => Precision::F32,
+                };
+                let error = compact.with_precision(other).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+                assert!(compact.with_precision(precision).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn threads_share_a_batch() {
+        let model = random_model(100, 20);
+        let mut queries =
+            Array2::from_shape_fn((37, 20), |(row, at)| ((row * 7 + at) as f32).cos());
+        let (exact, exact_weights) = model.project_batch(queries.view()).unwrap();
+        for threads in [0, 1, 2, 5, 99] {
+            let mut projected = Array2::zeros((37, 20));
+            let mut weights = Array2::zeros((37, 100));
+            let model: &dyn Projection = &model;
+            let (out, seen) = (projected.view_mut(), Some(weights.view_mut()));
+            model.project_batch_on(threads, queries.view(), out, seen).unwrap();
+            let near = |a: &Array2<f32>, b: &Array2<f32>| (a - b).iter().all(|d| d.abs() < 1e-6);
+            assert!(near(&projected, &exact) && near(&weights, &exact_weights));
+        }
+        queries[[30, 3]] = f32::NAN;
+        let mut projected = Array2::from_elem((37, 20), 7.0);
+        let error =
+            model.project_batch_on(3, queries.view(), projected.view_mut(), None).unwrap_err();
+        assert!(error.to_string().contains("row 30"), "{error}");
+        assert!(projected.iter().all(|value| *value == 7.0));
+    }
+
+    #[test]
+    fn the_nearest_heads_are_those_of_double_precision() {
+        let model = random_model(1500, 24);
+        for k in [1, 7, 100] {
+            let nearest = model.with_top_k(Some(k)).unwrap();
+            for row in 0..20 {
+                let query: Vec<f32> = (0..24).map(|at| ((row * 31 + at) as f32).sin()).collect();
+                let norm = kernel::norm(&query);
+                let all = model.heads.cosines_in_double(&query, norm, 0..1500);
+                let all: Vec<f64> = all.collect();
+                let mut order: Vec<usize> = (0..1500).collect();
+                order.sort_by(|a, b| all[*b].total_cmp(&all[*a]));
+                let (_, weights) = nearest.project(&query).unwrap();
+                for (rank, head) in order.into_iter().enumerate() {
+                    assert_eq!(weights[head] > 0.0, rank < k, "rank {rank} of {k}");
+                }
+            }
+        }
     }
 }

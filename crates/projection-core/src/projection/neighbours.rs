@@ -39,9 +39,9 @@ impl ResidualProjection {
             return Ok(Vec::new());
         }
         let questions = &terms.questions;
-        let mut dots = self.dots(query, norm);
-        let nearest =
-            questions.nearest(query, norm, &mut dots, terms.neighbours, self.temperature());
+        let unit: Vec<f32> = unit(query, norm).collect();
+        let (k, temperature) = (terms.neighbours, self.temperature());
+        let nearest = questions.nearest_to((query, &unit), norm, k, temperature);
         let total: f64 = nearest.iter().map(|near| near.weight).sum();
         let neighbours = nearest.iter().map(|near| {
             let cluster = questions.cluster_of(near.question);

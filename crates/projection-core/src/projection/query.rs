@@ -75,7 +75,7 @@ pub(super) fn checked_rows(
 
 /// Checks the shapes of a batch's buffers.
 pub(super) fn check_batch_buffers(
-    model: &impl Projection,
+    model: &(impl Projection + ?Sized),
     rows: usize,
     projected: &ArrayViewMut2<'_, f32>,
     weights: Option<&ArrayViewMut2<'_, f32>>,

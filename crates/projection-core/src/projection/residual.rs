@@ -175,6 +175,7 @@ impl ResidualProjection {
                 }))
             })?;
         }
+        questions.finish();
         if parts.rotation && questions.len() == 0 {
             return Err(Error::new(
                 ErrorKind::InvalidModel,
@@ -416,10 +417,8 @@ impl Projection for ResidualProjection {
         let unit: Vec<f32> = unit(query, norm).collect();
         let mut nearest = Vec::new();
         if terms.routes(weights.is_some()) {
-            let questions = &terms.questions;
-            let mut dots = vec![0.0; questions.len()];
-            kernel::dots(&unit, questions.vectors(), &mut dots);
-            nearest = questions.nearest(query, norm, &mut dots, terms.neighbours, self.temperature);
+            let (k, temperature) = (terms.neighbours, self.temperature);
+            nearest = terms.questions.nearest_to((query, &unit), norm, k, temperature);
         }
         let mut adapted = Vec::new();
         if let Some(adapter) = &terms.adapter {

@@ -67,6 +67,7 @@ impl MultiHeadProjection {
             answers: parts.answers,
             matrices: parts.matrices,
             unread: Deferred::until_used(name),
+            compact: None,
         };
         Ok(Self { heads: Arc::new(heads), temperature, top_k: None, hybrid_weight: None })
     }

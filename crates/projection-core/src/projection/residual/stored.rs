@@ -8,7 +8,7 @@ use crate::kernel::Rows;
 use crate::projection::deferred::{Deferred, check_rows_finite};
 use crate::projection::multi_head::check_temperature;
 use crate::projection::rotation::Questions;
-use crate::projection::rotation::StoredQuestions;
+use crate::projection::rotation::{SCAN_FROM, StoredQuestions};
 
 /// Everything that a residual projection holds.
 pub(crate) struct StoredTerms {
@@ -72,7 +72,15 @@ impl ResidualProjection {
             rotation: parts.rotation,
             ids: parts.ids,
             questions: match parts.questions {
-                Some(questions) => Questions::from_stored(questions),
+                Some(questions) => {
+                    let mut questions = Questions::from_stored(questions);
+                    // What finds the neighbours among many is made of all of them.
+                    if questions.len() >= SCAN_FROM {
+                        questions.read_values().map_err(|error| error.context(name))?;
+                        questions.finish();
+                    }
+                    questions
+                }
                 None => Questions::new(parts.dim),
             },
             adapter: parts.adapter,

@@ -48,6 +48,7 @@ impl Questions {
             alignment: parts.alignments,
             answers: parts.answers,
             answer_scales: parts.answer_scales,
+            scan: None,
         }
     }
 

@@ -1,0 +1,220 @@
+//! Vectors in half or a quarter of the memory.
+//!
+//! bfloat16 keeps 8 of 24 bits of each value, in half the memory. Bytes keep 8 bits of what
+//! a value is of the largest one of its row, in a quarter. What is computed is as exact as in
+//! single precision; only the vectors are rounded.
+
+use super::narrow::{ByteQuery, ByteRows};
+use super::table::{Ends, kernels};
+use super::{Reading, Rows};
+
+/// Rows are filled up with zeros to a multiple of so many values.
+pub(super) const PAD: usize = 64;
+
+/// The largest value of a query, in two bytes: 127·256.
+const HALF_RANGE: f32 = 32_512.0;
+
+/// Rows of bytes whose scales are put into the weights at a time.
+const BLOCK: usize = 256;
+
+/// How the values of vectors are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Bf16,
+    Int8,
+}
+
+/// A matrix in a compact format.
+#[derive(Debug, Clone)]
+pub(crate) struct Compact {
+    dim: usize,
+    values: Values,
+}
+
+#[derive(Debug, Clone)]
+enum Values {
+    Bf16(Rows<u16>),
+    /// Values are bytes·scale; the sum of the bytes of each row is kept too.
+    Int8 {
+        bytes: Rows<i8>,
+        scales: Vec<f32>,
+        sums: Vec<i32>,
+    },
+}
+
+impl Compact {
+    /// The nearest to finite `rows` of `dim` values.
+    pub fn new(format: Format, dim: usize, rows: &[f32]) -> Self {
+        let (width, count) = (dim.next_multiple_of(PAD), rows.len() / dim);
+        let rows = rows.chunks_exact(dim);
+        let values = match format {
+            Format::Bf16 => {
+                let mut values = Rows::with_capacity(width, count);
+                let mut padded = vec![0; width];
+                for row in rows {
+                    for (padded, value) in padded.iter_mut().zip(row) {
+                        *padded = half::bf16::from_f32(*value).to_bits();
+                    }
+                    values.push(&padded);
+                }
+                Values::Bf16(values)
+            }
+            Format::Int8 => {
+                let mut bytes = Rows::with_capacity(width, count);
+                let mut padded = vec![0i8; width];
+                let (mut scales, mut sums) = (Vec::with_capacity(count), Vec::with_capacity(count));
+                for row in rows {
+                    let scale = largest(row) / 127.0;
+                    for (padded, value) in padded.iter_mut().zip(row) {
+                        // A row of zeros has 0/0 here, which becomes 0.
+                        *padded = (value / scale).round() as i8;
+                    }
+                    bytes.push(&padded);
+                    scales.push(scale);
+                    sums.push(padded.iter().copied().map(i32::from).sum());
+                }
+                Values::Int8 { bytes, scales, sums }
+            }
+        };
+        Self { dim, values }
+    }
+
+    /// How values are stored.
+    pub fn format(&self) -> Format {
+        match &self.values {
+            Values::Bf16(_) => Format::Bf16,
+            Values::Int8 { .. } => Format::Int8,
+        }
+    }
+
+    /// Number of rows.
+    pub fn count(&self) -> usize {
+        match &self.values {
+            Values::Bf16(values) => values.count(),
+            Values::Int8 { scales, .. } => scales.len(),
+        }
+    }
+
+    /// The values of the row with this number, as they are stored.
+    pub fn decode(&self, number: usize, row: &mut [f32]) {
+        match &self.values {
+            Values::Bf16(values) => {
+                for (row, value) in row.iter_mut().zip(values.row(number)) {
+                    *row = half::bf16::from_bits(*value).to_f32();
+                }
+            }
+            Values::Int8 { bytes, scales, .. } => {
+                for (row, value) in row.iter_mut().zip(bytes.row(number)) {
+                    *row = f32::from(*value) * scales[number];
+                }
+            }
+        }
+    }
+
+    /// The dot product of `query` (dim) with `out.len()` rows from the `first` on.
+    pub fn dots(&self, query: &[f32], first: usize, out: &mut [f32]) {
+        assert!(query.len() == self.dim && first + out.len() <= self.count());
+        let width = self.dim.next_multiple_of(PAD);
+        if width != self.dim {
+            return with_scratch(width, |padded| {
+                padded[..self.dim].copy_from_slice(query);
+                self.padded_dots(padded, first, out);
+            });
+        }
+        self.padded_dots(query, first, out)
+    }
+
+    fn padded_dots(&self, query: &[f32], first: usize, out: &mut [f32]) {
+        let width = query.len();
+        match &self.values {
+            Values::Bf16(values) => with_scratch(width, |apart| {
+                (kernels().apart)(query, apart);
+                let rows = &values[first * width..][..out.len() * width];
+                (kernels().dots_bf16)(reading(values), apart, rows, out);
+            }),
+            Values::Int8 { bytes, scales, sums } => {
+                with_scratch(2 * width, |prepared: &mut [u8]| {
+                    let (high, low) = prepared.split_at_mut(width);
+                    let top = largest(query);
+                    (kernels().to_bytes)(query, HALF_RANGE / top, high, low);
+                    let rows = ByteRows {
+                        bytes: &bytes[first * width..][..out.len() * width],
+                        scales: &scales[first..][..out.len()],
+                        sums: &sums[first..][..out.len()],
+                    };
+                    let scale = top / HALF_RANGE;
+                    (kernels().dots_i8)(ByteQuery { high, low, scale }, rows, out);
+                })
+            }
+        }
+    }
+
+    /// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`, for rows from
+    /// the `first` on, into `out` (dim).
+    pub fn weighted_sum(
+        &self,
+        weights: &[f32],
+        first: usize,
+        (fresh, factor): Ends,
+        out: &mut [f32],
+    ) {
+        assert!(out.len() == self.dim && first + weights.len() <= self.count());
+        let width = self.dim.next_multiple_of(PAD);
+        if width != self.dim {
+            return with_scratch(width, |padded| {
+                padded[..self.dim].copy_from_slice(out);
+                self.padded_sum(weights, first, (fresh, factor), padded);
+                out.copy_from_slice(&padded[..self.dim]);
+            });
+        }
+        self.padded_sum(weights, first, (fresh, factor), out)
+    }
+
+    fn padded_sum(&self, weights: &[f32], first: usize, (fresh, factor): Ends, out: &mut [f32]) {
+        let width = out.len();
+        match &self.values {
+            Values::Bf16(values) => {
+                let rows = &values[first * width..][..weights.len() * width];
+                let ends = (fresh, factor);
+                (kernels().weighted_sum_bf16)(reading(values), weights, rows, ends, out);
+            }
+            Values::Int8 { bytes, scales, .. } => {
+                let mut scaled = [0.0; BLOCK];
+                for (block, weights) in weights.chunks(BLOCK).enumerate() {
+                    let start = first + block * BLOCK;
+                    let scaled = &mut scaled[..weights.len()];
+                    for ((scaled, weight), scale) in
+                        scaled.iter_mut().zip(weights).zip(&scales[start..])
+                    {
+                        *scaled = weight * scale * factor;
+                    }
+                    let rows = &bytes[start * width..][..weights.len() * width];
+                    // What was in `out` is multiplied by the factor once.
+                    let ends = (fresh && block == 0, 1.0);
+                    if !fresh && block == 0 && factor != 1.0 {
+                        super::scale(out, factor);
+                    }
+                    (kernels().weighted_sum_i8)(reading(bytes), scaled, rows, ends, out);
+                }
+            }
+        }
+    }
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |top, value| f32::max(top, value.abs()))
+}
+
+fn reading<T: Copy>(rows: &Rows<T>) -> Reading {
+    Reading::of_size(size_of_val::<[T]>(rows))
+}
+
+/// Calls `work` with so many zeros: small arrays are cleared sooner than large ones.
+fn with_scratch<T: Copy + Default, R>(count: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
+    match count {
+        ..=384 => work(&mut [T::default(); 384][..count]),
+        385..=1024 => work(&mut [T::default(); 1024][..count]),
+        1025..=4096 => work(&mut [T::default(); 4096][..count]),
+        _ => work(&mut vec![T::default(); count]),
+    }
+}

@@ -1,0 +1,98 @@
+//! The best of many scores, without sorting them.
+
+use super::largest;
+
+/// Scores that are passed over together where none is good enough.
+const BLOCK: usize = 64;
+
+/// The k-th best of the scores seen so far.
+pub(crate) struct Cut {
+    k: usize,
+    /// Fewer than twice k of the best scores, in any order.
+    kept: Vec<f32>,
+    limit: f32,
+}
+
+impl Cut {
+    /// For `k` above zero.
+    pub fn new(k: usize) -> Self {
+        Self { k, kept: Vec::new(), limit: f32::NEG_INFINITY }
+    }
+
+    /// Calls `see` with the position of each score that is not more than `margin` below what
+    /// is known of the k-th best after its block, and perhaps with some more.
+    pub fn add(&mut self, scores: &[f32], margin: f32, mut see: impl FnMut(usize)) {
+        for (block, scores) in scores.chunks(BLOCK).enumerate() {
+            let best = largest(scores);
+            if best > self.limit {
+                let limit = self.limit;
+                self.keep(scores.iter().copied().filter(|score| *score > limit));
+            }
+            if best >= self.limit - margin {
+                for (at, score) in scores.iter().enumerate() {
+                    if *score >= self.limit - margin {
+                        see(block * BLOCK + at);
+                    }
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, scores: impl Iterator<Item = f32>) {
+        for score in scores {
+            self.kept.push(score);
+            if self.kept.len() == 2 * self.k {
+                self.cut();
+            }
+        }
+        if self.kept.len() >= self.k {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        let k = self.k - 1;
+        self.limit = *self.kept.select_nth_unstable_by(k, |a, b| b.total_cmp(a)).1;
+        self.kept.truncate(self.k);
+    }
+
+    /// The k-th best score, −∞ where there were fewer.
+    pub fn limit(&self) -> f32 {
+        self.limit
+    }
+}
+
+/// The positions, ascending, of scores not more than `margin` below the k-th best one.
+pub(crate) fn near_best(scores: &[f32], k: usize, margin: f32) -> Vec<usize> {
+    let mut cut = Cut::new(k);
+    let mut found = Vec::new();
+    cut.add(scores, margin, |at| found.push(at));
+    found.retain(|at| scores[*at] >= cut.limit() - margin);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_sorting_finds() {
+        let rising: Vec<f32> = (0..1000).map(|i| i as f32).collect();
+        let falling: Vec<f32> = rising.iter().rev().copied().collect();
+        let mixed: Vec<f32> = (0..1000).map(|i| (i as f32 * 0.7).sin()).collect();
+        let mut gaps = mixed.clone();
+        gaps[100..900].fill(f32::NEG_INFINITY);
+        for scores in [&rising, &falling, &mixed, &gaps, &vec![0.5; 300]] {
+            for k in [1, 2, 33, 200] {
+                for margin in [0.0, 0.01, 5.0] {
+                    let mut sorted = scores.clone();
+                    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+                    let expected: Vec<usize> = (0..scores.len())
+                        .filter(|at| scores[*at] >= sorted[k - 1] - margin)
+                        .collect();
+                    assert_eq!(near_best(scores, k, margin), expected);
+                }
+            }
+        }
+    }
+}
