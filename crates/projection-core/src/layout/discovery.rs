@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
+use glob::Pattern;
+
 use super::{HeadFiles, answer_name, centroid_name, matrix_name, parse_id};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -55,9 +57,8 @@ pub fn discover_heads(folder: impl AsRef<Path>, id: i64) -> Result<Vec<HeadFiles
 
 /// Heads named without a projection id, of stores that held a single projection.
 fn discover_unnumbered(listing: &Listing, id: i64) -> Result<Vec<HeadFiles>> {
-    let numbered = listing.names.iter().any(|name| {
-        name.starts_with("mh_") && name.contains("_cluster_") && name.ends_with("_centroid.npy")
-    });
+    let of_any_id = Pattern::new("mh_*_cluster_*_centroid.npy").expect("a sound pattern");
+    let numbered = listing.names.iter().any(|name| of_any_id.matches(name));
     let mut texts = listing.between("centroid_", &[".npy"]);
     texts.extend(listing.between("answer_emb_", &[".npy"]));
     if numbered || texts.is_empty() {

@@ -37,7 +37,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::projection::{Model, Projection};
+use crate::projection::{Model, Precision, Projection};
 use crate::store::ModelParameters;
 use crate::tensors::{self, MappedFile, TensorFile};
 use crate::torch;
@@ -103,6 +103,7 @@ impl Model {
     /// # Errors
     /// As [`save_file`](Self::save_file).
     pub fn save_file_with(&self, path: impl AsRef<Path>, about: &Description) -> Result<()> {
+        check_exact(self)?;
         self.check_values()?;
         crate::atomic::write(path.as_ref(), |writer| write_model(self, about, writer))
     }
@@ -112,6 +113,7 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::NotFinite`] for a model whose values are not sound.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        check_exact(self)?;
         self.check_values()?;
         let mut bytes = Vec::new();
         write_model(self, &Description::default(), &mut bytes)
@@ -142,6 +144,17 @@ impl Model {
             Self::Residual(model) => model.check_values(),
             Self::Linear(_) | Self::Transformer(_) => Ok(()),
         }
+    }
+}
+
+/// Refuses a model whose vectors were rounded: files hold them as they were.
+pub(crate) fn check_exact(model: &Model) -> Result<()> {
+    match model {
+        Model::MultiHead(heads) if heads.precision() != Precision::F32 => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("a model of precision {:?}, expected F32 to write it", heads.precision()),
+        )),
+        _ => Ok(()),
     }
 }
 

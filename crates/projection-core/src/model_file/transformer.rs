@@ -54,6 +54,15 @@ impl TransformerProjection {
         let about = Description { training: training.clone(), ..Description::default() };
         Model::Transformer(self.clone()).save_file_with(path, &about)
     }
+
+    /// The bytes of the file that [`save`](Self::save) writes.
+    pub fn to_bytes(&self, training: &Value) -> Vec<u8> {
+        let about = Description { training: training.clone(), ..Description::default() };
+        let mut bytes = Vec::new();
+        let written = super::write_model(&Model::Transformer(self.clone()), &about, &mut bytes);
+        written.expect("memory takes every byte");
+        bytes
+    }
 }
 
 /// The sizes as JSON.

@@ -39,6 +39,7 @@ impl Model {
     /// # Errors
     /// As [`save_onnx`](Self::save_onnx).
     pub fn to_onnx(&self) -> Result<Vec<u8>> {
+        crate::model_file::check_exact(self)?;
         self.check_values()?;
         let mut graph = Graph::default();
         match self {

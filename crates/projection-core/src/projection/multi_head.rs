@@ -281,6 +281,7 @@ impl MultiHeadProjection {
                 format!("precision {precision:?} of a model in {:?}", self.precision()),
             ));
         }
+        // Rounding must not hide values that no model may have.
         self.heads.check_values()?;
         let Heads { dim, output_dim, ref ids, ref matrices, .. } = *self.heads;
         let compact = (

@@ -157,7 +157,9 @@ fn check(request: &TrainRequest, trained: &TrainedModel, notes: &mut Vec<String>
             validation.chosen.score, validation.cosine.score
         );
         if !request.force {
-            let message = format!("{message}: not stored; force stores it all the same");
+            let message = format!(
+                "{message}: not stored; --force, or `force` in a program, stores it all the same"
+            );
             return Err(Error::new(ErrorKind::InvalidModel, message));
         }
         notes.push(message);
