@@ -133,7 +133,7 @@ def stores(folder):
     store = Path(folder) / STORE.name
     models = {}
     for kind, method in (("residual", "auto"), ("multi-head", "multi-head")):
-        trained = subprocess.run([ROOT / "target/release/projection", "train", store, "--method", method, "--json"],
+        trained = subprocess.run([ROOT / "target/release/projection", "train", store, "--method", method, "--force", "--json"],
                                  check=True, capture_output=True, text=True).stdout
         models[kind] = json.loads(trained)["id"]
     return store, models

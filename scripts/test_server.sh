@@ -56,7 +56,7 @@ mkdir -p "$SERVER_TEST_STORE"
 "$projection" import "$SERVER_TEST_STORE/lda.db" "$here/examples/faq/faq.json" >/dev/null
 "$projection" embed "$SERVER_TEST_STORE/lda.db" --model-dir "$model" >/dev/null
 "$projection" train "$SERVER_TEST_STORE/lda.db" --name faq >/dev/null
-"$projection" train "$SERVER_TEST_STORE/lda.db" --name faq --method multi-head >/dev/null
+"$projection" train "$SERVER_TEST_STORE/lda.db" --name faq --method multi-head --force >/dev/null
 
 cd "$server"
 unformatted=$(gofmt -l .)

@@ -374,7 +374,7 @@ def distilled(engine):
     for arguments in (
         ("import-vectors", store, "--model-name", "own", "--answers", engine.place / "a.npy",
          "--questions", engine.place / "t.npy", "--labels", engine.place / "l.npy"),
-        ("train", store, "--method", "multi-head"),
+        ("train", store, "--method", "multi-head", "--force"),
         ("distill", store, "--projection", 1, "--heads", 4, "--layers", 2, "--ff-dim", 32, "--epochs", 3,
          "--samples", 128, "--output", file),
     ):
