@@ -1,5 +1,6 @@
 //! Transformers: files that torch wrote, our own files, damage, and distillation.
 
+#[allow(dead_code)] // Not all of it is needed here.
 mod vectors;
 
 use std::path::PathBuf;
