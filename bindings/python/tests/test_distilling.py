@@ -84,8 +84,10 @@ def test_a_model_is_distilled_with_questions(trained: Path) -> None:
         up.distill_model(teacher, queries()[:, :383], progress=False)
     with pytest.raises(up.InvalidModelError, match="expected at least 4"):
         up.distill_model(teacher, queries(3), progress=False)
+    broken = queries()
+    broken[5, 7] = np.nan
     with pytest.raises(up.NotFiniteError):
-        up.distill_model(teacher, np.full((8, 384), np.nan), progress=False)
+        up.distill_model(teacher, broken, progress=False)
     teacher.close()
     with pytest.raises(up.ClosedError):
         up.distill_model(teacher, queries(), progress=False)

@@ -151,8 +151,8 @@ def distill(
     with store_lock(database).engine():
         report = _work.run(lib.projection_distill, progress, store, file, options.native)
     del keep
-    agreed = {name: Agreement(**report.pop(name)) for name in ("held_out", "trained")}
-    return DistillationResult(**agreed, **report)
+    report.update((name, Agreement(**report[name])) for name in ("held_out", "trained"))
+    return DistillationResult(**report)
 
 
 def distill_model(
