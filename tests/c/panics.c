@@ -305,7 +305,7 @@ static void training(const char *fixtures, const char *text_model)
     projection_train_options train;
     projection_evaluate_options evaluate;
     projection_distill_options distill;
-    projection_export_options export;
+    projection_export_options exported;
     projection_text *text = NULL;
     static const float query[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     char name[64];
@@ -338,8 +338,8 @@ static void training(const char *fixtures, const char *text_model)
     distill.epochs = 1;
     distill.samples = 8;
     distill.ff_dim = 8;
-    memset(&export, 0, sizeof export);
-    export.size = sizeof export;
+    memset(&exported, 0, sizeof exported);
+    exported.size = sizeof exported;
     fill_outputs();
     PANICS(projection_import_vectors, database, &vectors, &out.text);
     drop_text();
@@ -360,7 +360,7 @@ static void training(const char *fixtures, const char *text_model)
     drop_text();
     PANICS(projection_distill, database, file, &distill, NULL, NULL, &out.text);
     drop_text();
-    PANICS(projection_export, database, file, &export, &out.text);
+    PANICS(projection_export, database, file, &exported, &out.text);
     drop_text();
     PANICS(projection_model_distill, model, rows[0], 4, &distill, NULL, NULL, &out.model);
     if (!injected) {
