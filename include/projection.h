@@ -203,6 +203,110 @@ typedef struct projection_model projection_model;
 typedef struct projection_text projection_text;
 
 /**
+ * How to distil. All but `size` may be 0.
+ */
+typedef struct {
+  /**
+   * Size of this structure, as the caller knows it. Later versions may add to its end.
+   */
+  size_t size;
+  /**
+   * Id of the projection to distil; NULL for the newest.
+   */
+  const int64_t *projection;
+  /**
+   * Attention heads, a divisor of the dimension, and encoder layers; 0 for such that
+   * heads^layers is near the teacher's number of heads.
+   */
+  size_t heads;
+  /**
+   * See `heads`.
+   */
+  size_t layers;
+  /**
+   * Width of the layers' inner part; 0 is 512.
+   */
+  size_t ff_dim;
+  /**
+   * Epochs at most, each over queries made anew; 0 is 200.
+   */
+  size_t epochs;
+  /**
+   * Queries an epoch; 0 is 2048.
+   */
+  size_t samples;
+  /**
+   * Queries a step; 0 is 128, or `samples` where those are fewer.
+   */
+  size_t batch;
+  /**
+   * Highest learning rate; 0 is 0.005.
+   */
+  double rate;
+  /**
+   * Share of the inner values that training drops.
+   */
+  double dropout;
+  /**
+   * L of the loss (1 - L) MSE + L (1 - cosine), 0 to 1; NULL is 0.7.
+   */
+  const double *cosine_weight;
+  /**
+   * Share of the questions that is held out, without `test`; 0 is 0.2.
+   */
+  double held_out;
+  /**
+   * Vectors of questions (n x d) that the teacher was not trained on, to measure with, .npy;
+   * NULL for none.
+   */
+  const char *test;
+  /**
+   * The same seed gives the same transformer.
+   */
+  uint64_t seed;
+  /**
+   * Threads; 0 for as many as the machine has. The result does not depend on it.
+   */
+  size_t threads;
+} projection_distill_options;
+
+/**
+ * Is called now and then during long work, on the thread that called: with the caller's
+ * `context`, the `stage` of the work, such as "tuning", how many of how many steps are done,
+ * and the loss of the last step, NaN where there is none. The text lives until the function
+ * returns. It returns 0 to stop the work, which then ends with PROJECTION_STATUS_CANCELLED,
+ * and any other number to go on. It may call the library, but not for the same store.
+ */
+typedef int32_t (*projection_progress)(void *context,
+                                       const char *stage,
+                                       uint64_t done,
+                                       uint64_t total,
+                                       double loss);
+
+/**
+ * What to export. All but `size` may be 0.
+ */
+typedef struct {
+  /**
+   * Size of this structure, as the caller knows it. Later versions may add to its end.
+   */
+  size_t size;
+  /**
+   * Id of the projection; NULL for the newest.
+   */
+  const int64_t *projection;
+  /**
+   * "safetensors", which is the default for NULL, holds everything and opens in every
+   * language of the engine; "onnx" is a graph for ONNX Runtime.
+   */
+  const char *format;
+  /**
+   * Softmax temperature; 0 for the recorded one.
+   */
+  double temperature;
+} projection_export_options;
+
+/**
  * What to measure. All but `size` may be 0, which cross-validates the newest projection.
  *
  * Test questions are given as a question-answer file, `test` with `model_dir`, or as vectors,
@@ -256,19 +360,6 @@ typedef struct {
    */
   int32_t details;
 } projection_evaluate_options;
-
-/**
- * Is called now and then during long work, on the thread that called: with the caller's
- * `context`, the `stage` of the work, such as "tuning", how many of how many steps are done,
- * and the loss of the last step, NaN where there is none. The text lives until the function
- * returns. It returns 0 to stop the work, which then ends with PROJECTION_STATUS_CANCELLED,
- * and any other number to go on. It may call the library, but not for the same store.
- */
-typedef int32_t (*projection_progress)(void *context,
-                                       const char *stage,
-                                       uint64_t done,
-                                       uint64_t total,
-                                       double loss);
 
 /**
  * How answers are scored. All but `size` may be 0, which is a search by cosine:
@@ -535,6 +626,53 @@ const float *projection_array_data(const projection_array *array);
  * Frees an array. NULL is allowed.
  */
 void projection_array_free(projection_array *array);
+
+/**
+ * Distils a projection of a store into a transformer, which is written to the .safetensors
+ * file `output`; a file that was there is replaced only by the complete new one. `options` may
+ * be NULL. The store is only read. Work that is stopped writes nothing. The progress function
+ * is told the stage "distilling" after each epoch, with the epoch's mean loss.
+ *
+ * The result is JSON, {"projection_id", "kind", "model", "output", "heads", "layers", "ff_dim",
+ * "weights", "epochs", "best_epoch", "seconds", "held_out", "trained", "notes"}, where held_out
+ * and trained are {"questions", "mean_cosine", "min_cosine", "same_first" or null}: how near
+ * the transformer is to the projection.
+ */
+projection_status projection_distill(const char *database,
+                                     const char *output,
+                                     const projection_distill_options *options,
+                                     projection_progress progress,
+                                     void *context,
+                                     projection_text **result,
+                                     projection_error **error);
+
+/**
+ * Distils a model into a transformer, `student`, with `n` questions of the model's input
+ * dimension, row-major, four or more. `options` may be NULL; `projection` and `test` of it must
+ * be. Progress as for projection_distill.
+ */
+projection_status projection_model_distill(const projection_model *teacher,
+                                           const float *questions,
+                                           size_t n,
+                                           const projection_distill_options *options,
+                                           projection_progress progress,
+                                           void *context,
+                                           projection_model **student,
+                                           projection_error **error);
+
+/**
+ * Writes a projection of a store to the file `output`, for programs that have no store. A file
+ * that was there is replaced only by the complete new one. `options` may be NULL. The store is
+ * only read.
+ *
+ * The result is JSON, {"projection_id", "kind", "temperature" or null, "heads", "input_dim",
+ * "output_dim", "format", "output", "bytes"}.
+ */
+projection_status projection_export(const char *database,
+                                    const char *output,
+                                    const projection_export_options *options,
+                                    projection_text **result,
+                                    projection_error **error);
 
 /**
  * Loads the sentence-transformers model in `folder`, such as all-MiniLM-L6-v2.

@@ -2,8 +2,8 @@
 
 usage: check_header.py HEADER
 
-arguments.c, embedder.c and training.c must have a NULL_ARGUMENT, OPTIONAL_ARGUMENT or NULL_HANDLE for each
-pointer parameter; `projection_error **error` needs none, because these macros always call with
+arguments.c, embedder.c and training.c must have a NULL_ARGUMENT, OPTIONAL_ARGUMENT, OPTIONAL_CANCELLED or
+NULL_HANDLE for each pointer parameter; `projection_error **error` needs none, because these macros always call with
 and without one. panics.c must have each function.
 """
 
@@ -32,7 +32,7 @@ def main() -> None:
     missing = []
 
     text = "".join((here / f"{name}.c").read_text() for name in PROGRAMS)
-    macro = r"\b(?:NULL_ARGUMENT|OPTIONAL_ARGUMENT|NULL_HANDLE)\(\s*(\w+),\s*(\w+),"
+    macro = r"\b(?:NULL_ARGUMENT|OPTIONAL_(?:ARGUMENT|CANCELLED)|NULL_HANDLE)\(\s*(\w+),\s*(\w+),"
     tested = set(re.findall(macro, text))
     wanted = {(name, p) for name, pointers in header.items() for p in pointers}
     missing += [f"no test with NULL: {name}, parameter {p}" for name, p in wanted - tested]

@@ -21,6 +21,10 @@
 /* One that may be NULL. */
 #define OPTIONAL_ARGUMENT(function, parameter, ...) SUCCEEDS(function, __VA_ARGS__)
 
+/* The same for long work, which the progress function of the call stops. */
+#define OPTIONAL_CANCELLED(function, parameter, ...)                                           \
+    FAILS(PROJECTION_STATUS_CANCELLED, "stopped by the caller", function, __VA_ARGS__)
+
 /* NULL for the handle of a function without a status. */
 #define NULL_HANDLE(function, parameter, condition) CHECK(condition)
 

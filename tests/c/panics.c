@@ -304,10 +304,18 @@ static void training(const char *fixtures, const char *text_model)
     projection_import_vectors_options vectors;
     projection_train_options train;
     projection_evaluate_options evaluate;
+    projection_distill_options distill;
+    projection_export_options exported;
     projection_text *text = NULL;
     static const float query[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     char name[64];
-    char *database, *answers, *questions, *labels;
+    static const float rows[4][8] = {{1, 2, 3, 4, 5, 6, 7, 8},
+                                     {8, 7, 6, 5, 4, 3, 2, 1},
+                                     {1, -1, 1, -1, 1, -1, 1, -1},
+                                     {1, 0, 0, 2, 0, 0, 3, 0}};
+    char *database, *answers, *questions, *labels, *file;
+    snprintf(name, sizeof name, "training/panics-%ld.safetensors", (long)getpid());
+    file = join(fixtures, name);
     snprintf(name, sizeof name, "training/panics-%ld.db", (long)getpid());
     database = join(fixtures, name);
     answers = join(fixtures, "training/answers.npy");
@@ -325,6 +333,13 @@ static void training(const char *fixtures, const char *text_model)
     train.force = 1;
     memset(&evaluate, 0, sizeof evaluate);
     evaluate.size = sizeof evaluate;
+    memset(&distill, 0, sizeof distill);
+    distill.size = sizeof distill;
+    distill.epochs = 1;
+    distill.samples = 8;
+    distill.ff_dim = 8;
+    memset(&exported, 0, sizeof exported);
+    exported.size = sizeof exported;
     fill_outputs();
     PANICS(projection_import_vectors, database, &vectors, &out.text);
     drop_text();
@@ -343,10 +358,19 @@ static void training(const char *fixtures, const char *text_model)
     drop_text();
     PANICS(projection_evaluate, database, &evaluate, NULL, NULL, &out.text);
     drop_text();
+    PANICS(projection_distill, database, file, &distill, NULL, NULL, &out.text);
+    drop_text();
+    PANICS(projection_export, database, file, &exported, &out.text);
+    drop_text();
+    PANICS(projection_model_distill, model, rows[0], 4, &distill, NULL, NULL, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
     PANICS(projection_model_explain, model, query, 8, &out.explanation);
     if (!injected) {
         projection_explanation_free(out.explanation);
     }
+    free(file);
     free(labels);
     free(questions);
     free(answers);

@@ -1,6 +1,7 @@
 /*
  * The calls that fill a store, train and measure: NULL, wrong options, progress that cancels,
- * and what they do. Also how a model moves a query. usage: training FIXTURES MODEL_FOLDER [quick]
+ * and what they do. Also distillation, export, and how a model moves a query.
+ * usage: training FIXTURES MODEL_FOLDER [quick]
  *
  * `quick` embeds nothing, for valgrind.
  */
@@ -299,6 +300,150 @@ static void explains(void)
     projection_model_free(model);
 }
 
+static projection_distill_options distillation(void)
+{
+    projection_distill_options options;
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    options.heads = 2;
+    options.layers = 1;
+    options.ff_dim = 8;
+    options.epochs = 3;
+    options.samples = 16;
+    options.threads = 1;
+    return options;
+}
+
+static void distils(const char *folder)
+{
+    static const float rows[4][8] = {{1, 2, 3, 4, 5, 6, 7, 8},
+                                     {8, 7, 6, 5, 4, 3, 2, 1},
+                                     {1, -1, 1, -1, 1, -1, 1, -1},
+                                     {1, 0, 0, 2, 0, 0, 3, 0}};
+    static const int64_t first = 1, unknown = 99;
+    static const double too_much = 1.5;
+    projection_distill_options options = distillation(), wrong;
+    projection_text *text = NULL;
+    projection_model *teacher = NULL, *student = NULL;
+    told progress = {0, 1, "", 0, 0, 0};
+    char *output = join(folder, "t.safetensors");
+    group("training: distillation");
+    NULL_ARGUMENT(projection_distill, database, NULL, output, &options, NULL, NULL, &out.text);
+    NULL_ARGUMENT(projection_distill, output, own, NULL, &options, NULL, NULL, &out.text);
+    NULL_ARGUMENT(projection_distill, result, own, output, &options, NULL, NULL, NULL);
+    wrong = options;
+    wrong.size = 0;
+    FAILS(INVALID_ARGUMENT, "sizeof(projection_distill_options)", projection_distill, own, output,
+          &wrong, NULL, NULL, &out.text);
+    wrong = options;
+    wrong.projection = &unknown;
+    FAILS(PROJECTION_STATUS_NOT_FOUND, "99", projection_distill, own, output, &wrong, NULL, NULL,
+          &out.text);
+    wrong = options;
+    wrong.heads = 3;
+    FAILS(INVALID_ARGUMENT, "3", projection_distill, own, output, &wrong, NULL, NULL, &out.text);
+    wrong = options;
+    wrong.cosine_weight = &too_much;
+    FAILS(INVALID_ARGUMENT, "cosine weight 1.5", projection_distill, own, output, &wrong, NULL,
+          NULL, &out.text);
+    FAILS(PROJECTION_STATUS_CANCELLED, "stopped by the caller", projection_distill, own, output,
+          &options, tell, (progress.calls = 0, &progress), &out.text);
+    check_untouched();
+    /* None of these wrote the file. */
+    FAILS(PROJECTION_STATUS_NOT_FOUND, "t.safetensors", projection_model_load_file, output,
+          &out.model);
+    progress.stop_at = 1;
+    OPTIONAL_CANCELLED(projection_distill, options, own, output, NULL, tell,
+                       (progress.calls = 0, &progress), &out.text);
+    progress.stop_at = 0;
+    progress.losses = 0;
+    options.projection = &first;
+    SUCCEEDS(projection_distill, own, output, &options, tell, &progress, &text);
+    CHECK(progress.losses > 0);
+    CHECK(has(text, "\"projection_id\":1,\"kind\":\"residual\""));
+    SUCCEEDS(projection_model_load_file, output, &student);
+    CHECK(projection_model_kind(student) == PROJECTION_KIND_TRANSFORMER);
+    projection_model_free(student);
+    OPTIONAL_ARGUMENT(projection_distill, context, own, output, &options, NULL, NULL, &text);
+    CHECK(has(text, "\"held_out\":{\"questions\":"));
+
+    group("training: distillation of a model");
+    options.projection = NULL;
+    SUCCEEDS(projection_model_open, own, 1, &teacher);
+    NULL_ARGUMENT(projection_model_distill, teacher, NULL, rows[0], 4, &options, NULL, NULL,
+                  &out.model);
+    NULL_ARGUMENT(projection_model_distill, questions, teacher, NULL, 4, &options, NULL, NULL,
+                  &out.model);
+    NULL_ARGUMENT(projection_model_distill, student, teacher, rows[0], 4, &options, NULL, NULL,
+                  NULL);
+    FAILS(PROJECTION_STATUS_INVALID_MODEL, "expected at least 4", projection_model_distill,
+          teacher, rows[0], 3, &options, NULL, NULL, &out.model);
+    FAILS(INVALID_ARGUMENT, "too large", projection_model_distill, teacher, rows[0],
+          (size_t)-1 / 2, &options, NULL, NULL, &out.model);
+    wrong = options;
+    wrong.projection = &first;
+    FAILS(INVALID_ARGUMENT, "expected NULL", projection_model_distill, teacher, rows[0], 4, &wrong,
+          NULL, NULL, &out.model);
+    progress.stop_at = 2;
+    FAILS(PROJECTION_STATUS_CANCELLED, "stopped by the caller", projection_model_distill, teacher,
+          rows[0], 4, &options, tell, (progress.calls = 0, &progress), &out.model);
+    progress.stop_at = 1;
+    OPTIONAL_CANCELLED(projection_model_distill, options, teacher, rows[0], 4, NULL, tell,
+                       (progress.calls = 0, &progress), &out.model);
+    check_untouched();
+    OPTIONAL_ARGUMENT(projection_model_distill, context, teacher, rows[0], 4, &options, NULL, NULL,
+                      &student);
+    CHECK(projection_model_kind(student) == PROJECTION_KIND_TRANSFORMER);
+    projection_model_free(student);
+    projection_model_free(teacher);
+    free(output);
+}
+
+static void exports(const char *folder)
+{
+    static const int64_t first = 1, unknown = 99;
+    projection_export_options options, wrong;
+    projection_text *text = NULL;
+    projection_model *model = NULL;
+    char *output = join(folder, "one.safetensors");
+    group("training: export");
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    options.projection = &first;
+    NULL_ARGUMENT(projection_export, database, NULL, output, &options, &out.text);
+    NULL_ARGUMENT(projection_export, output, own, NULL, &options, &out.text);
+    NULL_ARGUMENT(projection_export, result, own, output, &options, NULL);
+    wrong = options;
+    wrong.size = 0;
+    FAILS(INVALID_ARGUMENT, "sizeof(projection_export_options)", projection_export, own, output,
+          &wrong, &out.text);
+    wrong = options;
+    wrong.format = "zip";
+    FAILS(INVALID_ARGUMENT, "'zip', expected one of safetensors, onnx", projection_export, own,
+          output, &wrong, &out.text);
+    wrong = options;
+    wrong.projection = &unknown;
+    FAILS(PROJECTION_STATUS_NOT_FOUND, "99", projection_export, own, output, &wrong, &out.text);
+    wrong = options;
+    wrong.temperature = -1;
+    FAILS(INVALID_ARGUMENT, "temperature", projection_export, own, output, &wrong, &out.text);
+    /* The store is not replaced. */
+    FAILS(INVALID_ARGUMENT, "expected another output", projection_export, own, own, &options,
+          &out.text);
+    check_untouched();
+    SUCCEEDS(projection_export, own, output, &options, &text);
+    CHECK(has(text, "\"projection_id\":1,\"kind\":\"residual\""));
+    SUCCEEDS(projection_model_load_file, output, &model);
+    CHECK(projection_model_kind(model) == PROJECTION_KIND_RESIDUAL);
+    projection_model_free(model);
+    options.format = "onnx";
+    SUCCEEDS(projection_export, own, output, &options, &text);
+    CHECK(has(text, "\"format\":\"onnx\""));
+    OPTIONAL_ARGUMENT(projection_export, options, own, output, NULL, &text);
+    CHECK(has(text, "\"projection_id\":2"));
+    free(output);
+}
+
 /* Training with NULL for the options tunes, which is left to the end. */
 static void defaults(void)
 {
@@ -340,6 +485,8 @@ int main(int argc, char **argv)
     trains();
     evaluates();
     explains();
+    distils(folder);
+    exports(folder);
     defaults();
     free(labels);
     free(questions);

@@ -195,6 +195,7 @@ def faq(engine: Engine, model_folder: str) -> None:
     engine.run("import", database, str(FAQ))
     engine.run("embed", database, "--model-dir", model_folder)
     for method in ["residual", "multi-head", "linear"]:
+        # Files are compared here, not quality.
         engine.run("train", database, "--method", method, "--force")
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     ids = connection.execute(

@@ -8,6 +8,7 @@
 
 mod argument;
 mod array;
+mod distill;
 mod embedder;
 mod error;
 mod evaluate;

@@ -9,6 +9,7 @@ The engine reads torch's files without running what is in them, and computes.
 """
 
 from .architecture import generate_candidate_architectures, optimal_architecture
+from .distillation import train_distillation
 from .equivalence import evaluate_equivalence
 from .transformer import ProjectionTransformer
 
@@ -17,4 +18,5 @@ __all__ = [
     "evaluate_equivalence",
     "generate_candidate_architectures",
     "optimal_architecture",
+    "train_distillation",
 ]

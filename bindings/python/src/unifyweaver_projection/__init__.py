@@ -20,6 +20,14 @@ them, and calls release the GIL.
 from ._native import ffi as _ffi
 from ._native import lib as _lib
 from ._arrays import load_array
+from .distilling import (
+    Agreement,
+    DistillationResult,
+    ExportResult,
+    distill,
+    distill_model,
+    export,
+)
 from .embedder import Embedder
 from .errors import (
     AmbiguousModelError,
@@ -70,6 +78,7 @@ from .training import (
 __version__: str = _ffi.string(_lib.projection_version()).decode()
 
 __all__ = [
+    "Agreement",
     "AmbiguousModelError",
     "ArgumentTypeError",
     "BufferSizeError",
@@ -77,12 +86,14 @@ __all__ = [
     "CancelledError",
     "ClosedError",
     "DimensionMismatchError",
+    "DistillationResult",
     "EmbedResult",
     "Embedder",
     "Evaluation",
     "ExplainedHit",
     "ExplainedQuestion",
     "Explanation",
+    "ExportResult",
     "Hit",
     "ImportResult",
     "ImportedFile",
@@ -109,8 +120,11 @@ __all__ = [
     "VectorImport",
     "ZeroVectorError",
     "__version__",
+    "distill",
+    "distill_model",
     "embed_store",
     "evaluate",
+    "export",
     "import_files",
     "import_vectors",
     "load_array",

@@ -54,6 +54,17 @@ class _Bars:
 
 def run(function: Any, progress: Progress, *arguments: Any) -> dict[str, Any]:
     """Calls a function of the library with progress and gives its JSON result."""
+    return read(
+        make_with_progress(
+            "projection_text **", lib.projection_text_free, function, progress, *arguments
+        )
+    )
+
+
+def make_with_progress(
+    pointer_type: str, free: Any, function: Any, progress: Progress, *arguments: Any
+) -> Any:
+    """Calls a function of the library with progress, and takes over the object that it gives."""
     bars: Optional[_Bars] = None
     if callable(progress):
         tell: Optional[ProgressFunction] = progress
@@ -83,9 +94,7 @@ def run(function: Any, progress: Progress, *arguments: Any) -> dict[str, Any]:
         "int32_t(void *, const char *, uint64_t, uint64_t, double)", callback, onerror=on_error
     )
     try:
-        result = _call.make(
-            "projection_text **", lib.projection_text_free, function, *arguments, native, ffi.NULL
-        )
+        return _call.make(pointer_type, free, function, *arguments, native, ffi.NULL)
     except CancelledError:
         if raised:
             raise raised[0] from None
@@ -93,7 +102,6 @@ def run(function: Any, progress: Progress, *arguments: Any) -> dict[str, Any]:
     finally:
         if bars is not None:
             bars.close()
-    return read(result)
 
 
 def read(result: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from projection_transformer import (
     evaluate_equivalence,
     generate_candidate_architectures,
     optimal_architecture,
+    train_distillation,
 )
 from unifyweaver_projection import Model, Searcher
 
@@ -61,8 +62,6 @@ def test_the_sizes_are_attributes(file):
     transformer.train_mode()
     with pytest.raises(ValueError, match="'cuda'"):
         ProjectionTransformer.load(file[0], device="cuda")
-    with pytest.raises(TypeError, match="load"):
-        ProjectionTransformer(384, 4, 2, 512)
 
 
 @pytest.mark.parametrize("name", ["t.safetensors", "t.pt"])
@@ -161,3 +160,36 @@ def test_candidates_are_of_different_depths():
     assert set(found[0]) == {
         "num_heads", "num_layers", "capacity", "overhead", "overhead_pct", "params_estimate"
     }
+
+
+def test_a_new_transformer_is_distilled(filled, tmp_path, units):
+    teacher = Model.open(filled.folder / "lda.db", filled.train())
+    transformer = ProjectionTransformer(embed_dim=16, num_heads=2, num_layers=1, ff_dim=16, dropout=0.0)
+    with pytest.raises(ValueError, match="not trained yet"):
+        transformer.project(units(8, 16))
+    questions = filled.questions.reshape(-1, 16)
+    losses = train_distillation(
+        transformer, teacher, questions, num_epochs=6, learning_rate=5e-3, cosine_weight=0.7
+    )
+    assert len(losses) == 6 and 0 < losses[-1] < losses[0]
+    assert transformer.project(questions).shape == questions.shape
+    assert (transformer.num_heads, transformer.num_layers, transformer.ff_dim) == (2, 1, 16)
+    assert evaluate_equivalence(transformer, teacher, questions)["mean_cosine_sim"] > 0.5
+    transformer.save(tmp_path / "t.safetensors")
+    again = ProjectionTransformer.load(tmp_path / "t.safetensors")
+    assert np.array_equal(again.project(questions), transformer.project(questions))
+
+
+def test_what_can_not_be_distilled_is_refused(filled, units):
+    teacher = Model.open(filled.folder / "lda.db", filled.train())
+    transformer = ProjectionTransformer(16, 2, 1, 16)
+    with pytest.raises(TypeError, match="expected a model of the engine"):
+        train_distillation(transformer, object(), units(8, 8, 16))
+    with pytest.raises(ValueError, match="dimension 16, expected 32"):
+        train_distillation(ProjectionTransformer(32, 2, 1, 16), teacher, units(8, 8, 32))
+    with pytest.raises(ValueError, match="expected at least 4"):
+        train_distillation(transformer, teacher, units(8, 3, 16))
+    with pytest.raises(ValueError, match="num_heads is 3"):
+        ProjectionTransformer(16, 3, 1, 16)
+    with pytest.raises(ValueError, match="not trained yet"):
+        transformer.save("never.safetensors")

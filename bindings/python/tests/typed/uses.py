@@ -32,6 +32,12 @@ def train() -> float:
     return evaluation["closed"]["cosine"].all.recall_at_1.value
 
 
+def distil() -> float:
+    made: up.DistillationResult = up.distill("lda.db", output="t.safetensors", heads=4)
+    exported: up.ExportResult = up.export("lda.db", output="t.onnx", format="onnx")
+    return made.held_out.mean_cosine + exported.bytes
+
+
 def drop_in(query: npt.NDArray[np.float32]) -> tuple[Optional[str], npt.NDArray[np.float32]]:
     with LDAProjectionDB("lda.db") as db:
         found = db.get_multi_head_projection(1)

@@ -1,24 +1,15 @@
 //! `projection distill`: a transformer that answers as a projection of a store does.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use indicatif::ProgressBar;
-use ndarray::Array2;
-use projection_core::npy::NpyArray;
-use projection_core::projection::{Model, Projection};
-use projection_core::store::{EmbeddingModel, ModelKind, Store};
+use projection_core::store::Store;
 use projection_core::train::{
-    Agreement, Distillation, DistillationProgress, Distilled, TrainingData, distill_model,
+    Agreement, DistillReport, DistillRequest, Distillation, DistillationProgress, distill_store,
 };
-use projection_core::{Error, ErrorKind};
-use serde::Serialize;
-use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, note, steps};
-
-/// Below this mean cosine the student is another model than its teacher.
-const USEFUL: f64 = 0.98;
 
 /// Distil a projection into a transformer, a network in one file
 ///
@@ -94,121 +85,35 @@ pub struct Args {
     threads: Option<usize>,
 }
 
-/// The new file.
-#[derive(Debug, Serialize)]
-pub struct Made {
-    projection_id: i64,
-    kind: &'static str,
-    model: String,
-    output: String,
-    heads: usize,
-    layers: usize,
-    ff_dim: usize,
-    weights: usize,
-    epochs: usize,
-    best_epoch: usize,
-    seconds: f64,
-    held_out: Agreed,
-    trained: Agreed,
-    notes: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Agreed {
-    questions: usize,
-    mean_cosine: f64,
-    min_cosine: f64,
-    same_first: Option<f64>,
-}
-
-impl From<Agreement> for Agreed {
-    fn from(agreement: Agreement) -> Self {
-        Self {
-            questions: agreement.questions,
-            mean_cosine: agreement.mean,
-            min_cosine: agreement.min,
-            same_first: agreement.same_first,
-        }
-    }
-}
-
-pub fn run(args: &Args) -> Result<Made, Failure> {
-    if args.output.is_dir() {
-        let message = format!("writing {}: it is a folder", args.output.display());
-        return Err(Error::new(ErrorKind::Io, message).into());
-    }
+pub fn run(args: &Args) -> Result<DistillReport, Failure> {
     let store = Store::open_read_only(&args.store)?;
-    let (id, teacher, model) = teacher(&store, args.projection)?;
-    let data = TrainingData::from_store(&store, &model)?;
-    let mut options = Distillation::suggested(teacher.head_ids().len(), teacher.input_dim());
-    options.heads = args.heads.unwrap_or(options.heads);
-    options.layers = args.layers.unwrap_or(options.layers);
-    options.threads = args.threads.unwrap_or(options.threads);
-    let options = Distillation {
-        ff_dim: args.ff_dim,
-        dropout: args.dropout,
-        epochs: args.epochs,
-        samples: args.samples,
-        batch: options.batch.min(args.samples),
-        rate: args.rate,
-        cosine_weight: args.cosine_weight,
-        held_out: args.held_out,
-        seed: args.seed,
-        ..options
+    let default = Distillation::default();
+    let request = DistillRequest {
+        output: args.output.clone(),
+        projection: args.projection,
+        test: args.test.clone(),
+        heads: args.heads,
+        layers: args.layers,
+        options: Distillation {
+            ff_dim: args.ff_dim,
+            dropout: args.dropout,
+            epochs: args.epochs,
+            samples: args.samples,
+            rate: args.rate,
+            cosine_weight: args.cosine_weight,
+            held_out: args.held_out,
+            seed: args.seed,
+            threads: args.threads.unwrap_or(default.threads),
+            ..default
+        },
     };
-    let test = args.test.as_deref().map(load_test).transpose()?;
-    let test = test.as_ref().map(|questions| questions.view());
-    let begun = std::time::Instant::now();
     let bar = steps("distilling");
-    let distilled = distill_model(&teacher, &data, test, &options, &mut |progress| {
+    let report = distill_store(&store, &request, &mut |progress| {
         show(&bar, progress);
         true
     });
     bar.finish_and_clear();
-    let distilled = distilled?;
-    let made_of = json!({"projection": id, "kind": teacher.kind().name(), "model": model.name});
-    distilled.model.save(&args.output, &distilled.to_json(&made_of))?;
-    Ok(Made {
-        projection_id: id,
-        kind: teacher.kind().name(),
-        model: model.name,
-        output: args.output.display().to_string(),
-        heads: options.heads,
-        layers: options.layers,
-        ff_dim: options.ff_dim,
-        weights: distilled.model.weights().len(),
-        epochs: distilled.epochs,
-        best_epoch: distilled.best_epoch,
-        seconds: begun.elapsed().as_secs_f64(),
-        notes: notes(&distilled),
-        held_out: distilled.held_out.into(),
-        trained: distilled.trained.into(),
-    })
-}
-
-fn load_test(path: &Path) -> Result<Array2<f32>, Error> {
-    let array = NpyArray::load(path)?;
-    let rows = Array2::from_shape_vec(array.matrix_shape(), array.to_f32()?);
-    rows.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
-}
-
-/// The projection with the given id, or the newest, and the text model of its queries.
-fn teacher(store: &Store, id: Option<i64>) -> Result<(i64, Model, EmbeddingModel), Error> {
-    let (routing, linear) = (store.multi_head_projections()?, store.linear_projections()?);
-    let newest = routing.iter().map(|row| row.id).chain(linear.iter().map(|row| row.id)).max();
-    let id = id.or(newest).ok_or_else(|| {
-        let message = format!(
-            "{}: no projection to distil yet, `projection train` makes one",
-            store.path().display()
-        );
-        Error::new(ErrorKind::NotFound, message)
-    })?;
-    let teacher = Model::from_store(store, id)?;
-    let name = match teacher.kind() {
-        ModelKind::Linear => linear.into_iter().find(|row| row.id == id).map(|row| row.model_name),
-        _ => routing.into_iter().find(|row| row.id == id).map(|row| row.model_name),
-    };
-    Ok((id, teacher, store.embedding_model(name.as_deref())?))
+    Ok(report?)
 }
 
 fn show(bar: &ProgressBar, progress: &DistillationProgress) {
@@ -220,24 +125,7 @@ fn show(bar: &ProgressBar, progress: &DistillationProgress) {
     ));
 }
 
-fn notes(distilled: &Distilled) -> Vec<String> {
-    let mut notes = Vec::new();
-    if distilled.held_out.mean < USEFUL {
-        notes.push(format!(
-            "a mean cosine below {USEFUL} on held-out questions: the transformer does not \
-             answer as the projection does; more epochs, layers or a larger --ff-dim may help"
-        ));
-    }
-    if distilled.epochs < distilled.options.epochs {
-        notes.push(format!(
-            "stopped after epoch {} of {}: no better on held-out questions since epoch {}",
-            distilled.epochs, distilled.options.epochs, distilled.best_epoch
-        ));
-    }
-    notes
-}
-
-impl Report for Made {
+impl Report for DistillReport {
     fn render(&self, screen: &Screen) -> String {
         let mut text = format!(
             "{}\ntransformer of {} and {}, {} weights, distilled from {} projection {} in {} \
@@ -251,13 +139,13 @@ impl Report for Made {
             count(self.epochs, "epoch"),
             self.seconds,
         );
-        let row = |name: &str, agreed: &Agreed| {
+        let row = |name: &str, agreed: &Agreement| {
             let same = agreed.same_first.map(|share| format!("{:.1} %", 100.0 * share));
             vec![
                 name.to_string(),
                 agreed.questions.to_string(),
-                format!("{:.4}", agreed.mean_cosine),
-                format!("{:.4}", agreed.min_cosine),
+                format!("{:.4}", agreed.mean),
+                format!("{:.4}", agreed.min),
                 same.unwrap_or("-".into()),
             ]
         };

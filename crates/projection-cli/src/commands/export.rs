@@ -3,12 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, ValueEnum};
-use projection_core::model_file::Description;
-use projection_core::projection::{Model, ModelKind, Projection};
+use projection_core::model_file::{Description, ExportFormat, ExportReport, export, export_store};
+use projection_core::projection::Model;
 use projection_core::store::Store;
-use projection_core::{Error, ErrorKind};
-use serde::Serialize;
-use serde_json::Value;
 
 use super::temperature;
 use crate::failure::Failure;
@@ -55,8 +52,7 @@ pub struct Args {
     output: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// Everything, to be opened by this engine
     Safetensors,
@@ -64,39 +60,25 @@ enum Format {
     Onnx,
 }
 
-impl Format {
-    fn extension(self) -> &'static str {
-        match self {
-            Self::Safetensors => "safetensors",
-            Self::Onnx => "onnx",
+impl From<Format> for ExportFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Safetensors => Self::Safetensors,
+            Format::Onnx => Self::Onnx,
         }
     }
 }
 
-/// What was written.
-#[derive(Debug, Serialize)]
-pub struct Exported {
-    /// None for a model from a file of its own.
-    projection_id: Option<i64>,
-    kind: &'static str,
-    /// None for kinds that have none.
-    temperature: Option<f64>,
-    heads: usize,
-    input_dim: usize,
-    output_dim: usize,
-    format: Format,
-    output: String,
-    bytes: u64,
-}
-
-pub fn run(args: &Args) -> Result<Exported, Failure> {
-    let (id, model, about) = match (&args.store, &args.embeddings, &args.model) {
+pub fn run(args: &Args) -> Result<ExportReport, Failure> {
+    let format = ExportFormat::from(args.format);
+    let output =
+        |stem: PathBuf| args.output.clone().unwrap_or_else(|| stem.with_extension(format.name()));
+    let numbered = |id: i64| output(PathBuf::from(format!("projection_{id}")));
+    match (&args.store, &args.embeddings, &args.model) {
         (Some(database), None, None) => {
             let store = Store::open_read_only(database)?;
-            let id = args.projection.map_or_else(|| newest(&store), Ok)?;
-            let model = Model::from_store(&store, id)?;
-            let about = describe(&store, id, model.kind())?;
-            (Some(id), model, about)
+            let id = args.projection.map_or_else(|| store.newest_projection(), Ok)?;
+            Ok(export_store(&store, Some(id), args.temperature, format, &numbered(id))?)
         }
         (None, Some(folder), None) => {
             let id = args.projection.unwrap_or_default();
@@ -104,77 +86,24 @@ pub fn run(args: &Args) -> Result<Exported, Failure> {
                 None => Model::load(folder, id, None).or_else(|_| Model::load(folder, id, 0.1))?,
                 wanted => Model::load(folder, id, wanted)?,
             };
-            (Some(id), model, Description::default())
+            let about = Description::default();
+            Ok(export(&model, Some(id), &about, format, None, &numbered(id))?)
         }
-        (None, None, Some(file)) => (None, Model::load_file(file)?, Description::default()),
-        _ => return Err(Failure::Usage("expected STORE.db, --embeddings or --model".into())),
-    };
-    let model = match args.temperature {
-        Some(temperature) if args.embeddings.is_none() => model.with_temperature(temperature)?,
-        _ => model,
-    };
-    let stem = match (id, &args.model) {
-        (Some(id), _) => PathBuf::from(format!("projection_{id}")),
-        (None, file) => file.as_deref().and_then(Path::file_stem).unwrap_or_default().into(),
-    };
-    let output = args.output.clone().unwrap_or(stem.with_extension(args.format.extension()));
-    if let Some(input) = args.model.as_deref().or(args.store.as_deref())
-        && input.canonicalize().is_ok_and(|input| output.canonicalize().is_ok_and(|o| o == input))
-    {
-        let message =
-            format!("{} is what is to be exported: give another --output", output.display());
-        return Err(Failure::Usage(message));
+        (None, None, Some(file)) => {
+            let model = Model::load_file(file)?;
+            let model = match args.temperature {
+                Some(temperature) => model.with_temperature(temperature)?,
+                None => model,
+            };
+            let output = output(file.file_stem().map(Path::new).unwrap_or(Path::new("")).into());
+            let about = Description::default();
+            Ok(export(&model, None, &about, format, Some(file), &output)?)
+        }
+        _ => Err(Failure::Usage("expected STORE.db, --embeddings or --model".into())),
     }
-    match args.format {
-        Format::Safetensors => model.save_file_with(&output, &about)?,
-        Format::Onnx => model.save_onnx(&output)?,
-    }
-    let written = std::fs::metadata(&output).map_err(|e| Error::io("reading", &output, e))?;
-    Ok(Exported {
-        projection_id: id,
-        kind: model.kind().name(),
-        temperature: Some(model.temperature()).filter(|temperature| !temperature.is_nan()),
-        heads: model.head_ids().len(),
-        input_dim: model.input_dim(),
-        output_dim: model.output_dim(),
-        format: args.format,
-        output: output.display().to_string(),
-        bytes: written.len(),
-    })
 }
 
-fn newest(store: &Store) -> Result<i64, Failure> {
-    let routing = store.multi_head_projections()?.into_iter().map(|row| row.id);
-    let linear = store.linear_projections()?.into_iter().map(|row| row.id);
-    let newest = routing.chain(linear).max();
-    newest.ok_or_else(|| {
-        let message = format!(
-            "{}: the store has no projection yet, `projection train` makes one",
-            store.path().display()
-        );
-        Error::new(ErrorKind::NotFound, message).into()
-    })
-}
-
-/// What the store knows of a model beside its numbers.
-fn describe(store: &Store, id: i64, kind: ModelKind) -> Result<Description, Failure> {
-    let name = match kind {
-        ModelKind::Linear => store
-            .linear_projections()?
-            .into_iter()
-            .find(|row| row.id == id)
-            .and_then(|row| row.name),
-        _ => store.multi_head_projection(id)?.name,
-    };
-    let record = store.model_record(id)?.filter(|record| record.kind == kind);
-    let (training, metrics) = match record {
-        Some(record) => (record.parameters["training"].clone(), record.metrics),
-        None => (Value::Null, Value::Null),
-    };
-    Ok(Description { name, training, metrics })
-}
-
-impl Report for Exported {
+impl Report for ExportReport {
     fn render(&self, screen: &Screen) -> String {
         let mut what = format!("{} projection", self.kind);
         if let Some(id) = self.projection_id {

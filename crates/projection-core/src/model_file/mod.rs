@@ -27,6 +27,7 @@
 //! answer.
 
 mod description;
+mod export;
 mod linear;
 mod multi_head;
 mod residual;
@@ -44,6 +45,7 @@ use crate::torch;
 use description::{Metadata, Parameters};
 
 pub use description::{Description, ModelFileInfo, inspect};
+pub use export::{ExportFormat, ExportReport, export, export_store};
 
 /// What [`Model::from_bytes`] calls the bytes in messages.
 const BYTES: &str = "model";

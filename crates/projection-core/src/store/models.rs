@@ -223,6 +223,22 @@ impl Store {
         )
     }
 
+    /// The id of the newest projection, of whatever kind.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where the store has none yet.
+    pub fn newest_projection(&self) -> Result<i64> {
+        let routing = self.multi_head_projections()?.into_iter().map(|row| row.id);
+        let linear = self.linear_projections()?.into_iter().map(|row| row.id);
+        routing.chain(linear).max().ok_or_else(|| {
+            let message = format!(
+                "{}: the store has no projection yet, `projection train` makes one",
+                self.path().display()
+            );
+            Error::new(ErrorKind::NotFound, message)
+        })
+    }
+
     /// The file of the matrix of the linear projection with the given id.
     ///
     /// # Errors

@@ -31,8 +31,8 @@ pub use centroid::weighted_centroid;
 pub use choose::{Tried, Validation};
 pub use data::TrainingData;
 pub use distill::{
-    Agreement, Distillation, DistillationProgress, Distilled, HeldOut, agreement, distill,
-    distill_model,
+    Agreement, DistillReport, DistillRequest, Distillation, DistillationProgress, Distilled,
+    HeldOut, agreement, distill, distill_model, distill_questions, distill_store,
 };
 pub(crate) use folds::splits;
 pub use linear::{LinearMethod, train_linear};

@@ -7,12 +7,14 @@
 mod adam;
 mod fit;
 mod queries;
+mod request;
 mod start;
 mod student;
 
 use std::time::Duration;
 
 use ndarray::{Array2, ArrayView2};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::TrainingData;
@@ -22,6 +24,8 @@ use crate::kernel::product;
 use crate::kernel::{self, random::Random};
 use crate::projection::{Model, Projection, TransformerProjection, TransformerShape};
 use queries::Source;
+
+pub use request::{DistillReport, DistillRequest, distill_store};
 
 /// Fewest different questions: two to hold out and two to learn from.
 const FEWEST: usize = 4;
@@ -145,13 +149,15 @@ impl Distillation {
 }
 
 /// How near a student is to its teacher.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Agreement {
     /// Number of questions.
     pub questions: usize,
     /// Mean cosine between the two projections of a question.
+    #[serde(rename = "mean_cosine")]
     pub mean: f64,
     /// The lowest.
+    #[serde(rename = "min_cosine")]
     pub min: f64,
     /// Share of the questions for which the same answer comes first by either, where there
     /// are answers of the projections' dimension.
@@ -198,14 +204,6 @@ impl Distilled {
     /// How the model was made, for its file. `teacher` says of what.
     pub fn to_json(&self, teacher: &Value) -> Value {
         let options = &self.options;
-        let agreement = |agreement: &Agreement| {
-            json!({
-                "questions": agreement.questions,
-                "mean_cosine": agreement.mean,
-                "min_cosine": agreement.min,
-                "same_first": agreement.same_first,
-            })
-        };
         json!({
             "teacher": teacher,
             "epochs": self.epochs,
@@ -216,8 +214,8 @@ impl Distilled {
             "decay": options.decay,
             "cosine_weight": options.cosine_weight,
             "seed": options.seed,
-            "held_out": agreement(&self.held_out),
-            "trained": agreement(&self.trained),
+            "held_out": self.held_out,
+            "trained": self.trained,
         })
     }
 }
@@ -312,12 +310,27 @@ pub fn distill_model(
     options: &Distillation,
     progress: &mut dyn FnMut(&DistillationProgress) -> bool,
 ) -> Result<Distilled> {
+    distill_questions(model, data.questions(), data.answers(), test, options, progress)
+}
+
+/// The same with `questions` (n × d) and `answers` (m × d, may be empty) of the caller.
+///
+/// # Errors
+/// As [`distill_model`].
+pub fn distill_questions(
+    model: &Model,
+    questions: ArrayView2<'_, f32>,
+    answers: ArrayView2<'_, f32>,
+    test: Option<ArrayView2<'_, f32>>,
+    options: &Distillation,
+    progress: &mut dyn FnMut(&DistillationProgress) -> bool,
+) -> Result<Distilled> {
     options.check()?;
-    if let Some(questions) = test {
-        let held_out = HeldOut { questions, teacher: model };
-        return distill(model, data.questions(), data.answers(), &held_out, options, progress);
+    if let Some(test) = test {
+        let held_out = HeldOut { questions: test, teacher: model };
+        return distill(model, questions, answers, &held_out, options, progress);
     }
-    let (learnt, asked) = split(data.questions(), options)?;
+    let (learnt, asked) = split(questions, options)?;
     let left_out = |question: &[f32]| {
         let mut dots = vec![0.0; asked.nrows()];
         kernel::dots(question, values(&asked), &mut dots);
@@ -330,7 +343,7 @@ pub fn distill_model(
         other => other.clone(),
     };
     let held_out = HeldOut { questions: asked.view(), teacher: &without };
-    distill(model, learnt.view(), data.answers(), &held_out, options, progress)
+    distill(model, learnt.view(), answers, &held_out, options, progress)
 }
 
 /// The questions to learn from and those held out, equal ones once.

@@ -1,0 +1,77 @@
+"""Training a transformer to answer as another projection does."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Optional
+
+from unifyweaver_projection import (
+    ArgumentTypeError,
+    DimensionMismatchError,
+    Model,
+    _call,
+    distill_model,
+)
+
+if TYPE_CHECKING:
+    from unifyweaver_projection._arrays import ArrayLike
+
+    from .transformer import ProjectionTransformer
+
+_log = logging.getLogger(__name__)
+
+
+def train_distillation(
+    transformer: ProjectionTransformer,
+    lda_projection: Any,
+    query_embeddings: ArrayLike,
+    num_epochs: int = 100,
+    batch_size: int = 32,
+    learning_rate: float = 1e-4,
+    log_interval: int = 10,
+    cosine_weight: float = 0.5,
+) -> list[float]:
+    """Trains a transformer, new or not, to answer as `lda_projection`, a model of the engine,
+    does, and gives the mean loss of each epoch.
+
+    It learns from queries that the engine makes around `query_embeddings` of shape
+    (n, embed_dim), n at least 4, at a rate that rises to `learning_rate` and falls again, and
+    begins anew each time. A fifth of the queries is kept out: training ends early where these
+    get no better, and the best weights are kept. Every `log_interval` epochs the loss is logged.
+    """
+    if not isinstance(lda_projection, Model):
+        kind = type(lda_projection).__name__
+        raise ArgumentTypeError(
+            f"lda_projection is of type {kind}, expected a model of the engine, such as Model.open "
+            "or MultiHeadProjection.load_unified gives"
+        )
+    if lda_projection.input_dim != transformer.embed_dim:
+        raise DimensionMismatchError(
+            f"lda_projection has the dimension {lda_projection.input_dim}, expected "
+            f"{transformer.embed_dim} as the transformer"
+        )
+    interval = _call.integer("log_interval", log_interval, 1, 2**31)
+    losses: list[float] = []
+
+    def note(_: str, done: int, total: int, loss: Optional[float]) -> None:
+        assert loss is not None
+        losses.append(loss)
+        if done % interval == 0:
+            _log.info("epoch %d of %d, loss %.6f", done, total, loss)
+
+    batch = _call.integer("batch_size", batch_size, 1, 1024)
+    trained = distill_model(
+        lda_projection,
+        query_embeddings,
+        heads=transformer.num_heads,
+        layers=transformer.num_layers,
+        ff_dim=transformer.ff_dim,
+        dropout=transformer.dropout_rate,
+        epochs=num_epochs,
+        batch=batch,
+        rate=learning_rate,
+        cosine_weight=cosine_weight,
+        progress=note,
+    )
+    transformer._set_model(trained)
+    return losses

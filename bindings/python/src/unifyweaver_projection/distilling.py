@@ -1,0 +1,278 @@
+"""Distillation, and files for other programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional
+
+from . import _arrays, _call, _tables, _work
+from ._native import ffi, lib
+from ._store_lock import store_lock
+from .errors import InvalidArgumentError
+from .model import Model
+from .store import set_texts
+
+if TYPE_CHECKING:
+    from ._arrays import ArrayLike
+
+_MOST = 2**31
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How near a transformer is to the projection that it was distilled from."""
+
+    questions: int
+    #: Of the cosines between the two projections of a question.
+    mean_cosine: float
+    min_cosine: float
+    #: Share of the questions for which the same answer comes first.
+    same_first: Optional[float]
+
+
+@dataclass(frozen=True)
+class DistillationResult:
+    """A new transformer in a file."""
+
+    #: The teacher's id and kind, and the text model of its queries.
+    projection_id: int
+    kind: str
+    model: str
+    #: The file.
+    output: str
+    heads: int
+    layers: int
+    ff_dim: int
+    #: Numbers in the file.
+    weights: int
+    #: Epochs that it learnt for, and the one whose weights were kept.
+    epochs: int
+    best_epoch: int
+    seconds: float
+    #: On questions that nothing was chosen by, and on those that it learnt from.
+    held_out: Agreement
+    trained: Agreement
+    notes: list[str] = field(default_factory=list)
+
+    def open(self) -> Model:
+        """Opens the transformer."""
+        return Model.load_file(self.output)
+
+    def _head(self) -> str:
+        return (
+            f"{self.output}: transformer of {self.layers} layers and {self.heads} heads, "
+            f"{self.weights} weights, distilled from {self.kind} projection {self.projection_id} "
+            f"in {self.epochs} epochs ({self.seconds:.0f} s)"
+        )
+
+    def _tables(self) -> list[_tables.Table]:
+        rows = []
+        for name, agreed in (("held out", self.held_out), ("learnt from", self.trained)):
+            same = "-" if agreed.same_first is None else f"{100 * agreed.same_first:.1f} %"
+            cosines = [f"{agreed.mean_cosine:.4f}", f"{agreed.min_cosine:.4f}"]
+            rows.append([name, str(agreed.questions), *cosines, same])
+        header = ["agreement", "questions", "mean cosine", "lowest", "same first answer"]
+        return [_tables.Table("", header, rows)]
+
+    def __str__(self) -> str:
+        return _tables.as_text(self._head(), self._tables(), self.notes)
+
+    def _repr_html_(self) -> str:
+        return _tables.as_html(self._head(), self._tables(), self.notes)
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A model in a file."""
+
+    projection_id: int
+    kind: str
+    #: None for kinds that have none.
+    temperature: Optional[float]
+    heads: int
+    input_dim: int
+    output_dim: int
+    #: "safetensors" or "onnx".
+    format: str
+    #: The file, and its size.
+    output: str
+    bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.output}: {self.kind} projection {self.projection_id}, {self.heads} heads, "
+            f"dimension {self.input_dim} to {self.output_dim}, {self.bytes} bytes"
+        )
+
+
+def distill(
+    database: _call.StrPath,
+    *,
+    output: _call.StrPath,
+    projection: Optional[int] = None,
+    heads: Optional[int] = None,
+    layers: Optional[int] = None,
+    ff_dim: int = 512,
+    dropout: float = 0.0,
+    epochs: int = 200,
+    samples: int = 2048,
+    rate: float = 5e-3,
+    cosine_weight: float = 0.7,
+    test: Optional[_call.StrPath] = None,
+    held_out: float = 0.2,
+    seed: int = 0,
+    threads: Optional[int] = None,
+    progress: _work.Progress = True,
+) -> DistillationResult:
+    """Distils a projection of a store, the newest unless given, into a transformer, which is
+    written to the .safetensors file `output`. The store is only read.
+
+    `heads` and `layers` are chosen such that heads^layers is near the projection's number of
+    heads where they are None. The loss is (1 - λ)·MSE + λ·(1 - cosine), where λ is
+    `cosine_weight`. Each of at most `epochs` is over `samples` queries made anew; training ends
+    where questions that are held out, a share `held_out` of the store's, get no better. `test`
+    is a .npy file of vectors (n, d) of questions that the projection was not trained on, to
+    measure with instead. The same `seed` gives the same file.
+
+    `progress` as for :func:`train`, told of every epoch with its mean loss. Work that is
+    stopped writes no file.
+    """
+    options = _options(
+        heads, layers, ff_dim, dropout, epochs, samples, rate, cosine_weight, held_out, seed, threads
+    )
+    keep = options.keep
+    if test is not None:
+        keep += set_texts(options.native, {"test": _call.path("test", test)})
+    if projection is not None:
+        id = ffi.new("int64_t *", _call.model_id("projection", projection))
+        keep.append(id)
+        options.native.projection = id
+    store, file = _call.path("database", database), _call.path("output", output)
+    with store_lock(database).engine():
+        report = _work.run(lib.projection_distill, progress, store, file, options.native)
+    del keep
+    report.update((name, Agreement(**report[name])) for name in ("held_out", "trained"))
+    return DistillationResult(**report)
+
+
+def distill_model(
+    teacher: Model,
+    questions: ArrayLike,
+    *,
+    heads: Optional[int] = None,
+    layers: Optional[int] = None,
+    ff_dim: int = 512,
+    dropout: float = 0.0,
+    epochs: int = 200,
+    samples: int = 2048,
+    batch: int = 128,
+    rate: float = 5e-3,
+    cosine_weight: float = 0.7,
+    held_out: float = 0.2,
+    seed: int = 0,
+    threads: Optional[int] = None,
+    progress: _work.Progress = True,
+) -> Model:
+    """Distils a model into a transformer with questions of shape (n, d), four or more, of which
+    a share `held_out` is kept out to stop by. All else as for :func:`distill`; a step of training
+    is over `batch` queries.
+    """
+    options = _options(
+        heads, layers, ff_dim, dropout, epochs, samples, rate, cosine_weight, held_out, seed, threads
+    )
+    options.native.batch = _call.integer("batch", batch, 1, _MOST)
+    native = teacher._live()
+    rows = _arrays.as_floats("questions", questions, (2,), teacher.input_dim)
+    made = _work.make_with_progress(
+        "projection_model **",
+        lib.projection_model_free,
+        lib.projection_model_distill,
+        progress,
+        native,
+        _arrays.pointer(rows),
+        len(rows),
+        options.native,
+    )
+    return Model._take(made)
+
+
+def export(
+    database: _call.StrPath,
+    projection: Optional[int] = None,
+    *,
+    output: _call.StrPath,
+    format: str = "safetensors",
+    temperature: Optional[float] = None,
+) -> ExportResult:
+    """Writes a projection of a store, the newest unless given, to the file `output`, for programs
+    that have no store. `format` is "safetensors", which holds everything and opens in every
+    language of the engine, or "onnx", a graph for ONNX Runtime. `temperature` is another one
+    than the recorded.
+
+    A file that was there is replaced only by the complete new one.
+    """
+    options = ffi.new("projection_export_options *")
+    options.size = ffi.sizeof("projection_export_options")
+    keep = set_texts(options, {"format": _call.text("format", format)})
+    if projection is not None:
+        id = ffi.new("int64_t *", _call.model_id("projection", projection))
+        keep.append(id)
+        options.projection = id
+    if temperature is not None:
+        options.temperature = _nonzero("temperature", temperature)
+    store, file = _call.path("database", database), _call.path("output", output)
+    with store_lock(database).engine():
+        result = _call.make(
+            "projection_text **",
+            lib.projection_text_free,
+            lib.projection_export,
+            store,
+            file,
+            options,
+        )
+    del keep
+    return ExportResult(**_work.read(result))
+
+
+@dataclass
+class _Options:
+    native: Any
+    #: What the structure points to.
+    keep: list[Any]
+
+
+def _options(
+    heads: Optional[int],
+    layers: Optional[int],
+    ff_dim: int,
+    dropout: float,
+    epochs: int,
+    samples: int,
+    rate: float,
+    cosine_weight: float,
+    held_out: float,
+    seed: int,
+    threads: Optional[int],
+) -> _Options:
+    options = ffi.new("projection_distill_options *")
+    options.size = ffi.sizeof("projection_distill_options")
+    counts = {"heads": heads, "layers": layers, "threads": threads}
+    counts.update(ff_dim=ff_dim, epochs=epochs, samples=samples)
+    for name, count in counts.items():
+        if count is not None:
+            setattr(options, name, _call.integer(name, count, 1, _MOST))
+    options.dropout = _call.number("dropout", dropout)
+    options.rate = _nonzero("rate", rate)
+    options.held_out = _nonzero("held_out", held_out)
+    weight = ffi.new("double *", _call.number("cosine_weight", cosine_weight))
+    options.cosine_weight = weight
+    options.seed = _call.integer("seed", seed, 0, 2**64 - 1)
+    return _Options(options, [weight])
+
+
+def _nonzero(name: str, value: float) -> float:
+    """A number for which C has 0 stand for the default."""
+    number = _call.number(name, value)
+    if number == 0.0:
+        raise InvalidArgumentError(f"{name} is 0, expected a number above 0")
+    return number

@@ -1,0 +1,152 @@
+//! From a model to a file for other programs: what `export` does for the command line and for
+//! the C interface.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Description;
+use crate::error::{Error, ErrorKind, Result};
+use crate::projection::{Model, Projection};
+use crate::store::{ModelKind, Store};
+
+/// Kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExportFormat {
+    /// Everything, to be opened by this engine.
+    #[default]
+    Safetensors,
+    /// A graph for ONNX Runtime.
+    Onnx,
+}
+
+impl ExportFormat {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Safetensors, Self::Onnx];
+
+    /// Its name, which is also the usual end of the file's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+            Self::Onnx => "onnx",
+        }
+    }
+
+    /// The format of a name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a name that is none.
+    pub fn from_name(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            let message = format!("format is '{name}', expected one of {names}");
+            Error::new(ErrorKind::InvalidArgument, message)
+        })
+    }
+}
+
+/// What was written.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportReport {
+    /// None for a model from a file of its own.
+    pub projection_id: Option<i64>,
+    /// The model's kind, such as `multi_head`.
+    pub kind: &'static str,
+    /// None for kinds that have none.
+    pub temperature: Option<f64>,
+    /// Number of heads.
+    pub heads: usize,
+    /// Dimension of queries.
+    pub input_dim: usize,
+    /// Dimension of projected queries.
+    pub output_dim: usize,
+    /// Kind of file.
+    pub format: ExportFormat,
+    /// The file.
+    pub output: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Writes a model to the file `output`, which is replaced only by the complete new one.
+/// `source` is the file that the model is from, a database among them, which is not replaced;
+/// `id` is the model's in its store.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] where `output` is `source`, [`ErrorKind::Io`] where the file
+/// can't be written.
+pub fn export(
+    model: &Model,
+    id: Option<i64>,
+    about: &Description,
+    format: ExportFormat,
+    source: Option<&Path>,
+    output: &Path,
+) -> Result<ExportReport> {
+    let same = |input: &Path| {
+        input.canonicalize().is_ok_and(|input| output.canonicalize().is_ok_and(|o| o == input))
+    };
+    if source.is_some_and(same) {
+        let message =
+            format!("{} is what is to be exported: expected another output", output.display());
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    match format {
+        ExportFormat::Safetensors => model.save_file_with(output, about)?,
+        ExportFormat::Onnx => model.save_onnx(output)?,
+    }
+    let written = std::fs::metadata(output).map_err(|e| Error::io("reading", output, e))?;
+    Ok(ExportReport {
+        projection_id: id,
+        kind: model.kind().name(),
+        temperature: Some(model.temperature()).filter(|temperature| !temperature.is_nan()),
+        heads: model.head_ids().len(),
+        input_dim: model.input_dim(),
+        output_dim: model.output_dim(),
+        format,
+        output: output.display().to_string(),
+        bytes: written.len(),
+    })
+}
+
+/// [`export`] of a projection of a store, the newest where `id` is `None`, at another
+/// temperature than the recorded one where that is given.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] for no such projection; as [`export`], and whatever opening the
+/// model gives.
+pub fn export_store(
+    store: &Store,
+    id: Option<i64>,
+    temperature: Option<f64>,
+    format: ExportFormat,
+    output: &Path,
+) -> Result<ExportReport> {
+    let id = id.map_or_else(|| store.newest_projection(), Ok)?;
+    let model = Model::from_store(store, id)?;
+    let about = describe(store, id, model.kind())?;
+    let model = match temperature {
+        Some(temperature) => model.with_temperature(temperature)?,
+        None => model,
+    };
+    export(&model, Some(id), &about, format, Some(store.path()), output)
+}
+
+/// What the store knows of a model beside its numbers.
+fn describe(store: &Store, id: i64, kind: ModelKind) -> Result<Description> {
+    let name = match kind {
+        ModelKind::Linear => {
+            let mut rows = store.linear_projections()?.into_iter();
+            rows.find(|row| row.id == id).and_then(|row| row.name)
+        }
+        _ => store.multi_head_projection(id)?.name,
+    };
+    let record = store.model_record(id)?.filter(|record| record.kind == kind);
+    let (training, metrics) = match record {
+        Some(record) => (record.parameters["training"].clone(), record.metrics),
+        None => (Value::Null, Value::Null),
+    };
+    Ok(Description { name, training, metrics })
+}
