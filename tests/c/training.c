@@ -346,6 +346,9 @@ static void distils(const char *folder)
     wrong.cosine_weight = &too_much;
     FAILS(INVALID_ARGUMENT, "cosine weight 1.5", projection_distill, own, output, &wrong, NULL,
           NULL, &out.text);
+    /* The store is not replaced. */
+    FAILS(INVALID_ARGUMENT, "expected another output", projection_distill, own, own, &options,
+          NULL, NULL, &out.text);
     FAILS(PROJECTION_STATUS_CANCELLED, "stopped by the caller", projection_distill, own, output,
           &options, tell, (progress.calls = 0, &progress), &out.text);
     check_untouched();

@@ -65,6 +65,7 @@ def test_arguments_that_are_refused(trained: Path, tmp_path: Path) -> None:
         ({"cosine_weight": float("nan")}, up.InvalidArgumentError, "cosine weight NaN"),
         ({"test": tmp_path / "none.npy"}, up.NotFoundError, "none.npy"),
         ({"output": tmp_path}, up.IoError, "folder"),
+        ({"output": trained}, up.InvalidArgumentError, "another output"),
         ({"progress": 3}, up.ArgumentTypeError, "progress is of type int"),
     ):
         with pytest.raises(error, match=words):

@@ -6,6 +6,7 @@ use clap::{ArgGroup, ValueEnum};
 use projection_core::model_file::{Description, ExportFormat, ExportReport, export, export_store};
 use projection_core::projection::Model;
 use projection_core::store::Store;
+use projection_core::{Error, ErrorKind};
 
 use super::temperature;
 use crate::failure::Failure;
@@ -78,7 +79,7 @@ pub fn run(args: &Args) -> Result<ExportReport, Failure> {
         (Some(database), None, None) => {
             let store = Store::open_read_only(database)?;
             let id = args.projection.map_or_else(|| store.newest_projection(), Ok)?;
-            Ok(export_store(&store, Some(id), args.temperature, format, &numbered(id))?)
+            export_store(&store, Some(id), args.temperature, format, &numbered(id)).map_err(refused)
         }
         (None, Some(folder), None) => {
             let id = args.projection.unwrap_or_default();
@@ -97,9 +98,20 @@ pub fn run(args: &Args) -> Result<ExportReport, Failure> {
             };
             let output = output(file.file_stem().map(Path::new).unwrap_or(Path::new("")).into());
             let about = Description::default();
-            Ok(export(&model, None, &about, format, Some(file), &output)?)
+            export(&model, None, &about, format, Some(file), &output).map_err(refused)
         }
         _ => Err(Failure::Usage("expected STORE.db, --embeddings or --model".into())),
+    }
+}
+
+/// An output that would replace what is exported, or a temperature for a kind without one, is a
+/// mistake in the arguments.
+fn refused(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::InvalidArgument => {
+            Failure::Usage(format!("{error}; see --output and --temperature"))
+        }
+        _ => error.into(),
     }
 }
 

@@ -85,13 +85,8 @@ pub fn export(
     source: Option<&Path>,
     output: &Path,
 ) -> Result<ExportReport> {
-    let same = |input: &Path| {
-        input.canonicalize().is_ok_and(|input| output.canonicalize().is_ok_and(|o| o == input))
-    };
-    if source.is_some_and(same) {
-        let message =
-            format!("{} is what is to be exported: expected another output", output.display());
-        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    if let Some(source) = source {
+        expect_other_file(source, output)?;
     }
     match format {
         ExportFormat::Safetensors => model.save_file_with(output, about)?,
@@ -109,6 +104,18 @@ pub fn export(
         output: output.display().to_string(),
         bytes: written.len(),
     })
+}
+
+/// Refuses to write to `output` where that is `source`, which the model is from.
+pub(crate) fn expect_other_file(source: &Path, output: &Path) -> Result<()> {
+    let same =
+        source.canonicalize().is_ok_and(|source| output.canonicalize().is_ok_and(|o| o == source));
+    if same {
+        let message =
+            format!("{} is what the model is from: expected another output", output.display());
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    Ok(())
 }
 
 /// [`export`] of a projection of a store, the newest where `id` is `None`, at another

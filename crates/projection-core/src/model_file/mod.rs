@@ -45,6 +45,7 @@ use crate::torch;
 use description::{Metadata, Parameters};
 
 pub use description::{Description, ModelFileInfo, inspect};
+pub(crate) use export::expect_other_file;
 pub use export::{ExportFormat, ExportReport, export, export_store};
 
 /// What [`Model::from_bytes`] calls the bytes in messages.

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{Agreement, Distillation, DistillationProgress, Distilled, distill_model};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model_file::expect_other_file;
 use crate::npy::NpyArray;
 use crate::projection::{Model, Projection};
 use crate::store::{EmbeddingModel, ModelKind, Store};
@@ -87,8 +88,8 @@ pub struct DistillReport {
 /// `progress` may unwind to stop the work: no file is written then.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] for no such projection; [`ErrorKind::Io`] where the file can't be
-/// written; as [`distill_model`], and whatever reading the store gives.
+/// [`ErrorKind::NotFound`] for no such projection; [`ErrorKind::InvalidArgument`] where the
+/// output is the store's database; [`ErrorKind::Io`] where the file can't be written; as [`distill_model`], and whatever reading the store gives.
 pub fn distill_store(
     store: &Store,
     request: &DistillRequest,
@@ -99,6 +100,7 @@ pub fn distill_store(
         let message = format!("writing {}: it is a folder", output.display());
         return Err(Error::new(ErrorKind::Io, message));
     }
+    expect_other_file(store.path(), output)?;
     let (id, teacher, model) = teacher(store, request.projection)?;
     let data = TrainingData::from_store(store, &model)?;
     let options = request.options_for(&teacher);
