@@ -134,6 +134,46 @@ fn sum_of_lanes(mut lanes: [f64; DOUBLE_LANES]) -> f64 {
     lanes[0]
 }
 
+/// The dot product in double precision.
+#[inline(always)]
+pub(super) fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; DOUBLE_LANES];
+    let (blocks, tail) = a.as_chunks::<DOUBLE_LANES>();
+    let (other_blocks, other_tail) = b.as_chunks::<DOUBLE_LANES>();
+    for (a, b) in blocks.iter().zip(other_blocks) {
+        for i in 0..DOUBLE_LANES {
+            lanes[i] += f64::from(a[i]) * f64::from(b[i]);
+        }
+    }
+    let tail: f64 = tail.iter().zip(other_tail).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+    sum_of_lanes(lanes) + tail
+}
+
+/// The dot product with `head + tail` in double precision.
+#[inline(always)]
+pub(super) fn dot_in_double(query: &[f32], head: &[f32], tail: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; DOUBLE_LANES];
+    let (queries, last) = query.as_chunks::<DOUBLE_LANES>();
+    let (heads, last_head) = head.as_chunks::<DOUBLE_LANES>();
+    let (tails, last_tail) = tail.as_chunks::<DOUBLE_LANES>();
+    for ((query, head), tail) in queries.iter().zip(heads).zip(tails) {
+        for i in 0..DOUBLE_LANES {
+            lanes[i] += f64::from(query[i]) * (f64::from(head[i]) + f64::from(tail[i]));
+        }
+    }
+    let last = last.iter().zip(last_head).zip(last_tail);
+    let last: f64 = last.map(|((q, h), t)| f64::from(*q) * (f64::from(*h) + f64::from(*t))).sum();
+    sum_of_lanes(lanes) + last
+}
+
+/// Adds x·a − y·b, in double precision.
+#[inline(always)]
+pub(super) fn add_difference((x, a): (f64, &[f32]), (y, b): (f64, &[f32]), out: &mut [f64]) {
+    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+        *out += x * f64::from(*a) - y * f64::from(*b);
+    }
+}
+
 /// The sum of squares in double precision.
 #[inline(always)]
 pub(super) fn sum_of_squares(vector: &[f32]) -> f64 {

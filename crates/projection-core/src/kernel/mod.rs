@@ -69,15 +69,7 @@ fn weighted_sum_read(
 /// holds a double precision vector as two single precision ones.
 pub(crate) fn dot_in_double(query: &[f32], head: &[f32], tail: &[f32]) -> f64 {
     assert!(query.len() == head.len() && query.len() == tail.len());
-    const LANES: usize = 8;
-    let mut lanes = [0.0f64; LANES];
-    for ((query, head), tail) in query.chunks(LANES).zip(head.chunks(LANES)).zip(tail.chunks(LANES))
-    {
-        for (i, ((q, h), t)) in query.iter().zip(head).zip(tail).enumerate() {
-            lanes[i] += f64::from(*q) * (f64::from(*h) + f64::from(*t));
-        }
-    }
-    lanes.iter().sum()
+    (kernels().dot_in_double)(query, head, tail)
 }
 
 /// The length of a vector of double precision; not finite where a square is not.
@@ -95,14 +87,13 @@ pub(crate) fn norm_of_doubles(vector: &[f64]) -> f64 {
 /// The dot product of single precision vectors, in double precision.
 pub(crate) fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
-    const LANES: usize = 8;
-    let mut lanes = [0.0f64; LANES];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        for (i, (a, b)) in a.iter().zip(b).enumerate() {
-            lanes[i] += f64::from(*a) * f64::from(*b);
-        }
-    }
-    lanes.iter().sum()
+    (kernels().dot_of_singles)(a, b)
+}
+
+/// Adds x·a − y·b to `out`, in double precision.
+pub(crate) fn add_difference((x, a): (f64, &[f32]), (y, b): (f64, &[f32]), out: &mut [f64]) {
+    assert!(a.len() == out.len() && b.len() == out.len());
+    (kernels().add_difference)((x, a), (y, b), out)
 }
 
 /// The Euclidean norm. Finite for every finite vector, NaN or infinite for any other.

@@ -11,12 +11,18 @@ pub(super) type Ends = (bool, f32);
 /// Dimension, weights and their step, rows, what is added to, and whether it is fresh.
 type AddWeighted = fn(usize, &[f32], usize, &[f32], &mut [f32], bool);
 
+/// A vector and what it is multiplied by.
+type Scaled<'a> = (f64, &'a [f32]);
+
 /// One compilation of the loops. The lengths of slices fit together: the callers in the
 /// parent module check them.
 pub(super) struct Kernels {
     pub dots: fn(Reading, &[f32], &[f32], &mut [f32]),
     pub weighted_sum: fn(Reading, &[f32], &[f32], Ends, &mut [f32]),
     pub sum_of_squares: fn(&[f32]) -> f64,
+    pub dot_of_singles: fn(&[f32], &[f32]) -> f64,
+    pub dot_in_double: fn(&[f32], &[f32], &[f32]) -> f64,
+    pub add_difference: fn(Scaled<'_>, Scaled<'_>, &mut [f64]),
     pub softmax: fn(&mut [f32], f32),
     pub softmax_of_rows: fn(&mut [f32], usize, usize, &[f32]),
     pub largest: fn(&[f32]) -> f32,
@@ -44,6 +50,9 @@ const PORTABLE: Kernels = Kernels {
     dots: body::dots,
     weighted_sum: body::weighted_sum,
     sum_of_squares: body::sum_of_squares,
+    dot_of_singles: body::dot_of_singles,
+    dot_in_double: body::dot_in_double,
+    add_difference: body::add_difference,
     softmax: body::softmax,
     softmax_of_rows: body::softmax_of_rows,
     largest: body::largest,
@@ -105,7 +114,7 @@ macro_rules! compiled_for {
      $rows:literal x $registers:literal) => {
         pub(super) mod $name {
             use super::super::{body, limits, narrow, tiles, vector};
-            use super::{ByteQuery, ByteRows, Ends, Kernels, Reading};
+            use super::{ByteQuery, ByteRows, Ends, Kernels, Reading, Scaled};
 
             pub(in super::super) const KERNELS: Kernels = Kernels {
                 // SAFETY: `available` offers this table only where the CPU has the features, and
@@ -117,6 +126,12 @@ macro_rules! compiled_for {
                 },
                 // SAFETY: as above.
                 sum_of_squares: |vector| unsafe { sum_of_squares(vector) },
+                // SAFETY: as above.
+                dot_of_singles: |a, b| unsafe { dot_of_singles(a, b) },
+                // SAFETY: as above.
+                dot_in_double: |query, head, tail| unsafe { dot_in_double(query, head, tail) },
+                // SAFETY: as above.
+                add_difference: |a, b, out| unsafe { add_difference(a, b, out) },
                 // SAFETY: as above.
                 softmax: |scores, scale| unsafe { softmax(scores, scale) },
                 // SAFETY: as above.
@@ -288,6 +303,21 @@ macro_rules! compiled_for {
             #[target_feature(enable = $features)]
             unsafe fn sum_of_squares(vector: &[f32]) -> f64 {
                 body::sum_of_squares(vector)
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
+                body::dot_of_singles(a, b)
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn dot_in_double(query: &[f32], head: &[f32], tail: &[f32]) -> f64 {
+                body::dot_in_double(query, head, tail)
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn add_difference(a: Scaled<'_>, b: Scaled<'_>, out: &mut [f64]) {
+                body::add_difference(a, b, out)
             }
 
             #[target_feature(enable = $features)]

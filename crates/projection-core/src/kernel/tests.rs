@@ -210,6 +210,22 @@ fn every_compilation_routes_and_measures_as_double_precision() {
             let squares = exact_dot(&scores, &scores);
             let found = (kernels.sum_of_squares)(&scores);
             assert!((found / squares - 1.0).abs() < 1e-14, "{name}: {found}, not {squares}");
+            let (others, tails) = (values(count, 6), values(count, 7));
+            let size = squares.max(exact_dot(&others, &others)).max(1.0);
+            let near = |found: f64, exact: f64| (found - exact).abs() <= 1e-14 * size;
+            let (dot, exact) =
+                ((kernels.dot_of_singles)(&scores, &others), exact_dot(&scores, &others));
+            assert!(near(dot, exact), "{name}: {dot}, not {exact}");
+            let tails: Vec<f32> = tails.iter().map(|tail| tail * 1e-8).collect();
+            let dot = (kernels.dot_in_double)(&scores, &others, &tails);
+            let exact = exact + exact_dot(&scores, &tails);
+            assert!(near(dot, exact), "{name}: {dot}, not {exact}");
+            let mut sums = vec![0.25f64; count];
+            (kernels.add_difference)((1.5, &scores), (-0.75, &others), &mut sums);
+            for (sum, (a, b)) in sums.iter().zip(scores.iter().zip(&others)) {
+                let exact = 0.25 + 1.5 * f64::from(*a) + 0.75 * f64::from(*b);
+                assert!((sum - exact).abs() < 1e-15, "{name}: {sum}, not {exact}");
+            }
             let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let shifted = Shifted::new(&scores, count % 3);
             assert_eq!((kernels.largest)(shifted.get(count)), top, "{name}");

@@ -334,9 +334,7 @@ impl Questions {
             let weight = factor * near.weight;
             let to_answer = weight * (2.0 * s - b) * scale;
             let to_question = weight * b * self.scales[near.question];
-            for ((sum, a), c) in sum.iter_mut().zip(answer).zip(question) {
-                *sum += to_answer * f64::from(*a) - to_question * f64::from(*c);
-            }
+            kernel::add_difference((to_answer, answer), (to_question, question), sum);
         }
     }
 }
