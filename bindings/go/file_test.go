@@ -2,6 +2,7 @@ package projection_test
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,6 +52,49 @@ func allBatch(t *testing.T, c conformanceCase, model *projection.Model, queries 
 		t.Fatal(err)
 	}
 	return projected, weights
+}
+
+// A transformer that torch wrote gives what torch's layers give in float64.
+func TestTransformerFile(t *testing.T) {
+	model, err := projection.LoadFile(conformancePath("transformer", "transformer.pt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer model.Close()
+	if model.Kind() != projection.KindTransformer || len(model.HeadIDs()) != 0 || !math.IsNaN(model.Temperature()) {
+		t.Errorf("kind %v, heads %v, temperature %v", model.Kind(), model.HeadIDs(), model.Temperature())
+	}
+	if _, err := model.WithTemperature(0.5); !errors.Is(err, projection.ErrInvalidArgument) {
+		t.Errorf("another temperature: %v", err)
+	}
+	queries := loadArray(t, conformancePath("transformer", "queries.npy"))
+	expected := loadArray(t, conformancePath("transformer", "projected.npy"))
+	rows, dim := queries.Shape[0], queries.Shape[1]
+	if rows == 0 || dim != model.InputDim() || !slices.Equal(queries.Shape, expected.Shape) {
+		t.Fatalf("queries %v, expected %v", queries.Shape, expected.Shape)
+	}
+	batch := make([]float32, rows*dim)
+	if err := model.ProjectBatchInto(queries.Data, batch, nil); err != nil {
+		t.Fatal(err)
+	}
+	for row := range rows {
+		part := func(values []float32) []float32 { return values[row*dim : (row+1)*dim] }
+		single, weights, err := model.Project(part(queries.Data))
+		if err != nil || len(weights) != 0 {
+			t.Fatal(err, weights)
+		}
+		scale := 0.0
+		for _, value := range part(expected.Data) {
+			scale = max(scale, math.Abs(float64(value)))
+		}
+		for _, found := range [][]float32{single, part(batch)} {
+			for i, value := range part(expected.Data) {
+				if !(math.Abs(float64(found[i])-float64(value)) <= 1e-5*scale) {
+					t.Errorf("row %d: [%d] = %v, expected %v", row, i, found[i], value)
+				}
+			}
+		}
+	}
 }
 
 func TestModelFileRefusals(t *testing.T) {

@@ -298,6 +298,46 @@ static void check_refusal(const char *root, char *line)
     free(path);
 }
 
+/* A transformer that torch wrote, whose results are those of torch's layers in float64. */
+static void check_transformer(const char *root)
+{
+    char *folder = join(root, "transformer"), *path = join(folder, "transformer.pt");
+    char *queries_path = join(folder, "queries.npy"), *expected_path = join(folder, "projected.npy");
+    matrix queries = read_matrix(queries_path), expected = read_matrix(expected_path);
+    size_t n = queries.rows, d = queries.columns, row;
+    float *found = (float *)allocate(n * d * sizeof *found);
+    test_case one;
+    projection_model *model = NULL, *other = NULL;
+    projection_error *error = NULL;
+    memset(&one, 0, sizeof one);
+    snprintf(one.name, sizeof one.name, "transformer.pt");
+    CHECK(n > 0 && expected.rows == n && expected.columns == d);
+    SUCCEEDS(projection_model_load_file, path, &model);
+    CHECK(projection_model_kind(model) == PROJECTION_KIND_TRANSFORMER);
+    CHECK(projection_model_input_dim(model) == d && projection_model_output_dim(model) == d);
+    CHECK(projection_model_num_heads(model) == 0);
+    CHECK(isnan(projection_model_temperature(model)));
+    CHECK(projection_model_with_temperature(model, 0.5, &other, &error) ==
+          PROJECTION_STATUS_INVALID_ARGUMENT);
+    projection_error_free(error);
+    SUCCEEDS(projection_model_project_batch, model, queries.data, n, d, found, n * d, NULL, 0);
+    for (row = 0; row < n; row++) {
+        const float *reference = expected.data + row * d;
+        double scale = largest(reference, d);
+        check_close(&one, "batch", row, found + row * d, reference, d, scale);
+        SUCCEEDS(projection_model_project, model, queries.data + row * d, d, found, d, NULL, 0);
+        check_close(&one, "single", row, found, reference, d, scale);
+    }
+    projection_model_free(model);
+    projection_array_free(queries.array);
+    projection_array_free(expected.array);
+    free(found);
+    free(expected_path);
+    free(queries_path);
+    free(path);
+    free(folder);
+}
+
 int main(int argc, char **argv)
 {
     const char *root = argc == 2 ? argv[1] : (stop("usage: conformance FOLDER"), "");
@@ -333,6 +373,8 @@ int main(int argc, char **argv)
         projection_model_free(models[i]);
     }
     CHECK(searched > 40);
+    group("a transformer of torch");
+    check_transformer(root);
     group("refusals");
     CHECK(bad.count > 60);
     for (i = 0; i < bad.count; i++) {
