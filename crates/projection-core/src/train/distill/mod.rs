@@ -352,8 +352,10 @@ fn split(
     options: &Distillation,
 ) -> Result<(Array2<f32>, Array2<f32>)> {
     let mut seen = std::collections::HashSet::new();
+    let questions = questions.as_standard_layout();
+    let (all, dim) = (questions.as_slice().expect("made row-major"), questions.ncols());
     let bits = |row: &usize| -> Vec<u32> {
-        questions.row(*row).iter().map(|value| value.to_bits()).collect()
+        all[*row * dim..][..dim].iter().map(|value| value.to_bits()).collect()
     };
     let mut rows: Vec<usize> =
         (0..questions.nrows()).filter(|row| seen.insert(bits(row))).collect();
