@@ -178,11 +178,14 @@ def test_an_exception_in_progress_stops_and_arrives(own_store: Path) -> None:
 
 
 def test_ctrl_c_stops_training(own_store: Path) -> None:
+    # A shell without job control starts what it puts into the background with the signal ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = projections(own_store)
     threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         for _ in range(100):
             up.train(own_store, force=True, progress=False)
+    signal.signal(signal.SIGINT, handler)
     assert projections(own_store) - before < 100
     assert up.train(own_store, "residual", progress=False).id > before
 
