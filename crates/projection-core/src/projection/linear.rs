@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Projection;
 use super::deferred::check_rows_finite;
-use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows};
+use super::query::{project_batch_unrouted, project_unrouted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows, product};
 
@@ -60,16 +60,8 @@ impl LinearProjection {
     }
 }
 
-/// Refuses a result that is too large for single precision.
-fn check_result(projected: &[f32]) -> Result<()> {
-    if projected.iter().all(|value| value.is_finite()) {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::NotFinite,
-        "projected query overflows: the query is too large for the matrix W",
-    ))
-}
+/// What a query can be too large for.
+const WEIGHTS: &str = "the matrix W";
 
 impl Projection for LinearProjection {
     fn input_dim(&self) -> usize {
@@ -90,37 +82,20 @@ impl Projection for LinearProjection {
         projected: &mut [f32],
         weights: Option<&mut [f32]>,
     ) -> Result<()> {
-        check_buffer("the projected query", projected.len(), self.output_dim())?;
-        if let Some(weights) = &weights {
-            check_buffer("routing weights", weights.len(), 0)?;
-        }
-        checked_norm(query, self.input_dim())?;
-        let mut results = vec![0.0; self.output_dim()];
-        kernel::dots(query, &self.matrix, &mut results);
-        check_result(&results)?;
-        projected.copy_from_slice(&results);
-        Ok(())
+        project_unrouted(self, WEIGHTS, query, projected, weights, |query, out| {
+            kernel::dots(query, &self.matrix, out);
+        })
     }
 
     fn project_batch_into(
         &self,
         queries: ArrayView2<'_, f32>,
-        mut projected: ArrayViewMut2<'_, f32>,
+        projected: ArrayViewMut2<'_, f32>,
         weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
-        let (rows, dim) = (queries.nrows(), self.input_dim());
-        let (queries, _) = checked_rows(queries, dim)?;
-        let shape = (rows, self.output_dim());
-        check_batch_buffers(self, rows, &projected, weights.as_ref())?;
-        let queries = queries.as_slice().expect("checked rows are row-major");
-        let mut results = Array2::zeros(shape);
-        let out = results.as_slice_mut().expect("a new array is row-major");
-        product::dots_of_rows(queries, &self.matrix, dim, out);
-        for (row, projected) in out.chunks(self.output_dim()).enumerate() {
-            check_result(projected).map_err(|error| error.context(format!("row {row}")))?;
-        }
-        projected.assign(&results);
-        Ok(())
+        project_batch_unrouted(self, WEIGHTS, queries, projected, weights, |queries, out| {
+            product::dots_of_rows(queries, &self.matrix, self.input_dim(), out);
+        })
     }
 
     fn hybrid_weight(&self) -> Option<f64> {

@@ -90,6 +90,62 @@ pub(super) fn check_batch_buffers(
     }
 }
 
+/// [`Projection::project_into`] of a model without heads, of which `run` makes the result.
+/// `weights_name` is what a query can be too large for.
+pub(super) fn project_unrouted(
+    model: &impl Projection,
+    weights_name: &str,
+    query: &[f32],
+    projected: &mut [f32],
+    weights: Option<&mut [f32]>,
+    run: impl FnOnce(&[f32], &mut [f32]),
+) -> Result<()> {
+    check_buffer("the projected query", projected.len(), model.output_dim())?;
+    if let Some(weights) = &weights {
+        check_buffer("routing weights", weights.len(), 0)?;
+    }
+    checked_norm(query, model.input_dim())?;
+    let mut result = vec![0.0; model.output_dim()];
+    run(query, &mut result);
+    check_result(&result, weights_name)?;
+    projected.copy_from_slice(&result);
+    Ok(())
+}
+
+/// [`Projection::project_batch_into`] of a model without heads; `run` takes and gives
+/// row-major rows.
+pub(super) fn project_batch_unrouted(
+    model: &impl Projection,
+    weights_name: &str,
+    queries: ArrayView2<'_, f32>,
+    mut projected: ArrayViewMut2<'_, f32>,
+    weights: Option<ArrayViewMut2<'_, f32>>,
+    run: impl FnOnce(&[f32], &mut [f32]),
+) -> Result<()> {
+    let rows = queries.nrows();
+    let (queries, _) = checked_rows(queries, model.input_dim())?;
+    check_batch_buffers(model, rows, &projected, weights.as_ref())?;
+    let mut results = Array2::zeros((rows, model.output_dim()));
+    let out = results.as_slice_mut().expect("a new array is row-major");
+    run(queries.as_slice().expect("checked rows are row-major"), out);
+    for (row, result) in out.chunks(model.output_dim()).enumerate() {
+        check_result(result, weights_name).map_err(|error| error.context(format!("row {row}")))?;
+    }
+    projected.assign(&results);
+    Ok(())
+}
+
+/// Refuses a result that is too large for single precision.
+fn check_result(projected: &[f32], weights_name: &str) -> Result<()> {
+    if projected.iter().all(|value| value.is_finite()) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::NotFinite,
+        format!("projected query overflows: the query is too large for {weights_name}"),
+    ))
+}
+
 /// Projects the row-major `queries` one by one into contiguous rows.
 pub(super) fn project_rows(
     model: &impl Projection,

@@ -5,11 +5,11 @@ mod weights;
 
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::Projection;
-use super::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows};
-use crate::error::{Error, ErrorKind, Result};
+use super::query::{project_batch_unrouted, project_unrouted};
+use crate::error::Result;
 use fold::Network;
 
 pub use weights::{NamedTensor, TransformerShape, TransformerWeights};
@@ -58,16 +58,8 @@ impl TransformerProjection {
     }
 }
 
-/// Refuses a result that is too large for single precision.
-fn check_result(projected: &[f32]) -> Result<()> {
-    if projected.iter().all(|value| value.is_finite()) {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::NotFinite,
-        "projected query overflows: the query is too large for the transformer's weights",
-    ))
-}
+/// What a query can be too large for.
+const WEIGHTS: &str = "the transformer's weights";
 
 impl Projection for TransformerProjection {
     fn input_dim(&self) -> usize {
@@ -88,35 +80,18 @@ impl Projection for TransformerProjection {
         projected: &mut [f32],
         weights: Option<&mut [f32]>,
     ) -> Result<()> {
-        check_buffer("the projected query", projected.len(), self.output_dim())?;
-        if let Some(weights) = &weights {
-            check_buffer("routing weights", weights.len(), 0)?;
-        }
-        checked_norm(query, self.input_dim())?;
-        let mut results = vec![0.0; self.output_dim()];
-        self.network.run(query, &mut results);
-        check_result(&results)?;
-        projected.copy_from_slice(&results);
-        Ok(())
+        let run = |query: &[f32], out: &mut [f32]| self.network.run(query, out);
+        project_unrouted(self, WEIGHTS, query, projected, weights, run)
     }
 
     fn project_batch_into(
         &self,
         queries: ArrayView2<'_, f32>,
-        mut projected: ArrayViewMut2<'_, f32>,
+        projected: ArrayViewMut2<'_, f32>,
         weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
-        let rows = queries.nrows();
-        let (queries, _) = checked_rows(queries, self.input_dim())?;
-        check_batch_buffers(self, rows, &projected, weights.as_ref())?;
-        let mut results = Array2::zeros((rows, self.output_dim()));
-        let out = results.as_slice_mut().expect("a new array is row-major");
-        self.network.run(queries.as_slice().expect("checked rows are row-major"), out);
-        for (row, projected) in out.chunks(self.output_dim()).enumerate() {
-            check_result(projected).map_err(|error| error.context(format!("row {row}")))?;
-        }
-        projected.assign(&results);
-        Ok(())
+        let run = |queries: &[f32], out: &mut [f32]| self.network.run(queries, out);
+        project_batch_unrouted(self, WEIGHTS, queries, projected, weights, run)
     }
 
     fn hybrid_weight(&self) -> Option<f64> {
