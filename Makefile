@@ -117,6 +117,12 @@ test-python: model $(VENV)
 	$(CARGO) test --release --package projection-core --test dump
 	PYTHON="$(PYTHON)" scripts/test_python.sh
 
+# Needs Node, so it is no part of `make test`; CI runs it.
+.PHONY: test-onnx
+test-onnx: model $(VENV)
+	$(CARGO) build --release --package projection-cli
+	GO="$(GO)" scripts/test_onnx.sh $(VENV) $(MODEL)
+
 # Needs torch for the system's Python (Debian: python3-torch), so it is no part of `make test`;
 # CI runs it.
 TORCH_PYTHON ?= /usr/bin/python3

@@ -1,15 +1,17 @@
 """Exported models in the programs that run them: ONNX Runtime, and the safetensors package.
 
-usage: onnx_export.py PROJECTION_COMMAND MODEL_FOLDER
+usage: onnx_export.py PROJECTION_COMMAND MODEL_FOLDER [--cases FOLDER]
 
 Every model of tests/conformance, and a transformer made here, goes through `projection export`
 to ONNX and to safetensors. The graph must be valid and agree with the conformance reference
 and with the engine within 1e-5, for batches of 1, 3 and 32; the safetensors file must open in
 the reference implementation and give the engine bit for bit what the model gave. So must models
-of every kind that are trained on the FAQ.
+of every kind that are trained on the FAQ. --cases keeps the graphs, the queries and what the engine
+gave, for other languages to compare with (tests/onnx).
 """
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -31,10 +33,24 @@ onnxruntime.set_default_logger_severity(3)
 
 
 class Engine:
-    """The command, and a folder for its files."""
+    """The command, a folder for its files, and one for cases that are kept."""
 
-    def __init__(self, command: str, folder: Path) -> None:
-        self.command, self.folder = command, folder
+    def __init__(self, command: str, folder: Path, cases: Path | None) -> None:
+        self.command, self.folder, self.cases = command, folder, cases
+        self.kept: list[dict[str, object]] = []
+
+    def keep(self, name: str, kind: str, graph: Path, queries: np.ndarray, direct) -> None:
+        """Keeps a case: the graph, and little-endian float32 arrays."""
+        if self.cases is None:
+            return
+        projected, weights = direct
+        stem = self.cases / str(len(self.kept))
+        shutil.copy(graph, f"{stem}.onnx")
+        for part, rows in (("queries", queries), ("projected", projected), ("weights", weights)):
+            Path(f"{stem}.{part}").write_bytes(rows.astype("<f4").tobytes())
+        (n, dim), out, heads = queries.shape, projected.shape[1], weights.shape[1]
+        self.kept.append(dict(name=name, kind=kind, n=n, dim=dim, out=out, heads=heads))
+        (self.cases / "cases.json").write_text(json.dumps(self.kept, indent=1) + "\n")
 
     def run(self, *arguments: str) -> dict:
         result = subprocess.run(
@@ -113,6 +129,7 @@ def check_model(
             if not np.isfinite(opened.get_tensor(tensor)).all():
                 sys.exit(f"{name}: tensor {tensor} is not finite")
     worst = check_onnx(name, graph, queries, direct)
+    engine.keep(name, report["kind"], graph, queries, direct)
     if reference is not None:
         worst = max(worst, check_onnx(f"{name}, reference", graph, queries, reference))
     return worst
@@ -217,9 +234,12 @@ def faq(engine: Engine, model_folder: str) -> None:
 
 
 def main() -> None:
-    command, model_folder = sys.argv[1:]
+    command, model_folder, *rest = sys.argv[1:]
+    cases = Path(rest[1]) if rest[:1] == ["--cases"] and len(rest) == 2 else None
+    if rest and cases is None:
+        sys.exit(__doc__)
     with tempfile.TemporaryDirectory() as folder:
-        engine = Engine(command, Path(folder))
+        engine = Engine(command, Path(folder), cases)
         conformance_models(engine)
         transformer(engine)
         faq(engine, model_folder)

@@ -15,8 +15,10 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median
+from threading import Barrier, Event
 from typing import Callable
 
 # NumPy on one thread, as the engine is; before it is imported. These two slow it down.
@@ -32,6 +34,7 @@ from unifyweaver_projection._native import ffi, lib  # noqa: E402
 
 HEADS, DIM, TEMPERATURE, BATCH = 18, 384, 0.1, 10_000
 QUICK = "--quick" in sys.argv
+TEXT_MODEL = Path(__file__).resolve().parents[3] / "models/all-MiniLM-L6-v2"
 
 
 def build_loop(folder: Path):
@@ -185,24 +188,66 @@ def batches(model, queries, loop, c) -> None:
 
 
 def threads(model, queries) -> None:
-    parts = np.array_split(queries, 64)
-    expected = [model.project(part) for part in parts]
-    rounds = 3 if QUICK else 15
-    print(f"\nthreads, batches of {len(parts[0])} ({os.cpu_count()} processors)")
-    alone = 0.0
-    for workers in (1, 2, 8):
-        with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(model.project, parts))
-            assert all(np.array_equal(a, b) for a, b in zip(found, expected))
+    """What threads that share a model do a second, by how much they give to a call. The work
+    in Python itself is done by one thread at a time, by Python's global lock; calls release it."""
+    processors = os.cpu_count()
+    print(f"\nthreads ({processors} processors), each calling in a loop of its own")
+    for name, size in (("one query", 1), ("a batch of 64", 64), ("a batch of 1,000", 1_000)):
+        # A part for each of at most 8 threads.
+        parts = queries[: 8 * size].reshape(8, size, DIM)
+        calls = [partial(model.project, part[0] if size == 1 else part) for part in parts]
+        expected = [call() for call in calls]
+        at_once(name, calls, size, expected, 200 // size + 1)
+    if TEXT_MODEL.is_dir():
+        embedder = up.Embedder.load(TEXT_MODEL)
+        searcher = up.Searcher.from_vectors(range(1_000), queries[:1_000])
 
-            def round_trip() -> None:
-                for _ in range(4):
-                    list(pool.map(model.project, parts))
+        def answer(text: str) -> list[up.Hit]:
+            return searcher.search(embedder.embed(text), 5, model=model)
 
-            seconds = median(timed(round_trip, 1, time.perf_counter) for _ in range(rounds))
-        alone = alone or seconds
-        rate = 4 * len(queries) / seconds
-        print(f"  {workers} thread{'s' if workers > 1 else ' '}  {rate:12,.0f} queries/s   {alone / seconds:5.2f} × one")
+        texts = [f"How do I share a model among {n} threads?" for n in range(8)]
+        calls = [partial(answer, text) for text in texts]
+        at_once("a text: embed, project, search", calls, 1, [call() for call in calls], 1)
+
+
+def at_once(name: str, calls, size: int, expected, between: int) -> None:
+    """Shows the queries a second that 1, 2 and 8 threads do together, `size` to a call. Every
+    thread checks its last answer; it looks for the end after `between` calls."""
+    workers = (1, 2, 8)
+    found: dict[int, list[float]] = {number: [] for number in workers}
+    for _ in range(3 if QUICK else 15):
+        for number in workers:
+            found[number].append(size * rate(calls[:number], expected, between))
+    rates = [median(found[number]) for number in workers]
+    shown = ", ".join(
+        f"{number} thread{'s' if number > 1 else ''} {of:,.0f} ({of / rates[0]:.2f} ×)"
+        for number, of in zip(workers, rates)
+    )
+    print(f"  {name:32} queries/s: {shown}")
+
+
+def rate(calls, expected, between: int) -> float:
+    """Calls a second of threads that repeat one of `calls` each."""
+    ready, end = Barrier(len(calls) + 1), Event()
+
+    def repeat(number: int) -> int:
+        call, done = calls[number], 0
+        ready.wait()
+        while not end.is_set():
+            for _ in range(between):
+                answer = call()
+            done += between
+        assert np.array_equal(answer, expected[number])
+        return done
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        workers = [pool.submit(repeat, number) for number in range(len(calls))]
+        ready.wait()
+        start = time.perf_counter()
+        time.sleep(0.05 if QUICK else 0.2)
+        end.set()
+        done = sum(worker.result() for worker in workers)
+        return done / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,17 @@ def as_floats(
 ) -> Floats:
     """`values` as row-major float32, of one of the numbers of dimensions given, and vectors of
     `dim` values each."""
+    # What needs no conversion passes by all checks of what does: after a large batch has
+    # filled the processor's caches they would cost as much as twenty queries.
+    if type(values) is np.ndarray and values.dtype is F32:
+        flags = values.flags
+        if (
+            flags.c_contiguous
+            and flags.aligned
+            and values.ndim in dimensions
+            and (dim is None or values.shape[-1] == dim)
+        ):
+            return values
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise InvalidArgumentError(f"{name} is a masked array with values that are masked")
     try:
@@ -73,6 +84,9 @@ def output(name: str, shape: tuple[int, ...], out: Union[Floats, None]) -> Float
     """An array to write: `out`, where it fits, or a new one."""
     if out is None:
         return np.empty(shape, F32)
+    # `carray`: in C order, aligned and writeable.
+    if type(out) is np.ndarray and out.dtype is F32 and out.shape == shape and out.flags.carray:
+        return out
     if not isinstance(out, np.ndarray):
         raise ArgumentTypeError(f"{name} is of type {type(out).__name__}, expected numpy.ndarray")
     if isinstance(out, np.ma.MaskedArray):
