@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{Heads, MultiHeadProjection, check_temperature};
+use super::heads::Heads;
+use super::{MultiHeadProjection, check_temperature};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Compact, Rows};
 use crate::projection::deferred::{Deferred, check_rows_finite};
