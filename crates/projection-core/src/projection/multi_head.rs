@@ -28,6 +28,7 @@ use heads::Heads;
 
 pub use heads::Head;
 pub(super) use heads::HeadPart;
+pub(crate) use heads::HeadVectors;
 pub use precision::Precision;
 pub(crate) use stored::StoredHeads;
 

@@ -46,17 +46,35 @@ pub(super) struct Heads {
     pub(super) ids: Vec<i64>,
     pub(super) dim: usize,
     pub(super) output_dim: usize,
-    /// Unit centroids (h × d), and what single precision cuts off them.
-    pub(super) centroids: Rows,
-    pub(super) centroid_tails: Rows,
-    /// Answers (h × o); zero where the head has a matrix.
-    pub(super) answers: Rows,
+    pub(super) vectors: HeadVectors,
     /// Head number and matrix (o × d), row-major.
     pub(super) matrices: Vec<(usize, Rows)>,
     /// Of a model from a mapped file, the check of all these vectors.
     pub(super) unread: Deferred,
-    /// Centroids and answers in less memory; then there are no others.
-    pub(super) compact: Option<(Compact, Compact)>,
+}
+
+/// Centroids of length 1 (h × d) and answers (h × o), which are zero where the head has a
+/// matrix.
+#[derive(Debug, Clone)]
+pub(crate) enum HeadVectors {
+    Single {
+        centroids: Rows,
+        /// What single precision cuts off the centroids.
+        centroid_tails: Rows,
+        answers: Rows,
+    },
+    /// Both in the same format.
+    Compact { centroids: Compact, answers: Compact },
+}
+
+impl HeadVectors {
+    /// The dimensions of centroids and answers.
+    pub fn dims(&self) -> (usize, usize) {
+        match self {
+            Self::Single { centroids, answers, .. } => (centroids.width(), answers.width()),
+            Self::Compact { centroids, answers } => (centroids.dim(), answers.dim()),
+        }
+    }
 }
 
 /// Norms of centroids whose squares are far from the ends of double precision.
@@ -126,13 +144,14 @@ impl MultiHeadProjection {
         let mut model = Heads {
             dim,
             output_dim,
-            centroids: Rows::with_capacity(dim, ids.len()),
-            centroid_tails: Rows::with_capacity(dim, ids.len()),
-            answers: Rows::with_capacity(output_dim, ids.len()),
+            vectors: HeadVectors::Single {
+                centroids: Rows::with_capacity(dim, ids.len()),
+                centroid_tails: Rows::with_capacity(dim, ids.len()),
+                answers: Rows::with_capacity(output_dim, ids.len()),
+            },
             ids,
             matrices: Vec::new(),
             unread: Deferred::nothing(),
-            compact: None,
         };
         for (number, head) in heads.enumerate() {
             let head = head?;
@@ -154,9 +173,13 @@ impl MultiHeadProjection {
 impl Heads {
     /// Centroids and answers, however they are kept.
     pub(super) fn vectors(&self) -> (Vectors<'_>, Vectors<'_>) {
-        match &self.compact {
-            Some((centroids, answers)) => (Vectors::Compact(centroids), Vectors::Compact(answers)),
-            None => (Vectors::Single(&self.centroids), Vectors::Single(&self.answers)),
+        match &self.vectors {
+            HeadVectors::Single { centroids, answers, .. } => {
+                (Vectors::Single(centroids), Vectors::Single(answers))
+            }
+            HeadVectors::Compact { centroids, answers } => {
+                (Vectors::Compact(centroids), Vectors::Compact(answers))
+            }
         }
     }
 
@@ -180,21 +203,25 @@ impl Heads {
         };
         head.centroid.iter_mut().for_each(|v| *v /= norm);
         let unit = &head.centroid;
-        self.centroids.push(&unit.iter().map(|v| *v as f32).collect::<Vec<_>>());
+        let HeadVectors::Single { centroids, centroid_tails, answers } = &mut self.vectors else {
+            let error = Error::new(ErrorKind::Internal, "a head for rounded ones");
+            return Err(centroid(error));
+        };
+        centroids.push(&unit.iter().map(|v| *v as f32).collect::<Vec<_>>());
         let tail = unit.iter().map(|v| (v - f64::from(*v as f32)) as f32);
-        self.centroid_tails.push(&tail.collect::<Vec<_>>());
+        centroid_tails.push(&tail.collect::<Vec<_>>());
         let answer = |error| (HeadPart::Answer, error);
         check_len(head.answer.len(), self.output_dim).map_err(answer)?;
         check_finite(&head.answer).map_err(answer)?;
         let Some(matrix) = head.matrix else {
-            self.answers.push(&head.answer);
+            answers.push(&head.answer);
             return Ok(());
         };
         let values: Vec<f32> = matrix.iter().copied().collect();
         check_matrix_shape(matrix.dim(), (self.output_dim, self.dim))
             .and_then(|()| check_finite(&values))
             .map_err(|error| (HeadPart::Matrix, error))?;
-        self.answers.push(&vec![0.0; self.output_dim]);
+        answers.push(&vec![0.0; self.output_dim]);
         self.matrices.push((number, Rows::from_values(self.dim, &values)));
         Ok(())
     }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 use super::MultiHeadProjection;
-use super::heads::Heads;
+use super::heads::{HeadVectors, Heads};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Compact, Format, Rows};
+use crate::kernel::{Compact, Format, LONGEST_BYTES};
 use crate::projection::deferred::Deferred;
 
-/// How a model keeps its vectors in memory.
+/// How a model keeps its vectors, in memory and in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// Single precision, and centroids in nearly double precision for low temperatures.
@@ -21,13 +23,47 @@ pub enum Precision {
     Int8,
 }
 
+impl Precision {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F32, Self::Bf16, Self::Int8];
+
+    /// Its name: `f32`, `bf16` or `int8`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+
+    /// The precision of a name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a name that is none.
+    pub fn from_name(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|precision| precision.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            let message = format!("precision is '{name}', expected one of {names}");
+            Error::new(ErrorKind::InvalidArgument, message)
+        })
+    }
+}
+
+impl Serialize for Precision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 impl MultiHeadProjection {
     /// How the vectors are kept.
     pub fn precision(&self) -> Precision {
-        match &self.heads.compact {
-            None => Precision::F32,
-            Some((centroids, _)) if centroids.format() == Format::Bf16 => Precision::Bf16,
-            Some(_) => Precision::Int8,
+        match &self.heads.vectors {
+            HeadVectors::Single { .. } => Precision::F32,
+            HeadVectors::Compact { centroids, .. } => match centroids.format() {
+                Format::Bf16 => Precision::Bf16,
+                Format::Int8 => Precision::Int8,
+            },
         }
     }
 
@@ -36,38 +72,44 @@ impl MultiHeadProjection {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for another precision than the model's where that is
-    /// not [`Precision::F32`]: what was cut off is gone.
+    /// not [`Precision::F32`]: what was cut off is gone; and for [`Precision::Int8`] of
+    /// vectors of more than 65,536 values. What [`Projection::project_into`] gives for values
+    /// of a file that are not sound.
+    ///
+    /// [`Projection::project_into`]: crate::projection::Projection::project_into
     pub fn with_precision(&self, precision: Precision) -> Result<Self> {
-        if precision == self.precision() {
-            return Ok(self.clone());
-        }
-        let format = match precision {
-            Precision::Bf16 => Format::Bf16,
-            _ => Format::Int8,
+        let refuse = |what: String| {
+            let message = format!("precision {}{what}", precision.name());
+            Err(Error::new(ErrorKind::InvalidArgument, message))
         };
-        if self.heads.compact.is_some() {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("precision {precision:?} of a model in {:?}", self.precision()),
+        let (format, vectors) = match (precision, &self.heads.vectors) {
+            _ if precision == self.precision() => return Ok(self.clone()),
+            (Precision::Bf16, vectors) => (Format::Bf16, vectors),
+            (Precision::Int8 | Precision::F32, vectors) => (Format::Int8, vectors),
+        };
+        let HeadVectors::Single { centroids, answers, .. } = vectors else {
+            let own = self.precision().name();
+            return refuse(format!(
+                " of a model that is kept in {own}, expected {own}: what was cut off is gone"
             ));
+        };
+        let Heads { dim, output_dim, .. } = *self.heads;
+        let longest = dim.max(output_dim);
+        if format == Format::Int8 && longest > LONGEST_BYTES {
+            return refuse(format!(" of dimension {longest}, expected at most {LONGEST_BYTES}"));
         }
         // Rounding must not hide values that no model may have.
         self.heads.check_values()?;
-        let Heads { dim, output_dim, ref ids, ref matrices, .. } = *self.heads;
-        let compact = (
-            Compact::new(format, dim, &self.heads.centroids),
-            Compact::new(format, output_dim, &self.heads.answers),
-        );
         let heads = Heads {
-            ids: ids.clone(),
+            ids: self.heads.ids.clone(),
             dim,
             output_dim,
-            centroids: Rows::new(dim),
-            centroid_tails: Rows::new(dim),
-            answers: Rows::new(output_dim),
-            matrices: matrices.clone(),
+            vectors: HeadVectors::Compact {
+                centroids: Compact::new(format, dim, centroids),
+                answers: Compact::new(format, output_dim, answers),
+            },
+            matrices: self.heads.matrices.clone(),
             unread: Deferred::nothing(),
-            compact: Some(compact),
         };
         Ok(Self { heads: Arc::new(heads), ..self.clone() })
     }

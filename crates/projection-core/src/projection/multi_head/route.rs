@@ -1,7 +1,7 @@
 //! Which heads a query is routed to, and what their parts add up to.
 
 use super::MultiHeadProjection;
-use super::heads::Heads;
+use super::heads::{HeadVectors, Heads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, select};
 
@@ -57,14 +57,15 @@ impl Heads {
         norm: f64,
         heads: impl Iterator<Item = usize>,
     ) -> impl Iterator<Item = f64> {
-        let mut decoded = vec![0.0; if self.compact.is_some() { self.dim } else { 0 }];
-        heads.map(move |head| match &self.compact {
-            Some((centroids, _)) => {
+        let is_compact = matches!(self.vectors, HeadVectors::Compact { .. });
+        let mut decoded = vec![0.0; if is_compact { self.dim } else { 0 }];
+        heads.map(move |head| match &self.vectors {
+            HeadVectors::Compact { centroids, .. } => {
                 centroids.decode(head, &mut decoded);
                 kernel::dot_of_singles(query, &decoded) / norm
             }
-            None => {
-                let (row, tail) = (self.centroids.row(head), self.centroid_tails.row(head));
+            HeadVectors::Single { centroids, centroid_tails, .. } => {
+                let (row, tail) = (centroids.row(head), centroid_tails.row(head));
                 kernel::dot_in_double(query, row, tail) / norm
             }
         })
@@ -75,7 +76,10 @@ impl Heads {
         let mut rough = vec![0.0; self.ids.len()];
         self.vectors().0.dots(query, 0, &mut rough);
         kernel::scale(&mut rough, (1.0 / norm) as f32);
-        let doubt = if self.compact.is_some() { COMPACT_DOUBT } else { DOUBT };
+        let doubt = match &self.vectors {
+            HeadVectors::Single { .. } => DOUBT,
+            HeadVectors::Compact { .. } => COMPACT_DOUBT,
+        };
         let candidates = select::near_best(&rough, k, doubt);
         let mut cosines = vec![f64::NEG_INFINITY; rough.len()];
         let exact = self.cosines_in_double(query, norm, candidates.iter().copied());

@@ -25,8 +25,9 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 fn compact_heads_project_almost_as_all_bits_do() {
     for (count, dim) in [(18, 384), (3, 20), (1500, 100)] {
         let model = random_model(count, dim);
+        let HeadVectors::Single { centroids, .. } = &model.heads.vectors else { panic!() };
         let queries = Array2::from_shape_fn((20, dim), |(row, at)| {
-            model.heads.centroids.row(row % count)[at] + 0.02 * ((row + at) as f32).sin()
+            centroids.row(row % count)[at] + 0.02 * ((row + at) as f32).sin()
         });
         for (precision, bound) in [(Precision::Bf16, 1e-5), (Precision::Int8, 5e-4)] {
             let compact = model.with_precision(precision).unwrap();
