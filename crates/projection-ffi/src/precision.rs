@@ -57,19 +57,23 @@ pub unsafe extern "C" fn projection_model_with_precision(
     let body = || {
         // SAFETY: the caller's promises.
         let (model, out) = unsafe { (handle("model", model)?, Out::new("copy", copy)?) };
-        // A number, because an enumeration of Rust must not hold any other one.
-        let precision = match precision {
-            precision if precision == PrecisionKind::F32 as i32 => Precision::F32,
-            precision if precision == PrecisionKind::Bf16 as i32 => Precision::Bf16,
-            precision if precision == PrecisionKind::Int8 as i32 => Precision::Int8,
-            precision => {
-                let message = format!("argument precision is {precision}, expected 1, 2 or 3");
-                return Err(ErrorHandle::new(Status::InvalidArgument, &message));
-            }
-        };
-        out.give(ModelHandle(model.0.with_precision(precision)?));
+        out.give(ModelHandle(model.0.with_precision(precision_of(precision)?)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
     unsafe { guard::status("projection_model_with_precision", error, body) }
+}
+
+/// A precision by its number, which is not an enumeration of Rust: that must not hold any other
+/// one.
+pub(crate) fn precision_of(number: i32) -> Result<Precision, ErrorHandle> {
+    match number {
+        number if number == PrecisionKind::F32 as i32 => Ok(Precision::F32),
+        number if number == PrecisionKind::Bf16 as i32 => Ok(Precision::Bf16),
+        number if number == PrecisionKind::Int8 as i32 => Ok(Precision::Int8),
+        number => {
+            let message = format!("argument precision is {number}, expected 1, 2 or 3");
+            Err(ErrorHandle::new(Status::InvalidArgument, &message))
+        }
+    }
 }

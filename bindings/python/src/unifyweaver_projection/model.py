@@ -367,7 +367,7 @@ class Model(_call.Handle):
         precision than that of a model which is rounded already.
         """
         native = self._live()
-        number = _precision_number(precision)
+        number = precision_number(precision)
         return self._take(_open(lib.projection_model_with_precision, native, number))
 
     def __enter__(self: AnyModel) -> AnyModel:
@@ -424,10 +424,11 @@ def _in_precision(made: Any, precision: Optional[str]) -> Any:
     """The native model with its vectors as they are wanted."""
     if precision is None:
         return made
-    return _open(lib.projection_model_with_precision, made, _precision_number(precision))
+    return _open(lib.projection_model_with_precision, made, precision_number(precision))
 
 
-def _precision_number(precision: str) -> int:
+def precision_number(precision: str) -> int:
+    """The precision's number in C."""
     for number, name in _PRECISIONS.items():
         if name == precision:
             return number
