@@ -140,6 +140,29 @@ typedef enum {
 } projection_kind;
 
 /**
+ * How a model keeps its vectors.
+ */
+typedef enum {
+  /**
+   * Of NULL, or of a precision that has no number yet.
+   */
+  PROJECTION_PRECISION_UNKNOWN = 0,
+  /**
+   * Single precision.
+   */
+  PROJECTION_PRECISION_F32 = 1,
+  /**
+   * bfloat16, in half the memory: the direction of projected queries changes by about a
+   * hundred-thousandth.
+   */
+  PROJECTION_PRECISION_BF16 = 2,
+  /**
+   * Bytes with a scale for each vector, in a quarter of the memory.
+   */
+  PROJECTION_PRECISION_INT8 = 3,
+} projection_precision;
+
+/**
  * What vectors say about an answer.
  */
 typedef enum {
@@ -304,6 +327,11 @@ typedef struct {
    * Softmax temperature; 0 for the recorded one.
    */
   double temperature;
+  /**
+   * How a multi-head projection's vectors are kept: "f32", which is the default for NULL,
+   * "bf16" or "int8"; see projection_model_with_precision.
+   */
+  const char *precision;
 } projection_export_options;
 
 /**
@@ -388,6 +416,12 @@ typedef struct {
    * model with heads and an index of a store.
    */
   double unheaded_offset;
+  /**
+   * Threads that the queries of a batch, or the answers to be compared with one query, are
+   * shared out among; they end before the call returns. 0 and 1 are the caller's thread.
+   * The results do not depend on it.
+   */
+  size_t threads;
 } projection_search_options;
 
 /**
@@ -665,8 +699,8 @@ projection_status projection_model_distill(const projection_model *teacher,
  * that was there is replaced only by the complete new one. `options` may be NULL. The store is
  * only read.
  *
- * The result is JSON, {"projection_id", "kind", "temperature" or null, "heads", "input_dim",
- * "output_dim", "format", "output", "bytes"}.
+ * The result is JSON, {"projection_id", "kind", "temperature" or null, "precision", "heads",
+ * "input_dim", "output_dim", "format", "output", "bytes"}.
  */
 projection_status projection_export(const char *database,
                                     const char *output,
@@ -1032,6 +1066,22 @@ projection_status projection_model_project_batch(const projection_model *model,
                                                  projection_error **error);
 
 /**
+ * projection_model_project_batch on up to `threads` threads, which share the queries out and
+ * end before it returns; 0 and 1 are the caller's thread. How the queries are shared out may
+ * change last bits.
+ */
+projection_status projection_model_project_batch_on(const projection_model *model,
+                                                    size_t threads,
+                                                    const float *queries,
+                                                    size_t n,
+                                                    size_t query_dim,
+                                                    float *projected,
+                                                    size_t projected_len,
+                                                    float *weights,
+                                                    size_t weights_len,
+                                                    projection_error **error);
+
+/**
  * Frees a model. NULL is allowed.
  */
 void projection_model_free(projection_model *model);
@@ -1071,6 +1121,23 @@ projection_status projection_model_save_file(const projection_model *model,
 projection_status projection_model_parameters(const projection_model *model,
                                               projection_text **text,
                                               projection_error **error);
+
+/**
+ * How a model keeps its vectors; PROJECTION_PRECISION_UNKNOWN for NULL.
+ */
+projection_precision projection_model_precision(const projection_model *model);
+
+/**
+ * Makes a copy of `model` that keeps its vectors in `precision`, a projection_precision: it
+ * takes less memory and is faster where there are many heads. projection_model_save_file
+ * keeps the precision. Each of the two models is freed on its own. Only multi-head models do
+ * that: for others, and for another precision than that of a model which is rounded already,
+ * it is PROJECTION_STATUS_INVALID_ARGUMENT.
+ */
+projection_status projection_model_with_precision(const projection_model *model,
+                                                  int32_t precision,
+                                                  projection_model **copy,
+                                                  projection_error **error);
 
 /**
  * projection_index_search with options. `text` is the query in words; NULL stands for none,

@@ -1,21 +1,22 @@
 //! Models in one file each: every conformance model gives the same numbers, bit for bit, and
 //! damaged files are refused.
 
+mod parts;
 #[allow(dead_code)] // Not all of it is needed here.
 mod vectors;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use ndarray::{Array2, array};
+use parts::Parts;
 use projection_core::ErrorKind;
 use projection_core::model_file::{self, Description};
 use projection_core::projection::{
     Head, LinearProjection, Model, ModelKind, MultiHeadProjection, Projection, QuestionHead,
     ResidualParts, ResidualProjection,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use vectors::{lines, matrix_f32, root};
 
 /// Every conformance case's name, model and queries.
@@ -225,53 +226,6 @@ fn residual() -> Model {
 
 fn linear() -> Model {
     Model::Linear(LinearProjection::new(array![[1.0, 2.0, 3.0], [0.5, 0.25, 0.0]]).unwrap())
-}
-
-/// A file taken apart: its header and its data.
-struct Parts {
-    header: BTreeMap<String, Value>,
-    data: Vec<u8>,
-}
-
-impl Parts {
-    fn of(model: &Model) -> Self {
-        let bytes = model.to_bytes().unwrap();
-        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-        assert_eq!((8 + length) % 64, 0);
-        let header = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-        Self { header, data: bytes[8 + length..].to_vec() }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let header = serde_json::to_vec(&self.header).unwrap();
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(header);
-        bytes.extend(&self.data);
-        bytes
-    }
-
-    fn text(mut self, key: &str, value: &str) -> Vec<u8> {
-        self.header.get_mut("__metadata__").unwrap()[key] = value.into();
-        self.bytes()
-    }
-
-    fn with(mut self, tensor: &str, key: &str, value: Value) -> Vec<u8> {
-        self.header.get_mut(tensor).unwrap()[key] = value;
-        self.bytes()
-    }
-
-    /// Overwrites the bytes of a tensor from an offset on.
-    fn value(mut self, tensor: &str, offset: usize, bytes: &[u8]) -> Vec<u8> {
-        let begin = self.header[tensor]["data_offsets"][0].as_u64().unwrap() as usize + offset;
-        self.data[begin..begin + bytes.len()].copy_from_slice(bytes);
-        self.bytes()
-    }
-
-    fn renamed(mut self, tensor: &str) -> Vec<u8> {
-        let entry = self.header.remove(tensor).unwrap();
-        self.header.insert("elsewhere".into(), entry);
-        self.bytes()
-    }
 }
 
 #[test]

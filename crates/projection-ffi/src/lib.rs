@@ -19,6 +19,7 @@ mod index;
 mod model;
 mod model_file;
 mod options;
+mod precision;
 mod progress;
 mod search;
 mod store;

@@ -50,6 +50,10 @@ pub struct SearchOptionsC {
     /// and with PROJECTION_SCORE_MODE_HEADED_UNHEADED the one that training chose. Needs a
     /// model with heads and an index of a store.
     pub unheaded_offset: f64,
+    /// Threads that the queries of a batch, or the answers to be compared with one query, are
+    /// shared out among; they end before the call returns. 0 and 1 are the caller's thread.
+    /// The results do not depend on it.
+    pub threads: usize,
 }
 
 // SAFETY: repr(C), and `size` comes first.
@@ -83,6 +87,7 @@ impl SearchOptionsC {
             },
             score_mode,
             unheaded_offset: self.unheaded_offset,
+            threads: self.threads,
         })
     }
 }

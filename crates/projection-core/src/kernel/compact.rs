@@ -4,12 +4,18 @@
 //! a value is of the largest one of its row, in a quarter. What is computed is as exact as in
 //! single precision; only the vectors are rounded.
 
+use std::sync::{Arc, OnceLock};
+
 use super::narrow::{ByteQuery, ByteRows};
 use super::table::{Ends, kernels};
 use super::{Reading, Rows};
 
 /// Rows are filled up with zeros to a multiple of so many values.
 pub(super) const PAD: usize = 64;
+
+/// The longest rows of bytes: the products of two bytes for each value, added up, fit into
+/// 32 bits.
+pub(crate) const LONGEST_BYTES: usize = 1 << 16;
 
 /// The largest value of a query, in two bytes: 127·256.
 const HALF_RANGE: f32 = 32_512.0;
@@ -34,12 +40,22 @@ pub(crate) struct Compact {
 #[derive(Debug, Clone)]
 enum Values {
     Bf16(Rows<u16>),
-    /// Values are bytes·scale; the sum of the bytes of each row is kept too.
+    /// Values are bytes·scale, with a scale for each row.
     Int8 {
         bytes: Rows<i8>,
-        scales: Vec<f32>,
-        sums: Vec<i32>,
+        scales: Rows,
+        /// The sums of the bytes of each row, which products with a query need; made when
+        /// they are first needed, which rows of a mapped file may never be.
+        sums: Arc<OnceLock<Vec<i32>>>,
     },
+}
+
+/// What a compact matrix is made of, for files.
+pub(crate) enum Parts<'a> {
+    /// The rows, whole ones one after another.
+    Bf16(Vec<&'a [u16]>),
+    /// The rows, and a scale for each of them.
+    Int8(Vec<&'a [i8]>, &'a [f32]),
 }
 
 impl Compact {
@@ -62,7 +78,7 @@ impl Compact {
             Format::Int8 => {
                 let mut bytes = Rows::with_capacity(width, count);
                 let mut padded = vec![0i8; width];
-                let (mut scales, mut sums) = (Vec::with_capacity(count), Vec::with_capacity(count));
+                let mut scales = Vec::with_capacity(count);
                 for row in rows {
                     let scale = largest(row) / 127.0;
                     for (padded, value) in padded.iter_mut().zip(row) {
@@ -71,12 +87,75 @@ impl Compact {
                     }
                     bytes.push(&padded);
                     scales.push(scale);
-                    sums.push(padded.iter().copied().map(i32::from).sum());
                 }
-                Values::Int8 { bytes, scales, sums }
+                let scales = Rows::from_values(count.max(1), &scales);
+                Values::Int8 { bytes, scales, sums: Arc::default() }
             }
         };
         Self { dim, values }
+    }
+
+    /// Rows as a file holds them, which are shared where their dimension is one of whole
+    /// [`PAD`]s, and copied otherwise.
+    pub fn from_bf16(rows: Rows<u16>) -> Self {
+        Self { dim: rows.width(), values: Values::Bf16(padded(rows)) }
+    }
+
+    /// The same of bytes of at most [`LONGEST_BYTES`] values a row, with a scale for each row
+    /// in one row.
+    pub fn from_int8(bytes: Rows<i8>, scales: Rows) -> Self {
+        assert!(scales.len() == bytes.count() && bytes.width() <= LONGEST_BYTES);
+        let dim = bytes.width();
+        Self { dim, values: Values::Int8 { bytes: padded(bytes), scales, sums: Arc::default() } }
+    }
+
+    /// What the matrix is made of.
+    pub fn parts(&self) -> Parts<'_> {
+        match &self.values {
+            Values::Bf16(values) => Parts::Bf16(trimmed(values, self.dim)),
+            Values::Int8 { bytes, scales, .. } => Parts::Int8(trimmed(bytes, self.dim), scales),
+        }
+    }
+
+    /// Values of a row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The first row with a value that is no finite number.
+    pub fn not_finite(&self) -> Option<usize> {
+        match &self.values {
+            Values::Bf16(values) => (0..values.count()).find(|row| {
+                let exponents = values.row(*row).iter().map(|value| value & 0x7f80);
+                exponents.max() == Some(0x7f80)
+            }),
+            // A scale above zero whose bytes are finite may still overflow.
+            Values::Int8 { scales, .. } => {
+                scales.iter().position(|scale| !(scale * 128.0).is_finite())
+            }
+        }
+    }
+
+    /// The first row with a scale below zero, which only bytes have.
+    pub fn negative_scale(&self) -> Option<(usize, f32)> {
+        match &self.values {
+            Values::Bf16(_) => None,
+            Values::Int8 { scales, .. } => {
+                let row = scales.iter().position(|scale| *scale < 0.0)?;
+                Some((row, scales[row]))
+            }
+        }
+    }
+
+    /// How far rounding may have moved the length of a row from 1.
+    pub fn doubt_of_length(&self, number: usize) -> f64 {
+        match &self.values {
+            Values::Bf16(_) => 1.0 / 256.0,
+            // Half a step for each value.
+            Values::Int8 { scales, .. } => {
+                0.5 * f64::from(scales[number]) * (self.dim as f64).sqrt()
+            }
+        }
     }
 
     /// How values are stored.
@@ -91,7 +170,7 @@ impl Compact {
     pub fn count(&self) -> usize {
         match &self.values {
             Values::Bf16(values) => values.count(),
-            Values::Int8 { scales, .. } => scales.len(),
+            Values::Int8 { bytes, .. } => bytes.count(),
         }
     }
 
@@ -135,6 +214,7 @@ impl Compact {
             Values::Int8 { bytes, scales, sums } => {
                 with_scratch(2 * width, |prepared: &mut [u8]| {
                     let (high, low) = prepared.split_at_mut(width);
+                    let sums = sums.get_or_init(|| sums_of(bytes));
                     let top = largest(query);
                     (kernels().to_bytes)(query, HALF_RANGE / top, high, low);
                     let rows = ByteRows {
@@ -199,6 +279,33 @@ impl Compact {
             }
         }
     }
+}
+
+/// Rows filled up with zeros to whole [`PAD`]s.
+fn padded<T: Copy + Default>(rows: Rows<T>) -> Rows<T> {
+    let width = rows.width().next_multiple_of(PAD);
+    if width == rows.width() {
+        return rows;
+    }
+    let mut all = Rows::with_capacity(width, rows.count());
+    let mut padded = vec![T::default(); width];
+    for number in 0..rows.count() {
+        padded[..rows.width()].copy_from_slice(rows.row(number));
+        all.push(&padded);
+    }
+    all
+}
+
+/// The inverse, in pieces.
+fn trimmed<T: Copy>(rows: &Rows<T>, dim: usize) -> Vec<&[T]> {
+    match rows.width() == dim {
+        true => vec![rows],
+        false => (0..rows.count()).map(|number| &rows.row(number)[..dim]).collect(),
+    }
+}
+
+fn sums_of(bytes: &Rows<i8>) -> Vec<i32> {
+    (0..bytes.count()).map(|row| bytes.row(row).iter().copied().map(i32::from).sum()).collect()
 }
 
 fn largest(values: &[f32]) -> f32 {

@@ -31,9 +31,9 @@ mod x86;
 use table::kernels;
 
 pub(crate) use attention::{Vectors, attend, attend_one};
-pub(crate) use compact::{Compact, Format};
+pub(crate) use compact::{Compact, Format, LONGEST_BYTES, Parts};
 pub(crate) use mapping::Mapping;
-pub(crate) use rows::{Rows, StableBytes};
+pub(crate) use rows::{Plain, Rows, StableBytes};
 pub(crate) use table::Reading;
 
 /// The dot product of `query` with every row of the row-major `rows`, into `out`.

@@ -127,7 +127,30 @@ impl<T: Copy> Rows<T> {
     }
 }
 
-impl Rows {
+/// Numbers as files hold them, in little-endian order.
+///
+/// # Safety
+/// Every content of as many bytes as the type has is a value of it.
+pub(crate) unsafe trait Plain: Copy {
+    /// The value in the first bytes of `bytes`.
+    fn from_le(bytes: &[u8]) -> Self;
+}
+
+macro_rules! plain {
+    ($($number:ty),*) => {$(
+        // SAFETY: numbers are what all their bits make of them.
+        unsafe impl Plain for $number {
+            fn from_le(bytes: &[u8]) -> Self {
+                let (bytes, _) = bytes.split_first_chunk().expect("a whole value");
+                <$number>::from_le_bytes(*bytes)
+            }
+        }
+    )*};
+}
+
+plain!(f32, u16, i8);
+
+impl<T: Plain> Rows<T> {
     /// The `rows` × `width` little-endian values that start at `offset` of `bytes`, where
     /// they lie; copied only where the machine cannot read them there.
     ///
@@ -141,7 +164,7 @@ impl Rows {
     ) -> Result<Self> {
         let whole = bytes.bytes();
         let values = rows.checked_mul(width);
-        let end = values.and_then(|values| values.checked_mul(4)?.checked_add(offset));
+        let end = values.and_then(|values| values.checked_mul(size_of::<T>())?.checked_add(offset));
         let (Some(values), Some(part)) = (values, end.and_then(|end| whole.get(offset..end)))
         else {
             return Err(Error::new(
@@ -149,16 +172,18 @@ impl Rows {
                 format!("{rows} × {width} values at byte {offset} of {}", whole.len()),
             ));
         };
-        let start = part.as_ptr().cast::<f32>();
+        let start = part.as_ptr().cast::<T>();
         if cfg!(target_endian = "little") && start.is_aligned() {
             let start = NonNull::new(start.cast_mut()).expect("a slice's start is never null");
             return Ok(Self { start, values, width, owner: Owner::Mapped { _bytes: bytes } });
         }
-        let copied: Vec<f32> = part
-            .chunks_exact(4)
-            .map(|value| f32::from_le_bytes(value.try_into().expect("four bytes")))
-            .collect();
-        Ok(Self::from_values(width, &copied))
+        Ok(Self::from_le_bytes(width, part))
+    }
+
+    /// A copy of little-endian values, which are whole rows.
+    pub fn from_le_bytes(width: usize, bytes: &[u8]) -> Self {
+        let values: Vec<T> = bytes.chunks_exact(size_of::<T>()).map(T::from_le).collect();
+        Self::from_values(width, &values)
     }
 }
 
@@ -279,7 +304,7 @@ mod tests {
             bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
             let bytes: Arc<dyn StableBytes> = Arc::new(bytes);
             let place = bytes.bytes()[shift..].as_ptr().cast();
-            let mut rows = Rows::mapped(bytes.clone(), shift, 2, 2).unwrap();
+            let mut rows = Rows::<f32>::mapped(bytes.clone(), shift, 2, 2).unwrap();
             assert_eq!(rows.as_ptr() == place, place.is_aligned());
             drop(bytes);
             assert_eq!((rows.count(), rows.row(1)), (2, &[3.5, 0.25][..]));
@@ -299,9 +324,9 @@ mod tests {
             (0, usize::MAX, 2),
             (8, usize::MAX / 4, 1),
         ] {
-            let error = Rows::mapped(bytes.clone(), offset, rows, width).unwrap_err();
+            let error = Rows::<f32>::mapped(bytes.clone(), offset, rows, width).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArray, "{offset} {rows} {width}");
         }
-        assert_eq!(Rows::mapped(bytes, 64, 0, 4).unwrap().count(), 0);
+        assert_eq!(Rows::<f32>::mapped(bytes, 64, 0, 4).unwrap().count(), 0);
     }
 }

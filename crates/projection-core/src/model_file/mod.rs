@@ -18,7 +18,7 @@
 //!
 //! | kind | tensors |
 //! |---|---|
-//! | `multi_head` | `head_ids` I64 (N); `centroids` (N × d), of length 1, and `centroid_tails` (N × d), what single precision cuts off them, where not all zero; `answers` (N × o); where heads have matrices, `matrices` (m × o × d) and `matrix_heads` I64 (m), the numbers of these heads |
+//! | `multi_head` | `head_ids` I64 (N); `centroids` (N × d), of length 1, and `centroid_tails` (N × d), what single precision cuts off them, where not all zero; `answers` (N × o); or, in less memory, `centroids` and `answers` in BF16, or in I8 with `centroid_scales` and `answer_scales` (N), which bytes are multiplied by; where heads have matrices, `matrices` (m × o × d) and `matrix_heads` I64 (m), the numbers of these heads |
 //! | `residual` | `head_ids` and `question_counts` I64 (N), `answers` (N × d) with `answer_scales` F64 (N), `questions` (n × d) with `question_scales` and `question_alignments` F64 (n), where there are questions; `adapter` (d × d); `lift` (d) |
 //! | `linear` | `matrix` (o × d) |
 //! | `transformer` | torch's tensors under torch's names, such as `encoder.layers.0.norm1.weight` |
@@ -38,7 +38,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::projection::{Model, Precision, Projection};
+use crate::projection::{Model, Projection};
 use crate::store::ModelParameters;
 use crate::tensors::{self, MappedFile, TensorFile};
 use crate::torch;
@@ -106,7 +106,6 @@ impl Model {
     /// # Errors
     /// As [`save_file`](Self::save_file).
     pub fn save_file_with(&self, path: impl AsRef<Path>, about: &Description) -> Result<()> {
-        check_exact(self)?;
         self.check_values()?;
         crate::atomic::write(path.as_ref(), |writer| write_model(self, about, writer))
     }
@@ -116,7 +115,6 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::NotFinite`] for a model whose values are not sound.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        check_exact(self)?;
         self.check_values()?;
         let mut bytes = Vec::new();
         write_model(self, &Description::default(), &mut bytes)
@@ -147,17 +145,6 @@ impl Model {
             Self::Residual(model) => model.check_values(),
             Self::Linear(_) | Self::Transformer(_) => Ok(()),
         }
-    }
-}
-
-/// Refuses a model whose vectors were rounded: files hold them as they were.
-pub(crate) fn check_exact(model: &Model) -> Result<()> {
-    match model {
-        Model::MultiHead(heads) if heads.precision() != Precision::F32 => Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!("a model of precision {:?}, expected F32 to write it", heads.precision()),
-        )),
-        _ => Ok(()),
     }
 }
 

@@ -1,15 +1,17 @@
 //! Multi-head projections as tensors.
 
 use crate::error::Result;
-use crate::kernel::Rows;
-use crate::projection::{MultiHeadProjection, StoredHeads};
+use crate::kernel::{Compact, LONGEST_BYTES, Parts, Rows};
+use crate::projection::{HeadVectors, MultiHeadProjection, StoredHeads};
 use crate::store::ModelParameters;
-use crate::tensors::{NewTensor, TensorFile, Values};
+use crate::tensors::{Dtype, Element, NewTensor, TensorFile, Values};
 
 const IDS: &str = "head_ids";
 const CENTROIDS: &str = "centroids";
 const TAILS: &str = "centroid_tails";
+const CENTROID_SCALES: &str = "centroid_scales";
 const ANSWERS: &str = "answers";
+const ANSWER_SCALES: &str = "answer_scales";
 const MATRICES: &str = "matrices";
 const MATRIX_HEADS: &str = "matrix_heads";
 
@@ -18,13 +20,39 @@ pub(super) fn parameters(heads: &MultiHeadProjection) -> ModelParameters {
 }
 
 pub(super) fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
-    let (n, dim, out) = (heads.ids.len(), heads.centroids.width(), heads.answers.width());
+    let n = heads.ids.len();
+    let (dim, out) = heads.vectors.dims();
     // What queries need comes first, small tensors last: so all large ones begin at multiples
-    // of 64 where the dimension is one of 16.
-    let mut tensors = vec![
-        NewTensor::singles(CENTROIDS, &[n, dim], &heads.centroids),
-        NewTensor::singles(ANSWERS, &[n, out], &heads.answers),
-    ];
+    // of 64 where the dimension is one of 16, or of 64 where they are of bytes.
+    let mut small = Vec::new();
+    let mut tensors = match &heads.vectors {
+        HeadVectors::Single { centroids, centroid_tails, answers } => {
+            if centroid_tails.iter().any(|value| *value != 0.0) {
+                small.push(NewTensor::singles(TAILS, &[n, dim], centroid_tails));
+            }
+            vec![
+                NewTensor::singles(CENTROIDS, &[n, dim], centroids),
+                NewTensor::singles(ANSWERS, &[n, out], answers),
+            ]
+        }
+        HeadVectors::Compact { centroids, answers } => {
+            let mut compact = |name: &'static str, scales_name: &'static str, rows| {
+                let rows: &Compact = rows;
+                let values = match rows.parts() {
+                    Parts::Bf16(rows) => Values::Halves(rows),
+                    Parts::Int8(rows, scales) => {
+                        small.push(NewTensor::singles(scales_name, &[n], scales));
+                        Values::Bytes(rows)
+                    }
+                };
+                NewTensor { name: name.into(), shape: vec![n, rows.dim()], values }
+            };
+            vec![
+                compact(CENTROIDS, CENTROID_SCALES, centroids),
+                compact(ANSWERS, ANSWER_SCALES, answers),
+            ]
+        }
+    };
     if !heads.matrices.is_empty() {
         tensors.push(NewTensor {
             name: MATRICES.into(),
@@ -32,9 +60,7 @@ pub(super) fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
             values: Values::Singles(heads.matrices.iter().map(|(_, rows)| &rows[..]).collect()),
         });
     }
-    if heads.centroid_tails.iter().any(|value| *value != 0.0) {
-        tensors.push(NewTensor::singles(TAILS, &[n, dim], &heads.centroid_tails));
-    }
+    tensors.extend(small);
     tensors.push(NewTensor::integers(IDS, &heads.ids));
     if !heads.matrices.is_empty() {
         let numbers: Vec<i64> = heads.matrices.iter().map(|(head, _)| *head as i64).collect();
@@ -50,21 +76,54 @@ pub(super) fn read(
 ) -> Result<MultiHeadProjection> {
     let ids = file.integers(IDS, None)?;
     let n = ids.len();
-    let dim = file.shape(CENTROIDS, 2)?[1];
-    let out = file.shape(ANSWERS, 2)?[1];
-    let centroids = file.rows(CENTROIDS, &[n, dim])?;
+    let vectors = match file.dtype(CENTROIDS)? {
+        Dtype::F32 => single(file, n)?,
+        Dtype::BF16 => HeadVectors::Compact {
+            centroids: Compact::from_bf16(rows(file, CENTROIDS, n)?),
+            answers: Compact::from_bf16(rows(file, ANSWERS, n)?),
+        },
+        Dtype::I8 => HeadVectors::Compact {
+            centroids: bytes(file, CENTROIDS, CENTROID_SCALES, n)?,
+            answers: bytes(file, ANSWERS, ANSWER_SCALES, n)?,
+        },
+        other => {
+            let other = other.name();
+            return Err(file.invalid(format!(
+                "tensor '{CENTROIDS}': dtype {other}, expected F32, BF16 or I8"
+            )));
+        }
+    };
+    let (dim, out) = vectors.dims();
+    let stored = StoredHeads { matrices: matrices(file, n, out, dim)?, ids, vectors };
+    MultiHeadProjection::from_stored(stored, temperature, file.name())?.with_top_k(top_k)
+}
+
+fn single(file: &TensorFile<'_>, n: usize) -> Result<HeadVectors> {
+    let centroids = rows(file, CENTROIDS, n)?;
+    let dim = centroids.width();
     let centroid_tails = match file.has(TAILS) {
         true => file.rows(TAILS, &[n, dim])?,
         false => Rows::from_values(dim, &vec![0.0; n * dim]),
     };
-    let stored = StoredHeads {
-        answers: file.rows(ANSWERS, &[n, out])?,
-        matrices: matrices(file, n, out, dim)?,
-        ids,
-        centroids,
-        centroid_tails,
-    };
-    MultiHeadProjection::from_stored(stored, temperature, file.name())?.with_top_k(top_k)
+    Ok(HeadVectors::Single { centroids, centroid_tails, answers: rows(file, ANSWERS, n)? })
+}
+
+/// A vector for each of `n` heads.
+fn rows<T: Element>(file: &TensorFile<'_>, name: &str, n: usize) -> Result<Rows<T>> {
+    let dim = file.shape_of::<T>(name, 2)?[1];
+    file.rows(name, &[n, dim])
+}
+
+/// The same in bytes, with a scale for each.
+fn bytes(file: &TensorFile<'_>, name: &str, scales: &str, n: usize) -> Result<Compact> {
+    let bytes = rows::<i8>(file, name, n)?;
+    if bytes.width() > LONGEST_BYTES {
+        return Err(file.invalid(format!(
+            "tensor '{name}': rows of {} bytes, expected at most {LONGEST_BYTES}",
+            bytes.width()
+        )));
+    }
+    Ok(Compact::from_int8(bytes, file.rows(scales, &[n])?))
 }
 
 fn matrices(

@@ -28,7 +28,7 @@ impl Model {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a model of 2 GiB or more, which ONNX files can't
-    /// hold, otherwise as [`save_file`](Self::save_file).
+    /// hold, and for one of less than single precision; otherwise as [`save_file`](Self::save_file).
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
         let bytes = self.to_onnx()?;
         crate::atomic::write(path.as_ref(), |writer| writer.write_all(&bytes))
@@ -39,11 +39,10 @@ impl Model {
     /// # Errors
     /// As [`save_onnx`](Self::save_onnx).
     pub fn to_onnx(&self) -> Result<Vec<u8>> {
-        crate::model_file::check_exact(self)?;
         self.check_values()?;
         let mut graph = Graph::default();
         match self {
-            Self::MultiHead(model) => multi_head::build(&mut graph, model),
+            Self::MultiHead(model) => multi_head::build(&mut graph, model)?,
             Self::Residual(model) => residual::build(&mut graph, model),
             Self::Transformer(model) => transformer::build(&mut graph, model),
             Self::Linear(model) => {

@@ -2,16 +2,24 @@
 
 use super::graph::{Graph, Name, QUERY};
 use super::proto::{Attribute, Element};
-use crate::projection::{MultiHeadProjection, StoredHeads};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::Rows;
+use crate::projection::{HeadVectors, MultiHeadProjection, StoredHeads};
 
 /// Below this temperature, and where only some heads take part, similarities are taken in
 /// double precision: an error of ε in one is an error of ε/τ in a weight, and which heads
 /// take part must not depend on rounding.
 const LOWEST_SINGLE_TEMPERATURE: f64 = 0.05;
 
-pub(super) fn build(graph: &mut Graph, model: &MultiHeadProjection) {
+pub(super) fn build(graph: &mut Graph, model: &MultiHeadProjection) -> Result<()> {
     let heads = model.stored();
-    let (n, dim, out) = (heads.ids.len(), heads.centroids.width(), heads.answers.width());
+    let n = heads.ids.len();
+    let (dim, out) = heads.vectors.dims();
+    let HeadVectors::Single { centroids, centroid_tails, answers } = &heads.vectors else {
+        let message =
+            format!("precision {} for an ONNX graph, expected f32", model.precision().name());
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    };
     let top_k = model.top_k().filter(|k| *k < n);
     let precision = match model.temperature() >= LOWEST_SINGLE_TEMPERATURE && top_k.is_none() {
         true => Element::Float,
@@ -19,13 +27,13 @@ pub(super) fn build(graph: &mut Graph, model: &MultiHeadProjection) {
     };
     let (query, centroids) = match precision {
         Element::Double => {
-            let pairs = heads.centroids.iter().zip(heads.centroid_tails.iter());
+            let pairs = centroids.iter().zip(centroid_tails.iter());
             let whole: Vec<f64> =
                 pairs.map(|(head, tail)| f64::from(*head) + f64::from(*tail)).collect();
             let query = graph.cast(QUERY, Element::Double);
             (query, graph.doubles("centroids", &[n, dim], &whole))
         }
-        _ => (QUERY.to_string(), graph.floats("centroids", &[n, dim], &heads.centroids)),
+        _ => (QUERY.to_string(), graph.floats("centroids", &[n, dim], centroids)),
     };
     let unit = graph.normalised(&query);
     let cosines = graph.times_transposed(&unit, &centroids, None);
@@ -56,16 +64,18 @@ pub(super) fn build(graph: &mut Graph, model: &MultiHeadProjection) {
         Element::Double => graph.cast(&weights, Element::Float),
         _ => weights,
     };
-    let projected = combine(graph, &heads, &weights);
+    let projected = combine(graph, &heads, answers, &weights);
     graph.output(&projected, "projected", out);
     graph.output(&weights, "weights", n);
+    Ok(())
 }
 
 /// Σ w_k a_k, with w_k W_k q for heads that have a matrix.
-fn combine(graph: &mut Graph, heads: &StoredHeads, weights: &str) -> Name {
-    let (n, dim, out) = (heads.ids.len(), heads.centroids.width(), heads.answers.width());
+fn combine(graph: &mut Graph, heads: &StoredHeads, answers: &Rows, weights: &str) -> Name {
+    let n = heads.ids.len();
+    let (dim, out) = heads.vectors.dims();
     let answers = (heads.matrices.len() < n).then(|| {
-        let answers = graph.floats("answers", &[n, out], &heads.answers);
+        let answers = graph.floats("answers", &[n, out], answers);
         graph.two("MatMul", weights, &answers)
     });
     if heads.matrices.is_empty() {

@@ -24,7 +24,7 @@ pub use neighbours::Neighbour;
 pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
 pub use transformer::{NamedTensor, TransformerProjection, TransformerShape, TransformerWeights};
 
-pub(crate) use multi_head::StoredHeads;
+pub(crate) use multi_head::{HeadVectors, StoredHeads};
 pub(crate) use residual::{LEAST_NORM, StoredTerms};
 pub(crate) use rotation::{LEAST_ALIGNMENT, LEAST_TOTAL, StoredQuestions};
 

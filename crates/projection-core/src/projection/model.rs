@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::{LinearProjection, MultiHeadProjection, Projection, ResidualProjection};
+use super::{LinearProjection, MultiHeadProjection, Precision, Projection, ResidualProjection};
 use super::{TransformerProjection, load_kinds};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{ModelKind, SearchValues, Store};
@@ -117,6 +117,39 @@ impl Model {
                 ErrorKind::InvalidArgument,
                 format!(
                     "temperature {temperature} for a {} projection, which has none",
+                    self.kind().name()
+                ),
+            )),
+        }
+    }
+
+    /// How the model keeps its vectors.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::MultiHead(model) => model.precision(),
+            Self::Residual(_) | Self::Linear(_) | Self::Transformer(_) => Precision::F32,
+        }
+    }
+
+    /// The same model with its vectors kept in less memory, see
+    /// [`MultiHeadProjection::with_precision`]. Only multi-head models do that: residual ones
+    /// turn queries by small differences of nearly equal vectors, which rounding would spoil,
+    /// and look for their nearest questions among bytes anyway; the matrix of the others is
+    /// small.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for another kind in less than single precision, or for
+    /// another precision than that of a model that is rounded already.
+    pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+        match self {
+            Self::MultiHead(model) => model.with_precision(precision).map(Self::MultiHead),
+            _ if precision == Precision::F32 => Ok(self.clone()),
+            _ => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "precision {} for a {} projection, expected f32: only multi_head ones keep \
+                     their vectors in less memory",
+                    precision.name(),
                     self.kind().name()
                 ),
             )),

@@ -1,6 +1,7 @@
 //! Vectors in memory and the k best of them.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use ndarray::ArrayView2;
 
@@ -116,8 +117,37 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Hit>> {
+        self.search_on(1, query, projection, k)
+    }
+
+    /// [`search`](Self::search) on up to `threads` threads, which end before it returns; 0
+    /// counts as 1. The result does not depend on their number.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub fn search_on(
+        &self,
+        threads: usize,
+        query: &[f32],
+        projection: Option<&dyn Projection>,
+        k: usize,
+    ) -> Result<Vec<Hit>> {
         let target = self.target(query, projection)?;
-        Ok(self.nearest(&target, k).pop().unwrap_or_default())
+        // Whole blocks for each thread, at least one.
+        let blocks = self.len().div_ceil(ROWS_OF_ONE);
+        let share = blocks.div_ceil(threads.max(1)).max(1) * ROWS_OF_ONE;
+        let mut parts = vec![Vec::new(); self.len().div_ceil(share)];
+        product::for_blocks(threads, &mut parts, 1, 1, |part, hits| {
+            let rows = part.start * share..(part.end * share).min(self.len());
+            hits[0] = self.nearest(rows, &target, k).pop().unwrap_or_default();
+        });
+        if let [_] = parts[..] {
+            return Ok(parts.swap_remove(0));
+        }
+        let mut hits = parts.concat();
+        hits.sort_unstable_by(better_first);
+        hits.truncate(k);
+        Ok(hits)
     }
 
     /// [`search`](Self::search) for every row of `queries` (n × d), in their order, with the
@@ -164,7 +194,7 @@ impl Index {
                     }
                 }
             }
-            for (result, hits) in results.iter_mut().zip(self.nearest(&targets, k)) {
+            for (result, hits) in results.iter_mut().zip(self.nearest(0..self.len(), &targets, k)) {
                 *result = Ok(hits);
             }
         });
@@ -222,16 +252,16 @@ impl Index {
         ))
     }
 
-    /// The k rows nearest to each of some unit vectors (n × d).
-    fn nearest(&self, targets: &[f32], k: usize) -> Vec<Vec<Hit>> {
+    /// The k of some rows nearest to each of some unit vectors (n × d).
+    fn nearest(&self, among: Range<usize>, targets: &[f32], k: usize) -> Vec<Vec<Hit>> {
         let mut best: Vec<Best> =
-            (0..targets.len() / self.dim).map(|_| Best::new(k.min(self.len()))).collect();
+            (0..targets.len() / self.dim).map(|_| Best::new(k.min(among.len()))).collect();
         match best.as_mut_slice() {
             [best] => {
-                let mut scores = [0.0; ROWS_OF_ONE];
-                self.add_scores(ROWS_OF_ONE, targets, &mut scores, std::slice::from_mut(best));
+                let (mut scores, best) = ([0.0; ROWS_OF_ONE], std::slice::from_mut(best));
+                self.add_scores(among, ROWS_OF_ONE, targets, &mut scores, best);
             }
-            best => self.add_scores(ROWS, targets, &mut [0.0; GROUP * ROWS], best),
+            best => self.add_scores(among, ROWS, targets, &mut [0.0; GROUP * ROWS], best),
         }
         let mut best: Vec<Vec<Hit>> = best.into_iter().map(Best::finish).collect();
         // Rounding must not make a cosine of more than 1.
@@ -241,12 +271,20 @@ impl Index {
         best
     }
 
-    /// Scores all rows, so many at a time, for each of `targets`. `scores` is room for
-    /// those of some targets.
-    fn add_scores(&self, rows: usize, targets: &[f32], scores: &mut [f32], best: &mut [Best]) {
+    /// Scores the rows `among` all, so many at a time, for each of `targets`. `scores` is room
+    /// for those of some targets.
+    fn add_scores(
+        &self,
+        among: Range<usize>,
+        rows: usize,
+        targets: &[f32],
+        scores: &mut [f32],
+        best: &mut [Best],
+    ) {
         let group = scores.len() / rows;
         let reading = Reading::of(&self.vectors).as_in_batches();
-        let blocks = self.vectors.chunks(rows * self.dim).zip(self.ids.chunks(rows));
+        let vectors = &self.vectors[among.start * self.dim..among.end * self.dim];
+        let blocks = vectors.chunks(rows * self.dim).zip(self.ids[among].chunks(rows));
         for (vectors, ids) in blocks {
             let groups = targets.chunks(group * self.dim).zip(best.chunks_mut(group));
             for (targets, best) in groups {

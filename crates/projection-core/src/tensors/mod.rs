@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Mapping, Rows, StableBytes};
+use crate::kernel::{Mapping, Plain, Rows, StableBytes};
 use crate::npy;
 
 pub(crate) use header::{Dtype, Entry};
@@ -59,6 +59,24 @@ impl MappedFile {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// Numbers that tensors of several axes are made of.
+pub(crate) trait Element: Plain {
+    const DTYPE: Dtype;
+}
+
+impl Element for f32 {
+    const DTYPE: Dtype = Dtype::F32;
+}
+
+/// bfloat16, by its bits.
+impl Element for u16 {
+    const DTYPE: Dtype = Dtype::BF16;
+}
+
+impl Element for i8 {
+    const DTYPE: Dtype = Dtype::I8;
 }
 
 impl TensorFile<'static> {
@@ -126,12 +144,24 @@ impl<'a> TensorFile<'a> {
         format!("{}: tensor '{tensor}'", self.name)
     }
 
-    fn entry(&self, name: &str, dtype: Dtype) -> Result<&Entry> {
-        let entry = self.header.tensors.get(name).ok_or_else(|| {
+    /// The element type of a tensor.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] where it is missing.
+    pub fn dtype(&self, name: &str) -> Result<Dtype> {
+        self.entry_of(name).map(|entry| entry.dtype)
+    }
+
+    fn entry_of(&self, name: &str) -> Result<&Entry> {
+        self.header.tensors.get(name).ok_or_else(|| {
             let known: Vec<&str> =
                 self.header.tensors.keys().map(String::as_str).take(20).collect();
             self.invalid(format!("tensor '{name}' is missing, there are: {}", known.join(", ")))
-        })?;
+        })
+    }
+
+    fn entry(&self, name: &str, dtype: Dtype) -> Result<&Entry> {
+        let entry = self.entry_of(name)?;
         if entry.dtype != dtype {
             return Err(self.invalid(format!(
                 "tensor '{name}': dtype {}, expected {}",
@@ -144,7 +174,12 @@ impl<'a> TensorFile<'a> {
 
     /// The shape of a tensor of single precision, of `axes` axes, none of them empty.
     pub fn shape(&self, name: &str, axes: usize) -> Result<&[usize]> {
-        let shape = &self.entry(name, Dtype::F32)?.shape[..];
+        self.shape_of::<f32>(name, axes)
+    }
+
+    /// The same of another type.
+    pub fn shape_of<T: Element>(&self, name: &str, axes: usize) -> Result<&[usize]> {
+        let shape = &self.entry(name, T::DTYPE)?.shape[..];
         if shape.len() != axes || shape.contains(&0) {
             return Err(self.invalid(format!(
                 "tensor '{name}': shape {shape:?}, expected {axes} {}, none of them 0",
@@ -159,14 +194,14 @@ impl<'a> TensorFile<'a> {
         Ok(&self.entry(name, Dtype::F32)?.shape)
     }
 
-    /// The values of a tensor of single precision as rows along its last axis; in place where
-    /// the file is mapped, otherwise copied.
+    /// The values of a tensor as rows along its last axis; in place where the file is mapped,
+    /// otherwise copied.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`], naming the tensor, where it is missing or of another
     /// dtype, [`ErrorKind::DimensionMismatch`] where it is of another shape.
-    pub fn rows(&self, name: &str, shape: &[usize]) -> Result<Rows> {
-        let entry = self.entry(name, Dtype::F32)?;
+    pub fn rows<T: Element>(&self, name: &str, shape: &[usize]) -> Result<Rows<T>> {
+        let entry = self.entry(name, T::DTYPE)?;
         self.check_shape(name, &entry.shape, shape)?;
         let width = shape.last().copied().unwrap_or(1);
         let count = shape[..shape.len().saturating_sub(1)].iter().product();
@@ -187,12 +222,12 @@ impl<'a> TensorFile<'a> {
         blocks.map_err(|error| error.context(self.name_of(name)))
     }
 
-    fn values_at(&self, start: usize, rows: usize, width: usize) -> Result<Rows> {
+    fn values_at<T: Element>(&self, start: usize, rows: usize, width: usize) -> Result<Rows<T>> {
         match &self.source {
             Source::Mapped(bytes) => Rows::mapped(bytes.clone(), start, rows, width),
             Source::Borrowed(bytes) => {
-                let values = elements(&bytes[start..start + rows * width * 4], f32::from_le_bytes);
-                Ok(Rows::from_values(width, &values))
+                let part = &bytes[start..start + rows * width * size_of::<T>()];
+                Ok(Rows::from_le_bytes(width, part))
             }
         }
     }

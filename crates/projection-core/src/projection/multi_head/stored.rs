@@ -3,55 +3,35 @@
 
 use std::sync::Arc;
 
-use super::{Heads, MultiHeadProjection, check_temperature};
+use super::heads::{HeadVectors, Heads};
+use super::{MultiHeadProjection, check_temperature};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Compact, Rows};
 use crate::projection::deferred::{Deferred, check_rows_finite};
 
-/// How far the length of a centroid may be from 1.
+/// How far the length of a centroid may be from 1, beside what rounding has done to it.
 const UNIT: f64 = 1e-3;
 
 /// All vectors of a multi-head projection, N heads of dimension d with answers of o.
 pub(crate) struct StoredHeads {
     /// Cluster ids, ascending (N).
     pub ids: Vec<i64>,
-    /// Unit centroids (N × d), and what single precision cuts off them.
-    pub centroids: Rows,
-    pub centroid_tails: Rows,
-    /// Answers (N × o); zero where the head has a matrix.
-    pub answers: Rows,
+    /// Centroids (N × d) and answers (N × o).
+    pub vectors: HeadVectors,
     /// Numbers of heads and their matrices (o × d), ascending.
     pub matrices: Vec<(usize, Rows)>,
 }
 
 impl MultiHeadProjection {
-    /// The parts; the vectors are shared, unless the model keeps them in less memory: then
-    /// they are what it makes of them.
+    /// The parts; the vectors are shared.
     pub(crate) fn stored(&self) -> StoredHeads {
-        let heads = &*self.heads;
-        let (centroids, centroid_tails, answers) = match &heads.compact {
-            None => (heads.centroids.clone(), heads.centroid_tails.clone(), heads.answers.clone()),
-            Some((centroids, answers)) => {
-                let count = heads.ids.len();
-                let tails = Rows::from_values(heads.dim, &vec![0.0; count * heads.dim]);
-                (
-                    decoded(centroids, heads.dim, count),
-                    tails,
-                    decoded(answers, heads.output_dim, count),
-                )
-            }
-        };
-        StoredHeads {
-            ids: heads.ids.clone(),
-            centroids,
-            centroid_tails,
-            answers,
-            matrices: heads.matrices.clone(),
-        }
+        let Heads { ids, vectors, matrices, .. } = &*self.heads;
+        StoredHeads { ids: ids.clone(), vectors: vectors.clone(), matrices: matrices.clone() }
     }
 
-    /// Makes a projection of parts whose shapes fit together. Their values are checked when
-    /// they are first used, see [`check_values`](Self::check_values); `name` is the file's.
+    /// Makes a projection of parts, of which there are as many as ids. Their values are checked
+    /// when they are first used, see [`check_values`](Self::check_values); `name` is the
+    /// file's.
     pub(crate) fn from_stored(parts: StoredHeads, temperature: f64, name: &str) -> Result<Self> {
         check_temperature(temperature)?;
         let invalid = |what: String| Err(Error::new(ErrorKind::InvalidModel, what));
@@ -64,7 +44,7 @@ impl MultiHeadProjection {
                 pair[1], pair[0]
             ));
         }
-        let (dim, output_dim) = (parts.centroids.width(), parts.answers.width());
+        let (dim, output_dim) = parts.vectors.dims();
         if dim != output_dim && parts.matrices.len() != parts.ids.len() {
             return Err(Error::new(
                 ErrorKind::DimensionMismatch,
@@ -75,12 +55,9 @@ impl MultiHeadProjection {
             ids: parts.ids,
             dim,
             output_dim,
-            centroids: parts.centroids,
-            centroid_tails: parts.centroid_tails,
-            answers: parts.answers,
+            vectors: parts.vectors,
             matrices: parts.matrices,
             unread: Deferred::until_used(name),
-            compact: None,
         };
         Ok(Self {
             heads: Arc::new(heads),
@@ -98,15 +75,6 @@ impl MultiHeadProjection {
     }
 }
 
-/// Compact vectors in single precision.
-fn decoded(vectors: &Compact, dim: usize, count: usize) -> Rows {
-    let mut values = vec![0.0; count * dim];
-    for (number, row) in values.chunks_exact_mut(dim).enumerate() {
-        vectors.decode(number, row);
-    }
-    Rows::from_values(dim, &values)
-}
-
 impl Heads {
     /// Refuses values that no model may have; once for all, where they are those of a file.
     #[inline]
@@ -115,29 +83,76 @@ impl Heads {
     }
 
     fn read_values(&self) -> Result<()> {
-        check_rows_finite("centroids", &self.centroids)?;
-        check_rows_finite("centroid_tails", &self.centroid_tails)?;
-        check_rows_finite("answers", &self.answers)?;
-        let invalid = |head: usize, what: String| {
-            let what = format!("{what}, head of cluster {}", self.ids[head]);
-            Err(Error::new(ErrorKind::InvalidModel, what))
-        };
-        for head in 0..self.ids.len() {
-            let norm = kernel::norm(self.centroids.row(head));
-            if (norm - 1.0).abs() > UNIT {
-                return invalid(head, format!("tensor 'centroids': length {norm}, expected 1"));
+        match &self.vectors {
+            HeadVectors::Single { centroids, centroid_tails, answers } => {
+                self.read_single(centroids, centroid_tails, answers)?;
             }
-            if kernel::norm(self.centroid_tails.row(head)) > UNIT {
-                return invalid(head, "tensor 'centroid_tails': too large".into());
-            }
+            HeadVectors::Compact { centroids, answers } => self.read_compact(centroids, answers)?,
         }
-        for (head, matrix) in &self.matrices {
+        for (_, matrix) in &self.matrices {
             check_rows_finite("matrices", matrix)?;
-            if kernel::norm(self.answers.row(*head)) != 0.0 {
-                let what = "tensor 'answers': not zero beside a matrix";
-                return invalid(*head, what.into());
-            }
         }
         Ok(())
+    }
+
+    fn read_single(&self, centroids: &Rows, tails: &Rows, answers: &Rows) -> Result<()> {
+        check_rows_finite("centroids", centroids)?;
+        check_rows_finite("centroid_tails", tails)?;
+        check_rows_finite("answers", answers)?;
+        for head in 0..self.ids.len() {
+            self.check_length(head, kernel::norm(centroids.row(head)), UNIT)?;
+            if kernel::norm(tails.row(head)) > UNIT {
+                return self.invalid(head, "tensor 'centroid_tails': too large".into());
+            }
+        }
+        self.check_matrix_answers(|head| kernel::norm(answers.row(head)))
+    }
+
+    fn read_compact(&self, centroids: &Compact, answers: &Compact) -> Result<()> {
+        for (name, rows) in [("centroids", centroids), ("answers", answers)] {
+            if let Some(head) = rows.not_finite() {
+                let what = format!(
+                    "tensor '{name}' or its scales: not finite, head of cluster {}",
+                    self.ids[head]
+                );
+                return Err(Error::new(ErrorKind::NotFinite, what));
+            }
+            if let Some((head, scale)) = rows.negative_scale() {
+                let what = format!("the scale {scale} in tensor '{name}', expected at least 0");
+                return self.invalid(head, what);
+            }
+        }
+        let mut row = vec![0.0; self.dim.max(self.output_dim)];
+        let mut length = |rows: &Compact, head| {
+            rows.decode(head, &mut row[..rows.dim()]);
+            kernel::norm(&row[..rows.dim()])
+        };
+        for head in 0..self.ids.len() {
+            let doubt = UNIT + centroids.doubt_of_length(head);
+            self.check_length(head, length(centroids, head), doubt)?;
+        }
+        self.check_matrix_answers(|head| length(answers, head))
+    }
+
+    fn check_length(&self, head: usize, norm: f64, doubt: f64) -> Result<()> {
+        if (norm - 1.0).abs() <= doubt {
+            return Ok(());
+        }
+        self.invalid(head, format!("tensor 'centroids': length {norm}, expected 1"))
+    }
+
+    /// Heads with a matrix have no answer.
+    fn check_matrix_answers(&self, mut length: impl FnMut(usize) -> f64) -> Result<()> {
+        match self.matrices.iter().find(|(head, _)| length(*head) != 0.0) {
+            None => Ok(()),
+            Some((head, _)) => {
+                self.invalid(*head, "tensor 'answers': not zero beside a matrix".into())
+            }
+        }
+    }
+
+    fn invalid(&self, head: usize, what: String) -> Result<()> {
+        let what = format!("{what}, head of cluster {}", self.ids[head]);
+        Err(Error::new(ErrorKind::InvalidModel, what))
     }
 }

@@ -1,0 +1,154 @@
+//! Projecting one query or many.
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+
+use super::MultiHeadProjection;
+use crate::error::Result;
+use crate::kernel;
+use crate::projection::query::{
+    check_batch_buffers, check_buffer, checked_norm, checked_rows, project_rows,
+};
+
+/// Queries of a batch that pass by the heads together.
+const BLOCK: usize = 128;
+
+impl MultiHeadProjection {
+    /// Projects one query (d). Gives the projected query (o) and the routing weights in the
+    /// order of [`cluster_ids`](Self::cluster_ids).
+    ///
+    /// # Errors
+    /// As [`Projection::project_into`].
+    pub fn project(&self, query: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        let mut projected = vec![0.0; self.output_dim()];
+        let mut weights = vec![0.0; self.cluster_ids().len()];
+        self.project_into(query, &mut projected, Some(&mut weights))?;
+        Ok((projected, weights))
+    }
+
+    /// [`project`](Self::project) into the caller's buffers.
+    ///
+    /// # Errors
+    /// As [`Projection::project_into`].
+    pub fn project_into(
+        &self,
+        query: &[f32],
+        projected: &mut [f32],
+        weights: Option<&mut [f32]>,
+    ) -> Result<()> {
+        let heads = &*self.heads;
+        check_buffer("the projected query", projected.len(), heads.output_dim)?;
+        if let Some(weights) = &weights {
+            check_buffer("routing weights", weights.len(), heads.ids.len())?;
+        }
+        let norm = checked_norm(query, heads.dim)?;
+        heads.check_values()?;
+        if let (Some(factor), true) = (self.single_factor(norm), heads.matrices.is_empty()) {
+            kernel::attend_one(query, factor, heads.vectors(), weights, projected);
+            return Ok(());
+        }
+        // Weights always succeed, but a matrix may overflow: then nothing is written.
+        let mut routed = vec![0.0; heads.ids.len()];
+        self.route(query, norm, &mut routed);
+        heads.combine(query, &routed, projected)?;
+        if let Some(weights) = weights {
+            weights.copy_from_slice(&routed);
+        }
+        Ok(())
+    }
+
+    /// Projects the rows of `queries` (n × d). Gives projected queries (n × o) and routing
+    /// weights (n × heads).
+    ///
+    /// # Errors
+    /// As [`Projection::project_batch_into`].
+    pub fn project_batch(
+        &self,
+        queries: ArrayView2<'_, f32>,
+    ) -> Result<(Array2<f32>, Array2<f32>)> {
+        let mut projected = Array2::zeros((queries.nrows(), self.output_dim()));
+        let mut weights = Array2::zeros((queries.nrows(), self.cluster_ids().len()));
+        self.project_batch_into(queries, projected.view_mut(), Some(weights.view_mut()))?;
+        Ok((projected, weights))
+    }
+
+    /// [`project_batch`](Self::project_batch) into the caller's buffers.
+    ///
+    /// # Errors
+    /// As [`Projection::project_batch_into`].
+    pub fn project_batch_into(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        mut projected: ArrayViewMut2<'_, f32>,
+        mut weights: Option<ArrayViewMut2<'_, f32>>,
+    ) -> Result<()> {
+        let (queries, norms) = checked_rows(queries, self.input_dim())?;
+        let queries = queries.view();
+        check_batch_buffers(self, queries.nrows(), &projected, weights.as_ref())?;
+        self.heads.check_values()?;
+        let in_place = projected.is_standard_layout()
+            && weights.as_ref().is_none_or(|weights| weights.is_standard_layout());
+        if self.heads.matrices.is_empty() && in_place {
+            self.project_blocks(&queries, &norms, projected, weights);
+            return Ok(());
+        }
+        // Columns can't be written to directly, and a matrix may overflow on a later row, when
+        // nothing may have been written.
+        let mut results = Array2::zeros(projected.raw_dim());
+        let mut routed = Array2::zeros((queries.nrows(), self.cluster_ids().len()));
+        if self.heads.matrices.is_empty() {
+            let routed = Some(routed.view_mut());
+            self.project_blocks(&queries, &norms, results.view_mut(), routed);
+        } else {
+            project_rows(self, &queries, &mut results, &mut routed)?;
+        }
+        projected.assign(&results);
+        if let Some(weights) = &mut weights {
+            weights.assign(&routed);
+        }
+        Ok(())
+    }
+
+    /// Projects row-major queries of known norms into row-major buffers, without matrices.
+    fn project_blocks(
+        &self,
+        queries: &ArrayView2<'_, f32>,
+        norms: &[f64],
+        mut projected: ArrayViewMut2<'_, f32>,
+        mut weights: Option<ArrayViewMut2<'_, f32>>,
+    ) {
+        let heads = &*self.heads;
+        let (h, dim, out) = (heads.ids.len(), heads.dim, heads.output_dim);
+        let queries = queries.as_slice().expect("the caller checked the layout");
+        let projected = projected.as_slice_mut().expect("the caller checked the layout");
+        for (block, norms) in norms.chunks(BLOCK).enumerate() {
+            let queries = &queries[block * BLOCK * dim..][..norms.len() * dim];
+            let projected = &mut projected[block * BLOCK * out..][..norms.len() * out];
+            let mut weights = match &mut weights {
+                Some(weights) => {
+                    let weights = weights.as_slice_mut().expect("the caller checked the layout");
+                    Some(&mut weights[block * BLOCK * h..][..norms.len() * h])
+                }
+                None => None,
+            };
+            let mut factors = [0.0; BLOCK];
+            let all_single = norms.iter().zip(&mut factors).all(|(norm, factor)| {
+                self.single_factor(*norm).map(|found| *factor = found).is_some()
+            });
+            if all_single {
+                let factors = &factors[..norms.len()];
+                kernel::attend((queries, factors), heads.vectors(), weights, projected);
+                continue;
+            }
+            let mut scratch = vec![0.0; if weights.is_some() { 0 } else { h }];
+            let rows = queries.chunks_exact(dim).zip(norms).zip(projected.chunks_exact_mut(out));
+            for (row, ((query, norm), projected)) in rows.enumerate() {
+                let routed = match &mut weights {
+                    Some(weights) => &mut weights[row * h..(row + 1) * h],
+                    None => &mut scratch,
+                };
+                self.route(query, *norm, routed);
+                heads.vectors().1.weighted_sum(routed, 0, (true, 1.0), projected);
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Which heads a query is routed to, and what their parts add up to.
+
+use super::MultiHeadProjection;
+use super::heads::{HeadVectors, Heads};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{self, select};
+
+/// Below this temperature, and for queries outside this range of norms, cosines are taken
+/// in double precision: an error of ε in a cosine is one of ε/τ in a weight, and single
+/// precision has ε ≈ 1e-7.
+const LOWEST_SINGLE_TEMPERATURE: f64 = 0.02;
+const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
+
+/// Twice what single precision, and the rounding of a query for compact heads, may misjudge a
+/// cosine by, with a wide margin.
+const DOUBT: f32 = 4e-6;
+const COMPACT_DOUBT: f32 = 2e-3;
+
+impl MultiHeadProjection {
+    /// What turns dot products with a query of the given norm into exponents of the softmax,
+    /// where single precision is enough and all heads take part.
+    pub(super) fn single_factor(&self, norm: f64) -> Option<f32> {
+        let all = self.top_k.is_none_or(|k| k >= self.heads.ids.len());
+        (all && self.temperature >= LOWEST_SINGLE_TEMPERATURE && SINGLE_NORMS.contains(&norm))
+            .then(|| (1.0 / (norm * self.temperature)) as f32)
+    }
+
+    /// The routing weights of a query of the given norm.
+    pub(super) fn route(&self, query: &[f32], norm: f64, weights: &mut [f32]) {
+        let heads = &*self.heads;
+        if let Some(factor) = self.single_factor(norm) {
+            heads.vectors().0.dots(query, 0, weights);
+            kernel::softmax(weights, factor);
+        } else {
+            // Which heads take part must not depend on rounding.
+            let top_k = self.top_k.filter(|k| *k < heads.ids.len());
+            let mut scores = match top_k {
+                Some(k) if SINGLE_NORMS.contains(&norm) => heads.best_in_double(query, norm, k),
+                _ => heads.cosines_in_double(query, norm, 0..heads.ids.len()).collect(),
+            };
+            if let Some(k) = top_k {
+                let mut order: Vec<usize> =
+                    (0..scores.len()).filter(|head| scores[*head] > f64::NEG_INFINITY).collect();
+                order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+                order[k..].iter().for_each(|head| scores[*head] = f64::NEG_INFINITY);
+            }
+            kernel::softmax_in_double(&scores, self.temperature, weights);
+        }
+    }
+}
+
+impl Heads {
+    /// The cosines of a query of the given norm with the centroids of some heads.
+    pub(super) fn cosines_in_double(
+        &self,
+        query: &[f32],
+        norm: f64,
+        heads: impl Iterator<Item = usize>,
+    ) -> impl Iterator<Item = f64> {
+        let is_compact = matches!(self.vectors, HeadVectors::Compact { .. });
+        let mut decoded = vec![0.0; if is_compact { self.dim } else { 0 }];
+        heads.map(move |head| match &self.vectors {
+            HeadVectors::Compact { centroids, .. } => {
+                centroids.decode(head, &mut decoded);
+                kernel::dot_of_singles(query, &decoded) / norm
+            }
+            HeadVectors::Single { centroids, centroid_tails, .. } => {
+                let (row, tail) = (centroids.row(head), centroid_tails.row(head));
+                kernel::dot_in_double(query, row, tail) / norm
+            }
+        })
+    }
+
+    /// The cosines of at least the k nearest heads, and −∞ for others.
+    fn best_in_double(&self, query: &[f32], norm: f64, k: usize) -> Vec<f64> {
+        let mut rough = vec![0.0; self.ids.len()];
+        self.vectors().0.dots(query, 0, &mut rough);
+        kernel::scale(&mut rough, (1.0 / norm) as f32);
+        let doubt = match &self.vectors {
+            HeadVectors::Single { .. } => DOUBT,
+            HeadVectors::Compact { .. } => COMPACT_DOUBT,
+        };
+        let candidates = select::near_best(&rough, k, doubt);
+        let mut cosines = vec![f64::NEG_INFINITY; rough.len()];
+        let exact = self.cosines_in_double(query, norm, candidates.iter().copied());
+        for (head, cosine) in candidates.iter().zip(exact) {
+            cosines[*head] = cosine;
+        }
+        cosines
+    }
+
+    /// Σ w_k a_k, with w_k W_k q for heads that have a matrix.
+    pub(super) fn combine(
+        &self,
+        query: &[f32],
+        weights: &[f32],
+        projected: &mut [f32],
+    ) -> Result<()> {
+        if self.matrices.is_empty() {
+            self.vectors().1.weighted_sum(weights, 0, (true, 1.0), projected);
+            return Ok(());
+        }
+        let mut sum = vec![0.0; self.output_dim];
+        let mut mapped = vec![0.0; self.output_dim];
+        self.vectors().1.weighted_sum(weights, 0, (true, 1.0), &mut sum);
+        for (head, matrix) in &self.matrices {
+            kernel::dots(query, matrix, &mut mapped);
+            for (sum, mapped) in sum.iter_mut().zip(&mapped) {
+                *sum += weights[*head] * mapped;
+            }
+        }
+        if sum.iter().any(|value| !value.is_finite()) {
+            return Err(Error::new(
+                ErrorKind::NotFinite,
+                "projected query overflows: the query is too large for the heads' matrices",
+            ));
+        }
+        projected.copy_from_slice(&sum);
+        Ok(())
+    }
+}

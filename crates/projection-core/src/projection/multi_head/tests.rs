@@ -1,0 +1,103 @@
+//! Tests of multi-head projections on random heads.
+
+use ndarray::Array2;
+
+use super::*;
+use crate::kernel::{self, random::Random};
+
+fn random_model(heads: usize, dim: usize) -> MultiHeadProjection {
+    let mut random = Random::new(3, 0);
+    let mut value = || random.below(1 << 20) as f64 / f64::from(1 << 20) - 0.5;
+    let heads = (0..heads).map(|head| Head {
+        cluster_id: head as i64,
+        centroid: (0..dim).map(|_| value()).collect(),
+        answer: (0..dim).map(|_| value() as f32).collect(),
+        matrix: None,
+    });
+    MultiHeadProjection::from_heads(heads.collect(), 0.1).unwrap()
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    kernel::dot_of_singles(a, b) / (kernel::norm(a) * kernel::norm(b))
+}
+
+#[test]
+fn compact_heads_project_almost_as_all_bits_do() {
+    for (count, dim) in [(18, 384), (3, 20), (1500, 100)] {
+        let model = random_model(count, dim);
+        let HeadVectors::Single { centroids, .. } = &model.heads.vectors else { panic!() };
+        let queries = Array2::from_shape_fn((20, dim), |(row, at)| {
+            centroids.row(row % count)[at] + 0.02 * ((row + at) as f32).sin()
+        });
+        for (precision, bound) in [(Precision::Bf16, 1e-5), (Precision::Int8, 5e-4)] {
+            let compact = model.with_precision(precision).unwrap();
+            assert_eq!((compact.precision(), model.precision()), (precision, Precision::F32));
+            let (batch, batch_weights) = compact.project_batch(queries.view()).unwrap();
+            let top_k = compact.with_top_k(Some(2)).unwrap();
+            for (row, query) in queries.rows().into_iter().enumerate() {
+                let query = query.to_slice().unwrap();
+                let (exact, weights) = model.project(query).unwrap();
+                let (projected, compact_weights) = compact.project(query).unwrap();
+                assert!(1.0 - cosine(&projected, &exact) < bound, "{precision:?}");
+                let best =
+                    |weights: &[f32]| (0..count).max_by(|a, b| weights[*a].total_cmp(&weights[*b]));
+                assert_eq!(best(&compact_weights), best(&weights));
+                // A batch decodes what single queries use as it is.
+                let batch = batch.row(row);
+                assert!(1.0 - cosine(batch.to_slice().unwrap(), &projected) < 1e-6);
+                assert_eq!(best(&batch_weights.row(row).to_vec()), best(&weights));
+                let (_, two) = top_k.project(query).unwrap();
+                assert_eq!(two.iter().filter(|weight| **weight > 0.0).count(), 2.min(count));
+                assert_eq!(best(&two), best(&weights));
+            }
+            let other = match precision {
+                Precision::Bf16 => Precision::Int8,
+                _ => Precision::F32,
+            };
+            let error = compact.with_precision(other).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+            assert!(compact.with_precision(precision).is_ok());
+        }
+    }
+}
+
+#[test]
+fn threads_share_a_batch() {
+    let model = random_model(100, 20);
+    let mut queries = Array2::from_shape_fn((37, 20), |(row, at)| ((row * 7 + at) as f32).cos());
+    let (exact, exact_weights) = model.project_batch(queries.view()).unwrap();
+    for threads in [0, 1, 2, 5, 99] {
+        let mut projected = Array2::zeros((37, 20));
+        let mut weights = Array2::zeros((37, 100));
+        let model: &dyn Projection = &model;
+        let (out, seen) = (projected.view_mut(), Some(weights.view_mut()));
+        model.project_batch_on(threads, queries.view(), out, seen).unwrap();
+        let near = |a: &Array2<f32>, b: &Array2<f32>| (a - b).iter().all(|d| d.abs() < 1e-6);
+        assert!(near(&projected, &exact) && near(&weights, &exact_weights));
+    }
+    queries[[30, 3]] = f32::NAN;
+    let mut projected = Array2::from_elem((37, 20), 7.0);
+    let error = model.project_batch_on(3, queries.view(), projected.view_mut(), None).unwrap_err();
+    assert!(error.to_string().contains("row 30"), "{error}");
+    assert!(projected.iter().all(|value| *value == 7.0));
+}
+
+#[test]
+fn the_nearest_heads_are_those_of_double_precision() {
+    let model = random_model(1500, 24);
+    for k in [1, 7, 100] {
+        let nearest = model.with_top_k(Some(k)).unwrap();
+        for row in 0..20 {
+            let query: Vec<f32> = (0..24).map(|at| ((row * 31 + at) as f32).sin()).collect();
+            let norm = kernel::norm(&query);
+            let all = model.heads.cosines_in_double(&query, norm, 0..1500);
+            let all: Vec<f64> = all.collect();
+            let mut order: Vec<usize> = (0..1500).collect();
+            order.sort_by(|a, b| all[*b].total_cmp(&all[*a]));
+            let (_, weights) = nearest.project(&query).unwrap();
+            for (rank, head) in order.into_iter().enumerate() {
+                assert_eq!(weights[head] > 0.0, rank < k, "rank {rank} of {k}");
+            }
+        }
+    }
+}
