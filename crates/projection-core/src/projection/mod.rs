@@ -12,6 +12,7 @@ mod neighbours;
 mod query;
 mod residual;
 pub(crate) mod rotation;
+mod similarities;
 mod transformer;
 
 #[cfg(feature = "store")]
