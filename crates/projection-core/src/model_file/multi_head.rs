@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::kernel::{Compact, LONGEST_BYTES, Parts, Rows};
+use crate::parameters::ModelParameters;
 use crate::projection::{HeadVectors, MultiHeadProjection, StoredHeads};
-use crate::store::ModelParameters;
 use crate::tensors::{Dtype, Element, NewTensor, TensorFile, Values};
 
 const IDS: &str = "head_ids";

@@ -14,6 +14,7 @@ mod heads;
 mod precision;
 mod project;
 mod route;
+mod similarities;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use heads::Heads;
 
 pub use heads::Head;
+#[cfg(feature = "store")]
 pub(super) use heads::HeadPart;
 pub(crate) use heads::HeadVectors;
 pub use precision::Precision;
