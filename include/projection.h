@@ -387,6 +387,23 @@ typedef struct {
    * 1 for every question with its ranks, confusions, and other parameters.
    */
   int32_t details;
+  /**
+   * Models in files of their own, beside the projections. They need test questions.
+   */
+  const char *const *models;
+  /**
+   * Number of these files.
+   */
+  size_t models_len;
+  /**
+   * What multi-head projections and models are measured in too, projection_precision
+   * numbers, beside what they are in single precision.
+   */
+  const int32_t *precisions;
+  /**
+   * Number of these.
+   */
+  size_t precisions_len;
 } projection_evaluate_options;
 
 /**
@@ -771,8 +788,9 @@ const char *projection_status_name(int32_t status);
  *
  * The result is JSON, {"store", "model", "answers", "seed", "warnings", "notes", "regimes":
  * [{"regime": "test", "closed" or "open", "questions", "headed_questions", "headed_answers",
- * "training_questions", "methods": [{"method", "projection_id", "all", "headed", "unheaded"}],
- * "details"}]}, where all, headed and unheaded are {"questions", "recall_at_1", "recall_at_5",
+ * "training_questions", "methods": [{"method", "projection_id", "model_file", "precision",
+ * "against_exact", "all", "headed", "unheaded"}], "details"}]}, where against_exact is null or
+ * how a rounded projection differs, {"mean_cosine", "least_cosine", "recall_at_1"}, and all, headed and unheaded are {"questions", "recall_at_1", "recall_at_5",
  * "mrr_at_10", "ndcg_at_10", each {"value", "low", "high"}, "gained", "lost",
  * "p_against_cosine"} or null. The first method is cosine.
  */

@@ -49,6 +49,8 @@ static void null_handles(void)
     NULL_HANDLE(projection_model_num_heads, model, projection_model_num_heads(NULL) == 0);
     NULL_HANDLE(projection_model_kind, model,
                 projection_model_kind(NULL) == PROJECTION_KIND_UNKNOWN);
+    NULL_HANDLE(projection_model_precision, model,
+                projection_model_precision(NULL) == PROJECTION_PRECISION_UNKNOWN);
     NULL_HANDLE(projection_model_temperature, model, isnan(projection_model_temperature(NULL)));
     NULL_HANDLE(projection_model_free, model, (projection_model_free(NULL), 1));
     NULL_HANDLE(projection_explanation_angle, explanation,
@@ -110,7 +112,6 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_model_with_precision, copy, model, PROJECTION_PRECISION_F32, NULL);
     FAILS(INVALID_ARGUMENT, "precision is 0, expected 1, 2 or 3", projection_model_with_precision,
           model, PROJECTION_PRECISION_UNKNOWN, &out.model);
-    CHECK(projection_model_precision(NULL) == PROJECTION_PRECISION_UNKNOWN);
     NULL_ARGUMENT(projection_model_project, model, NULL, q, D, out.projected, O, NULL, 0);
     NULL_ARGUMENT(projection_model_project, query, model, NULL, D, out.projected, O, NULL, 0);
     NULL_ARGUMENT(projection_model_project, projected, model, q, D, NULL, O, NULL, 0);
@@ -123,6 +124,10 @@ static void null_arguments(void)
                   N * O, NULL, 0);
     NULL_ARGUMENT(projection_model_project_batch_on, queries, model, 2, NULL, N, D,
                   out.projected, N * O, NULL, 0);
+    NULL_ARGUMENT(projection_model_project_batch_on, projected, model, 2, q, N, D, NULL, N * O,
+                  NULL, 0);
+    FAILS(INVALID_ARGUMENT, "argument weights is NULL", projection_model_project_batch_on, model,
+          2, q, N, D, out.projected, N * O, NULL, N * heads);
     NULL_ARGUMENT(projection_model_project_batch, queries, model, NULL, N, D, out.projected,
                   N * O, NULL, 0);
     NULL_ARGUMENT(projection_model_project_batch, projected, model, q, N, D, NULL, N * O, NULL, 0);

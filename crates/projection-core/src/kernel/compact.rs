@@ -215,7 +215,7 @@ impl Compact {
                 with_scratch(2 * width, |prepared: &mut [u8]| {
                     let (high, low) = prepared.split_at_mut(width);
                     let sums = sums.get_or_init(|| sums_of(bytes));
-                    let top = largest(query);
+                    let top = (kernels().largest_magnitude)(query);
                     (kernels().to_bytes)(query, HALF_RANGE / top, high, low);
                     let rows = ByteRows {
                         bytes: &bytes[first * width..][..out.len() * width],
@@ -223,7 +223,8 @@ impl Compact {
                         sums: &sums[first..][..out.len()],
                     };
                     let scale = top / HALF_RANGE;
-                    (kernels().dots_i8)(ByteQuery { high, low, scale }, rows, out);
+                    let query = ByteQuery { high, low, scale };
+                    (kernels().dots_i8)(reading(bytes), query, rows, out);
                 })
             }
         }
