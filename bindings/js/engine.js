@@ -310,9 +310,8 @@ export function bind(instance, another, simd) {
       checkFloats("vectors", vectors);
       const count = checkCount("ids.length", ids?.length);
       const bigs = BigInt64Array.from({ length: count }, (_, place) => bigOf(ids[place], place));
-      const dim = count === 0 ? 0 : Math.floor(vectors.length / count);
       const make = (idsPlace, place) =>
-        shared.try("index_from_vectors", idsPlace, count, place, vectors.length, dim);
+        shared.try("index_from_vectors", idsPlace, count, place, vectors.length);
       return new Index(made, shared, shared.withCopies([bigs, vectors], make));
     }
 

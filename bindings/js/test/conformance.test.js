@@ -6,7 +6,7 @@ import path from "node:path";
 import { test } from "node:test";
 
 import { load } from "../index.js";
-import { conformance, dumped, exact, idRows, lines, npy } from "./files.js";
+import { conformance, dumped, exact, idRows, lines, npy } from "./helpers.mjs";
 
 const TOLERANCE = 1e-5;
 
