@@ -1,7 +1,6 @@
 //! Exact nearest answers by cosine, for plain and for projected queries, by words, and by
 //! both.
 
-mod answer_file;
 #[cfg(feature = "store")]
 mod bm25;
 #[cfg(feature = "store")]

@@ -239,28 +239,6 @@ impl<'a> TensorFile<'a> {
         }
     }
 
-    /// The rows of a tensor of bytes, each multiplied by its scale in a tensor of `count`
-    /// values of single precision.
-    ///
-    /// # Errors
-    /// As [`rows`](Self::rows).
-    pub fn scaled_bytes(&self, name: &str, scales: &str, count: usize) -> Result<Rows> {
-        let entry = self.entry(name, Dtype::I8)?;
-        let scales = self.rows(scales, &[count])?;
-        let &[rows, dim] = &entry.shape[..] else {
-            return Err(self
-                .invalid(format!("tensor '{name}': shape {:?}, expected two axes", entry.shape)));
-        };
-        self.check_shape(name, &[rows, dim], &[count, dim])?;
-        let bytes = &self.source.bytes()[entry.place.clone()];
-        let mut values = Rows::with_capacity(dim, rows);
-        for (row, scale) in bytes.chunks_exact(dim.max(1)).zip(scales.iter()) {
-            let row: Vec<f32> = row.iter().map(|byte| f32::from(*byte as i8) * scale).collect();
-            values.push(&row);
-        }
-        Ok(values)
-    }
-
     /// The values of a one-dimensional tensor of whole numbers.
     ///
     /// # Errors
