@@ -84,6 +84,7 @@ test: tools model lint test-rust test-c test-go test-python
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --package projection-core --no-default-features -- -D warnings
 
 # The header's freshness is one of these tests.
 .PHONY: test-rust

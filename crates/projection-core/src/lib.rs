@@ -20,26 +20,44 @@
 //!
 //! Rooms, each importing only those after it: [`compare`], [`train`], [`evaluate`],
 //! [`import`], [`search`], [`model_file`], [`onnx`], [`projection`], [`store`], [`layout`],
-//! `tensors`, `torch`, [`npy`], `atomic`, `kernel`, [`error`].
+//! `parameters`, `tensors`, `torch`, [`npy`], `atomic`, `kernel`, [`error`].
+//!
+//! Without the default feature `store` there are no files, no threads and no training:
+//! models come from bytes ([`projection::Model::from_bytes`]), are searched with in memory,
+//! and build for WebAssembly.
 //!
 //! Models, indexes and searchers are immutable once made: share one among threads by
 //! reference or `Arc`. A [`store::Store`] belongs to one thread at a time.
 
+// What only training and files use.
+#![cfg_attr(not(feature = "store"), allow(dead_code))]
+
+#[cfg(feature = "store")]
 mod atomic;
+#[cfg(feature = "store")]
 pub mod compare;
 pub mod error;
+#[cfg(feature = "store")]
 pub mod evaluate;
+#[cfg(feature = "store")]
 pub mod import;
 mod kernel;
+#[cfg(feature = "store")]
 pub mod layout;
 pub mod model_file;
+#[cfg(feature = "store")]
 pub mod npy;
+#[cfg(feature = "store")]
 pub mod onnx;
+mod parameters;
 pub mod projection;
 pub mod search;
+#[cfg(feature = "store")]
 pub mod store;
 mod tensors;
+#[cfg(feature = "store")]
 mod torch;
+#[cfg(feature = "store")]
 pub mod train;
 
 #[doc(hidden)]

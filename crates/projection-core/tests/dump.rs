@@ -1,10 +1,11 @@
 //! Writes all projections of `tests/conformance/cases.txt` and `kinds.txt` bit for bit to
 //! `target/tests/rust_dump.txt`, for other languages to compare with. The format is in
-//! `tests/c/README.md`.
+//! `tests/c/README.md`. The models themselves go to `target/tests/models/{case}.safetensors`,
+//! for runtimes without a file system.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use projection_core::npy::NpyArray;
 use projection_core::projection::{Model, Projection};
@@ -15,8 +16,13 @@ fn write_bits(line: &mut String, values: &[f32]) {
     }
 }
 
+fn models_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tests/models")
+}
+
 /// Projects every row of a file of queries.
 fn write_case(dump: &mut String, name: &str, queries: &Path, model: &Model) {
+    model.save_file(models_folder().join(format!("{name}.safetensors"))).unwrap();
     let queries = NpyArray::load(queries).unwrap().to_f32().unwrap();
     for (row, query) in queries.chunks_exact(model.input_dim()).enumerate() {
         let mut projected = vec![0.0; model.output_dim()];
@@ -35,6 +41,7 @@ fn dump_of_all_projections() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let root = workspace.join("tests/conformance");
     let mut dump = String::new();
+    fs::create_dir_all(models_folder()).unwrap();
     let list = fs::read_to_string(root.join("cases.txt")).unwrap();
     for line in list.lines().filter(|line| !line.starts_with('#')) {
         let columns: Vec<&str> = line.split(' ').collect();

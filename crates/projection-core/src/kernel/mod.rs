@@ -14,6 +14,7 @@ mod compact;
 pub(crate) mod gelu;
 mod lanes;
 pub mod limits;
+#[cfg(feature = "store")]
 mod mapping;
 mod narrow;
 #[cfg(target_arch = "aarch64")]
@@ -32,6 +33,7 @@ use table::kernels;
 
 pub(crate) use attention::{Vectors, attend, attend_one};
 pub(crate) use compact::{Compact, Format};
+#[cfg(feature = "store")]
 pub(crate) use mapping::Mapping;
 pub(crate) use rows::{Rows, StableBytes};
 pub(crate) use table::Reading;

@@ -208,7 +208,7 @@ impl Memory {
         // SAFETY: the size is not zero.
         let start = unsafe { alloc(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", feature = "store"))]
         if size >= HUGE {
             // SAFETY: the advice concerns exactly this allocation, which begins at a page,
             // and changes none of its content. Where it is refused, pages stay small.

@@ -109,6 +109,11 @@ impl Reading {
 /// Compiles the loops for a set of CPU features and their type of registers. The constants
 /// are how many registers of columns a weighted sum keeps, and the tiles of batches: queries
 /// of dot products, queries and registers of weighted sums.
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
 macro_rules! compiled_for {
     ($name:ident, $features:literal, $lanes:ty, $columns:literal, $queries:literal,
      $rows:literal x $registers:literal) => {

@@ -1,15 +1,19 @@
 //! What a model file says beside its tensors.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "store")]
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::transformer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::parameters::{HYBRID_WEIGHT, ModelKind, ModelParameters, SearchValues, UNHEADED_OFFSET};
 use crate::projection::{Model, Projection, TransformerShape};
-use crate::store::{HYBRID_WEIGHT, ModelKind, ModelParameters, SearchValues, UNHEADED_OFFSET};
-use crate::tensors::{MappedFile, TensorFile};
+#[cfg(feature = "store")]
+use crate::tensors::MappedFile;
+use crate::tensors::TensorFile;
+#[cfg(feature = "store")]
 use crate::torch;
 
 const FORMAT: &str = "projection";
@@ -27,6 +31,7 @@ pub struct Description {
 }
 
 /// What a model file holds.
+#[cfg(feature = "store")]
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ModelFileInfo {
@@ -46,6 +51,7 @@ pub struct ModelFileInfo {
 ///
 /// # Errors
 /// As [`Model::load_file`], as far as the header is concerned.
+#[cfg(feature = "store")]
 pub fn inspect(path: impl AsRef<Path>) -> Result<ModelFileInfo> {
     let file = MappedFile::open(path.as_ref())?;
     if torch::is_torch(file.bytes()) {

@@ -27,25 +27,34 @@
 //! answer.
 
 mod description;
+#[cfg(feature = "store")]
 mod export;
 mod linear;
 mod multi_head;
 mod residual;
 mod transformer;
 
+#[cfg(feature = "store")]
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::parameters::ModelParameters;
 use crate::projection::{Model, Precision, Projection};
-use crate::store::ModelParameters;
-use crate::tensors::{self, MappedFile, TensorFile};
+#[cfg(feature = "store")]
+use crate::tensors::MappedFile;
+use crate::tensors::{self, TensorFile};
+#[cfg(feature = "store")]
 use crate::torch;
 use description::{Metadata, Parameters};
 
-pub use description::{Description, ModelFileInfo, inspect};
+pub use description::Description;
+#[cfg(feature = "store")]
+pub use description::{ModelFileInfo, inspect};
+#[cfg(feature = "store")]
 pub(crate) use export::expect_other_file;
+#[cfg(feature = "store")]
 pub use export::{ExportFormat, ExportReport, export, export_store};
 
 /// What [`Model::from_bytes`] calls the bytes in messages.
@@ -74,6 +83,7 @@ impl Model {
     /// [`ErrorKind::InvalidModel`], [`ErrorKind::DimensionMismatch`] or
     /// [`ErrorKind::NotFinite`], naming the file and the tensor, where it is damaged, does not
     /// hold a model, or one of a newer format.
+    #[cfg(feature = "store")]
     pub fn load_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = MappedFile::open(path)?;
@@ -97,6 +107,7 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::Io`] or [`ErrorKind::NotFound`], naming the file, where it can't be written
     /// or is a folder; [`ErrorKind::NotFinite`] for a model whose values are not sound.
+    #[cfg(feature = "store")]
     pub fn save_file(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_file_with(path, &Description::default())
     }
@@ -105,6 +116,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`save_file`](Self::save_file).
+    #[cfg(feature = "store")]
     pub fn save_file_with(&self, path: impl AsRef<Path>, about: &Description) -> Result<()> {
         check_exact(self)?;
         self.check_values()?;
@@ -163,10 +175,11 @@ pub(crate) fn check_exact(model: &Model) -> Result<()> {
 
 /// Reads the bytes of a file, which messages call `name`.
 fn from_bytes(bytes: &[u8], name: &str) -> Result<Model> {
-    match torch::is_torch(bytes) {
-        true => transformer::from_torch(bytes, name).map(Model::Transformer),
-        false => from_tensors(&TensorFile::from_bytes(bytes, name)?),
+    #[cfg(feature = "store")]
+    if torch::is_torch(bytes) {
+        return transformer::from_torch(bytes, name).map(Model::Transformer);
     }
+    from_tensors(&TensorFile::from_bytes(bytes, name)?)
 }
 
 /// Puts the file's name before an error that does not have it yet.

@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::kernel::Rows;
+use crate::parameters::ModelParameters;
 use crate::projection::{MultiHeadProjection, StoredHeads};
-use crate::store::ModelParameters;
 use crate::tensors::{NewTensor, TensorFile, Values};
 
 const IDS: &str = "head_ids";

@@ -1,8 +1,8 @@
 //! Residual projections as tensors.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::parameters::ModelParameters;
 use crate::projection::{ResidualProjection, StoredQuestions, StoredTerms};
-use crate::store::ModelParameters;
 use crate::tensors::{NewTensor, TensorFile};
 
 const IDS: &str = "head_ids";

@@ -1,17 +1,20 @@
 //! Transformers as tensors, and in torch's own files.
 
+#[cfg(feature = "store")]
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::{Description, in_file};
 use crate::error::{Error, ErrorKind, Result};
+use crate::parameters::ModelKind;
 use crate::projection::{Model, TransformerProjection, TransformerShape, TransformerWeights};
-use crate::store::ModelKind;
 use crate::tensors::{NewTensor, TensorFile};
+#[cfg(feature = "store")]
 use crate::torch::TorchFile;
 
 /// The parts that a torch file keeps in dictionaries of their own.
+#[cfg(feature = "store")]
 const STATES: [&str; 3] = ["input_proj", "encoder", "output_proj"];
 
 impl TransformerProjection {
@@ -22,6 +25,7 @@ impl TransformerProjection {
     ///
     /// # Errors
     /// As [`Model::load_file`], and [`ErrorKind::InvalidModel`] for a model of another kind.
+    #[cfg(feature = "store")]
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::of(Model::load_file(path)?, &path.display().to_string())
@@ -50,6 +54,7 @@ impl TransformerProjection {
     ///
     /// # Errors
     /// As [`Model::save_file`].
+    #[cfg(feature = "store")]
     pub fn save(&self, path: impl AsRef<Path>, training: &Value) -> Result<()> {
         let about = Description { training: training.clone(), ..Description::default() };
         Model::Transformer(self.clone()).save_file_with(path, &about)
@@ -120,6 +125,7 @@ fn size(value: Option<i64>, key: &str, name: &str) -> Result<usize> {
     usize::try_from(value).ok().filter(|size| *size <= u32::MAX as usize).ok_or_else(expected)
 }
 
+#[cfg(feature = "store")]
 pub(super) fn from_torch(bytes: &[u8], name: &str) -> Result<TransformerProjection> {
     let mut file = TorchFile::read(bytes, name)?;
     let sizes = ["embed_dim", "num_heads", "num_layers", "ff_dim"];

@@ -11,10 +11,73 @@ use super::{ResidualParts, ResidualProjection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, HeadFiles};
 use crate::npy::{FolderReader, NpyArray};
-use crate::store::{ModelKind, ModelParameters, SearchValues, Store};
+use crate::parameters::{ModelKind, ModelParameters, SearchValues};
+use crate::store::Store;
+
+impl Model {
+    /// Opens projection `id` of the store whose database is `database`, of whatever kind.
+    /// Where an existing store has both a linear projection and one with heads of this id,
+    /// it is the one with heads; see [`open_kind`](Self::open_kind).
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where the database, the id or a file does not exist;
+    /// otherwise as [`MultiHeadProjection::open`].
+    pub fn open(database: impl AsRef<Path>, id: i64) -> Result<Self> {
+        Self::from_store(&Store::open_read_only(database)?, id)
+    }
+
+    /// [`open`](Self::open) from a store that is open already.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_store(store: &Store, id: i64) -> Result<Self> {
+        from_store(store, store.model_kind(id)?, id)
+    }
+
+    /// Opens projection `id` as a model of `kind`. A residual projection opens as a
+    /// multi-head one too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is none of the kind, otherwise as
+    /// [`open`](Self::open).
+    pub fn open_kind(database: impl AsRef<Path>, kind: ModelKind, id: i64) -> Result<Self> {
+        from_store(&Store::open_read_only(database)?, kind, id)
+    }
+
+    /// Loads projection `id` from its files in `folder`, see
+    /// [`MultiHeadProjection::load_unified`]; of whatever kind, where a folder has heads
+    /// and a linear projection of one id, the heads.
+    ///
+    /// `temperature` may be `None` for models that say theirs, which residual ones and
+    /// those with further parameters do; a linear one has none.
+    ///
+    /// # Errors
+    /// As [`MultiHeadProjection::load_unified`].
+    pub fn load(
+        folder: impl AsRef<Path>,
+        id: i64,
+        temperature: impl Into<Option<f64>>,
+    ) -> Result<Self> {
+        from_folder(folder.as_ref(), None, id, temperature.into())
+    }
+
+    /// [`load`](Self::load) of a model of `kind`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is none of the kind, otherwise as
+    /// [`load`](Self::load).
+    pub fn load_kind(
+        folder: impl AsRef<Path>,
+        kind: ModelKind,
+        id: i64,
+        temperature: impl Into<Option<f64>>,
+    ) -> Result<Self> {
+        from_folder(folder.as_ref(), Some(kind), id, temperature.into())
+    }
+}
 
 /// Opens the model of `kind` with the given id in a store.
-pub(super) fn from_store(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
+fn from_store(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
     let model = open(store, kind, id)?;
     let record = store.model_record(id)?.filter(|record| record.kind == kind);
     let values = record.map(|record| record.search_values()).transpose()?;
@@ -62,7 +125,7 @@ fn open(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
 
 /// Loads the model with the given id from its files, without a database; of any kind for
 /// `None`.
-pub(super) fn from_folder(
+fn from_folder(
     folder: &Path,
     kind: Option<ModelKind>,
     id: i64,

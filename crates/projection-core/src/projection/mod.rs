@@ -2,7 +2,9 @@
 
 mod deferred;
 mod linear;
+#[cfg(feature = "store")]
 mod load;
+#[cfg(feature = "store")]
 mod load_kinds;
 mod model;
 mod multi_head;
@@ -10,13 +12,16 @@ mod neighbours;
 mod query;
 mod residual;
 pub(crate) mod rotation;
+mod similarities;
 mod transformer;
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+#[cfg(feature = "store")]
+use ndarray::{Array2, Axis};
+use ndarray::{ArrayView2, ArrayViewMut2};
 
 use crate::error::Result;
 
-pub use crate::store::{ModelKind, ModelParameters};
+pub use crate::parameters::{ModelKind, ModelParameters};
 pub use linear::LinearProjection;
 pub use model::Model;
 pub use multi_head::{Head, MultiHeadProjection, Precision};
@@ -25,8 +30,12 @@ pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
 pub use transformer::{NamedTensor, TransformerProjection, TransformerShape, TransformerWeights};
 
 pub(crate) use multi_head::StoredHeads;
-pub(crate) use residual::{LEAST_NORM, StoredTerms};
-pub(crate) use rotation::{LEAST_ALIGNMENT, LEAST_TOTAL, StoredQuestions};
+#[cfg(feature = "store")]
+pub(crate) use residual::LEAST_NORM;
+pub(crate) use residual::StoredTerms;
+pub(crate) use rotation::StoredQuestions;
+#[cfg(feature = "store")]
+pub(crate) use rotation::{LEAST_ALIGNMENT, LEAST_TOTAL};
 
 /// What all model kinds have in common.
 ///
@@ -88,6 +97,7 @@ pub trait Projection: Send + Sync {
     ///
     /// # Errors
     /// As [`project_batch_into`](Self::project_batch_into).
+    #[cfg(feature = "store")]
     fn project_batch_on(
         &self,
         threads: usize,

@@ -1,13 +1,12 @@
 //! A model of any kind, as a store holds it.
 
-use std::path::Path;
-
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::{LinearProjection, MultiHeadProjection, Projection, ResidualProjection};
-use super::{TransformerProjection, load_kinds};
+use super::{
+    LinearProjection, MultiHeadProjection, Projection, ResidualProjection, TransformerProjection,
+};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{ModelKind, SearchValues, Store};
+use crate::parameters::{ModelKind, SearchValues};
 
 /// A trained model of any kind. Cheap to clone: clones share their vectors.
 #[derive(Debug, Clone)]
@@ -24,66 +23,6 @@ pub enum Model {
 }
 
 impl Model {
-    /// Opens projection `id` of the store whose database is `database`, of whatever kind.
-    /// Where an existing store has both a linear projection and one with heads of this id,
-    /// it is the one with heads; see [`open_kind`](Self::open_kind).
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] where the database, the id or a file does not exist;
-    /// otherwise as [`MultiHeadProjection::open`].
-    pub fn open(database: impl AsRef<Path>, id: i64) -> Result<Self> {
-        Self::from_store(&Store::open_read_only(database)?, id)
-    }
-
-    /// [`open`](Self::open) from a store that is open already.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn from_store(store: &Store, id: i64) -> Result<Self> {
-        load_kinds::from_store(store, store.model_kind(id)?, id)
-    }
-
-    /// Opens projection `id` as a model of `kind`. A residual projection opens as a
-    /// multi-head one too.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] where there is none of the kind, otherwise as
-    /// [`open`](Self::open).
-    pub fn open_kind(database: impl AsRef<Path>, kind: ModelKind, id: i64) -> Result<Self> {
-        load_kinds::from_store(&Store::open_read_only(database)?, kind, id)
-    }
-
-    /// Loads projection `id` from its files in `folder`, see
-    /// [`MultiHeadProjection::load_unified`]; of whatever kind, where a folder has heads
-    /// and a linear projection of one id, the heads.
-    ///
-    /// `temperature` may be `None` for models that say theirs, which residual ones and
-    /// those with further parameters do; a linear one has none.
-    ///
-    /// # Errors
-    /// As [`MultiHeadProjection::load_unified`].
-    pub fn load(
-        folder: impl AsRef<Path>,
-        id: i64,
-        temperature: impl Into<Option<f64>>,
-    ) -> Result<Self> {
-        load_kinds::from_folder(folder.as_ref(), None, id, temperature.into())
-    }
-
-    /// [`load`](Self::load) of a model of `kind`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] where there is none of the kind, otherwise as
-    /// [`load`](Self::load).
-    pub fn load_kind(
-        folder: impl AsRef<Path>,
-        kind: ModelKind,
-        id: i64,
-        temperature: impl Into<Option<f64>>,
-    ) -> Result<Self> {
-        load_kinds::from_folder(folder.as_ref(), Some(kind), id, temperature.into())
-    }
-
     /// The model's kind.
     pub fn kind(&self) -> ModelKind {
         match self {

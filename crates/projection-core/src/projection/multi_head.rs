@@ -10,6 +10,7 @@
 //! This is attention over the clusters, in the form of UnifyWeaver's book, chapter
 //! "Cross-Target Deployment".
 
+mod similarities;
 mod stored;
 
 use std::sync::Arc;

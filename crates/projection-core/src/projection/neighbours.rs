@@ -18,8 +18,8 @@ pub struct Neighbour {
     pub similarity: f64,
     /// Its share in the rotation and in the routing, from 0 to 1. All shares sum to 1.
     pub weight: f64,
-    /// The question's number in the model.
-    pub(crate) number: usize,
+    /// The question's number among all of the model's, cluster after cluster.
+    pub number: usize,
 }
 
 impl ResidualProjection {

@@ -14,7 +14,6 @@ mod files;
 mod models;
 mod multi_head;
 mod new_vectors;
-mod parameters;
 mod publish;
 mod query_log;
 mod recorded;
@@ -29,6 +28,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
 
+pub use crate::parameters::{ModelKind, ModelParameters};
 pub use answers::Answer;
 pub(crate) use batches::VectorBatch;
 pub use batches::{Batch, BatchStatus};
@@ -39,8 +39,6 @@ pub use feedback::FeedbackQuestion;
 pub use models::{LinearRow, ModelRecord, NewLinear};
 pub use multi_head::{MultiHeadRow, NewHead, NewModel};
 pub(crate) use new_vectors::{NewVectors, remove_list};
-pub(crate) use parameters::{HYBRID_WEIGHT, SearchValues, UNHEADED_OFFSET};
-pub use parameters::{ModelKind, ModelParameters};
 pub use query_log::{Feedback, LoggedQuery};
 pub use recorded::{FileUse, RecordedFile};
 pub use texts::{AnswerText, ClusteredQuestion};

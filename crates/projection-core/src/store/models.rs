@@ -8,11 +8,11 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 
 use super::embeddings::recorded_path;
-use super::parameters::{HYBRID_WEIGHT, SearchValues};
 use super::publish::Publishing;
 use super::{EmbeddingModel, ModelKind, ModelParameters, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
+use crate::parameters::{HYBRID_WEIGHT, SearchValues};
 
 /// A row of `projections`: a linear projection.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,11 +5,11 @@ use rusqlite::params;
 use serde_json::Value;
 
 use super::embeddings::recorded_path;
-use super::parameters::{HYBRID_WEIGHT, UNHEADED_OFFSET};
 use super::publish::Publishing;
 use super::{EmbeddingModel, ModelParameters, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, HeadFiles, Resolver};
+use crate::parameters::{HYBRID_WEIGHT, UNHEADED_OFFSET};
 
 /// A row of `multi_head_projections`.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,11 +8,15 @@ mod header;
 mod write;
 
 use std::collections::BTreeMap;
+#[cfg(feature = "store")]
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Mapping, Rows, StableBytes};
+#[cfg(feature = "store")]
+use crate::kernel::Mapping;
+use crate::kernel::{Rows, StableBytes};
+#[cfg(feature = "store")]
 use crate::npy;
 
 pub(crate) use header::{Dtype, Entry};
@@ -34,11 +38,13 @@ enum Source<'a> {
 }
 
 /// A mapped file of any content.
+#[cfg(feature = "store")]
 pub(crate) struct MappedFile {
     bytes: Arc<dyn StableBytes>,
     name: String,
 }
 
+#[cfg(feature = "store")]
 impl MappedFile {
     /// Maps the file at `path`.
     ///
@@ -61,6 +67,7 @@ impl MappedFile {
     }
 }
 
+#[cfg(feature = "store")]
 impl TensorFile<'static> {
     /// Reads a mapped file, which tensors then lie in.
     ///

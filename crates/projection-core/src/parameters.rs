@@ -4,6 +4,7 @@
 //! beside the vectors, so that a folder alone is enough. A multi-head model without it, as
 //! other programs make them, has nothing to say here.
 
+#[cfg(feature = "store")]
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -151,6 +152,7 @@ impl ModelParameters {
     ///
     /// # Errors
     /// As [`from_json`](Self::from_json), and where the file can't be read.
+    #[cfg(feature = "store")]
     pub fn load(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))?;
@@ -185,6 +187,7 @@ impl SearchValues {
     }
 
     /// From the file at `path`.
+    #[cfg(feature = "store")]
     pub fn load(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))?;

@@ -1,0 +1,60 @@
+// Loading the engine: which build, from where. What it does is in engine.js.
+
+import { bind } from "./engine.js";
+
+// A function that counts bits of bytes in a register of 128 bits.
+const SIMD_MODULE = new Uint8Array([
+  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, // magic, version
+  0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b, // a type: () -> v128
+  0x03, 0x02, 0x01, 0x00, // a function of this type
+  0x0a, 0x0a, 0x01, 0x08, 0x00, 0x41, 0x00, 0xfd, 0x0f, 0xfd, 0x62, 0x0b, // splat, popcnt
+]);
+
+export function hasSimd() {
+  return WebAssembly.validate(SIMD_MODULE);
+}
+
+// Written out one by one, so that bundlers find the files.
+const FILES = {
+  simd: () => new URL("./wasm/projection.wasm", import.meta.url),
+  scalar: () => new URL("./wasm/projection-scalar.wasm", import.meta.url),
+  simdEmbedder: () => new URL("./wasm/projection-embedder.wasm", import.meta.url),
+  scalarEmbedder: () => new URL("./wasm/projection-embedder-scalar.wasm", import.meta.url),
+};
+
+export async function load(options = {}) {
+  let { simd, wasm, embedder = false } = options;
+  if (wasm === undefined) {
+    simd ??= hasSimd();
+    wasm = FILES[(simd ? "simd" : "scalar") + (embedder ? "Embedder" : "")]();
+  }
+  return bind(await instantiate(wasm), simd);
+}
+
+async function instantiate(source) {
+  if (typeof source === "string" || source instanceof URL) {
+    source = await fetched(source);
+  }
+  if (typeof Response !== "undefined" && source instanceof Response) {
+    if (!source.ok) {
+      throw failure("IO", `${source.url}: status ${source.status}`);
+    }
+    source = await source.arrayBuffer();
+  }
+  // The engine asks nothing of its host: no clock, no random numbers, no console.
+  const made = await WebAssembly.instantiate(source, {});
+  return made instanceof WebAssembly.Instance ? made : made.instance;
+}
+
+async function fetched(address) {
+  const url = address instanceof URL ? address : new URL(address, import.meta.url);
+  if (url.protocol === "file:" && typeof process !== "undefined" && process.versions?.node) {
+    const { readFile } = await import("node:fs/promises");
+    return readFile(url);
+  }
+  return fetch(url);
+}
+
+function failure(code, message) {
+  return Object.assign(new Error(message), { code });
+}
