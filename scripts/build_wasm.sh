@@ -74,17 +74,19 @@ build() {
 }
 
 mkdir -p $out
-simd=-Ctarget-feature=+simd128
+# The engine brings the random numbers of hash maps itself.
+common='--cfg getrandom_backend="custom"'
+simd="$common -Ctarget-feature=+simd128"
 for what in "${@:-engine embedder}"; do
     for what in $what; do
         case $what in
         engine)
             build projection "$simd" ""
-            build projection-scalar "" ""
+            build projection-scalar "$common" ""
             ;;
         embedder)
             build projection-embedder "$simd" embed
-            build projection-embedder-scalar "" embed
+            build projection-embedder-scalar "$common" embed
             ;;
         *) echo "unknown part '$what', expected engine or embedder" >&2; exit 1 ;;
         esac

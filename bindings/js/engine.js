@@ -339,7 +339,7 @@ export function bind(instance, simd) {
       if (!border.has("embedder_from_bytes")) {
         throw invalid("this build has no embedder: load({ embedder: true }) has one");
       }
-      const { maxTokens = 0, normalise = true } = options;
+      const { maxTokens = 0, lowerCase = false, normalise = true } = options;
       const most = checkCount("maxTokens", maxTokens);
       const files = [
         bytesOf("model", model),
@@ -348,7 +348,7 @@ export function bind(instance, simd) {
       ];
       const sizes = files.map((file) => file.length);
       const make = (a, b, c) =>
-        border.try("embedder_from_bytes", a, sizes[0], b, sizes[1], c, sizes[2], most, normalise ? 1 : 0);
+        border.try("embedder_from_bytes", a, sizes[0], b, sizes[1], c, sizes[2], most, lowerCase ? 1 : 0, normalise ? 1 : 0);
       return new Embedder(made, border.withCopies(files, make));
     }
 

@@ -136,8 +136,13 @@ export interface Hit {
 }
 
 export interface EmbedderOptions {
-  /** The most tokens of a text, as `max_seq_length` of `sentence_bert_config.json`. */
+  /**
+   * The most tokens of a text, `max_seq_length` of `sentence_bert_config.json` (256 for
+   * all-MiniLM-L6-v2); by default as many as the model has positions.
+   */
   maxTokens?: number;
+  /** Whether texts are lower-cased first, `do_lower_case` of the same file; by default not. */
+  lowerCase?: boolean;
   /** Whether vectors are scaled to length 1; by default so, as most models want it. */
   normalise?: boolean;
 }

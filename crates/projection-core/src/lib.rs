@@ -63,4 +63,11 @@ pub mod train;
 #[doc(hidden)]
 pub use kernel::limits;
 
+/// Products for the crate of the text model, where there is no other library for them.
+#[cfg(not(feature = "store"))]
+#[doc(hidden)]
+pub mod products {
+    pub use crate::kernel::{add_weighted, dots_of_batch};
+}
+
 pub use error::{Error, ErrorKind, Result};

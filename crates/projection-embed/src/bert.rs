@@ -5,6 +5,8 @@
 //! attention looks at one text at a time. So a text's neighbours cost it nothing and cannot
 //! change it.
 
+use std::io::{Read, Seek};
+
 use projection_core::Result;
 
 use crate::config::BertConfig;
@@ -25,7 +27,7 @@ pub(crate) struct Bert {
 
 impl Bert {
     /// Reads the weights, whose shapes must be those of `config`.
-    pub fn load(weights: &mut Weights, config: &BertConfig) -> Result<Self> {
+    pub fn load<F: Read + Seek>(weights: &mut Weights<F>, config: &BertConfig) -> Result<Self> {
         let hidden = config.hidden_size;
         let mut table = |name: &str, rows: usize| {
             weights.read(&format!("embeddings.{name}_embeddings.weight"), &[rows, hidden])
@@ -85,7 +87,11 @@ struct Layer {
 }
 
 impl Layer {
-    fn load(weights: &mut Weights, number: usize, config: &BertConfig) -> Result<Self> {
+    fn load<F: Read + Seek>(
+        weights: &mut Weights<F>,
+        number: usize,
+        config: &BertConfig,
+    ) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let heads = config.num_attention_heads;
         let layer = format!("encoder.layer.{number}");
@@ -168,8 +174,8 @@ struct Dense {
 
 impl Dense {
     /// Reads one step, or several that take the same input, their `outputs` side by side.
-    fn load(
-        weights: &mut Weights,
+    fn load<F: Read + Seek>(
+        weights: &mut Weights<F>,
         names: &[String],
         inputs: usize,
         outputs: usize,
@@ -210,7 +216,11 @@ struct Norm {
 }
 
 impl Norm {
-    fn load(weights: &mut Weights, name: &str, config: &BertConfig) -> Result<Self> {
+    fn load<F: Read + Seek>(
+        weights: &mut Weights<F>,
+        name: &str,
+        config: &BertConfig,
+    ) -> Result<Self> {
         let mut vector =
             |part: &str| weights.read(&format!("{name}.{part}"), &[config.hidden_size]);
         let (scale, shift) = (vector("weight")?, vector("bias")?);

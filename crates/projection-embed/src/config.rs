@@ -10,7 +10,7 @@ use projection_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::files::{invalid, read_json, read_optional_json, stays_inside};
+use crate::files::{invalid, parse_json, read_json, read_optional_json, stays_inside};
 
 /// What the files of a model folder say, checked.
 #[derive(Debug, Clone)]
@@ -119,6 +119,22 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Of the bytes of `config.json`, which messages call `path`, and of what the other files
+    /// of a folder would say; all positions where `max_tokens` is `None`.
+    pub fn of_bytes(
+        path: &Path,
+        bytes: &[u8],
+        max_tokens: Option<usize>,
+        lower_case: bool,
+        normalise: bool,
+    ) -> Result<Self> {
+        let bert = BertConfig::of_bytes(path, bytes)?;
+        let max_tokens = max_tokens.unwrap_or(usize::MAX).min(bert.max_position_embeddings);
+        Ok(Self { bert, network_dir: PathBuf::new(), max_tokens, lower_case, normalise })
+    }
+}
+
 /// The steps of `modules.json`: network, pooling, perhaps normalisation.
 struct Steps {
     network: String,
@@ -160,8 +176,14 @@ impl Steps {
 
 impl BertConfig {
     fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io("reading", path, e))?;
+        Self::of_bytes(path, &bytes)
+    }
+
+    /// [`load`](Self::load) of the bytes of a file, which messages call `path`.
+    fn of_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
         // The kind first: other kinds lack other fields, and "missing field" would mislead.
-        let whole: Map<String, Value> = read_json(path)?;
+        let whole: Map<String, Value> = parse_json(path, bytes)?;
         match whole.get("model_type").and_then(Value::as_str) {
             Some("bert") => {}
             other => {

@@ -1,6 +1,7 @@
 //! [`Embedder`]: a loaded model folder.
 
 use std::path::{Path, PathBuf};
+#[cfg(feature = "store")]
 use std::sync::{Mutex, PoisonError};
 
 use ndarray::Array2;
@@ -15,6 +16,25 @@ use crate::weights::Weights;
 /// The most tokens that go through the network together. More would no longer fit the
 /// processor's caches, and gain nothing.
 const TOKENS_AT_ONCE: usize = 256;
+
+/// The files of a model, and what the small ones beside them would say; for programs without
+/// a file system.
+#[derive(Debug, Clone, Copy)]
+pub struct EmbedderParts<'a> {
+    /// `model.safetensors`.
+    pub model: &'a [u8],
+    /// `tokenizer.json`.
+    pub tokenizer: &'a [u8],
+    /// `config.json`.
+    pub config: &'a [u8],
+    /// The most tokens of a text, `max_seq_length` of `sentence_bert_config.json`; as many as
+    /// the model has positions where it is `None`.
+    pub max_tokens: Option<usize>,
+    /// Whether texts are lower-cased first, `do_lower_case` of the same file.
+    pub lower_case: bool,
+    /// Whether vectors are scaled to length 1, the step `Normalize` of `modules.json`.
+    pub normalise: bool,
+}
 
 /// Turns texts into vectors with a local sentence-transformers model.
 ///
@@ -56,6 +76,26 @@ impl Embedder {
         let mut weights = Weights::open(&config.network_dir.join("model.safetensors"))?;
         let bert = Bert::load(&mut weights, &config.bert)?;
         Ok(Self { bert, tokenizer, config, dir: dir.to_owned() })
+    }
+
+    /// Makes an embedder of the bytes of a model's files. Pooling is the mean over tokens.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_parts(parts: &EmbedderParts<'_>) -> Result<Self> {
+        let config = Path::new("config.json");
+        let EmbedderParts { max_tokens, lower_case, normalise, .. } = *parts;
+        let config = Config::of_bytes(config, parts.config, max_tokens, lower_case, normalise)?;
+        let tokenizer = Tokenizer::of_bytes(
+            Path::new("tokenizer.json"),
+            parts.tokenizer,
+            config.max_tokens,
+            config.bert.vocab_size,
+            config.lower_case,
+        )?;
+        let mut weights = Weights::of_bytes(Path::new("model.safetensors"), parts.model)?;
+        let bert = Bert::load(&mut weights, &config.bert)?;
+        Ok(Self { bert, tokenizer, config, dir: "text model".into() })
     }
 
     /// The number of components of each vector.
@@ -145,7 +185,14 @@ fn normalise(vector: &mut [f32]) {
     vector.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
 }
 
+/// Does all `jobs` on this thread, the only one.
+#[cfg(not(feature = "store"))]
+fn share_out<T>(jobs: Vec<T>, work: impl Fn(T)) {
+    jobs.into_iter().for_each(work);
+}
+
 /// Does all `jobs`, on this thread and on as many others as there are processors and jobs.
+#[cfg(feature = "store")]
 fn share_out<T: Send>(jobs: Vec<T>, work: impl Fn(T) + Sync) {
     let threads = match jobs.len() {
         0 | 1 => 1,

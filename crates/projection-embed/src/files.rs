@@ -14,7 +14,12 @@ pub(crate) fn invalid(path: &Path, what: impl std::fmt::Display) -> Error {
 /// Reads and parses a JSON file. A missing file is [`ErrorKind::NotFound`].
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("reading", path, e))?;
-    serde_json::from_slice(&bytes)
+    parse_json(path, &bytes)
+}
+
+/// Parses the bytes of the JSON file `path`.
+pub(crate) fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes)
         .map_err(|e| invalid(path, format_args!("not the JSON expected here: {e}")).with_source(e))
 }
 

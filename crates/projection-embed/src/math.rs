@@ -3,6 +3,9 @@
 //! Everything runs on the caller's thread: no pool of threads is started behind the back of
 //! a program that may fork, and results do not depend on the number of processors.
 
+#[cfg(not(feature = "store"))]
+use projection_core::products;
+
 /// A matrix inside a slice: element (r, c) lies at `data[r * row_step + c * column_step]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
@@ -30,6 +33,17 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// The elements row by row without gaps, in place where they lie like this.
+    #[cfg(not(feature = "store"))]
+    fn packed(&self) -> std::borrow::Cow<'a, [f32]> {
+        let Self { data, rows, columns, row_step, column_step } = *self;
+        if column_step == 1 && (row_step == columns || rows == 1) {
+            return data[..rows * columns].into();
+        }
+        let place = |at: usize| at / columns * row_step + at % columns * column_step;
+        (0..rows * columns).map(|at| data[place(at)]).collect()
+    }
+
     /// Whether every element lies inside the slice.
     fn fits(&self) -> bool {
         fits(self.data.len(), [self.rows, self.columns], [self.row_step, self.column_step])
@@ -41,6 +55,7 @@ fn fits(len: usize, sizes: [usize; 2], steps: [usize; 2]) -> bool {
 }
 
 /// Writes left × right into rows of `out` that begin `out_step` apart.
+#[cfg(feature = "store")]
 pub(crate) fn multiply(left: Matrix, right: Matrix, out: &mut [f32], out_step: usize) {
     assert_eq!(left.columns, right.rows);
     assert!(left.fits() && right.fits() && out_step >= right.columns);
@@ -70,6 +85,28 @@ pub(crate) fn multiply(left: Matrix, right: Matrix, out: &mut [f32], out_step: u
             false,
             gemm::Parallelism::None,
         );
+    }
+}
+
+/// Writes left × right into rows of `out` that begin `out_step` apart, by the core's kernels.
+#[cfg(not(feature = "store"))]
+pub(crate) fn multiply(left: Matrix, right: Matrix, out: &mut [f32], out_step: usize) {
+    assert_eq!(left.columns, right.rows);
+    assert!(left.fits() && right.fits() && out_step >= right.columns);
+    assert!(fits(out.len(), [left.rows, right.columns], [out_step, 1]));
+    let (rows, inner, columns) = (left.rows, left.columns, right.columns);
+    if [rows, inner, columns].contains(&0) {
+        return;
+    }
+    let left = left.packed();
+    if right.row_step == 1 && right.column_step != 1 {
+        return products::dots_of_batch(inner, &left, &right.transposed().packed(), out, out_step);
+    }
+    let right = right.packed();
+    let mut products = vec![0.0; rows * columns];
+    products::add_weighted(columns, &left, inner, &right, &mut products, true);
+    for (row, out) in products.chunks_exact(columns).zip(out.chunks_mut(out_step)) {
+        out[..columns].copy_from_slice(row);
     }
 }
 

@@ -27,11 +27,22 @@ impl Tokenizer {
         lower_case: bool,
     ) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::io("reading", path, e))?;
+        Self::of_bytes(path, &bytes, max_tokens, vocab_size, lower_case)
+    }
+
+    /// [`load`](Self::load) of the bytes of a file, which messages call `path`.
+    pub fn of_bytes(
+        path: &Path,
+        bytes: &[u8],
+        max_tokens: usize,
+        vocab_size: usize,
+        lower_case: bool,
+    ) -> Result<Self> {
         // First as plain JSON: on a file cut off in the wrong place the library panics.
-        let text = std::str::from_utf8(&bytes).map_err(|e| invalid(path, e).with_source(e))?;
+        let text = std::str::from_utf8(bytes).map_err(|e| invalid(path, e).with_source(e))?;
         serde_json::from_str::<IgnoredAny>(text)
             .map_err(|e| invalid(path, format_args!("not JSON: {e}")).with_source(e))?;
-        let mut inner = guarded(path, || tokenizers::Tokenizer::from_bytes(&bytes))?;
+        let mut inner = guarded(path, || tokenizers::Tokenizer::from_bytes(bytes))?;
 
         let special = inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
         if max_tokens <= special {

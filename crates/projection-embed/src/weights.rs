@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use projection_core::{Error, Result};
@@ -19,9 +19,9 @@ use crate::files::invalid;
 const MAX_HEADER: u64 = 100_000_000;
 
 /// An open file of weights, whose header fits the file's length.
-pub(crate) struct Weights {
+pub(crate) struct Weights<F> {
     path: PathBuf,
-    file: File,
+    file: F,
     entries: HashMap<String, Entry>,
     /// Where the arrays begin: offsets in the header count from here.
     data_start: u64,
@@ -35,13 +35,26 @@ struct Entry {
     data_offsets: [u64; 2],
 }
 
-impl Weights {
+impl Weights<File> {
     /// Opens `path` and checks that its header describes no more than the file holds.
     pub fn open(path: &Path) -> Result<Self> {
         let io = |e| Error::io("reading", path, e);
-        let mut file = File::open(path).map_err(io)?;
+        let file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
+        Self::new(path, file, length)
+    }
+}
 
+impl<'a> Weights<Cursor<&'a [u8]>> {
+    /// The same of the bytes of a file, which messages call `path`.
+    pub fn of_bytes(path: &Path, bytes: &'a [u8]) -> Result<Self> {
+        Self::new(path, Cursor::new(bytes), bytes.len() as u64)
+    }
+}
+
+impl<F: Read + Seek> Weights<F> {
+    fn new(path: &Path, mut file: F, length: u64) -> Result<Self> {
+        let io = |e| Error::io("reading", path, e);
         let mut prefix = [0; 8];
         if length < 8 {
             return Err(invalid(path, format_args!("expected weights, found {length} bytes")));

@@ -23,6 +23,8 @@ pub(crate) mod product;
 pub(crate) mod random;
 mod rows;
 pub(crate) mod select;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 mod table;
 mod tiles;
 mod vector;
@@ -106,13 +108,7 @@ pub(crate) fn norm(vector: &[f32]) -> f64 {
 /// The dot products of rows of `queries` and of `rows`, of `dim` values each: that of query
 /// i and row j goes to `out[i·step + j]`. Equal queries and rows have equal products to the
 /// last bit, wherever they stand and whatever else is in the batch.
-pub(crate) fn dots_of_batch(
-    dim: usize,
-    queries: &[f32],
-    rows: &[f32],
-    out: &mut [f32],
-    step: usize,
-) {
+pub fn dots_of_batch(dim: usize, queries: &[f32], rows: &[f32], out: &mut [f32], step: usize) {
     let (n, m) = (queries.len() / dim, rows.len() / dim);
     assert!(queries.len() == n * dim && rows.len() == m * dim && m <= step);
     assert!(n == 0 || out.len() >= (n - 1) * step + m);
@@ -121,7 +117,7 @@ pub(crate) fn dots_of_batch(
 
 /// Adds to each row of `out` (n × dim), or where `fresh` puts there, the sum of `rows`
 /// (m × dim) with the weights that begin at `weights[i·step]` for row i.
-pub(crate) fn add_weighted(
+pub fn add_weighted(
     dim: usize,
     weights: &[f32],
     step: usize,

@@ -1,5 +1,6 @@
 //! One table of functions for each instruction set, and the choice among them.
 
+#[cfg(not(target_arch = "wasm32"))]
 use std::sync::LazyLock;
 
 use super::body;
@@ -40,7 +41,20 @@ pub(super) struct Kernels {
     pub weighted_sum_i8: fn(Reading, &[f32], &[i8], Ends, &mut [f32]),
 }
 
+/// The one table of a build for WebAssembly, where nothing is asked at run time: known when
+/// it is compiled, so that only what is called gets into the binary.
+#[cfg(target_arch = "wasm32")]
+#[inline(always)]
+pub(super) fn kernels() -> &'static Kernels {
+    #[cfg(target_feature = "simd128")]
+    const KERNELS: &Kernels = &simd128::KERNELS;
+    #[cfg(not(target_feature = "simd128"))]
+    const KERNELS: &Kernels = &PORTABLE;
+    KERNELS
+}
+
 /// The best table for this CPU.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn kernels() -> &'static Kernels {
     static KERNELS: LazyLock<&'static Kernels> = LazyLock::new(|| available()[0].1);
     *KERNELS
@@ -106,6 +120,10 @@ impl Reading {
     }
 }
 
+/// Whether the size of the binary counts more than the last percent: then a loop is compiled
+/// once, not for each of the usual dimensions and ways of reading.
+const SMALL: bool = cfg!(target_arch = "wasm32");
+
 /// Compiles the loops for a set of CPU features and their type of registers. The constants
 /// are how many registers of columns a weighted sum keeps, and the tiles of batches: queries
 /// of dot products, queries and registers of weighted sums.
@@ -119,7 +137,7 @@ macro_rules! compiled_for {
      $rows:literal x $registers:literal) => {
         pub(super) mod $name {
             use super::super::{body, limits, narrow, tiles, vector};
-            use super::{ByteQuery, ByteRows, Ends, Kernels, Reading, Scaled};
+            use super::{ByteQuery, ByteRows, Ends, Kernels, Reading, SMALL, Scaled};
 
             pub(in super::super) const KERNELS: Kernels = Kernels {
                 // SAFETY: `available` offers this table only where the CPU has the features, and
@@ -203,7 +221,9 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 unsafe {
                     match reading {
-                        Reading::Ahead => narrow::dots_bf16::<$lanes, true>(query, rows, out),
+                        Reading::Ahead if !SMALL => {
+                            narrow::dots_bf16::<$lanes, true>(query, rows, out)
+                        }
                         _ => narrow::dots_bf16::<$lanes, false>(query, rows, out),
                     }
                 }
@@ -220,7 +240,7 @@ macro_rules! compiled_for {
                 const PAIRS: usize = $columns / 2;
                 // SAFETY: as above.
                 unsafe {
-                    if reading == Reading::Ahead {
+                    if reading == Reading::Ahead && !SMALL {
                         narrow::weighted_sum_bf16::<$lanes, PAIRS, true>(weights, rows, ends, out)
                     } else {
                         narrow::weighted_sum_bf16::<$lanes, PAIRS, false>(weights, rows, ends, out)
@@ -248,7 +268,7 @@ macro_rules! compiled_for {
             ) {
                 // SAFETY: as above.
                 unsafe {
-                    if reading == Reading::Ahead {
+                    if reading == Reading::Ahead && !SMALL {
                         narrow::weighted_sum_i8::<$lanes, $columns, true>(weights, rows, ends, out)
                     } else {
                         narrow::weighted_sum_i8::<$lanes, $columns, false>(weights, rows, ends, out)
@@ -261,6 +281,7 @@ macro_rules! compiled_for {
                 // SAFETY: the features are those of the registers, as for all below.
                 unsafe {
                     match query.len() {
+                        _ if SMALL => dots_of::<0>(reading, query, rows, out),
                         384 => dots_of::<384>(reading, query, rows, out),
                         768 => dots_of::<768>(reading, query, rows, out),
                         1024 => dots_of::<1024>(reading, query, rows, out),
@@ -280,6 +301,7 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 unsafe {
                     match reading {
+                        _ if SMALL => vector::dots::<$lanes, D, true, false>(query, rows, out),
                         Reading::Near => vector::dots::<$lanes, D, false, false>(query, rows, out),
                         Reading::Ahead => vector::dots::<$lanes, D, true, true>(query, rows, out),
                         Reading::Stream => vector::dots::<$lanes, D, true, false>(query, rows, out),
@@ -297,7 +319,7 @@ macro_rules! compiled_for {
             ) {
                 // SAFETY: as above.
                 unsafe {
-                    if reading == Reading::Ahead {
+                    if reading == Reading::Ahead && !SMALL {
                         vector::weighted_sum::<$lanes, $columns, true>(weights, rows, ends, out)
                     } else {
                         vector::weighted_sum::<$lanes, $columns, false>(weights, rows, ends, out)
@@ -399,6 +421,9 @@ compiled_for!(avx2, "avx2,fma", super::super::x86::Avx2, 12, 2, 4 x 2);
 #[cfg(target_arch = "aarch64")]
 compiled_for!(neon, "neon", super::super::neon::Neon, 24, 4, 8 x 2);
 
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+compiled_for!(simd128, "simd128", super::super::simd128::Simd128, 12, 2, 4 x 2);
+
 /// AVX-512 with products of bytes in one instruction.
 #[cfg(target_arch = "x86_64")]
 static AVX512_VNNI: Kernels = Kernels {
@@ -409,6 +434,7 @@ static AVX512_VNNI: Kernels = Kernels {
 };
 
 /// The compilations that this CPU can run, best first.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn available() -> Vec<(&'static str, &'static Kernels)> {
     let mut kernels: Vec<(&'static str, &'static Kernels)> = Vec::new();
     #[cfg(target_arch = "x86_64")]
