@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Rooms, each importing only those after it: [`compare`], [`train`], [`evaluate`],
-//! [`import`], [`search`], [`model_file`], [`onnx`], [`projection`], [`store`], [`layout`],
+//! [`import`], [`answer_file`], [`search`], [`model_file`], [`onnx`], [`projection`], [`store`], [`layout`],
 //! `parameters`, `tensors`, `torch`, [`npy`], `atomic`, `kernel`, [`error`].
 //!
 //! Without the default feature `store` there are no files, no threads and no training:
@@ -32,6 +32,7 @@
 // What only training and files use.
 #![cfg_attr(not(feature = "store"), allow(dead_code))]
 
+pub mod answer_file;
 #[cfg(feature = "store")]
 mod atomic;
 #[cfg(feature = "store")]

@@ -8,6 +8,12 @@ use projection_core::{Error, ErrorKind, Result};
 
 use crate::outbox;
 
+/// An index from the bytes of an answers file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn index_from_bytes(bytes: *const u8, length: usize) -> *mut Index {
+    outbox::handle(Index::from_bytes(unsafe { slice::from_raw_parts(bytes, length) }))
+}
+
 /// An index of `count` vectors, `length` values in all.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn index_from_vectors(

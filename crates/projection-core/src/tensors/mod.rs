@@ -133,12 +133,24 @@ impl<'a> TensorFile<'a> {
         format!("{}: tensor '{tensor}'", self.name)
     }
 
-    fn entry(&self, name: &str, dtype: Dtype) -> Result<&Entry> {
-        let entry = self.header.tensors.get(name).ok_or_else(|| {
+    /// The element type of a tensor.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] where it is missing.
+    pub fn dtype(&self, name: &str) -> Result<Dtype> {
+        self.entry_of(name).map(|entry| entry.dtype)
+    }
+
+    fn entry_of(&self, name: &str) -> Result<&Entry> {
+        self.header.tensors.get(name).ok_or_else(|| {
             let known: Vec<&str> =
                 self.header.tensors.keys().map(String::as_str).take(20).collect();
             self.invalid(format!("tensor '{name}' is missing, there are: {}", known.join(", ")))
-        })?;
+        })
+    }
+
+    fn entry(&self, name: &str, dtype: Dtype) -> Result<&Entry> {
+        let entry = self.entry_of(name)?;
         if entry.dtype != dtype {
             return Err(self.invalid(format!(
                 "tensor '{name}': dtype {}, expected {}",
@@ -213,6 +225,16 @@ impl<'a> TensorFile<'a> {
         let len = len.or(entry.shape.first().copied()).unwrap_or(0);
         self.check_shape(name, &entry.shape, &[len])?;
         Ok(elements(&self.source.bytes()[entry.place.clone()], i64::from_le_bytes))
+    }
+
+    /// The values of a tensor of bytes.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows).
+    pub fn bytes(&self, name: &str, shape: &[usize]) -> Result<Vec<i8>> {
+        let entry = self.entry(name, Dtype::I8)?;
+        self.check_shape(name, &entry.shape, shape)?;
+        Ok(elements(&self.source.bytes()[entry.place.clone()], i8::from_le_bytes))
     }
 
     /// The values of a one-dimensional tensor of double precision.

@@ -22,6 +22,7 @@ pub(crate) struct NewTensor<'a> {
 /// The values of a tensor, row-major; several pieces follow one another.
 pub(crate) enum Values<'a> {
     Singles(Vec<&'a [f32]>),
+    Bytes(Vec<&'a [i8]>),
     Doubles(Cow<'a, [f64]>),
     Integers(Cow<'a, [i64]>),
 }
@@ -47,6 +48,7 @@ impl<'a> NewTensor<'a> {
     fn dtype(&self) -> Dtype {
         match self.values {
             Values::Singles(_) => Dtype::F32,
+            Values::Bytes(_) => Dtype::I8,
             Values::Doubles(_) => Dtype::F64,
             Values::Integers(_) => Dtype::I64,
         }
@@ -55,6 +57,7 @@ impl<'a> NewTensor<'a> {
     fn size(&self) -> usize {
         let elements = match &self.values {
             Values::Singles(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
+            Values::Bytes(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
             Values::Doubles(values) => values.len(),
             Values::Integers(values) => values.len(),
         };
@@ -65,6 +68,9 @@ impl<'a> NewTensor<'a> {
     fn write(&self, writer: &mut impl Write) -> Result<()> {
         match &self.values {
             Values::Singles(pieces) => {
+                pieces.iter().try_for_each(|values| encode(writer, values, |v| v.to_le_bytes()))
+            }
+            Values::Bytes(pieces) => {
                 pieces.iter().try_for_each(|values| encode(writer, values, |v| v.to_le_bytes()))
             }
             Values::Doubles(values) => encode(writer, values, |v| v.to_le_bytes()),
