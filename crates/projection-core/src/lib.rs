@@ -18,7 +18,7 @@
 //! # }
 //! ```
 //!
-//! Rooms, each importing only those after it: [`compare`], [`train`], [`evaluate`],
+//! Rooms, each importing only those after it: [`edge`], [`compare`], [`train`], [`evaluate`],
 //! [`import`], [`answer_file`], [`search`], [`model_file`], [`onnx`], [`projection`], [`store`], [`layout`],
 //! `parameters`, `tensors`, `torch`, [`npy`], `atomic`, `kernel`, [`error`].
 //!
@@ -37,6 +37,8 @@ pub mod answer_file;
 mod atomic;
 #[cfg(feature = "store")]
 pub mod compare;
+#[cfg(feature = "store")]
+pub mod edge;
 pub mod error;
 #[cfg(feature = "store")]
 pub mod evaluate;
