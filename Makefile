@@ -118,6 +118,20 @@ test-python: model $(VENV)
 	$(CARGO) test --release --package projection-core --test dump
 	PYTHON="$(PYTHON)" scripts/test_python.sh
 
+# Needs Node 18 or later, and for the build what scripts/build_wasm.sh says.
+.PHONY: wasm
+wasm:
+	scripts/build_wasm.sh
+
+.PHONY: test-js
+test-js: model
+	CARGO="$(CARGO)" scripts/test_js.sh
+
+# Beside onnxruntime-web. Needs Node and npm.
+.PHONY: bench-js
+bench-js: test-js
+	cd bindings/js/bench && npm install --silent --no-fund --no-audit && node bench.js $(BENCH)
+
 # Needs torch for the system's Python (Debian: python3-torch), so it is no part of `make test`;
 # CI runs it.
 TORCH_PYTHON ?= /usr/bin/python3

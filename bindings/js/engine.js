@@ -172,11 +172,11 @@ class Border {
   }
 }
 
-/** The classes of an engine. */
-export function bind(instance, simd) {
-  const border = new Border(instance);
+/** The classes of an engine. `another` makes a second instance of its module. */
+export function bind(instance, another, simd) {
+  const shared = new Border(instance);
   const made = Symbol("made by the engine");
-  const abandoned = new FinalizationRegistry(([type, handle]) => {
+  const abandoned = new FinalizationRegistry(([border, type, handle]) => {
     try {
       border.call(`${type}_free`, handle);
     } catch {
@@ -185,24 +185,26 @@ export function bind(instance, simd) {
   });
 
   class Owned {
+    #border;
     #type;
     #handle;
 
-    constructor(key, type, handle) {
+    constructor(key, border, type, handle) {
       if (key !== made) {
         throw invalid("use fromBytes");
       }
+      this.#border = border;
       this.#type = type;
       this.#handle = handle;
-      abandoned.register(this, [type, handle], this);
+      abandoned.register(this, [border, type, handle], this);
     }
 
-    /** The live handle. */
+    /** Where it lives, and the live handle. */
     static of(object) {
       if (object.#handle === 0) {
         throw invalid(`this ${object.#type} was freed`);
       }
-      return object.#handle;
+      return [object.#border, object.#handle];
     }
 
     free() {
@@ -210,7 +212,9 @@ export function bind(instance, simd) {
         abandoned.unregister(this);
         const handle = this.#handle;
         this.#handle = 0;
-        border.call(`${this.#type}_free`, handle);
+        this.#border.call(`${this.#type}_free`, handle);
+        // The last to hold an instance of its own gives its memory back.
+        this.#border = null;
       }
     }
   }
@@ -220,8 +224,8 @@ export function bind(instance, simd) {
   const of = Owned.of;
 
   class Model extends Owned {
-    constructor(key, handle) {
-      super(key, "model", handle);
+    constructor(key, border, handle) {
+      super(key, border, "model", handle);
       border.call("model_kind", handle);
       this.kind = border.text();
       this.inputDim = border.call("model_input_dim", handle);
@@ -236,8 +240,8 @@ export function bind(instance, simd) {
 
     static fromBytes(bytes) {
       const copy = [bytesOf("bytes", bytes)];
-      const make = (place) => border.try("model_from_bytes", place, copy[0].length);
-      return new Model(made, border.withCopies(copy, make));
+      const make = (place) => shared.try("model_from_bytes", place, copy[0].length);
+      return new Model(made, shared, shared.withCopies(copy, make));
     }
 
     project(query) {
@@ -251,7 +255,7 @@ export function bind(instance, simd) {
     }
 
     #run(name, queries, rows) {
-      const handle = of(this);
+      const [border, handle] = of(this);
       const [out, heads] = [rows * this.outputDim, rows * this.headIds.length];
       return border.withFloats(queries.length + out + heads, (place) => {
         const projectedPlace = place + 4 * queries.length;
@@ -269,7 +273,7 @@ export function bind(instance, simd) {
     explain(query, k = 10) {
       checkFloats("query", query);
       const most = checkCount("k", k);
-      const handle = of(this);
+      const [border, handle] = of(this);
       return border.withFloats(query.length, (place) => {
         border.views.floats.set(query, place / 4);
         border.try("model_explain", handle, place, query.length, most);
@@ -289,8 +293,8 @@ export function bind(instance, simd) {
   }
 
   class Index extends Owned {
-    constructor(key, handle) {
-      super(key, "index", handle);
+    constructor(key, border, handle) {
+      super(key, border, "index", handle);
       this.length = border.call("index_length", handle) >>> 0;
       this.dim = border.call("index_dim", handle) >>> 0;
       Object.freeze(this);
@@ -298,24 +302,23 @@ export function bind(instance, simd) {
 
     static fromBytes(bytes) {
       const copy = [bytesOf("bytes", bytes)];
-      const make = (place) => border.try("index_from_bytes", place, copy[0].length);
-      return new Index(made, border.withCopies(copy, make));
+      const make = (place) => shared.try("index_from_bytes", place, copy[0].length);
+      return new Index(made, shared, shared.withCopies(copy, make));
     }
 
     static fromVectors(ids, vectors) {
       checkFloats("vectors", vectors);
       const count = checkCount("ids.length", ids?.length);
       const bigs = BigInt64Array.from({ length: count }, (_, place) => bigOf(ids[place], place));
-      const dim = count === 0 ? 0 : Math.floor(vectors.length / count);
       const make = (idsPlace, place) =>
-        border.try("index_from_vectors", idsPlace, count, place, vectors.length, dim);
-      return new Index(made, border.withCopies([bigs, vectors], make));
+        shared.try("index_from_vectors", idsPlace, count, place, vectors.length);
+      return new Index(made, shared, shared.withCopies([bigs, vectors], make));
     }
 
     search(query, k) {
       checkFloats("query", query);
       const most = checkCount("k", k);
-      const handle = of(this);
+      const [border, handle] = of(this);
       return border.withFloats(query.length, (place) => {
         border.views.floats.set(query, place / 4);
         border.try("index_search", handle, place, query.length, most);
@@ -329,16 +332,19 @@ export function bind(instance, simd) {
   }
 
   class Embedder extends Owned {
-    constructor(key, handle) {
-      super(key, "embedder", handle);
+    constructor(key, border, handle) {
+      super(key, border, "embedder", handle);
       this.dim = border.call("embedder_dim", handle) >>> 0;
       Object.freeze(this);
     }
 
     static fromBytes(model, tokenizer, config, options = {}) {
-      if (!border.has("embedder_from_bytes")) {
+      if (!shared.has("embedder_from_bytes")) {
         throw invalid("this build has no embedder: load({ embedder: true }) has one");
       }
+      // In memory of its own: it takes hundreds of megabytes, which an instance never gives
+      // back, and the tokenizer's library stops an engine at some damaged files.
+      const border = new Border(another());
       const { maxTokens = 0, lowerCase = false, normalise = true } = options;
       const most = checkCount("maxTokens", maxTokens);
       const files = [
@@ -349,14 +355,22 @@ export function bind(instance, simd) {
       const sizes = files.map((file) => file.length);
       const make = (a, b, c) =>
         border.try("embedder_from_bytes", a, sizes[0], b, sizes[1], c, sizes[2], most, lowerCase ? 1 : 0, normalise ? 1 : 0);
-      return new Embedder(made, border.withCopies(files, make));
+      try {
+        return new Embedder(made, border, border.withCopies(files, make));
+      } catch (error) {
+        if (error.code === "INTERNAL") {
+          const what = "text model: the engine stopped at its files, which do not fit together";
+          throw failure("INVALID_EMBEDDER", what);
+        }
+        throw error;
+      }
     }
 
     embed(text) {
       if (typeof text !== "string") {
         throw invalid(`text: expected a string, found ${describe(text)}`);
       }
-      const handle = of(this);
+      const [border, handle] = of(this);
       const bytes = toUtf8.encode(text);
       return border.withCopies([bytes], (place) => {
         border.try("embedder_embed", handle, place, bytes.length);
@@ -372,7 +386,7 @@ export function bind(instance, simd) {
     Embedder,
     simd,
     get memory() {
-      return border.size;
+      return shared.size;
     },
   });
 }

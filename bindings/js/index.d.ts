@@ -51,7 +51,10 @@ export interface Engine {
   readonly Embedder: EmbedderClass;
   /** Whether this is the build with SIMD; undefined where the binary was given. */
   readonly simd: boolean | undefined;
-  /** Bytes of memory that the engine has taken; it never shrinks. */
+  /**
+   * Bytes of memory that models and indexes have taken; it is used again but never shrinks.
+   * An embedder has memory of its own, which goes with it.
+   */
   readonly memory: number;
 }
 

@@ -28,10 +28,13 @@ export async function load(options = {}) {
     simd ??= hasSimd();
     wasm = FILES[(simd ? "simd" : "scalar") + (embedder ? "Embedder" : "")]();
   }
-  return bind(await instantiate(wasm), simd);
+  const module = await compiled(wasm);
+  // The engine asks nothing of its host: no clock, no random numbers, no console.
+  const instance = await WebAssembly.instantiate(module, {});
+  return bind(instance, () => new WebAssembly.Instance(module, {}), simd);
 }
 
-async function instantiate(source) {
+async function compiled(source) {
   if (typeof source === "string" || source instanceof URL) {
     source = await fetched(source);
   }
@@ -41,9 +44,7 @@ async function instantiate(source) {
     }
     source = await source.arrayBuffer();
   }
-  // The engine asks nothing of its host: no clock, no random numbers, no console.
-  const made = await WebAssembly.instantiate(source, {});
-  return made instanceof WebAssembly.Instance ? made : made.instance;
+  return source instanceof WebAssembly.Module ? source : WebAssembly.compile(source);
 }
 
 async function fetched(address) {

@@ -19,8 +19,9 @@
 //! ```
 //!
 //! Rooms, each importing only those after it: [`edge`], [`compare`], [`train`], [`evaluate`],
-//! [`import`], [`answer_file`], [`search`], [`model_file`], [`onnx`], [`projection`], [`store`], [`layout`],
-//! `parameters`, `tensors`, `torch`, [`npy`], `atomic`, `kernel`, [`error`].
+//! [`import`], [`answer_file`], [`search`], [`model_file`], [`onnx`], [`projection`],
+//! [`store`], [`layout`], `parameters`, `tensors`, `torch`, [`npy`], `atomic`, `json`,
+//! `kernel`, [`error`].
 //!
 //! Without the default feature `store` there are no files, no threads and no training:
 //! models come from bytes ([`projection::Model::from_bytes`]), are searched with in memory,
@@ -44,6 +45,7 @@ pub mod error;
 pub mod evaluate;
 #[cfg(feature = "store")]
 pub mod import;
+mod json;
 mod kernel;
 #[cfg(feature = "store")]
 pub mod layout;

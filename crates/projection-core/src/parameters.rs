@@ -7,9 +7,10 @@
 #[cfg(feature = "store")]
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::Json;
 
 /// The keys of [`SearchValues`].
 pub(crate) const HYBRID_WEIGHT: &str = "hybrid_weight";
@@ -118,13 +119,12 @@ impl ModelParameters {
     /// [`ErrorKind::InvalidModel`], naming the source and the key.
     pub fn from_json(text: &str, name: &str) -> Result<Self> {
         let invalid = |what: String| Error::new(ErrorKind::InvalidModel, format!("{name}: {what}"));
-        let json: Value =
-            serde_json::from_str(text).map_err(|error| invalid(format!("not JSON: {error}")))?;
-        let Value::Object(json) = json else {
+        let json = Json::parse(text).map_err(|error| invalid(format!("not JSON: {error}")))?;
+        if json.entries().is_none() {
             return Err(invalid("expected a JSON object".into()));
-        };
+        }
         let keys = Keys { json: &json, name };
-        let kind = keys.get("kind").and_then(Value::as_str).ok_or_else(|| {
+        let kind = keys.get("kind").and_then(Json::text).ok_or_else(|| {
             invalid("expected 'kind' to be multi_head, residual or linear".to_string())
         })?;
         match ModelKind::from_name(kind) {
@@ -171,11 +171,16 @@ pub(crate) struct SearchValues {
 
 impl SearchValues {
     /// From the JSON of a model's parameters; `name` stands for the source.
-    pub fn of(json: &Value, name: &str) -> Result<Self> {
-        let Value::Object(json) = json else { return Ok(Self::default()) };
-        let keys = Keys { json, name };
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`], naming the source and the key.
+    pub fn of(text: &str, name: &str) -> Result<Self> {
+        let json = Json::parse(text).map_err(|error| {
+            Error::new(ErrorKind::InvalidModel, format!("{name}: not JSON: {error}"))
+        })?;
+        let keys = Keys { json: &json, name };
         let number = |key: &str, what: &str, valid: fn(&f64) -> bool| {
-            let check = |value: &Value| keys.expect(key, what, value.as_f64().filter(valid));
+            let check = |value: &Json<'_>| keys.expect(key, what, value.number().filter(valid));
             keys.get(key).map(check).transpose()
         };
         Ok(Self {
@@ -191,29 +196,25 @@ impl SearchValues {
     pub fn load(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))?;
-        let name = path.display().to_string();
-        let json = serde_json::from_str(&text).map_err(|error| {
-            Error::new(ErrorKind::InvalidModel, format!("{name}: not JSON: {error}"))
-        })?;
-        Self::of(&json, &name)
+        Self::of(&text, &path.display().to_string())
     }
 }
 
 /// The values of a JSON object, checked.
 struct Keys<'a> {
-    json: &'a Map<String, Value>,
+    json: &'a Json<'a>,
     name: &'a str,
 }
 
 impl<'a> Keys<'a> {
     /// A value that is there and not null.
-    fn get(&self, key: &str) -> Option<&'a Value> {
+    fn get(&self, key: &str) -> Option<&'a Json<'a>> {
         self.json.get(key).filter(|value| !value.is_null())
     }
 
     fn expect<T>(&self, key: &str, what: &str, found: Option<T>) -> Result<T> {
         found.ok_or_else(|| {
-            let value = self.json.get(key).map_or("nothing".to_string(), Value::to_string);
+            let value = self.json.get(key).map_or("nothing".to_string(), Json::to_string);
             Error::new(
                 ErrorKind::InvalidModel,
                 format!("{}: '{key}' is {value}, expected {what}", self.name),
@@ -222,16 +223,16 @@ impl<'a> Keys<'a> {
     }
 
     fn number(&self, key: &str) -> Result<f64> {
-        self.expect(key, "a number", self.get(key).and_then(Value::as_f64))
+        self.expect(key, "a number", self.get(key).and_then(Json::number))
     }
 
     fn count(&self, key: &str) -> Result<usize> {
-        let value = self.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+        let value = self.get(key).and_then(Json::count);
         self.expect(key, "a whole number above zero", value.filter(|n| *n > 0))
     }
 
     fn truth(&self, key: &str) -> Result<bool> {
-        self.expect(key, "true or false", self.get(key).and_then(Value::as_bool))
+        self.expect(key, "true or false", self.get(key).and_then(Json::truth))
     }
 }
 

@@ -8,30 +8,30 @@ use projection_core::{Error, ErrorKind, Result};
 
 use crate::outbox;
 
-/// An index from the bytes of an answers file.
+/// An index of the answers in the bytes of their file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn index_from_bytes(bytes: *const u8, length: usize) -> *mut Index {
     outbox::handle(Index::from_bytes(unsafe { slice::from_raw_parts(bytes, length) }))
 }
 
-/// An index of `count` vectors, `length` values in all.
+/// An index of `count` vectors of as many values each, `length` values in all.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn index_from_vectors(
     ids: *const i64,
     count: usize,
     vectors: *const f32,
     length: usize,
-    dim: usize,
 ) -> *mut Index {
     let (ids, vectors) =
         unsafe { (slice::from_raw_parts(ids, count), slice::from_raw_parts(vectors, length)) };
     let make = || -> Result<Index> {
-        let rows = length.checked_div(dim).unwrap_or(0);
-        let view = ArrayView2::from_shape((rows, dim), vectors).map_err(|_| {
-            let what = format!("vectors of {length} values, expected a multiple of {dim}");
-            Error::new(ErrorKind::DimensionMismatch, what)
-        })?;
-        Index::from_vectors(ids, view)
+        let dim = length.checked_div(count).unwrap_or(0);
+        if count * dim != length {
+            let what = format!("vectors of {length} values, expected as many for each of {count}");
+            return Err(Error::new(ErrorKind::DimensionMismatch, what));
+        }
+        let shape = |_| Error::new(ErrorKind::Internal, "shape of vectors");
+        Index::from_vectors(ids, ArrayView2::from_shape((count, dim), vectors).map_err(shape)?)
     };
     outbox::handle(make())
 }

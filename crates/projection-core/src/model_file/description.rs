@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::transformer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::Json;
 use crate::parameters::{HYBRID_WEIGHT, ModelKind, ModelParameters, SearchValues, UNHEADED_OFFSET};
 use crate::projection::{Model, Projection, TransformerShape};
 #[cfg(feature = "store")]
@@ -128,9 +129,11 @@ impl Metadata {
             return Err(wrong("parameters", "JSON"));
         };
         let name = format!("{}: parameters", file.name());
-        let json = json(file, "parameters")?;
+        let json = Json::parse(parameters).map_err(|error| {
+            Error::new(ErrorKind::InvalidModel, format!("{name}: not JSON: {error}"))
+        })?;
         // A transformer's need not repeat the kind.
-        let said = json.get("kind").and_then(Value::as_str).unwrap_or(kind.name());
+        let said = json.get("kind").and_then(Json::text).unwrap_or(kind.name());
         if said != kind.name() {
             return Err(wrong("kind", &format!("{said}, as its parameters say")));
         }
@@ -145,7 +148,7 @@ impl Metadata {
             }
         };
         Ok(Self {
-            search: SearchValues::of(&json, &name)?,
+            search: SearchValues::of(parameters, &name)?,
             kind,
             parameters: read,
             input_dim: count("input_dim")?,
@@ -154,6 +157,7 @@ impl Metadata {
     }
 }
 
+#[cfg(feature = "store")]
 fn json(file: &TensorFile<'_>, key: &str) -> Result<Value> {
     let text = file.metadata().get(key).map_or("", String::as_str);
     serde_json::from_str(text).map_err(|error| {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Description, in_file};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::Json;
 use crate::parameters::ModelKind;
 use crate::projection::{Model, TransformerProjection, TransformerShape, TransformerWeights};
 use crate::tensors::{NewTensor, TensorFile};
@@ -83,17 +84,18 @@ pub(super) fn parameters(shape: &TransformerShape) -> Value {
 }
 
 /// Reads what [`parameters`] gave. `name` stands for the source in messages.
-pub(super) fn shape(parameters: &Value, name: &str) -> Result<TransformerShape> {
+pub(super) fn shape(parameters: &Json<'_>, name: &str) -> Result<TransformerShape> {
     let sizes = ["embed_dim", "num_heads", "num_layers", "ff_dim"];
     let [embed_dim, num_heads, num_layers, ff_dim] =
-        sizes.map(|key| size(parameters[key].as_i64(), key, name));
+        sizes.map(|key| size(parameters.get(key).and_then(Json::whole), key, name));
     Ok(TransformerShape {
         embed_dim: embed_dim?,
         num_heads: num_heads?,
         num_layers: num_layers?,
         ff_dim: ff_dim?,
-        dropout: parameters["dropout"]
-            .as_f64()
+        dropout: parameters
+            .get("dropout")
+            .and_then(Json::number)
             .ok_or_else(|| invalid(name, "no number dropout in the parameters"))?,
     })
 }
@@ -158,9 +160,9 @@ fn finish(
     found: Vec<String>,
     name: &str,
 ) -> Result<TransformerProjection> {
-    let known: std::collections::HashSet<&str> =
-        weights.tensors().iter().map(|tensor| tensor.name.as_str()).collect();
-    if let Some(unknown) = found.iter().find(|key| !known.contains(key.as_str())) {
+    let mut known: Vec<&str> = weights.tensors().iter().map(|t| t.name.as_str()).collect();
+    known.sort_unstable();
+    if let Some(unknown) = found.iter().find(|key| known.binary_search(&key.as_str()).is_err()) {
         return Err(invalid(
             name,
             format_args!("{unknown} is no part of a post-norm encoder of {} layers", {

@@ -62,7 +62,10 @@ impl ModelRecord {
     }
 
     pub(crate) fn search_values(&self) -> Result<SearchValues> {
-        SearchValues::of(&self.parameters, &format!("parameters of projection {}", self.id))
+        SearchValues::of(
+            &self.parameters.to_string(),
+            &format!("parameters of projection {}", self.id),
+        )
     }
 }
 

@@ -5,11 +5,9 @@
 //! inside the file, and every tensor's size is compared with its place.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::Value;
+use crate::json::Json;
 
 /// Longest header that is read. Ours have a few hundred bytes a tensor.
 const LONGEST: usize = 16 << 20;
@@ -110,8 +108,10 @@ impl Header {
         }
         let text = std::str::from_utf8(&rest[..length])
             .map_err(|_| "header is not text: damaged, or not a .safetensors file".to_string())?;
-        let Unique(entries) = serde_json::from_str(text)
-            .map_err(|error| format!("header is not what .safetensors files have: {error}"))?;
+        let wrong = |what| format!("header is not what .safetensors files have: {what}");
+        let json = Json::parse(text).map_err(wrong)?;
+        let entries =
+            json.entries().ok_or_else(|| wrong("expected an object of tensors".into()))?;
         let mut header = Self::default();
         let start = 8 + length;
         for (name, value) in entries {
@@ -119,9 +119,9 @@ impl Header {
                 header.metadata = texts(value)?;
                 continue;
             }
-            let entry = entry(&value, start, file.len())
+            let entry = entry(value, start, file.len())
                 .map_err(|what| format!("tensor '{name}': {what}"))?;
-            header.tensors.insert(name, entry);
+            header.tensors.insert(name.clone(), entry);
         }
         header.check_places(start, file.len())?;
         Ok(header)
@@ -151,28 +151,22 @@ impl Header {
 }
 
 /// The texts under `__metadata__`.
-fn texts(value: Value) -> Result<BTreeMap<String, String>, String> {
+fn texts(value: &Json<'_>) -> Result<BTreeMap<String, String>, String> {
     let wrong = || format!("'{METADATA}' is not an object of texts");
-    let Value::Object(map) = value else { return Err(wrong()) };
-    map.into_iter()
-        .map(|(key, value)| match value {
-            Value::String(text) => Ok((key, text)),
-            _ => Err(wrong()),
-        })
-        .collect()
+    let entries = value.entries().ok_or_else(wrong)?.iter();
+    entries.map(|(key, value)| Ok((key.clone(), value.text().ok_or_else(wrong)?.into()))).collect()
 }
 
 /// Reads and checks the entry of a tensor in a file of `length` bytes whose data start at
 /// `start`.
-fn entry(value: &Value, start: usize, length: usize) -> Result<Entry, String> {
-    let name = value.get("dtype").and_then(Value::as_str).ok_or("without a 'dtype'")?;
+fn entry(value: &Json<'_>, start: usize, length: usize) -> Result<Entry, String> {
+    let name = value.get("dtype").and_then(Json::text).ok_or("without a 'dtype'")?;
     let dtype = Dtype::from_name(name).ok_or_else(|| format!("unknown dtype '{name}'"))?;
     let numbers = |key: &str| -> Result<Vec<usize>, String> {
-        let list = value.get(key).and_then(Value::as_array);
-        let list = list.ok_or_else(|| format!("without a list '{key}'"))?;
-        let number = |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok());
-        let numbers: Option<Vec<usize>> = list.iter().map(number).collect();
-        numbers.ok_or_else(|| format!("'{key}' is {}, expected whole numbers", value[key]))
+        let found = value.get(key).ok_or_else(|| format!("without a list '{key}'"))?;
+        let list = found.list().ok_or_else(|| format!("'{key}' is {found}, expected a list"))?;
+        let numbers: Option<Vec<usize>> = list.iter().map(Json::count).collect();
+        numbers.ok_or_else(|| format!("'{key}' is {found}, expected whole numbers"))
     };
     let shape = numbers("shape")?;
     let offsets = numbers("data_offsets")?;
@@ -196,36 +190,6 @@ fn entry(value: &Value, start: usize, length: usize) -> Result<Entry, String> {
         ));
     }
     Ok(Entry { dtype, shape, place: start + begin..start + end })
-}
-
-/// The entries of a JSON object, none of which comes twice.
-struct Unique(BTreeMap<String, Value>);
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Unique;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of tensors")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
-                let mut entries = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    if entries.contains_key(&name) {
-                        return Err(A::Error::custom(format!("tensor '{name}' comes twice")));
-                    }
-                    entries.insert(name, value);
-                }
-                Ok(Unique(entries))
-            }
-        }
-
-        deserializer.deserialize_map(Entries)
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,6 @@
 //! layer. All of that becomes one matrix, computed in double precision. Scale and shift of
 //! the first norm of a layer go into the matrix after it; the last norm's into the output.
 
-use ndarray::{Array1, Array2, ArrayView2, s};
-
 use super::weights::{NamedTensor, TransformerWeights, part};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
@@ -48,20 +46,45 @@ pub(super) struct Network {
 
 /// A map in double precision.
 struct Affine {
-    weight: Array2<f64>,
-    bias: Array1<f64>,
+    /// Row-major, a row an output.
+    weight: Vec<f64>,
+    bias: Vec<f64>,
 }
 
 impl Affine {
-    fn new(weight: &NamedTensor, bias: &NamedTensor) -> Self {
-        Self { weight: matrix(weight), bias: vector(bias) }
+    fn new(weight: &[f32], bias: &[f32]) -> Self {
+        Self { weight: doubles(weight), bias: doubles(bias) }
     }
 
     /// First `scale`∘x + `shift`, then this.
-    fn after_scale(mut self, scale: &Array1<f64>, shift: &Array1<f64>) -> Self {
-        self.bias += &self.weight.dot(shift);
-        self.weight *= scale;
+    fn after_scale(mut self, scale: &[f64], shift: &[f64]) -> Self {
+        for (row, bias) in self.weight.chunks_exact_mut(scale.len()).zip(&mut self.bias) {
+            *bias += row.iter().zip(shift).map(|(weight, shift)| weight * shift).sum::<f64>();
+            row.iter_mut().zip(scale).for_each(|(weight, scale)| *weight *= scale);
+        }
         self
+    }
+
+    /// First `first`, then this.
+    fn after(mut self, first: &Self) -> Self {
+        let (inner, width) = (first.bias.len(), first.weight.len() / first.bias.len());
+        let mut weight = vec![0.0; self.bias.len() * width];
+        // Rows that read each row of the first map's matrix together.
+        const ROWS: usize = 4;
+        let blocks = self.weight.chunks(ROWS * inner).zip(weight.chunks_mut(ROWS * width));
+        for (weights, rows) in blocks {
+            for (k, row) in first.weight.chunks_exact(width).enumerate() {
+                for (weights, out) in weights.chunks_exact(inner).zip(rows.chunks_exact_mut(width))
+                {
+                    let weight = weights[k];
+                    out.iter_mut().zip(row).for_each(|(out, value)| *out += weight * value);
+                }
+            }
+        }
+        for (row, bias) in self.weight.chunks_exact(inner).zip(&mut self.bias) {
+            *bias += row.iter().zip(&first.bias).map(|(weight, x)| weight * x).sum::<f64>();
+        }
+        Self { weight, bias: self.bias }
     }
 
     fn dense(&self, name: &str) -> Result<Dense> {
@@ -75,14 +98,8 @@ impl Affine {
     }
 }
 
-fn matrix(tensor: &NamedTensor) -> Array2<f64> {
-    let shape = (tensor.shape[0], tensor.shape[1]);
-    let view = ArrayView2::from_shape(shape, &tensor.values[..]);
-    view.expect("the weights' shapes were checked").mapv(f64::from)
-}
-
-fn vector(tensor: &NamedTensor) -> Array1<f64> {
-    tensor.values.iter().copied().map(f64::from).collect()
+fn doubles(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
 }
 
 impl Network {
@@ -90,48 +107,43 @@ impl Network {
         let [input_weight, input_bias] = weights.input() else { unreachable!("two tensors") };
         let [output_weight, output_bias] = weights.output() else { unreachable!("two tensors") };
         let h = weights.shape().embed_dim;
+        let affine =
+            |weight: &NamedTensor, bias: &NamedTensor| Affine::new(&weight.values, &bias.values);
         // What the next layer's input still has to go through.
-        let mut before = Before::Map(Affine::new(input_weight, input_bias));
+        let mut before = Before::Map(affine(input_weight, input_bias));
         let mut layers = Vec::with_capacity(weights.shape().num_layers);
         for number in 0..weights.shape().num_layers {
             let tensors = weights.layer(number);
+            let map = |weight: usize, bias: usize| affine(&tensors[weight], &tensors[bias]);
             let name = |what: &str| format!("encoder.layers.{number}.{what}");
-            let in_proj = &tensors[part::IN_PROJ_WEIGHT];
             // The last third is the one of the values.
-            let values = ArrayView2::from_shape((h, h), &in_proj.values[2 * h * h..]);
-            let values = values.expect("three square matrices").mapv(f64::from);
-            let values_bias = vector(&tensors[part::IN_PROJ_BIAS]).slice_move(s![2 * h..]);
-            let out = Affine::new(&tensors[part::OUT_PROJ_WEIGHT], &tensors[part::OUT_PROJ_BIAS]);
-            let mut attend = Affine {
-                bias: out.weight.dot(&values_bias) + &out.bias,
-                weight: out.weight.dot(&values),
-            };
-            attend.weight.diag_mut().mapv_inplace(|value| value + 1.0);
+            let values = Affine::new(
+                &tensors[part::IN_PROJ_WEIGHT].values[2 * h * h..],
+                &tensors[part::IN_PROJ_BIAS].values[2 * h..],
+            );
+            let mut attend = map(part::OUT_PROJ_WEIGHT, part::OUT_PROJ_BIAS).after(&values);
+            attend.weight.iter_mut().step_by(h + 1).for_each(|value| *value += 1.0);
             let attend = match before {
-                Before::Map(map) => Affine {
-                    bias: attend.weight.dot(&map.bias) + &attend.bias,
-                    weight: attend.weight.dot(&map.weight),
-                },
+                Before::Map(map) => attend.after(&map),
                 Before::Scale(scale, shift) => attend.after_scale(&scale, &shift),
             };
-            let scale = vector(&tensors[part::NORM1_WEIGHT]);
-            let shift = vector(&tensors[part::NORM1_BIAS]);
-            let hidden = Affine::new(&tensors[part::LINEAR1_WEIGHT], &tensors[part::LINEAR1_BIAS]);
+            let scale = doubles(&tensors[part::NORM1_WEIGHT].values);
+            let shift = doubles(&tensors[part::NORM1_BIAS].values);
+            let hidden = map(part::LINEAR1_WEIGHT, part::LINEAR1_BIAS);
             let hidden = hidden.after_scale(&scale, &shift);
-            let mut back =
-                Affine::new(&tensors[part::LINEAR2_WEIGHT], &tensors[part::LINEAR2_BIAS]);
-            back.bias += &shift;
+            let mut back = map(part::LINEAR2_WEIGHT, part::LINEAR2_BIAS);
+            back.bias.iter_mut().zip(&shift).for_each(|(bias, shift)| *bias += shift);
             layers.push(Layer {
                 attend: attend.dense(&name("self_attn"))?,
                 hidden: hidden.dense(&name("linear1"))?,
                 back: back.dense(&name("linear2"))?,
                 scale: tensors[part::NORM1_WEIGHT].values.clone(),
             });
-            let norm2 = [part::NORM2_WEIGHT, part::NORM2_BIAS].map(|i| vector(&tensors[i]));
+            let norm2 = [part::NORM2_WEIGHT, part::NORM2_BIAS].map(|i| doubles(&tensors[i].values));
             let [scale, shift] = norm2;
             before = Before::Scale(scale, shift);
         }
-        let output = Affine::new(output_weight, output_bias);
+        let output = affine(output_weight, output_bias);
         let output = match before {
             Before::Scale(scale, shift) => output.after_scale(&scale, &shift),
             Before::Map(_) => output,
@@ -173,7 +185,7 @@ impl Network {
 /// What lies between a layer and the next one's attention.
 enum Before {
     Map(Affine),
-    Scale(Array1<f64>, Array1<f64>),
+    Scale(Vec<f64>, Vec<f64>),
 }
 
 impl Dense {

@@ -1,0 +1,124 @@
+// Arguments and lifetimes.
+
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { test } from "node:test";
+
+import { hasSimd, load } from "../index.js";
+import { dumped, exact, repository } from "./helpers.mjs";
+
+const refused = (code, words) => (error) => {
+  assert.ok(error instanceof Error);
+  assert.equal(error.code, code, error.stack);
+  assert.match(error.message, words);
+  return true;
+};
+
+const engine = await load();
+const model = engine.Model.fromBytes(exact(dumped, "models", "d384_18-t0.1.safetensors"));
+const query = new Float32Array(384).map((_, i) => Math.sin(i));
+
+test("a model says what it is", () => {
+  assert.equal(engine.simd, hasSimd());
+  assert.equal(model.kind, "multi_head");
+  assert.deepEqual([model.inputDim, model.outputDim, model.headIds.length], [384, 384, 18]);
+  assert.equal(model.temperature, 0.1);
+  const linear = engine.Model.fromBytes(exact(dumped, "models", "linear_d8.safetensors"));
+  assert.ok(Number.isNaN(linear.temperature));
+  assert.deepEqual(linear.headIds, []);
+});
+
+test("errors have the engine's messages and a code", () => {
+  assert.throws(() => model.project(query.subarray(1)), refused("DIMENSION_MISMATCH", /383.*384/));
+  assert.throws(() => model.project(new Float32Array(384)), refused("ZERO_VECTOR", /zero/));
+  const bad = query.slice();
+  bad[7] = NaN;
+  assert.throws(() => model.project(bad), refused("NOT_FINITE", /index 7/));
+  const batch = new Float32Array(3 * 384).fill(1);
+  batch[2 * 384 + 5] = Infinity;
+  assert.throws(() => model.projectBatch(batch), refused("NOT_FINITE", /row 2/));
+  assert.throws(() => model.projectBatch(batch.subarray(1)), refused("DIMENSION_MISMATCH", /1151.*384/));
+  assert.throws(() => model.project([1, 2]), refused("INVALID_ARGUMENT", /Float32Array.*Array/));
+  assert.throws(() => model.project(), refused("INVALID_ARGUMENT", /query/));
+  assert.throws(() => model.explain(query, -1), refused("INVALID_ARGUMENT", /k: .*-1/));
+  assert.throws(() => engine.Model.fromBytes("text"), refused("INVALID_ARGUMENT", /Uint8Array/));
+  assert.throws(() => engine.Model.fromBytes(new Uint8Array(0)), refused("INVALID_MODEL", /8/));
+  assert.throws(() => new engine.Model(), refused("INVALID_ARGUMENT", /fromBytes/));
+  assert.throws(() => engine.Embedder.fromBytes(), refused("INVALID_ARGUMENT", /embedder: true/));
+});
+
+test("explanations agree with the projection", () => {
+  const { weights } = model.project(query);
+  const { heads, questions } = model.explain(query);
+  assert.deepEqual(questions, []);
+  assert.equal(heads.length, 18);
+  for (const { id, weight } of heads) {
+    assert.equal(weight, weights[model.headIds.indexOf(id)]);
+  }
+  assert.ok(heads.every((head, i) => i === 0 || heads[i - 1].weight >= head.weight));
+  // Weights are a softmax of the similarities.
+  const [first, last] = [heads[0], heads[17]];
+  const expected = Math.exp((first.similarity - last.similarity) / model.temperature);
+  assert.ok(Math.abs(first.weight / last.weight / expected - 1) < 1e-4);
+
+  const residual = engine.Model.fromBytes(exact(dumped, "models", "residual_d384.safetensors"));
+  const near = residual.explain(query, 3).questions;
+  assert.equal(near.length, 3);
+  assert.ok(near[0].weight >= near[1].weight && near[1].weight >= near[2].weight);
+  const routed = residual.project(query).weights;
+  const all = residual.explain(query, 1000).questions;
+  for (const [place, id] of residual.headIds.entries()) {
+    const sum = all.reduce((sum, { headId, weight }) => sum + (headId === id ? weight : 0), 0);
+    assert.ok(Math.abs(sum - routed[place]) < 1e-5, `head ${id}: ${sum}, ${routed[place]}`);
+  }
+});
+
+test("an index finds what sorting finds", () => {
+  const ids = [5, 9007199254740993n, -3, 7];
+  const vectors = new Float32Array(4 * 384).map((_, i) => Math.cos(i * i));
+  const index = engine.Index.fromVectors(ids, vectors);
+  assert.deepEqual([index.length, index.dim], [4, 384]);
+  const cosine = (row) => {
+    const [a, b] = [query, vectors.subarray(384 * row, 384 * (row + 1))];
+    const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
+    return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+  };
+  const expected = ids.map((id, row) => [id, cosine(row)]).sort((a, b) => b[1] - a[1]);
+  const found = index.search(query, 100);
+  assert.deepEqual(found.map((hit) => hit.answerId), expected.map(([id]) => id));
+  found.forEach((hit, i) => assert.ok(Math.abs(hit.score - expected[i][1]) < 1e-6));
+  assert.deepEqual(index.search(query, 0), []);
+  assert.throws(() => index.search(query, 1.5), refused("INVALID_ARGUMENT", /k/));
+  const make = engine.Index.fromVectors;
+  assert.throws(() => make([1, 1], vectors), refused("INVALID_ARGUMENT", /two vectors with the id 1/));
+  assert.throws(() => make([1, 0.5], vectors), refused("INVALID_ARGUMENT", /ids\[1\]/));
+  assert.throws(() => make([1, 2, 3, 4, 5], vectors), refused("DIMENSION_MISMATCH", /1536/));
+  assert.throws(() => make([1], new Float32Array(3)), refused("ZERO_VECTOR", /answer 1/));
+  index.free();
+  assert.throws(() => index.search(query, 1), refused("INVALID_ARGUMENT", /freed/));
+});
+
+test("what is abandoned is freed", async () => {
+  const file = exact(dumped, "models", "d384_200-t0.1.safetensors");
+  const own = await load();
+  for (let i = 0; i < 300; i++) {
+    own.Model.fromBytes(file);
+    if (i % 20 === 19) {
+      globalThis.gc();
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+  }
+  // 300 models of 900 KB each.
+  assert.ok(own.memory < 100 << 20, `${own.memory} bytes`);
+});
+
+test("engines from bytes, from a module and from an address are the same", async () => {
+  const bytes = fs.readFileSync(`${repository}/bindings/js/wasm/projection-scalar.wasm`);
+  const file = exact(dumped, "models", "d384_18-t0.1.safetensors");
+  const { projected } = (await load({ simd: false })).Model.fromBytes(file).project(query);
+  const address = new URL("../wasm/projection-scalar.wasm", import.meta.url);
+  for (const wasm of [bytes, await WebAssembly.compile(bytes), address, address.href]) {
+    assert.deepEqual((await load({ wasm })).Model.fromBytes(file).project(query).projected, projected);
+  }
+  await assert.rejects(load({ wasm: new Uint8Array(3) }), WebAssembly.CompileError);
+});

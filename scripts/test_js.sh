@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Tests the JavaScript package in Node: the conformance vectors, damaged files, and the FAQ
+# beside the command. Needs the text model (make model).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+CARGO=${CARGO:-cargo}
+export MODEL_DIR=$PWD/models/all-MiniLM-L6-v2
+export PROJECTION=$PWD/target/release/projection
+
+scripts/build_wasm.sh
+
+# The models of the conformance vectors, for a runtime without files.
+$CARGO test --quiet --release --package projection-core --test dump
+
+# A store of the FAQ, trained on.
+$CARGO build --quiet --release --package projection-cli
+folder=target/tests/js
+rm -rf $folder
+mkdir -p $folder
+$PROJECTION import $folder/lda.db examples/faq/faq.json >/dev/null
+$PROJECTION embed $folder/lda.db --model-dir "$MODEL_DIR" >/dev/null
+$PROJECTION train $folder/lda.db --name faq --json >$folder/trained.json
+id=$(sed -n 's/^ *"id": *\([0-9]*\).*/\1/p' $folder/trained.json | head -1)
+$PROJECTION export $folder/lda.db --projection "$id" --output $folder/faq.safetensors >/dev/null
+export FAQ_STORE=$PWD/$folder/lda.db FAQ_PROJECTION=$id FAQ_MODEL=$PWD/$folder/faq.safetensors
+
+cd bindings/js
+node --expose-gc --test test/*.test.js
