@@ -47,8 +47,8 @@ pub(crate) fn write(
     sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()))
 }
 
-/// The name under which a file is written before it takes its place; another one each time.
-fn temporary_name(path: &Path) -> PathBuf {
+/// The name under which a file or folder is written before it takes its place; another one each time.
+pub(crate) fn temporary_name(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let mut name = std::ffi::OsString::from(".");

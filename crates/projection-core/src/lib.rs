@@ -18,9 +18,10 @@
 //! # }
 //! ```
 //!
-//! Rooms, each importing only those after it: [`compare`], [`train`], [`evaluate`],
-//! [`import`], [`search`], [`model_file`], [`onnx`], [`projection`], [`store`], [`layout`],
-//! `parameters`, `tensors`, `torch`, [`npy`], `atomic`, `json`, `kernel`, [`error`].
+//! Rooms, each importing only those after it: [`edge`], [`compare`], [`train`], [`evaluate`],
+//! [`import`], [`answer_file`], [`search`], [`model_file`], [`onnx`], [`projection`],
+//! [`store`], [`layout`], `parameters`, `tensors`, `torch`, [`npy`], `atomic`, `json`,
+//! `kernel`, [`error`].
 //!
 //! Without the default feature `store` there are no files, no threads and no training:
 //! models come from bytes ([`projection::Model::from_bytes`]), are searched with in memory,
@@ -32,10 +33,13 @@
 // What only training and files use.
 #![cfg_attr(not(feature = "store"), allow(dead_code))]
 
+pub mod answer_file;
 #[cfg(feature = "store")]
 mod atomic;
 #[cfg(feature = "store")]
 pub mod compare;
+#[cfg(feature = "store")]
+pub mod edge;
 pub mod error;
 #[cfg(feature = "store")]
 pub mod evaluate;

@@ -1,6 +1,8 @@
 //! Damaged and made-up model files of every kind, as bytes: an error that says what is wrong,
 //! or a model that works. Seeded, so that what fails once fails again.
 
+// Shared with other tests, which use other parts of it.
+#[allow(dead_code)]
 mod vectors;
 
 use std::panic::catch_unwind;
@@ -114,7 +116,8 @@ fn damaged(file: &[u8], random: &mut Random) -> Vec<u8> {
                 let (start, end) = words[random.below(words.len())];
                 &header[start..end]
             };
-            copy = joined(&header.replace(word(), word()), data);
+            let (from, to) = (word(), word());
+            copy = joined(&header.replace(from, to), data);
         }
         5 => {
             let at = 8 + header.len() + 4 * random.below(data.len() / 4);

@@ -1,32 +1,44 @@
-//! `projection export`: a model in one file, for programs that have no store.
+//! `projection export`: a model for programs that have no store, in one file, or in a folder
+//! with its answers.
+
+mod edge;
 
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, ValueEnum};
+use projection_core::edge::EdgeReport;
 use projection_core::model_file::{Description, ExportFormat, ExportReport, export, export_store};
 use projection_core::projection::{Model, Precision};
 use projection_core::store::Store;
 use projection_core::{Error, ErrorKind};
+use serde::Serialize;
 
 use super::{precision, temperature, with_precision};
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count};
 
-/// Write a model to one file
+/// Write a model to one file, or with its answers to a folder
 ///
 /// A .safetensors file holds everything, opens in every language of the engine and gives the
 /// same numbers. An .onnx file runs in ONNX Runtime and whatever else knows ONNX: input
 /// `query` (n, d), outputs `projected` (n, o) and, for kinds that route, `weights` (n, heads).
+/// The folder of the format edge holds the model, the answers' vectors and the texts, to be
+/// served as static files to browsers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   projection export lda.db
   projection export lda.db --projection 3 --format onnx --output model.onnx
-  projection export --model transformer.pt --format onnx")]
+  projection export --model transformer.pt --format onnx
+  projection export lda.db --format edge out/")]
 #[command(group(ArgGroup::new("source").required(true).args(["store", "embeddings", "model"])))]
 pub struct Args {
     /// The store's database
     #[arg(value_name = "STORE.db")]
     store: Option<PathBuf>,
+
+    /// Folder to write, with --format edge; that of an earlier export is replaced
+    #[arg(value_name = "FOLDER", requires = "store", conflicts_with = "output")]
+    folder: Option<PathBuf>,
 
     /// Folder of the model's files instead, without a database
     #[arg(long, value_name = "DIR", requires = "projection")]
@@ -56,6 +68,15 @@ pub struct Args {
     /// File to write [default: projection_{ID} or the model's name, in the working directory]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// With --format edge, how the answers' vectors are written: in bytes, a quarter of the
+    /// size, or as they are [default: int8]
+    #[arg(long, value_name = "P", value_enum, requires = "folder")]
+    answers_precision: Option<edge::AnswersPrecision>,
+
+    /// With --format edge, write into a folder that holds something else, which stays
+    #[arg(long, requires = "folder")]
+    force: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -64,19 +85,41 @@ enum Format {
     Safetensors,
     /// A graph for ONNX Runtime
     Onnx,
+    /// A folder with the model, the answers and the texts, for browsers
+    Edge,
 }
 
-impl From<Format> for ExportFormat {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Safetensors => Self::Safetensors,
-            Format::Onnx => Self::Onnx,
+/// What was written.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Exported {
+    File(ExportReport),
+    Folder(EdgeReport),
+}
+
+impl Report for Exported {
+    fn render(&self, screen: &Screen) -> String {
+        match self {
+            Self::File(report) => report.render(screen),
+            Self::Folder(report) => report.render(screen),
         }
     }
 }
 
-pub fn run(args: &Args) -> Result<ExportReport, Failure> {
-    let format = ExportFormat::from(args.format);
+pub fn run(args: &Args) -> Result<Exported, Failure> {
+    let format = match args.format {
+        Format::Edge => return edge::run(args).map(Exported::Folder),
+        Format::Safetensors => ExportFormat::Safetensors,
+        Format::Onnx => ExportFormat::Onnx,
+    };
+    if let Some(folder) = &args.folder {
+        let message = format!("{} without --format edge, expected --output", folder.display());
+        return Err(Failure::Usage(message));
+    }
+    to_file(args, format).map(Exported::File)
+}
+
+fn to_file(args: &Args, format: ExportFormat) -> Result<ExportReport, Failure> {
     let output =
         |stem: PathBuf| args.output.clone().unwrap_or_else(|| stem.with_extension(format.name()));
     let numbered = |id: i64| output(PathBuf::from(format!("projection_{id}")));

@@ -130,6 +130,6 @@ fn source_path(database: &Path, source: &str) -> PathBuf {
 }
 
 /// In hexadecimal.
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

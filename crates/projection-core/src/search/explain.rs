@@ -8,7 +8,7 @@ use super::{Hit, SearchOptions, SearchQuery, SearchResult, Searcher};
 use crate::error::Result;
 use crate::kernel;
 use crate::npy::NpyArray;
-use crate::projection::{Neighbour, Projection, ResidualProjection};
+use crate::projection::{Projection, ResidualProjection};
 use crate::store::{EmbeddedQuestion, EmbeddingModel, Store};
 
 /// Least cosine of the vectors of one question, as stored and as trained on.
@@ -148,6 +148,17 @@ impl Searcher {
     }
 }
 
+impl Searcher {
+    /// The texts of a model's training questions in the order of
+    /// [`Neighbour::number`](crate::projection::Neighbour), `None` for those that the store
+    /// does not have any more.
+    pub fn training_questions(&self, residual: &ResidualProjection) -> Vec<Option<String>> {
+        let mut texts = QuestionTexts::new(self.origin(), residual);
+        let clusters = residual.clusters_of_questions().into_iter().enumerate();
+        clusters.map(|(number, cluster)| Some(texts.of(cluster, number)?.1)).collect()
+    }
+}
+
 impl Explanation {
     /// How a projection moves a query, without a search: no hits, and no texts of training
     /// questions.
@@ -193,7 +204,7 @@ impl Explanation {
                 row: neighbour.row,
                 similarity: neighbour.similarity,
                 weight: neighbour.weight,
-                question: texts.of(&neighbour),
+                question: texts.of(neighbour.cluster_id, neighbour.number),
             });
         }
         Ok(())
@@ -232,17 +243,17 @@ impl<'a> QuestionTexts<'a> {
         Self { store, residual, clusters: HashMap::new() }
     }
 
-    fn of(&mut self, neighbour: &Neighbour) -> Option<(i64, String)> {
+    fn of(&mut self, cluster_id: i64, number: usize) -> Option<(i64, String)> {
         let (store, model) = self.store.as_ref()?;
-        let questions = self.clusters.entry(neighbour.cluster_id).or_insert_with(|| {
-            let questions = store.embedded_questions(model, neighbour.cluster_id);
+        let questions = self.clusters.entry(cluster_id).or_insert_with(|| {
+            let questions = store.embedded_questions(model, cluster_id);
             let with_vector = |question: EmbeddedQuestion| {
                 let vector = NpyArray::load(&question.vector).ok()?.to_f32().ok()?;
                 Some((question, vector))
             };
             questions.unwrap_or_default().into_iter().filter_map(with_vector).collect()
         });
-        let trained = self.residual.question(neighbour.number);
+        let trained = self.residual.question(number);
         let cosine = |vector: &[f32]| {
             let norms = kernel::norm(vector) * kernel::norm(trained);
             if vector.len() == trained.len() {

@@ -250,6 +250,16 @@ impl<'a> TensorFile<'a> {
         Ok(elements(&self.source.bytes()[entry.place.clone()], i64::from_le_bytes))
     }
 
+    /// The values of a tensor of bytes.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows).
+    pub fn bytes(&self, name: &str, shape: &[usize]) -> Result<Vec<i8>> {
+        let entry = self.entry(name, Dtype::I8)?;
+        self.check_shape(name, &entry.shape, shape)?;
+        Ok(elements(&self.source.bytes()[entry.place.clone()], i8::from_le_bytes))
+    }
+
     /// The values of a one-dimensional tensor of double precision.
     ///
     /// # Errors

@@ -1,0 +1,41 @@
+// Makes the page work without a network. What belongs to it, and the version of all that, is
+// in site.js: the browser reads both anew on a visit, and a new version brings a new cache.
+// The text model is not here: the engine's worker keeps it itself, see text-model.js.
+
+importScripts("site.js");
+
+const PREFIX = "edge-page-";
+const CACHE = PREFIX + self.SITE.version;
+
+self.addEventListener("install", (event) => {
+  const load = async () => {
+    const cache = await caches.open(CACHE);
+    // Past the browser's own cache, which may hold an older version.
+    await cache.addAll(self.SITE.files.map((path) => new Request(path, { cache: "reload" })));
+    await self.skipWaiting();
+  };
+  event.waitUntil(load());
+});
+
+self.addEventListener("activate", (event) => {
+  const clean = async () => {
+    const names = await caches.keys();
+    const old = names.filter((name) => name.startsWith(PREFIX) && name !== CACHE);
+    await Promise.all(old.map((name) => caches.delete(name)));
+    await self.clients.claim();
+  };
+  event.waitUntil(clean());
+});
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  if (request.method !== "GET" || new URL(request.url).origin !== self.location.origin) {
+    return;
+  }
+  const answer = async () => {
+    const cache = await caches.open(CACHE);
+    const kept = await cache.match(request, { ignoreSearch: request.mode === "navigate" });
+    return kept ?? fetch(request);
+  };
+  event.respondWith(answer());
+});

@@ -1,0 +1,107 @@
+// The engine, away from the page, so that typing never waits for it.
+
+import { load } from "./engine/index.js";
+import { answerVectors, plane } from "./picture.js";
+import { loadTextModel } from "./text-model.js";
+
+const ANSWERS = 5;
+const QUESTIONS = 6;
+/** Ranks without the projection are known up to this one. */
+const RANKS = 1000;
+
+const tell = (type, more) => self.postMessage({ type, ...more });
+
+async function start() {
+  const file = async (name) => {
+    const response = await fetch(new URL(`data/${name}`, import.meta.url));
+    if (!response.ok) {
+      throw new Error(`data/${name}: the server answered ${response.status}`);
+    }
+    return response;
+  };
+  const bytes = async (name) => new Uint8Array(await (await file(name)).arrayBuffer());
+  const [engine, manifest, texts, modelBytes, answersBytes] = await Promise.all([
+    load({ embedder: true }),
+    file("manifest.json").then((response) => response.json()),
+    file("texts.json").then((response) => response.json()),
+    bytes("model.safetensors"),
+    bytes("answers.safetensors"),
+  ]);
+  const model = engine.Model.fromBytes(modelBytes);
+  const index = engine.Index.fromBytes(answersBytes);
+  const vectors = answerVectors(answersBytes);
+  const place = plane(vectors);
+  const places = texts.answers.map((_, row) => place(vectors.values, row * vectors.dim));
+  tell("opened", { manifest, texts, places });
+
+  const textModel = await loadTextModel((done, total) => tell("progress", { done, total }));
+  const { files } = textModel;
+  const embedder = engine.Embedder.fromBytes(
+    files["model.safetensors"],
+    files["tokenizer.json"],
+    files["config.json"],
+  );
+  tell("ready", { simd: engine.simd, textModelBytes: textModel.bytes });
+  return { model, index, embedder, place };
+}
+
+function answer({ model, index, embedder, place }, { number, text }) {
+  const started = performance.now();
+  const query = embedder.embed(text);
+  const embedded = performance.now();
+  const { projected } = model.project(query);
+  const after = index.search(projected, ANSWERS);
+  const searched = performance.now();
+  const ranks = index.search(query, RANKS);
+  const { questions } = model.explain(query, QUESTIONS);
+  const length = Math.hypot(...projected);
+  const unit = projected.map((value) => value / length);
+  const rankOf = new Map(ranks.map((hit, at) => [hit.answerId, at + 1]));
+  return {
+    number,
+    text,
+    before: ranks.slice(0, ANSWERS),
+    after: after.map((hit) => ({ ...hit, before: rankOf.get(hit.answerId) ?? null })),
+    questions,
+    angle: angle(query, projected),
+    places: { question: place(query), projected: place(unit) },
+    times: { embed: embedded - started, answer: searched - embedded },
+  };
+}
+
+function angle(a, b) {
+  const dot = a.reduce((sum, value, i) => sum + value * b[i], 0);
+  const cosine = dot / (Math.hypot(...a) * Math.hypot(...b));
+  return (Math.acos(Math.min(1, Math.max(-1, cosine))) * 180) / Math.PI;
+}
+
+// Only the newest question counts: those typed while one was answered are passed over.
+let waiting = null;
+let tools = null;
+
+function work() {
+  if (tools === null || waiting === null) {
+    return;
+  }
+  const question = waiting;
+  waiting = null;
+  try {
+    tell("answer", answer(tools, question));
+  } catch (error) {
+    tell("failed", { number: question.number, message: error.message });
+  }
+}
+
+self.addEventListener("message", ({ data }) => {
+  waiting = data;
+  // After the messages that are already here.
+  setTimeout(work);
+});
+
+start().then(
+  (made) => {
+    tools = made;
+    work();
+  },
+  (error) => tell("broken", { message: error.message }),
+);
