@@ -161,6 +161,7 @@ def test_outputs_are_written_and_given_back(model: up.Model) -> None:
         (np.empty(8), up.ArgumentTypeError, "float64"),
         (np.empty(8, ">f4"), up.ArgumentTypeError, ">f4"),
         (np.empty(16, np.float32)[::2], up.InvalidArgumentError, "contiguous"),
+        (unaligned(QUERY), up.InvalidArgumentError, "aligned"),
         (readonly(QUERY), up.InvalidArgumentError, "read-only"),
         (np.ma.masked_array(QUERY), up.ArgumentTypeError, "masked"),
         ([0.0] * 8, up.ArgumentTypeError, "list"),

@@ -109,6 +109,9 @@ def test_tuned_training_and_its_report(own_store: Path) -> None:
     assert all(0 <= done <= total for _, done, total, _ in seen)
     frame = trained.to_pandas()
     assert frame.loc["chosen", "score"] >= frame.loc["plain cosine", "score"]
+    best = [name for name in frame.index if name.startswith("best ")]
+    expected = ["best lda", "best multi_head", "best residual", "best ridge", "best ridge_to_identity"]
+    assert sorted(best) == expected
     text, html = str(trained), trained._repr_html_()
     assert "projection 2: residual, 50 heads" in text and "plain cosine" in text
     assert "<td>plain cosine</td>" in html and "<script" not in html

@@ -96,8 +96,10 @@ def output(name: str, shape: tuple[int, ...], out: Union[Floats, None]) -> Float
     if out.shape != shape:
         raise BufferSizeError(f"{name} has the shape {out.shape}, expected {shape}")
     flags = out.flags
-    if not (flags.c_contiguous and flags.aligned):
+    if not flags.c_contiguous:
         raise InvalidArgumentError(f"{name} is not contiguous in C order")
+    if not flags.aligned:
+        raise InvalidArgumentError(f"{name} is not aligned to {F32.itemsize} bytes")
     if not flags.writeable:
         raise InvalidArgumentError(f"{name} is read-only")
     return out

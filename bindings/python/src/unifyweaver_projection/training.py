@@ -74,8 +74,8 @@ class TrainingResult:
 
     def to_pandas(self) -> pandas.DataFrame:
         """The cross-validation as a DataFrame with a row for plain cosine, for the fixed
-        parameters, for the chosen model, and for the best of each other kind; empty where
-        there was none. Needs pandas."""
+        parameters, for the chosen model, and for the best of each kind, linear methods
+        counting as kinds; empty where there was none. Needs pandas."""
         return _pandas().DataFrame.from_dict(_validated(self.validation), orient="index")
 
 
@@ -376,7 +376,8 @@ def _validated(validation: Optional[dict[str, Any]]) -> dict[str, dict[str, Any]
         found["fixed parameters"] = validation["fixed"]
     found["chosen"] = validation["model"]
     for best in validation["best_of_kinds"]:
-        found[f"best {best['kind']}"] = best["validated"]
+        # There are several linear methods, each with a best candidate of its own.
+        found[f"best {best['recipe'].get('method', best['kind'])}"] = best["validated"]
     rows = {}
     for name, numbers in found.items():
         row = {"score": numbers["score"]}
