@@ -20,7 +20,7 @@
 //!
 //! Rooms, each importing only those after it: [`compare`], [`train`], [`evaluate`],
 //! [`import`], [`search`], [`model_file`], [`onnx`], [`projection`], [`store`], [`layout`],
-//! `tensors`, `torch`, [`npy`], `atomic`, `kernel`, [`error`].
+//! `tensors`, `torch`, [`npy`], `atomic`, `nearest`, `kernel`, [`error`].
 //!
 //! Models, indexes and searchers are immutable once made: share one among threads by
 //! reference or `Arc`. A [`store::Store`] belongs to one thread at a time.
@@ -33,6 +33,7 @@ pub mod import;
 mod kernel;
 pub mod layout;
 pub mod model_file;
+mod nearest;
 pub mod npy;
 pub mod onnx;
 pub mod projection;

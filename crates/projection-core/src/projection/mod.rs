@@ -16,6 +16,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
 use crate::error::Result;
 
+pub use crate::nearest::Found as ListsFound;
 pub use crate::store::{ModelKind, ModelParameters};
 pub use linear::LinearProjection;
 pub use model::Model;

@@ -7,6 +7,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use super::{LinearProjection, MultiHeadProjection, Precision, Projection, ResidualProjection};
 use super::{TransformerProjection, load_kinds};
 use crate::error::{Error, ErrorKind, Result};
+use crate::nearest::Found;
 use crate::store::{ModelKind, SearchValues, Store};
 
 /// A trained model of any kind. Cheap to clone: clones share their vectors.
@@ -153,6 +154,28 @@ impl Model {
                     self.kind().name()
                 ),
             )),
+        }
+    }
+
+    /// The same model with its heads or training questions in lists, where it has many of
+    /// them: see [`ResidualProjection::with_lists`] and [`MultiHeadProjection::with_lists`].
+    ///
+    /// # Errors
+    /// As these.
+    pub fn with_lists(&self, threads: usize) -> Result<Self> {
+        match self {
+            Self::MultiHead(model) => model.with_lists(threads).map(Self::MultiHead),
+            Self::Residual(model) => model.with_lists(threads).map(Self::Residual),
+            Self::Linear(_) | Self::Transformer(_) => Ok(self.clone()),
+        }
+    }
+
+    /// What was found out when the lists were made, where there are any.
+    pub fn lists_found(&self) -> Option<Found> {
+        match self {
+            Self::MultiHead(model) => model.lists_found(),
+            Self::Residual(model) => model.lists_found(),
+            Self::Linear(_) | Self::Transformer(_) => None,
         }
     }
 
