@@ -3,7 +3,7 @@
 use super::change::Added;
 use super::{Found, KS, Lists, Routes, SPREAD, calibrate};
 use crate::kernel::random::Random;
-use crate::kernel::{self, Compact, Format, Rows, product};
+use crate::kernel::{self, Compact, Format, product};
 
 /// Seed of all that is drawn: the same rows give the same lists.
 const SEED: u64 = 0x11575;
@@ -187,9 +187,4 @@ fn members(count: usize, lists: &[u32]) -> (Vec<usize>, Vec<u32>) {
         next[*list as usize] += 1;
     }
     (offsets, rows)
-}
-
-/// A matrix as units.
-pub(super) fn of_rows(rows: &Rows) -> impl Fn(usize, &mut [f32]) + Sync + '_ {
-    |number, out| out.copy_from_slice(rows.row(number))
 }

@@ -64,7 +64,7 @@ impl Lists {
         let mut rows = Vec::with_capacity(count);
         for row in parts.rows {
             let seen = usize::try_from(row).ok().and_then(|row| seen.get_mut(row));
-            if !seen.is_some_and(|seen| !std::mem::replace(seen, true)) {
+            if seen.is_none_or(|seen| std::mem::replace(seen, true)) {
                 return Err(format!("rows of lists: {row}, expected each from 0 to {count} once"));
             }
             rows.push(row as u32);

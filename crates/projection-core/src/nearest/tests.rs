@@ -24,6 +24,11 @@ fn units<'a>(rows: &Rows, copy: &'a (dyn Fn(usize, &mut [f32]) + Sync)) -> Units
     Units { count: rows.count(), dim: rows.width(), copy }
 }
 
+/// A matrix as units.
+fn of_rows(rows: &Rows) -> impl Fn(usize, &mut [f32]) + Sync + '_ {
+    |number, out| out.copy_from_slice(rows.row(number))
+}
+
 fn exact(rows: &Rows, unit: &[f32], k: usize) -> Vec<usize> {
     let mut dots = vec![0.0f32; rows.count()];
     kernel::dots(unit, rows, &mut dots);
@@ -49,7 +54,7 @@ fn lists_find_what_they_promise_and_read_little() {
     let all = clustered(12_200, 60, 0.8);
     let rows = Rows::from_values(DIM, &all[..12_000 * DIM]);
     let queries = Rows::from_values(DIM, &all[12_000 * DIM..]);
-    let copy = build::of_rows(&rows);
+    let copy = of_rows(&rows);
     let lists = Lists::many(units(&rows, &copy), &[], 1);
     let found = lists.found();
     assert!(!lists.is_exact() && found.lists > 200 && found.read < 0.25, "{found:?}");
@@ -67,7 +72,7 @@ fn lists_find_what_they_promise_and_read_little() {
 #[test]
 fn rows_without_clusters_stay_in_one_list() {
     let rows = clustered(6000, 6000, 1.0);
-    let copy = build::of_rows(&rows);
+    let copy = of_rows(&rows);
     let lists = Lists::many(units(&rows, &copy), &[], 1);
     assert!(lists.is_exact());
     assert_eq!(lists.found(), Found { recall: 1.0, read: 1.0, lists: 1 });
@@ -79,7 +84,7 @@ fn rows_without_clusters_stay_in_one_list() {
 fn queries_of_the_caller_count() {
     // Queries far from all rows: reading few lists would not do for them.
     let rows = clustered(6000, 60, 0.8);
-    let copy = build::of_rows(&rows);
+    let copy = of_rows(&rows);
     assert!(!Lists::many(units(&rows, &copy), &[], 1).is_exact());
     let far = clustered(300, 300, 1.0);
     let lists = Lists::many(units(&rows, &copy), &far, 1);
@@ -91,7 +96,7 @@ fn queries_of_the_caller_count() {
 #[test]
 fn only_allowed_rows_are_found() {
     let rows = clustered(6000, 60, 0.8);
-    let copy = build::of_rows(&rows);
+    let copy = of_rows(&rows);
     for lists in [Lists::one(units(&rows, &copy)), Lists::many(units(&rows, &copy), &[], 1)] {
         let query = rows.row(77);
         let candidates = lists.candidates(query, 10, Some(&|row| row % 5 == 3)).unwrap();
@@ -107,7 +112,7 @@ fn rows_come_and_go() {
     let all = clustered(6000, 60, 0.8);
     let mut rows = Rows::from_values(DIM, &all[..5000 * DIM]);
     let made = {
-        let copy = build::of_rows(&rows);
+        let copy = of_rows(&rows);
         [Lists::one(units(&rows, &copy)), Lists::many(units(&rows, &copy), &[], 1)]
     };
     assert!(!made[1].is_exact());
@@ -116,7 +121,7 @@ fn rows_come_and_go() {
         rows = before.clone();
         for part in [5000..5001, 5001..5600, 5600..6000] {
             rows.push(&all[part.start * DIM..part.end * DIM]);
-            lists.add(units(&rows, &build::of_rows(&rows)), part.start);
+            lists.add(units(&rows, &of_rows(&rows)), part.start);
             // Rows of the middle, the first and the last one, and one that was added.
             for number in [1234, 0, rows.count() - 3, rows.count() - 6] {
                 lists.swap_remove(number, rows.count() - 1);
@@ -125,7 +130,7 @@ fn rows_come_and_go() {
             // What is added next follows what is there.
             let kept = rows.count();
             rows.push(&all[..4 * DIM]);
-            lists.add(units(&rows, &build::of_rows(&rows)), kept);
+            lists.add(units(&rows, &of_rows(&rows)), kept);
         }
         assert!(lists.stored().is_none());
         let queries = Rows::from_values(DIM, &all[4900 * DIM..5500 * DIM]);
@@ -141,7 +146,7 @@ fn rows_come_and_go() {
 #[test]
 fn stored_lists_are_the_same_and_wrong_ones_are_refused() {
     let rows = clustered(6000, 60, 0.8);
-    let copy = build::of_rows(&rows);
+    let copy = of_rows(&rows);
     let lists = Lists::many(units(&rows, &copy), &[], 1);
     let stored = || lists.stored().unwrap();
     let again = Lists::from_stored(stored()).unwrap();
