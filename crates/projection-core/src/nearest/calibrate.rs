@@ -59,18 +59,23 @@ impl Lists {
             groups.into_iter().map(|(group, own)| known(units, group, own, threads)).collect();
         for share in SHARES {
             let Some(routes) = &mut self.routes else { return false };
-            let mut read = 0.0f64;
+            let mut read = 0.0;
             for (number, k) in KS.into_iter().enumerate() {
                 let slack = |group: &Vec<Known<'_>>| routes.slack(group, lists, k, share);
-                routes.slacks[number] = groups.iter().map(slack).fold(f32::NEG_INFINITY, f32::max);
-                let slack = routes.slacks[number];
+                let slack = groups.iter().map(slack).fold(f32::NEG_INFINITY, f32::max);
+                routes.slacks[number] = slack;
                 let read_by = |group: &Vec<Known<'_>>| routes.read(group, k, slack, units.count);
-                read = groups.iter().map(read_by).fold(read, f64::max);
+                read += groups.iter().map(read_by).sum::<f64>();
+            }
+            read /= (KS.len() * groups.len()) as f64;
+            if read > MOST_READ {
+                return false;
             }
             let lists = routes.spreads.len();
             let recalls = groups.iter().flat_map(|group| KS.map(|k| self.recall(units, group, k)));
             let recall = recalls.fold(1.0, f64::min);
-            if recall >= LEAST_RECALL && read <= MOST_READ {
+            if std::env::var("DBG").is_ok() { eprintln!("share {share} recall {recall} read {read} {:?}", self.routes.as_ref().unwrap().slacks); }
+            if recall >= LEAST_RECALL {
                 if let Some(routes) = &mut self.routes {
                     routes.found = Found { recall, read, lists };
                 }
