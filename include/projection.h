@@ -140,6 +140,29 @@ typedef enum {
 } projection_kind;
 
 /**
+ * How a model keeps its vectors.
+ */
+typedef enum {
+  /**
+   * Of NULL, or of a precision that has no number yet.
+   */
+  PROJECTION_PRECISION_UNKNOWN = 0,
+  /**
+   * Single precision.
+   */
+  PROJECTION_PRECISION_F32 = 1,
+  /**
+   * bfloat16, in half the memory: the direction of projected queries changes by about a
+   * hundred-thousandth.
+   */
+  PROJECTION_PRECISION_BF16 = 2,
+  /**
+   * Bytes with a scale for each vector, in a quarter of the memory.
+   */
+  PROJECTION_PRECISION_INT8 = 3,
+} projection_precision;
+
+/**
  * What vectors say about an answer.
  */
 typedef enum {
@@ -186,7 +209,8 @@ typedef struct projection_explanation projection_explanation;
 
 /**
  * Answer vectors with their ids, and their texts where they come from a store. Free it
- * with projection_index_free. May be used by many threads at once.
+ * with projection_index_free. May be used by many threads at once: what changes it waits for
+ * the searches under way, and these for it.
  */
 typedef struct projection_index projection_index;
 
@@ -304,6 +328,11 @@ typedef struct {
    * Softmax temperature; 0 for the recorded one.
    */
   double temperature;
+  /**
+   * How a multi-head projection's vectors are kept: "f32", which is the default for NULL,
+   * "bf16" or "int8"; see projection_model_with_precision.
+   */
+  const char *precision;
 } projection_export_options;
 
 /**
@@ -359,6 +388,23 @@ typedef struct {
    * 1 for every question with its ranks, confusions, and other parameters.
    */
   int32_t details;
+  /**
+   * Models in files of their own, beside the projections. They need test questions.
+   */
+  const char *const *models;
+  /**
+   * Number of these files.
+   */
+  size_t models_len;
+  /**
+   * What multi-head projections and models are measured in too, projection_precision
+   * numbers, beside what they are in single precision.
+   */
+  const int32_t *precisions;
+  /**
+   * Number of these.
+   */
+  size_t precisions_len;
 } projection_evaluate_options;
 
 /**
@@ -388,6 +434,22 @@ typedef struct {
    * model with heads and an index of a store.
    */
   double unheaded_offset;
+  /**
+   * The ids of the answers that may be found, `allowed_len` of them in any order; NULL for
+   * all, and any other pointer with `allowed_len` 0 for none. Scores do not depend on it, and
+   * ids of no answer are passed over.
+   */
+  const int64_t *allowed;
+  /**
+   * See there.
+   */
+  size_t allowed_len;
+  /**
+   * Threads that the queries of a batch, or the answers to be compared with one query, are
+   * shared out among; they end before the call returns. 0 and 1 are the caller's thread.
+   * The results do not depend on it.
+   */
+  size_t threads;
 } projection_search_options;
 
 /**
@@ -536,6 +598,25 @@ typedef struct {
 } projection_hit;
 
 /**
+ * What making lists found out.
+ */
+typedef struct {
+  /**
+   * The share of the true 1, 10 and 32 nearest answers that queries find that were held
+   * out, the least of them; 1 where searches stay exact.
+   */
+  double recall;
+  /**
+   * The share of all answers that they read on average.
+   */
+  double read;
+  /**
+   * Number of lists; 1 where searches stay exact.
+   */
+  size_t lists;
+} projection_lists;
+
+/**
  * How to train. All but `size` may be 0: then kind, terms and parameters are chosen by
  * cross-validation.
  */
@@ -665,8 +746,8 @@ projection_status projection_model_distill(const projection_model *teacher,
  * that was there is replaced only by the complete new one. `options` may be NULL. The store is
  * only read.
  *
- * The result is JSON, {"projection_id", "kind", "temperature" or null, "heads", "input_dim",
- * "output_dim", "format", "output", "bytes"}.
+ * The result is JSON, {"projection_id", "kind", "temperature" or null, "precision", "heads",
+ * "input_dim", "output_dim", "format", "output", "bytes"}.
  */
 projection_status projection_export(const char *database,
                                     const char *output,
@@ -737,8 +818,9 @@ const char *projection_status_name(int32_t status);
  *
  * The result is JSON, {"store", "model", "answers", "seed", "warnings", "notes", "regimes":
  * [{"regime": "test", "closed" or "open", "questions", "headed_questions", "headed_answers",
- * "training_questions", "methods": [{"method", "projection_id", "all", "headed", "unheaded"}],
- * "details"}]}, where all, headed and unheaded are {"questions", "recall_at_1", "recall_at_5",
+ * "training_questions", "methods": [{"method", "projection_id", "model_file", "precision",
+ * "against_exact", "all", "headed", "unheaded"}], "details"}]}, where against_exact is null or
+ * how a rounded projection differs, {"mean_cosine", "least_cosine", "recall_at_1"}, and all, headed and unheaded are {"questions", "recall_at_1", "recall_at_5",
  * "mrr_at_10", "ndcg_at_10", each {"value", "low", "high"}, "gained", "lost",
  * "p_against_cosine"} or null. The first method is cosine.
  */
@@ -920,6 +1002,54 @@ projection_status projection_index_search_batch(const projection_index *index,
 void projection_index_free(projection_index *index);
 
 /**
+ * Adds `n` answers of `dim` values each, which are copied. `ids` holds `n` different ids that
+ * the index does not have. `texts` holds their texts, or is NULL; a text may be NULL too.
+ * Nothing is added after an error. Lists are kept up.
+ */
+projection_status projection_index_add(const projection_index *index,
+                                       const int64_t *ids,
+                                       const float *vectors,
+                                       size_t n,
+                                       size_t dim,
+                                       const char *const *texts,
+                                       projection_error **error);
+
+/**
+ * Removes the answers with these `n` ids; other ids are passed over. `removed` receives how
+ * many there were, and may be NULL. A store keeps them. Texts that the index gave stay valid.
+ */
+projection_status projection_index_remove(const projection_index *index,
+                                          const int64_t *ids,
+                                          size_t n,
+                                          size_t *removed,
+                                          projection_error **error);
+
+/**
+ * Puts the answers into lists, so that searches find the nearest of many without comparing a
+ * query with each: at least 99% of them, for queries that are held out. `found`, which may be
+ * NULL, receives what was found out. Where lists cannot do that, and below 16,384 answers,
+ * searches stay exact.
+ *
+ * `queries` are `n` queries of `query_dim` values that are like those to come, projected by
+ * `model` where that is not NULL; a few hundred of them make sure that the promise holds for
+ * such. NULL and 0 stand for none. Up to `threads` threads work, 0 counts as 1. The index
+ * waits for all other use, and takes a quarter more memory.
+ */
+projection_status projection_index_make_lists(const projection_index *index,
+                                              const projection_model *model,
+                                              const float *queries,
+                                              size_t n,
+                                              size_t query_dim,
+                                              size_t threads,
+                                              projection_lists *found,
+                                              projection_error **error);
+
+/**
+ * Forgets the lists of an index: searches are exact again. NULL is allowed.
+ */
+void projection_index_drop_lists(const projection_index *index);
+
+/**
  * Loads projection `id`, of whatever kind, from the folder of its files:
  * embeddings/{model_name}, or embeddings. `temperature` is that of the routing, above 0; 0.1
  * is the usual one. A linear model has none, and takes no notice.
@@ -1032,6 +1162,22 @@ projection_status projection_model_project_batch(const projection_model *model,
                                                  projection_error **error);
 
 /**
+ * projection_model_project_batch on up to `threads` threads, which share the queries out and
+ * end before it returns; 0 and 1 are the caller's thread. How the queries are shared out may
+ * change last bits.
+ */
+projection_status projection_model_project_batch_on(const projection_model *model,
+                                                    size_t threads,
+                                                    const float *queries,
+                                                    size_t n,
+                                                    size_t query_dim,
+                                                    float *projected,
+                                                    size_t projected_len,
+                                                    float *weights,
+                                                    size_t weights_len,
+                                                    projection_error **error);
+
+/**
  * Frees a model. NULL is allowed.
  */
 void projection_model_free(projection_model *model);
@@ -1071,6 +1217,23 @@ projection_status projection_model_save_file(const projection_model *model,
 projection_status projection_model_parameters(const projection_model *model,
                                               projection_text **text,
                                               projection_error **error);
+
+/**
+ * How a model keeps its vectors; PROJECTION_PRECISION_UNKNOWN for NULL.
+ */
+projection_precision projection_model_precision(const projection_model *model);
+
+/**
+ * Makes a copy of `model` that keeps its vectors in `precision`, a projection_precision: it
+ * takes less memory and is faster where there are many heads. projection_model_save_file
+ * keeps the precision. Each of the two models is freed on its own. Only multi-head models do
+ * that: for others, and for another precision than that of a model which is rounded already,
+ * it is PROJECTION_STATUS_INVALID_ARGUMENT.
+ */
+projection_status projection_model_with_precision(const projection_model *model,
+                                                  int32_t precision,
+                                                  projection_model **copy,
+                                                  projection_error **error);
 
 /**
  * projection_index_search with options. `text` is the query in words; NULL stands for none,

@@ -7,8 +7,8 @@ package projection
 // every argument that is passed by address.
 #cgo noescape projection_model_project
 #cgo nocallback projection_model_project
-#cgo noescape projection_model_project_batch
-#cgo nocallback projection_model_project_batch
+#cgo noescape projection_model_project_batch_on
+#cgo nocallback projection_model_project_batch_on
 */
 import "C"
 
@@ -66,6 +66,7 @@ func (k Kind) String() string {
 type Model struct {
 	handle              *handle
 	kind                Kind
+	precision           Precision
 	inputDim, outputDim int
 	headIDs             []int64
 	temperature         float64
@@ -217,6 +218,7 @@ func newModel(model *C.projection_model) (*Model, error) {
 	m := &Model{
 		handle:      newHandle("model", unsafe.Pointer(model), freeModel),
 		kind:        Kind(C.projection_model_kind(model)),
+		precision:   Precision(C.projection_model_precision(model)),
 		inputDim:    int(C.projection_model_input_dim(model)),
 		outputDim:   int(C.projection_model_output_dim(model)),
 		headIDs:     make([]int64, int(C.projection_model_num_heads(model))),
@@ -319,6 +321,18 @@ func (m *Model) ProjectBatch(queries [][]float32) (projected [][]float32, weight
 // ProjectBatchInto is [Model.ProjectInto] for n queries that lie one after another: queries
 // has n × InputDim values, projected n × OutputDim, and weights n × len(HeadIDs) or is nil.
 func (m *Model) ProjectBatchInto(queries, projected, weights []float32) error {
+	return m.ProjectBatchIntoOn(1, queries, projected, weights)
+}
+
+// ProjectBatchIntoOn is [Model.ProjectBatchInto] on up to so many threads of the library, which
+// share the queries out and end before it returns; 0 and 1 are the caller's thread. How the
+// queries are shared out may change last bits.
+//
+// It fails as [Model.ProjectBatchInto] does, and with ErrInvalidArgument for fewer than none.
+func (m *Model) ProjectBatchIntoOn(threads int, queries, projected, weights []float32) error {
+	if threads < 0 {
+		return errorf(ErrInvalidArgument, "threads is %d, expected 0 or more", threads)
+	}
 	model, err := m.acquire()
 	if err != nil {
 		return err
@@ -329,7 +343,7 @@ func (m *Model) ProjectBatchInto(queries, projected, weights []float32) error {
 			"queries has the length %d, expected a multiple of the dimension %d", len(queries), m.inputDim)
 	}
 	var failed *C.projection_error
-	status := C.projection_model_project_batch(model,
+	status := C.projection_model_project_batch_on(model, C.size_t(threads),
 		floats(queries), C.size_t(len(queries)/m.inputDim), C.size_t(m.inputDim),
 		floats(projected), C.size_t(len(projected)),
 		floats(weights), C.size_t(len(weights)), &failed)
@@ -372,8 +386,8 @@ func (m *Model) Kind() Kind {
 	return m.kind
 }
 
-// Temperature is that of the routing; NaN for a linear and for a nil model. As Kind, InputDim, OutputDim
-// and HeadIDs, it may still be asked for after Close.
+// Temperature is that of the routing; NaN for a linear and for a nil model. As Kind, Precision, InputDim,
+// OutputDim and HeadIDs, it may still be asked for after Close.
 func (m *Model) Temperature() float64 {
 	if m == nil {
 		return math.NaN()

@@ -51,6 +51,10 @@ type SearchOptions struct {
 	// for; 0 is none, and with ScoreHeadedUnheaded the one that training chose. It needs a
 	// model with heads and a searcher of a store.
 	UnheadedOffset float64
+	// Threads share the queries of a batch, or the answers to be compared with one query;
+	// they are the library's and end before the search does. 0 and 1 are the caller's
+	// thread. The results do not depend on it.
+	Threads int
 }
 
 func (o SearchOptions) native() (C.projection_search_options, error) {
@@ -61,6 +65,10 @@ func (o SearchOptions) native() (C.projection_search_options, error) {
 	}
 	native.score_mode = C.int32_t(o.ScoreMode)
 	native.unheaded_offset = C.double(o.UnheadedOffset)
+	if o.Threads < 0 {
+		return native, errorf(ErrInvalidArgument, "Threads is %d, expected 0 or more", o.Threads)
+	}
+	native.threads = C.size_t(o.Threads)
 	switch {
 	case !o.Hybrid && o.HybridWeight != 0:
 		return native, errorf(ErrInvalidArgument, "HybridWeight is %g without Hybrid", o.HybridWeight)

@@ -105,6 +105,12 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_model_head_ids, ids, model, NULL, heads);
     NULL_ARGUMENT(projection_model_with_temperature, model, NULL, 0.1, &out.model);
     NULL_ARGUMENT(projection_model_with_temperature, copy, model, 0.1, NULL);
+    NULL_ARGUMENT(projection_model_with_precision, model, NULL, PROJECTION_PRECISION_F32,
+                  &out.model);
+    NULL_ARGUMENT(projection_model_with_precision, copy, model, PROJECTION_PRECISION_F32, NULL);
+    FAILS(INVALID_ARGUMENT, "precision is 0, expected 1, 2 or 3", projection_model_with_precision,
+          model, PROJECTION_PRECISION_UNKNOWN, &out.model);
+    CHECK(projection_model_precision(NULL) == PROJECTION_PRECISION_UNKNOWN);
     NULL_ARGUMENT(projection_model_project, model, NULL, q, D, out.projected, O, NULL, 0);
     NULL_ARGUMENT(projection_model_project, query, model, NULL, D, out.projected, O, NULL, 0);
     NULL_ARGUMENT(projection_model_project, projected, model, q, D, NULL, O, NULL, 0);
@@ -113,6 +119,10 @@ static void null_arguments(void)
           out.projected, O, NULL, heads);
     NULL_ARGUMENT(projection_model_project_batch, model, NULL, q, N, D, out.projected, N * O,
                   NULL, 0);
+    NULL_ARGUMENT(projection_model_project_batch_on, model, NULL, 2, q, N, D, out.projected,
+                  N * O, NULL, 0);
+    NULL_ARGUMENT(projection_model_project_batch_on, queries, model, 2, NULL, N, D,
+                  out.projected, N * O, NULL, 0);
     NULL_ARGUMENT(projection_model_project_batch, queries, model, NULL, N, D, out.projected,
                   N * O, NULL, 0);
     NULL_ARGUMENT(projection_model_project_batch, projected, model, q, N, D, NULL, N * O, NULL, 0);

@@ -153,10 +153,19 @@ static void models(const char *folder, const char *residual, const char *databas
     if (!injected) {
         projection_model_free(out.model);
     }
+    PANICS(projection_model_with_precision, model, PROJECTION_PRECISION_F32, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
     PANICS(projection_model_head_ids, model, out.ids, 4);
     PANICS(projection_model_project, model, queries, 8, out.projected, 8, out.weights, 4);
     PANICS(projection_model_project_batch, model, queries, 2, 8, out.projected, 16, out.weights,
            8);
+    PANICS(projection_model_project_batch_on, model, 2, queries, 2, 8, out.projected, 16,
+           out.weights, 8);
+    FALLS_BACK(projection_model_precision,
+               projection_model_precision(model) == PROJECTION_PRECISION_UNKNOWN,
+               projection_model_precision(model) == PROJECTION_PRECISION_F32);
     FALLS_BACK(projection_model_input_dim, projection_model_input_dim(model) == 0,
                projection_model_input_dim(model) == 8);
     FALLS_BACK(projection_model_output_dim, projection_model_output_dim(model) == 0,

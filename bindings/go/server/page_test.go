@@ -96,7 +96,7 @@ func TestPage(t *testing.T) {
 	screenshot(t, ctx, "desktop")
 	text := func(selector string) string { return get(t, ctx, chromedp.Text(selector)) }
 	count := func(script string) int { return get(t, ctx, chromedp.Evaluate[int](script)) }
-	if model := text(`#model`); !strings.Contains(model, "Model 1 “faq” · residual · 43 heads · all-MiniLM-L6-v2 · 43 answers in memory") {
+	if model := text(`#model`); !strings.Contains(model, "Model 1 “faq” · residual · 50 heads · all-MiniLM-L6-v2 · 50 answers in memory") {
 		t.Errorf("the model is %q", model)
 	}
 	if status := text(`#status`); !strings.Contains(status, "5 answers") {
@@ -106,13 +106,13 @@ func TestPage(t *testing.T) {
 		t.Errorf("%d heads and %d hits, expected 6 and 5", heads, hits)
 	}
 	if first, second := text(`#projected li:nth-child(1)`), text(`#projected li:nth-child(2)`); !strings.Contains(first, "Only one process") ||
-		!strings.Contains(second, "up from rank 6") {
+		!strings.Contains(second, "up from rank 4") {
 		t.Errorf("the first hits are %q and %q", first, second)
 	}
 	if plain := text(`#plain li:nth-child(1)`); !strings.Contains(plain, "Only one process") {
 		t.Errorf("the first hit without projection is %q", plain)
 	}
-	if moved := text(`#moved`); !strings.Contains(moved, "16.1 degrees") {
+	if moved := text(`#moved`); !strings.Contains(moved, "12.5 degrees") {
 		t.Errorf("the question was moved: %q", moved)
 	}
 	for _, width := range []int{1200, 360} {

@@ -102,7 +102,7 @@ def test_every_method_is_the_command_lines(own_store: Path, tmp_path: Path, meth
 def test_tuned_training_and_its_report(own_store: Path) -> None:
     seen: list[tuple[str, int, int, Optional[float]]] = []
     trained = up.train(own_store, progress=lambda *step: seen.append(step))
-    assert trained.id == 2 and trained.kind == "residual" and trained.questions == 344
+    assert trained.id == 2 and trained.kind == "residual" and trained.questions == 400
     stages = {stage for stage, *_ in seen}
     assert {"tuning", "adapter"} <= stages
     assert any(loss is not None and loss > 0 for *_, loss in seen)
@@ -110,7 +110,7 @@ def test_tuned_training_and_its_report(own_store: Path) -> None:
     frame = trained.to_pandas()
     assert frame.loc["chosen", "score"] >= frame.loc["plain cosine", "score"]
     text, html = str(trained), trained._repr_html_()
-    assert "projection 2: residual, 43 heads" in text and "plain cosine" in text
+    assert "projection 2: residual, 50 heads" in text and "plain cosine" in text
     assert "<td>plain cosine</td>" in html and "<script" not in html
 
 
@@ -124,7 +124,7 @@ def test_evaluation_with_test_questions(trained: Path) -> None:
     for ours, other in zip(methods, theirs["regimes"][0]["methods"]):
         assert vars(ours.all.mrr_at_10) == other["all"]["mrr_at_10"]
     cosine = result["test"]["cosine"].all
-    assert cosine.questions == 86 and 0 < cosine.recall_at_1.low < cosine.recall_at_1.value
+    assert cosine.questions == 100 and 0 < cosine.recall_at_1.low < cosine.recall_at_1.value
     frame = result.to_pandas()
     assert set(frame["part"]) == {"all", "headed"}
     ours_row = frame[(frame.projection_id == 1) & (frame.part == "all")].iloc[0]
@@ -140,7 +140,7 @@ def test_cross_validation(trained: Path) -> None:
     result = up.evaluate(trained, [1, 1], folds=2, details=True, progress=progress)
     assert [regime.regime for regime in result.regimes] == ["closed", "open"]
     details = result["closed"].details
-    assert details is not None and len(details["questions"]) == 344 and stages
+    assert details is not None and len(details["questions"]) == 400 and stages
 
 
 def test_arguments_that_are_refused(trained: Path, tmp_path: Path) -> None:

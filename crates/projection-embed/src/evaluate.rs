@@ -6,7 +6,8 @@ use ndarray::Array2;
 use projection_core::compare::{Asked, Chosen, Corpus, Evaluation, EvaluationReport, Options};
 use projection_core::import::read_test_questions;
 use projection_core::npy::{NpyArray, load_integers};
-use projection_core::store::{EmbeddingModel, Store};
+use projection_core::projection::Precision;
+use projection_core::store::{EmbeddingModel, ModelKind, Store};
 use projection_core::train::Progress;
 use projection_core::{Error, ErrorKind, Result};
 
@@ -40,6 +41,12 @@ pub enum TestQuestions {
 pub struct EvaluateRequest {
     /// The projections; none stands for the newest of the store.
     pub projections: Vec<i64>,
+    /// Models in files of their own, beside them. How to train these again is not known, so
+    /// that they need test questions.
+    pub models: Vec<PathBuf>,
+    /// Multi-head projections and models are measured in these precisions too, beside what
+    /// they are in single precision.
+    pub precisions: Vec<Precision>,
     /// What is asked; without, the store is cross-validated.
     pub test: Option<TestQuestions>,
     /// The text model whose vectors are used; `None` for that of the projections, or the only
@@ -59,6 +66,8 @@ impl Default for EvaluateRequest {
     fn default() -> Self {
         Self {
             projections: Vec::new(),
+            models: Vec::new(),
+            precisions: Vec::new(),
             test: None,
             model_name: None,
             folds: 4,
@@ -73,7 +82,8 @@ impl Default for EvaluateRequest {
 ///
 /// # Errors
 /// [`ErrorKind::AmbiguousModel`] where projections of different text models are compared,
-/// [`ErrorKind::InvalidArgument`] for fewer than two folds; whatever reading, training and
+/// [`ErrorKind::InvalidArgument`] for fewer than two folds, models in files without test
+/// questions, and precisions that no projection can have; whatever reading, training and
 /// projecting give.
 pub fn evaluate(
     database: &Path,
@@ -82,6 +92,10 @@ pub fn evaluate(
 ) -> Result<(Evaluation, EvaluationReport)> {
     if request.folds < 2 {
         let message = format!("folds is {}, expected at least 2", request.folds);
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    if let (Some(model), None) = (request.models.first(), &request.test) {
+        let message = format!("{} without test questions, which it needs", model.display());
         return Err(Error::new(ErrorKind::InvalidArgument, message));
     }
     let store = Store::open_read_only(database)?;
@@ -119,18 +133,38 @@ fn choose(
     request: &EvaluateRequest,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Chosen>> {
-    if request.projections.is_empty() {
-        let newest = Chosen::open(store, None)?;
-        if newest.is_none() {
-            notes.push("the store has no projection yet, `projection train` makes one".into());
-        }
-        return Ok(newest.into_iter().collect());
-    }
-    let mut ids = request.projections.clone();
+    let mut ids: Vec<Option<i64>> = request.projections.iter().copied().map(Some).collect();
     ids.sort_unstable();
     ids.dedup();
-    let open = |id: i64| Chosen::open(store, Some(id));
-    Ok(ids.into_iter().map(open).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    if ids.is_empty() {
+        ids.push(None);
+    }
+    let mut chosen = Vec::new();
+    for id in ids {
+        chosen.extend(Chosen::open(store, id)?);
+    }
+    if chosen.is_empty() {
+        notes.push("the store has no projection yet, `projection train` makes one".into());
+    }
+    for path in &request.models {
+        chosen.push(Chosen::load_file(path)?);
+    }
+    let multi_head = |chosen: &&(usize, Chosen)| chosen.1.kind == ModelKind::MultiHead;
+    let exact: Vec<(usize, Chosen)> = chosen.iter().cloned().enumerate().collect();
+    for precision in &request.precisions {
+        let (precision, mut any) = (*precision, false);
+        for (place, exact) in exact.iter().filter(multi_head) {
+            any = true;
+            if precision != exact.precision() {
+                chosen.push(exact.rounded(*place, precision)?);
+            }
+        }
+        if let (false, Some((_, other))) = (any, exact.first()) {
+            // Which says why it cannot be.
+            other.rounded(0, precision)?;
+        }
+    }
+    Ok(chosen)
 }
 
 /// The text model whose vectors are searched: the one that is named, else the one that the

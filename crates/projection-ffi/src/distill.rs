@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 
 use ndarray::ArrayView2;
 use projection_core::model_file::{ExportFormat, export_store};
-use projection_core::projection::{Model, Projection};
+use projection_core::projection::{Model, Precision, Projection};
 use projection_core::store::Store;
 use projection_core::train::{
     DistillRequest, Distillation, DistillationProgress, distill_questions, distill_store,
@@ -73,7 +73,7 @@ unsafe impl Options for DistillOptionsC {
 ///
 /// # Safety
 /// `database` and `output` are NULL or texts; `options` is NULL or as large as its size says,
-/// its text is NULL or a text and its numbers NULL or readable; `progress` is NULL or may be
+/// its texts are NULL or texts and its numbers NULL or readable; `progress` is NULL or may be
 /// called with `context`; `result` and `error` are NULL or places for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_distill(
@@ -219,6 +219,9 @@ pub struct ExportOptionsC {
     pub format: *const c_char,
     /// Softmax temperature; 0 for the recorded one.
     pub temperature: f64,
+    /// How a multi-head projection's vectors are kept: "f32", which is the default for NULL,
+    /// "bf16" or "int8"; see projection_model_with_precision.
+    pub precision: *const c_char,
 }
 
 // SAFETY: repr(C), and `size` comes first.
@@ -230,12 +233,12 @@ unsafe impl Options for ExportOptionsC {
 /// that was there is replaced only by the complete new one. `options` may be NULL. The store is
 /// only read.
 ///
-/// The result is JSON, {"projection_id", "kind", "temperature" or null, "heads", "input_dim",
-/// "output_dim", "format", "output", "bytes"}.
+/// The result is JSON, {"projection_id", "kind", "temperature" or null, "precision", "heads",
+/// "input_dim", "output_dim", "format", "output", "bytes"}.
 ///
 /// # Safety
 /// `database` and `output` are NULL or texts; `options` is NULL or as large as its size says,
-/// its text is NULL or a text and its number NULL or readable; `result` and `error` are NULL or
+/// its texts are NULL or texts and its number NULL or readable; `result` and `error` are NULL or
 /// places for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_export(
@@ -247,14 +250,15 @@ pub unsafe extern "C" fn projection_export(
 ) -> Status {
     let body = || {
         // SAFETY: the caller's promises.
-        let (database, output, (id, format, temperature), out) = unsafe {
+        let (database, output, (id, format, temperature, precision), out) = unsafe {
             let chosen = match options_or_none(options)? {
                 Some(options) => (
                     options.projection.as_ref().copied(),
                     optional_text("options.format", options.format)?,
                     Some(options.temperature).filter(|temperature| *temperature != 0.0),
+                    optional_text("options.precision", options.precision)?,
                 ),
-                None => (None, None, None),
+                None => (None, None, None, None),
             };
             (
                 path("database", database)?,
@@ -264,8 +268,9 @@ pub unsafe extern "C" fn projection_export(
             )
         };
         let format = format.map_or(Ok(ExportFormat::default()), ExportFormat::from_name)?;
+        let precision = precision.map(Precision::from_name).transpose()?;
         let store = Store::open_read_only(database)?;
-        let report = export_store(&store, id, temperature, format, output)?;
+        let report = export_store(&store, id, temperature, precision, format, output)?;
         out.give(TextHandle::json(&report)?);
         Ok(())
     };

@@ -8,6 +8,7 @@ use crate::argument::{Buffer, Out, path};
 use crate::error::{ErrorHandle, Status};
 use crate::guard;
 use crate::options::{Options, flag, optional_path, optional_string, options_or_none};
+use crate::precision::precision_of;
 use crate::progress::{ProgressC, Reporter};
 use crate::text::TextHandle;
 
@@ -42,6 +43,15 @@ pub struct EvaluateOptionsC {
     pub seed: u64,
     /// 1 for every question with its ranks, confusions, and other parameters.
     pub details: i32,
+    /// Models in files of their own, beside the projections. They need test questions.
+    pub models: *const *const c_char,
+    /// Number of these files.
+    pub models_len: usize,
+    /// What multi-head projections and models are measured in too, projection_precision
+    /// numbers, beside what they are in single precision.
+    pub precisions: *const i32,
+    /// Number of these.
+    pub precisions_len: usize,
 }
 
 // SAFETY: repr(C), and `size` comes first.
@@ -54,14 +64,15 @@ unsafe impl Options for EvaluateOptionsC {
 ///
 /// The result is JSON, {"store", "model", "answers", "seed", "warnings", "notes", "regimes":
 /// [{"regime": "test", "closed" or "open", "questions", "headed_questions", "headed_answers",
-/// "training_questions", "methods": [{"method", "projection_id", "all", "headed", "unheaded"}],
-/// "details"}]}, where all, headed and unheaded are {"questions", "recall_at_1", "recall_at_5",
+/// "training_questions", "methods": [{"method", "projection_id", "model_file", "precision",
+/// "against_exact", "all", "headed", "unheaded"}], "details"}]}, where against_exact is null or
+/// how a rounded projection differs, {"mean_cosine", "least_cosine", "recall_at_1"}, and all, headed and unheaded are {"questions", "recall_at_1", "recall_at_5",
 /// "mrr_at_10", "ndcg_at_10", each {"value", "low", "high"}, "gained", "lost",
 /// "p_against_cosine"} or null. The first method is cosine.
 ///
 /// # Safety
 /// `database` is NULL or a text; `options` is NULL or as large as its size says, its texts are
-/// NULL or texts and `projections` has as many ids as said; `progress` is NULL or may be called
+/// NULL or texts, and `projections`, `models` and `precisions` have as many entries as said; `progress` is NULL or may be called
 /// with `context`; `result` and `error` are NULL or places for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_evaluate(
@@ -94,9 +105,20 @@ impl EvaluateOptionsC {
     /// As the engine knows them.
     ///
     /// # Safety
-    /// The texts are NULL or texts, `projections` is of its length.
+    /// The texts are NULL or texts, the arrays are of their lengths.
     unsafe fn request(&self) -> Result<EvaluateRequest, ErrorHandle> {
         let ids = Buffer::new("options.projections", self.projections, self.projections_len)?;
+        let models = Buffer::new("options.models", self.models, self.models_len)?;
+        let precisions = Buffer::new("options.precisions", self.precisions, self.precisions_len)?;
+        // SAFETY: the caller's promises.
+        let (models, precisions) = unsafe {
+            let file = |model: &*const c_char| Ok(path("options.models", *model)?.to_path_buf());
+            (
+                models.read()?.iter().map(file).collect::<Result<_, ErrorHandle>>()?,
+                precisions.read()?,
+            )
+        };
+        let precisions = precisions.iter().copied().map(precision_of).collect::<Result<_, _>>()?;
         // SAFETY: the caller's promises.
         let (mut projections, test, model_name) = unsafe {
             let path = |name, value| optional_path(name, value);
@@ -131,6 +153,8 @@ impl EvaluateOptionsC {
         let details = flag("options.details", self.details)?;
         Ok(EvaluateRequest {
             projections,
+            models,
+            precisions,
             test,
             model_name,
             folds: if self.folds == 0 { default.folds } else { self.folds },

@@ -20,6 +20,7 @@ mod index_change;
 mod model;
 mod model_file;
 mod options;
+mod precision;
 mod progress;
 mod search;
 mod store;

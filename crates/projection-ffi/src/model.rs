@@ -306,33 +306,76 @@ pub unsafe extern "C" fn projection_model_project_batch(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     let body = || {
-        // SAFETY: the caller's promise.
-        let model = &unsafe { handle("model", model) }?.0;
-        let (columns, heads) = (model.output_dim(), model.head_ids().len());
-        let queries = Buffer::new("queries", queries, product("queries", n, query_dim)?)?;
         let projected = Buffer::new("projected", projected, projected_len)?;
         let weights = wanted(weights, weights_len)?;
-        expect_dim("queries", query_dim, model.input_dim())?;
-        projected.expect_len(product("projected", n, columns)?)?;
-        projected.expect_apart(&[queries.addresses()])?;
-        if let Some(weights) = &weights {
-            weights.expect_len(product("weights", n, heads)?)?;
-            weights.expect_apart(&[queries.addresses(), projected.addresses()])?;
-        }
-        // SAFETY: the caller's promises, and the outputs overlap nothing.
-        let (queries, projected, weights) = unsafe {
-            let weights = weights.map(|weights| weights.write()).transpose()?;
-            (queries.read()?, projected.write()?, weights)
-        };
-        let queries = ArrayView2::from_shape((n, query_dim), queries).map_err(shape)?;
-        let projected = ArrayViewMut2::from_shape((n, columns), projected).map_err(shape)?;
-        let weights = weights
-            .map(|weights| ArrayViewMut2::from_shape((n, heads), weights).map_err(shape))
-            .transpose()?;
-        Ok(model.project_batch_into(queries, projected, weights)?)
+        // SAFETY: the caller's promises.
+        unsafe { project_batch(model, 1, (queries, n, query_dim), projected, weights) }
     };
     // SAFETY: the caller's promise about `error`.
     unsafe { guard::status("projection_model_project_batch", error, body) }
+}
+
+/// projection_model_project_batch on up to `threads` threads, which share the queries out and
+/// end before it returns; 0 and 1 are the caller's thread. How the queries are shared out may
+/// change last bits.
+///
+/// # Safety
+/// As for projection_model_project_batch.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_model_project_batch_on(
+    model: *const ModelHandle,
+    threads: usize,
+    queries: *const f32,
+    n: usize,
+    query_dim: usize,
+    projected: *mut f32,
+    projected_len: usize,
+    weights: *mut f32,
+    weights_len: usize,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let body = || {
+        let projected = Buffer::new("projected", projected, projected_len)?;
+        let weights = wanted(weights, weights_len)?;
+        // SAFETY: the caller's promises.
+        unsafe { project_batch(model, threads, (queries, n, query_dim), projected, weights) }
+    };
+    // SAFETY: the caller's promise about `error`.
+    unsafe { guard::status("projection_model_project_batch_on", error, body) }
+}
+
+/// # Safety
+/// `model` is NULL or live; there are as many queries as said, and buffers are of their
+/// lengths.
+unsafe fn project_batch(
+    model: *const ModelHandle,
+    threads: usize,
+    (queries, n, query_dim): (*const f32, usize, usize),
+    projected: Buffer<f32>,
+    weights: Option<Buffer<f32>>,
+) -> Result<(), ErrorHandle> {
+    // SAFETY: the caller's promise.
+    let model = &unsafe { handle("model", model) }?.0;
+    let (columns, heads) = (model.output_dim(), model.head_ids().len());
+    let queries = Buffer::new("queries", queries, product("queries", n, query_dim)?)?;
+    expect_dim("queries", query_dim, model.input_dim())?;
+    projected.expect_len(product("projected", n, columns)?)?;
+    projected.expect_apart(&[queries.addresses()])?;
+    if let Some(weights) = &weights {
+        weights.expect_len(product("weights", n, heads)?)?;
+        weights.expect_apart(&[queries.addresses(), projected.addresses()])?;
+    }
+    // SAFETY: the caller's promises, and the outputs overlap nothing.
+    let (queries, projected, weights) = unsafe {
+        let weights = weights.map(|weights| weights.write()).transpose()?;
+        (queries.read()?, projected.write()?, weights)
+    };
+    let queries = ArrayView2::from_shape((n, query_dim), queries).map_err(shape)?;
+    let projected = ArrayViewMut2::from_shape((n, columns), projected).map_err(shape)?;
+    let weights = weights
+        .map(|weights| ArrayViewMut2::from_shape((n, heads), weights).map_err(shape))
+        .transpose()?;
+    Ok(model.project_batch_on(threads, queries, projected, weights)?)
 }
 
 /// Frees a model. NULL is allowed.

@@ -56,6 +56,10 @@ pub struct SearchOptionsC {
     pub allowed: *const i64,
     /// See there.
     pub allowed_len: usize,
+    /// Threads that the queries of a batch, or the answers to be compared with one query, are
+    /// shared out among; they end before the call returns. 0 and 1 are the caller's thread.
+    /// The results do not depend on it.
+    pub threads: usize,
 }
 
 // SAFETY: repr(C), and `size` comes first.
@@ -106,6 +110,7 @@ impl SearchOptionsC {
                     Buffer::new("options.allowed", self.allowed, self.allowed_len)?.read()?
                 }),
             },
+            threads: self.threads,
         })
     }
 }

@@ -89,6 +89,8 @@ class ExportResult:
     kind: str
     #: None for kinds that have none.
     temperature: Optional[float]
+    #: How a multi-head projection's vectors are kept.
+    precision: str
     heads: int
     input_dim: int
     output_dim: int
@@ -203,17 +205,20 @@ def export(
     output: _call.StrPath,
     format: str = "safetensors",
     temperature: Optional[float] = None,
+    precision: str = "f32",
 ) -> ExportResult:
     """Writes a projection of a store, the newest unless given, to the file `output`, for programs
     that have no store. `format` is "safetensors", which holds everything and opens in every
     language of the engine, or "onnx", a graph for ONNX Runtime. `temperature` is another one
-    than the recorded.
+    than the recorded. `precision` is "f32", or for a multi-head projection "bf16" or "int8",
+    see :meth:`Model.with_precision`.
 
     A file that was there is replaced only by the complete new one.
     """
     options = ffi.new("projection_export_options *")
     options.size = ffi.sizeof("projection_export_options")
-    keep = set_texts(options, {"format": _call.text("format", format)})
+    texts = {"format": format, "precision": precision}
+    keep = set_texts(options, {name: _call.text(name, value) for name, value in texts.items()})
     if projection is not None:
         id = ffi.new("int64_t *", _call.model_id("projection", projection))
         keep.append(id)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._call import StrPath
     from .explanation import Explanation
 
+_PRECISIONS = {1: "f32", 2: "bf16", 3: "int8"}
 _KINDS = {1: "multi_head", 2: "residual", 3: "linear", 4: "transformer"}
 
 AnyModel = TypeVar("AnyModel", bound="Model")
@@ -46,6 +47,7 @@ class Model(_call.Handle):
         model = cls.__new__(cls)
         model._object = native
         model._kind = _KINDS.get(int(lib.projection_model_kind(native)), "unknown")
+        model._precision = _PRECISIONS.get(int(lib.projection_model_precision(native)), "unknown")
         model._input_dim = int(lib.projection_model_input_dim(native))
         model._output_dim = int(lib.projection_model_output_dim(native))
         model._temperature = float(lib.projection_model_temperature(native))
@@ -58,12 +60,21 @@ class Model(_call.Handle):
         return model
 
     @classmethod
-    def open(cls: type[AnyModel], database: StrPath, id: int, *, kind: Optional[str] = None) -> AnyModel:
+    def open(
+        cls: type[AnyModel],
+        database: StrPath,
+        id: int,
+        *,
+        kind: Optional[str] = None,
+        precision: Optional[str] = None,
+    ) -> AnyModel:
         """Opens projection `id` of the store whose database is the file `database`.
 
         The temperature is the one that the database gives. `kind`, one of "multi_head",
         "residual" and "linear", is needed only where a store has two projections of the same
-        id; a residual projection opens as a multi-head one too.
+        id; a residual projection opens as a multi-head one too. `precision` is how its
+        vectors are kept, see :meth:`with_precision`; here and below, None leaves them as they
+        are.
 
         Raises NotFoundError, InvalidStoreError, or InvalidModelError, InvalidArrayError and
         others where files are unusable.
@@ -74,11 +85,16 @@ class Model(_call.Handle):
                 made = _open(lib.projection_model_open, name, number)
             else:
                 made = _open(lib.projection_model_open_kind, name, _kind_number(kind), number)
-        return cls._take(made)
+        return cls._take(_in_precision(made, precision))
 
     @classmethod
     def load(
-        cls: type[AnyModel], folder: StrPath, id: int, temperature: Optional[float] = None
+        cls: type[AnyModel],
+        folder: StrPath,
+        id: int,
+        temperature: Optional[float] = None,
+        *,
+        precision: Optional[str] = None,
     ) -> AnyModel:
         """Loads projection `id` from the folder of its files, embeddings/{model_name} or
         embeddings.
@@ -92,27 +108,36 @@ class Model(_call.Handle):
         else:
             routing = _call.number("temperature", temperature)
             made = _open(lib.projection_model_load, name, number, routing)
-        return cls._take(made)
+        return cls._take(_in_precision(made, precision))
 
     @classmethod
-    def load_file(cls: type[AnyModel], path: StrPath) -> AnyModel:
+    def load_file(
+        cls: type[AnyModel], path: StrPath, *, precision: Optional[str] = None
+    ) -> AnyModel:
         """Opens the model in one .safetensors file, of whatever kind, at the temperature that
         the file gives; or a distilled transformer in a .pt file of torch.
 
         A .safetensors file is mapped into memory: as long as the model is in use, it must not
         be changed in place. Replacing it, as :meth:`save_file` does, or removing it is safe.
         """
-        return cls._take(_open(lib.projection_model_load_file, _call.path("path", path)))
+        made = _open(lib.projection_model_load_file, _call.path("path", path))
+        return cls._take(_in_precision(made, precision))
 
     @classmethod
-    def from_bytes(cls: type[AnyModel], data: Union[bytes, bytearray, memoryview]) -> AnyModel:
+    def from_bytes(
+        cls: type[AnyModel],
+        data: Union[bytes, bytearray, memoryview],
+        *,
+        precision: Optional[str] = None,
+    ) -> AnyModel:
         """Reads a model from the bytes of such a file, which are copied."""
         try:
             values = ffi.from_buffer("uint8_t[]", data)
         except (TypeError, ValueError, BufferError):
             kind = type(data).__name__
             raise ArgumentTypeError(f"data is of type {kind}, expected contiguous bytes") from None
-        return cls._take(_open(lib.projection_model_from_bytes, values, len(values)))
+        made = _open(lib.projection_model_from_bytes, values, len(values))
+        return cls._take(_in_precision(made, precision))
 
     def save_file(self, path: StrPath) -> None:
         """Writes the model to one .safetensors file, which every language opens. A file that
@@ -136,6 +161,11 @@ class Model(_call.Handle):
         """"multi_head", "residual", "linear" or "transformer". This and the other properties,
         but for :attr:`parameters`, may still be asked for after :meth:`close`."""
         return self._kind
+
+    @property
+    def precision(self) -> str:
+        """How the vectors are kept: "f32", "bf16" or "int8"."""
+        return self._precision
 
     @property
     def input_dim(self) -> int:
@@ -169,6 +199,7 @@ class Model(_call.Handle):
         return_weights: Literal[False] = False,
         *,
         out: Optional[Floats] = None,
+        threads: int = 1,
     ) -> Floats: ...
 
     @overload
@@ -179,6 +210,7 @@ class Model(_call.Handle):
         *,
         out: Optional[Floats] = None,
         weights_out: Optional[Floats] = None,
+        threads: int = 1,
     ) -> tuple[Floats, Floats]: ...
 
     @overload
@@ -189,6 +221,7 @@ class Model(_call.Handle):
         *,
         out: Optional[Floats] = None,
         weights_out: Optional[Floats] = None,
+        threads: int = 1,
     ) -> Union[Floats, tuple[Floats, Floats]]: ...
 
     def project(
@@ -198,6 +231,7 @@ class Model(_call.Handle):
         *,
         out: Optional[Floats] = None,
         weights_out: Optional[Floats] = None,
+        threads: int = 1,
     ) -> Union[Floats, tuple[Floats, Floats]]:
         """Projects one query of shape (input_dim,), or n of them of shape (n, input_dim).
 
@@ -209,7 +243,8 @@ class Model(_call.Handle):
         Queries may have any real dtype, memory order and strides. Row-major float32 is read
         where it lies, everything else is converted to that first. `out` and `weights_out`
         are float32 arrays that results are written to, and which are then given back; they
-        are written only on success.
+        are written only on success. `threads` of the engine share n queries out and end before
+        the call returns; 1 is the caller's.
 
         Raises DimensionMismatchError, NotFiniteError or ZeroVectorError where a query is
         unusable (one of them fails the whole batch), BufferSizeError for an output of
@@ -253,7 +288,7 @@ class Model(_call.Handle):
                 _NULL,
             ):
                 return projected
-        return self._project(query, return_weights, out, weights_out)
+        return self._project(query, return_weights, out, weights_out, threads)
 
     def _project(
         self,
@@ -261,8 +296,10 @@ class Model(_call.Handle):
         return_weights: bool,
         out: Optional[Floats],
         weights_out: Optional[Floats],
+        threads: int,
     ) -> Union[Floats, tuple[Floats, Floats]]:
         native = self._live()
+        threads = _call.integer("threads", threads, 0, 2**63 - 1)
         if weights_out is not None and not return_weights:
             raise InvalidArgumentError("weights_out is given without return_weights")
         queries = _arrays.as_floats("query", query, (1, 2), self._input_dim)
@@ -275,8 +312,9 @@ class Model(_call.Handle):
             weights_pointer, weights_len = _arrays.pointer(weights), weights.size
         if rows:
             _call.call(
-                lib.projection_model_project_batch,
+                lib.projection_model_project_batch_on,
                 native,
+                threads,
                 _arrays.pointer(queries),
                 rows[0],
                 queries.shape[1],
@@ -320,6 +358,18 @@ class Model(_call.Handle):
         routing = _call.number("temperature", temperature)
         return self._take(_open(lib.projection_model_with_temperature, native, routing))
 
+    def with_precision(self: AnyModel, precision: str) -> AnyModel:
+        """A copy of the model that keeps its vectors in "bf16", in half the memory, or in
+        "int8", in a quarter; it is faster where there are many heads, and
+        :meth:`save_file` keeps the precision. Each of the two models is closed on its own.
+
+        Only multi-head models do that: InvalidArgumentError for others, and for another
+        precision than that of a model which is rounded already.
+        """
+        native = self._live()
+        number = precision_number(precision)
+        return self._take(_open(lib.projection_model_with_precision, native, number))
+
     def __enter__(self: AnyModel) -> AnyModel:
         self._live()
         return self
@@ -333,11 +383,14 @@ class Model(_call.Handle):
             parts.append(f"{self._heads} head{'' if self._heads == 1 else 's'}")
         if self.temperature is not None:
             parts.append(f"temperature {self.temperature:g}")
+        if self._precision != "f32":
+            parts.append(self._precision)
         if self.closed:
             parts.append("closed")
         return f"<{type(self).__name__} {', '.join(parts)}>"
 
     _kind: str
+    _precision: str
     _input_dim: int
     _output_dim: int
     _temperature: float
@@ -365,6 +418,22 @@ class MultiHeadProjection(Model):
 
 def _open(function: Any, *arguments: Any) -> Any:
     return _call.make("projection_model **", lib.projection_model_free, function, *arguments)
+
+
+def _in_precision(made: Any, precision: Optional[str]) -> Any:
+    """The native model with its vectors as they are wanted."""
+    if precision is None:
+        return made
+    return _open(lib.projection_model_with_precision, made, precision_number(precision))
+
+
+def precision_number(precision: str) -> int:
+    """The precision's number in C."""
+    for number, name in _PRECISIONS.items():
+        if name == precision:
+            return number
+    expected = ", ".join(_PRECISIONS.values())
+    raise InvalidArgumentError(f"precision is {precision!r:.100}, expected one of {expected}")
 
 
 def _kind_number(kind: str) -> int:

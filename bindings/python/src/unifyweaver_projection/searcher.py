@@ -129,6 +129,7 @@ class Searcher(_call.Handle):
         hybrid: Union[bool, float] = False,
         score_mode: str = "cosine",
         unheaded_offset: float = 0.0,
+        threads: int = 1,
     ) -> list[Hit]:
         """The k best answers to a query of shape (dim,), best first, equal ones by ascending
         id; all of them where there are fewer.
@@ -141,14 +142,16 @@ class Searcher(_call.Handle):
         whichever is more, which needs a residual model and a searcher of a store; or
         "headed_unheaded", the cosine with the `unheaded_offset` that training chose.
         `unheaded_offset` is added to what vectors say about answers that no head of the model
-        is for, which needs a model with heads and a searcher of a store.
+        is for, which needs a model with heads and a searcher of a store. `threads` of the
+        engine share the answers out and end before the call returns; 1 is the caller's. The
+        result does not depend on it.
 
         Raises DimensionMismatchError, NotFiniteError or ZeroVectorError where the query is
         unusable, InvalidArgumentError for options that are outside their range or need what
         there is not.
         """
         native, projection = self._live(), _model(model)
-        options = _options(score_mode, hybrid, unheaded_offset)
+        options = _options(score_mode, hybrid, unheaded_offset, threads)
         vector = _arrays.as_floats("query", query, (1,), self._query_dim(model))
         k = min(_count("k", k), self._len)
         hits, found = ffi.new("projection_hit[]", k), ffi.new("size_t *")
@@ -177,11 +180,12 @@ class Searcher(_call.Handle):
         hybrid: Union[bool, float] = False,
         score_mode: str = "cosine",
         unheaded_offset: float = 0.0,
+        threads: int = 1,
     ) -> list[list[Hit]]:
         """:meth:`search` for n queries of shape (n, dim), faster than one call for each.
         `texts` are these queries in words. One unusable query fails the whole batch."""
         native, projection = self._live(), _model(model)
-        options = _options(score_mode, hybrid, unheaded_offset)
+        options = _options(score_mode, hybrid, unheaded_offset, threads)
         vectors = _arrays.as_floats("queries", queries, (2,), self._query_dim(model))
         n, dim = vectors.shape
         words, keep = ffi.NULL, None
@@ -269,7 +273,9 @@ def _words(text: Optional[str]) -> Any:
     return ffi.NULL if text is None else _call.text("text", text)
 
 
-def _options(score_mode: str, hybrid: Union[bool, float], unheaded_offset: float) -> Any:
+def _options(
+    score_mode: str, hybrid: Union[bool, float], unheaded_offset: float, threads: int = 1
+) -> Any:
     options = ffi.new("projection_search_options *")
     options.size = ffi.sizeof("projection_search_options")
     if not isinstance(score_mode, str) or score_mode not in _SCORE_MODES:
@@ -285,6 +291,7 @@ def _options(score_mode: str, hybrid: Union[bool, float], unheaded_offset: float
             raise InvalidArgumentError(f"hybrid is {weight}, expected True, False or 0 to 1")
         options.hybrid_weight = weight
     options.unheaded_offset = _call.number("unheaded_offset", unheaded_offset)
+    options.threads = _call.integer("threads", threads, 0, 2**63 - 1)
     return options
 
 

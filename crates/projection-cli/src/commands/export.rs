@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, ValueEnum};
 use projection_core::model_file::{Description, ExportFormat, ExportReport, export, export_store};
-use projection_core::projection::Model;
+use projection_core::projection::{Model, Precision};
 use projection_core::store::Store;
 use projection_core::{Error, ErrorKind};
 
-use super::temperature;
+use super::{precision, temperature, with_precision};
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count};
 
@@ -43,6 +43,11 @@ pub struct Args {
     /// Softmax temperature [default: the recorded one, or 0.1]
     #[arg(long, value_name = "T", value_parser = temperature)]
     temperature: Option<f64>,
+
+    /// How a multi-head projection's vectors are kept: f32, bf16 in half the space, or int8 in
+    /// a quarter [default: as they are]
+    #[arg(long, value_name = "P", value_parser = precision)]
+    precision: Option<Precision>,
 
     /// Kind of file
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Safetensors)]
@@ -79,7 +84,9 @@ pub fn run(args: &Args) -> Result<ExportReport, Failure> {
         (Some(database), None, None) => {
             let store = Store::open_read_only(database)?;
             let id = args.projection.map_or_else(|| store.newest_projection(), Ok)?;
-            export_store(&store, Some(id), args.temperature, format, &numbered(id)).map_err(refused)
+            let (temperature, precision) = (args.temperature, args.precision);
+            export_store(&store, Some(id), temperature, precision, format, &numbered(id))
+                .map_err(refused)
         }
         (None, Some(folder), None) => {
             let id = args.projection.unwrap_or_default();
@@ -87,6 +94,7 @@ pub fn run(args: &Args) -> Result<ExportReport, Failure> {
                 None => Model::load(folder, id, None).or_else(|_| Model::load(folder, id, 0.1))?,
                 wanted => Model::load(folder, id, wanted)?,
             };
+            let model = with_precision(model, args.precision)?;
             let about = Description::default();
             Ok(export(&model, Some(id), &about, format, None, &numbered(id))?)
         }
@@ -96,6 +104,7 @@ pub fn run(args: &Args) -> Result<ExportReport, Failure> {
                 Some(temperature) => model.with_temperature(temperature)?,
                 None => model,
             };
+            let model = with_precision(model, args.precision)?;
             let output = output(file.file_stem().map(Path::new).unwrap_or(Path::new("")).into());
             let about = Description::default();
             export(&model, None, &about, format, Some(file), &output).map_err(refused)
@@ -104,12 +113,12 @@ pub fn run(args: &Args) -> Result<ExportReport, Failure> {
     }
 }
 
-/// An output that would replace what is exported, or a temperature for a kind without one, is a
-/// mistake in the arguments.
+/// An output that would replace what is exported, or a temperature or a precision for a kind
+/// without one, is a mistake in the arguments.
 fn refused(error: Error) -> Failure {
     match error.kind() {
         ErrorKind::InvalidArgument => {
-            Failure::Usage(format!("{error}; see --output and --temperature"))
+            Failure::Usage(format!("{error}; see --output, --temperature and --precision"))
         }
         _ => error.into(),
     }
@@ -123,6 +132,9 @@ impl Report for ExportReport {
         }
         if self.heads > 0 {
             what += &format!(", {}", count(self.heads, "head"));
+        }
+        if self.precision != Precision::F32 {
+            what += &format!(", in {}", self.precision.name());
         }
         format!(
             "{}, {}\n{what}, dimension {} → {}\n",

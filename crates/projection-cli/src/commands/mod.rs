@@ -15,6 +15,26 @@ pub mod query;
 mod resources;
 pub mod train;
 
+use projection_core::ErrorKind;
+use projection_core::projection::{Model, Precision};
+
+use crate::failure::Failure;
+
+/// How a multi-head projection's vectors are kept, from the command line.
+fn precision(text: &str) -> Result<Precision, String> {
+    Precision::from_name(text).map_err(|error| error.to_string())
+}
+
+/// The model with its vectors kept as wanted, or as they are.
+fn with_precision(model: Model, wanted: Option<Precision>) -> Result<Model, Failure> {
+    let Some(wanted) = wanted else { return Ok(model) };
+    // Which kinds can is for the user to know.
+    model.with_precision(wanted).map_err(|error| match error.kind() {
+        ErrorKind::InvalidArgument => Failure::Usage(format!("--precision: {error}")),
+        _ => error.into(),
+    })
+}
+
 /// A softmax temperature from the command line.
 fn temperature(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::ArgGroup;
 use ndarray::{Array2, ArrayView1};
 use projection_core::npy::{self, NpyArray};
-use projection_core::projection::{Model, Projection};
+use projection_core::projection::{Model, Precision, Projection};
 use projection_core::{Error, ErrorKind};
 use serde::Serialize;
 
-use super::temperature;
+use super::{precision, temperature, with_precision};
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count};
 
@@ -47,6 +47,11 @@ pub struct Args {
     #[arg(long, value_name = "T", value_parser = temperature)]
     temperature: Option<f64>,
 
+    /// How a multi-head projection's vectors are kept: f32, bf16 in half the memory, or int8 in
+    /// a quarter [default: as the model has them]
+    #[arg(long, value_name = "P", value_parser = precision)]
+    precision: Option<Precision>,
+
     /// Vectors to project
     #[arg(long, value_name = "Q.npy")]
     input: PathBuf,
@@ -68,6 +73,7 @@ pub struct Projected {
     kind: &'static str,
     /// None for kinds that have none.
     temperature: Option<f64>,
+    precision: Precision,
     vectors: usize,
     input_dim: usize,
     output_dim: usize,
@@ -79,7 +85,7 @@ pub struct Projected {
 
 pub fn run(args: &Args) -> Result<Projected, Failure> {
     check_paths(args)?;
-    let model = load(args)?;
+    let model = with_precision(load(args)?, args.precision)?;
     let input = NpyArray::load(&args.input)?;
     let (rows, dim) = input.matrix_shape();
     let queries = Array2::from_shape_vec((rows, dim), input.to_f32()?)
@@ -101,6 +107,7 @@ pub fn run(args: &Args) -> Result<Projected, Failure> {
         id: args.id,
         kind: model.kind().name(),
         temperature: Some(model.temperature()).filter(|temperature| !temperature.is_nan()),
+        precision: model.precision(),
         vectors: rows,
         input_dim: dim,
         output_dim: model.output_dim(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
-use projection_core::projection::{Model, ModelKind, Projection};
+use projection_core::projection::{Model, ModelKind, Precision, Projection};
 use projection_core::search::{Hit, Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
 use projection_core::store::Store;
 use projection_core::{Error, ErrorKind};
@@ -13,6 +13,7 @@ use projection_embed::{Embedder, folder_name};
 use serde::Serialize;
 
 use super::explain::Explained;
+use super::{precision, with_precision};
 use crate::failure::Failure;
 use crate::output::{Report, Screen, bar, heading, note, spinner};
 
@@ -51,6 +52,11 @@ pub struct Args {
     /// A model in a file of its own to search with, as `export` writes it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["projection", "no_projection"])]
     model: Option<PathBuf>,
+
+    /// How a multi-head projection's vectors are kept: f32, bf16 in half the memory, or int8 in
+    /// a quarter [default: as the model has them]
+    #[arg(long, value_name = "P", value_parser = precision, conflicts_with = "no_projection")]
+    precision: Option<Precision>,
 
     /// Let the words count that question and answer share, by BM25 [weight: the one that
     /// training chose, else 0.2]
@@ -129,6 +135,8 @@ pub struct Found {
     kind: Option<&'static str>,
     /// None for a projection that does not route.
     temperature: Option<f64>,
+    /// None for plain cosine.
+    precision: Option<Precision>,
     score_mode: Mode,
     /// None where words did not count.
     hybrid_weight: Option<f64>,
@@ -231,6 +239,7 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
         temperature: (projection.as_ref())
             .map(|(_, projection)| projection.temperature())
             .filter(|temperature| !temperature.is_nan()),
+        precision: projection.as_ref().map(|(_, projection)| projection.precision()),
         score_mode: args.score_mode,
         hybrid_weight: args.hybrid.then_some(result.hybrid_weight),
         unheaded_offset: result.unheaded_offset,
@@ -250,7 +259,7 @@ fn choose_projection(
         return Ok(None);
     }
     if let Some(file) = &args.model {
-        let projection = Model::load_file(file)?;
+        let projection = with_precision(Model::load_file(file)?, args.precision)?;
         let (trained_on, searched) = Default::default();
         return Ok(Some(Chosen { id: None, projection, trained_on, searched }));
     }
@@ -262,7 +271,7 @@ fn choose_projection(
     };
     // Stores of other programs have linear projections and others of one id: without a
     // kind, those with heads are meant.
-    let projection = Model::from_store(store, id)?;
+    let projection = with_precision(Model::from_store(store, id)?, args.precision)?;
     let (trained_on, searched) = match projection.kind() {
         ModelKind::Linear => linear
             .into_iter()
@@ -302,6 +311,7 @@ impl Args {
                 Mode::HeadedUnheaded => ScoreMode::HeadedUnheaded,
             },
             unheaded_offset: self.unheaded_offset.unwrap_or_default(),
+            threads: 1,
         }
     }
 }

@@ -9,6 +9,7 @@ mod faults;
 mod feedback;
 mod folders;
 mod kills;
+mod precision;
 mod project;
 mod search;
 mod update;

@@ -1,20 +1,24 @@
 //! The comparison of all methods, on given questions or by cross-validation.
 
-use super::folds::{Fold, folds};
+use ndarray::{Array2, ArrayView1, ArrayView2};
+
+use super::chosen::Chosen;
+use super::folds::folds;
 use super::methods::{Bench, weight_of};
 use super::results::outcomes;
 use super::stored::recipe_of;
 use super::sweep::Sweeps;
+use super::validation::{Recipe, Validation};
 use super::{Asked, Choice, Corpus, Found, Method, Outcome, Part, Regime};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::product;
+use crate::kernel::{self, product};
 use crate::projection::{Model, Projection};
 use crate::search::Bm25;
-use crate::store::{ModelKind, Store};
-use crate::train::{Progress, Recipe, TrainingData, multi_head};
+use crate::store::Store;
+use crate::train::{Progress, multi_head};
 
 /// Temperature of the multi-head projection that is compared with.
-const TEMPERATURE: f64 = 0.1;
+pub(super) const TEMPERATURE: f64 = 0.1;
 
 /// The least p at which a difference is called one.
 const CERTAIN: f64 = 0.05;
@@ -35,45 +39,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { folds: 4, seed: 0, sweeps: false, threads: product::threads() }
-    }
-}
-
-/// A stored projection that is compared.
-#[derive(Debug, Clone)]
-pub struct Chosen {
-    /// Its id.
-    pub id: i64,
-    /// Its kind.
-    pub kind: ModelKind,
-    /// The text model that it was trained on.
-    pub model_name: String,
-    model: Model,
-}
-
-impl Chosen {
-    /// Opens the projection `id`; the one with the highest id for `None`, or `None` where
-    /// the store has none.
-    ///
-    /// # Errors
-    /// As [`Model::open_kind`], and [`ErrorKind::AmbiguousModel`] where two have the id.
-    pub fn open(store: &Store, id: Option<i64>) -> Result<Option<Self>> {
-        let heads = store.multi_head_projections()?;
-        let linear = store.linear_projections()?;
-        let newest = heads.iter().map(|row| row.id).chain(linear.iter().map(|row| row.id)).max();
-        let kind = match (id, newest) {
-            (None, None) => return Ok(None),
-            // Of two that share the highest id, the heads.
-            (None, Some(newest)) => store.model_kinds(newest)?[0],
-            (Some(id), _) => store.model_kind(id)?,
-        };
-        let id = id.or(newest).expect("one of them is there");
-        let model_name = match kind {
-            ModelKind::Linear => linear.into_iter().find(|row| row.id == id).map(|r| r.model_name),
-            _ => heads.into_iter().find(|row| row.id == id).map(|row| row.model_name),
-        };
-        let model_name = model_name.unwrap_or_default();
-        let model = Model::open_kind(store.path(), kind, id)?;
-        Ok(Some(Self { id, kind, model_name, model }))
     }
 }
 
@@ -119,11 +84,16 @@ impl Evaluation {
             threads: options.threads,
         };
         let steps = asked.len();
-        let found = bench.ask(&asked, &mut |step| {
+        let mut found = bench.ask(&asked, &mut |step| {
             progress(Progress { stage: "asking", step, steps, loss: None });
         })?;
+        let models: Vec<&Model> = chosen.iter().map(|chosen| &chosen.model).collect();
+        let exact: Vec<Option<usize>> = chosen.iter().map(|chosen| chosen.exact).collect();
+        compare_rounded(&mut found, &models, &exact, asked.queries.view())?;
         let mut sweeps = Sweeps::default();
-        for (place, chosen) in chosen.iter().enumerate().filter(|_| options.sweeps) {
+        // What a rounded model does, its exact one shows.
+        let swept = |(_, chosen): &(usize, &Chosen)| options.sweeps && chosen.exact.is_none();
+        for (place, chosen) in chosen.iter().enumerate().filter(swept) {
             sweeps.add(place, &chosen.model, &bench, &asked)?;
         }
         let headed_answers = corpus.headed(corpus.training.as_ref());
@@ -176,19 +146,29 @@ impl Evaluation {
         let lexical = corpus.lexical()?;
         let has_texts = corpus.training_texts.iter().all(Option::is_some);
         let lexical = lexical_or_note(lexical.as_ref(), has_texts, &mut notes);
-        let mut kept = Vec::new();
+        let mut kept = Vec::<Chosen>::new();
         let mut recipes = Vec::new();
-        for chosen in chosen {
-            match recipe_of(store, chosen.kind, chosen.id, data)? {
+        // Where each of the chosen is among those that are kept.
+        let mut places = Vec::with_capacity(chosen.len());
+        for mut chosen in chosen {
+            let recipe = match (chosen.id, chosen.exact) {
+                (_, Some(exact)) => {
+                    chosen.exact = places[exact];
+                    places[exact].map(|place| Recipe::Rounded(place, chosen.precision()))
+                }
+                (Some(id), None) => recipe_of(store, chosen.kind, id, data)?.map(Recipe::Trained),
+                (None, None) => None,
+            };
+            places.push(recipe.is_some().then_some(kept.len()));
+            match recipe {
                 Some(recipe) => {
                     recipes.push(recipe);
                     kept.push(chosen);
                 }
                 None => notes.push(format!(
-                    "projection {} ({}) is left out: how to train it again is not recorded. \
-                     Test questions would measure it as it is",
-                    chosen.id,
-                    chosen.kind.name()
+                    "{} is left out: how to train it again is not recorded. Test questions would \
+                     measure it as it is",
+                    chosen.name()
                 )),
             }
         }
@@ -214,12 +194,10 @@ impl Evaluation {
             Method::NearestQuestion => "nearest question".into(),
             Method::CosineOrQuestion => "max(cosine, nearest question)".into(),
             Method::MultiHead => format!("multi-head, τ = {TEMPERATURE}"),
-            Method::Chosen(place) => {
-                format!("projection {} ({})", chosen(place).id, chosen(place).kind.name())
-            }
+            Method::Chosen(place) => chosen(place).name(),
             Method::ChosenWithBm25(place) => {
                 let weight = weight_of(&chosen(place).model);
-                format!("projection {} + BM25 at {weight}", chosen(place).id)
+                format!("{} + BM25 at {weight}", chosen(place).short_name())
             }
         }
     }
@@ -301,8 +279,8 @@ fn check(corpus: &Corpus, chosen: &[Chosen]) -> Result<()> {
         Some(chosen) => Err(Error::new(
             ErrorKind::DimensionMismatch,
             format!(
-                "projection {} takes dimension {} to {}, expected {} as the answers have",
-                chosen.id,
+                "{} takes dimension {} to {}, expected {} as the answers have",
+                chosen.short_name(),
                 chosen.model.input_dim(),
                 chosen.model.output_dim(),
                 corpus.dim
@@ -311,7 +289,7 @@ fn check(corpus: &Corpus, chosen: &[Chosen]) -> Result<()> {
     }
 }
 
-fn methods<'a>(
+pub(super) fn methods<'a>(
     baseline: Option<&'a Model>,
     chosen: impl Iterator<Item = &'a Model>,
 ) -> Vec<(Method, &'a Model)> {
@@ -340,88 +318,34 @@ fn trained_on(corpus: &Corpus, asked: &Asked) -> usize {
     asked.texts.iter().flatten().filter(|text| known.contains(text.as_str())).count()
 }
 
-/// A cross-validation.
-struct Validation<'a> {
-    corpus: &'a Corpus,
-    data: &'a TrainingData,
-    recipes: &'a [Recipe],
-    weights: &'a [f64],
-    lexical: Option<&'a Bm25>,
-    options: &'a Options,
+/// Adds to what rounded models found how near what they project is to what the exact ones do.
+/// There is an exact model's place for each of `models` that is rounded.
+pub(super) fn compare_rounded(
+    found: &mut [Found],
+    models: &[&Model],
+    exact: &[Option<usize>],
+    queries: ArrayView2<'_, f32>,
+) -> Result<()> {
+    let project = |model: &Model| -> Result<Array2<f32>> {
+        let mut projected = Array2::zeros((queries.nrows(), model.output_dim()));
+        model.project_batch_into(queries, projected.view_mut(), None)?;
+        Ok(projected)
+    };
+    for found in found {
+        let Method::Chosen(place) = found.method else { continue };
+        let Some(exact) = exact[place] else { continue };
+        let (own, other) = (project(models[place])?, project(models[exact])?);
+        found.cosines_with_exact = own.rows().into_iter().zip(other.rows()).map(cosine).collect();
+    }
+    Ok(())
 }
 
-impl Validation<'_> {
-    /// The chosen models, trained on these questions only.
-    fn train(&self, data: &TrainingData) -> Result<Vec<Model>> {
-        self.recipes.iter().map(|recipe| recipe.train(data, &mut |_| {})).collect()
+fn cosine((a, b): (ArrayView1<'_, f32>, ArrayView1<'_, f32>)) -> f64 {
+    let (a, b) = (a.to_slice().expect("row-major"), b.to_slice().expect("row-major"));
+    let norms = kernel::norm(a) * kernel::norm(b);
+    // Both are zero, or one is nowhere near the other.
+    if norms == 0.0 {
+        return if a == b { 1.0 } else { 0.0 };
     }
-
-    fn regime(
-        &self,
-        folds: &[Fold],
-        open: bool,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Regime> {
-        let stage = if open { "open folds" } else { "closed folds" };
-        let labels = self.corpus.rows_of_labels(self.data);
-        let (mut found, mut headed) = (Vec::<Found>::new(), Vec::new());
-        let (mut numbers, mut sweeps) = (Vec::new(), Sweeps::default());
-        let (mut headed_answers, mut training_questions) = (0, 0);
-        for (number, fold) in folds.iter().enumerate() {
-            let step = |step| Progress { stage, step, steps: folds.len(), loss: None };
-            progress(step(number));
-            let data = self.data.with_questions(&fold.left);
-            let asked = Asked {
-                queries: self.data.questions().select(ndarray::Axis(0), &fold.asked),
-                // A label without answers has no questions.
-                answers: fold.asked.iter().map(|q| labels[self.data.labels()[*q]][0]).collect(),
-                texts: fold.asked.iter().map(|q| self.corpus.training_texts[*q].clone()).collect(),
-            };
-            let baseline = Model::MultiHead(multi_head(&data, TEMPERATURE)?);
-            let models: Vec<Model> = self.train(&data)?;
-            let bench = Bench {
-                corpus: self.corpus,
-                training: Some(&data),
-                models: methods(Some(&baseline), models.iter()),
-                weights: self.weights,
-                lexical: self.lexical,
-                threads: self.options.threads,
-            };
-            merge(&mut found, bench.ask(&asked, &mut |_| {})?);
-            for (place, model) in models.iter().enumerate().filter(|_| self.options.sweeps) {
-                sweeps.add(place, model, &bench, &asked)?;
-            }
-            let has = self.corpus.headed(Some(&data));
-            headed.extend(asked.answers.iter().map(|row| has[*row]));
-            headed_answers += has.iter().filter(|headed| **headed).count();
-            training_questions += fold.left.len();
-            numbers.extend(fold.asked.iter().copied());
-            progress(step(number + 1));
-        }
-        Ok(Regime {
-            choice: if open { Choice::Open } else { Choice::Closed },
-            asked: Asked {
-                queries: self.data.questions().select(ndarray::Axis(0), &numbers),
-                answers: numbers.iter().map(|q| labels[self.data.labels()[*q]][0]).collect(),
-                texts: numbers.iter().map(|q| self.corpus.training_texts[*q].clone()).collect(),
-            },
-            outcomes: outcomes(found, &headed, self.options.seed),
-            headed,
-            headed_answers: headed_answers / folds.len(),
-            training_questions: training_questions / folds.len(),
-            sweeps: sweeps.finish(),
-        })
-    }
-}
-
-/// Adds what was found in another fold, where the methods are the same.
-fn merge(all: &mut Vec<Found>, fold: Vec<Found>) {
-    if all.is_empty() {
-        *all = fold;
-        return;
-    }
-    for (all, fold) in all.iter_mut().zip(fold) {
-        all.ranks.extend(fold.ranks);
-        all.first.extend(fold.first);
-    }
+    (kernel::dot_of_singles(a, b) / norms).clamp(-1.0, 1.0)
 }

@@ -50,6 +50,9 @@ pub struct Found {
     pub ranks: Vec<usize>,
     /// Row of the first answer, where there is any.
     pub first: Vec<Option<usize>>,
+    /// Of a rounded model, the cosine of each projected question with what the exact model
+    /// makes of it; else empty.
+    pub cosines_with_exact: Vec<f64>,
 }
 
 /// What questions are asked of.
@@ -72,7 +75,10 @@ impl Bench<'_> {
         let mut found: Vec<Found> = self
             .methods()
             .into_iter()
-            .map(|method| Found { method, ranks: Vec::new(), first: Vec::new() })
+            .map(|method| {
+                let cosines_with_exact = Vec::new();
+                Found { method, ranks: Vec::new(), first: Vec::new(), cosines_with_exact }
+            })
             .collect();
         let labels = self.training.map(|data| self.corpus.rows_of_labels(data));
         for start in (0..asked.len()).step_by(BLOCK) {

@@ -5,6 +5,7 @@
 //! [`Evaluation::by_cross_validation`] leaves the store's own questions out in turn and
 //! trains every method again on the others.
 
+mod chosen;
 mod corpus;
 mod evaluation;
 mod folds;
@@ -13,10 +14,14 @@ mod report;
 mod results;
 mod stored;
 mod sweep;
+mod validation;
 
+pub use chosen::Chosen;
 pub use corpus::{Asked, Corpus};
-pub use evaluation::{Chosen, Evaluation, Options};
+pub use evaluation::{Evaluation, Options};
 pub use methods::{Found, Method, NOT_FOUND};
-pub use report::{EvaluationReport, MethodReport, MetricReport, PartReport, RegimeReport};
+pub use report::{
+    AgainstExact, EvaluationReport, MethodReport, MetricReport, PartReport, RegimeReport,
+};
 pub use results::{Against, Choice, Confusion, Measured, Outcome, Part, Regime};
 pub use sweep::{Parameter, Sweep};

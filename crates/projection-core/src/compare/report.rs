@@ -4,8 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Choice, Evaluation, Measured, Method, NOT_FOUND, Outcome, Parameter, Part, Regime};
+use super::{
+    Choice, Chosen, Evaluation, Measured, Method, NOT_FOUND, Outcome, Parameter, Part, Regime,
+};
 use crate::evaluate::{Interval, Metrics};
+use crate::projection::Precision;
 
 /// An evaluation.
 #[derive(Debug, Serialize)]
@@ -53,14 +56,31 @@ pub struct RegimeReport {
 pub struct MethodReport {
     /// Its name.
     pub method: String,
-    /// The projection that it uses.
+    /// The projection that it uses; null for a model in a file of its own.
     pub projection_id: Option<i64>,
+    /// That file.
+    pub model_file: Option<String>,
+    /// How the vectors of the projection are kept.
+    pub precision: Option<Precision>,
+    /// Of a rounded projection, how it differs from the exact one.
+    pub against_exact: Option<AgainstExact>,
     /// All questions.
     pub all: PartReport,
     /// Questions whose answer has training questions; null where there are none.
     pub headed: Option<PartReport>,
     /// Questions whose answer has none.
     pub unheaded: Option<PartReport>,
+}
+
+/// A projection whose vectors are rounded, on the same questions as the exact one.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct AgainstExact {
+    /// Mean cosine of what the two project.
+    pub mean_cosine: f64,
+    /// The lowest.
+    pub least_cosine: f64,
+    /// How much more of the right answers come first; below 0 for fewer.
+    pub recall_at_1: f64,
 }
 
 /// Some of the questions.
@@ -113,7 +133,9 @@ struct QuestionReport {
 
 #[derive(Debug, Serialize)]
 struct ConfusionReport {
-    projection_id: i64,
+    projection_id: Option<i64>,
+    /// The method's name.
+    method: String,
     right_answer_id: i64,
     found_answer_id: i64,
     count: usize,
@@ -121,7 +143,9 @@ struct ConfusionReport {
 
 #[derive(Debug, Serialize)]
 struct SweepReport {
-    projection_id: i64,
+    projection_id: Option<i64>,
+    /// The method's name.
+    method: String,
     /// `temperature`, `neighbours` or `gain`.
     parameter: &'static str,
     own: f64,
@@ -169,11 +193,35 @@ fn place_of(method: Method) -> Option<usize> {
     }
 }
 
+fn chosen_of<'a>(evaluation: &'a Evaluation, outcome: &Outcome) -> Option<&'a Chosen> {
+    place_of(outcome.found.method).map(|place| &evaluation.chosen[place])
+}
+
+fn against_exact(
+    evaluation: &Evaluation,
+    regime: &Regime,
+    outcome: &Outcome,
+) -> Option<AgainstExact> {
+    let cosines = &outcome.found.cosines_with_exact;
+    let exact = chosen_of(evaluation, outcome)?.exact?;
+    let exact = regime.outcome(Method::Chosen(exact))?;
+    let recall = |outcome: &Outcome| outcome.all.measured.metrics.recall_at_1;
+    (!cosines.is_empty()).then(|| AgainstExact {
+        mean_cosine: cosines.iter().sum::<f64>() / cosines.len() as f64,
+        least_cosine: cosines.iter().copied().fold(1.0, f64::min),
+        recall_at_1: recall(outcome) - recall(exact),
+    })
+}
+
 impl RegimeReport {
     fn new(evaluation: &Evaluation, regime: &Regime, details: bool) -> Self {
         let method = |outcome: &Outcome| MethodReport {
             method: evaluation.name(outcome.found.method),
-            projection_id: place_of(outcome.found.method).map(|at| evaluation.chosen[at].id),
+            projection_id: chosen_of(evaluation, outcome).and_then(|chosen| chosen.id),
+            model_file: chosen_of(evaluation, outcome)
+                .and_then(|chosen| Some(chosen.file.as_ref()?.display().to_string())),
+            precision: chosen_of(evaluation, outcome).map(Chosen::precision),
+            against_exact: against_exact(evaluation, regime, outcome),
             all: PartReport::new(&outcome.all),
             headed: outcome.headed.as_ref().map(PartReport::new),
             unheaded: outcome.unheaded.as_ref().map(PartReport::new),
@@ -244,6 +292,7 @@ impl Details {
             let pairs = regime.confusions(outcome).into_iter();
             confusions.extend(pairs.map(|pair| ConfusionReport {
                 projection_id: evaluation.chosen[place].id,
+                method: evaluation.chosen[place].name(),
                 right_answer_id: corpus.id(pair.right),
                 found_answer_id: corpus.id(pair.found),
                 count: pair.count,
@@ -256,6 +305,7 @@ impl Details {
         };
         let sweeps = regime.sweeps.iter().map(|sweep| SweepReport {
             projection_id: evaluation.chosen[sweep.model].id,
+            method: evaluation.chosen[sweep.model].name(),
             parameter: match sweep.parameter {
                 Parameter::Temperature => "temperature",
                 Parameter::Neighbours => "neighbours",

@@ -199,6 +199,7 @@ mod tests {
             method,
             ranks: ranks.to_vec(),
             first: vec![None; ranks.len()],
+            cosines_with_exact: Vec::new(),
         };
         let cosine = found(Method::Cosine, &[1, 2, 1, 4]);
         let bm25 = found(Method::Bm25, &[1, 1, NOT_FOUND, 1]);

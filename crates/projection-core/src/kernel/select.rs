@@ -5,6 +5,9 @@ use super::largest;
 /// Scores that are passed over together where none is good enough.
 const BLOCK: usize = 64;
 
+/// Up to so many scores, counting them again and again is faster than keeping the best.
+const FEW: usize = 2048;
+
 /// The k-th best of the scores seen so far.
 pub(crate) struct Cut {
     k: usize,
@@ -64,11 +67,49 @@ impl Cut {
 
 /// The positions, ascending, of scores not more than `margin` below the k-th best one.
 pub(crate) fn near_best(scores: &[f32], k: usize, margin: f32) -> Vec<usize> {
+    if scores.len() <= FEW {
+        let limit = kth_best(scores, k) - margin;
+        return (0..scores.len()).filter(|at| scores[*at] >= limit).collect();
+    }
     let mut cut = Cut::new(k);
     let mut found = Vec::new();
     cut.add(scores, margin, |at| found.push(at));
     found.retain(|at| scores[*at] >= cut.limit() - margin);
     found
+}
+
+/// The k-th best score, −∞ where fewer are finite. Halves the range in which it lies, until
+/// a bound lets exactly k scores pass: a count is a few instructions for each register.
+fn kth_best(scores: &[f32], k: usize) -> f32 {
+    let count = |least: f32| -> usize {
+        let count_of = |part: &[f32]| part.iter().map(|s| u32::from(*s >= least)).sum::<u32>();
+        scores.chunks(FEW).map(|part| count_of(part) as usize).sum()
+    };
+    let (mut above, mut below) = (largest(scores), f32::INFINITY);
+    for score in scores.iter().filter(|score| **score > f32::NEG_INFINITY) {
+        below = below.min(*score);
+    }
+    if count(above) >= k {
+        return above;
+    }
+    if below == f32::INFINITY || count(below) < k {
+        return f32::NEG_INFINITY;
+    }
+    // At least k scores are not less than `below`, and fewer than k not less than `above`.
+    loop {
+        let middle = below + (above - below) / 2.0;
+        if middle <= below || middle >= above {
+            return below;
+        }
+        match count(middle) {
+            passed if passed == k => {
+                let passing = scores.iter().copied().filter(|score| *score >= middle);
+                return passing.fold(f32::INFINITY, f32::min);
+            }
+            passed if passed > k => below = middle,
+            _ => above = middle,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -82,7 +123,9 @@ mod tests {
         let mixed: Vec<f32> = (0..1000).map(|i| (i as f32 * 0.7).sin()).collect();
         let mut gaps = mixed.clone();
         gaps[100..900].fill(f32::NEG_INFINITY);
-        for scores in [&rising, &falling, &mixed, &gaps, &vec![0.5; 300]] {
+        // Also more scores than are counted.
+        let many: Vec<f32> = (0..3 * FEW).map(|i| (i as f32 * 0.7).sin()).collect();
+        for scores in [&rising, &falling, &mixed, &gaps, &vec![0.5; 300], &many] {
             for k in [1, 2, 33, 200] {
                 for margin in [0.0, 0.01, 5.0] {
                     let mut sorted = scores.clone();

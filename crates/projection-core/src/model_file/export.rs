@@ -10,7 +10,7 @@ use super::Description;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::product;
 use crate::nearest::Found;
-use crate::projection::{Model, Projection};
+use crate::projection::{Model, Precision, Projection};
 use crate::store::{ModelKind, Store};
 
 /// Kind of file.
@@ -58,6 +58,8 @@ pub struct ExportReport {
     pub kind: &'static str,
     /// None for kinds that have none.
     pub temperature: Option<f64>,
+    /// How its vectors are kept.
+    pub precision: Precision,
     /// Number of heads.
     pub heads: usize,
     /// Dimension of queries.
@@ -108,6 +110,7 @@ pub fn export(
         projection_id: id,
         kind: model.kind().name(),
         temperature: Some(model.temperature()).filter(|temperature| !temperature.is_nan()),
+        precision: model.precision(),
         heads: model.head_ids().len(),
         input_dim: model.input_dim(),
         output_dim: model.output_dim(),
@@ -131,15 +134,16 @@ pub(crate) fn expect_other_file(source: &Path, output: &Path) -> Result<()> {
 }
 
 /// [`export`] of a projection of a store, the newest where `id` is `None`, at another
-/// temperature than the recorded one where that is given.
+/// temperature than the recorded one and in less than single precision where that is wanted.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] for no such projection; as [`export`], and whatever opening the
-/// model gives.
+/// [`ErrorKind::NotFound`] for no such projection; as [`export`] and
+/// [`Model::with_precision`], and whatever opening the model gives.
 pub fn export_store(
     store: &Store,
     id: Option<i64>,
     temperature: Option<f64>,
+    precision: Option<Precision>,
     format: ExportFormat,
     output: &Path,
 ) -> Result<ExportReport> {
@@ -150,6 +154,7 @@ pub fn export_store(
         Some(temperature) => model.with_temperature(temperature)?,
         None => model,
     };
+    let model = model.with_precision(precision.unwrap_or_default())?;
     export(&model, Some(id), &about, format, Some(store.path()), output)
 }
 

@@ -77,7 +77,7 @@ impl Lists {
         random.shuffle(&mut numbers);
         let held_out = calibrate::QUERIES.min(units.count / 8);
         let (held_out, others) = numbers.split_at(held_out);
-        let count = (std::env::var("LF").map_or(LISTS, |v| v.parse().unwrap()) * (units.count as f64).sqrt()) as usize;
+        let count = (LISTS * (units.count as f64).sqrt()) as usize;
         let count = count.clamp(1, others.len().max(1));
         let sample = units.gather(others[..others.len().min(count * SAMPLED)].iter().copied());
         let mut centres = sample[..count * dim].to_vec();

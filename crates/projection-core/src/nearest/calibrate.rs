@@ -74,7 +74,6 @@ impl Lists {
             let lists = routes.spreads.len();
             let recalls = groups.iter().flat_map(|group| KS.map(|k| self.recall(units, group, k)));
             let recall = recalls.fold(1.0, f64::min);
-            if std::env::var("DBG").is_ok() { eprintln!("share {share} recall {recall} read {read} {:?}", self.routes.as_ref().unwrap().slacks); }
             if recall >= LEAST_RECALL {
                 if let Some(routes) = &mut self.routes {
                     routes.found = Found { recall, read, lists };

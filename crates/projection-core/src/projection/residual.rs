@@ -124,13 +124,6 @@ struct Lift {
     factor: f64,
 }
 
-impl Lift {
-    /// A component of b·u.
-    fn at(&self, component: usize) -> f64 {
-        self.factor * f64::from(self.direction[component])
-    }
-}
-
 impl ResidualProjection {
     /// Makes a projection of its parts; heads may be in any order.
     ///

@@ -317,16 +317,30 @@ impl Questions {
         factor: f64,
         sum: &mut [f64],
     ) {
-        for near in nearest.iter().filter(|near| near.weight != 0.0) {
-            let cluster = self.cluster[near.question];
-            let (question, answer) = (self.question(near.question), self.answer(cluster));
-            let (s, scale) = (near.similarity, self.answer_scales[cluster]);
+        // Neighbours of one cluster share their answer, so its product with the query is taken
+        // once, and it is added once.
+        let mut moving: Vec<&Near> = nearest.iter().filter(|near| near.weight != 0.0).collect();
+        moving.sort_by_key(|near| self.cluster[near.question]);
+        let mut terms: Vec<(f64, &[f32])> = Vec::with_capacity(2 * moving.len());
+        for cluster in moving.chunk_by(|a, b| self.cluster[a.question] == self.cluster[b.question])
+        {
+            let number = self.cluster[cluster[0].question];
+            let (answer, scale) = (self.answer(number), self.answer_scales[number]);
             let t = kernel::dot_of_singles(query, answer) * scale / norm;
-            let b = (s + t) / (1.0 + self.alignment[near.question]).max(LEAST_ALIGNMENT);
-            let weight = factor * near.weight;
-            let to_answer = weight * (2.0 * s - b) * scale;
-            let to_question = weight * b * self.scales[near.question];
-            kernel::add_difference((to_answer, answer), (to_question, question), sum);
+            let mut to_answer = 0.0;
+            for near in cluster {
+                let s = near.similarity;
+                let b = (s + t) / (1.0 + self.alignment[near.question]).max(LEAST_ALIGNMENT);
+                let weight = factor * near.weight;
+                to_answer += weight * (2.0 * s - b) * scale;
+                let from_question = -weight * b * self.scales[near.question];
+                terms.push((from_question, self.question(near.question)));
+            }
+            terms.push((to_answer, answer));
+        }
+        for pair in terms.chunks(2) {
+            let (factor, vector) = pair.get(1).copied().unwrap_or((0.0, pair[0].1));
+            kernel::add_difference(pair[0], (-factor, vector), sum);
         }
     }
 }

@@ -137,10 +137,25 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Hit>> {
-        self.search_among(None, query, projection, k)
+        self.search_on(1, query, projection, k)
     }
 
-    /// [`search`](Self::search) among the answers with the `allowed` ids, in any order;
+    /// [`search`](Self::search) on up to `threads` threads, which end before it returns; 0
+    /// counts as 1. The result does not depend on their number.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub fn search_on(
+        &self,
+        threads: usize,
+        query: &[f32],
+        projection: Option<&dyn Projection>,
+        k: usize,
+    ) -> Result<Vec<Hit>> {
+        self.search_among(None, threads, query, projection, k)
+    }
+
+    /// [`search_on`](Self::search_on) among the answers with the `allowed` ids, in any order;
     /// among all for `None`. Ids of no answer are passed over.
     ///
     /// # Errors
@@ -148,13 +163,14 @@ impl Index {
     pub fn search_among(
         &self,
         allowed: Option<&[i64]>,
+        threads: usize,
         query: &[f32],
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Hit>> {
         let target = self.target(query, projection)?;
         let allowed = allowed.map(|ids| self.rows_of(ids));
-        Ok(self.nearest(allowed.as_deref(), &target, k).pop().unwrap_or_default())
+        Ok(self.nearest_on(threads, allowed.as_deref(), &target, k))
     }
 
     /// [`search`](Self::search) for every row of `queries` (n × d), in their order, with the

@@ -95,6 +95,10 @@ pub struct SearchOptions<'a> {
     /// The ids of the answers that may be found, in any order; all for `None`. Scores do not
     /// depend on it, and ids of no answer are passed over.
     pub allowed: Option<&'a [i64]>,
+    /// Threads that the queries of a batch, or the answers to be compared with one query, are
+    /// shared out among; they end before the search does. 0 counts as 1, the caller's thread.
+    /// The results do not depend on it.
+    pub threads: usize,
 }
 
 impl Default for SearchOptions<'_> {
@@ -107,6 +111,7 @@ impl Default for SearchOptions<'_> {
             score_mode: ScoreMode::Cosine,
             unheaded_offset: 0.0,
             allowed: None,
+            threads: 1,
         }
     }
 }
@@ -120,6 +125,7 @@ impl fmt::Debug for SearchOptions<'_> {
             .field("score_mode", &self.score_mode)
             .field("unheaded_offset", &self.unheaded_offset)
             .field("allowed", &self.allowed.map(<[i64]>::len))
+            .field("threads", &self.threads)
             .finish()
     }
 }

@@ -9,6 +9,7 @@ use ndarray::{Array2, ArrayView2};
 use super::score::is_plain;
 use super::{Bm25, Hit, Index, SearchOptions, SearchQuery, SearchResult};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::product;
 use crate::npy::NpyArray;
 use crate::projection::{ListsFound, Projection};
 use crate::store::{EmbeddingModel, Store};
@@ -130,12 +131,10 @@ impl Searcher {
     ) -> Result<SearchResult> {
         let hybrid_weight = options.hybrid_weight()?;
         if is_plain(options, hybrid_weight) {
-            let hits = self.index.search_among(
-                options.allowed,
-                query.vector,
-                options.projection,
-                options.k,
-            )?;
+            let hits = {
+                let SearchOptions { k, projection, threads, allowed, .. } = *options;
+                self.index.search_among(allowed, threads, query.vector, projection, k)?
+            };
             return Ok(SearchResult { hits, hybrid_weight, unheaded_offset: 0.0 });
         }
         let scores = self.scores(query, options)?;
@@ -152,10 +151,27 @@ impl Searcher {
         queries: &[SearchQuery<'_>],
         options: &SearchOptions<'_>,
     ) -> Result<Vec<SearchResult>> {
-        let search = |(row, query)| {
-            self.search(query, options).map_err(|error| error.context(format!("row {row}")))
-        };
-        queries.iter().enumerate().map(search).collect()
+        let hybrid_weight = options.hybrid_weight()?;
+        let dim = queries.first().map_or(0, |query| query.vector.len());
+        let alike = queries.iter().all(|query| query.vector.len() == dim);
+        if is_plain(options, hybrid_weight) && alike {
+            let vectors: Vec<f32> =
+                queries.iter().flat_map(|query| query.vector).copied().collect();
+            let vectors = ArrayView2::from_shape((queries.len(), dim), &vectors)
+                .expect("so many vectors of one length");
+            let SearchOptions { k, projection, threads, allowed, .. } = *options;
+            let found = self.index.search_batch_among(allowed, threads, vectors, projection, k)?;
+            let result = |hits| SearchResult { hits, hybrid_weight, unheaded_offset: 0.0 };
+            return Ok(found.into_iter().map(result).collect());
+        }
+        let mut results: Vec<Option<Result<SearchResult>>> = vec![];
+        results.resize_with(queries.len(), || None);
+        let one = SearchOptions { threads: 1, ..*options };
+        product::for_blocks(options.threads, &mut results, 1, 1, |row, result| {
+            let found = self.search(&queries[row.start], &one);
+            result[0] = Some(found.map_err(|error| error.context(format!("row {}", row.start))));
+        });
+        results.into_iter().flatten().collect()
     }
 
     /// The `k` answers nearest to `query` by cosine, best first.

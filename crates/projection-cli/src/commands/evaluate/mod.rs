@@ -7,12 +7,15 @@ mod report;
 use std::fs;
 use std::path::PathBuf;
 
+use clap::ArgGroup;
 use clap::builder::RangedU64ValueParser;
 use projection_core::Error;
 use projection_core::compare::EvaluationReport;
+use projection_core::projection::Precision;
 use projection_core::train::Progress;
 use projection_embed::{EvaluateRequest, TestQuestions, evaluate};
 
+use super::precision;
 use crate::failure::Failure;
 use crate::output::progress;
 
@@ -24,7 +27,9 @@ use crate::output::progress;
 /// of the stored one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  projection evaluate lda.db\n  projection evaluate lda.db \
-                        --test held_aside.json --model-dir models/all-MiniLM-L6-v2 --html report.html")]
+                        --test held_aside.json --model-dir models/all-MiniLM-L6-v2 --html report.html\n  \
+                        projection evaluate lda.db --projection 2 --precision bf16 int8")]
+#[command(group(ArgGroup::new("questions").args(["test", "test_questions"])))]
 pub struct Args {
     /// The store's database
     #[arg(value_name = "STORE.db")]
@@ -33,6 +38,14 @@ pub struct Args {
     /// Projections to measure [default: the newest of the store]
     #[arg(long, value_name = "ID", num_args = 1..)]
     projection: Vec<i64>,
+
+    /// Models in files of their own, .safetensors or a transformer's .pt, to measure beside them
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "questions")]
+    model: Vec<PathBuf>,
+
+    /// Measure multi-head projections in bf16 or int8 too, beside what they are in f32
+    #[arg(long, value_name = "P", num_args = 1.., value_parser = precision)]
+    precision: Vec<Precision>,
 
     /// Question–answer file of test questions, whose answers the store has
     #[arg(long, value_name = "FILE.json", requires = "model_dir",
@@ -87,6 +100,8 @@ pub fn run(args: &Args) -> Result<EvaluationReport, Failure> {
         projections: args.projection.clone(),
         test,
         model_name: args.model_name.clone(),
+        models: args.model.clone(),
+        precisions: args.precision.clone(),
         folds: args.folds,
         seed: args.seed,
         sweeps: args.details || args.html.is_some(),

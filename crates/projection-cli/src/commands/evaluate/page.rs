@@ -7,7 +7,7 @@ use projection_core::compare::{
 };
 
 use super::charts::{Bar, bars, sweep};
-use super::report::{p_value, size, title};
+use super::report::{against_exact, p_value, size, title};
 
 /// Questions that are listed of those that were gained, and of those that were lost: at
 /// once, and at most.
@@ -79,7 +79,13 @@ fn section(
     html += &format!("<p class=\"about\">{}.</p>\n", escape(&size(numbers, answers)));
     for (outcome, method) in regime.outcomes.iter().zip(&numbers.methods) {
         if let Method::Chosen(_) = outcome.found.method {
-            html += &verdict(method, &numbers.methods[0]);
+            html += &match &method.against_exact {
+                Some(other) => {
+                    let line = against_exact(&method.method, other);
+                    format!("<p class=\"about\">{}.</p>\n", escape(line.trim_end()))
+                }
+                None => verdict(method, &numbers.methods[0]),
+            };
         }
     }
     html += &metric_charts(regime, numbers);
@@ -90,7 +96,7 @@ fn section(
             if own.is_empty() {
                 continue;
             }
-            html += &format!("<h3>Projection {} with other parameters</h3>\n", chosen.id);
+            html += &format!("<h3>{} with other parameters</h3>\n", escape(&chosen.name()));
             html += "<div class=\"charts sweeps\">\n";
             let cosine = &regime.cosine().all.measured.metrics;
             own.iter().for_each(|own| html += &sweep(own, cosine));

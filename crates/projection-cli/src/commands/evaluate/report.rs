@@ -1,6 +1,8 @@
 //! What was measured, as a table for people.
 
-use projection_core::compare::{EvaluationReport, MethodReport, PartReport, RegimeReport};
+use projection_core::compare::{
+    AgainstExact, EvaluationReport, MethodReport, PartReport, RegimeReport,
+};
 
 use crate::output::{Report, Screen, count, heading, note};
 
@@ -53,6 +55,11 @@ impl Report for EvaluationReport {
                 regime.methods.iter().enumerate().map(|(number, method)| row(number, method)),
             );
             text += "\n";
+            for method in &regime.methods {
+                if let Some(other) = &method.against_exact {
+                    text += &against_exact(&method.method, other);
+                }
+            }
         }
         text += "In brackets: 95 % intervals. headed, unheaded: recall@1 where the right answer has \
                  training questions\nand where it has none. gained, lost: questions that only the method, \
@@ -69,6 +76,17 @@ impl Report for EvaluationReport {
         }
         text
     }
+}
+
+/// How a rounded projection differs from the exact one, in a line.
+pub fn against_exact(name: &str, other: &AgainstExact) -> String {
+    format!(
+        "{name}: cosine with f32 {:.6} on average, {:.6} at least; recall@1 {:+.2} points\n",
+        other.mean_cosine,
+        other.least_cosine,
+        // Without a minus before nothing.
+        100.0 * other.recall_at_1 + 0.0,
+    )
 }
 
 fn row(number: usize, method: &MethodReport) -> Vec<String> {

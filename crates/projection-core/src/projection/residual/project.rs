@@ -23,19 +23,25 @@ impl Terms {
         adapted: &[f32],
         projected: &mut [f32],
     ) -> Result<()> {
-        let mut sum: Vec<f64> = query.iter().map(|value| f64::from(*value) / norm).collect();
+        let scale = 1.0 / norm;
+        let mut sum: Vec<f64> = query.iter().map(|value| f64::from(*value) * scale).collect();
         if self.rotation {
             self.questions.add_rotation(query, norm, nearest, self.gain, &mut sum);
         }
         for (sum, adapted) in sum.iter_mut().zip(adapted) {
             *sum += self.gain * f64::from(*adapted);
         }
-        let norm = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
-        for (at, value) in sum.iter_mut().enumerate() {
-            *value /= norm.max(LEAST_NORM);
-            *value += self.lift.as_ref().map_or(0.0, |lift| lift.at(at));
+        let scale = 1.0 / sum_of_squares(&sum).sqrt().max(LEAST_NORM);
+        for value in &mut sum {
+            *value *= scale;
         }
-        if sum.iter().any(|value| !(*value as f32).is_finite()) {
+        if let Some(lift) = &self.lift {
+            for (value, direction) in sum.iter_mut().zip(&lift.direction) {
+                *value += lift.factor * f64::from(*direction);
+            }
+        }
+        // Without leaving at the first that is not, which would take them one by one.
+        if !sum.iter().fold(true, |finite, value| finite & (*value as f32).is_finite()) {
             return Err(Error::new(
                 ErrorKind::NotFinite,
                 "projected query overflows: the model's adapter or lift is too large",
@@ -63,6 +69,18 @@ impl Terms {
             *weight = sum as f32;
         }
     }
+}
+
+/// In eight sums side by side, which the processor adds at once.
+fn sum_of_squares(values: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (blocks, rest) = values.as_chunks::<8>();
+    for block in blocks {
+        for (sum, value) in sums.iter_mut().zip(block) {
+            *sum += value * value;
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|value| value * value).sum::<f64>()
 }
 
 pub(in crate::projection) fn unit(query: &[f32], norm: f64) -> impl Iterator<Item = f32> {

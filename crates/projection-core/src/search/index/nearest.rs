@@ -1,8 +1,10 @@
 //! The nearest rows to unit vectors, exactly or by lists.
 
-use super::best::Best;
+use std::ops::Range;
+
+use super::best::{Best, better_first};
 use super::{Hit, Index};
-use crate::kernel::{self, Reading};
+use crate::kernel::{self, Reading, product};
 
 /// Rows that are scored for all queries of a block before the next ones: they stay in the
 /// second-level cache.
@@ -20,6 +22,22 @@ const SPARSE: usize = 32;
 /// From so many queries on, products with all rows beat reading all of them in bytes.
 const MANY: usize = 3;
 
+/// Rows to look at.
+enum Among<'a> {
+    /// All of a range.
+    All(Range<usize>),
+    /// These, ascending.
+    These(&'a [u32]),
+}
+
+/// Rounding must not make a cosine of more than 1.
+fn rounded(mut found: Vec<Vec<Hit>>) -> Vec<Vec<Hit>> {
+    for hit in found.iter_mut().flatten() {
+        hit.score = hit.score.clamp(-1.0, 1.0);
+    }
+    found
+}
+
 impl Index {
     /// The k rows nearest to each of some unit vectors (n × d), among the ascending rows
     /// `allowed`, or among all.
@@ -30,40 +48,66 @@ impl Index {
         k: usize,
     ) -> Vec<Vec<Hit>> {
         let k = k.min(allowed.map_or(self.len(), <[u32]>::len));
-        let count = targets.len() / self.dim;
-        let mut found = match self.nearest_by_lists(allowed, targets, k) {
-            Some(found) => found,
-            None => {
-                let mut best: Vec<Best> = (0..count).map(|_| Best::new(k)).collect();
-                match best.as_mut_slice() {
-                    [best] => {
-                        let best = std::slice::from_mut(best);
-                        self.add_scores(
-                            ROWS_OF_ONE,
-                            allowed,
-                            targets,
-                            &mut [0.0; ROWS_OF_ONE],
-                            best,
-                        );
-                    }
-                    best => self.add_scores(ROWS, allowed, targets, &mut [0.0; GROUP * ROWS], best),
-                }
-                best.into_iter().map(Best::finish).collect()
-            }
-        };
-        // Rounding must not make a cosine of more than 1.
-        for hit in found.iter_mut().flatten() {
-            hit.score = hit.score.clamp(-1.0, 1.0);
-        }
-        found
+        let found = self.nearest_by_lists(allowed, targets, k);
+        rounded(found.unwrap_or_else(|| {
+            let rows = allowed.map_or(Among::All(0..self.len()), Among::These);
+            self.nearest_among(rows, targets, k)
+        }))
     }
 
-    /// Scores all rows that are allowed, so many at a time, for each of `targets`. `scores` is
-    /// room for those of some targets.
+    /// [`nearest`](Self::nearest) for one vector, whose rows are shared out among threads.
+    pub(super) fn nearest_on(
+        &self,
+        threads: usize,
+        allowed: Option<&[u32]>,
+        target: &[f32],
+        k: usize,
+    ) -> Vec<Hit> {
+        let count = allowed.map_or(self.len(), <[u32]>::len);
+        // Whole blocks for each thread, at least one.
+        let share = count.div_ceil(ROWS_OF_ONE).div_ceil(threads.max(1)).max(1) * ROWS_OF_ONE;
+        if count <= share || self.lists.is_some() {
+            return self.nearest(allowed, target, k).pop().unwrap_or_default();
+        }
+        let mut parts = vec![Vec::new(); count.div_ceil(share)];
+        product::for_blocks(threads, &mut parts, 1, 1, |part, hits| {
+            let rows = part.start * share..(part.end * share).min(count);
+            let rows = match allowed {
+                None => Among::All(rows),
+                Some(allowed) => Among::These(&allowed[rows]),
+            };
+            hits[0] = rounded(self.nearest_among(rows, target, k)).pop().unwrap_or_default();
+        });
+        let mut hits = parts.concat();
+        hits.sort_unstable_by(better_first);
+        hits.truncate(k);
+        hits
+    }
+
+    /// The k of some rows nearest to each of some unit vectors, by looking at all of them.
+    fn nearest_among(&self, among: Among<'_>, targets: &[f32], k: usize) -> Vec<Vec<Hit>> {
+        let count = match &among {
+            Among::All(rows) => rows.len(),
+            Among::These(rows) => rows.len(),
+        };
+        let new = || Best::new(k.min(count));
+        let mut best: Vec<Best> = (0..targets.len() / self.dim).map(|_| new()).collect();
+        match best.as_mut_slice() {
+            [best] => {
+                let (mut scores, best) = ([0.0; ROWS_OF_ONE], std::slice::from_mut(best));
+                self.add_scores(among, ROWS_OF_ONE, targets, &mut scores, best);
+            }
+            best => self.add_scores(among, ROWS, targets, &mut [0.0; GROUP * ROWS], best),
+        }
+        best.into_iter().map(Best::finish).collect()
+    }
+
+    /// Scores the rows `among` all, so many at a time, for each of `targets`. `scores` is room
+    /// for those of some targets.
     fn add_scores(
         &self,
+        among: Among<'_>,
         rows: usize,
-        allowed: Option<&[u32]>,
         targets: &[f32],
         scores: &mut [f32],
         best: &mut [Best],
@@ -82,9 +126,13 @@ impl Index {
                 }
             }
         };
-        let Some(allowed) = allowed else {
-            let blocks = self.vectors.chunks(rows * self.dim).zip(self.ids.chunks(rows));
-            return blocks.for_each(|(vectors, ids)| add(vectors, ids));
+        let allowed = match among {
+            Among::These(rows) => rows,
+            Among::All(range) => {
+                let vectors = &self.vectors[range.start * self.dim..range.end * self.dim];
+                let blocks = vectors.chunks(rows * self.dim).zip(self.ids[range].chunks(rows));
+                return blocks.for_each(|(vectors, ids)| add(vectors, ids));
+            }
         };
         let (mut vectors, mut ids) = (Vec::new(), Vec::new());
         for block in allowed.chunks(rows) {

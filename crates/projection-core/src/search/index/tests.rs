@@ -95,13 +95,13 @@ fn only_allowed_answers_are_found() {
             let expected: Vec<Hit> =
                 all.iter().copied().filter(|hit| allowed.contains(&hit.answer_id)).collect();
             for k in [0, 1, 10, 4000] {
-                let found = index.search_among(Some(allowed), &query, None, k).unwrap();
+                let found = index.search_among(Some(allowed), k, &query, None, k).unwrap();
                 assert_eq!(found, expected[..k.min(expected.len())], "{lists} {k}");
             }
             let found = index.search_batch_among(Some(allowed), 2, queries.view(), None, 10);
             for (query, found) in queries.rows().into_iter().zip(found.unwrap()) {
                 let query = query.to_slice().unwrap();
-                let one = index.search_among(Some(allowed), query, None, 10).unwrap();
+                let one = index.search_among(Some(allowed), 3, query, None, 10).unwrap();
                 assert_eq!(found, one);
             }
         }
@@ -140,8 +140,8 @@ fn answers_come_and_go() {
             let found = index.search(&query, None, k).unwrap();
             assert_eq!(found, fresh.search(&query, None, k).unwrap());
             let allowed: Vec<i64> = (0..6000).step_by(2).collect();
-            let found = index.search_among(Some(&allowed), &query, None, k).unwrap();
-            assert_eq!(found, fresh.search_among(Some(&allowed), &query, None, k).unwrap());
+            let found = index.search_among(Some(&allowed), 1, &query, None, k).unwrap();
+            assert_eq!(found, fresh.search_among(Some(&allowed), 1, &query, None, k).unwrap());
         }
         // A clone keeps what it had.
         assert_eq!(before.len(), 5000);
