@@ -222,7 +222,8 @@ pub unsafe extern "C" fn projection_index_search_batch_with_options(
                 copy_hits(best, hits);
             }
         }
-        found.set(k.min(searcher.index().len()));
+        // As many for each: all that there are, where these are fewer than k.
+        found.set(best.iter().map(Vec::len).min().unwrap_or(0));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
