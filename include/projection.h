@@ -209,7 +209,8 @@ typedef struct projection_explanation projection_explanation;
 
 /**
  * Answer vectors with their ids, and their texts where they come from a store. Free it
- * with projection_index_free. May be used by many threads at once.
+ * with projection_index_free. May be used by many threads at once: what changes it waits for
+ * the searches under way, and these for it.
  */
 typedef struct projection_index projection_index;
 
@@ -434,6 +435,16 @@ typedef struct {
    */
   double unheaded_offset;
   /**
+   * The ids of the answers that may be found, `allowed_len` of them in any order; NULL for
+   * all, and any other pointer with `allowed_len` 0 for none. Scores do not depend on it, and
+   * ids of no answer are passed over.
+   */
+  const int64_t *allowed;
+  /**
+   * See there.
+   */
+  size_t allowed_len;
+  /**
    * Threads that the queries of a batch, or the answers to be compared with one query, are
    * shared out among; they end before the call returns. 0 and 1 are the caller's thread.
    * The results do not depend on it.
@@ -585,6 +596,25 @@ typedef struct {
    */
   float score;
 } projection_hit;
+
+/**
+ * What making lists found out.
+ */
+typedef struct {
+  /**
+   * The share of the true 1, 10 and 32 nearest answers that queries find that were held
+   * out, the least of them; 1 where searches stay exact.
+   */
+  double recall;
+  /**
+   * The share of all answers that they read on average.
+   */
+  double read;
+  /**
+   * Number of lists; 1 where searches stay exact.
+   */
+  size_t lists;
+} projection_lists;
 
 /**
  * How to train. All but `size` may be 0: then kind, terms and parameters are chosen by
@@ -970,6 +1000,54 @@ projection_status projection_index_search_batch(const projection_index *index,
  * Frees an index. NULL is allowed.
  */
 void projection_index_free(projection_index *index);
+
+/**
+ * Adds `n` answers of `dim` values each, which are copied. `ids` holds `n` different ids that
+ * the index does not have. `texts` holds their texts, or is NULL; a text may be NULL too.
+ * Nothing is added after an error. Lists are kept up.
+ */
+projection_status projection_index_add(const projection_index *index,
+                                       const int64_t *ids,
+                                       const float *vectors,
+                                       size_t n,
+                                       size_t dim,
+                                       const char *const *texts,
+                                       projection_error **error);
+
+/**
+ * Removes the answers with these `n` ids; other ids are passed over. `removed` receives how
+ * many there were, and may be NULL. A store keeps them. Texts that the index gave stay valid.
+ */
+projection_status projection_index_remove(const projection_index *index,
+                                          const int64_t *ids,
+                                          size_t n,
+                                          size_t *removed,
+                                          projection_error **error);
+
+/**
+ * Puts the answers into lists, so that searches find the nearest of many without comparing a
+ * query with each: at least 99% of them, for queries that are held out. `found`, which may be
+ * NULL, receives what was found out. Where lists cannot do that, and below 16,384 answers,
+ * searches stay exact.
+ *
+ * `queries` are `n` queries of `query_dim` values that are like those to come, projected by
+ * `model` where that is not NULL; a few hundred of them make sure that the promise holds for
+ * such. NULL and 0 stand for none. Up to `threads` threads work, 0 counts as 1. The index
+ * waits for all other use, and takes a quarter more memory.
+ */
+projection_status projection_index_make_lists(const projection_index *index,
+                                              const projection_model *model,
+                                              const float *queries,
+                                              size_t n,
+                                              size_t query_dim,
+                                              size_t threads,
+                                              projection_lists *found,
+                                              projection_error **error);
+
+/**
+ * Forgets the lists of an index: searches are exact again. NULL is allowed.
+ */
+void projection_index_drop_lists(const projection_index *index);
 
 /**
  * Loads projection `id`, of whatever kind, from the folder of its files:

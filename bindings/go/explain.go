@@ -72,7 +72,9 @@ func (s *Searcher) Explain(query Query, options SearchOptions) (*Explanation, er
 		return nil, err
 	}
 	defer release()
-	native, err := options.native()
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	native, err := options.native(&pinner)
 	if err != nil {
 		return nil, err
 	}

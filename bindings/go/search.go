@@ -51,13 +51,19 @@ type SearchOptions struct {
 	// for; 0 is none, and with ScoreHeadedUnheaded the one that training chose. It needs a
 	// model with heads and a searcher of a store.
 	UnheadedOffset float64
+	// Allowed are the ids of the answers that may be found, in any order: nil stands for all,
+	// an empty slice for none. Scores do not depend on it, and ids of no answer are passed
+	// over.
+	Allowed []int64
 	// Threads share the queries of a batch, or the answers to be compared with one query;
 	// they are the library's and end before the search does. 0 and 1 are the caller's
 	// thread. The results do not depend on it.
 	Threads int
 }
 
-func (o SearchOptions) native() (C.projection_search_options, error) {
+// native gives the options for C, which see Go memory that stays where it is until pinner is
+// unpinned.
+func (o SearchOptions) native(pinner *runtime.Pinner) (C.projection_search_options, error) {
 	var native C.projection_search_options
 	native.size = C.size_t(unsafe.Sizeof(native))
 	if o.ScoreMode < math.MinInt32 || o.ScoreMode > math.MaxInt32 {
@@ -69,6 +75,16 @@ func (o SearchOptions) native() (C.projection_search_options, error) {
 		return native, errorf(ErrInvalidArgument, "Threads is %d, expected 0 or more", o.Threads)
 	}
 	native.threads = C.size_t(o.Threads)
+	if o.Allowed != nil {
+		allowed := o.Allowed
+		if len(allowed) == 0 {
+			// An address that is not NULL, whatever an empty slice has.
+			allowed = make([]int64, 1)
+		}
+		pinner.Pin(unsafe.SliceData(allowed))
+		native.allowed = (*C.int64_t)(unsafe.SliceData(allowed))
+		native.allowed_len = C.size_t(len(o.Allowed))
+	}
 	switch {
 	case !o.Hybrid && o.HybridWeight != 0:
 		return native, errorf(ErrInvalidArgument, "HybridWeight is %g without Hybrid", o.HybridWeight)
@@ -107,7 +123,9 @@ func (s *Searcher) SearchWithOptions(query Query, options SearchOptions) ([]Hit,
 		return nil, err
 	}
 	defer release()
-	native, err := options.native()
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	native, err := options.native(&pinner)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +161,10 @@ func (s *Searcher) SearchBatchWithOptions(queries []Query, options SearchOptions
 		return nil, err
 	}
 	defer release()
-	scoring, err := options.native()
+	// C may only see pointers to Go memory that does not move while they are stored.
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	scoring, err := options.native(&pinner)
 	if err != nil {
 		return nil, err
 	}
@@ -153,9 +174,6 @@ func (s *Searcher) SearchBatchWithOptions(queries []Query, options SearchOptions
 	}
 	vectors := make([][]float32, n)
 	words := make([]*C.char, n)
-	// C may only see pointers to Go memory that does not move while they are stored.
-	var pinner runtime.Pinner
-	defer pinner.Unpin()
 	for i, query := range queries {
 		vectors[i] = query.Vector
 		text, err := query.queryText()

@@ -3,7 +3,10 @@ package projection
 // #include <projection.h>
 import "C"
 
-import "unsafe"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // Hit is an answer that a search found.
 type Hit struct {
@@ -15,11 +18,13 @@ type Hit struct {
 	Text string
 }
 
-// Searcher finds the answers nearest to a query, exactly. It is a snapshot: what is
-// embedded later is seen by searchers that are opened later. It is safe for concurrent use.
+// Searcher finds the answers nearest to a query, exactly unless [Searcher.MakeLists] was
+// called. It is a snapshot: what is embedded later is seen by searchers that are opened later,
+// or that it is added to. It is safe for concurrent use.
 type Searcher struct {
-	handle      *handle
-	length, dim int
+	handle *handle
+	length atomic.Int64
+	dim    int
 }
 
 // OpenSearcher reads the answers of the store whose database is the file database.
@@ -72,11 +77,12 @@ func NewSearcher(ids []int64, vectors []float32, dim int) (*Searcher, error) {
 
 // newSearcher takes over index.
 func newSearcher(index *C.projection_index) *Searcher {
-	return &Searcher{
+	searcher := &Searcher{
 		handle: newHandle("searcher", unsafe.Pointer(index), freeIndex),
-		length: int(C.projection_index_len(index)),
 		dim:    int(C.projection_index_dim(index)),
 	}
+	searcher.length.Store(int64(C.projection_index_len(index)))
+	return searcher
 }
 
 func freeIndex(index unsafe.Pointer) {
@@ -188,7 +194,7 @@ func (s *Searcher) roomForHits(n, k int) ([]C.projection_hit, error) {
 	if k < 0 {
 		return nil, errorf(ErrInvalidArgument, "k is %d, expected at least 0", k)
 	}
-	return make([]C.projection_hit, n*min(k, s.length)), nil
+	return make([]C.projection_hit, n*min(k, int(s.length.Load()))), nil
 }
 
 // withTexts converts hits and adds the answers' texts.
@@ -224,7 +230,7 @@ func (s *Searcher) Len() int {
 	if s == nil {
 		return 0
 	}
-	return s.length
+	return int(s.length.Load())
 }
 
 // Dim is the dimension of the answers' vectors; 0 for a nil searcher.

@@ -21,7 +21,7 @@
 //! Rooms, each importing only those after it: [`edge`], [`compare`], [`train`], [`evaluate`],
 //! [`import`], [`answer_file`], [`search`], [`model_file`], [`onnx`], [`projection`],
 //! [`store`], [`layout`], `parameters`, `tensors`, `torch`, [`npy`], `atomic`, `json`,
-//! `kernel`, [`error`].
+//! `nearest`, `kernel`, [`error`].
 //!
 //! Without the default feature `store` there are no files, no threads and no training:
 //! models come from bytes ([`projection::Model::from_bytes`]), are searched with in memory,
@@ -50,6 +50,7 @@ mod kernel;
 #[cfg(feature = "store")]
 pub mod layout;
 pub mod model_file;
+mod nearest;
 #[cfg(feature = "store")]
 pub mod npy;
 #[cfg(feature = "store")]

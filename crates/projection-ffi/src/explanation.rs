@@ -146,14 +146,15 @@ pub unsafe extern "C" fn projection_index_explain(
         // SAFETY: the caller's promises.
         let (searcher, model, options, text, out) = unsafe {
             (
-                &handle("index", index)?.searcher,
+                handle("index", index)?.read(),
                 model.as_ref().map(|model| &model.0),
                 read_options(options)?,
                 optional_text("text", text)?,
                 Out::new("explanation", explanation)?,
             )
         };
-        let options = options.to_core(k, model)?;
+        // SAFETY: the caller's promise about the options.
+        let options = unsafe { options.to_core(k, model)? };
         let query = Buffer::new("query", query, query_len)?;
         expect_dim("query", query_len, query_dim_of(searcher.index(), options.projection))?;
         // SAFETY: the caller's promise.

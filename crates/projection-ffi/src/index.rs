@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_char};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ndarray::ArrayView2;
 use projection_core::projection::Projection;
@@ -14,24 +14,43 @@ use crate::guard;
 use crate::model::{ModelHandle, shape};
 
 /// Answer vectors with their ids, and their texts where they come from a store. Free it
-/// with projection_index_free. May be used by many threads at once.
+/// with projection_index_free. May be used by many threads at once: what changes it waits for
+/// the searches under way, and these for it.
 pub struct IndexHandle {
-    pub(crate) searcher: Searcher,
-    /// Texts for C, which are made when they are asked for.
-    texts: HashMap<i64, OnceLock<CString>>,
+    searcher: RwLock<Searcher>,
+    /// Texts for C, which are made when they are asked for and live as long as the index, even
+    /// those of answers that are removed.
+    texts: Mutex<HashMap<i64, Vec<CString>>>,
 }
 
 impl IndexHandle {
     fn new(searcher: Searcher) -> Self {
-        let ids = searcher.index().ids().iter().copied();
-        let with_text = ids.filter(|id| searcher.text(*id).is_some());
-        let texts = with_text.map(|id| (id, OnceLock::new())).collect();
-        Self { searcher, texts }
+        Self { searcher: RwLock::new(searcher), texts: Mutex::default() }
     }
 
-    fn text(&self, answer_id: i64) -> Option<&CString> {
-        let text = || without_nul(self.searcher.text(answer_id).unwrap_or_default());
-        self.texts.get(&answer_id).map(|place| place.get_or_init(text))
+    /// For searches. A change that panicked has not left anything half done that matters more
+    /// than a search does.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Searcher> {
+        self.searcher.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For changes.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Searcher> {
+        self.searcher.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A text that stays where it is as long as the index lives.
+    fn text(&self, answer_id: i64) -> Option<*const c_char> {
+        let searcher = self.read();
+        let text = searcher.text(answer_id)?;
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = texts.entry(answer_id).or_default();
+        // An id that was removed and added anew may have another text than before.
+        let same = |made: &CString| made.as_bytes() == text.as_bytes();
+        if !made.last().is_some_and(|made| same(made) || text.contains('\0')) {
+            made.push(without_nul(text));
+        }
+        made.last().map(|text| text.as_ptr())
     }
 }
 
@@ -110,7 +129,7 @@ pub unsafe extern "C" fn projection_index_from_vectors(
 pub unsafe extern "C" fn projection_index_len(index: *const IndexHandle) -> usize {
     guard::value("projection_index_len", 0, || {
         // SAFETY: the caller's promise.
-        unsafe { handle("index", index) }.map_or(0, |index| index.searcher.index().len())
+        unsafe { handle("index", index) }.map_or(0, |index| index.read().index().len())
     })
 }
 
@@ -122,7 +141,7 @@ pub unsafe extern "C" fn projection_index_len(index: *const IndexHandle) -> usiz
 pub unsafe extern "C" fn projection_index_dim(index: *const IndexHandle) -> usize {
     guard::value("projection_index_dim", 0, || {
         // SAFETY: the caller's promise.
-        unsafe { handle("index", index) }.map_or(0, |index| index.searcher.index().dim())
+        unsafe { handle("index", index) }.map_or(0, |index| index.read().index().dim())
     })
 }
 
@@ -139,7 +158,7 @@ pub unsafe extern "C" fn projection_index_text(
         // SAFETY: the caller's promise.
         let index = unsafe { handle("index", index) };
         let text = index.ok().and_then(|index| index.text(answer_id));
-        text.map_or(std::ptr::null(), |text| text.as_ptr())
+        text.unwrap_or(std::ptr::null())
     })
 }
 
@@ -164,9 +183,10 @@ pub unsafe extern "C" fn projection_index_search(
 ) -> Status {
     let body = || {
         // SAFETY: the caller's promises.
-        let (index, projection, found) = unsafe {
-            (handle("index", index)?.searcher.index(), projection(model), Out::new("found", found)?)
+        let (searcher, projection, found) = unsafe {
+            (handle("index", index)?.read(), projection(model), Out::new("found", found)?)
         };
+        let index = searcher.index();
         let query = Buffer::new("query", query, query_len)?;
         let hits = Buffer::new("hits", hits, hits_len)?;
         expect_dim("query", query_len, query_dim_of(index, projection))?;
@@ -205,9 +225,10 @@ pub unsafe extern "C" fn projection_index_search_batch(
 ) -> Status {
     let body = || {
         // SAFETY: the caller's promises.
-        let (index, projection, found) = unsafe {
-            (handle("index", index)?.searcher.index(), projection(model), Out::new("found", found)?)
+        let (searcher, projection, found) = unsafe {
+            (handle("index", index)?.read(), projection(model), Out::new("found", found)?)
         };
+        let index = searcher.index();
         let queries = Buffer::new("queries", queries, product("queries", n, query_dim)?)?;
         let hits = Buffer::new("hits", hits, hits_len)?;
         expect_dim("queries", query_dim, query_dim_of(index, projection))?;
@@ -244,7 +265,7 @@ pub unsafe extern "C" fn projection_index_free(index: *mut IndexHandle) {
 ///
 /// # Safety
 /// `model` is NULL or live for `'a`.
-unsafe fn projection<'a>(model: *const ModelHandle) -> Option<&'a dyn Projection> {
+pub(crate) unsafe fn projection<'a>(model: *const ModelHandle) -> Option<&'a dyn Projection> {
     // SAFETY: the caller's promise.
     unsafe { model.as_ref() }.map(|model| &model.0 as &dyn Projection)
 }

@@ -16,6 +16,7 @@ mod explanation;
 mod guard;
 mod import;
 mod index;
+mod index_change;
 mod model;
 mod model_file;
 mod options;

@@ -50,6 +50,12 @@ pub struct SearchOptionsC {
     /// and with PROJECTION_SCORE_MODE_HEADED_UNHEADED the one that training chose. Needs a
     /// model with heads and an index of a store.
     pub unheaded_offset: f64,
+    /// The ids of the answers that may be found, `allowed_len` of them in any order; NULL for
+    /// all, and any other pointer with `allowed_len` 0 for none. Scores do not depend on it, and
+    /// ids of no answer are passed over.
+    pub allowed: *const i64,
+    /// See there.
+    pub allowed_len: usize,
     /// Threads that the queries of a batch, or the answers to be compared with one query, are
     /// shared out among; they end before the call returns. 0 and 1 are the caller's thread.
     /// The results do not depend on it.
@@ -63,7 +69,10 @@ unsafe impl Options for SearchOptionsC {
 
 impl SearchOptionsC {
     /// As the engine knows them.
-    pub fn to_core<'a>(
+    ///
+    /// # Safety
+    /// `allowed` is NULL or has `allowed_len` values, which live for `'a`.
+    pub unsafe fn to_core<'a>(
         self,
         k: usize,
         model: Option<&'a Model>,
@@ -87,6 +96,20 @@ impl SearchOptionsC {
             },
             score_mode,
             unheaded_offset: self.unheaded_offset,
+            allowed: match self.allowed.is_null() {
+                true if self.allowed_len > 0 => {
+                    let message = format!(
+                        "argument options has allowed_len {} and allowed NULL",
+                        self.allowed_len
+                    );
+                    return Err(ErrorHandle::new(Status::InvalidArgument, &message));
+                }
+                true => None,
+                // SAFETY: the caller's promise.
+                false => Some(unsafe {
+                    Buffer::new("options.allowed", self.allowed, self.allowed_len)?.read()?
+                }),
+            },
             threads: self.threads,
         })
     }
@@ -97,7 +120,7 @@ impl SearchOptionsC {
 ///
 /// # Safety
 /// As for projection_index_search; `text` is NULL or a text; `options` is NULL or as large as
-/// its size says.
+/// its size says, and has as many allowed ids as it says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_index_search_with_options(
     index: *const IndexHandle,
@@ -116,14 +139,15 @@ pub unsafe extern "C" fn projection_index_search_with_options(
         // SAFETY: the caller's promises.
         let (searcher, model, options, text, found) = unsafe {
             (
-                &handle("index", index)?.searcher,
+                handle("index", index)?.read(),
                 model.as_ref().map(|model| &model.0),
                 read_options(options)?,
                 optional_text("text", text)?,
                 Out::new("found", found)?,
             )
         };
-        let options = options.to_core(k, model)?;
+        // SAFETY: the caller's promise about the options.
+        let options = unsafe { options.to_core(k, model)? };
         let query = Buffer::new("query", query, query_len)?;
         let hits = Buffer::new("hits", hits, hits_len)?;
         expect_dim("query", query_len, query_dim_of(searcher.index(), options.projection))?;
@@ -165,13 +189,14 @@ pub unsafe extern "C" fn projection_index_search_batch_with_options(
         // SAFETY: the caller's promises.
         let (searcher, model, options, found) = unsafe {
             (
-                &handle("index", index)?.searcher,
+                handle("index", index)?.read(),
                 model.as_ref().map(|model| &model.0),
                 read_options(options)?,
                 Out::new("found", found)?,
             )
         };
-        let options = options.to_core(k, model)?;
+        // SAFETY: the caller's promise about the options.
+        let options = unsafe { options.to_core(k, model)? };
         let queries = Buffer::new("queries", queries, product("queries", n, query_dim)?)?;
         let hits = Buffer::new("hits", hits, hits_len)?;
         expect_dim("queries", query_dim, query_dim_of(searcher.index(), options.projection))?;
@@ -191,13 +216,14 @@ pub unsafe extern "C" fn projection_index_search_batch_with_options(
         // SAFETY: the caller's promises, and the output overlaps nothing.
         let (queries, hits) = unsafe { (queries.read()?, hits.write()?) };
         let queries = ArrayView2::from_shape((n, query_dim), queries).map_err(shape)?;
-        let best = search_rows(searcher, queries, &texts, &options)?;
+        let best = search_rows(&searcher, queries, &texts, &options)?;
         if k > 0 {
             for (best, hits) in best.iter().zip(hits.chunks_exact_mut(k)) {
                 copy_hits(best, hits);
             }
         }
-        found.set(k.min(searcher.index().len()));
+        // As many for each: all that there are, where these are fewer than k.
+        found.set(best.iter().map(Vec::len).min().unwrap_or(0));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SCORE_MODES = {"cosine": 0, "max_nearest_question": 1, "headed_unheaded": 2}
 #: What the header names PROJECTION_HYBRID_WEIGHT_OF_MODEL, which cffi can't declare.
 _WEIGHT_OF_MODEL = -1.0
+_NO_IDS = np.zeros(1, np.int64)
 
 
 class Hit(NamedTuple):
@@ -37,11 +38,23 @@ class Hit(NamedTuple):
     text: Optional[str]
 
 
-class Searcher(_call.Handle):
-    """Finds the answers nearest to a query, exactly.
+class Lists(NamedTuple):
+    """What :meth:`Searcher.make_lists` found out."""
 
-    It is a snapshot: what is embedded later is seen by searchers that are opened later. Any
-    number of threads may use it at once. It may be used as a context manager, which closes
+    #: The share of the true 1, 10 and 32 nearest answers that queries find that were held
+    #: out, the least of them; 1 where searches stay exact.
+    recall: float
+    #: The share of all answers that they read on average.
+    read: float
+    #: The number of lists; 1 where searches stay exact.
+    count: int
+
+
+class Searcher(_call.Handle):
+    """Finds the answers nearest to a query, exactly unless :meth:`make_lists` was called.
+
+    It is a snapshot: what is embedded later is seen by searchers that are opened later, or
+    that it is added to. Any number of threads may use it at once. It may be used as a context manager, which closes
     it at the end.
     """
 
@@ -86,23 +99,83 @@ class Searcher(_call.Handle):
         """Makes a searcher of `vectors`, of shape (n, dim), which are copied and need not be
         of unit length. `ids` are n different whole numbers."""
         array = _arrays.as_floats("vectors", vectors, (2,))
-        try:
-            numbers = np.asarray(ids)
-        except (ValueError, TypeError) as error:
-            raise InvalidArgumentError(f"ids is no array of numbers: {error}") from None
-        if numbers.size and (
-            numbers.dtype.kind not in "iu" or not np.can_cast(numbers.dtype, np.int64)
-        ):
-            raise ArgumentTypeError(f"ids has the dtype {numbers.dtype}, expected int64")
-        if numbers.shape != array.shape[:1]:
-            raise BufferSizeError(f"ids has the shape {numbers.shape}, expected {array.shape[:1]}")
-        kept = np.ascontiguousarray(numbers, np.int64)
+        kept = _ids("ids", ids, array.shape[0])
         return cls._take(
             lib.projection_index_from_vectors,
             _arrays.id_pointer(kept),
             _arrays.pointer(array),
             *array.shape,
         )
+
+    def add(
+        self, ids: ArrayLike, vectors: ArrayLike, texts: Optional[Sequence[str]] = None
+    ) -> None:
+        """Adds answers: n ids that the searcher does not have, their vectors of shape (n, dim),
+        and their texts. A store that the searcher is from does not change, and nothing is
+        added after an error."""
+        native = self._live()
+        array = _arrays.as_floats("vectors", vectors, (2,), self._dim)
+        kept = _ids("ids", ids, array.shape[0])
+        words, keep = ffi.NULL, None
+        if texts is not None:
+            words, keep = text_pointers("texts", texts)
+            if len(keep) != kept.size:
+                raise BufferSizeError(f"texts has {len(keep)} entries, expected {kept.size}")
+        _call.call(
+            lib.projection_index_add,
+            native,
+            _arrays.id_pointer(kept),
+            _arrays.pointer(array),
+            *array.shape,
+            words,
+        )
+        self._len = int(lib.projection_index_len(native))
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Removes the answers with these ids, and gives how many of them there were. A store
+        that the searcher is from keeps them."""
+        native, kept, removed = self._live(), _ids("ids", ids), ffi.new("size_t *")
+        _call.call(
+            lib.projection_index_remove, native, _arrays.id_pointer(kept), kept.size, removed
+        )
+        self._len = int(lib.projection_index_len(native))
+        return int(removed[0])
+
+    def make_lists(
+        self,
+        queries: Optional[ArrayLike] = None,
+        *,
+        model: Optional[Model] = None,
+        threads: int = 1,
+    ) -> Lists:
+        """Puts the answers into lists, so that searches find the nearest of many without
+        comparing a query with each: at least 99% of them, for queries that are held out.
+        Where lists cannot do that, and below 16,384 answers, searches stay exact.
+
+        `queries` of shape (n, dim) are like those to come, projected by `model` where there is
+        one: a few hundred of them make sure that the promise holds for such. Takes seconds
+        for 100,000 answers, and a quarter more memory; searches wait for it."""
+        native, projection = self._live(), _model(model)
+        n, dim, pointer = 0, self._query_dim(model), ffi.NULL
+        if queries is not None:
+            vectors = _arrays.as_floats("queries", queries, (2,), dim)
+            n, pointer = vectors.shape[0], _arrays.pointer(vectors)
+        found = ffi.new("projection_lists *")
+        _call.call(
+            lib.projection_index_make_lists,
+            native,
+            projection,
+            pointer,
+            n,
+            dim,
+            _call.integer("threads", threads, 0, 2**63 - 1),
+            found,
+        )
+        return Lists(found.recall, found.read, int(found.lists))
+
+    def drop_lists(self) -> None:
+        """Forgets the lists: searches are exact again."""
+        lib.projection_index_drop_lists(self._live())
 
     @property
     def dim(self) -> int:
@@ -130,6 +203,7 @@ class Searcher(_call.Handle):
         score_mode: str = "cosine",
         unheaded_offset: float = 0.0,
         threads: int = 1,
+        allowed: Optional[ArrayLike] = None,
     ) -> list[Hit]:
         """The k best answers to a query of shape (dim,), best first, equal ones by ascending
         id; all of them where there are fewer.
@@ -144,14 +218,16 @@ class Searcher(_call.Handle):
         `unheaded_offset` is added to what vectors say about answers that no head of the model
         is for, which needs a model with heads and a searcher of a store. `threads` of the
         engine share the answers out and end before the call returns; 1 is the caller's. The
-        result does not depend on it.
+        result does not depend on it. `allowed` are the ids of the answers that may be found,
+        all for None; scores do not depend on it, and ids of no answer are passed over.
 
         Raises DimensionMismatchError, NotFiniteError or ZeroVectorError where the query is
         unusable, InvalidArgumentError for options that are outside their range or need what
         there is not.
         """
         native, projection = self._live(), _model(model)
-        options = _options(score_mode, hybrid, unheaded_offset, threads)
+        kept = None if allowed is None else _ids("allowed", allowed)
+        options = _options(score_mode, hybrid, unheaded_offset, threads, kept)
         vector = _arrays.as_floats("query", query, (1,), self._query_dim(model))
         k = min(_count("k", k), self._len)
         hits, found = ffi.new("projection_hit[]", k), ffi.new("size_t *")
@@ -181,11 +257,13 @@ class Searcher(_call.Handle):
         score_mode: str = "cosine",
         unheaded_offset: float = 0.0,
         threads: int = 1,
+        allowed: Optional[ArrayLike] = None,
     ) -> list[list[Hit]]:
         """:meth:`search` for n queries of shape (n, dim), faster than one call for each.
         `texts` are these queries in words. One unusable query fails the whole batch."""
         native, projection = self._live(), _model(model)
-        options = _options(score_mode, hybrid, unheaded_offset, threads)
+        kept = None if allowed is None else _ids("allowed", allowed)
+        options = _options(score_mode, hybrid, unheaded_offset, threads, kept)
         vectors = _arrays.as_floats("queries", queries, (2,), self._query_dim(model))
         n, dim = vectors.shape
         words, keep = ffi.NULL, None
@@ -265,6 +343,22 @@ def _model(model: Optional[Model]) -> Any:
     return model._live()
 
 
+def _ids(name: str, ids: ArrayLike, count: Optional[int] = None) -> _arrays.Ids:
+    """Whole numbers in one row; so many of them, where that is given."""
+    try:
+        numbers = np.asarray(ids)
+    except (ValueError, TypeError) as error:
+        raise InvalidArgumentError(f"{name} is no array of numbers: {error}") from None
+    if numbers.size and (
+        numbers.dtype.kind not in "iu" or not np.can_cast(numbers.dtype, np.int64)
+    ):
+        raise ArgumentTypeError(f"{name} has the dtype {numbers.dtype}, expected int64")
+    if numbers.ndim != 1 or count not in (None, numbers.size):
+        expected = "one row" if count is None else (count,)
+        raise BufferSizeError(f"{name} has the shape {numbers.shape}, expected {expected}")
+    return np.ascontiguousarray(numbers, np.int64)
+
+
 def _count(name: str, value: Any) -> int:
     return _call.integer(name, value, 0, 2**63 - 1)
 
@@ -274,8 +368,13 @@ def _words(text: Optional[str]) -> Any:
 
 
 def _options(
-    score_mode: str, hybrid: Union[bool, float], unheaded_offset: float, threads: int = 1
+    score_mode: str,
+    hybrid: Union[bool, float],
+    unheaded_offset: float,
+    threads: int = 1,
+    allowed: Optional[_arrays.Ids] = None,
 ) -> Any:
+    """The options for C; `allowed` must live as long as they do."""
     options = ffi.new("projection_search_options *")
     options.size = ffi.sizeof("projection_search_options")
     if not isinstance(score_mode, str) or score_mode not in _SCORE_MODES:
@@ -291,6 +390,10 @@ def _options(
             raise InvalidArgumentError(f"hybrid is {weight}, expected True, False or 0 to 1")
         options.hybrid_weight = weight
     options.unheaded_offset = _call.number("unheaded_offset", unheaded_offset)
+    if allowed is not None:
+        # An address that is not NULL, whatever an empty array has.
+        options.allowed = _arrays.id_pointer(allowed if allowed.size else _NO_IDS)
+        options.allowed_len = allowed.size
     options.threads = _call.integer("threads", threads, 0, 2**63 - 1)
     return options
 

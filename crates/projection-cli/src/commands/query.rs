@@ -312,6 +312,7 @@ impl Args {
             },
             unheaded_offset: self.unheaded_offset.unwrap_or_default(),
             threads: 1,
+            allowed: None,
         }
     }
 }

@@ -58,16 +58,37 @@ pub(crate) enum Parts<'a> {
     Int8(Vec<&'a [i8]>, &'a [f32]),
 }
 
+/// A query that is made ready for rows of bytes once, to be compared with rows in many places.
+pub(crate) struct Ready {
+    /// High bytes, then low ones.
+    bytes: Vec<u8>,
+    scale: f32,
+}
+
 impl Compact {
+    /// Bytes of so many finite rows, which `copy` writes by their number.
+    pub fn bytes_of(dim: usize, count: usize, mut copy: impl FnMut(usize, &mut [f32])) -> Self {
+        let width = dim.next_multiple_of(PAD);
+        let mut bytes = Rows::with_capacity(width, count);
+        let (mut row, mut padded) = (vec![0.0; dim], vec![0i8; width]);
+        let mut scales = Vec::with_capacity(count);
+        for number in 0..count {
+            copy(number, &mut row);
+            scales.push(round(&row, &mut padded));
+            bytes.push(&padded);
+        }
+        let scales = Rows::from_values(count.max(1), &scales);
+        Self { dim, values: Values::Int8 { bytes, scales, sums: Arc::default() } }
+    }
+
     /// The nearest to finite `rows` of `dim` values.
     pub fn new(format: Format, dim: usize, rows: &[f32]) -> Self {
         let (width, count) = (dim.next_multiple_of(PAD), rows.len() / dim);
-        let rows = rows.chunks_exact(dim);
         let values = match format {
             Format::Bf16 => {
                 let mut values = Rows::with_capacity(width, count);
                 let mut padded = vec![0; width];
-                for row in rows {
+                for row in rows.chunks_exact(dim) {
                     for (padded, value) in padded.iter_mut().zip(row) {
                         *padded = half::bf16::from_f32(*value).to_bits();
                     }
@@ -76,20 +97,10 @@ impl Compact {
                 Values::Bf16(values)
             }
             Format::Int8 => {
-                let mut bytes = Rows::with_capacity(width, count);
-                let mut padded = vec![0i8; width];
-                let mut scales = Vec::with_capacity(count);
-                for row in rows {
-                    let scale = largest(row) / 127.0;
-                    for (padded, value) in padded.iter_mut().zip(row) {
-                        // A row of zeros has 0/0 here, which becomes 0.
-                        *padded = (value / scale).round() as i8;
-                    }
-                    bytes.push(&padded);
-                    scales.push(scale);
-                }
-                let scales = Rows::from_values(count.max(1), &scales);
-                Values::Int8 { bytes, scales, sums: Arc::default() }
+                let rows = |number: usize, row: &mut [f32]| {
+                    row.copy_from_slice(&rows[number * dim..][..dim]);
+                };
+                return Self::bytes_of(dim, count, rows);
             }
         };
         Self { dim, values }
@@ -230,6 +241,36 @@ impl Compact {
         }
     }
 
+    /// Makes a query (dim) ready for these and other rows of bytes.
+    pub fn ready(&self, query: &[f32]) -> Ready {
+        assert_eq!(query.len(), self.dim);
+        let width = self.dim.next_multiple_of(PAD);
+        let mut padded = vec![0.0; width];
+        padded[..self.dim].copy_from_slice(query);
+        let top = (kernels().largest_magnitude)(query);
+        let mut bytes = vec![0; 2 * width];
+        let (high, low) = bytes.split_at_mut(width);
+        (kernels().to_bytes)(&padded, HALF_RANGE / top, high, low);
+        Ready { bytes, scale: top / HALF_RANGE }
+    }
+
+    /// [`dots`](Self::dots) of rows of bytes with a query of [`ready`](Self::ready).
+    pub fn dots_ready(&self, query: &Ready, first: usize, out: &mut [f32]) {
+        let Values::Int8 { bytes, scales, sums } = &self.values else {
+            unreachable!("a query is made ready for rows of bytes only")
+        };
+        let width = bytes.width();
+        assert!(query.bytes.len() == 2 * width && first + out.len() <= bytes.count());
+        let (high, low) = query.bytes.split_at(width);
+        let rows = ByteRows {
+            bytes: &bytes[first * width..][..out.len() * width],
+            scales: &scales[first..][..out.len()],
+            sums: &sums.get_or_init(|| sums_of(bytes))[first..][..out.len()],
+        };
+        let query = ByteQuery { high, low, scale: query.scale };
+        (kernels().dots_i8)(reading(bytes), query, rows, out);
+    }
+
     /// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`, for rows from
     /// the `first` on, into `out` (dim).
     pub fn weighted_sum(
@@ -307,6 +348,16 @@ fn trimmed<T: Copy>(rows: &Rows<T>, dim: usize) -> Vec<&[T]> {
 
 fn sums_of(bytes: &Rows<i8>) -> Vec<i32> {
     (0..bytes.count()).map(|row| bytes.row(row).iter().copied().map(i32::from).sum()).collect()
+}
+
+/// Puts the nearest bytes to a row into `bytes`, and gives their scale.
+fn round(row: &[f32], bytes: &mut [i8]) -> f32 {
+    let scale = largest(row) / 127.0;
+    for (byte, value) in bytes.iter_mut().zip(row) {
+        // A row of zeros has 0/0 here, which becomes 0.
+        *byte = (value / scale).round() as i8;
+    }
+    scale
 }
 
 fn largest(values: &[f32]) -> f32 {

@@ -36,7 +36,7 @@ mod x86;
 use table::kernels;
 
 pub(crate) use attention::{Vectors, attend, attend_one};
-pub(crate) use compact::{Compact, Format, LONGEST_BYTES, Parts};
+pub(crate) use compact::{Compact, Format, LONGEST_BYTES, Parts, Ready};
 #[cfg(feature = "store")]
 pub(crate) use mapping::Mapping;
 pub(crate) use rows::{Plain, Rows, StableBytes};

@@ -127,6 +127,32 @@ impl<T: Copy> Rows<T> {
     }
 }
 
+impl<T: Copy> Rows<T> {
+    /// Puts the last row in the place of the row with this number, which is gone then. Where
+    /// the memory is shared or mapped, everything is copied first.
+    pub fn swap_remove(&mut self, number: usize) {
+        let last = self.count() - 1;
+        assert!(number <= last);
+        let owned = match &mut self.owner {
+            Owner::Memory(memory) => Arc::get_mut(memory).is_some(),
+            Owner::Mapped { .. } => false,
+        };
+        if !owned {
+            *self = Self::from_values(self.width, self);
+        }
+        if number != last {
+            // SAFETY: both rows lie inside the values, which this value alone owns now, and
+            // they are different ones.
+            unsafe {
+                let (from, to) =
+                    (self.start.add(last * self.width), self.start.add(number * self.width));
+                to.copy_from_nonoverlapping(from, self.width);
+            }
+        }
+        self.values = last * self.width;
+    }
+}
+
 /// Numbers as files hold them, in little-endian order.
 ///
 /// # Safety
@@ -286,6 +312,26 @@ mod tests {
         assert_eq!(rows.as_ptr() as usize % ALIGNMENT, 0);
         drop(rows);
         assert_eq!(before.row(0), [1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn the_last_row_takes_the_place_of_a_removed_one() {
+        let mut rows = Rows::from_values(2, &[1.0, 1.5, 2.0, 2.5, 3.0, 3.5]);
+        let before = rows.clone();
+        rows.swap_remove(0);
+        assert_eq!(&rows[..], [3.0, 3.5, 2.0, 2.5]);
+        rows.swap_remove(1);
+        rows.push(&[7.0, 7.5]);
+        rows.swap_remove(0);
+        assert_eq!(&rows[..], [7.0, 7.5]);
+        rows.swap_remove(0);
+        assert_eq!(rows.count(), 0);
+        assert_eq!(before.count(), 3);
+        assert_eq!(before.row(0), [1.0, 1.5]);
+        let bytes: Arc<dyn StableBytes> = Arc::new(vec![0u8; 64]);
+        let mut mapped = Rows::<f32>::mapped(bytes, 0, 4, 4).unwrap();
+        mapped.swap_remove(1);
+        assert_eq!(&mapped[..], [0.0; 12]);
     }
 
     #[test]

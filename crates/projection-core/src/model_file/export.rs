@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::Description;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::product;
+use crate::nearest::Found;
 use crate::projection::{Model, Precision, Projection};
 use crate::store::{ModelKind, Store};
 
@@ -70,9 +72,13 @@ pub struct ExportReport {
     pub output: String,
     /// Its size.
     pub bytes: u64,
+    /// What was found out about lists of its many heads or training questions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lists: Option<Found>,
 }
 
-/// Writes a model to the file `output`, which is replaced only by the complete new one.
+/// Writes a model to the file `output`, for this engine with the lists of
+/// [`Model::with_lists`], which is replaced only by the complete new one.
 /// `source` is the file that the model is from, a database among them, which is not replaced;
 /// `id` is the model's in its store.
 ///
@@ -90,8 +96,13 @@ pub fn export(
     if let Some(source) = source {
         expect_other_file(source, output)?;
     }
+    let mut lists = None;
     match format {
-        ExportFormat::Safetensors => model.save_file_with(output, about)?,
+        ExportFormat::Safetensors => {
+            let model = model.with_lists(product::threads())?;
+            model.save_file_with(output, about)?;
+            lists = model.lists_found();
+        }
         ExportFormat::Onnx => model.save_onnx(output)?,
     }
     let written = std::fs::metadata(output).map_err(|e| Error::io("reading", output, e))?;
@@ -106,6 +117,7 @@ pub fn export(
         format,
         output: output.display().to_string(),
         bytes: written.len(),
+        lists,
     })
 }
 

@@ -23,6 +23,15 @@
 //! | `linear` | `matrix` (o × d) |
 //! | `transformer` | torch's tensors under torch's names, such as `encoder.layers.0.norm1.weight` |
 //!
+//! Models of either of the first two kinds that are in lists (see
+//! [`Model::with_lists`](crate::projection::Model::with_lists)), l of them, hold for their
+//! n training questions or heads also: `list_codes` I8 (n × d) with `list_code_scales` (n), the
+//! vectors at length 1, one list after another; `list_rows` I64 (n), their numbers;
+//! `list_offsets` I64 (l + 1), where each list begins; `list_centres` I8 (l × d) with
+//! `list_centre_scales` (l), and `list_spreads` (l); `list_facts` F64 (6), the greatest
+//! distance of a vector from its code, the recall that was measured, the share that is read,
+//! and how much worse than the k-th best vector a list may be to be read, for k = 1, 10, 32.
+//!
 //! Scales bring a vector to length 1; an alignment is the cosine of a question and its
 //! answer.
 
@@ -30,6 +39,7 @@ mod description;
 #[cfg(feature = "store")]
 mod export;
 mod linear;
+mod lists;
 mod multi_head;
 mod residual;
 mod transformer;

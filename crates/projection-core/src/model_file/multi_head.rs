@@ -1,5 +1,6 @@
 //! Multi-head projections as tensors.
 
+use super::lists;
 use crate::error::Result;
 use crate::kernel::{Compact, LONGEST_BYTES, Parts, Rows};
 use crate::parameters::ModelParameters;
@@ -62,6 +63,7 @@ pub(super) fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
     }
     tensors.extend(small);
     tensors.push(NewTensor::integers(IDS, &heads.ids));
+    tensors.extend(lists::tensors(heads.lists.as_ref()));
     if !heads.matrices.is_empty() {
         let numbers: Vec<i64> = heads.matrices.iter().map(|(head, _)| *head as i64).collect();
         tensors.push(NewTensor::integers(MATRIX_HEADS, numbers));
@@ -94,7 +96,12 @@ pub(super) fn read(
         }
     };
     let (dim, out) = vectors.dims();
-    let stored = StoredHeads { matrices: matrices(file, n, out, dim)?, ids, vectors };
+    let stored = StoredHeads {
+        matrices: matrices(file, n, out, dim)?,
+        lists: lists::read(file, n, dim)?,
+        ids,
+        vectors,
+    };
     MultiHeadProjection::from_stored(stored, temperature, file.name())?.with_top_k(top_k)
 }
 

@@ -1,5 +1,6 @@
 //! Residual projections as tensors.
 
+use super::lists;
 use crate::error::{Error, ErrorKind, Result};
 use crate::parameters::ModelParameters;
 use crate::projection::{ResidualProjection, StoredQuestions, StoredTerms};
@@ -49,6 +50,7 @@ pub(super) fn tensors(terms: &StoredTerms) -> Vec<NewTensor<'_>> {
         tensors.push(NewTensor::doubles(ANSWER_SCALES, &questions.answer_scales));
         tensors.push(NewTensor::integers(IDS, &terms.ids));
         tensors.push(NewTensor::integers(COUNTS, counts));
+        tensors.extend(lists::tensors(questions.lists.as_ref()));
     }
     tensors
 }
@@ -114,6 +116,7 @@ fn read_questions(file: &TensorFile<'_>, dim: usize) -> Result<(Vec<i64>, Stored
         counts,
         answers: file.rows(ANSWERS, &[ids.len(), dim])?,
         answer_scales: file.doubles(ANSWER_SCALES, ids.len())?,
+        lists: lists::read(file, n, dim)?,
     };
     Ok((ids, questions))
 }

@@ -5,6 +5,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use super::TransformerProjection;
 use super::{LinearProjection, MultiHeadProjection, Precision, Projection, ResidualProjection};
 use crate::error::{Error, ErrorKind, Result};
+use crate::nearest::Found;
 use crate::parameters::{ModelKind, SearchValues};
 
 /// A trained model of any kind. Cheap to clone: clones share their vectors.
@@ -91,6 +92,28 @@ impl Model {
                     self.kind().name()
                 ),
             )),
+        }
+    }
+
+    /// The same model with its heads or training questions in lists, where it has many of
+    /// them: see [`ResidualProjection::with_lists`] and [`MultiHeadProjection::with_lists`].
+    ///
+    /// # Errors
+    /// As these.
+    pub fn with_lists(&self, threads: usize) -> Result<Self> {
+        match self {
+            Self::MultiHead(model) => model.with_lists(threads).map(Self::MultiHead),
+            Self::Residual(model) => model.with_lists(threads).map(Self::Residual),
+            Self::Linear(_) | Self::Transformer(_) => Ok(self.clone()),
+        }
+    }
+
+    /// What was found out when the lists were made, where there are any.
+    pub fn lists_found(&self) -> Option<Found> {
+        match self {
+            Self::MultiHead(model) => model.lists_found(),
+            Self::Residual(model) => model.lists_found(),
+            Self::Linear(_) | Self::Transformer(_) => None,
         }
     }
 
@@ -186,6 +209,7 @@ impl Projection for Model {
         self.as_projection().project_batch_into(queries, projected, weights)
     }
 
+    #[cfg(feature = "store")]
     fn project_batch_on(
         &self,
         threads: usize,

@@ -11,6 +11,7 @@
 //! "Cross-Target Deployment".
 
 mod heads;
+mod nearest;
 mod precision;
 mod project;
 mod route;
@@ -33,6 +34,9 @@ pub(super) use heads::HeadPart;
 pub(crate) use heads::HeadVectors;
 pub use precision::Precision;
 pub(crate) use stored::StoredHeads;
+
+/// What is wrong where a matrix makes values that are not finite.
+const OVERFLOWS: &str = "projected query overflows: the query is too large for the heads' matrices";
 
 /// A multi-head projection. Cheap to clone: clones share their heads.
 #[derive(Debug, Clone)]
@@ -137,6 +141,7 @@ impl Projection for MultiHeadProjection {
         self.project_batch_into(queries, projected, weights)
     }
 
+    #[cfg(feature = "store")]
     fn project_batch_on(
         &self,
         threads: usize,

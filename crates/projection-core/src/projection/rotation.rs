@@ -23,21 +23,13 @@ use std::sync::{Arc, OnceLock};
 use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, Compact, Format, Rows, select};
+use crate::kernel::{self, Rows, select};
+use crate::nearest::{Found, LISTS_FROM, Lists, Units, worth_it};
 
 pub(crate) use stored::StoredQuestions;
 
 /// How far single precision may misjudge a similarity, with a wide margin.
 const DOUBT: f32 = 2e-6;
-
-/// From so many questions on, bytes are looked through first.
-const SCAN_FROM: usize = 4096;
-
-/// Questions whose similarities are looked through at a time.
-const SCANNED: usize = 1024;
-
-/// Where more than one question in so many is a candidate, all are.
-const SELECTIVE: usize = 8;
 
 /// Where the weights before normalisation sum to no more, all neighbours are equally near
 /// within rounding: none stands out, and the query is not rotated.
@@ -62,18 +54,9 @@ pub(crate) struct Questions {
     /// Answers (h × d), with the factors that bring them to length 1.
     answers: Rows,
     answer_scales: Vec<f64>,
-    /// The questions at length 1 in few bits, where there are many. Of a model in a mapped
-    /// file they are made when they are first needed.
-    scan: OnceLock<Option<Arc<Scan>>>,
-}
-
-/// Questions at length 1 in bytes, which find the candidates of a query four times as fast.
-#[derive(Debug)]
-struct Scan {
-    bytes: Compact,
-    /// The greatest distance of a question from what is stored of it: by Cauchy and Schwarz,
-    /// no similarity is misjudged by more.
-    distance: f32,
+    /// What finds the nearest ones where there are many. Of a model in a mapped file without
+    /// lists, it is made when it is first needed.
+    lists: OnceLock<Option<Arc<Lists>>>,
 }
 
 /// A training question near a query.
@@ -220,40 +203,48 @@ impl Questions {
     /// Prepares [`nearest_to`](Self::nearest_to) where there are many questions; to be
     /// called after the last [`push`](Self::push).
     pub fn finish(&self) {
-        self.scan();
+        self.lists();
     }
 
-    fn scan(&self) -> Option<&Scan> {
-        let made = self.scan.get_or_init(|| self.make_scan().map(Arc::new));
-        made.as_deref()
+    fn lists(&self) -> Option<&Arc<Lists>> {
+        let one = || Arc::new(self.with_units(Lists::one));
+        self.lists.get_or_init(|| worth_it(self.len(), self.dim).then(one)).as_ref()
     }
 
-    fn make_scan(&self) -> Option<Scan> {
-        if self.len() < SCAN_FROM {
-            return None;
-        }
-        let mut unit = vec![0.0; self.dim];
-        let mut units = Rows::with_capacity(self.dim, self.len());
-        for number in 0..self.len() {
+    /// The same questions in lists, where these are worth it; see [`Lists::many`].
+    pub fn in_lists(&self, threads: usize) -> Self {
+        let lists = match self.lists() {
+            Some(one) if self.len() >= LISTS_FROM && one.is_exact() => {
+                let lists = self.with_units(|units| Lists::many(units, &[], threads));
+                Some(if lists.is_exact() { Arc::clone(one) } else { Arc::new(lists) })
+            }
+            known => known.cloned(),
+        };
+        Self { lists: OnceLock::from(lists), ..self.clone() }
+    }
+
+    /// What is known of the lists; `None` where all questions are looked at.
+    pub fn found(&self) -> Option<Found> {
+        self.approximate().map(|lists| lists.found())
+    }
+
+    /// The lists where they may miss a question.
+    fn approximate(&self) -> Option<&Arc<Lists>> {
+        self.lists.get()?.as_ref().filter(|lists| !lists.is_exact())
+    }
+
+    fn with_units<R>(&self, make: impl FnOnce(Units<'_>) -> R) -> R {
+        let copy = |number: usize, unit: &mut [f32]| {
             for (unit, value) in unit.iter_mut().zip(self.question(number)) {
                 *unit = (f64::from(*value) * self.scales[number]) as f32;
             }
-            units.push(&unit);
-        }
-        let bytes = Compact::new(Format::Int8, self.dim, &units);
-        let mut distance = 0.0f64;
-        for number in 0..self.len() {
-            bytes.decode(number, &mut unit);
-            let row = units.row(number).iter().zip(&unit);
-            let squares: f64 = row.map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
-            distance = distance.max(squares.sqrt());
-        }
-        Some(Scan { bytes, distance: distance as f32 })
+        };
+        make(Units { count: self.len(), dim: self.dim, copy: &copy })
     }
 
     /// [`nearest`](Self::nearest) among all questions, for a query that is also given at
     /// length 1. With many questions, bytes rule out all but some of them first; what is
-    /// found is the same.
+    /// found is the same, but for what lists miss.
     pub fn nearest_to(
         &self,
         (query, unit): (&[f32], &[f32]),
@@ -262,8 +253,9 @@ impl Questions {
         temperature: f64,
     ) -> Vec<Near> {
         let k = neighbours.saturating_add(1).min(self.len());
-        if let Some(candidates) = self.scan().and_then(|scan| scan.candidates(unit, k)) {
+        if let Some(candidates) = self.lists().and_then(|lists| lists.candidates(unit, k, None)) {
             // As `nearest` does with all of them.
+            let k = k.min(candidates.len());
             let mut dots: Vec<f32> = Vec::with_capacity(candidates.len());
             for number in &candidates {
                 let mut dot = [0.0];
@@ -353,34 +345,6 @@ impl Questions {
     }
 }
 
-impl Scan {
-    /// All questions that may be among the k nearest to a unit vector, or `None` where those
-    /// are too many to be worth it.
-    fn candidates(&self, unit: &[f32], k: usize) -> Option<Vec<usize>> {
-        // The query is rounded to 16 bits, by at most half a step of its largest value.
-        let step = unit.iter().fold(0.0f32, |top, value| top.max(value.abs())) / 32_512.0;
-        let rounding = 0.51 * step * (unit.len() as f32).sqrt();
-        let margin = 2.0 * (self.distance + 1.01 * rounding + DOUBT);
-        let count = self.bytes.count();
-        let mut cut = select::Cut::new(k);
-        let mut found: Vec<(usize, f32)> = Vec::new();
-        let mut scores = [0.0; SCANNED];
-        for first in (0..count).step_by(SCANNED) {
-            let scores = &mut scores[..SCANNED.min(count - first)];
-            self.bytes.dots(unit, first, scores);
-            cut.add(scores, margin, |at| found.push((first + at, scores[at])));
-            if found.len() > count / SELECTIVE {
-                found.retain(|(_, score)| *score >= cut.limit() - margin);
-                if found.len() > count / SELECTIVE {
-                    return None;
-                }
-            }
-        }
-        let limit = cut.limit() - margin;
-        Some(found.into_iter().filter(|(_, score)| *score >= limit).map(|(at, _)| at).collect())
-    }
-}
-
 fn nearer_first(a: &Near, b: &Near) -> Ordering {
     b.similarity.total_cmp(&a.similarity).then(a.question.cmp(&b.question))
 }
@@ -417,15 +381,16 @@ mod tests {
         {
             let questions = questions(6000, centres, spread);
             let mut plain = questions.clone();
-            plain.scan = OnceLock::from(None);
+            plain.lists = OnceLock::from(None);
             for number in (0..6000).step_by(613) {
                 let query: Vec<f32> =
                     questions.question(number).iter().map(|value| 3.0 * value + 0.01).collect();
                 let norm = kernel::norm(&query);
                 let unit: Vec<f32> = query.iter().map(|v| (f64::from(*v) / norm) as f32).collect();
                 for k in [1, 32] {
-                    let scan = questions.scan().unwrap();
-                    assert_eq!(scan.candidates(&unit, k + 1).is_some(), told_apart);
+                    let lists = questions.lists().unwrap();
+                    let candidates = lists.candidates(&unit, k + 1, None);
+                    assert_eq!(candidates.is_some(), told_apart);
                     let found = questions.nearest_to((&query, &unit), norm, k, 0.1);
                     let exact = plain.nearest_to((&query, &unit), norm, k, 0.1);
                     assert!(found == exact && found.len() == k, "{found:?}, not {exact:?}");

@@ -131,7 +131,7 @@ impl Searcher {
                 headed: headed.as_ref().map(|headed| headed[row]),
             }
         };
-        let hits = scores.best(index, options.k).into_iter().enumerate().map(explain).collect();
+        let hits = scores.best(index, options).into_iter().enumerate().map(explain).collect();
         let mut explanation = Explanation {
             angle: None,
             heads: Vec::new(),

@@ -1,26 +1,26 @@
 //! Vectors in memory and the k best of them.
 
-use std::cmp::Ordering;
-use std::ops::Range;
+mod best;
+mod change;
+mod lists;
+mod nearest;
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Reading, Rows, product};
+use crate::nearest::Lists;
 use crate::projection::Projection;
+use best::Best;
 
-/// Rows that are scored for all queries of a block before the next ones: they stay in the
-/// second-level cache.
-const ROWS: usize = 128;
-
-/// Queries whose scores of so many rows are looked through at a time.
-const GROUP: usize = 16;
+#[cfg(feature = "store")]
+pub(super) use best::better_first;
 
 /// Queries of a batch that pass by the rows together, and what one thread does at a time.
 const BLOCK: usize = 64;
-
-/// Rows scored at a time for one query.
-const ROWS_OF_ONE: usize = 1024;
 
 /// An answer that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,13 +32,19 @@ pub struct Hit {
     pub score: f32,
 }
 
-/// Answer vectors with their ids. Immutable, to be shared by any number of threads.
+/// Answer vectors with their ids. Threads may search at once; [`add`](Self::add),
+/// [`remove`](Self::remove) and [`make_lists`](Self::make_lists) want it for themselves.
+/// Clones share the vectors until one of them changes.
 #[derive(Debug, Clone)]
 pub struct Index {
     ids: Vec<i64>,
     dim: usize,
     /// Unit vectors (len × dim), row-major.
     vectors: Rows,
+    /// The row of each id; made when it is first needed.
+    row_of: OnceLock<HashMap<i64, u32>>,
+    /// What finds the nearest of many vectors, where it was asked for.
+    lists: Option<Arc<Lists>>,
 }
 
 impl Index {
@@ -50,24 +56,37 @@ impl Index {
     /// [`ErrorKind::InvalidArgument`] for d = 0 or an id that comes twice,
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`], naming the id.
     pub fn from_vectors(ids: &[i64], vectors: ArrayView2<'_, f32>) -> Result<Self> {
-        let (rows, dim) = vectors.dim();
+        let dim = vectors.ncols();
         if dim == 0 {
             return Err(Error::new(ErrorKind::InvalidArgument, "vectors of dimension 0"));
         }
+        let mut index = Self {
+            ids: Vec::new(),
+            dim,
+            vectors: Rows::new(dim),
+            row_of: OnceLock::new(),
+            lists: None,
+        };
+        let mut sorted = ids.to_vec();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(twice(pair[0]));
+        }
+        index.vectors = index.units_of(ids, vectors)?;
+        index.ids = ids.to_vec();
+        Ok(index)
+    }
+
+    /// Vectors at length 1.
+    fn units_of(&self, ids: &[i64], vectors: ArrayView2<'_, f32>) -> Result<Rows> {
+        let (rows, dim) = vectors.dim();
         if ids.len() != rows {
             return Err(Error::new(
                 ErrorKind::BufferSize,
                 format!("{} ids for {rows} vectors, expected one each", ids.len()),
             ));
         }
-        let mut sorted = ids.to_vec();
-        sorted.sort_unstable();
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("two vectors with the id {}", pair[0]),
-            ));
-        }
+        self.check_dim("vectors", dim)?;
         let mut units = Rows::with_capacity(dim, rows);
         for (id, vector) in ids.iter().zip(vectors.rows()) {
             let mut vector = vector.to_vec();
@@ -75,7 +94,7 @@ impl Index {
             normalise(&mut vector).map_err(named)?;
             units.push(&vector);
         }
-        Ok(Self { ids: ids.to_vec(), dim, vectors: units })
+        Ok(units)
     }
 
     /// Number of vectors.
@@ -93,7 +112,8 @@ impl Index {
         self.dim
     }
 
-    /// The ids, in the order in which they were given.
+    /// The ids, in the order in which they were given, but that [`remove`](Self::remove) puts
+    /// the last ones into the places of those it removes.
     pub fn ids(&self) -> &[i64] {
         &self.ids
     }
@@ -105,7 +125,8 @@ impl Index {
 
     /// The min(k, len) answers nearest to `query` (d) by cosine, best first, equal ones by
     /// ascending id. With a projection, the query is projected first; its dimension is then
-    /// the projection's input dimension.
+    /// the projection's input dimension. With lists, see [`make_lists`](Self::make_lists), an
+    /// answer may be missed.
     ///
     /// # Errors
     /// [`ErrorKind::DimensionMismatch`] where query, projection and index do not fit
@@ -132,22 +153,25 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Hit>> {
+        self.search_among(None, threads, query, projection, k)
+    }
+
+    /// [`search_on`](Self::search_on) among the answers with the `allowed` ids, in any order;
+    /// among all for `None`. Ids of no answer are passed over.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub fn search_among(
+        &self,
+        allowed: Option<&[i64]>,
+        threads: usize,
+        query: &[f32],
+        projection: Option<&dyn Projection>,
+        k: usize,
+    ) -> Result<Vec<Hit>> {
         let target = self.target(query, projection)?;
-        // Whole blocks for each thread, at least one.
-        let blocks = self.len().div_ceil(ROWS_OF_ONE);
-        let share = blocks.div_ceil(threads.max(1)).max(1) * ROWS_OF_ONE;
-        let mut parts = vec![Vec::new(); self.len().div_ceil(share)];
-        product::for_blocks(threads, &mut parts, 1, 1, |part, hits| {
-            let rows = part.start * share..(part.end * share).min(self.len());
-            hits[0] = self.nearest(rows, &target, k).pop().unwrap_or_default();
-        });
-        if let [_] = parts[..] {
-            return Ok(parts.swap_remove(0));
-        }
-        let mut hits = parts.concat();
-        hits.sort_unstable_by(better_first);
-        hits.truncate(k);
-        Ok(hits)
+        let allowed = allowed.map(|ids| self.rows_of(ids));
+        Ok(self.nearest_on(threads, allowed.as_deref(), &target, k))
     }
 
     /// [`search`](Self::search) for every row of `queries` (n × d), in their order, with the
@@ -176,7 +200,24 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Vec<Hit>>> {
+        self.search_batch_among(None, threads, queries, projection, k)
+    }
+
+    /// [`search_batch_on`](Self::search_batch_on) among the answers with the `allowed` ids,
+    /// as [`search_among`](Self::search_among).
+    ///
+    /// # Errors
+    /// As [`search`](Self::search), naming the row.
+    pub fn search_batch_among(
+        &self,
+        allowed: Option<&[i64]>,
+        threads: usize,
+        queries: ArrayView2<'_, f32>,
+        projection: Option<&dyn Projection>,
+        k: usize,
+    ) -> Result<Vec<Vec<Hit>>> {
         let queries = queries.as_standard_layout();
+        let allowed = allowed.map(|ids| self.rows_of(ids));
         // Fewer queries than a block for each thread are shared out evenly.
         let block = queries.nrows().div_ceil(threads.max(1)).clamp(1, BLOCK);
         let mut results: Vec<Result<Vec<Hit>>> = Vec::new();
@@ -194,11 +235,25 @@ impl Index {
                     }
                 }
             }
-            for (result, hits) in results.iter_mut().zip(self.nearest(0..self.len(), &targets, k)) {
+            let found = self.nearest(allowed.as_deref(), &targets, k);
+            for (result, hits) in results.iter_mut().zip(found) {
                 *result = Ok(hits);
             }
         });
         results.into_iter().collect()
+    }
+
+    /// The rows of ids, ascending, each once.
+    pub(super) fn rows_of(&self, ids: &[i64]) -> Vec<u32> {
+        let row_of = self.row_of();
+        let mut rows: Vec<u32> = ids.iter().filter_map(|id| row_of.get(id).copied()).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        rows
+    }
+
+    fn row_of(&self) -> &HashMap<i64, u32> {
+        self.row_of.get_or_init(|| self.ids.iter().copied().zip(0..).collect())
     }
 
     /// The unit vector that answers are compared with: the query, or its projection.
@@ -235,10 +290,19 @@ impl Index {
         scores
     }
 
-    /// The k best of scores that are in the order of [`ids`](Self::ids).
-    pub(super) fn best(&self, scores: &[f32], k: usize) -> Vec<Hit> {
+    /// The k best of scores that are in the order of [`ids`](Self::ids), of the rows
+    /// `allowed`, or of all.
+    pub(super) fn best(&self, allowed: Option<&[u32]>, scores: &[f32], k: usize) -> Vec<Hit> {
         let mut best = Best::new(k.min(self.len()));
-        best.add(&self.ids, scores);
+        match allowed {
+            None => best.add(&self.ids, scores),
+            Some(rows) => {
+                for row in rows {
+                    let row = *row as usize..*row as usize + 1;
+                    best.add(&self.ids[row.clone()], &scores[row]);
+                }
+            }
+        }
         best.finish()
     }
 
@@ -251,99 +315,10 @@ impl Index {
             format!("{what} of dimension {found}, expected {} as the answers have", self.dim),
         ))
     }
-
-    /// The k of some rows nearest to each of some unit vectors (n × d).
-    fn nearest(&self, among: Range<usize>, targets: &[f32], k: usize) -> Vec<Vec<Hit>> {
-        let mut best: Vec<Best> =
-            (0..targets.len() / self.dim).map(|_| Best::new(k.min(among.len()))).collect();
-        match best.as_mut_slice() {
-            [best] => {
-                let (mut scores, best) = ([0.0; ROWS_OF_ONE], std::slice::from_mut(best));
-                self.add_scores(among, ROWS_OF_ONE, targets, &mut scores, best);
-            }
-            best => self.add_scores(among, ROWS, targets, &mut [0.0; GROUP * ROWS], best),
-        }
-        let mut best: Vec<Vec<Hit>> = best.into_iter().map(Best::finish).collect();
-        // Rounding must not make a cosine of more than 1.
-        for hit in best.iter_mut().flatten() {
-            hit.score = hit.score.clamp(-1.0, 1.0);
-        }
-        best
-    }
-
-    /// Scores the rows `among` all, so many at a time, for each of `targets`. `scores` is room
-    /// for those of some targets.
-    fn add_scores(
-        &self,
-        among: Range<usize>,
-        rows: usize,
-        targets: &[f32],
-        scores: &mut [f32],
-        best: &mut [Best],
-    ) {
-        let group = scores.len() / rows;
-        let reading = Reading::of(&self.vectors).as_in_batches();
-        let vectors = &self.vectors[among.start * self.dim..among.end * self.dim];
-        let blocks = vectors.chunks(rows * self.dim).zip(self.ids[among].chunks(rows));
-        for (vectors, ids) in blocks {
-            let groups = targets.chunks(group * self.dim).zip(best.chunks_mut(group));
-            for (targets, best) in groups {
-                match targets.len() == self.dim {
-                    true => kernel::dots_read(reading, targets, vectors, &mut scores[..ids.len()]),
-                    false => kernel::dots_of_batch(self.dim, targets, vectors, scores, rows),
-                }
-                for (best, scores) in best.iter_mut().zip(scores.chunks(rows)) {
-                    best.add(ids, &scores[..ids.len()]);
-                }
-            }
-        }
-    }
 }
 
-/// The k best of any number of hits.
-///
-/// Candidates are kept unsorted up to twice k and then cut back to the k best, which costs a
-/// constant time per hit; hits below the cut's last score are never added.
-struct Best {
-    k: usize,
-    kept: Vec<Hit>,
-    worst_kept: Option<Hit>,
-}
-
-impl Best {
-    fn new(k: usize) -> Self {
-        Self { k, kept: Vec::with_capacity(k.min(ROWS)), worst_kept: None }
-    }
-
-    fn add(&mut self, ids: &[i64], scores: &[f32]) {
-        // Looking for the largest score costs less than looking at each.
-        if self.k == 0 || self.worst_kept.is_some_and(|worst| kernel::largest(scores) < worst.score)
-        {
-            return;
-        }
-        for (answer_id, score) in ids.iter().zip(scores) {
-            let hit = Hit { answer_id: *answer_id, score: *score };
-            if self.worst_kept.is_some_and(|worst| better_first(&worst, &hit).is_lt()) {
-                continue;
-            }
-            self.kept.push(hit);
-            if self.kept.len() == 2 * self.k {
-                self.kept.select_nth_unstable_by(self.k - 1, better_first);
-                self.kept.truncate(self.k);
-                self.worst_kept = self.kept.last().copied();
-            }
-        }
-    }
-
-    fn finish(mut self) -> Vec<Hit> {
-        self.kept.sort_unstable_by(better_first);
-        self.kept.truncate(self.k);
-        self.kept
-    }
-}
-
-pub(super) fn better_first(a: &Hit, b: &Hit) -> Ordering {
-    b.score.total_cmp(&a.score).then(a.answer_id.cmp(&b.answer_id))
+fn twice(id: i64) -> Error {
+    Error::new(ErrorKind::InvalidArgument, format!("two vectors with the id {id}"))
 }
 
 /// Scales a vector to length 1.
@@ -365,81 +340,4 @@ fn normalise(vector: &mut [f32]) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ndarray::Array2;
-
-    fn wave(rows: usize, dim: usize) -> Array2<f32> {
-        Array2::from_shape_fn((rows, dim), |(r, c)| ((r * 7 + c * 13) as f32 * 0.37).sin())
-    }
-
-    #[test]
-    fn finds_what_sorting_everything_finds() {
-        let vectors = wave(1500, 20);
-        let ids: Vec<i64> = (0..1500).map(|i| 5000 - i).collect();
-        let index = Index::from_vectors(&ids, vectors.view()).unwrap();
-        let query: Vec<f32> = (0..20).map(|i| (i as f32).cos()).collect();
-        let all = index.search(&query, None, 1500).unwrap();
-        assert_eq!(all.len(), 1500);
-        assert!(all.windows(2).all(|pair| better_first(&pair[0], &pair[1]).is_lt()));
-        for k in [0, 1, 2, 10, 700, 2000] {
-            assert_eq!(index.search(&query, None, k).unwrap(), all[..k.min(1500)]);
-        }
-    }
-
-    #[test]
-    fn batches_find_what_single_queries_find() {
-        let vectors = wave(1500, 20);
-        let ids: Vec<i64> = (0..1500).collect();
-        let index = Index::from_vectors(&ids, vectors.view()).unwrap();
-        let queries = Array2::from_shape_fn((150, 20), |(r, c)| ((r * 5 + c * 3) as f32).cos());
-        for threads in [0, 1, 2, 5] {
-            let found = index.search_batch_on(threads, queries.view(), None, 7).unwrap();
-            assert_eq!(found.len(), 150);
-            for (query, found) in queries.rows().into_iter().zip(found) {
-                assert_eq!(found, index.search(query.to_slice().unwrap(), None, 7).unwrap());
-            }
-        }
-        let mut bad = queries.clone();
-        bad[[70, 3]] = f32::NAN;
-        bad[[149, 3]] = f32::NAN;
-        let error = index.search_batch_on(2, bad.view(), None, 7).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFinite);
-        assert!(error.to_string().contains("row 70"), "{error}");
-        let none = Index::from_vectors(&[], Array2::zeros((0, 20)).view()).unwrap();
-        assert_eq!(none.search_batch(queries.view(), None, 7).unwrap(), vec![vec![]; 150]);
-    }
-
-    #[test]
-    fn equal_answers_come_by_id() {
-        // Enough for every path of the products, with the same vector at all places.
-        let vectors = Array2::from_shape_fn((2311, 33), |(_, c)| (c as f32 * 0.7).sin());
-        let ids: Vec<i64> = (0..2311).rev().collect();
-        let index = Index::from_vectors(&ids, vectors.view()).unwrap();
-        let queries = Array2::from_shape_fn((9, 33), |(r, c)| (r as f32 + c as f32).cos());
-        for hits in index.search_batch(queries.view(), None, 5).unwrap() {
-            assert_eq!(hits.iter().map(|hit| hit.answer_id).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-        }
-        let vectors = Array2::from_shape_fn((9, 4), |(_, c)| c as f32);
-        let index = Index::from_vectors(&[9, 4, 8, 1, 2, 7, 3, 6, 5], vectors.view()).unwrap();
-        let hits = index.search(&[1.0, 1.0, 0.0, 0.0], None, 3).unwrap();
-        assert_eq!(hits.iter().map(|hit| hit.answer_id).collect::<Vec<_>>(), [1, 2, 3]);
-    }
-
-    #[test]
-    fn refuses_what_has_no_cosine() {
-        let vectors = wave(3, 4);
-        let index = Index::from_vectors(&[1, 2, 3], vectors.view()).unwrap();
-        let kind = |query: &[f32]| index.search(query, None, 1).unwrap_err().kind();
-        assert_eq!(kind(&[0.0; 4]), ErrorKind::ZeroVector);
-        assert_eq!(kind(&[f32::NAN, 0.0, 0.0, 0.0]), ErrorKind::NotFinite);
-        assert_eq!(kind(&[1.0; 3]), ErrorKind::DimensionMismatch);
-        let kind = |ids: &[i64], vectors: &Array2<f32>| {
-            Index::from_vectors(ids, vectors.view()).unwrap_err().kind()
-        };
-        assert_eq!(kind(&[1, 2], &vectors), ErrorKind::BufferSize);
-        assert_eq!(kind(&[1, 2, 1], &vectors), ErrorKind::InvalidArgument);
-        assert_eq!(kind(&[1, 2, 3], &Array2::zeros((3, 4))), ErrorKind::ZeroVector);
-        assert_eq!(kind(&[1, 2, 3], &Array2::zeros((3, 0))), ErrorKind::InvalidArgument);
-    }
-}
+mod tests;

@@ -92,6 +92,9 @@ pub struct SearchOptions<'a> {
     /// it, or for how seldom the others are asked for. Not with projections without heads.
     /// 0 is none, and with [`ScoreMode::HeadedUnheaded`] the one that training chose.
     pub unheaded_offset: f64,
+    /// The ids of the answers that may be found, in any order; all for `None`. Scores do not
+    /// depend on it, and ids of no answer are passed over.
+    pub allowed: Option<&'a [i64]>,
     /// Threads that the queries of a batch, or the answers to be compared with one query, are
     /// shared out among; they end before the search does. 0 counts as 1, the caller's thread.
     /// The results do not depend on it.
@@ -107,6 +110,7 @@ impl Default for SearchOptions<'_> {
             hybrid: Hybrid::Off,
             score_mode: ScoreMode::Cosine,
             unheaded_offset: 0.0,
+            allowed: None,
             threads: 1,
         }
     }
@@ -120,6 +124,7 @@ impl fmt::Debug for SearchOptions<'_> {
             .field("hybrid", &self.hybrid)
             .field("score_mode", &self.score_mode)
             .field("unheaded_offset", &self.unheaded_offset)
+            .field("allowed", &self.allowed.map(<[i64]>::len))
             .field("threads", &self.threads)
             .finish()
     }

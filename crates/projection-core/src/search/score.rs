@@ -29,8 +29,10 @@ pub(super) struct Scores {
 }
 
 impl Scores {
-    pub(super) fn best(&self, index: &Index, k: usize) -> Vec<Hit> {
-        let mut best = index.best(&self.total, k);
+    /// The k best answers, of those that are allowed.
+    pub(super) fn best(&self, index: &Index, options: &SearchOptions<'_>) -> Vec<Hit> {
+        let allowed = options.allowed.map(|ids| index.rows_of(ids));
+        let mut best = index.best(allowed.as_deref(), &self.total, options.k);
         if self.is_cosine {
             for hit in &mut best {
                 hit.score = hit.score.clamp(-1.0, 1.0);

@@ -11,11 +11,12 @@ use super::{Bm25, Hit, Index, SearchOptions, SearchQuery, SearchResult};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::product;
 use crate::npy::NpyArray;
-use crate::projection::Projection;
+use crate::projection::{ListsFound, Projection};
 use crate::store::{EmbeddingModel, Store};
 
 /// The embedded answers of a store, with their texts. A snapshot: answers that are embedded
-/// later are seen by searchers made later. Immutable, to be shared by any number of threads.
+/// later are seen by searchers made later, unless they are [added](Self::add). Threads may
+/// search at once; what changes a searcher wants it for itself.
 #[derive(Debug, Clone)]
 pub struct Searcher {
     index: Index,
@@ -131,13 +132,13 @@ impl Searcher {
         let hybrid_weight = options.hybrid_weight()?;
         if is_plain(options, hybrid_weight) {
             let hits = {
-                let SearchOptions { k, projection, threads, .. } = *options;
-                self.index.search_on(threads, query.vector, projection, k)?
+                let SearchOptions { k, projection, threads, allowed, .. } = *options;
+                self.index.search_among(allowed, threads, query.vector, projection, k)?
             };
             return Ok(SearchResult { hits, hybrid_weight, unheaded_offset: 0.0 });
         }
         let scores = self.scores(query, options)?;
-        let hits = scores.best(&self.index, options.k);
+        let hits = scores.best(&self.index, options);
         Ok(SearchResult { hits, hybrid_weight, unheaded_offset: scores.unheaded_offset })
     }
 
@@ -158,8 +159,8 @@ impl Searcher {
                 queries.iter().flat_map(|query| query.vector).copied().collect();
             let vectors = ArrayView2::from_shape((queries.len(), dim), &vectors)
                 .expect("so many vectors of one length");
-            let SearchOptions { k, projection, threads, .. } = *options;
-            let found = self.index.search_batch_on(threads, vectors, projection, k)?;
+            let SearchOptions { k, projection, threads, allowed, .. } = *options;
+            let found = self.index.search_batch_among(allowed, threads, vectors, projection, k)?;
             let result = |hits| SearchResult { hits, hybrid_weight, unheaded_offset: 0.0 };
             return Ok(found.into_iter().map(result).collect());
         }
@@ -240,6 +241,67 @@ impl Searcher {
         let rows = self.index.ids().iter().enumerate();
         let texts = rows.filter_map(|(row, id)| Some((row as i64, self.text(*id)?)));
         Ok(Arc::clone(made.insert(Arc::new(Bm25::new(texts)?))))
+    }
+
+    /// Adds answers, with their texts where there are any: see [`Index::add`]. `texts` is
+    /// empty or has one for each id. They are in no cluster.
+    ///
+    /// # Errors
+    /// As [`Index::add`]; [`ErrorKind::BufferSize`] for another number of texts.
+    pub fn add(&mut self, ids: &[i64], vectors: ArrayView2<'_, f32>, texts: &[&str]) -> Result<()> {
+        if !texts.is_empty() && texts.len() != ids.len() {
+            return Err(Error::new(
+                ErrorKind::BufferSize,
+                format!("{} texts for {} ids, expected one each or none", texts.len(), ids.len()),
+            ));
+        }
+        self.index.add(ids, vectors)?;
+        self.texts.extend(ids.iter().copied().zip(texts.iter().map(|text| text.to_string())));
+        self.bm25 = Arc::default();
+        Ok(())
+    }
+
+    /// Removes the answers with these ids, as [`Index::remove`]; the store keeps them.
+    pub fn remove(&mut self, ids: &[i64]) -> usize {
+        let removed = self.index.remove_rows(ids);
+        if let Some(members) = &mut self.members {
+            let mut by_row: HashMap<usize, Vec<i64>> = HashMap::new();
+            for (cluster, row) in members.drain(..) {
+                by_row.entry(row).or_default().push(cluster);
+            }
+            for (row, last) in &removed {
+                by_row.remove(row);
+                if let Some(clusters) = by_row.remove(last) {
+                    by_row.insert(*row, clusters);
+                }
+            }
+            let rows = by_row.into_iter();
+            members.extend(rows.flat_map(|(row, clusters)| {
+                clusters.into_iter().map(move |cluster| (cluster, row))
+            }));
+            members.sort_unstable();
+        }
+        ids.iter().for_each(|id| drop(self.texts.remove(id)));
+        self.bm25 = Arc::default();
+        removed.len()
+    }
+
+    /// Puts the answers into lists, see [`Index::make_lists`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn make_lists(
+        &mut self,
+        queries: Option<ArrayView2<'_, f32>>,
+        projection: Option<&dyn Projection>,
+        threads: usize,
+    ) -> Result<ListsFound> {
+        self.index.make_lists(queries, projection, threads)
+    }
+
+    /// Forgets the lists, see [`Index::drop_lists`].
+    pub fn drop_lists(&mut self) {
+        self.index.drop_lists();
     }
 
     /// The vectors, and the texts by answer id.

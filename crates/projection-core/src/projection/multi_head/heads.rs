@@ -1,12 +1,13 @@
 //! The vectors of a multi-head projection, and what a head must be to become a part of one.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::Array2;
 
 use super::{MultiHeadProjection, check_temperature};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Compact, Rows, Vectors};
+use crate::nearest::Lists;
 use crate::projection::deferred::Deferred;
 
 /// One head, as a caller or a file gives it.
@@ -51,6 +52,8 @@ pub(super) struct Heads {
     pub(super) matrices: Vec<(usize, Rows)>,
     /// Of a model from a mapped file, the check of all these vectors.
     pub(super) unread: Deferred,
+    /// What finds the nearest of many heads, where few take part.
+    pub(super) lists: OnceLock<Arc<Lists>>,
 }
 
 /// Centroids of length 1 (h × d) and answers (h × o), which are zero where the head has a
@@ -152,6 +155,7 @@ impl MultiHeadProjection {
             ids,
             matrices: Vec::new(),
             unread: Deferred::nothing(),
+            lists: OnceLock::new(),
         };
         for (number, head) in heads.enumerate() {
             let head = head?;

@@ -110,6 +110,8 @@ impl MultiHeadProjection {
             },
             matrices: self.heads.matrices.clone(),
             unread: Deferred::nothing(),
+            // They find the same heads, nearly: how a centroid is kept matters little.
+            lists: self.heads.lists.clone(),
         };
         Ok(Self { heads: Arc::new(heads), ..self.clone() })
     }

@@ -46,6 +46,14 @@ impl MultiHeadProjection {
             kernel::attend_one(query, factor, heads.vectors(), weights, projected);
             return Ok(());
         }
+        if let Some(parts) = self.nearest_parts(query, norm) {
+            heads.combine_parts(query, &parts, projected)?;
+            if let Some(weights) = weights {
+                weights.fill(0.0);
+                parts.iter().for_each(|(head, weight)| weights[*head] = *weight);
+            }
+            return Ok(());
+        }
         // Weights always succeed, but a matrix may overflow: then nothing is written.
         let mut routed = vec![0.0; heads.ids.len()];
         self.route(query, norm, &mut routed);
@@ -102,6 +110,9 @@ impl MultiHeadProjection {
         let queries = queries.view();
         check_batch_buffers(self, queries.nrows(), &projected, weights.as_ref())?;
         self.heads.check_values()?;
+        if self.project_nearest(&queries, &norms, &mut projected, &mut weights)? {
+            return Ok(());
+        }
         let work = (queries.as_slice().expect("checked rows are row-major"), &norms[..]);
         let in_place = (projected.is_standard_layout() && self.heads.matrices.is_empty())
             && weights.as_ref().is_none_or(|weights| weights.is_standard_layout());

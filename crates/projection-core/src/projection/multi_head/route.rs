@@ -9,7 +9,7 @@ use crate::kernel::{self, select};
 /// in double precision: an error of ε in a cosine is one of ε/τ in a weight, and single
 /// precision has ε ≈ 1e-7.
 const LOWEST_SINGLE_TEMPERATURE: f64 = 0.02;
-const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
+pub(super) const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
 
 /// Twice what single precision, and the rounding of a query for compact heads, may misjudge a
 /// cosine by, with a wide margin.
@@ -110,10 +110,7 @@ impl Heads {
             }
         }
         if sum.iter().any(|value| !value.is_finite()) {
-            return Err(Error::new(
-                ErrorKind::NotFinite,
-                "projected query overflows: the query is too large for the heads' matrices",
-            ));
+            return Err(Error::new(ErrorKind::NotFinite, super::OVERFLOWS));
         }
         projected.copy_from_slice(&sum);
         Ok(())

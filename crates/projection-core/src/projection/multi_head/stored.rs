@@ -1,12 +1,13 @@
 //! The parts of a multi-head projection as it keeps them, for files that hold a model as it
 //! is.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::heads::{HeadVectors, Heads};
 use super::{MultiHeadProjection, check_temperature};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Compact, Rows};
+use crate::nearest::Lists;
 use crate::projection::deferred::{Deferred, check_rows_finite};
 
 /// How far the length of a centroid may be from 1, beside what rounding has done to it.
@@ -20,13 +21,20 @@ pub(crate) struct StoredHeads {
     pub vectors: HeadVectors,
     /// Numbers of heads and their matrices (o × d), ascending.
     pub matrices: Vec<(usize, Rows)>,
+    /// Where they may miss a head.
+    pub lists: Option<Arc<Lists>>,
 }
 
 impl MultiHeadProjection {
     /// The parts; the vectors are shared.
     pub(crate) fn stored(&self) -> StoredHeads {
         let Heads { ids, vectors, matrices, .. } = &*self.heads;
-        StoredHeads { ids: ids.clone(), vectors: vectors.clone(), matrices: matrices.clone() }
+        StoredHeads {
+            ids: ids.clone(),
+            vectors: vectors.clone(),
+            matrices: matrices.clone(),
+            lists: self.heads.approximate().cloned(),
+        }
     }
 
     /// Makes a projection of parts, of which there are as many as ids. Their values are checked
@@ -58,6 +66,7 @@ impl MultiHeadProjection {
             vectors: parts.vectors,
             matrices: parts.matrices,
             unread: Deferred::until_used(name),
+            lists: parts.lists.map_or_else(OnceLock::new, OnceLock::from),
         };
         Ok(Self {
             heads: Arc::new(heads),

@@ -1,10 +1,11 @@
 //! Training questions as a model keeps them, for files that hold a model as it is.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::{Questions, USUAL_NORMS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows};
+use crate::nearest::Lists;
 use crate::projection::deferred::check_rows_finite;
 
 /// How far recorded factors and cosines may be from those of the vectors.
@@ -22,6 +23,8 @@ pub(crate) struct StoredQuestions {
     /// Answers (h × d), with the factors that bring them to length 1.
     pub answers: Rows,
     pub answer_scales: Vec<f64>,
+    /// Where they may miss a question.
+    pub lists: Option<Arc<Lists>>,
 }
 
 impl Questions {
@@ -36,6 +39,7 @@ impl Questions {
             counts,
             answers: self.answers.clone(),
             answer_scales: self.answer_scales.clone(),
+            lists: self.approximate().cloned(),
         }
     }
 
@@ -50,7 +54,7 @@ impl Questions {
             alignment: parts.alignments,
             answers: parts.answers,
             answer_scales: parts.answer_scales,
-            scan: OnceLock::new(),
+            lists: parts.lists.map_or_else(OnceLock::new, |lists| OnceLock::from(Some(lists))),
         }
     }
 

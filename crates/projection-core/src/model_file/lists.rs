@@ -1,0 +1,71 @@
+//! Lists that find the nearest of many vectors, as tensors.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::kernel::{Compact, LONGEST_BYTES, Parts};
+use crate::nearest::{Lists, StoredLists};
+use crate::tensors::{NewTensor, TensorFile, Values};
+
+const CODES: &str = "list_codes";
+const CODE_SCALES: &str = "list_code_scales";
+const ROWS: &str = "list_rows";
+const OFFSETS: &str = "list_offsets";
+const CENTRES: &str = "list_centres";
+const CENTRE_SCALES: &str = "list_centre_scales";
+const SPREADS: &str = "list_spreads";
+const FACTS: &str = "list_facts";
+
+/// The tensors of lists, large ones first.
+pub(super) fn tensors(lists: Option<&Arc<Lists>>) -> Vec<NewTensor<'_>> {
+    let Some(parts) = lists.and_then(|lists| lists.stored()) else { return Vec::new() };
+    let mut tensors = Vec::new();
+    let mut small = Vec::new();
+    for (name, scales_name, rows) in
+        [(CODES, CODE_SCALES, parts.codes), (CENTRES, CENTRE_SCALES, parts.centres)]
+    {
+        // Lists that are stored lend what they hold.
+        let Cow::Borrowed(rows) = rows else { continue };
+        if let Parts::Int8(bytes, scales) = rows.parts() {
+            let shape = vec![rows.count(), rows.dim()];
+            tensors.push(NewTensor { name: name.into(), shape, values: Values::Bytes(bytes) });
+            small.push(NewTensor::singles(scales_name, &[rows.count()], scales));
+        }
+    }
+    if let Cow::Borrowed(spreads) = parts.spreads {
+        small.push(NewTensor::singles(SPREADS, &[spreads.len()], spreads));
+    }
+    small.push(NewTensor::integers(ROWS, parts.rows));
+    small.push(NewTensor::integers(OFFSETS, parts.offsets));
+    small.push(NewTensor::doubles(FACTS, parts.facts));
+    tensors.extend(small);
+    tensors
+}
+
+/// The lists of `n` vectors of dimension `dim`, where the file has any.
+pub(super) fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option<Arc<Lists>>> {
+    if !file.has(CODES) {
+        return Ok(None);
+    }
+    if dim > LONGEST_BYTES {
+        return Err(file.invalid(format!(
+            "tensor '{CODES}': rows of {dim} bytes, expected at most {LONGEST_BYTES}"
+        )));
+    }
+    let lists = file.shape_of::<i8>(CENTRES, 2)?[0];
+    let bytes = |name: &str, scales: &str, count: usize| {
+        let scales = file.rows(scales, &[count])?;
+        Ok(Cow::Owned(Compact::from_int8(file.rows::<i8>(name, &[count, dim])?, scales)))
+    };
+    let parts = StoredLists {
+        codes: bytes(CODES, CODE_SCALES, n)?,
+        rows: file.integers(ROWS, Some(n))?,
+        offsets: file.integers(OFFSETS, Some(lists + 1))?,
+        centres: bytes(CENTRES, CENTRE_SCALES, lists)?,
+        spreads: Cow::Owned(file.rows::<f32>(SPREADS, &[lists])?.to_vec()),
+        facts: file.doubles(FACTS, StoredLists::FACTS)?,
+    };
+    let lists = Lists::from_stored(parts).map_err(|what| file.invalid(what))?;
+    Ok(Some(Arc::new(lists)))
+}

@@ -1,0 +1,190 @@
+//! Making lists: k-means on a sample, then every row into the list of its centre.
+
+use super::change::Added;
+use super::{Found, KS, Lists, Routes, SPREAD, calibrate};
+use crate::kernel::random::Random;
+use crate::kernel::{self, Compact, Format, product};
+
+/// Seed of all that is drawn: the same rows give the same lists.
+const SEED: u64 = 0x11575;
+
+/// Lists for each square root of the number of rows.
+const LISTS: f64 = 2.7;
+
+/// Rows of the sample for each list, and how often centres are moved.
+const SAMPLED: usize = 40;
+const ROUNDS: usize = 8;
+
+/// Centres that rows are compared with at a time, and rows.
+const CENTRES: usize = 128;
+const BLOCK: usize = 64;
+
+/// Rows of a matrix at length 1: how many, of which dimension, and each by its number.
+#[derive(Clone, Copy)]
+pub(crate) struct Units<'a> {
+    pub count: usize,
+    pub dim: usize,
+    pub copy: &'a (dyn Fn(usize, &mut [f32]) + Sync),
+}
+
+impl Units<'_> {
+    /// The rows with these numbers, one after another.
+    pub(super) fn gather(&self, numbers: impl ExactSizeIterator<Item = usize>) -> Vec<f32> {
+        let mut all = vec![0.0; numbers.len() * self.dim];
+        for (row, number) in all.chunks_exact_mut(self.dim).zip(numbers) {
+            (self.copy)(number, row);
+        }
+        all
+    }
+
+    /// The rows in bytes, in the order of the numbers, and the greatest distance of one from
+    /// what is stored of it.
+    pub(super) fn rounded(&self, numbers: impl ExactSizeIterator<Item = usize>) -> (Compact, f32) {
+        let numbers: Vec<usize> = numbers.collect();
+        let mut row = vec![0.0; self.dim];
+        let rows = Compact::bytes_of(self.dim, numbers.len(), |place, row| {
+            (self.copy)(numbers[place], row);
+        });
+        let mut decoded = vec![0.0; self.dim];
+        let mut distance = 0.0f64;
+        for (place, number) in numbers.into_iter().enumerate() {
+            (self.copy)(number, &mut row);
+            rows.decode(place, &mut decoded);
+            let pairs = row.iter().zip(&decoded);
+            let squares: f64 = pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+            distance = distance.max(squares.sqrt());
+        }
+        // Rounded up, as a bound has to be.
+        (rows, (distance as f32).next_up())
+    }
+}
+
+impl Lists {
+    /// All rows in one list.
+    pub fn one(units: Units<'_>) -> Self {
+        let (codes, distance) = units.rounded(0..units.count);
+        Self { codes, rows: Vec::new(), distance, routes: None, added: Added::new(1) }
+    }
+
+    /// The rows in lists, where these find [`LEAST_RECALL`](super::LEAST_RECALL) of the true
+    /// nearest rows for less than reading all of them; otherwise in one. `queries` (n × d), of
+    /// length 1, are more held-out queries to find that out with. The result does not depend
+    /// on the number of threads.
+    pub fn many(units: Units<'_>, queries: &[f32], threads: usize) -> Self {
+        let dim = units.dim;
+        let mut random = Random::new(SEED, 0);
+        let mut numbers: Vec<usize> = (0..units.count).collect();
+        random.shuffle(&mut numbers);
+        let held_out = calibrate::QUERIES.min(units.count / 8);
+        let (held_out, others) = numbers.split_at(held_out);
+        let count = (LISTS * (units.count as f64).sqrt()) as usize;
+        let count = count.clamp(1, others.len().max(1));
+        let sample = units.gather(others[..others.len().min(count * SAMPLED)].iter().copied());
+        let mut centres = sample[..count * dim].to_vec();
+        for _ in 0..ROUNDS {
+            let lists = assign(sample.len() / dim, &centres, dim, threads, &|rows| {
+                sample[rows.start * dim..rows.end * dim].to_vec()
+            });
+            centres = means(dim, count, &lists, &mut random, &|row, values| {
+                values.copy_from_slice(&sample[row * dim..][..dim]);
+            });
+        }
+        drop(sample);
+        let lists = assign(units.count, &centres, dim, threads, &|rows| units.gather(rows));
+        let centres = means(dim, count, &lists, &mut random, units.copy);
+        let (offsets, rows) = members(count, &lists);
+        let (codes, distance) = units.rounded(rows.iter().map(|row| *row as usize));
+        let spread =
+            |centre: &[f32]| SPREAD * (1.0 - kernel::norm(centre).powi(2)).max(0.0).sqrt() as f32;
+        let routes = Routes {
+            spreads: centres.chunks_exact(dim).map(spread).collect(),
+            centres: Compact::new(Format::Int8, dim, &centres),
+            offsets,
+            slacks: [0.0; KS.len()],
+            found: Found { recall: 0.0, read: 1.0, lists: count },
+        };
+        let routes = Some(routes);
+        let mut made = Self { codes, rows, distance, routes, added: Added::new(count) };
+        match made.calibrate(units, &lists, held_out, queries, threads) {
+            true => made,
+            false => Self::one(units),
+        }
+    }
+}
+
+/// The number of the nearest centre of each of so many rows, which `copy` gives in blocks.
+fn assign(
+    count: usize,
+    centres: &[f32],
+    dim: usize,
+    threads: usize,
+    copy: &(dyn Fn(std::ops::Range<usize>) -> Vec<f32> + Sync),
+) -> Vec<u32> {
+    // |x − c|² is least where x·c − |c|²/2 is greatest.
+    let halves: Vec<f32> =
+        centres.chunks_exact(dim).map(|c| (kernel::norm(c).powi(2) / 2.0) as f32).collect();
+    let mut nearest = vec![0u32; count];
+    product::for_blocks(threads, &mut nearest, 1, BLOCK, |range, nearest| {
+        let rows = copy(range);
+        let mut best = [f32::NEG_INFINITY; BLOCK];
+        let mut dots = [0.0; BLOCK * CENTRES];
+        let blocks = centres.chunks(CENTRES * dim).zip(halves.chunks(CENTRES));
+        for (block, (centres, halves)) in blocks.enumerate() {
+            kernel::dots_of_batch(dim, &rows, centres, &mut dots, CENTRES);
+            for (row, (nearest, best)) in nearest.iter_mut().zip(&mut best).enumerate() {
+                for (at, half) in halves.iter().enumerate() {
+                    let score = dots[row * CENTRES + at] - half;
+                    if score > *best {
+                        (*best, *nearest) = (score, (block * CENTRES + at) as u32);
+                    }
+                }
+            }
+        }
+    });
+    nearest
+}
+
+/// The mean of the rows of each list; of an empty one, a row drawn at random.
+fn means(
+    dim: usize,
+    count: usize,
+    lists: &[u32],
+    random: &mut Random,
+    copy: &dyn Fn(usize, &mut [f32]),
+) -> Vec<f32> {
+    let mut sums = vec![0.0f64; count * dim];
+    let mut sizes = vec![0u32; count];
+    let mut row = vec![0.0; dim];
+    for (number, list) in lists.iter().enumerate() {
+        copy(number, &mut row);
+        sizes[*list as usize] += 1;
+        let sum = &mut sums[*list as usize * dim..][..dim];
+        sum.iter_mut().zip(&row).for_each(|(sum, value)| *sum += f64::from(*value));
+    }
+    let mut means = vec![0.0; count * dim];
+    for ((mean, sum), size) in means.chunks_exact_mut(dim).zip(sums.chunks_exact(dim)).zip(sizes) {
+        if size == 0 {
+            copy(random.below(lists.len()), mean);
+        } else {
+            let share = 1.0 / f64::from(size);
+            mean.iter_mut().zip(sum).for_each(|(mean, sum)| *mean = (sum * share) as f32);
+        }
+    }
+    means
+}
+
+/// Where each list begins, and the rows of all lists, ascending within each.
+fn members(count: usize, lists: &[u32]) -> (Vec<usize>, Vec<u32>) {
+    let mut offsets = vec![0usize; count + 1];
+    lists.iter().for_each(|list| offsets[*list as usize + 1] += 1);
+    for list in 0..count {
+        offsets[list + 1] += offsets[list];
+    }
+    let mut next = offsets.clone();
+    let mut rows = vec![0u32; lists.len()];
+    for (row, list) in lists.iter().enumerate() {
+        rows[next[*list as usize]] = row as u32;
+        next[*list as usize] += 1;
+    }
+    (offsets, rows)
+}

@@ -1,0 +1,188 @@
+use super::*;
+use crate::kernel::random::Random;
+use crate::kernel::{self, Rows};
+
+const DIM: usize = 48;
+
+/// Rows of length 1 around `topics` points; within `spread` of them, but for 1 in 8.
+pub(crate) fn clustered(count: usize, topics: usize, spread: f32) -> Rows {
+    let mut random = Random::new(5, topics as u64);
+    let mut value =
+        || (0..4).map(|_| random.below(1 << 20) as f32 / (1 << 20) as f32 - 0.5).sum::<f32>();
+    let points: Vec<f32> = (0..topics * DIM).map(|_| value()).collect();
+    let mut rows = Rows::with_capacity(DIM, count);
+    for number in 0..count {
+        let point = &points[number * 7 % topics * DIM..][..DIM];
+        let row: Vec<f32> = point.iter().map(|point| point + spread * value()).collect();
+        let norm = kernel::norm(&row) as f32;
+        rows.push(&row.iter().map(|value| value / norm).collect::<Vec<f32>>());
+    }
+    rows
+}
+
+fn units<'a>(rows: &Rows, copy: &'a (dyn Fn(usize, &mut [f32]) + Sync)) -> Units<'a> {
+    Units { count: rows.count(), dim: rows.width(), copy }
+}
+
+/// A matrix as units.
+fn of_rows(rows: &Rows) -> impl Fn(usize, &mut [f32]) + Sync + '_ {
+    |number, out| out.copy_from_slice(rows.row(number))
+}
+
+fn exact(rows: &Rows, unit: &[f32], k: usize) -> Vec<usize> {
+    let mut dots = vec![0.0f32; rows.count()];
+    kernel::dots(unit, rows, &mut dots);
+    let mut order: Vec<usize> = (0..dots.len()).collect();
+    order.sort_by(|a, b| dots[*b].total_cmp(&dots[*a]).then(a.cmp(b)));
+    order.truncate(k);
+    order
+}
+
+/// The share of the true k nearest rows of some queries among the candidates.
+fn recall(lists: &Lists, rows: &Rows, queries: &Rows, k: usize) -> f64 {
+    let mut found = 0;
+    for number in 0..queries.count() {
+        let unit = queries.row(number);
+        let candidates = lists.candidates(unit, k, None).unwrap();
+        found += exact(rows, unit, k).iter().filter(|row| candidates.contains(row)).count();
+    }
+    found as f64 / (k * queries.count()) as f64
+}
+
+#[test]
+fn lists_find_what_they_promise_and_read_little() {
+    let all = clustered(12_200, 60, 0.8);
+    let rows = Rows::from_values(DIM, &all[..12_000 * DIM]);
+    let queries = Rows::from_values(DIM, &all[12_000 * DIM..]);
+    let copy = of_rows(&rows);
+    let lists = Lists::many(units(&rows, &copy), &[], 1);
+    let found = lists.found();
+    assert!(!lists.is_exact() && found.lists > 200 && found.read < 0.25, "{found:?}");
+    assert!(found.recall >= LEAST_RECALL, "{found:?}");
+    for k in [1, 5, 10, 32, 100] {
+        let recall = recall(&lists, &rows, &queries, k);
+        assert!(recall > 0.98, "{recall} at {k}, {found:?}");
+    }
+    // One thread or many, and every time, the same lists.
+    let again = Lists::many(units(&rows, &copy), &[], 3);
+    assert_eq!(again.rows, lists.rows);
+    assert_eq!(again.routes.unwrap().slacks, lists.routes.unwrap().slacks);
+}
+
+#[test]
+fn rows_without_clusters_stay_in_one_list() {
+    let rows = clustered(6000, 6000, 1.0);
+    let copy = of_rows(&rows);
+    let lists = Lists::many(units(&rows, &copy), &[], 1);
+    assert!(lists.is_exact());
+    assert_eq!(lists.found(), Found { recall: 1.0, read: 1.0, lists: 1 });
+    let queries = clustered(50, 25, 1.0);
+    assert_eq!(recall(&lists, &rows, &queries, 20), 1.0);
+}
+
+#[test]
+fn queries_of_the_caller_count() {
+    // Queries far from all rows: reading few lists would not do for them.
+    let rows = clustered(6000, 60, 0.8);
+    let copy = of_rows(&rows);
+    assert!(!Lists::many(units(&rows, &copy), &[], 1).is_exact());
+    let far = clustered(300, 300, 1.0);
+    let lists = Lists::many(units(&rows, &copy), &far, 1);
+    if !lists.is_exact() {
+        assert!(recall(&lists, &rows, &far, 10) >= 0.985);
+    }
+}
+
+#[test]
+fn only_allowed_rows_are_found() {
+    let rows = clustered(6000, 60, 0.8);
+    let copy = of_rows(&rows);
+    for lists in [Lists::one(units(&rows, &copy)), Lists::many(units(&rows, &copy), &[], 1)] {
+        let query = rows.row(77);
+        let candidates = lists.candidates(query, 10, Some(&|row| row % 5 == 3)).unwrap();
+        assert!(candidates.len() >= 10 && candidates.iter().all(|row| row % 5 == 3));
+        assert_eq!(lists.candidates(query, 10, Some(&|_| false)), Some(vec![]));
+        let few = lists.candidates(query, 10, Some(&|row| row < 4)).unwrap();
+        assert_eq!(few.len(), 4);
+    }
+}
+
+#[test]
+fn rows_come_and_go() {
+    let all = clustered(6000, 60, 0.8);
+    let mut rows = Rows::from_values(DIM, &all[..5000 * DIM]);
+    let made = {
+        let copy = of_rows(&rows);
+        [Lists::one(units(&rows, &copy)), Lists::many(units(&rows, &copy), &[], 1)]
+    };
+    assert!(!made[1].is_exact());
+    let before = rows.clone();
+    for mut lists in made {
+        rows = before.clone();
+        for part in [5000..5001, 5001..5600, 5600..6000] {
+            rows.push(&all[part.start * DIM..part.end * DIM]);
+            lists.add(units(&rows, &of_rows(&rows)), part.start);
+            // Rows of the middle, the first and the last one, and one that was added.
+            for number in [1234, 0, rows.count() - 3, rows.count() - 6] {
+                lists.swap_remove(number, rows.count() - 1);
+                rows.swap_remove(number);
+            }
+            // What is added next follows what is there.
+            let kept = rows.count();
+            rows.push(&all[..4 * DIM]);
+            lists.add(units(&rows, &of_rows(&rows)), kept);
+        }
+        assert!(lists.stored().is_none());
+        let queries = Rows::from_values(DIM, &all[4900 * DIM..5500 * DIM]);
+        let recall = recall(&lists, &rows, &queries, 10);
+        assert!(recall > if lists.is_exact() { 0.9999 } else { 0.98 }, "{recall}");
+        let mut found = lists.candidates(queries.row(0), 5990, None).unwrap_or_default();
+        found.sort_unstable();
+        found.dedup();
+        assert!(found.iter().all(|row| *row < rows.count()));
+    }
+}
+
+#[test]
+fn stored_lists_are_the_same_and_wrong_ones_are_refused() {
+    let rows = clustered(6000, 60, 0.8);
+    let copy = of_rows(&rows);
+    let lists = Lists::many(units(&rows, &copy), &[], 1);
+    let stored = || lists.stored().unwrap();
+    let again = Lists::from_stored(stored()).unwrap();
+    assert_eq!(again.found(), lists.found());
+    for number in (0..6000).step_by(97) {
+        let unit = rows.row(number);
+        assert_eq!(again.candidates(unit, 10, None), lists.candidates(unit, 10, None));
+    }
+    type Damage = fn(&mut StoredLists<'_>);
+    let damages: [(Damage, &str); 11] = [
+        (|parts| parts.offsets[0] = 1, "offsets"),
+        (|parts| parts.offsets[3] = -1, "offsets"),
+        (|parts| parts.offsets[3] = i64::MAX, "offsets"),
+        (|parts| *parts.offsets.last_mut().unwrap() += 1, "offsets"),
+        (|parts| parts.rows[7] = parts.rows[8], "rows"),
+        (|parts| parts.rows[7] = -1, "rows"),
+        (|parts| parts.rows[7] = 6000, "rows"),
+        (|parts| parts.facts[1] = f64::NAN, "facts"),
+        (|parts| parts.facts[0] = -1.0, "facts"),
+        (|parts| parts.facts[1] = 1.5, "facts"),
+        (|parts| parts.spreads.to_mut()[2] = f32::NAN, "spreads"),
+    ];
+    for (damage, what) in damages {
+        let mut parts = stored();
+        damage(&mut parts);
+        let error = Lists::from_stored(parts).unwrap_err();
+        assert!(error.starts_with(what), "{error}");
+    }
+}
+
+#[test]
+fn scores_keep_their_order_as_whole_numbers() {
+    let scores = [f32::NEG_INFINITY, -2.0, -1e-30, -0.0, 0.0, 1e-30, 0.5, 3.0, f32::INFINITY];
+    assert!(scores.windows(2).all(|pair| ordered(pair[0]) < ordered(pair[1])));
+    assert!(scores.iter().all(|score| score_of(ordered(*score)).to_bits() == score.to_bits()));
+    let mut order = Order::of(vec![0.1, 0.7, -3.0, 0.7]);
+    let found: Vec<_> = std::iter::from_fn(|| order.next()).collect();
+    assert_eq!(found, [(1, 0.7), (3, 0.7), (0, 0.1), (2, -3.0)]);
+}

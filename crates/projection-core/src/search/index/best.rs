@@ -1,0 +1,52 @@
+//! The best hits, without sorting all of them.
+
+use std::cmp::Ordering;
+
+use super::Hit;
+use crate::kernel;
+
+/// The k best of any number of hits.
+///
+/// Candidates are kept unsorted up to twice k and then cut back to the k best, which costs a
+/// constant time per hit; hits below the cut's last score are never added.
+pub(super) struct Best {
+    k: usize,
+    kept: Vec<Hit>,
+    worst_kept: Option<Hit>,
+}
+
+impl Best {
+    pub fn new(k: usize) -> Self {
+        Self { k, kept: Vec::with_capacity(k.min(128)), worst_kept: None }
+    }
+
+    pub fn add(&mut self, ids: &[i64], scores: &[f32]) {
+        // Looking for the largest score costs less than looking at each.
+        if self.k == 0 || self.worst_kept.is_some_and(|worst| kernel::largest(scores) < worst.score)
+        {
+            return;
+        }
+        for (answer_id, score) in ids.iter().zip(scores) {
+            let hit = Hit { answer_id: *answer_id, score: *score };
+            if self.worst_kept.is_some_and(|worst| better_first(&worst, &hit).is_lt()) {
+                continue;
+            }
+            self.kept.push(hit);
+            if self.kept.len() == 2 * self.k {
+                self.kept.select_nth_unstable_by(self.k - 1, better_first);
+                self.kept.truncate(self.k);
+                self.worst_kept = self.kept.last().copied();
+            }
+        }
+    }
+
+    pub fn finish(mut self) -> Vec<Hit> {
+        self.kept.sort_unstable_by(better_first);
+        self.kept.truncate(self.k);
+        self.kept
+    }
+}
+
+pub(crate) fn better_first(a: &Hit, b: &Hit) -> Ordering {
+    b.score.total_cmp(&a.score).then(a.answer_id.cmp(&b.answer_id))
+}
