@@ -232,7 +232,7 @@ typedef struct {
    */
   size_t epochs;
   /**
-   * Queries an epoch; 0 is 2048.
+   * Queries an epoch; 0 is 4096.
    */
   size_t samples;
   /**
@@ -240,7 +240,7 @@ typedef struct {
    */
   size_t batch;
   /**
-   * Highest learning rate; 0 is 0.005.
+   * Highest learning rate; 0 is 0.003.
    */
   double rate;
   /**
