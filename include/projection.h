@@ -256,7 +256,7 @@ typedef struct {
    */
   size_t epochs;
   /**
-   * Queries an epoch; 0 is 2048.
+   * Queries an epoch; 0 is 4096.
    */
   size_t samples;
   /**
@@ -264,7 +264,7 @@ typedef struct {
    */
   size_t batch;
   /**
-   * Highest learning rate; 0 is 0.005.
+   * Highest learning rate; 0 is 0.003.
    */
   double rate;
   /**

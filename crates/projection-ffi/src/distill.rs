@@ -35,11 +35,11 @@ pub struct DistillOptionsC {
     pub ff_dim: usize,
     /// Epochs at most, each over queries made anew; 0 is 200.
     pub epochs: usize,
-    /// Queries an epoch; 0 is 2048.
+    /// Queries an epoch; 0 is 4096.
     pub samples: usize,
     /// Queries a step; 0 is 128, or `samples` where those are fewer.
     pub batch: usize,
-    /// Highest learning rate; 0 is 0.005.
+    /// Highest learning rate; 0 is 0.003.
     pub rate: f64,
     /// Share of the inner values that training drops.
     pub dropout: f64,

@@ -2,7 +2,9 @@
 //!
 //! A few hundred real questions do not fill a space of 384 dimensions, and a network that
 //! saw only these agrees with its teacher only there. So it learns from the neighbourhood of
-//! the real texts: questions with noise, mixtures of several, and answers.
+//! the real texts: questions with noise, mixtures of several, and answers. Half of them are
+//! moved along the difference of two questions first: texts differ from each other in fewer
+//! directions than even noise has, and an unusual question lies far out along these.
 
 use crate::kernel;
 use crate::kernel::product;
@@ -13,6 +15,9 @@ const ROWS: usize = 32;
 
 /// Largest length of the noise, beside a text of length 1.
 const NOISE: f64 = 2.0;
+
+/// Share of the queries that are moved along a difference.
+const MOVED: f64 = 0.5;
 
 /// Where queries are made from.
 pub(super) struct Source<'a> {
@@ -51,7 +56,7 @@ impl Source<'_> {
         &self.answers[row * self.dim..][..self.dim]
     }
 
-    /// One query: a mixture of one to three texts, and noise.
+    /// One query: a mixture of one to three texts, moved or not, and noise.
     fn query(&self, random: &mut Random, out: &mut [f32]) {
         let questions = self.questions.len() / self.dim;
         let answers = self.answers.len() / self.dim;
@@ -65,8 +70,18 @@ impl Source<'_> {
                 };
                 out.iter_mut().zip(text).for_each(|(out, text)| *out += share * text);
             }
-            let noise = (unit(random) * NOISE / (self.dim as f64).sqrt()) as f32;
             scale_to_unit(out);
+            if unit(random) < MOVED {
+                let from = self.question(random.below(questions));
+                let to = self.question(random.below(questions));
+                // By a length of up to 1. Both have the length 1, so this is their distance.
+                let distance = (2.0 - 2.0 * kernel::dot_of_singles(from, to)).max(0.0).sqrt();
+                let share = if distance > 1e-3 { unit(random) / distance } else { 0.0 } as f32;
+                let steps = from.iter().zip(to).map(|(from, to)| share * (to - from));
+                out.iter_mut().zip(steps).for_each(|(out, step)| *out += step);
+                scale_to_unit(out);
+            }
+            let noise = (unit(random) * NOISE / (self.dim as f64).sqrt()) as f32;
             out.iter_mut().for_each(|out| *out += noise * normal(random));
             if scale_to_unit(out) {
                 return;
