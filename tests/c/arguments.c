@@ -15,7 +15,7 @@ static char *array_path, *model_path, *database;
 static size_t heads;
 static const float queries[N * D] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
 static const int64_t ids[N] = {7, 3};
-static const projection_search_options plain = {sizeof plain, 0, 0, 0};
+static const projection_search_options plain = {sizeof plain, 0, 0, 0, 0};
 
 static void open_all(const char *root)
 {
@@ -286,6 +286,8 @@ static void optional_arguments(void)
                       NULL, 0);
     OPTIONAL_ARGUMENT(projection_model_project_batch, weights, model, queries, N, D,
                       out.projected, N * O, NULL, 0);
+    OPTIONAL_ARGUMENT(projection_model_project_batch_on, weights, model, 2, queries, N, D,
+                      out.projected, N * O, NULL, 0);
     OPTIONAL_ARGUMENT(projection_index_search, model, index_, NULL, queries, O, K, out.hits, K,
                       &out.found);
     OPTIONAL_ARGUMENT(projection_index_search_batch, model, index_, NULL, queries, N, O, K,
@@ -322,6 +324,8 @@ static void wrong_lengths(void)
         length = wrong_length(N * heads, i);
         FAILS(BUFFER_SIZE, "weights", projection_model_project_batch, model, q, N, D, p, N * O, w,
               length);
+        FAILS(BUFFER_SIZE, "weights", projection_model_project_batch_on, model, 2, q, N, D, p,
+              N * O, w, length);
         length = wrong_length(N * K, i);
         FAILS(BUFFER_SIZE, "hits", projection_index_search_batch, index_, model, q, N, D, K,
               out.hits, length, &out.found);

@@ -155,7 +155,8 @@ fn choose(
         let (precision, mut any) = (*precision, false);
         for (place, exact) in exact.iter().filter(multi_head) {
             any = true;
-            if precision != exact.precision() {
+            // What is rounded already stays as it is.
+            if precision != Precision::F32 && exact.precision() == Precision::F32 {
                 chosen.push(exact.rounded(*place, precision)?);
             }
         }
