@@ -15,7 +15,7 @@ static char *array_path, *model_path, *database;
 static size_t heads;
 static const float queries[N * D] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
 static const int64_t ids[N] = {7, 3};
-static const projection_search_options plain = {sizeof plain, 0, 0, 0};
+static const projection_search_options plain = {sizeof plain, 0, 0, 0, 0, 0, 0};
 
 static void open_all(const char *root)
 {
@@ -49,6 +49,8 @@ static void null_handles(void)
     NULL_HANDLE(projection_model_num_heads, model, projection_model_num_heads(NULL) == 0);
     NULL_HANDLE(projection_model_kind, model,
                 projection_model_kind(NULL) == PROJECTION_KIND_UNKNOWN);
+    NULL_HANDLE(projection_model_precision, model,
+                projection_model_precision(NULL) == PROJECTION_PRECISION_UNKNOWN);
     NULL_HANDLE(projection_model_temperature, model, isnan(projection_model_temperature(NULL)));
     NULL_HANDLE(projection_model_free, model, (projection_model_free(NULL), 1));
     NULL_HANDLE(projection_explanation_angle, explanation,
@@ -110,7 +112,6 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_model_with_precision, copy, model, PROJECTION_PRECISION_F32, NULL);
     FAILS(INVALID_ARGUMENT, "precision is 0, expected 1, 2 or 3", projection_model_with_precision,
           model, PROJECTION_PRECISION_UNKNOWN, &out.model);
-    CHECK(projection_model_precision(NULL) == PROJECTION_PRECISION_UNKNOWN);
     NULL_ARGUMENT(projection_model_project, model, NULL, q, D, out.projected, O, NULL, 0);
     NULL_ARGUMENT(projection_model_project, query, model, NULL, D, out.projected, O, NULL, 0);
     NULL_ARGUMENT(projection_model_project, projected, model, q, D, NULL, O, NULL, 0);
@@ -123,6 +124,10 @@ static void null_arguments(void)
                   N * O, NULL, 0);
     NULL_ARGUMENT(projection_model_project_batch_on, queries, model, 2, NULL, N, D,
                   out.projected, N * O, NULL, 0);
+    NULL_ARGUMENT(projection_model_project_batch_on, projected, model, 2, q, N, D, NULL, N * O,
+                  NULL, 0);
+    FAILS(INVALID_ARGUMENT, "argument weights is NULL", projection_model_project_batch_on, model,
+          2, q, N, D, out.projected, N * O, NULL, N * heads);
     NULL_ARGUMENT(projection_model_project_batch, queries, model, NULL, N, D, out.projected,
                   N * O, NULL, 0);
     NULL_ARGUMENT(projection_model_project_batch, projected, model, q, N, D, NULL, N * O, NULL, 0);
@@ -328,6 +333,8 @@ static void optional_arguments(void)
                       NULL, 0);
     OPTIONAL_ARGUMENT(projection_model_project_batch, weights, model, queries, N, D,
                       out.projected, N * O, NULL, 0);
+    OPTIONAL_ARGUMENT(projection_model_project_batch_on, weights, model, 2, queries, N, D,
+                      out.projected, N * O, NULL, 0);
     OPTIONAL_ARGUMENT(projection_index_search, model, index_, NULL, queries, O, K, out.hits, K,
                       &out.found);
     OPTIONAL_ARGUMENT(projection_index_search_batch, model, index_, NULL, queries, N, O, K,
@@ -364,6 +371,8 @@ static void wrong_lengths(void)
         length = wrong_length(N * heads, i);
         FAILS(BUFFER_SIZE, "weights", projection_model_project_batch, model, q, N, D, p, N * O, w,
               length);
+        FAILS(BUFFER_SIZE, "weights", projection_model_project_batch_on, model, 2, q, N, D, p,
+              N * O, w, length);
         length = wrong_length(N * K, i);
         FAILS(BUFFER_SIZE, "hits", projection_index_search_batch, index_, model, q, N, D, K,
               out.hits, length, &out.found);

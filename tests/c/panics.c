@@ -248,7 +248,7 @@ static void explanations(const char *residual)
 {
     static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
     static const int64_t ids[2] = {1, 2};
-    static const projection_search_options options = {sizeof options, 0, 0, 0};
+    static const projection_search_options options = {sizeof options, 0, 0, 0, 0, 0, 0};
     projection_index *index = NULL;
     projection_model *moving = NULL;
     projection_explanation *found = NULL;

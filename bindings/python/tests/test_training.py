@@ -157,9 +157,28 @@ def test_arguments_that_are_refused(trained: Path, tmp_path: Path) -> None:
         (lambda: up.evaluate(trained, 99), up.NotFoundError, "99"),
         (lambda: up.evaluate(trained, "1"), up.ArgumentTypeError, "expected ids"),
         (lambda: up.evaluate(trained, test=FAQ_TEST), up.InvalidArgumentError, "test with model_dir"),
+        (lambda: up.evaluate(trained, models="m.pt"), up.ArgumentTypeError, "expected a list"),
+        (lambda: up.evaluate(trained, models=["m.pt"]), up.InvalidArgumentError, "test questions"),
+        (lambda: up.evaluate(trained, precisions=["int4"]), up.InvalidArgumentError, "int4"),
     ):
         with pytest.raises(error, match=words):
             call()  # type: ignore[no-untyped-call]
+
+
+def test_files_and_precisions_are_measured_beside_projections(own_store: Path) -> None:
+    made = up.train(own_store, "multi-head", force=True, progress=False)
+    file = own_store.parent / "m.safetensors"
+    exported = up.export(own_store, made.id, output=file, precision="int8")
+    assert exported.precision == up.Model.load_file(file).precision == "int8"
+    result = up.evaluate(own_store, made.id, models=[file], precisions=["bf16", "int8"],
+                         test=FAQ_TEST, model_dir=TEXT_MODEL, progress=False)
+    methods = result["test"].methods
+    (by_file,) = [method for method in methods if method.model_file == str(file)]
+    rounded = {m.precision: m for m in methods if m.against_exact is not None}
+    assert rounded.keys() == {"bf16", "int8"} and rounded["int8"].all == by_file.all
+    for method in rounded.values():
+        assert method.against_exact is not None and method.projection_id == made.id
+        assert method.against_exact["least_cosine"] > 0.999
 
 
 def test_an_exception_in_progress_stops_and_arrives(own_store: Path) -> None:

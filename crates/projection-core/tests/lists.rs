@@ -10,7 +10,7 @@ const COUNT: usize = 16_400;
 
 /// Rows around 120 points.
 fn clustered(rows: usize, seed: u64) -> Array2<f32> {
-    let mut values = |mut state: u64| {
+    let values = |mut state: u64| {
         move || {
             let mut sum = 0.0;
             for _ in 0..4 {

@@ -51,11 +51,14 @@ impl Row {
     }
 }
 
+/// Queries, and the vectors in an index.
+type Data = (Rc<Array2<f32>>, Rc<Index>);
+
 /// Vectors and queries, which are made when the first row needs them.
 pub struct Large {
     count: usize,
     folder: PathBuf,
-    data: OnceCell<(Rc<Array2<f32>>, Rc<Index>)>,
+    data: OnceCell<Data>,
     lists: OnceCell<Rc<Index>>,
 }
 
@@ -130,7 +133,7 @@ impl Large {
     }
 
     /// The queries, and the vectors in an index, which the peers find in files.
-    fn data(&self) -> Result<(Rc<Array2<f32>>, Rc<Index>), Box<dyn Error>> {
+    fn data(&self) -> Result<Data, Box<dyn Error>> {
         if let Some((queries, index)) = self.data.get() {
             return Ok((Rc::clone(queries), Rc::clone(index)));
         }

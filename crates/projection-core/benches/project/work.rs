@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::{Array2, s};
 use projection_core::npy;
-use projection_core::projection::{Head, MultiHeadProjection, Neighbour, Precision, Projection};
+use projection_core::projection::{Head, MultiHeadProjection, Neighbour, Precision};
 use projection_core::projection::{QuestionHead, ResidualParts, ResidualProjection};
 use projection_core::search::{Hit, Index};
 

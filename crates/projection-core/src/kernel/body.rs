@@ -195,6 +195,20 @@ pub(super) fn largest(scores: &[f32]) -> f32 {
     scores.iter().fold(f32::NEG_INFINITY, |top, score| if *score > top { *score } else { top })
 }
 
+/// The largest magnitude; 0 for none.
+#[inline(always)]
+pub(super) fn largest_magnitude(values: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (blocks, tail) = values.as_chunks::<LANES>();
+    let larger = |top: f32, value: f32| if value.abs() > top { value.abs() } else { top };
+    for block in blocks {
+        for i in 0..LANES {
+            lanes[i] = larger(lanes[i], block[i]);
+        }
+    }
+    tail.iter().chain(&lanes).fold(0.0, |top, value| larger(top, *value))
+}
+
 /// Makes exp(scale·(s − top)) of scores, and gives their sum.
 #[inline(always)]
 pub(super) fn exponentials(scores: &mut [f32], scale: f32, top: f32) -> f64 {
@@ -336,7 +350,7 @@ pub(super) fn to_bytes(query: &[f32], factor: f32, high: &mut [u8], low: &mut [u
 
 /// See `narrow`.
 #[inline(always)]
-pub(super) fn dots_i8(query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f32]) {
+pub(super) fn dots_i8(_: Reading, query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f32]) {
     let all = rows.bytes.chunks_exact(query.high.len()).zip(rows.scales).zip(rows.sums);
     for (((row, scale), sum), out) in all.zip(out) {
         let dot = |query: &[u8]| -> i32 {

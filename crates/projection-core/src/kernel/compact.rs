@@ -226,7 +226,7 @@ impl Compact {
                 with_scratch(2 * width, |prepared: &mut [u8]| {
                     let (high, low) = prepared.split_at_mut(width);
                     let sums = sums.get_or_init(|| sums_of(bytes));
-                    let top = largest(query);
+                    let top = (kernels().largest_magnitude)(query);
                     (kernels().to_bytes)(query, HALF_RANGE / top, high, low);
                     let rows = ByteRows {
                         bytes: &bytes[first * width..][..out.len() * width],
@@ -234,7 +234,8 @@ impl Compact {
                         sums: &sums[first..][..out.len()],
                     };
                     let scale = top / HALF_RANGE;
-                    (kernels().dots_i8)(ByteQuery { high, low, scale }, rows, out);
+                    let query = ByteQuery { high, low, scale };
+                    (kernels().dots_i8)(reading(bytes), query, rows, out);
                 })
             }
         }
@@ -266,7 +267,7 @@ impl Compact {
             scales: &scales[first..][..out.len()],
             sums: &sums.get_or_init(|| sums_of(bytes))[first..][..out.len()],
         };
-        (kernels().dots_i8)(ByteQuery { high, low, scale: query.scale }, rows, out);
+        (kernels().dots_i8)(reading(bytes), ByteQuery { high, low, scale: query.scale }, rows, out);
     }
 
     /// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`, for rows from

@@ -10,6 +10,8 @@
 
 mod attention;
 mod body;
+#[cfg(target_arch = "x86_64")]
+mod bytes;
 mod compact;
 pub(crate) mod gelu;
 mod lanes;

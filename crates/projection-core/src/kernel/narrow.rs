@@ -61,22 +61,31 @@ pub(super) unsafe fn dots_bf16<L: Lanes, const PREFETCH: bool>(
     out: &mut [f32],
 ) {
     let (dim, query, mut row) = (query.len(), query.as_ptr(), rows.as_ptr());
-    let (fours, rest) = out.as_chunks_mut::<4>();
+    let (sixes, rest) = out.as_chunks_mut::<6>();
+    let (fours, rest) = rest.as_chunks_mut::<4>();
+    let (twos, rest) = rest.as_chunks_mut::<2>();
     // SAFETY: by this function's own condition; `row` moves on by as many rows as values are
     // written.
     unsafe {
+        for out in sixes {
+            *out = dots_bf16_of::<L, 6, PREFETCH>(dim, query, row);
+            row = row.add(6 * dim);
+        }
         for out in fours {
             *out = dots_bf16_of::<L, 4, PREFETCH>(dim, query, row);
             row = row.add(4 * dim);
         }
+        for out in twos {
+            *out = dots_bf16_of::<L, 2, PREFETCH>(dim, query, row);
+            row = row.add(2 * dim);
+        }
         for out in rest {
-            *out = dots_bf16_of::<L, 1, PREFETCH>(dim, query, row)[0];
-            row = row.add(dim);
+            [*out] = dots_bf16_of::<L, 1, PREFETCH>(dim, query, row);
         }
     }
 }
 
-/// The dot products with `R` rows, at most four.
+/// The dot products with `R` rows, at most six.
 ///
 /// # Safety
 /// As for [`dots_bf16`].
@@ -85,11 +94,11 @@ unsafe fn dots_bf16_of<L: Lanes, const R: usize, const PREFETCH: bool>(
     dim: usize,
     query: *const f32,
     rows: *const u16,
-) -> [f32; 4] {
+) -> [f32; R] {
     // SAFETY: by this function's own condition; prefetched addresses need not be valid.
     unsafe {
         let zero = L::splat(0.0);
-        let mut sums = [[zero; 2]; 4];
+        let mut sums = [[zero; 2]; R];
         let mut at = 0;
         while at < dim {
             let even = L::load(query.add(at));
@@ -97,7 +106,7 @@ unsafe fn dots_bf16_of<L: Lanes, const R: usize, const PREFETCH: bool>(
             for r in 0..R {
                 let row = rows.add(r * dim + at);
                 if PREFETCH && at % 32 == 0 {
-                    L::prefetch(row.wrapping_add(4 * dim).cast());
+                    L::prefetch(row.wrapping_add(R * dim).cast());
                 }
                 let values = L::load_bf16(row);
                 sums[r][0] = values.0.multiply_add(even, sums[r][0]);
@@ -105,8 +114,16 @@ unsafe fn dots_bf16_of<L: Lanes, const R: usize, const PREFETCH: bool>(
             }
             at += 2 * L::COUNT;
         }
-        let [a, b, c, d] = sums;
-        L::sums([a[0].add(a[1]), b[0].add(b[1]), c[0].add(c[1]), d[0].add(d[1])])
+        let whole = |r: usize| if r < R { sums[r][0].add(sums[r][1]) } else { zero };
+        let mut totals = [0.0; R];
+        let first = L::sums([whole(0), whole(1), whole(2), whole(3)]);
+        let head = R.min(4);
+        totals[..head].copy_from_slice(&first[..head]);
+        if R > 4 {
+            let rest = L::sums([whole(4), whole(5), zero, zero]);
+            totals[4..].copy_from_slice(&rest[..R - 4]);
+        }
+        totals
     }
 }
 

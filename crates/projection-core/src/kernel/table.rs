@@ -26,6 +26,7 @@ pub(super) struct Kernels {
     pub softmax: fn(&mut [f32], f32),
     pub softmax_of_rows: fn(&mut [f32], usize, usize, &[f32]),
     pub largest: fn(&[f32]) -> f32,
+    pub largest_magnitude: fn(&[f32]) -> f32,
     pub exponentials: fn(&mut [f32], f32, f32) -> f64,
     pub scale: fn(&mut [f32], f32),
     pub dots_of_batch: fn(usize, &[f32], &[f32], &mut [f32], usize),
@@ -36,7 +37,7 @@ pub(super) struct Kernels {
     pub dots_bf16: fn(Reading, &[f32], &[u16], &mut [f32]),
     pub weighted_sum_bf16: fn(Reading, &[f32], &[u16], Ends, &mut [f32]),
     pub to_bytes: fn(&[f32], f32, &mut [u8], &mut [u8]),
-    pub dots_i8: fn(ByteQuery<'_>, ByteRows<'_>, &mut [f32]),
+    pub dots_i8: fn(Reading, ByteQuery<'_>, ByteRows<'_>, &mut [f32]),
     pub weighted_sum_i8: fn(Reading, &[f32], &[i8], Ends, &mut [f32]),
 }
 
@@ -56,6 +57,7 @@ const PORTABLE: Kernels = Kernels {
     softmax: body::softmax,
     softmax_of_rows: body::softmax_of_rows,
     largest: body::largest,
+    largest_magnitude: body::largest_magnitude,
     exponentials: body::exponentials,
     scale: body::scale,
     dots_of_batch: body::dots_of_batch,
@@ -141,6 +143,8 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 largest: |scores| unsafe { largest(scores) },
                 // SAFETY: as above.
+                largest_magnitude: |values| unsafe { largest_magnitude(values) },
+                // SAFETY: as above.
                 exponentials: |scores, scale, top| unsafe { exponentials(scores, scale, top) },
                 // SAFETY: as above.
                 scale: |values, factor| unsafe { scale(values, factor) },
@@ -169,7 +173,7 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 to_bytes: |query, factor, high, low| unsafe { to_bytes(query, factor, high, low) },
                 // SAFETY: as above.
-                dots_i8: |query, rows, out| unsafe { dots_i8(query, rows, out) },
+                dots_i8: |reading, query, rows, out| unsafe { dots_i8(reading, query, rows, out) },
                 // SAFETY: as above.
                 weighted_sum_i8: |reading, weights, rows, ends, out| unsafe {
                     weighted_sum_i8(reading, weights, rows, ends, out)
@@ -229,8 +233,13 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn dots_i8(query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f32]) {
-                body::dots_i8(query, rows, out)
+            unsafe fn dots_i8(
+                reading: Reading,
+                query: ByteQuery<'_>,
+                rows: ByteRows<'_>,
+                out: &mut [f32],
+            ) {
+                body::dots_i8(reading, query, rows, out)
             }
 
             #[target_feature(enable = $features)]
@@ -344,6 +353,11 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
+            unsafe fn largest_magnitude(values: &[f32]) -> f32 {
+                body::largest_magnitude(values)
+            }
+
+            #[target_feature(enable = $features)]
             unsafe fn exponentials(scores: &mut [f32], scale: f32, top: f32) -> f64 {
                 // SAFETY: as above.
                 unsafe { vector::exponentials::<$lanes>(scores, scale, top) }
@@ -399,7 +413,19 @@ compiled_for!(neon, "neon", super::super::neon::Neon, 24, 4, 8 x 2);
 static AVX512_VNNI: Kernels = Kernels {
     // SAFETY: `available` offers this table only where the CPU has the features, and callers
     // have checked the lengths.
-    dots_i8: |query, rows, out| unsafe { super::x86::dots_i8(query, rows, out) },
+    dots_i8: |reading, query, rows, out| unsafe {
+        match reading {
+            Reading::Near => super::bytes::dots_i8::<false>(query, rows, out),
+            _ => super::bytes::dots_i8::<true>(query, rows, out),
+        }
+    },
+    // SAFETY: as above.
+    weighted_sum_i8: |reading, weights, rows, ends, out| unsafe {
+        match reading {
+            Reading::Near => super::bytes::weighted_sum_i8::<false>(weights, rows, ends, out),
+            _ => super::bytes::weighted_sum_i8::<true>(weights, rows, ends, out),
+        }
+    },
     ..avx512::KERNELS
 };
 
@@ -410,7 +436,8 @@ pub(super) fn available() -> Vec<(&'static str, &'static Kernels)> {
     {
         let avx2_and_fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
         let avx512 = avx2_and_fma && is_x86_feature_detected!("avx512f");
-        if avx512 && is_x86_feature_detected!("avx512vnni") {
+        let bytes = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni");
+        if avx512 && bytes {
             kernels.push(("avx512 with vnni", &AVX512_VNNI));
         }
         if avx512 {

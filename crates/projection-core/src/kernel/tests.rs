@@ -365,7 +365,8 @@ fn attention_in_blocks_is_attention() {
 fn every_compilation_multiplies_compact_vectors_as_double_precision() {
     for (name, kernels) in available() {
         for (dim, count) in [(64, 1), (64, 5), (128, 9), (384, 18), (448, 300), (832, 7)] {
-            let (query, weights) = (values(dim, 1), values(count, 2));
+            let (query, mut weights) = (values(dim, 1), values(count, 2));
+            weights[0] = -weights[0].abs();
             let halves: Vec<u16> = values(dim * count, 3)
                 .iter()
                 .map(|value| half::bf16::from_f32(*value).to_bits())
@@ -406,7 +407,7 @@ fn every_compilation_multiplies_compact_vectors_as_double_precision() {
             let scales = vec![1.0; count];
             let byte_rows = ByteRows { bytes: &bytes, scales: &scales, sums: &sums };
             let mut dots = vec![7.0; count];
-            (kernels.dots_i8)(query_bytes, byte_rows, &mut dots);
+            (kernels.dots_i8)(Reading::Near, query_bytes, byte_rows, &mut dots);
             // The query is rounded to 16 bits.
             check(&dots, &rows, 5e-5);
             for reading in [Reading::Near, Reading::Ahead] {
@@ -415,6 +416,23 @@ fn every_compilation_multiplies_compact_vectors_as_double_precision() {
                 (kernels.weighted_sum_i8)(reading, &unit, &bytes, (false, 0.5), &mut sum);
                 let rows: Vec<f32> = rows.iter().map(|value| value / 127.0).collect();
                 check_sum(&sum, &rows);
+                // Without a sign, weights may be rounded to 16 bits; some are nothing then.
+                let weights: Vec<f32> =
+                    weights.iter().enumerate().map(|(k, w)| w.abs() / [1.0, 1e9][k % 2]).collect();
+                let unit: Vec<f32> = weights.iter().map(|weight| weight / 127.0).collect();
+                (kernels.weighted_sum_i8)(reading, &unit, &bytes, (true, 1.0), &mut sum);
+                for (exact, sum) in exact_weighted_sum(&weights, &rows, dim).iter().zip(&sum) {
+                    let error = (exact - f64::from(*sum)).abs();
+                    assert!(error < 1e-5 * (count as f64).sqrt(), "{name}: {error}");
+                }
+                (kernels.weighted_sum_i8)(
+                    reading,
+                    &[0.0; 4],
+                    &bytes[..dim.min(bytes.len())].repeat(4),
+                    (true, 1.0),
+                    &mut sum,
+                );
+                assert!(sum.iter().all(|value| *value == 0.0), "{name}");
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::arch::x86_64::*;
 
 use super::lanes::Lanes;
-use super::narrow::{ByteQuery, ByteRows, product};
 
 /// 16 values; needs AVX-512F.
 #[derive(Clone, Copy)]
@@ -185,81 +184,6 @@ unsafe impl Lanes for Avx512 {
         // SAFETY: a prefetch of an invalid address does nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
-}
-
-/// The products of a query with rows of bytes, into `out`; needs AVX-512F and its VNNI.
-///
-/// # Safety
-/// The CPU must have the features; there are a scale, a sum and a row of the query's length,
-/// a multiple of 64, for each value of `out`.
-#[target_feature(enable = "avx512f,avx512vnni,avx2,fma")]
-pub(super) unsafe fn dots_i8(query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f32]) {
-    let dim = query.high.len();
-    let (fours, rest) = out.as_chunks_mut::<4>();
-    let first = 4 * fours.len();
-    // SAFETY: by this function's own condition: rows of number i lie at i·dim.
-    unsafe {
-        for (four, out) in fours.iter_mut().enumerate() {
-            let row = 4 * four;
-            let sums = dots_i8_of::<4>(dim, query, rows.bytes.as_ptr().add(row * dim));
-            for r in 0..4 {
-                let (scale, sum) = (rows.scales[row + r], rows.sums[row + r]);
-                out[r] = product(query.scale, (sums[0][r], sums[1][r]), scale, sum);
-            }
-        }
-        for (r, out) in rest.iter_mut().enumerate() {
-            let row = first + r;
-            let sums = dots_i8_of::<1>(dim, query, rows.bytes.as_ptr().add(row * dim));
-            let (scale, sum) = (rows.scales[row], rows.sums[row]);
-            *out = product(query.scale, (sums[0][0], sums[1][0]), scale, sum);
-        }
-    }
-}
-
-/// The products of the high and of the low bytes with `R` rows, at most four.
-///
-/// # Safety
-/// As for [`dots_i8`].
-#[target_feature(enable = "avx512f,avx512vnni,avx2,fma")]
-unsafe fn dots_i8_of<const R: usize>(
-    dim: usize,
-    query: ByteQuery<'_>,
-    rows: *const i8,
-) -> [[i32; 4]; 2] {
-    let mut high = [_mm512_setzero_si512(); 4];
-    let mut low = [_mm512_setzero_si512(); 4];
-    for at in (0..dim).step_by(64) {
-        // SAFETY: by this function's own condition; prefetched addresses need not be valid.
-        unsafe {
-            let query_high = _mm512_loadu_si512(query.high.as_ptr().add(at).cast());
-            let query_low = _mm512_loadu_si512(query.low.as_ptr().add(at).cast());
-            for r in 0..R {
-                let row = rows.add(r * dim + at);
-                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(8 * dim));
-                let row = _mm512_loadu_si512(row.cast());
-                high[r] = _mm512_dpbusd_epi32(high[r], query_high, row);
-                low[r] = _mm512_dpbusd_epi32(low[r], query_low, row);
-            }
-        }
-    }
-    [sums_of_four(high), sums_of_four(low)]
-}
-
-/// The sum of each.
-#[target_feature(enable = "avx512f,avx2")]
-fn sums_of_four([a, b, c, d]: [__m512i; 4]) -> [i32; 4] {
-    // As the sums of `Avx512`.
-    let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-    let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-    let quarters = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-    let high = _mm512_extracti64x4_epi64::<1>(quarters);
-    let halves = _mm256_add_epi32(_mm512_castsi512_si256(quarters), high);
-    let high = _mm256_extracti128_si256::<1>(halves);
-    let whole = _mm_add_epi32(_mm256_castsi256_si128(halves), high);
-    let mut sums = [0; 4];
-    // SAFETY: an array of four values is as large as the register stored.
-    unsafe { _mm_storeu_si128(sums.as_mut_ptr().cast(), whole) };
-    sums
 }
 
 /// 8 values; needs AVX2 and FMA.

@@ -271,6 +271,16 @@ impl Projection for Model {
         self.as_projection().project_batch_into(queries, projected, weights)
     }
 
+    fn project_batch_on(
+        &self,
+        threads: usize,
+        queries: ArrayView2<'_, f32>,
+        projected: ArrayViewMut2<'_, f32>,
+        weights: Option<ArrayViewMut2<'_, f32>>,
+    ) -> Result<()> {
+        self.as_projection().project_batch_on(threads, queries, projected, weights)
+    }
+
     fn hybrid_weight(&self) -> Option<f64> {
         self.as_projection().hybrid_weight()
     }

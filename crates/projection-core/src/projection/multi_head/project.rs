@@ -86,6 +86,23 @@ impl MultiHeadProjection {
     pub fn project_batch_into(
         &self,
         queries: ArrayView2<'_, f32>,
+        projected: ArrayViewMut2<'_, f32>,
+        weights: Option<ArrayViewMut2<'_, f32>>,
+    ) -> Result<()> {
+        self.project_batch_on(1, queries, projected, weights)
+    }
+
+    /// [`project_batch_into`](Self::project_batch_into) on up to `threads` threads, which end
+    /// before it returns; 0 counts as 1. How the queries are shared out may change last bits.
+    ///
+    /// # Errors
+    /// As [`Projection::project_batch_into`].
+    ///
+    /// [`Projection::project_batch_into`]: crate::projection::Projection::project_batch_into
+    pub fn project_batch_on(
+        &self,
+        threads: usize,
+        queries: ArrayView2<'_, f32>,
         mut projected: ArrayViewMut2<'_, f32>,
         mut weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
@@ -96,19 +113,21 @@ impl MultiHeadProjection {
         if self.project_nearest(&queries, &norms, &mut projected, &mut weights)? {
             return Ok(());
         }
-        let in_place = projected.is_standard_layout()
+        let work = (queries.as_slice().expect("checked rows are row-major"), &norms[..]);
+        let in_place = (projected.is_standard_layout() && self.heads.matrices.is_empty())
             && weights.as_ref().is_none_or(|weights| weights.is_standard_layout());
-        if self.heads.matrices.is_empty() && in_place {
-            self.project_blocks(&queries, &norms, projected, weights);
+        if let (true, Some(projected)) = (in_place, projected.as_slice_mut()) {
+            let weights = weights.as_mut().and_then(|weights| weights.as_slice_mut());
+            self.share_out(threads, work, projected, weights);
             return Ok(());
         }
         // Columns can't be written to directly, and a matrix may overflow on a later row, when
         // nothing may have been written.
         let mut results = Array2::zeros(projected.raw_dim());
         let mut routed = Array2::zeros((queries.nrows(), self.cluster_ids().len()));
-        if self.heads.matrices.is_empty() {
-            let routed = Some(routed.view_mut());
-            self.project_blocks(&queries, &norms, results.view_mut(), routed);
+        let rows = results.as_slice_mut().zip(routed.as_slice_mut());
+        if let (true, Some((results, routed))) = (self.heads.matrices.is_empty(), rows) {
+            self.share_out(threads, work, results, Some(routed));
         } else {
             project_rows(self, &queries, &mut results, &mut routed)?;
         }
@@ -119,28 +138,53 @@ impl MultiHeadProjection {
         Ok(())
     }
 
+    /// [`project_blocks`](Self::project_blocks) on up to so many threads, of which the
+    /// caller's is one.
+    fn share_out(
+        &self,
+        threads: usize,
+        (queries, norms): (&[f32], &[f64]),
+        projected: &mut [f32],
+        weights: Option<&mut [f32]>,
+    ) {
+        let (h, dim, out) = (self.heads.ids.len(), self.heads.dim, self.heads.output_dim);
+        let share = norms.len().div_ceil(threads.max(1)).max(1);
+        let parts = norms.len().div_ceil(share);
+        if parts <= 1 {
+            return self.project_blocks((queries, norms), projected, weights);
+        }
+        let mut weights: Vec<Option<&mut [f32]>> = match weights {
+            Some(weights) => weights.chunks_mut(share * h).map(Some).collect(),
+            None => (0..parts).map(|_| None).collect(),
+        };
+        let work = queries.chunks(share * dim).zip(norms.chunks(share));
+        let rest = work.zip(projected.chunks_mut(share * out)).zip(weights.drain(..));
+        let mut rest = rest.map(|((work, projected), weights)| (work, projected, weights));
+        let first = rest.next();
+        std::thread::scope(|scope| {
+            for (work, projected, weights) in rest {
+                scope.spawn(move || self.project_blocks(work, projected, weights));
+            }
+            if let Some((work, projected, weights)) = first {
+                self.project_blocks(work, projected, weights);
+            }
+        });
+    }
+
     /// Projects row-major queries of known norms into row-major buffers, without matrices.
     fn project_blocks(
         &self,
-        queries: &ArrayView2<'_, f32>,
-        norms: &[f64],
-        mut projected: ArrayViewMut2<'_, f32>,
-        mut weights: Option<ArrayViewMut2<'_, f32>>,
+        (queries, norms): (&[f32], &[f64]),
+        projected: &mut [f32],
+        mut weights: Option<&mut [f32]>,
     ) {
         let heads = &*self.heads;
         let (h, dim, out) = (heads.ids.len(), heads.dim, heads.output_dim);
-        let queries = queries.as_slice().expect("the caller checked the layout");
-        let projected = projected.as_slice_mut().expect("the caller checked the layout");
         for (block, norms) in norms.chunks(BLOCK).enumerate() {
             let queries = &queries[block * BLOCK * dim..][..norms.len() * dim];
             let projected = &mut projected[block * BLOCK * out..][..norms.len() * out];
-            let mut weights = match &mut weights {
-                Some(weights) => {
-                    let weights = weights.as_slice_mut().expect("the caller checked the layout");
-                    Some(&mut weights[block * BLOCK * h..][..norms.len() * h])
-                }
-                None => None,
-            };
+            let weights = weights.as_deref_mut();
+            let mut weights = weights.map(|all| &mut all[block * BLOCK * h..][..norms.len() * h]);
             let mut factors = [0.0; BLOCK];
             let all_single = norms.iter().zip(&mut factors).all(|(norm, factor)| {
                 self.single_factor(*norm).map(|found| *factor = found).is_some()
