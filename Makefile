@@ -62,6 +62,8 @@ install:
 
 .PHONY: bench
 bench: $(VENV)
+	$(VENV) -m pip install --quiet --disable-pip-version-check \
+		-r crates/projection-core/benches/requirements.txt
 	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench project -- $(BENCH)
 	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench loading -- $(BENCH)
 	$(VENV) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./bindings/python

@@ -15,7 +15,7 @@ static char *array_path, *model_path, *database;
 static size_t heads;
 static const float queries[N * D] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
 static const int64_t ids[N] = {7, 3};
-static const projection_search_options plain = {sizeof plain, 0, 0, 0, 0};
+static const projection_search_options plain = {sizeof plain, 0, 0, 0, 0, 0, 0};
 
 static void open_all(const char *root)
 {
@@ -152,6 +152,53 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_index_search_batch, found, index_, model, q, N, D, K, out.hits,
                   N * K, NULL);
     check_untouched();
+}
+
+/* Adding, removing and lists. The index is as it was at the end. */
+static void changes(void)
+{
+    static const int64_t new_ids[1] = {900};
+    static const char *const texts[1] = {NULL};
+    const float *q = queries;
+    projection_search_options some = plain;
+    projection_lists lists = {0, 0, 0};
+    size_t removed = 0;
+    NULL_ARGUMENT(projection_index_add, index, NULL, new_ids, q, 1, O, NULL);
+    NULL_ARGUMENT(projection_index_add, ids, index_, NULL, q, 1, O, NULL);
+    NULL_ARGUMENT(projection_index_add, vectors, index_, new_ids, NULL, 1, O, NULL);
+    OPTIONAL_ARGUMENT(projection_index_add, texts, index_, new_ids, q, 1, O, NULL);
+    FAILS(INVALID_ARGUMENT, "two vectors with the id 900", projection_index_add, index_, new_ids,
+          q, 1, O, texts);
+    FAILS(DIMENSION_MISMATCH, "vectors", projection_index_add, index_, ids, q, N, O + 1, NULL);
+    CHECK(projection_index_len(index_) == N + 1);
+    some.allowed = new_ids;
+    some.allowed_len = 1;
+    SUCCEEDS(projection_index_search_with_options, index_, NULL, q, O, NULL, &some, K, out.hits, K,
+             &out.found);
+    CHECK(out.found == 1 && out.hits[0].answer_id == 900);
+    some.allowed_len = 0;
+    SUCCEEDS(projection_index_search_batch_with_options, index_, NULL, q, N, O, NULL, &some, K,
+             out.hits, N * K, &out.found);
+    CHECK(out.found == 0);
+    some.allowed = NULL;
+    some.allowed_len = 1;
+    FAILS(INVALID_ARGUMENT, "allowed_len 1", projection_index_search_with_options, index_, NULL, q,
+          O, NULL, &some, K, out.hits, K, &out.found);
+    NULL_ARGUMENT(projection_index_remove, index, NULL, new_ids, 1, &removed);
+    NULL_ARGUMENT(projection_index_remove, ids, index_, NULL, 1, &removed);
+    SUCCEEDS(projection_index_remove, index_, new_ids, 1, &removed);
+    CHECK(removed == 1 && projection_index_len(index_) == N);
+    OPTIONAL_ARGUMENT(projection_index_remove, removed, index_, new_ids, 1, NULL);
+    NULL_ARGUMENT(projection_index_make_lists, index, NULL, model, q, N, D, 1, &lists);
+    NULL_ARGUMENT(projection_index_make_lists, queries, index_, model, NULL, N, D, 1, &lists);
+    FAILS(DIMENSION_MISMATCH, "queries", projection_index_make_lists, index_, model, q, 1, D + 1, 1,
+          &lists);
+    OPTIONAL_ARGUMENT(projection_index_make_lists, model, index_, NULL, q, N, O, 1, &lists);
+    OPTIONAL_ARGUMENT(projection_index_make_lists, found, index_, model, NULL, 0, 0, 1, NULL);
+    CHECK(lists.lists == 1 && lists.recall >= 1 && lists.read >= 1);
+    NULL_HANDLE(projection_index_drop_lists, index, (projection_index_drop_lists(NULL), 1));
+    projection_index_drop_lists(index_);
+    fill_outputs();
 }
 
 static void null_arguments_beside_options(void)
@@ -483,6 +530,7 @@ int main(int argc, char **argv)
     null_arguments_beside_options();
     group("NULL for what may be NULL");
     optional_arguments();
+    changes();
     optional_arguments_beside_options();
     group("wrong options");
     wrong_options();

@@ -183,7 +183,7 @@ static void models(const char *folder, const char *residual, const char *databas
 static void indexes(const char *database)
 {
     static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
-    static const int64_t ids[2] = {1, 2};
+    static const int64_t ids[2] = {1, 2}, new_id = 3;
     projection_index *index = NULL;
     int64_t id;
     fill_outputs();
@@ -199,6 +199,10 @@ static void indexes(const char *database)
     PANICS(projection_index_search, index, model, vectors, 8, 2, out.hits, 2, &out.found);
     PANICS(projection_index_search_batch, index, model, vectors, 2, 8, 2, out.hits, 4,
            &out.found);
+    PANICS(projection_index_add, index, &new_id, vectors, 1, 8, NULL);
+    PANICS(projection_index_remove, index, &new_id, 1, NULL);
+    PANICS(projection_index_make_lists, index, NULL, NULL, 0, 0, 1, NULL);
+    FREES(projection_index_drop_lists, index, projection_index_len(index) == 2);
     FALLS_BACK(projection_index_len, projection_index_len(index) == 0,
                projection_index_len(index) == 2);
     FALLS_BACK(projection_index_dim, projection_index_dim(index) == 0,
@@ -244,7 +248,7 @@ static void explanations(const char *residual)
 {
     static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
     static const int64_t ids[2] = {1, 2};
-    static const projection_search_options options = {sizeof options, 0, 0, 0, 0};
+    static const projection_search_options options = {sizeof options, 0, 0, 0, 0, 0, 0};
     projection_index *index = NULL;
     projection_model *moving = NULL;
     projection_explanation *found = NULL;

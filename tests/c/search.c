@@ -55,7 +55,7 @@ static size_t search(const projection_index *index, const projection_model *mode
 static void searches_of_a_store(const char *root)
 {
     char *database = join(root, "legacy_store/lda.db");
-    projection_search_options options = {sizeof options, 0, 0, 0, 0};
+    projection_search_options options = {sizeof options, 0, 0, 0, 0, 0, 0};
     projection_index *index = NULL;
     projection_model *model = NULL, *linear = NULL, *other = NULL;
     projection_hit plain[MANY], hits[MANY], usual[MANY];
@@ -118,7 +118,7 @@ static void explanation_of_a_residual_model(const char *root)
 {
     static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
     static const int64_t ids[2] = {1, 2};
-    static const projection_search_options options = {sizeof options, 0, 0, 0, 0};
+    static const projection_search_options options = {sizeof options, 0, 0, 0, 0, 0, 0};
     char *folder = join(root, "models/residual_all");
     projection_index *index = NULL;
     projection_model *model = NULL;

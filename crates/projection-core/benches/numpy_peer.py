@@ -113,6 +113,110 @@ def search_batch(vectors, nearest):
     return call
 
 
+def unit_queries(queries):
+    return np.ascontiguousarray(queries / np.linalg.norm(queries, axis=1, keepdims=True))
+
+
+class Large:
+    """Many vectors, of length 1, and queries; in FAISS and usearch, which are imported for
+    the rows that need them."""
+
+    def __init__(self, folder):
+        self.rows = unit(np.load(f"{folder}/large.npy"))
+        self.queries = unit_queries(np.load(f"{folder}/large_queries.npy"))
+        self.made = {}
+
+    def exact(self, kind):
+        """Exact search of a library, for one query or many."""
+        if kind not in self.made:
+            self.made[kind] = {"flat": self._flat, "usearch": self._usearch}[kind]()
+        return self.made[kind]
+
+    def _flat(self):
+        import faiss
+
+        faiss.omp_set_num_threads(1)
+        # Where FAISS takes products of BLAS for batches, which it does not for 20 and fewer.
+        faiss.cvar.distance_compute_blas_threshold = 20
+        index = faiss.IndexFlatIP(self.rows.shape[1])
+        index.add(self.rows)
+        return lambda queries: index.search(queries, NEAREST)
+
+    def _usearch(self):
+        from usearch.index import MetricKind, search
+
+        def call(queries):
+            found = search(self.rows, queries, NEAREST, MetricKind.IP, exact=True, threads=1)
+            shape = (len(queries), NEAREST)
+            return 1.0 - found.distances.reshape(shape), found.keys.reshape(shape)
+
+        return call
+
+    def approximate(self, kind, recall):
+        """Approximate search, at the least effort with which it finds this share."""
+        if kind not in self.made:
+            call, efforts = {"ivf": self._ivf, "hnsw": self._hnsw, "graph": self._graph}[kind]()
+            true = self.exact("flat")(self.queries)[1]
+            for effort in (2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024):
+                efforts(effort)
+                found = [call(query[None])[1][0] for query in self.queries]
+                hits = sum(len(set(a) & set(b)) for a, b in zip(true, found))
+                if hits >= recall * true.size:
+                    break
+            else:
+                raise SystemExit(f"{kind} does not reach the recall {recall}")
+            self.made[kind] = call
+        return self.made[kind]
+
+    def _ivf(self):
+        import faiss
+
+        faiss.omp_set_num_threads(os.cpu_count())
+        dim = self.rows.shape[1]
+        lists = int(4 * math.sqrt(len(self.rows)))
+        index = faiss.IndexIVFFlat(
+            faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT
+        )
+        index.train(self.rows[: 40 * lists])
+        index.add(self.rows)
+        faiss.omp_set_num_threads(1)
+
+        def effort(probes):
+            index.nprobe = probes
+
+        return (lambda queries: index.search(queries, NEAREST)), effort
+
+    def _hnsw(self):
+        import faiss
+
+        faiss.omp_set_num_threads(os.cpu_count())
+        index = faiss.IndexHNSWFlat(self.rows.shape[1], 16, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = 80
+        index.add(self.rows)
+        faiss.omp_set_num_threads(1)
+
+        def effort(candidates):
+            index.hnsw.efSearch = candidates
+
+        return (lambda queries: index.search(queries, NEAREST)), effort
+
+    def _graph(self):
+        from usearch.index import Index
+
+        index = Index(ndim=self.rows.shape[1], metric="ip", dtype="f32", expansion_add=80)
+        index.add(np.arange(len(self.rows)), self.rows)
+
+        def call(queries):
+            found = index.search(queries, NEAREST, threads=1)
+            shape = (len(queries), NEAREST)
+            return 1.0 - found.distances.reshape(shape), found.keys.reshape(shape)
+
+        def effort(candidates):
+            index.expansion_search = candidates
+
+        return call, effort
+
+
 class Peer:
     """The data of a folder, and the work that was asked for."""
 
@@ -123,9 +227,25 @@ class Peer:
         self.queries = np.load(f"{folder}/queries.npy")
         self.rows = list(self.queries[:QUERIES])
         self.calls = {}
+        self.large = None
 
-    def call(self, kind, size, queries=1):
+    def call_large(self, kind, queries, recall):
+        if self.large is None:
+            self.large = Large(self.folder)
+        queries = int(queries)
+        if recall is None:
+            call = self.large.exact(kind)
+        else:
+            call = self.large.approximate(kind, float(recall))
+        all_queries = self.large.queries
+        if queries == 1:
+            return call, [all_queries[i : i + 1] for i in range(QUERIES)]
+        return call, [all_queries[:queries]]
+
+    def call(self, kind, size, queries=1, recall=None):
         """The function that does the work, and the arguments to call it with in turn."""
+        if kind in ("flat", "usearch", "ivf", "hnsw", "graph"):
+            return self.call_large(kind, queries, recall)
         size, queries = int(size), int(queries)
         if (kind, size, queries) not in self.calls:
             centroids, answers = self.centroids[:size], self.answers[:size]

@@ -8,6 +8,8 @@
 //! `cargo bench --bench project -- --quick` is a short run for continuous integration; any
 //! other word selects the rows that have it in their title.
 
+#[path = "project/large.rs"]
+mod large;
 #[path = "project/numpy.rs"]
 mod numpy;
 #[path = "project/work.rs"]
@@ -50,6 +52,21 @@ fn main() -> Result<(), Box<dyn Error>> {
             measure(&mut work, &mut numpy, rounds, &limits)?;
         }
     }
+    drop(data);
+    // What is large is made for its rows alone, and one at a time.
+    let count = match (given("--bench"), given("--quick")) {
+        (true, false) => 1_000_000,
+        (true, true) => 100_000,
+        (false, _) => 20_000,
+    };
+    let large = large::Large::new(count, folder.path());
+    for row in large.rows() {
+        if filters.iter().all(|filter| row.title(count).contains(filter)) {
+            let mut work = large.work(row)?;
+            numpy::check(&mut work, &mut numpy)?;
+            measure(&mut work, &mut numpy, rounds, &limits)?;
+        }
+    }
     println!("\nRatio: peer ÷ engine, of medians; above 1, the engine is faster. Share: of what");
     println!("the machine can read from memory or compute; above 100%, caches help.");
     Ok(())
@@ -64,7 +81,7 @@ fn measure(
 ) -> Result<(), Box<dyn Error>> {
     let (engine, peer) = (&mut work.engine, &mut work.peer);
     let mut time_peer = |calls: u64| match &mut *peer {
-        Peer::Numpy(command) => numpy.time(command, calls),
+        Peer::Python(_, command) => numpy.time(command, calls),
         Peer::Engine(_, engine) => Ok(work::time(engine.as_mut(), calls)),
     };
     let mut time_engine = |calls| Ok(work::time(engine.as_mut(), calls));
@@ -90,7 +107,7 @@ fn measure(
         Limit::Operations(count) => count as f64 / limits.operations / 1e3 / engine.least,
     };
     let name = match &work.peer {
-        Peer::Numpy(_) => "NumPy",
+        Peer::Python(name, _) => name,
         Peer::Engine(name, _) => name,
     };
     let ratio = peer_time.median / engine.median;

@@ -53,7 +53,7 @@ from .errors import (
 )
 from .explanation import ExplainedHit, ExplainedQuestion, Explanation
 from .model import Model, MultiHeadProjection
-from .searcher import Hit, Searcher
+from .searcher import Hit, Lists, Searcher
 from .store import (
     EmbedResult,
     ImportedFile,
@@ -106,6 +106,7 @@ __all__ = [
     "InvalidStoreError",
     "IoError",
     "MethodResult",
+    "Lists",
     "Metric",
     "Model",
     "MultiHeadProjection",

@@ -81,7 +81,7 @@ pub fn check(work: &mut Work, numpy: &mut Numpy) -> Result<(), Box<dyn Error>> {
     let count = work.checked.max(work.queries);
     let ours = all_results(work.engine.as_mut(), count, work.queries);
     let theirs = match &mut work.peer {
-        Peer::Numpy(command) => numpy.results(command, count)?,
+        Peer::Python(_, command) => numpy.results(command, count)?,
         Peer::Engine(_, engine) => all_results(engine.as_mut(), count, work.queries),
     };
     for (ours, theirs) in ours.iter().zip(&theirs) {

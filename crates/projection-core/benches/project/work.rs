@@ -11,7 +11,7 @@ use projection_core::projection::{Head, MultiHeadProjection, Neighbour, Precisio
 use projection_core::projection::{QuestionHead, ResidualParts, ResidualProjection};
 use projection_core::search::{Hit, Index};
 
-const DIM: usize = 384;
+pub const DIM: usize = 384;
 /// Queries that single calls take in turn.
 pub const QUERIES: usize = 32;
 /// Queries that batches are taken from.
@@ -108,7 +108,7 @@ impl Data {
             tolerance,
             limit: Limit::Bytes(bytes),
             peer: match precision {
-                Precision::F32 => Peer::Numpy(format!("one {heads}")),
+                Precision::F32 => Peer::Python("NumPy", format!("one {heads}")),
                 _ => Peer::Engine("f32", Box::new(engine(model.clone()))),
             },
             engine: Box::new(engine(model.with_precision(precision)?)),
@@ -131,7 +131,7 @@ impl Data {
             tolerance: 1e-5,
             limit: Limit::Operations(4 * queries * heads * DIM),
             peer: match threads {
-                1 => Peer::Numpy(format!("batch {heads} {queries}")),
+                1 => Peer::Python("NumPy", format!("batch {heads} {queries}")),
                 _ => Peer::Engine("one thread", Box::new(engine(1))),
             },
             engine: Box::new(engine(threads)),
@@ -162,7 +162,7 @@ impl Data {
                 _ => Limit::Operations(2 * queries * rows * DIM),
             },
             peer: match threads {
-                1 => Peer::Numpy(format!("search {rows} {queries}")),
+                1 => Peer::Python("NumPy", format!("search {rows} {queries}")),
                 _ => Peer::Engine("one thread", Box::new(engine(1))),
             },
             engine: Box::new(engine(threads)),
@@ -184,7 +184,7 @@ impl Data {
             checked: QUERIES,
             tolerance: 1e-5,
             limit: Limit::Bytes(questions * DIM),
-            peer: Peer::Numpy(format!("neighbours {questions}")),
+            peer: Peer::Python("NumPy", format!("neighbours {questions}")),
             engine: Box::new(Neighbours {
                 model: ResidualProjection::new(parts)?,
                 queries: Rc::clone(&self.queries),
@@ -214,8 +214,8 @@ pub struct Work {
 
 /// Who else does it.
 pub enum Peer {
-    /// NumPy, by this command.
-    Numpy(String),
+    /// A library of this name in the Python process, by this command.
+    Python(&'static str, String),
     /// The engine in another way, with a name for it.
     Engine(&'static str, Box<dyn Engine>),
 }

@@ -1,0 +1,151 @@
+//! Models with many training questions or heads, in lists: what they find, and their files.
+
+use ndarray::Array2;
+use projection_core::projection::{
+    Head, Model, MultiHeadProjection, Projection, QuestionHead, ResidualParts, ResidualProjection,
+};
+
+const DIM: usize = 32;
+const COUNT: usize = 16_400;
+
+/// Rows around 120 points.
+fn clustered(rows: usize, seed: u64) -> Array2<f32> {
+    let values = |mut state: u64| {
+        move || {
+            let mut sum = 0.0;
+            for _ in 0..4 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                sum += (state >> 40) as f32 / (1 << 24) as f32 - 0.5;
+            }
+            sum
+        }
+    };
+    let mut point = values(77);
+    let points = Array2::from_shape_simple_fn((120, DIM), &mut point);
+    let mut noise = values(seed);
+    Array2::from_shape_fn((rows, DIM), |(row, at)| points[[row * 7 % 120, at]] + 0.7 * noise())
+}
+
+fn residual() -> ResidualProjection {
+    let questions = clustered(COUNT, 5);
+    let heads = (0..COUNT / 10).map(|head| QuestionHead {
+        cluster_id: head as i64,
+        answer: questions.row(head * 10 + 3).to_vec(),
+        questions: questions.slice(ndarray::s![head * 10..(head + 1) * 10, ..]).to_owned(),
+    });
+    let parts = ResidualParts { heads: heads.collect(), ..ResidualParts::new(DIM) };
+    ResidualProjection::new(parts).unwrap()
+}
+
+fn top_k() -> MultiHeadProjection {
+    let rows = clustered(COUNT, 5);
+    let head = |number: usize| Head {
+        cluster_id: number as i64,
+        centroid: rows.row(number).iter().copied().map(f64::from).collect(),
+        answer: rows.row((number + 1) % COUNT).to_vec(),
+        matrix: (number == 700).then(|| Array2::eye(DIM)),
+    };
+    let heads = (0..COUNT).map(head).collect();
+    MultiHeadProjection::from_heads(heads, 0.1).unwrap().with_top_k(Some(10)).unwrap()
+}
+
+/// Of each query, which heads take part in the model with lists, of those without.
+fn recall(plain: &Model, lists: &Model, queries: &Array2<f32>) -> f64 {
+    let taking_part = |model: &Model, query: &[f32]| {
+        let mut projected = vec![0.0; DIM];
+        let mut weights = vec![0.0; model.head_ids().len()];
+        model.project_into(query, &mut projected, Some(&mut weights)).unwrap();
+        (0..weights.len()).filter(|head| weights[*head] > 0.0).collect::<Vec<_>>()
+    };
+    let (mut found, mut all) = (0, 0);
+    for query in queries.rows() {
+        let query = query.to_slice().unwrap();
+        let (expected, heads) = (taking_part(plain, query), taking_part(lists, query));
+        all += expected.len();
+        found += expected.iter().filter(|head| heads.contains(head)).count();
+    }
+    f64::from(found as u32) / f64::from(all as u32)
+}
+
+fn check(plain: Model) {
+    let lists = plain.with_lists(2).unwrap();
+    let known = lists.lists_found().unwrap();
+    assert!(known.recall >= 0.99 && known.read < 0.25 && known.lists > 100, "{known:?}");
+    assert!(plain.lists_found().is_none());
+    let queries = clustered(60, 9);
+    let share = recall(&plain, &lists, &queries);
+    assert!(share > 0.97, "{share}, {known:?}");
+    // A batch gives what single queries give, from memory, bytes and a mapped file.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    lists.save_file(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let mapped = Model::load_file(&path).unwrap();
+    let read = Model::from_bytes(&bytes).unwrap();
+    let heads = lists.head_ids().len();
+    let (mut projected, mut weights) = (Array2::zeros((60, DIM)), Array2::zeros((60, heads)));
+    lists
+        .project_batch_into(queries.view(), projected.view_mut(), Some(weights.view_mut()))
+        .unwrap();
+    for model in [&lists, &mapped, &read] {
+        assert_eq!(model.lists_found(), Some(known));
+        for (row, query) in queries.rows().into_iter().enumerate() {
+            let (mut one, mut routed) = (vec![0.0; DIM], vec![0.0; heads]);
+            model.project_into(query.to_slice().unwrap(), &mut one, Some(&mut routed)).unwrap();
+            assert_eq!(one, projected.row(row).to_vec());
+            assert_eq!(routed, weights.row(row).to_vec());
+        }
+    }
+    assert_eq!(lists.with_lists(1).unwrap().lists_found(), Some(known));
+    damaged(&bytes);
+}
+
+/// Files whose lists are wrong are refused.
+fn damaged(bytes: &[u8]) {
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let place =
+        |name: &str| 8 + length + header[name]["data_offsets"][0].as_u64().unwrap() as usize;
+    let cases: [(&str, usize, &[u8]); 7] = [
+        ("list_rows", 0, &i64::MAX.to_le_bytes()),
+        ("list_rows", 8, &(-1i64).to_le_bytes()),
+        ("list_offsets", 8, &(1i64 << 40).to_le_bytes()),
+        ("list_offsets", 0, &1i64.to_le_bytes()),
+        ("list_facts", 8, &f64::NAN.to_le_bytes()),
+        ("list_spreads", 0, &f32::NAN.to_le_bytes()),
+        ("list_code_scales", 0, &f32::NAN.to_le_bytes()),
+    ];
+    for (name, at, value) in cases {
+        let mut bytes = bytes.to_vec();
+        let at = place(name) + at;
+        bytes[at..at + value.len()].copy_from_slice(value);
+        let error = Model::from_bytes(&bytes).unwrap_err().to_string();
+        assert!(error.contains("of lists"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn many_training_questions() {
+    check(Model::Residual(residual()));
+}
+
+#[test]
+fn many_heads() {
+    check(Model::MultiHead(top_k()));
+}
+
+#[test]
+fn few_heads_stay_as_they_are() {
+    let rows = clustered(50, 5);
+    let head = |number: usize| Head {
+        cluster_id: number as i64,
+        centroid: rows.row(number).iter().copied().map(f64::from).collect(),
+        answer: rows.row(number).to_vec(),
+        matrix: None,
+    };
+    let model = MultiHeadProjection::from_heads((0..50).map(head).collect(), 0.1).unwrap();
+    let model = model.with_top_k(Some(5)).unwrap().with_lists(1).unwrap();
+    assert!(model.lists_found().is_none());
+}
