@@ -1,15 +1,11 @@
 //! Damaged and made-up model files of every kind, as bytes: an error that says what is wrong,
 //! or a model that works. Seeded, so that what fails once fails again.
 
-// Shared with other tests, which use other parts of it.
-#[allow(dead_code)]
-mod vectors;
-
 use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
 
 use projection_core::projection::{Model, Projection};
 use projection_core::search::Index;
-use vectors::root;
 
 const ROUNDS: usize = 500;
 
@@ -40,6 +36,10 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) % n.max(1) as u64) as usize
     }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance")
 }
 
 /// A small model of every kind, as the bytes of its file.
