@@ -30,7 +30,7 @@ fn the_folder_has_everything() {
     let (db, out) = (place.db(), place.file("out"));
     run(["train", &db, "--method", "residual", "--force"]).ok();
     let report = run(["export", &db, "--format", "edge", &out, "--json"]).json();
-    assert_eq!((&report["kind"], &report["answers"]), (&json!("residual"), &json!(3)));
+    assert_eq!((&report["kind"], &report["answers"]), (&json!("residual"), &json!(4)));
     assert_eq!((&report["answers_precision"], &report["questions"]), (&json!("int8"), &json!(8)));
     let folder = place.path("out");
     assert_eq!(names(&folder), PARTS);
@@ -38,7 +38,7 @@ fn the_folder_has_everything() {
     let manifest = json_of(&folder.join("manifest.json"));
     assert_eq!(manifest["format"], "projection_edge");
     assert_eq!(manifest["embedding_model"], "all-MiniLM-L6-v2");
-    assert_eq!(manifest["answers"]["count"], 3);
+    assert_eq!(manifest["answers"]["count"], 4);
     for part in manifest["parts"].as_array().unwrap() {
         let bytes = fs::read(folder.join(part["name"].as_str().unwrap())).unwrap();
         assert_eq!(part["bytes"], bytes.len());
@@ -71,7 +71,7 @@ fn the_folder_has_everything() {
 
     // Again, otherwise: the old folder gives way, and nothing is left beside it.
     let report = run(["export", &db, "--format", "edge", &out, "--answers-precision", "f32"]).ok();
-    assert!(report.contains("answers.safetensors") && report.contains("3 answers in f32"));
+    assert!(report.contains("answers.safetensors") && report.contains("4 answers in f32"));
     let exact = Index::from_bytes(&fs::read(folder.join("answers.safetensors")).unwrap()).unwrap();
     let hits = exact.search(&vector, Some(&model as &dyn Projection), 3).unwrap();
     for (hit, expected) in hits.iter().zip(expected["hits"].as_array().unwrap()) {
