@@ -4,10 +4,12 @@
 #
 # usage: scripts/build_wasm.sh [engine|embedder]...     (default: both)
 #
-# Needs the target wasm32-unknown-unknown of rustup. Where Rust has none, Debian's packages of
-# a compiler and of the standard library's source take its place: they are unpacked below
-# target/wasm-tools, nothing is installed, and WASM_TOOLS=debian asks for them anyway. wasm-opt
-# comes from the PATH or from Debian's binaryen, likewise.
+# Needs rustup's target wasm32-unknown-unknown. Where there is none, rustup's component rust-src
+# does, and where there is neither, Debian's packages of a compiler and of the standard
+# library's source: they are unpacked below target/wasm-tools, nothing is installed. With the
+# library's source it is built along, for size, which takes longer and makes the engine a fifth
+# smaller. WASM_TOOLS=target, source or debian asks for one of them. wasm-opt comes from the PATH
+# or from Debian's binaryen, likewise.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/wasm-tools
@@ -33,49 +35,61 @@ newest() {
 }
 
 cargo=(cargo)
+sysroot=$(rustc --print sysroot)
+if [ -n "${WASM_TOOLS:-}" ]; then
+    by=$WASM_TOOLS
+elif [ -d "$sysroot/lib/rustlib/$triple" ]; then
+    by=target
+elif [ -d "$sysroot/lib/rustlib/src/rust/library/std" ]; then
+    by=source
+else
+    by=debian
+fi
+# A panic only stops the engine, whoever builds it: its message would be read by nobody.
 further=()
-target_dir=target/wasm
-installed=$(rustc --print sysroot)/lib/rustlib/$triple
-if [ "${WASM_TOOLS:-}" = debian ] || [ ! -d "$installed" ]; then
+common='--cfg getrandom_backend="custom"' # the engine seeds hash maps itself
+if [ "$by" != target ]; then
+    export RUSTC_BOOTSTRAP=1
+    further=(-Z build-std=std,panic_abort -Z build-std-features=optimize_for_size)
+    common="$common -Zunstable-options -Cpanic=immediate-abort"
+fi
+if [ "$by" = debian ]; then
     version=$(newest '^libstd-rust-web-1\.[0-9]+$')
     unpack rustc-web rust-web-src libstd-rust-web-dev "$version"
     rustc=$tools/debian/usr/bin/rustc
     # It asks for the libraries by their number.
-    llvm=$(ls "$tools"/debian/usr/lib/x86_64-linux-gnu/librustc_driver* >/dev/null && \
-        readelf -d "$tools"/debian/usr/lib/x86_64-linux-gnu/librustc_driver*.so |
-        sed -n 's/.*\[libLLVM.so.\([0-9]*\).*/\1/p' | head -1)
+    llvm=$(readelf -d "$tools"/debian/usr/lib/*-linux-gnu/librustc_driver-*.so |
+        sed -n 's/.*\[libLLVM\.so\.\([0-9]*\).*/\1/p' | head -1)
     unpack "libllvm$llvm" "lld-$llvm"
-    export RUSTC=$rustc RUSTC_BOOTSTRAP=1
+    export RUSTC=$rustc
     export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$tools/debian/usr/bin/wasm-ld-$llvm
-    if command -v rustup >/dev/null; then cargo=("$(rustup which cargo)"); fi
-    further=(-Z build-std=std,panic_abort)
-    target_dir=target/wasm-debian
+    libraries=$(echo "$tools"/debian/usr/lib/*-linux-gnu):$tools/debian/usr/lib
+    cargo=(env "LD_LIBRARY_PATH=$libraries" cargo)
+    if command -v rustup >/dev/null; then cargo=(env "LD_LIBRARY_PATH=$libraries" "$(rustup which cargo)"); fi
 fi
-libraries=$tools/debian/usr/lib/x86_64-linux-gnu:$tools/debian/usr/lib
 if command -v wasm-opt >/dev/null; then
     optimise=(wasm-opt)
 else
     unpack binaryen
+    libraries=$(echo "$tools"/debian/usr/lib/*-linux-gnu):$tools/debian/usr/lib
     optimise=(env "LD_LIBRARY_PATH=$libraries" "$tools/debian/usr/bin/wasm-opt")
 fi
 
 # One build: name of the file, flags for the instructions, features of the crate.
 build() {
     local name=$1 flags=$2 features=$3
-    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=$flags LD_LIBRARY_PATH=$libraries:${LD_LIBRARY_PATH:-} \
-        "${cargo[@]}" build --quiet --profile wasm --target $triple --target-dir "$target_dir" \
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=$flags \
+        "${cargo[@]}" build --quiet --profile wasm --target $triple --target-dir "target/wasm-$by" \
         --package projection-wasm --no-default-features --features "$features" "${further[@]}"
     "${optimise[@]}" -O3 --strip-debug --strip-producers --enable-simd --enable-bulk-memory \
         --enable-sign-ext --enable-nontrapping-float-to-int --enable-mutable-globals \
         --enable-multivalue --enable-reference-types \
-        "$target_dir/$triple/wasm/projection_wasm.wasm" -o "$out/$name.wasm"
+        "target/wasm-$by/$triple/wasm/projection_wasm.wasm" -o "$out/$name.wasm"
     printf '%-36s %9d bytes %9d gzipped\n' "$out/$name.wasm" \
         "$(wc -c <"$out/$name.wasm")" "$(gzip -9 -c "$out/$name.wasm" | wc -c)"
 }
 
 mkdir -p $out
-# The engine brings the random numbers of hash maps itself.
-common='--cfg getrandom_backend="custom"'
 simd="$common -Ctarget-feature=+simd128"
 for what in "${@:-engine embedder}"; do
     for what in $what; do

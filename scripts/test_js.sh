@@ -20,7 +20,7 @@ mkdir -p $folder
 $PROJECTION import $folder/lda.db examples/faq/faq.json >/dev/null
 $PROJECTION embed $folder/lda.db --model-dir "$MODEL_DIR" >/dev/null
 $PROJECTION train $folder/lda.db --name faq --json >$folder/trained.json
-id=$(sed -n 's/^ *"id": *\([0-9]*\).*/\1/p' $folder/trained.json | head -1)
+id=$(sed "s/^{\"id\":\([0-9]*\),.*/\1/" $folder/trained.json)
 $PROJECTION export $folder/lda.db --projection "$id" --output $folder/faq.safetensors >/dev/null
 export FAQ_STORE=$PWD/$folder/lda.db FAQ_PROJECTION=$id FAQ_MODEL=$PWD/$folder/faq.safetensors
 

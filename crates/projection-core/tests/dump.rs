@@ -16,6 +16,9 @@ fn write_bits(line: &mut String, values: &[f32]) {
     }
 }
 
+/// What the benchmark of the JavaScript package runs as ONNX too.
+const TIMED: &str = "d384_18-t0.1";
+
 fn models_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tests/models")
 }
@@ -23,6 +26,9 @@ fn models_folder() -> PathBuf {
 /// Projects every row of a file of queries.
 fn write_case(dump: &mut String, name: &str, queries: &Path, model: &Model) {
     model.save_file(models_folder().join(format!("{name}.safetensors"))).unwrap();
+    if name == TIMED {
+        model.save_onnx(models_folder().join(format!("{name}.onnx"))).unwrap();
+    }
     let queries = NpyArray::load(queries).unwrap().to_f32().unwrap();
     for (row, query) in queries.chunks_exact(model.input_dim()).enumerate() {
         let mut projected = vec![0.0; model.output_dim()];
