@@ -42,6 +42,17 @@ serve: demo server
 server: lib
 	cd bindings/go/server && $(GO) build -tags projection_static -o ../../../target/server/server .
 
+# The FAQ in the browser, see examples/edge-web; EDGE_FLAGS are further flags for its server.
+.PHONY: edge-demo
+edge-demo: edge-site
+	$(PYTHON) examples/edge-web/site.py serve target/edge-demo/site $(EDGE_FLAGS)
+
+.PHONY: edge-site
+edge-site: model
+	scripts/build_wasm.sh embedder
+	$(CARGO) build --release --package projection-cli
+	$(PYTHON) examples/edge-web/site.py build target/edge-demo/site
+
 .PHONY: model
 model:
 	@$(PYTHON) scripts/fetch_model.py
@@ -139,6 +150,16 @@ test-js: model
 .PHONY: bench-js
 bench-js: test-js
 	cd bindings/js/bench && npm install --silent --no-fund --no-audit && node bench.js $(BENCH)
+
+# The page of edge-demo in Chromium, with and without a network. Needs Node and npm too;
+# CHROMIUM is the browser where it is not /usr/bin/chromium.
+.PHONY: test-edge
+test-edge: edge-site
+	target/release/projection export target/demo/lda.db --format edge target/edge-demo/exact \
+	    --answers-precision f32
+	cd examples/edge-web/test && npm ci --silent --no-fund --no-audit
+	node examples/edge-web/test/browser.test.mjs target/edge-demo/site target/edge-demo/exact \
+	    target/demo/lda.db
 
 # Needs torch for the system's Python (Debian: python3-torch), so it is no part of `make test`;
 # CI runs it.

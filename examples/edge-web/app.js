@@ -9,7 +9,6 @@ const SPEAK_AFTER = 900;
 let texts = null;
 let titles = new Map();
 let answers = new Map();
-let places = [];
 let number = 0;
 let ready = false;
 let offline = false;
@@ -42,7 +41,7 @@ function say(state, text) {
 
 const hear = {
   opened(message) {
-    ({ texts, places } = message);
+    ({ texts } = message);
     answers = new Map(texts.answers.map((answer, row) => [answer.id, { ...answer, row }]));
     titles = new Map(texts.answers.map((answer) => [answer.id, titleOf(answer)]));
     const { projection, answers: about, embedding_model: name } = message.manifest;
@@ -105,6 +104,7 @@ function startWorker() {
 
 function show(result) {
   showReady();
+  document.body.classList.add("asked");
   element("results").hidden = false;
   element("after").replaceChildren(
     ...result.after.map((hit, at) => entry(hit, at + 1, change(hit.before, at + 1))),
@@ -130,7 +130,11 @@ function show(result) {
   element("times").textContent =
     `On this device: ${embed.toFixed(0)} ms to read the question, ` +
     `${answer.toFixed(1)} ms to project it and to search.`;
-  document.documentElement.dataset.answered = result.number;
+  // For programs that look at the page.
+  Object.assign(document.documentElement.dataset, {
+    answered: result.number,
+    question: result.text,
+  });
   speakLater(result);
 }
 
@@ -166,8 +170,8 @@ function change(before, rank) {
     return null;
   }
   const up = before === null || before > rank;
-  const was = before === null ? "far below" : `number ${before}`;
-  const textContent = `${up ? "▲" : "▼"} ${was} without the projection`;
+  const from = before === null ? "far below" : `number ${before}`;
+  const textContent = up ? `▲ up from ${from}` : `▼ down from ${from}`;
   return make("span", { className: `change ${up ? "up" : "down"}`, textContent });
 }
 
@@ -186,7 +190,7 @@ function shape(name, attributes, text) {
   return made;
 }
 
-function draw({ after, places: { question, projected }, angle }) {
+function draw({ after, places: { answers: places, question, projected }, angle }) {
   const all = [...places, question, projected];
   const [low, high] = [Math.min, Math.max].map((pick) =>
     [0, 1].map((axis) => all.reduce((best, place) => pick(best, place[axis]), all[0][axis])),
@@ -218,8 +222,8 @@ function draw({ after, places: { question, projected }, angle }) {
     }),
   );
   element("moved").textContent =
-    `The projection turned your question by ${angle.toFixed(0)}°. The numbers are the best ` +
-    `three answers; the picture is the plane in which the answers differ most.`;
+    `The projection turned your question by ${angle.toFixed(0)}°, here to the right. ` +
+    `The numbers are the best three answers.`;
 }
 
 function speakLater({ after, before }) {
@@ -242,6 +246,7 @@ function ask() {
   number += 1;
   if (text === "") {
     element("results").hidden = true;
+    document.body.classList.remove("asked");
     clearTimeout(speaking);
     element("spoken").textContent = "";
     showReady();

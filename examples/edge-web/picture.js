@@ -1,4 +1,5 @@
-// The plane in which the answers differ most, by principal components.
+// The plane in which a question and its answers are drawn: to the right is where the
+// projection moves the question, upwards what the answers differ in most besides.
 
 /** The vectors (flat, row-major) of an answers file; its form is that of the engine's. */
 export function answerVectors(bytes) {
@@ -20,8 +21,22 @@ export function answerVectors(bytes) {
 
 const ROUNDS = 40;
 
-/** Makes a function from vectors to places in the plane. */
-export function plane({ count, dim, values }) {
+const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+
+/** At length 1 and without its parts along `others`; null where nothing is left. */
+function cleared(vector, others) {
+  const rest = Float64Array.from(vector);
+  const length = Math.hypot(...rest);
+  for (const other of others) {
+    const along = dot(rest, other);
+    other.forEach((value, i) => (rest[i] -= along * value));
+  }
+  const left = Math.hypot(...rest);
+  return left > 1e-6 * Math.max(length, 1e-6) ? rest.map((value) => value / left) : null;
+}
+
+/** The two principal axes of the vectors, by power iteration; fewer of vectors all alike. */
+export function principalAxes({ count, dim, values }) {
   const mean = new Float64Array(dim);
   for (let row = 0; row < count; row++) {
     for (let i = 0; i < dim; i++) {
@@ -29,38 +44,44 @@ export function plane({ count, dim, values }) {
     }
   }
   const axes = [];
-  for (let axis = 0; axis < Math.min(2, dim); axis++) {
-    // Power iteration on XᵀX, from a start that has a part of everything.
-    let direction = Float64Array.from({ length: dim }, (_, i) => Math.sin(i + 1));
-    for (let round = 0; round < ROUNDS; round++) {
+  while (axes.length < Math.min(2, dim)) {
+    // From a start that has a part of everything.
+    let axis = cleared(Float64Array.from({ length: dim }, (_, i) => Math.sin(i + 1)), axes);
+    for (let round = 0; axis && round < ROUNDS; round++) {
       const next = new Float64Array(dim);
       for (let row = 0; row < count; row++) {
-        let dot = 0;
+        let along = 0;
         for (let i = 0; i < dim; i++) {
-          dot += (values[row * dim + i] - mean[i]) * direction[i];
+          along += (values[row * dim + i] - mean[i]) * axis[i];
         }
         for (let i = 0; i < dim; i++) {
-          next[i] += dot * (values[row * dim + i] - mean[i]);
+          next[i] += along * (values[row * dim + i] - mean[i]);
         }
       }
-      for (const known of axes) {
-        const along = known.reduce((sum, value, i) => sum + value * next[i], 0);
-        known.forEach((value, i) => (next[i] -= along * value));
-      }
-      const norm = Math.hypot(...next);
-      if (!(norm > 0)) {
-        break;
-      }
-      direction = next.map((value) => value / norm);
+      axis = cleared(next, axes);
     }
-    axes.push(direction);
+    if (!axis) {
+      break;
+    }
+    axes.push(axis);
   }
-  return (vector, start = 0) =>
-    [0, 1].map((axis) => {
-      let sum = 0;
-      for (let i = 0; axis < axes.length && i < dim; i++) {
-        sum += (vector[start + i] - mean[i]) * axes[axis][i];
-      }
-      return sum;
-    });
+  return axes;
+}
+
+/** Places of the answers, of the question and of its projection, both of length 1. */
+export function picture({ count, dim, values }, axes, question, projected) {
+  const move = cleared(projected.map((value, i) => value - question[i]), []);
+  const plane = [];
+  for (const axis of [move, ...axes]) {
+    const next = axis && cleared(axis, plane);
+    if (next && plane.length < 2) {
+      plane.push(next);
+    }
+  }
+  const place = (vector) => [0, 1].map((at) => (plane[at] ? dot(vector, plane[at]) : 0));
+  const answers = [];
+  for (let row = 0; row < count; row++) {
+    answers.push(place(values.subarray(row * dim, (row + 1) * dim)));
+  }
+  return { answers, question: place(question), projected: place(projected) };
 }

@@ -43,7 +43,12 @@ ENGINE_FILES = [
     "wasm/projection-embedder-scalar.wasm",
 ]
 DATA_FILES = ["manifest.json", "model.safetensors", "answers.safetensors", "texts.json"]
-TEXT_MODEL_FILES = ["model.safetensors", "tokenizer.json", "config.json"]
+TEXT_MODEL_FILES = [
+    "model.safetensors",
+    "tokenizer.json",
+    "config.json",
+    "sentence_bert_config.json",
+]
 
 TYPES = {
     ".css": "text/css; charset=utf-8",

@@ -1,7 +1,7 @@
 // The engine, away from the page, so that typing never waits for it.
 
 import { load } from "./engine/index.js";
-import { answerVectors, plane } from "./picture.js";
+import { answerVectors, picture, principalAxes } from "./picture.js";
 import { loadTextModel } from "./text-model.js";
 
 const ANSWERS = 5;
@@ -30,22 +30,24 @@ async function start() {
   const model = engine.Model.fromBytes(modelBytes);
   const index = engine.Index.fromBytes(answersBytes);
   const vectors = answerVectors(answersBytes);
-  const place = plane(vectors);
-  const places = texts.answers.map((_, row) => place(vectors.values, row * vectors.dim));
-  tell("opened", { manifest, texts, places });
+  const axes = principalAxes(vectors);
+  tell("opened", { manifest, texts });
 
   const textModel = await loadTextModel((done, total) => tell("progress", { done, total }));
   const { files } = textModel;
+  // As the answers were embedded.
+  const about = JSON.parse(new TextDecoder().decode(files["sentence_bert_config.json"]));
   const embedder = engine.Embedder.fromBytes(
     files["model.safetensors"],
     files["tokenizer.json"],
     files["config.json"],
+    { maxTokens: about.max_seq_length },
   );
   tell("ready", { simd: engine.simd, textModelBytes: textModel.bytes });
-  return { model, index, embedder, place };
+  return { model, index, embedder, vectors, axes };
 }
 
-function answer({ model, index, embedder, place }, { number, text }) {
+function answer({ model, index, embedder, vectors, axes }, { number, text }) {
   const started = performance.now();
   const query = embedder.embed(text);
   const embedded = performance.now();
@@ -64,7 +66,7 @@ function answer({ model, index, embedder, place }, { number, text }) {
     after: after.map((hit) => ({ ...hit, before: rankOf.get(hit.answerId) ?? null })),
     questions,
     angle: angle(query, projected),
-    places: { question: place(query), projected: place(unit) },
+    places: picture(vectors, axes, query, unit),
     times: { embed: embedded - started, answer: searched - embedded },
   };
 }

@@ -3,6 +3,7 @@
 mod common;
 mod damage;
 mod distill;
+mod edge;
 mod evaluate;
 mod export;
 mod faults;
