@@ -3,7 +3,10 @@ package projection
 // #include <projection.h>
 import "C"
 
-import "unsafe"
+import (
+	"runtime"
+	"unsafe"
+)
 
 // Explanation is what moved a query, how far, and what became of the answers' ranks.
 type Explanation struct {
