@@ -141,12 +141,7 @@ impl Large {
         npy::save(self.folder.join("large.npy"), rows.view())?;
         npy::save(self.folder.join("large_queries.npy"), queries.view())?;
         let ids: Vec<i64> = (0..self.count as i64).collect();
-        let before = resident();
         let index = Index::from_vectors(&ids, rows.view())?;
-        if let (Some(before), Some(after)) = (before, resident()) {
-            let own = (self.count * DIM * size_of::<f32>()) as f64;
-            println!("memory of the index: {:.2} of its vectors'", (after - before) / own);
-        }
         let data = (Rc::new(queries), Rc::new(index));
         Ok(self.data.get_or_init(|| data)).map(|(a, b)| (Rc::clone(a), Rc::clone(b)))
     }
@@ -240,13 +235,6 @@ fn clustered(count: usize, queries: usize) -> (Array2<f32>, Array2<f32>) {
         })
     };
     (rows(count), rows(queries))
-}
-
-/// Bytes of this process in memory, where the system says it.
-fn resident() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
-    line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kilobytes| kilobytes * 1024.0)
 }
 
 /// Searches of an index.
