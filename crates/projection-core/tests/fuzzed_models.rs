@@ -1,13 +1,11 @@
 //! Damaged and made-up model files of every kind, as bytes: an error that says what is wrong,
 //! or a model that works. Seeded, so that what fails once fails again.
 
-mod vectors;
-
 use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
 
 use projection_core::projection::{Model, Projection};
 use projection_core::search::Index;
-use vectors::root;
 
 const ROUNDS: usize = 500;
 
@@ -38,6 +36,10 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) % n.max(1) as u64) as usize
     }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance")
 }
 
 /// A small model of every kind, as the bytes of its file.
@@ -114,7 +116,8 @@ fn damaged(file: &[u8], random: &mut Random) -> Vec<u8> {
                 let (start, end) = words[random.below(words.len())];
                 &header[start..end]
             };
-            copy = joined(&header.replace(word(), word()), data);
+            let (from, to) = (word(), word());
+            copy = joined(&header.replace(from, to), data);
         }
         5 => {
             let at = 8 + header.len() + 4 * random.below(data.len() / 4);
