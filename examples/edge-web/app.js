@@ -11,7 +11,9 @@ let titles = new Map();
 let answers = new Map();
 let number = 0;
 let ready = false;
-let offline = false;
+// What an offline visit needs: the page with the service worker, and the text model.
+let pageKept = false;
+let modelKept = false;
 let speaking = 0;
 /** Answers that the reader unfolded stay so while typing goes on. */
 const unfolded = new Set();
@@ -62,10 +64,10 @@ const hear = {
         : "Preparing the text model…",
     );
   },
-  ready({ simd }) {
+  ready({ keeps }) {
     ready = true;
+    modelKept = keeps;
     showReady();
-    document.documentElement.dataset.simd = simd;
   },
   answer(message) {
     if (message.number === number) {
@@ -86,7 +88,7 @@ const hear = {
 
 function showReady() {
   if (ready) {
-    say("ready", offline ? "Ready. Works without a network, too." : "Ready.");
+    say("ready", pageKept && modelKept ? "Ready. Works without a network, too." : "Ready.");
   }
 }
 
@@ -280,7 +282,7 @@ if ("serviceWorker" in navigator) {
     .register("sw.js")
     .then(() => navigator.serviceWorker.ready)
     .then(() => {
-      offline = true;
+      pageKept = true;
       if (element("state").dataset.state === "ready") {
         showReady();
       }

@@ -4,13 +4,18 @@ import "./site.js";
 
 const PREFIX = "edge-text-model-";
 
-/** The files by name; `report` is told of the bytes that have come, of how many. */
+/**
+ * The files by name, and whether all are kept for the next visit; `report` is told of the
+ * bytes that have come, of how many.
+ */
 export async function loadTextModel(report) {
   const files = self.SITE.textModel;
   const total = files.reduce((sum, file) => sum + file.bytes, 0);
   let done = 0;
   const cache = await openCache(PREFIX + files.map((file) => file.sha256.slice(0, 12)).join("-"));
   const loaded = {};
+  let keeps = cache !== null;
+  report(done, total);
   for (const file of files) {
     const url = new URL(file.path, import.meta.url).href;
     const kept = await cache?.match(url);
@@ -18,13 +23,13 @@ export async function loadTextModel(report) {
     if (bytes?.length !== file.bytes) {
       bytes = await fetchFile(url, file, (more) => report(done + more, total));
       // A full disk costs the next visit a download, no more.
-      await cache?.put(url, new Response(bytes)).catch(() => {});
+      await cache?.put(url, new Response(bytes)).catch(() => (keeps = false));
     }
     done += file.bytes;
     report(done, total);
     loaded[file.path.split("/").pop()] = bytes;
   }
-  return { files: loaded, bytes: total };
+  return { files: loaded, keeps };
 }
 
 /** The cache of this model, without those of others; null where the browser gives none. */

@@ -33,8 +33,7 @@ async function start() {
   const axes = principalAxes(vectors);
   tell("opened", { manifest, texts });
 
-  const textModel = await loadTextModel((done, total) => tell("progress", { done, total }));
-  const { files } = textModel;
+  const { files, keeps } = await loadTextModel((done, total) => tell("progress", { done, total }));
   // As the answers were embedded.
   const about = JSON.parse(new TextDecoder().decode(files["sentence_bert_config.json"]));
   const embedder = engine.Embedder.fromBytes(
@@ -43,7 +42,7 @@ async function start() {
     files["config.json"],
     { maxTokens: about.max_seq_length },
   );
-  tell("ready", { simd: engine.simd, textModelBytes: textModel.bytes });
+  tell("ready", { keeps });
   return { model, index, embedder, vectors, axes };
 }
 
