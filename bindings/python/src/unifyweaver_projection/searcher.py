@@ -47,7 +47,7 @@ class Lists(NamedTuple):
     #: The share of all answers that they read on average.
     read: float
     #: The number of lists; 1 where searches stay exact.
-    count: int
+    lists: int
 
 
 class Searcher(_call.Handle):
