@@ -5,6 +5,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 use super::Projection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
+use crate::spare::Spare;
 
 /// Checks a query and gives its norm, which is finite and above zero.
 pub(crate) fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
@@ -105,7 +106,7 @@ pub(super) fn project_unrouted(
         check_buffer("routing weights", weights.len(), 0)?;
     }
     checked_norm(query, model.input_dim())?;
-    let mut result = vec![0.0; model.output_dim()];
+    let mut result = Spare::filled(model.output_dim(), 0.0);
     run(query, &mut result);
     check_result(&result, weights_name)?;
     projected.copy_from_slice(&result);

@@ -8,6 +8,7 @@ use crate::kernel;
 use crate::projection::query::{
     check_batch_buffers, check_buffer, checked_norm, checked_rows, project_rows,
 };
+use crate::spare::Spare;
 
 /// Queries of a batch that pass by the heads together.
 const BLOCK: usize = 128;
@@ -55,7 +56,7 @@ impl MultiHeadProjection {
             return Ok(());
         }
         // Weights always succeed, but a matrix may overflow: then nothing is written.
-        let mut routed = vec![0.0; heads.ids.len()];
+        let mut routed = Spare::filled(heads.ids.len(), 0.0);
         self.route(query, norm, &mut routed);
         heads.combine(query, &routed, projected)?;
         if let Some(weights) = weights {
