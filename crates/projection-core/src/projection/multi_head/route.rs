@@ -21,9 +21,14 @@ impl MultiHeadProjection {
     /// What turns dot products with a query of the given norm into exponents of the softmax,
     /// where single precision is enough and all heads take part.
     pub(super) fn single_factor(&self, norm: f64) -> Option<f32> {
-        let all = self.top_k.is_none_or(|k| k >= self.heads.ids.len());
-        (all && self.temperature >= LOWEST_SINGLE_TEMPERATURE && SINGLE_NORMS.contains(&norm))
+        (self.is_single() && SINGLE_NORMS.contains(&norm))
             .then(|| (1.0 / (norm * self.temperature)) as f32)
+    }
+
+    /// Whether single precision is enough for all but very long or short queries.
+    pub(super) fn is_single(&self) -> bool {
+        let all = self.top_k.is_none_or(|k| k >= self.heads.ids.len());
+        all && self.temperature >= LOWEST_SINGLE_TEMPERATURE
     }
 
     /// The routing weights of a query of the given norm.

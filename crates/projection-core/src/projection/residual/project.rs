@@ -140,7 +140,7 @@ impl Projection for ResidualProjection {
     ) -> Result<()> {
         let terms = &*self.terms;
         let (rows, dim) = (queries.nrows(), terms.dim);
-        let (queries, norms) = checked_rows(queries, dim)?;
+        let (queries, norms) = checked_rows(queries, dim, checked_norm)?;
         check_batch_buffers(self, rows, &projected, weights.as_ref())?;
         terms.check_values()?;
         // Projections may overflow on a later row, and then nothing may have been written.
