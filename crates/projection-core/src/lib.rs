@@ -58,6 +58,7 @@ pub mod onnx;
 mod parameters;
 pub mod projection;
 pub mod search;
+mod spare;
 #[cfg(feature = "store")]
 pub mod store;
 mod tensors;

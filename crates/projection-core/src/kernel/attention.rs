@@ -6,8 +6,9 @@
 //! better one, they are scaled down to it ("online softmax", Milakov and Gimelshein, 2018).
 
 use super::compact::Compact;
-use super::{Reading, WHOLE, add_weighted, dots_of_batch, dots_read, exponentials};
-use super::{largest, scale, softmax_of_rows, weighted_sum_read};
+use super::{Reading, WHOLE, add_weighted, dots_of_batch, dots_read};
+use super::{exponentials, exponentials_of_rows, largest, largest_of_rows};
+use super::{scale, softmax_of_rows, weighted_sum_read};
 
 /// Queries that pass by a block of heads before the next one; with their sums they stay in
 /// the second-level cache beside the block.
@@ -142,7 +143,8 @@ fn online_one(
             (before, here) = (done, Some(&mut rest[..scores.len()]));
         }
         let sums = if first == 0 { &mut [][..] } else { &mut *out };
-        weigh(scores, factor, (&mut top, &mut sum), [sums, before]);
+        raise(largest(scores), factor, (&mut top, &mut sum), [sums, before]);
+        sum += exponentials(scores, factor, top);
         if let Some(here) = here {
             here.copy_from_slice(scores);
         }
@@ -153,22 +155,14 @@ fn online_one(
     scale(weights.unwrap_or_default(), inverse);
 }
 
-/// Makes weights of the scores of a block, relative to the best score so far, to which all
-/// that there is so far is brought.
-fn weigh(
-    scores: &mut [f32],
-    factor: f32,
-    (top, sum): (&mut f32, &mut f64),
-    so_far: [&mut [f32]; 2],
-) {
-    let best = largest(scores);
+/// Brings all that there is so far to the best score of a block, where that is a better one.
+fn raise(best: f32, factor: f32, (top, sum): (&mut f32, &mut f64), so_far: [&mut [f32]; 2]) {
     if best > *top {
         let shrunk = ((f64::from(*top) - f64::from(best)) * f64::from(factor)).exp();
         *sum *= shrunk;
         *top = best;
         so_far.into_iter().for_each(|values| scale(values, shrunk as f32));
     }
-    *sum += exponentials(scores, factor, *top);
 }
 
 /// [`attend_one`] for each of `queries` (n × d), into `out` (n × o), and the weights (n × h)
@@ -255,6 +249,7 @@ fn online(
     let mut scores = [0.0f32; GROUP * HEADS];
     for start in (0..heads).step_by(HEADS) {
         let width = HEADS.min(heads - start);
+        let filled = width.next_multiple_of(WHOLE);
         let [centroids_room, answers_room] = &mut *room;
         let centroids = centroids.block(start, width, dim, centroids_room);
         let answers = answers.block(start, width, out_dim, answers_room);
@@ -263,23 +258,33 @@ fn online(
             let count = queries.len() / dim;
             let out = &mut out[first * out_dim..][..count * out_dim];
             dots_of_batch(dim, queries, centroids, &mut scores, HEADS);
-            for query in 0..count {
-                let scores = &mut scores[query * HEADS..][..width];
-                let so_far = (&mut tops[first + query], &mut sums[first + query]);
-                let mut before: &mut [f32] = &mut [];
-                let mut here = None;
-                if let Some(weights) = &mut weights {
-                    let row = &mut weights[(first + query) * heads..][..heads];
-                    let (done, rest) = row.split_at_mut(start);
-                    (before, here) = (done, Some(&mut rest[..width]));
-                }
-                let sums = match start {
+            if filled > width {
+                let rows = scores.chunks_exact_mut(HEADS).take(count);
+                rows.for_each(|scores| scores[width..filled].fill(f32::NEG_INFINITY));
+            }
+            let factors = &factors[first..][..count];
+            let (tops, sums) = (&mut tops[first..][..count], &mut sums[first..][..count]);
+            let mut here = [0.0; GROUP];
+            let here = &mut here[..count];
+            largest_of_rows(&scores, HEADS, filled, here);
+            for (query, best) in here.iter().enumerate() {
+                let before = weights.as_mut().map(|weights| {
+                    let row = &mut weights[(first + query) * heads..];
+                    &mut row[..start]
+                });
+                let out = match start {
                     0 => &mut [][..],
                     _ => &mut out[query * out_dim..][..out_dim],
                 };
-                weigh(scores, factors[first + query], so_far, [sums, before]);
-                if let Some(here) = here {
-                    here.copy_from_slice(scores);
+                let so_far = (&mut tops[query], &mut sums[query]);
+                raise(*best, factors[query], so_far, [out, before.unwrap_or_default()]);
+            }
+            exponentials_of_rows(&mut scores, (HEADS, filled), factors, tops, here);
+            sums.iter_mut().zip(here).for_each(|(sum, here)| *sum += f64::from(*here));
+            if let Some(weights) = &mut weights {
+                let rows = weights[first * heads..].chunks_exact_mut(heads);
+                for (weights, scores) in rows.zip(scores.chunks_exact(HEADS)).take(count) {
+                    weights[start..][..width].copy_from_slice(&scores[..width]);
                 }
             }
             add_weighted(out_dim, &scores, HEADS, answers, out, start == 0);

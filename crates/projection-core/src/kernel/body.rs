@@ -189,6 +189,12 @@ pub(super) fn sum_of_squares(vector: &[f32]) -> f64 {
     sum_of_lanes(lanes) + tail
 }
 
+/// See `vector`.
+#[inline(always)]
+pub(super) fn squares(values: &[f32]) -> f64 {
+    values.chunks(2048).map(|values| f64::from(dot(values, values))).sum()
+}
+
 /// The largest score; −∞ for none.
 #[inline(always)]
 pub(super) fn largest(scores: &[f32]) -> f32 {
@@ -245,6 +251,29 @@ pub(super) fn softmax(scores: &mut [f32], factor: f32) {
 pub(super) fn softmax_of_rows(scores: &mut [f32], step: usize, width: usize, factors: &[f32]) {
     for (scores, factor) in scores.chunks_mut(step).zip(factors) {
         softmax(&mut scores[..width], *factor);
+    }
+}
+
+/// See `vector`.
+#[inline(always)]
+pub(super) fn largest_of_rows(scores: &[f32], step: usize, width: usize, tops: &mut [f32]) {
+    for (scores, top) in scores.chunks(step).zip(tops) {
+        *top = largest(&scores[..width]);
+    }
+}
+
+/// See `vector`.
+#[inline(always)]
+pub(super) fn exponentials_of_rows(
+    scores: &mut [f32],
+    (step, width): (usize, usize),
+    factors: &[f32],
+    tops: &[f32],
+    sums: &mut [f32],
+) {
+    let rows = scores.chunks_mut(step).zip(factors.iter().zip(tops));
+    for ((scores, (factor, top)), sum) in rows.zip(sums) {
+        *sum = exponentials(&mut scores[..width], *factor, *top) as f32;
     }
 }
 

@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 
 use super::narrow::{self, ByteQuery, ByteRows, product};
 use super::table::Ends;
-use super::vector::ROWS;
+use super::vector::{self, ROWS};
 use super::x86::Avx512;
 
 /// The products of a query with rows of bytes, into `out`; needs AVX-512F with BW
@@ -124,7 +124,7 @@ pub(super) unsafe fn weighted_sum_i8<const PREFETCH: bool>(
     out: &mut [f32],
 ) {
     let dim = out.len();
-    if weights.iter().any(|weight| *weight < 0.0) {
+    if any_below_zero(weights) {
         // Bytes of weights have no sign. Those of a softmax need none.
         // SAFETY: by this function's own condition.
         return unsafe {
@@ -133,7 +133,8 @@ pub(super) unsafe fn weighted_sum_i8<const PREFETCH: bool>(
     }
     let blocks = weights.len().div_ceil(ROWS);
     for (block, weights) in weights.chunks(ROWS).enumerate() {
-        let quads = Quads::of(weights);
+        // SAFETY: by this function's own condition.
+        let quads = unsafe { Quads::of(weights) };
         let rows = rows[block * ROWS * dim..].as_ptr();
         let ends = (fresh && block == 0, if block + 1 == blocks { factor } else { 1.0 });
         let mut at = 0;
@@ -166,9 +167,13 @@ struct Quads {
 
 impl Quads {
     /// Of at most [`ROWS`] weights that are not below 0.
-    #[inline(always)]
-    fn of(weights: &[f32]) -> Self {
-        let top = weights.iter().fold(0.0, |top, weight| f32::max(top, *weight));
+    ///
+    /// # Safety
+    /// As for [`weighted_sum_i8`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma")]
+    unsafe fn of(weights: &[f32]) -> Self {
+        // SAFETY: the CPU has the features, by this function's own condition.
+        let top = unsafe { vector::largest::<Avx512>(weights) };
         let mut quads = Self {
             rows: weights.len(),
             high: [0; ROWS / 4],
@@ -181,18 +186,37 @@ impl Quads {
             quads.scale = 0.0;
             return quads;
         }
-        for (quad, weights) in weights.chunks(4).enumerate() {
-            let (mut high, mut low) = ([0; 4], [0; 4]);
-            for (at, weight) in weights.iter().enumerate() {
-                let [_, _, upper, lower] =
-                    ((weight * steps + 0.5) as u32).min(65_535).to_be_bytes();
-                (high[at], low[at]) = (upper, lower);
+        let (highs, _) = quads.high.as_chunks_mut::<4>();
+        let (lows, _) = quads.low.as_chunks_mut::<4>();
+        for ((weights, high), low) in weights.chunks(16).zip(highs).zip(lows) {
+            // SAFETY: only so many weights are read as there are, the others are 0; four
+            // quads are as large as what is stored.
+            unsafe {
+                let weights = _mm512_maskz_loadu_ps(first(weights.len()), weights.as_ptr());
+                let rounded = _mm512_mul_ps(weights, _mm512_set1_ps(steps));
+                let rounded = _mm512_cvttps_epi32(_mm512_add_ps(rounded, _mm512_set1_ps(0.5)));
+                let rounded = _mm512_min_epi32(rounded, _mm512_set1_epi32(65_535));
+                let upper = _mm512_cvtepi32_epi8(_mm512_srli_epi32::<8>(rounded));
+                _mm_storeu_si128(high.as_mut_ptr().cast(), upper);
+                _mm_storeu_si128(low.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(rounded));
             }
-            quads.high[quad] = i32::from_le_bytes(high);
-            quads.low[quad] = i32::from_le_bytes(low);
         }
         quads
     }
+}
+
+/// A mask of the first values of 16.
+fn first(count: usize) -> __mmask16 {
+    ((1u32 << count) - 1) as __mmask16
+}
+
+#[target_feature(enable = "avx512f")]
+fn any_below_zero(weights: &[f32]) -> bool {
+    weights.chunks(16).any(|weights| {
+        // SAFETY: only so many weights are read as there are, the others are 0.
+        let weights = unsafe { _mm512_maskz_loadu_ps(first(weights.len()), weights.as_ptr()) };
+        _mm512_cmp_ps_mask::<_CMP_LT_OQ>(weights, _mm512_setzero_ps()) != 0
+    })
 }
 
 /// `C` registers of bytes of columns, at most two.

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::narrow::{ByteQuery, ByteRows};
 use super::table::{Ends, kernels};
 use super::{Reading, Rows};
+use crate::spare::{Kept, Spare};
 
 /// Rows are filled up with zeros to a multiple of so many values.
 pub(super) const PAD: usize = 64;
@@ -61,7 +62,7 @@ pub(crate) enum Parts<'a> {
 /// A query that is made ready for rows of bytes once, to be compared with rows in many places.
 pub(crate) struct Ready {
     /// High bytes, then low ones.
-    bytes: Vec<u8>,
+    bytes: Spare<u8>,
     scale: f32,
 }
 
@@ -245,10 +246,10 @@ impl Compact {
     pub fn ready(&self, query: &[f32]) -> Ready {
         assert_eq!(query.len(), self.dim);
         let width = self.dim.next_multiple_of(PAD);
-        let mut padded = vec![0.0; width];
+        let mut padded = Spare::filled(width, 0.0);
         padded[..self.dim].copy_from_slice(query);
         let top = (kernels().largest_magnitude)(query);
-        let mut bytes = vec![0; 2 * width];
+        let mut bytes = Spare::filled(2 * width, 0);
         let (high, low) = bytes.split_at_mut(width);
         (kernels().to_bytes)(&padded, HALF_RANGE / top, high, low);
         Ready { bytes, scale: top / HALF_RANGE }
@@ -369,11 +370,11 @@ fn reading<T: Copy>(rows: &Rows<T>) -> Reading {
 }
 
 /// Calls `work` with so many zeros: small arrays are cleared sooner than large ones.
-fn with_scratch<T: Copy + Default, R>(count: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
+fn with_scratch<T: Kept + Default, R>(count: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
     match count {
         ..=384 => work(&mut [T::default(); 384][..count]),
         385..=1024 => work(&mut [T::default(); 1024][..count]),
         1025..=4096 => work(&mut [T::default(); 4096][..count]),
-        _ => work(&mut vec![T::default(); count]),
+        _ => work(&mut Spare::filled(count, T::default())),
     }
 }

@@ -107,6 +107,12 @@ pub(crate) fn norm(vector: &[f32]) -> f64 {
     (kernels().sum_of_squares)(vector).sqrt()
 }
 
+/// [`norm`] in single precision, for vectors that are far from its ends; of others it is
+/// zero, infinite or NaN, or has lost digits.
+pub(crate) fn norm_in_single(vector: &[f32]) -> f64 {
+    (kernels().squares)(vector).sqrt()
+}
+
 /// The dot products of rows of `queries` and of `rows`, of `dim` values each: that of query
 /// i and row j goes to `out[i·step + j]`. Equal queries and rows have equal products to the
 /// last bit, wherever they stand and whatever else is in the batch.
@@ -140,9 +146,34 @@ pub(crate) const WHOLE: usize = 16;
 /// [`softmax`] of rows of `width` values, a multiple of [`WHOLE`], that begin every `step`
 /// values, with a factor each.
 pub(crate) fn softmax_of_rows(scores: &mut [f32], step: usize, width: usize, factors: &[f32]) {
-    assert!(width > 0 && width.is_multiple_of(WHOLE) && width <= step);
-    assert!(factors.is_empty() || scores.len() >= (factors.len() - 1) * step + width);
+    check_rows(scores.len(), step, width, factors.len());
     (kernels().softmax_of_rows)(scores, step, width, factors)
+}
+
+/// The largest score of each of so many rows of scores as `tops`, which are as in
+/// [`softmax_of_rows`].
+fn largest_of_rows(scores: &[f32], step: usize, width: usize, tops: &mut [f32]) {
+    check_rows(scores.len(), step, width, tops.len());
+    (kernels().largest_of_rows)(scores, step, width, tops)
+}
+
+/// Makes exp(factor·(s − top)) of scores that are not above their row's `top`, and puts the
+/// sum of each row into `sums`.
+fn exponentials_of_rows(
+    scores: &mut [f32],
+    (step, width): (usize, usize),
+    factors: &[f32],
+    tops: &[f32],
+    sums: &mut [f32],
+) {
+    check_rows(scores.len(), step, width, sums.len());
+    assert!(factors.len() == sums.len() && tops.len() == sums.len());
+    (kernels().exponentials_of_rows)(scores, (step, width), factors, tops, sums)
+}
+
+fn check_rows(scores: usize, step: usize, width: usize, rows: usize) {
+    assert!(width > 0 && width.is_multiple_of(WHOLE) && width <= step);
+    assert!(rows == 0 || scores >= (rows - 1) * step + width);
 }
 
 /// The largest score; −∞ for none.

@@ -1,6 +1,7 @@
 //! The best of many scores, without sorting them.
 
 use super::largest;
+use crate::spare::Spare;
 
 /// Scores that are passed over together where none is good enough.
 const BLOCK: usize = 64;
@@ -12,14 +13,14 @@ const FEW: usize = 2048;
 pub(crate) struct Cut {
     k: usize,
     /// Fewer than twice k of the best scores, in any order.
-    kept: Vec<f32>,
+    kept: Spare<f32>,
     limit: f32,
 }
 
 impl Cut {
     /// For `k` above zero.
     pub fn new(k: usize) -> Self {
-        Self { k, kept: Vec::new(), limit: f32::NEG_INFINITY }
+        Self { k, kept: Spare::new(), limit: f32::NEG_INFINITY }
     }
 
     /// Calls `see` with the position of each score that is not more than `margin` below what
@@ -66,13 +67,13 @@ impl Cut {
 }
 
 /// The positions, ascending, of scores not more than `margin` below the k-th best one.
-pub(crate) fn near_best(scores: &[f32], k: usize, margin: f32) -> Vec<usize> {
+pub(crate) fn near_best(scores: &[f32], k: usize, margin: f32) -> Spare<usize> {
     if scores.len() <= FEW {
         let limit = kth_best(scores, k) - margin;
         return (0..scores.len()).filter(|at| scores[*at] >= limit).collect();
     }
     let mut cut = Cut::new(k);
-    let mut found = Vec::new();
+    let mut found = Spare::new();
     cut.add(scores, margin, |at| found.push(at));
     found.retain(|at| scores[*at] >= cut.limit() - margin);
     found
@@ -133,7 +134,7 @@ mod tests {
                     let expected: Vec<usize> = (0..scores.len())
                         .filter(|at| scores[*at] >= sorted[k - 1] - margin)
                         .collect();
-                    assert_eq!(near_best(scores, k, margin), expected);
+                    assert_eq!(*near_best(scores, k, margin), expected);
                 }
             }
         }

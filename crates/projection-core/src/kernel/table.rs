@@ -12,6 +12,9 @@ pub(super) type Ends = (bool, f32);
 /// Dimension, weights and their step, rows, what is added to, and whether it is fresh.
 type AddWeighted = fn(usize, &[f32], usize, &[f32], &mut [f32], bool);
 
+/// Scores, their step and width, factors, tops, and sums.
+type ExponentialsOfRows = fn(&mut [f32], (usize, usize), &[f32], &[f32], &mut [f32]);
+
 /// A vector and what it is multiplied by.
 type Scaled<'a> = (f64, &'a [f32]);
 
@@ -26,6 +29,9 @@ pub(super) struct Kernels {
     pub add_difference: fn(Scaled<'_>, Scaled<'_>, &mut [f64]),
     pub softmax: fn(&mut [f32], f32),
     pub softmax_of_rows: fn(&mut [f32], usize, usize, &[f32]),
+    pub largest_of_rows: fn(&[f32], usize, usize, &mut [f32]),
+    pub exponentials_of_rows: ExponentialsOfRows,
+    pub squares: fn(&[f32]) -> f64,
     pub largest: fn(&[f32]) -> f32,
     pub largest_magnitude: fn(&[f32]) -> f32,
     pub exponentials: fn(&mut [f32], f32, f32) -> f64,
@@ -70,6 +76,9 @@ const PORTABLE: Kernels = Kernels {
     add_difference: body::add_difference,
     softmax: body::softmax,
     softmax_of_rows: body::softmax_of_rows,
+    largest_of_rows: body::largest_of_rows,
+    exponentials_of_rows: body::exponentials_of_rows,
+    squares: body::squares,
     largest: body::largest,
     largest_magnitude: body::largest_magnitude,
     exponentials: body::exponentials,
@@ -128,15 +137,15 @@ const SMALL: bool = cfg!(target_arch = "wasm32");
 
 /// Compiles the loops for a set of CPU features and their type of registers. The constants
 /// are how many registers of columns a weighted sum keeps, and the tiles of batches: queries
-/// of dot products, queries and registers of weighted sums.
+/// and rows of dot products, queries and registers of weighted sums.
 #[cfg(any(
     target_arch = "x86_64",
     target_arch = "aarch64",
     all(target_arch = "wasm32", target_feature = "simd128")
 ))]
 macro_rules! compiled_for {
-    ($name:ident, $features:literal, $lanes:ty, $columns:literal, $queries:literal,
-     $rows:literal x $registers:literal) => {
+    ($name:ident, $features:literal, $lanes:ty, $columns:literal,
+     $queries:literal x $wide:literal, $rows:literal x $registers:literal) => {
         pub(super) mod $name {
             use super::super::{body, limits, narrow, tiles, vector};
             use super::{ByteQuery, ByteRows, Ends, Kernels, Reading, SMALL, Scaled};
@@ -163,6 +172,16 @@ macro_rules! compiled_for {
                 softmax_of_rows: |scores, step, width, factors| unsafe {
                     softmax_of_rows(scores, step, width, factors)
                 },
+                // SAFETY: as above.
+                largest_of_rows: |scores, step, width, tops| unsafe {
+                    largest_of_rows(scores, step, width, tops)
+                },
+                // SAFETY: as above.
+                exponentials_of_rows: |scores, shape, factors, tops, sums| unsafe {
+                    exponentials_of_rows(scores, shape, factors, tops, sums)
+                },
+                // SAFETY: as above.
+                squares: |values| unsafe { squares(values) },
                 // SAFETY: as above.
                 largest: |scores| unsafe { largest(scores) },
                 // SAFETY: as above.
@@ -374,6 +393,32 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
+            unsafe fn largest_of_rows(scores: &[f32], step: usize, width: usize, tops: &mut [f32]) {
+                // SAFETY: as above.
+                unsafe { vector::largest_of_rows::<$lanes>(scores, step, width, tops) }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn exponentials_of_rows(
+                scores: &mut [f32],
+                shape: (usize, usize),
+                factors: &[f32],
+                tops: &[f32],
+                sums: &mut [f32],
+            ) {
+                // SAFETY: as above.
+                unsafe {
+                    vector::exponentials_of_rows::<$lanes>(scores, shape, factors, tops, sums)
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn squares(values: &[f32]) -> f64 {
+                // SAFETY: as above.
+                unsafe { vector::squares::<$lanes>(values) }
+            }
+
+            #[target_feature(enable = $features)]
             unsafe fn largest(scores: &[f32]) -> f32 {
                 // SAFETY: as above.
                 unsafe { vector::largest::<$lanes>(scores) }
@@ -381,7 +426,8 @@ macro_rules! compiled_for {
 
             #[target_feature(enable = $features)]
             unsafe fn largest_magnitude(values: &[f32]) -> f32 {
-                body::largest_magnitude(values)
+                // SAFETY: as above.
+                unsafe { vector::largest_magnitude::<$lanes>(values) }
             }
 
             #[target_feature(enable = $features)]
@@ -405,7 +451,9 @@ macro_rules! compiled_for {
                 step: usize,
             ) {
                 // SAFETY: as above.
-                unsafe { tiles::dots_of_batch::<$lanes, $queries>(dim, queries, rows, out, step) }
+                unsafe {
+                    tiles::dots_of_batch::<$lanes, $queries, $wide>(dim, queries, rows, out, step)
+                }
             }
 
             #[target_feature(enable = $features)]
@@ -429,14 +477,14 @@ macro_rules! compiled_for {
 }
 
 #[cfg(target_arch = "x86_64")]
-compiled_for!(avx512, "avx512f,avx2,fma", super::super::x86::Avx512, 24, 4, 8 x 3);
+compiled_for!(avx512, "avx512f,avx2,fma", super::super::x86::Avx512, 24, 4 x 6, 8 x 3);
 #[cfg(target_arch = "x86_64")]
-compiled_for!(avx2, "avx2,fma", super::super::x86::Avx2, 12, 2, 4 x 2);
+compiled_for!(avx2, "avx2,fma", super::super::x86::Avx2, 12, 2 x 4, 4 x 2);
 #[cfg(target_arch = "aarch64")]
-compiled_for!(neon, "neon", super::super::neon::Neon, 24, 4, 8 x 2);
+compiled_for!(neon, "neon", super::super::neon::Neon, 24, 4 x 4, 8 x 2);
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-compiled_for!(simd128, "simd128", super::super::simd128::Simd128, 12, 2, 4 x 2);
+compiled_for!(simd128, "simd128", super::super::simd128::Simd128, 12, 2 x 4, 4 x 2);
 
 /// AVX-512 with products of bytes in one instruction.
 #[cfg(target_arch = "x86_64")]

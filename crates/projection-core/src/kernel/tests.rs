@@ -210,6 +210,11 @@ fn every_compilation_routes_and_measures_as_double_precision() {
             let squares = exact_dot(&scores, &scores);
             let found = (kernels.sum_of_squares)(&scores);
             assert!((found / squares - 1.0).abs() < 1e-14, "{name}: {found}, not {squares}");
+            let shifted = Shifted::new(&scores, count % 3);
+            let found = (kernels.squares)(shifted.get(count));
+            assert!((found / squares - 1.0).abs() < 5e-7, "{name}: {found}, not {squares}");
+            let largest = scores.iter().fold(0.0f32, |top, value| top.max(value.abs()));
+            assert_eq!((kernels.largest_magnitude)(shifted.get(count)), largest, "{name}");
             let (others, tails) = (values(count, 6), values(count, 7));
             let size = squares.max(exact_dot(&others, &others)).max(1.0);
             let near = |found: f64, exact: f64| (found - exact).abs() <= 1e-14 * size;
@@ -251,6 +256,21 @@ fn every_compilation_routes_and_measures_as_double_precision() {
             scores.chunks_mut(48).for_each(|row| row[18..32].fill(f32::NEG_INFINITY));
             let factors: Vec<f32> = (1..=rows).map(|row| 3.0 * row as f32).collect();
             let before = scores.clone();
+            let (mut tops, mut sums) = (vec![7.0; rows], vec![7.0; rows]);
+            (kernels.largest_of_rows)(&scores, 48, 32, &mut tops);
+            let mut terms = scores.clone();
+            (kernels.exponentials_of_rows)(&mut terms, (48, 32), &factors, &tops, &mut sums);
+            for (row, (found, before)) in terms.chunks(48).zip(before.chunks(48)).enumerate() {
+                let top = before[..32].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                assert_eq!(tops[row], top, "{name}");
+                for (term, score) in found.iter().zip(&before[..32]) {
+                    let exact = f64::from(factors[row] * (score - top)).exp();
+                    assert!((f64::from(*term) - exact).abs() < 1e-6, "{name}");
+                }
+                let sum: f64 = found[..32].iter().copied().map(f64::from).sum();
+                assert!((f64::from(sums[row]) / sum - 1.0).abs() < 1e-6, "{name}");
+                assert_eq!(found[32..], before[32..], "{name}");
+            }
             (kernels.softmax_of_rows)(&mut scores, 48, 32, &factors);
             for ((found, before), factor) in scores.chunks(48).zip(before.chunks(48)).zip(factors) {
                 let doubles: Vec<f64> = before[..18].iter().copied().map(f64::from).collect();
@@ -264,6 +284,7 @@ fn every_compilation_routes_and_measures_as_double_precision() {
             }
         }
         assert_eq!((kernels.largest)(&[]), f32::NEG_INFINITY, "{name}");
+        assert_eq!(((kernels.largest_magnitude)(&[]), (kernels.squares)(&[])), (0.0, 0.0));
     }
 }
 

@@ -7,7 +7,7 @@ use super::vector::dots;
 const QUERIES: usize = 16;
 
 /// Dot products of rows of `queries` and of `rows`: that of query i and row j goes to
-/// `out[i·step + j]`. Tiles of `Q` queries and four rows.
+/// `out[i·step + j]`. Tiles of `Q` queries and `W` rows, four or six.
 ///
 /// Equal queries and rows have equal products to the last bit, wherever they stand and
 /// whatever else is in the batch.
@@ -16,7 +16,7 @@ const QUERIES: usize = 16;
 /// As for [`Lanes`]; `queries` and `rows` hold whole rows of `dim` values, and `out` reaches
 /// at least to the last product.
 #[inline(always)]
-pub(super) unsafe fn dots_of_batch<L: Lanes, const Q: usize>(
+pub(super) unsafe fn dots_of_batch<L: Lanes, const Q: usize, const W: usize>(
     dim: usize,
     queries: &[f32],
     rows: &[f32],
@@ -33,13 +33,18 @@ pub(super) unsafe fn dots_of_batch<L: Lanes, const Q: usize>(
             let (queries, out) =
                 (queries[start * dim..].as_ptr(), out[start * step..].as_mut_ptr());
             while row < m {
-                let width = if m - row >= 4 { 4 } else { (m - row).min(2) };
+                let width = match m - row {
+                    rest if W == 6 && rest >= 6 && rest != 8 => 6,
+                    rest if rest >= 4 => 4,
+                    rest => rest.min(2),
+                };
                 let (rows, out) = (rows.as_ptr().add(row * dim), out.add(row));
                 for (number, query) in (0..tiled).step_by(Q).enumerate() {
                     // Each tile asks for one row of the next block.
                     let ahead = rows.wrapping_add((m + number) * dim);
                     let (query, out) = (queries.add(query * dim), out.add(query * step));
                     match width {
+                        6 if W == 6 => tile::<L, Q, 6>(dim, query, rows, out, step, ahead),
                         4 => tile::<L, Q, 4>(dim, query, rows, out, step, ahead),
                         2 => tile::<L, Q, 2>(dim, query, rows, out, step, ahead),
                         _ => tile::<L, Q, 1>(dim, query, rows, out, step, ahead),
@@ -142,9 +147,6 @@ pub(super) unsafe fn add_weighted<L: Lanes, const Q: usize, const V: usize, cons
     fresh: bool,
 ) {
     let (n, m) = (out.len() / dim, rows.len() / dim);
-    if fresh {
-        out.fill(0.0);
-    }
     let tiled = n / Q * Q;
     let (weights, rows, out) = (weights.as_ptr(), rows.as_ptr(), out.as_mut_ptr());
     let mut at = 0;
@@ -157,13 +159,13 @@ pub(super) unsafe fn add_weighted<L: Lanes, const Q: usize, const V: usize, cons
             for query in (0..tiled).step_by(Q) {
                 let (weights, out) = (weights.add(query * step), out.add(query * dim + at));
                 if width > L::COUNT && query == 0 {
-                    weighted_tile::<L, Q, V, true>(m, dim, weights, step, rows, out);
+                    weighted_tile::<L, Q, V, true>((m, dim), weights, step, rows, out, fresh);
                 } else if width > L::COUNT {
-                    weighted_tile::<L, Q, V, false>(m, dim, weights, step, rows, out);
+                    weighted_tile::<L, Q, V, false>((m, dim), weights, step, rows, out, fresh);
                 } else if at + width <= dim {
-                    weighted_tile::<L, Q, 1, false>(m, dim, weights, step, rows, out);
+                    weighted_tile::<L, Q, 1, false>((m, dim), weights, step, rows, out, fresh);
                 } else {
-                    weighted_part::<L, Q>(m, dim, weights, step, rows, out, dim - at);
+                    weighted_part::<L, Q>((m, dim), weights, step, rows, (out, dim - at), fresh);
                 }
             }
             at += width;
@@ -172,35 +174,37 @@ pub(super) unsafe fn add_weighted<L: Lanes, const Q: usize, const V: usize, cons
             let (weights, out) = (weights.add(query * step), out.add(query * dim));
             let mut at = 0;
             while at + W * L::COUNT <= dim {
-                weighted_tile::<L, 1, W, false>(m, dim, weights, step, rows.add(at), out.add(at));
+                let (rows, out) = (rows.add(at), out.add(at));
+                weighted_tile::<L, 1, W, false>((m, dim), weights, step, rows, out, fresh);
                 at += W * L::COUNT;
             }
             while at + L::COUNT <= dim {
-                weighted_tile::<L, 1, 1, false>(m, dim, weights, step, rows.add(at), out.add(at));
+                let (rows, out) = (rows.add(at), out.add(at));
+                weighted_tile::<L, 1, 1, false>((m, dim), weights, step, rows, out, fresh);
                 at += L::COUNT;
             }
             if at < dim {
                 let (rows, out) = (rows.add(at), out.add(at));
-                weighted_part::<L, 1>(m, dim, weights, step, rows, out, dim - at);
+                weighted_part::<L, 1>((m, dim), weights, step, rows, (out, dim - at), fresh);
             }
         }
     }
 }
 
-/// Adds `m` weighted rows to a tile of `Q` rows of `out`, `V` registers each. With `ASK`, the
-/// rows of the next block are asked for.
+/// Adds `m` weighted rows to a tile of `Q` rows of `out`, `V` registers each, or puts them
+/// there where it is `fresh`. With `ASK`, the rows of the next block are asked for.
 ///
 /// # Safety
 /// As for [`Lanes`]; there are weights every `step`, rows and rows of `out` every `dim`
 /// values.
 #[inline(always)]
 unsafe fn weighted_tile<L: Lanes, const Q: usize, const V: usize, const ASK: bool>(
-    m: usize,
-    dim: usize,
+    (m, dim): (usize, usize),
     weights: *const f32,
     step: usize,
     rows: *const f32,
     out: *mut f32,
+    fresh: bool,
 ) {
     // SAFETY: by this function's own condition.
     unsafe {
@@ -226,7 +230,8 @@ unsafe fn weighted_tile<L: Lanes, const Q: usize, const V: usize, const ASK: boo
         for q in 0..Q {
             for v in 0..V {
                 let place = out.add(q * dim + v * L::COUNT);
-                sums[q][v].add(L::load(place)).store(place);
+                let sum = if fresh { sums[q][v] } else { sums[q][v].add(L::load(place)) };
+                sum.store(place);
             }
         }
     }
@@ -238,18 +243,20 @@ unsafe fn weighted_tile<L: Lanes, const Q: usize, const V: usize, const ASK: boo
 /// As there.
 #[inline(always)]
 unsafe fn weighted_part<L: Lanes, const Q: usize>(
-    m: usize,
-    dim: usize,
+    (m, dim): (usize, usize),
     weights: *const f32,
     step: usize,
     rows: *const f32,
-    out: *mut f32,
-    width: usize,
+    (out, width): (*mut f32, usize),
+    fresh: bool,
 ) {
     // SAFETY: by this function's own condition.
     unsafe {
         for q in 0..Q {
-            let mut sum = L::load_part(out.add(q * dim), width);
+            let mut sum = match fresh {
+                true => L::splat(0.0),
+                false => L::load_part(out.add(q * dim), width),
+            };
             for k in 0..m {
                 let row = L::load_part(rows.add(k * dim), width);
                 sum = L::splat(*weights.add(q * step + k)).multiply_add(row, sum);

@@ -13,6 +13,9 @@ pub(super) const ROWS: usize = 256;
 /// Values whose exponentials are added up in single precision.
 const TERMS: usize = 256;
 
+/// Values whose squares are added up in single precision.
+const SQUARES: usize = 2048;
+
 /// The dot product of `query` with every row, into `out`. `D` is the dimension where it is
 /// known, else 0. With `FAR`, for rows that do not lie in the second-level cache, eight rows
 /// are read together instead of four, and with `PREFETCH` rows to come are asked for early.
@@ -255,6 +258,75 @@ pub(super) unsafe fn largest<L: Lanes>(scores: &[f32]) -> f32 {
     }
 }
 
+/// The sum of squares, in single precision.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+pub(super) unsafe fn squares<L: Lanes>(values: &[f32]) -> f64 {
+    let mut total = 0.0;
+    // SAFETY: by this function's own condition; the last register is read in part.
+    unsafe {
+        for values in values.chunks(SQUARES) {
+            let (count, values) = (values.len(), values.as_ptr());
+            let mut sums = [L::splat(0.0); 4];
+            let mut at = 0;
+            while at + 4 * L::COUNT <= count {
+                for a in 0..4 {
+                    let value = L::load(values.add(at + a * L::COUNT));
+                    sums[a] = value.multiply_add(value, sums[a]);
+                }
+                at += 4 * L::COUNT;
+            }
+            while at + L::COUNT <= count {
+                let value = L::load(values.add(at));
+                sums[0] = value.multiply_add(value, sums[0]);
+                at += L::COUNT;
+            }
+            if at < count {
+                let value = L::load_part(values.add(at), count - at);
+                sums[1] = value.multiply_add(value, sums[1]);
+            }
+            total += f64::from(sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum());
+        }
+    }
+    total
+}
+
+/// The largest magnitude; 0 for none.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+pub(super) unsafe fn largest_magnitude<L: Lanes>(values: &[f32]) -> f32 {
+    let (count, values) = (values.len(), values.as_ptr());
+    // SAFETY: by this function's own condition; the last register is read in part.
+    unsafe {
+        let zero = L::splat(0.0);
+        let mut tops = [zero; 4];
+        let mut at = 0;
+        while at + 2 * L::COUNT <= count {
+            for a in 0..2 {
+                let value = L::load(values.add(at + a * L::COUNT));
+                tops[2 * a] = tops[2 * a].max(value);
+                tops[2 * a + 1] = tops[2 * a + 1].max(zero.subtract(value));
+            }
+            at += 2 * L::COUNT;
+        }
+        while at < count {
+            let part = count - at;
+            let value = match part >= L::COUNT {
+                true => L::load(values.add(at)),
+                false => L::load_part(values.add(at), part),
+            };
+            tops[0] = tops[0].max(value);
+            tops[1] = tops[1].max(zero.subtract(value));
+            at += L::COUNT;
+        }
+        tops[0].max(tops[1]).max(tops[2].max(tops[3])).largest()
+    }
+}
+
 /// Makes exp(scale·(s − top)) of scores, and gives their sum.
 ///
 /// # Safety
@@ -344,30 +416,13 @@ pub(super) unsafe fn softmax_of_rows<L: Lanes>(
     // SAFETY: by this function's own condition.
     unsafe {
         for (four, factors) in fours.iter().enumerate() {
-            let row = whole.add(four * 4 * step);
-            let mut tops = [L::splat(0.0); 4];
-            for r in 0..4 {
-                let mut top = L::load(row.add(r * step));
-                for at in (L::COUNT..width).step_by(L::COUNT) {
-                    top = top.max(L::load(row.add(r * step + at)));
-                }
-                tops[r] = L::splat(top.largest());
-            }
-            let mut sums = [L::splat(0.0); 4];
-            for at in (0..width).step_by(L::COUNT) {
-                for r in 0..4 {
-                    let place = row.add(r * step + at);
-                    let value = L::load(place).subtract(tops[r]);
-                    let value = exp(value.multiply(L::splat(factors[r])));
-                    value.store(place);
-                    sums[r] = sums[r].add(value);
-                }
-            }
-            let sums = L::sums(sums);
+            let rows = whole.add(four * 4 * step);
+            let tops = largest_of::<L, 4>(rows, step, width);
+            let sums = exponentials_of::<L, 4>(rows, step, width, *factors, tops);
             for r in 0..4 {
                 let inverse = L::splat(1.0 / sums[r]);
                 for at in (0..width).step_by(L::COUNT) {
-                    let place = row.add(r * step + at);
+                    let place = rows.add(r * step + at);
                     L::load(place).multiply(inverse).store(place);
                 }
             }
@@ -376,5 +431,112 @@ pub(super) unsafe fn softmax_of_rows<L: Lanes>(
         for (row, factor) in rest.iter().enumerate() {
             softmax::<L>(&mut scores[(first + row) * step..][..width], *factor);
         }
+    }
+}
+
+/// The largest score of each row, into `tops`; rows as in [`softmax_of_rows`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn largest_of_rows<L: Lanes>(
+    scores: &[f32],
+    step: usize,
+    width: usize,
+    tops: &mut [f32],
+) {
+    let (fours, rest) = tops.as_chunks_mut::<4>();
+    let mut rows = scores.as_ptr();
+    // SAFETY: by this function's own condition; `rows` stays among the rows, or behind the last.
+    unsafe {
+        for tops in fours {
+            *tops = largest_of::<L, 4>(rows, step, width);
+            rows = rows.wrapping_add(4 * step);
+        }
+        for top in rest {
+            [*top] = largest_of::<L, 1>(rows, step, width);
+            rows = rows.wrapping_add(step);
+        }
+    }
+}
+
+/// Makes exp(factor·(s − top)) of the scores of each row, with its own factor and top, and
+/// puts their sums into `sums`; rows as in [`softmax_of_rows`].
+///
+/// # Safety
+/// As there; there are as many factors and tops as sums.
+#[inline(always)]
+pub(super) unsafe fn exponentials_of_rows<L: Lanes>(
+    scores: &mut [f32],
+    (step, width): (usize, usize),
+    factors: &[f32],
+    tops: &[f32],
+    sums: &mut [f32],
+) {
+    let ((factors, last_factors), (tops, last_tops)) = (factors.as_chunks(), tops.as_chunks());
+    let (fours, rest) = sums.as_chunks_mut::<4>();
+    let mut rows = scores.as_mut_ptr();
+    // SAFETY: by this function's own condition; `rows` stays among the rows, or behind the last.
+    unsafe {
+        for (sums, (factors, tops)) in fours.iter_mut().zip(factors.iter().zip(tops)) {
+            *sums = exponentials_of::<L, 4>(rows, step, width, *factors, *tops);
+            rows = rows.wrapping_add(4 * step);
+        }
+        for (sum, (factor, top)) in rest.iter_mut().zip(last_factors.iter().zip(last_tops)) {
+            [*sum, ..] = exponentials_of::<L, 1>(rows, step, width, [*factor], [*top]);
+            rows = rows.wrapping_add(step);
+        }
+    }
+}
+
+/// The largest scores of `R` rows.
+///
+/// # Safety
+/// As for [`softmax_of_rows`], of the rows from `rows` on.
+#[inline(always)]
+unsafe fn largest_of<L: Lanes, const R: usize>(
+    rows: *const f32,
+    step: usize,
+    width: usize,
+) -> [f32; R] {
+    // SAFETY: by this function's own condition.
+    unsafe {
+        let mut tops = [0.0; R];
+        for r in 0..R {
+            let mut top = L::load(rows.add(r * step));
+            for at in (L::COUNT..width).step_by(L::COUNT) {
+                top = top.max(L::load(rows.add(r * step + at)));
+            }
+            tops[r] = top.largest();
+        }
+        tops
+    }
+}
+
+/// [`exponentials_of_rows`] of `R` rows, at most four, with the sums of as many.
+///
+/// # Safety
+/// As for [`softmax_of_rows`], of the rows from `rows` on.
+#[inline(always)]
+unsafe fn exponentials_of<L: Lanes, const R: usize>(
+    rows: *mut f32,
+    step: usize,
+    width: usize,
+    factors: [f32; R],
+    tops: [f32; R],
+) -> [f32; 4] {
+    // SAFETY: by this function's own condition.
+    unsafe {
+        let mut sums = [L::splat(0.0); 4];
+        for at in (0..width).step_by(L::COUNT) {
+            for r in 0..R {
+                let place = rows.add(r * step + at);
+                let value = L::load(place).subtract(L::splat(tops[r]));
+                let value = exp(value.multiply(L::splat(factors[r])));
+                value.store(place);
+                sums[r] = sums[r].add(value);
+            }
+        }
+        L::sums(sums)
     }
 }

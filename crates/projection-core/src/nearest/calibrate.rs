@@ -97,7 +97,7 @@ impl Lists {
                 found += nearest.len();
                 continue;
             };
-            let good = candidates.into_iter().filter(|number| {
+            let good = candidates.iter().copied().filter(|number| {
                 (units.copy)(*number, &mut row);
                 let mut dot = [0.0];
                 kernel::dots(query.unit, &row, &mut dot);
@@ -136,7 +136,8 @@ impl Routes {
             let Some((worst, _)) = nearest.last() else { continue };
             let scores = self.scores(query.unit);
             let sizes = self.offsets.windows(2).map(|pair| pair[1] - pair[0]);
-            let read = sizes.zip(scores).filter(|(_, score)| *score >= worst - slack);
+            let read =
+                sizes.zip(scores.iter().copied()).filter(|(_, score)| *score >= worst - slack);
             rows += read.map(|(size, _)| size).sum::<usize>();
         }
         rows as f64 / (group.len().max(1) * count) as f64

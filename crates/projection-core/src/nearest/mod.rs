@@ -25,7 +25,11 @@ mod calibrate;
 mod change;
 mod stored;
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use crate::kernel::{Compact, LONGEST_BYTES, Ready, select};
+use crate::spare::{Spare, kept};
 
 pub(crate) use build::Units;
 pub(crate) use stored::StoredLists;
@@ -134,7 +138,7 @@ impl Lists {
     /// Rows that may be among the k nearest to a unit vector, k above zero, each once and in
     /// any order; or `None` where those are too many to be worth it. All of the k nearest are
     /// among them where there is one list, and nearly always otherwise.
-    pub fn candidates(&self, unit: &[f32], k: usize, allowed: Allowed<'_>) -> Option<Vec<usize>> {
+    pub fn candidates(&self, unit: &[f32], k: usize, allowed: Allowed<'_>) -> Option<Spare<usize>> {
         let query = self.codes.ready(unit);
         // The query is rounded to 16 bits, by at most half a step of its largest value.
         let step = unit.iter().fold(0.0f32, |top, value| top.max(value.abs())) / 32_512.0;
@@ -149,14 +153,14 @@ impl Lists {
             margin: 2.0 * (likely * self.distance + 1.01 * rounding + DOUBT),
             most: (self.places() / SELECTIVE).max(4 * k),
             cut: select::Cut::new(k),
-            found: Vec::new(),
+            found: Spare::new(),
             allowed,
         };
         match &self.routes {
             None => search.read(0..self.codes.count(), 0)?,
             Some(routes) => {
                 let at = KS.iter().rposition(|known| *known <= k).unwrap_or(0);
-                let mut order = Order::of(routes.scores(unit));
+                let mut order = Order::of(&routes.scores(unit));
                 while let Some((list, score)) = order.next() {
                     if score < search.cut.limit() - routes.slacks[at] {
                         break;
@@ -188,8 +192,8 @@ impl Routes {
     }
 
     /// The score of each list for a unit vector.
-    fn scores(&self, unit: &[f32]) -> Vec<f32> {
-        let mut scores = vec![0.0; self.spreads.len()];
+    fn scores(&self, unit: &[f32]) -> Spare<f32> {
+        let mut scores = Spare::filled(self.spreads.len(), 0.0);
         self.centres.dots(unit, 0, &mut scores);
         for (score, spread) in scores.iter_mut().zip(&self.spreads) {
             *score += spread;
@@ -208,7 +212,7 @@ struct Search<'a> {
     most: usize,
     cut: select::Cut,
     /// Places and similarities by the rounded rows.
-    found: Vec<(usize, f32)>,
+    found: Spare<(usize, f32)>,
     allowed: Allowed<'a>,
 }
 
@@ -256,29 +260,40 @@ impl Search<'_> {
         (found.len() <= self.most).then_some(())
     }
 
-    fn finish(self) -> Vec<usize> {
+    fn finish(self) -> Spare<usize> {
         let limit = self.cut.limit() - self.margin;
-        let found = self.found.into_iter().filter(|(_, score)| *score >= limit);
-        found.map(|(place, _)| self.lists.row_at(place) as usize).collect()
+        let found = self.found.iter().filter(|(_, score)| *score >= limit);
+        found.map(|(place, _)| self.lists.row_at(*place) as usize).collect()
     }
 }
 
 /// Scores from the best one on: a heap, since few of them are asked for.
 struct Order {
-    heap: std::collections::BinaryHeap<(u32, std::cmp::Reverse<u32>)>,
+    heap: BinaryHeap<Entry>,
 }
 
+/// A score in the order of [`ordered`], and its number.
+type Entry = (u32, Reverse<u32>);
+
+kept!(Entry, (usize, f32));
+
 impl Order {
-    fn of(scores: Vec<f32>) -> Self {
-        let scores = scores.into_iter().enumerate();
-        let entries: Vec<_> =
-            scores.map(|(at, score)| (ordered(score), std::cmp::Reverse(at as u32))).collect();
-        Self { heap: entries.into() }
+    fn of(scores: &[f32]) -> Self {
+        let scores = scores.iter().enumerate();
+        let entries: Spare<Entry> =
+            scores.map(|(at, score)| (ordered(*score), Reverse(at as u32))).collect();
+        Self { heap: entries.into_vec().into() }
     }
 
     fn next(&mut self) -> Option<(usize, f32)> {
-        let (score, std::cmp::Reverse(at)) = self.heap.pop()?;
+        let (score, Reverse(at)) = self.heap.pop()?;
         Some((at as usize, score_of(score)))
+    }
+}
+
+impl Drop for Order {
+    fn drop(&mut self) {
+        drop(Spare::from(std::mem::take(&mut self.heap).into_vec()));
     }
 }
 

@@ -11,6 +11,7 @@ mod integers;
 
 use std::fs::File;
 use std::io::{BufWriter, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use half::f16;
@@ -32,8 +33,9 @@ const FIXED_PART: u64 = 12;
 #[derive(Debug)]
 pub struct NpyArray {
     header: Header<Dtype>,
-    /// The elements' bytes, in the file's order.
+    /// Of which some are the elements', in the file's order.
     bytes: Vec<u8>,
+    data: Range<usize>,
     name: String,
 }
 
@@ -54,20 +56,8 @@ impl NpyArray {
     /// source of that many bytes. `name` stands for it in messages.
     fn read(reader: &mut impl Read, length: Option<u64>, name: &str) -> Result<Self> {
         let (header, bytes) = read_parts(reader, length, name)?;
-        Ok(Self { header, bytes, name: name.to_string() })
-    }
-
-    /// The array in `bytes`, if these are the whole file at `path` and nothing is wrong with
-    /// it.
-    fn from_whole(bytes: &[u8], path: &Path) -> Option<Self> {
-        let text = header::text_range(bytes).ok()?;
-        let header: Header<Dtype> = header::parse(bytes.get(text.clone())?).ok()?;
-        let bytes = bytes.get(text.end..)?;
-        (bytes.len() == header.elements * header.dtype.size()).then(|| Self {
-            header,
-            bytes: bytes.to_vec(),
-            name: path.display().to_string(),
-        })
+        let data = 0..bytes.len();
+        Ok(Self { header, bytes, data, name: name.to_string() })
     }
 
     /// The array in the bytes of a file, which messages call `name`.
@@ -141,7 +131,7 @@ impl NpyArray {
     }
 
     fn elements<const N: usize, T>(&self, decode: impl Fn([u8; N]) -> T) -> Vec<T> {
-        self::decode(&self.bytes, decode)
+        self::decode(&self.bytes[self.data.clone()], decode)
     }
 
     /// Brings elements in the file's order into row-major order.

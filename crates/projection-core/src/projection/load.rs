@@ -110,8 +110,10 @@ fn load_head(files: &HeadFiles, reader: &mut FolderReader) -> Result<Head> {
     let mut load = || {
         let centroid = reader.load(&files.centroid)?;
         centroid.vector_len()?;
+        let centroid = centroid.to_f64();
         let answer = reader.load(&files.answer)?;
         answer.vector_len()?;
+        let answer = answer.to_f32()?;
         let matrix = match &files.matrix {
             Some(path) => {
                 let matrix = reader.load(path)?;
@@ -120,12 +122,7 @@ fn load_head(files: &HeadFiles, reader: &mut FolderReader) -> Result<Head> {
             }
             None => None,
         };
-        Ok(Head {
-            cluster_id: files.cluster_id,
-            centroid: centroid.to_f64(),
-            answer: answer.to_f32()?,
-            matrix,
-        })
+        Ok(Head { cluster_id: files.cluster_id, centroid, answer, matrix })
     };
     load().map_err(|error: Error| error.context(format!("head of cluster {}", files.cluster_id)))
 }

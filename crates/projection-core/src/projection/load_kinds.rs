@@ -286,19 +286,19 @@ fn residual(
 }
 
 fn load_vector(path: &Path) -> Result<Vec<f32>> {
-    vector(NpyArray::load(path)?)
+    vector(&NpyArray::load(path)?)
 }
 
 fn load_matrix(path: &Path) -> Result<Array2<f32>> {
-    matrix(NpyArray::load(path)?)
+    matrix(&NpyArray::load(path)?)
 }
 
-fn vector(array: NpyArray) -> Result<Vec<f32>> {
+fn vector(array: &NpyArray) -> Result<Vec<f32>> {
     array.vector_len()?;
     array.to_f32()
 }
 
-fn matrix(array: NpyArray) -> Result<Array2<f32>> {
+fn matrix(array: &NpyArray) -> Result<Array2<f32>> {
     let values = Array2::from_shape_vec(array.matrix_shape(), array.to_f32()?);
     Ok(values.expect("the shape is the array's own"))
 }

@@ -5,6 +5,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 use super::Projection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
+use crate::spare::Spare;
 
 /// Checks a query and gives its norm, which is finite and above zero.
 pub(crate) fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
@@ -25,6 +26,20 @@ pub(crate) fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
         ),
         None => Error::new(ErrorKind::ZeroVector, "query with all values zero has no direction"),
     })
+}
+
+/// Norms whose squares single precision adds up without losing any.
+const USUAL_NORMS: std::ops::Range<f64> = 1e-12..1e12;
+
+/// [`checked_norm`] to single precision where that is enough, which is sooner known.
+pub(super) fn checked_norm_in_single(query: &[f32], dim: usize) -> Result<f64> {
+    if query.len() == dim {
+        let norm = kernel::norm_in_single(query);
+        if USUAL_NORMS.contains(&norm) {
+            return Ok(norm);
+        }
+    }
+    checked_norm(query, dim)
 }
 
 /// Checks the length of a caller's buffer.
@@ -49,11 +64,13 @@ fn check_batch_buffer(what: &str, found: (usize, usize), expected: (usize, usize
     ))
 }
 
-/// Checks the queries of a batch and gives them row-major, with their norms.
+/// Checks the queries of a batch and gives them row-major, with their norms, which `norm`
+/// gives: [`checked_norm`] or [`checked_norm_in_single`].
 pub(super) fn checked_rows(
     queries: ArrayView2<'_, f32>,
     dim: usize,
-) -> Result<(CowArray<'_, f32, Ix2>, Vec<f64>)> {
+    norm: impl Fn(&[f32], usize) -> Result<f64>,
+) -> Result<(CowArray<'_, f32, Ix2>, Spare<f64>)> {
     if queries.ncols() != dim {
         return Err(Error::new(
             ErrorKind::DimensionMismatch,
@@ -65,11 +82,12 @@ pub(super) fn checked_rows(
         true => CowArray::from(queries),
         false => CowArray::from(queries.as_standard_layout().into_owned()),
     };
-    let norms = queries.rows().into_iter().enumerate().map(|(row, query)| {
-        let query = query.to_slice().expect("rows of a row-major array are contiguous");
-        checked_norm(query, dim).map_err(|error| error.context(format!("row {row}")))
-    });
-    let norms = norms.collect::<Result<_>>()?;
+    let mut norms = Spare::new();
+    norms.reserve(queries.nrows());
+    let values = queries.as_slice().expect("row-major, as made above");
+    for (row, query) in values.chunks_exact(dim).enumerate() {
+        norms.push(norm(query, dim).map_err(|error| error.context(format!("row {row}")))?);
+    }
     Ok((queries, norms))
 }
 
@@ -105,7 +123,7 @@ pub(super) fn project_unrouted(
         check_buffer("routing weights", weights.len(), 0)?;
     }
     checked_norm(query, model.input_dim())?;
-    let mut result = vec![0.0; model.output_dim()];
+    let mut result = Spare::filled(model.output_dim(), 0.0);
     run(query, &mut result);
     check_result(&result, weights_name)?;
     projected.copy_from_slice(&result);
@@ -123,7 +141,7 @@ pub(super) fn project_batch_unrouted(
     run: impl FnOnce(&[f32], &mut [f32]),
 ) -> Result<()> {
     let rows = queries.nrows();
-    let (queries, _) = checked_rows(queries, model.input_dim())?;
+    let (queries, _) = checked_rows(queries, model.input_dim(), checked_norm)?;
     check_batch_buffers(model, rows, &projected, weights.as_ref())?;
     let mut results = Array2::zeros((rows, model.output_dim()));
     let out = results.as_slice_mut().expect("a new array is row-major");

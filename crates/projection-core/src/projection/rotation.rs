@@ -25,6 +25,7 @@ use ndarray::ArrayView2;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows, select};
 use crate::nearest::{Found, LISTS_FROM, Lists, Units, worth_it};
+use crate::spare::{Spare, kept};
 
 pub(crate) use stored::StoredQuestions;
 
@@ -69,6 +70,8 @@ pub(crate) struct Near {
     /// Its weight; all weights sum to 1, or are all 0.
     pub weight: f64,
 }
+
+kept!(Near);
 
 impl Questions {
     /// No questions yet, of dimension `dim`.
@@ -186,14 +189,14 @@ impl Questions {
         dots: &mut [f32],
         k: usize,
         temperature: f64,
-    ) -> Vec<Near> {
+    ) -> Spare<Near> {
         let mut available = 0;
         for (dot, scale) in dots.iter_mut().zip(&self.scales) {
             *dot *= *scale as f32;
             available += usize::from(*dot > f32::NEG_INFINITY);
         }
         let Some(k) = k.checked_add(1).map(|k| k.min(available)).filter(|k| *k > 0) else {
-            return Vec::new();
+            return Spare::new();
         };
         // The dots are those of a unit query up to a factor near 1, see `residual`.
         let candidates = select::near_best(dots, k, DOUBT);
@@ -251,22 +254,22 @@ impl Questions {
         norm: f64,
         neighbours: usize,
         temperature: f64,
-    ) -> Vec<Near> {
+    ) -> Spare<Near> {
         let k = neighbours.saturating_add(1).min(self.len());
         if let Some(candidates) = self.lists().and_then(|lists| lists.candidates(unit, k, None)) {
             // As `nearest` does with all of them.
             let k = k.min(candidates.len());
-            let mut dots: Vec<f32> = Vec::with_capacity(candidates.len());
-            for number in &candidates {
+            let mut dots = Spare::new();
+            for number in candidates.iter() {
                 let mut dot = [0.0];
                 kernel::dots(unit, self.question(*number), &mut dot);
                 dots.push(dot[0] * self.scales[*number] as f32);
             }
             let best = select::near_best(&dots, k, DOUBT);
-            let candidates: Vec<usize> = best.into_iter().map(|at| candidates[at]).collect();
+            let candidates: Spare<usize> = best.iter().map(|at| candidates[*at]).collect();
             return self.weigh(query, norm, &candidates, k, temperature);
         }
-        let mut dots = vec![0.0; self.len()];
+        let mut dots = Spare::filled(self.len(), 0.0);
         kernel::dots(unit, &self.vectors, &mut dots);
         self.nearest(query, norm, &mut dots, neighbours, temperature)
     }
@@ -280,8 +283,8 @@ impl Questions {
         candidates: &[usize],
         k: usize,
         temperature: f64,
-    ) -> Vec<Near> {
-        let mut near: Vec<Near> = candidates
+    ) -> Spare<Near> {
+        let mut near: Spare<Near> = candidates
             .iter()
             .map(|question| {
                 let dot = kernel::dot_of_singles(query, self.question(*question));
@@ -297,7 +300,7 @@ impl Questions {
             near.weight = ((near.similarity - top) / temperature).exp() - floor;
         }
         let total: f64 = near.iter().map(|near| near.weight).sum();
-        for near in &mut near {
+        for near in near.iter_mut() {
             near.weight = if total > LEAST_TOTAL { near.weight / total } else { 0.0 };
         }
         // The one that is left out stays where it is all there is, or where none stands out:
@@ -319,28 +322,44 @@ impl Questions {
     ) {
         // Neighbours of one cluster share their answer, so its product with the query is taken
         // once, and it is added once.
-        let mut moving: Vec<&Near> = nearest.iter().filter(|near| near.weight != 0.0).collect();
-        moving.sort_by_key(|near| self.cluster[near.question]);
-        let mut terms: Vec<(f64, &[f32])> = Vec::with_capacity(2 * moving.len());
-        for cluster in moving.chunk_by(|a, b| self.cluster[a.question] == self.cluster[b.question])
-        {
-            let number = self.cluster[cluster[0].question];
+        let mut moving: Spare<usize> =
+            (0..nearest.len()).filter(|at| nearest[*at].weight != 0.0).collect();
+        moving.sort_unstable_by_key(|at| (self.cluster[nearest[*at].question], *at));
+        let mut terms = Pairs { first: None, sum };
+        let cluster_of = |at: usize| self.cluster[nearest[at].question];
+        for cluster in moving.chunk_by(|a, b| cluster_of(*a) == cluster_of(*b)) {
+            let number = cluster_of(cluster[0]);
             let (answer, scale) = (self.answer(number), self.answer_scales[number]);
             let t = kernel::dot_of_singles(query, answer) * scale / norm;
             let mut to_answer = 0.0;
-            for near in cluster {
+            for near in cluster.iter().map(|at| &nearest[*at]) {
                 let s = near.similarity;
                 let b = (s + t) / (1.0 + self.alignment[near.question]).max(LEAST_ALIGNMENT);
                 let weight = factor * near.weight;
                 to_answer += weight * (2.0 * s - b) * scale;
                 let from_question = -weight * b * self.scales[near.question];
-                terms.push((from_question, self.question(near.question)));
+                terms.add(from_question, self.question(near.question));
             }
-            terms.push((to_answer, answer));
+            terms.add(to_answer, answer);
         }
-        for pair in terms.chunks(2) {
-            let (factor, vector) = pair.get(1).copied().unwrap_or((0.0, pair[0].1));
-            kernel::add_difference(pair[0], (-factor, vector), sum);
+        if let Some(last) = terms.first {
+            kernel::add_difference(last, (0.0, last.1), terms.sum);
+        }
+    }
+}
+
+/// Adds vectors times factors to a sum, two at a time.
+struct Pairs<'a> {
+    /// The one that waits for its second.
+    first: Option<(f64, &'a [f32])>,
+    sum: &'a mut [f64],
+}
+
+impl<'a> Pairs<'a> {
+    fn add(&mut self, factor: f64, vector: &'a [f32]) {
+        match self.first.take() {
+            None => self.first = Some((factor, vector)),
+            Some(first) => kernel::add_difference(first, (-factor, vector), self.sum),
         }
     }
 }

@@ -9,9 +9,12 @@ use super::{MultiHeadProjection, route};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 use crate::nearest::{Found, LISTS_FROM, Lists, Units, worth_it};
+use crate::spare::{Spare, kept};
 
 /// A head that takes part, and its weight.
 type Part = (usize, f32);
+
+kept!((f64, usize));
 
 impl MultiHeadProjection {
     /// The same model with its heads in lists, so that the nearest of many are found without
@@ -53,23 +56,24 @@ impl MultiHeadProjection {
 
     /// The heads that take part for a query of the given norm, where these are few of many;
     /// `None` where all heads are to be looked at.
-    pub(super) fn nearest_parts(&self, query: &[f32], norm: f64) -> Option<Vec<Part>> {
+    pub(super) fn nearest_parts(&self, query: &[f32], norm: f64) -> Option<Spare<Part>> {
         let heads = &*self.heads;
         let k = self.top_k.filter(|k| *k < heads.ids.len())?;
         if !worth_it(heads.ids.len(), heads.dim) || !route::SINGLE_NORMS.contains(&norm) {
             return None;
         }
-        let unit: Vec<f32> = query.iter().map(|value| (f64::from(*value) / norm) as f32).collect();
+        let unit: Spare<f32> =
+            query.iter().map(|value| (f64::from(*value) / norm) as f32).collect();
         let candidates = heads.lists().candidates(&unit, k, None)?;
-        let candidates = candidates.into_iter();
-        let cosines: Vec<f64> = heads.cosines_in_double(query, norm, candidates.clone()).collect();
-        let mut nearest: Vec<(f64, usize)> = cosines.into_iter().zip(candidates).collect();
+        let candidates = candidates.iter().copied();
+        let cosines = heads.cosines_in_double(query, norm, candidates.clone());
+        let mut nearest: Spare<(f64, usize)> = cosines.zip(candidates).collect();
         nearest.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         nearest.truncate(k);
-        let cosines: Vec<f64> = nearest.iter().map(|(cosine, _)| *cosine).collect();
-        let mut weights = vec![0.0; nearest.len()];
+        let cosines: Spare<f64> = nearest.iter().map(|(cosine, _)| *cosine).collect();
+        let mut weights = Spare::filled(nearest.len(), 0.0);
         kernel::softmax_in_double(&cosines, self.temperature, &mut weights);
-        Some(nearest.into_iter().map(|(_, head)| head).zip(weights).collect())
+        Some(nearest.iter().map(|(_, head)| *head).zip(weights.iter().copied()).collect())
     }
 
     /// [`project_batch_into`](Self::project_batch_into) by the nearest heads of each query, of
@@ -82,7 +86,7 @@ impl MultiHeadProjection {
         weights: &mut Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<bool> {
         let rows = || queries.rows().into_iter().zip(norms);
-        let parts: Option<Vec<Vec<Part>>> = rows()
+        let parts: Option<Vec<Spare<Part>>> = rows()
             .map(|(query, norm)| {
                 self.nearest_parts(query.to_slice().expect("checked rows are row-major"), *norm)
             })
@@ -135,7 +139,7 @@ impl Heads {
         projected: &mut [f32],
     ) -> Result<()> {
         let width = self.output_dim;
-        let mut answers = vec![0.0; parts.len() * width];
+        let mut answers = Spare::filled(parts.len() * width, 0.0);
         for (answer, (head, _)) in answers.chunks_exact_mut(width).zip(parts) {
             match &self.vectors {
                 HeadVectors::Single { answers, .. } => answer.copy_from_slice(answers.row(*head)),
@@ -145,8 +149,8 @@ impl Heads {
                 kernel::dots(query, &self.matrices[at].1, answer);
             }
         }
-        let weights: Vec<f32> = parts.iter().map(|(_, weight)| *weight).collect();
-        let mut sum = vec![0.0; width];
+        let weights: Spare<f32> = parts.iter().map(|(_, weight)| *weight).collect();
+        let mut sum = Spare::filled(width, 0.0);
         kernel::weighted_sum(&weights, &answers, &mut sum);
         if sum.iter().any(|value| !value.is_finite()) {
             return Err(Error::new(ErrorKind::NotFinite, super::OVERFLOWS));

@@ -6,8 +6,10 @@ use super::MultiHeadProjection;
 use crate::error::Result;
 use crate::kernel;
 use crate::projection::query::{
-    check_batch_buffers, check_buffer, checked_norm, checked_rows, project_rows,
+    check_batch_buffers, check_buffer, checked_norm, checked_norm_in_single, checked_rows,
+    project_rows,
 };
+use crate::spare::Spare;
 
 /// Queries of a batch that pass by the heads together.
 const BLOCK: usize = 128;
@@ -40,7 +42,7 @@ impl MultiHeadProjection {
         if let Some(weights) = &weights {
             check_buffer("routing weights", weights.len(), heads.ids.len())?;
         }
-        let norm = checked_norm(query, heads.dim)?;
+        let norm = self.norm_check()(query, heads.dim)?;
         heads.check_values()?;
         if let (Some(factor), true) = (self.single_factor(norm), heads.matrices.is_empty()) {
             kernel::attend_one(query, factor, heads.vectors(), weights, projected);
@@ -55,13 +57,18 @@ impl MultiHeadProjection {
             return Ok(());
         }
         // Weights always succeed, but a matrix may overflow: then nothing is written.
-        let mut routed = vec![0.0; heads.ids.len()];
+        let mut routed = Spare::filled(heads.ids.len(), 0.0);
         self.route(query, norm, &mut routed);
         heads.combine(query, &routed, projected)?;
         if let Some(weights) = weights {
             weights.copy_from_slice(&routed);
         }
         Ok(())
+    }
+
+    /// What gives the norms of queries as precisely as is needed.
+    fn norm_check(&self) -> fn(&[f32], usize) -> Result<f64> {
+        if self.is_single() { checked_norm_in_single } else { checked_norm }
     }
 
     /// Projects the rows of `queries` (n × d). Gives projected queries (n × o) and routing
@@ -106,7 +113,7 @@ impl MultiHeadProjection {
         mut projected: ArrayViewMut2<'_, f32>,
         mut weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
-        let (queries, norms) = checked_rows(queries, self.input_dim())?;
+        let (queries, norms) = checked_rows(queries, self.input_dim(), self.norm_check())?;
         let queries = queries.view();
         check_batch_buffers(self, queries.nrows(), &projected, weights.as_ref())?;
         self.heads.check_values()?;

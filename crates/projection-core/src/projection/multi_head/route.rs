@@ -4,6 +4,7 @@ use super::MultiHeadProjection;
 use super::heads::{HeadVectors, Heads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, select};
+use crate::spare::Spare;
 
 /// Below this temperature, and for queries outside this range of norms, cosines are taken
 /// in double precision: an error of ε in a cosine is one of ε/τ in a weight, and single
@@ -20,9 +21,14 @@ impl MultiHeadProjection {
     /// What turns dot products with a query of the given norm into exponents of the softmax,
     /// where single precision is enough and all heads take part.
     pub(super) fn single_factor(&self, norm: f64) -> Option<f32> {
-        let all = self.top_k.is_none_or(|k| k >= self.heads.ids.len());
-        (all && self.temperature >= LOWEST_SINGLE_TEMPERATURE && SINGLE_NORMS.contains(&norm))
+        (self.is_single() && SINGLE_NORMS.contains(&norm))
             .then(|| (1.0 / (norm * self.temperature)) as f32)
+    }
+
+    /// Whether single precision is enough for all but very long or short queries.
+    pub(super) fn is_single(&self) -> bool {
+        let all = self.top_k.is_none_or(|k| k >= self.heads.ids.len());
+        all && self.temperature >= LOWEST_SINGLE_TEMPERATURE
     }
 
     /// The routing weights of a query of the given norm.
@@ -39,9 +45,9 @@ impl MultiHeadProjection {
                 _ => heads.cosines_in_double(query, norm, 0..heads.ids.len()).collect(),
             };
             if let Some(k) = top_k {
-                let mut order: Vec<usize> =
+                let mut order: Spare<usize> =
                     (0..scores.len()).filter(|head| scores[*head] > f64::NEG_INFINITY).collect();
-                order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+                order.sort_unstable_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
                 order[k..].iter().for_each(|head| scores[*head] = f64::NEG_INFINITY);
             }
             kernel::softmax_in_double(&scores, self.temperature, weights);
@@ -58,7 +64,7 @@ impl Heads {
         heads: impl Iterator<Item = usize>,
     ) -> impl Iterator<Item = f64> {
         let is_compact = matches!(self.vectors, HeadVectors::Compact { .. });
-        let mut decoded = vec![0.0; if is_compact { self.dim } else { 0 }];
+        let mut decoded = Spare::filled(if is_compact { self.dim } else { 0 }, 0.0);
         heads.map(move |head| match &self.vectors {
             HeadVectors::Compact { centroids, .. } => {
                 centroids.decode(head, &mut decoded);
@@ -72,8 +78,8 @@ impl Heads {
     }
 
     /// The cosines of at least the k nearest heads, and −∞ for others.
-    fn best_in_double(&self, query: &[f32], norm: f64, k: usize) -> Vec<f64> {
-        let mut rough = vec![0.0; self.ids.len()];
+    fn best_in_double(&self, query: &[f32], norm: f64, k: usize) -> Spare<f64> {
+        let mut rough = Spare::filled(self.ids.len(), 0.0);
         self.vectors().0.dots(query, 0, &mut rough);
         kernel::scale(&mut rough, (1.0 / norm) as f32);
         let doubt = match &self.vectors {
@@ -81,7 +87,7 @@ impl Heads {
             HeadVectors::Compact { .. } => COMPACT_DOUBT,
         };
         let candidates = select::near_best(&rough, k, doubt);
-        let mut cosines = vec![f64::NEG_INFINITY; rough.len()];
+        let mut cosines = Spare::filled(rough.len(), f64::NEG_INFINITY);
         let exact = self.cosines_in_double(query, norm, candidates.iter().copied());
         for (head, cosine) in candidates.iter().zip(exact) {
             cosines[*head] = cosine;
@@ -100,12 +106,12 @@ impl Heads {
             self.vectors().1.weighted_sum(weights, 0, (true, 1.0), projected);
             return Ok(());
         }
-        let mut sum = vec![0.0; self.output_dim];
-        let mut mapped = vec![0.0; self.output_dim];
+        let mut sum = Spare::filled(self.output_dim, 0.0);
+        let mut mapped = Spare::filled(self.output_dim, 0.0);
         self.vectors().1.weighted_sum(weights, 0, (true, 1.0), &mut sum);
         for (head, matrix) in &self.matrices {
             kernel::dots(query, matrix, &mut mapped);
-            for (sum, mapped) in sum.iter_mut().zip(&mapped) {
+            for (sum, mapped) in sum.iter_mut().zip(mapped.iter()) {
                 *sum += weights[*head] * mapped;
             }
         }

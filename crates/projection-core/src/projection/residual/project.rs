@@ -8,6 +8,7 @@ use crate::kernel::{self, product};
 use crate::projection::Projection;
 use crate::projection::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows};
 use crate::projection::rotation::Near;
+use crate::spare::Spare;
 
 /// Similarities that a batch keeps at a time: queries times questions.
 const SCORES: usize = 1 << 22;
@@ -24,7 +25,7 @@ impl Terms {
         projected: &mut [f32],
     ) -> Result<()> {
         let scale = 1.0 / norm;
-        let mut sum: Vec<f64> = query.iter().map(|value| f64::from(*value) * scale).collect();
+        let mut sum: Spare<f64> = query.iter().map(|value| f64::from(*value) * scale).collect();
         if self.rotation {
             self.questions.add_rotation(query, norm, nearest, self.gain, &mut sum);
         }
@@ -32,7 +33,7 @@ impl Terms {
             *sum += self.gain * f64::from(*adapted);
         }
         let scale = 1.0 / sum_of_squares(&sum).sqrt().max(LEAST_NORM);
-        for value in &mut sum {
+        for value in sum.iter_mut() {
             *value *= scale;
         }
         if let Some(lift) = &self.lift {
@@ -47,8 +48,8 @@ impl Terms {
                 "projected query overflows: the model's adapter or lift is too large",
             ));
         }
-        for (projected, value) in projected.iter_mut().zip(sum) {
-            *projected = value as f32;
+        for (projected, value) in projected.iter_mut().zip(sum.iter()) {
+            *projected = *value as f32;
         }
         Ok(())
     }
@@ -59,14 +60,14 @@ impl Terms {
     }
 
     fn route(&self, nearest: &[Near], weights: &mut [f32]) {
-        let mut sums = vec![0.0f64; weights.len()];
+        let mut sums = Spare::filled(weights.len(), 0.0f64);
         let total: f64 = nearest.iter().map(|near| near.weight).sum();
         for near in nearest {
             let share = if total > 0.0 { near.weight } else { 1.0 / nearest.len() as f64 };
             sums[self.questions.cluster_of(near.question)] += share;
         }
-        for (weight, sum) in weights.iter_mut().zip(sums) {
-            *weight = sum as f32;
+        for (weight, sum) in weights.iter_mut().zip(sums.iter()) {
+            *weight = *sum as f32;
         }
     }
 }
@@ -113,13 +114,13 @@ impl Projection for ResidualProjection {
         }
         let norm = checked_norm(query, terms.dim)?;
         terms.check_values()?;
-        let unit: Vec<f32> = unit(query, norm).collect();
-        let mut nearest = Vec::new();
+        let unit: Spare<f32> = unit(query, norm).collect();
+        let mut nearest = Spare::new();
         if terms.routes(weights.is_some()) {
             let (k, temperature) = (terms.neighbours, self.temperature);
             nearest = terms.questions.nearest_to((query, &unit), norm, k, temperature);
         }
-        let mut adapted = Vec::new();
+        let mut adapted = Spare::new();
         if let Some(adapter) = &terms.adapter {
             adapted.resize(terms.dim, 0.0);
             kernel::weighted_sum(&unit, adapter, &mut adapted);
@@ -139,7 +140,7 @@ impl Projection for ResidualProjection {
     ) -> Result<()> {
         let terms = &*self.terms;
         let (rows, dim) = (queries.nrows(), terms.dim);
-        let (queries, norms) = checked_rows(queries, dim)?;
+        let (queries, norms) = checked_rows(queries, dim, checked_norm)?;
         check_batch_buffers(self, rows, &projected, weights.as_ref())?;
         terms.check_values()?;
         // Projections may overflow on a later row, and then nothing may have been written.
@@ -179,7 +180,7 @@ impl Projection for ResidualProjection {
                     let dots = &mut dots[at * count..(at + 1) * count];
                     terms.questions.nearest(query, norm, dots, k, temperature)
                 } else {
-                    Vec::new()
+                    Spare::new()
                 };
                 let adapted = adapted.get(at * dim..(at + 1) * dim).unwrap_or_default();
                 let mut result = results.row_mut(row);

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 use crate::kernel::gelu::gelu;
 use crate::kernel::product;
+use crate::spare::Spare;
 
 /// Added to the variance by the layer norm, as torch does.
 const EPSILON: f64 = 1e-5;
@@ -162,7 +163,7 @@ impl Network {
 
     fn run_block(&self, queries: &[f32], rows: usize, out: &mut [f32]) {
         let (h, f) = (self.layers[0].scale.len(), self.layers[0].hidden.bias.len());
-        let mut scratch = vec![0.0; rows * (2 * h + f)];
+        let mut scratch = Spare::filled(rows * (2 * h + f), 0.0);
         let (x, rest) = scratch.split_at_mut(rows * h);
         let (n, hidden) = rest.split_at_mut(rows * h);
         for (number, layer) in self.layers.iter().enumerate() {

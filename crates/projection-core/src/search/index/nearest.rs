@@ -175,7 +175,7 @@ impl Index {
             let candidates = lists.candidates(target, k, may)?;
             let reading = Reading::of(&self.vectors).as_in_batches();
             let mut best = Best::new(k);
-            for row in candidates {
+            for row in candidates.iter().copied() {
                 let mut score = [0.0];
                 kernel::dots_read(reading, target, self.vectors.row(row), &mut score);
                 best.add(&self.ids[row..row + 1], &score);
