@@ -78,7 +78,7 @@ impl Index {
                 return Err(file.invalid(what));
             }
         };
-        let shape = file.tensors()[VECTORS].shape.clone();
+        let shape = file.any_shape(VECTORS)?.to_vec();
         let &[count, dim] = &shape[..] else {
             let what = format!("tensor '{VECTORS}': shape {shape:?}, expected two axes");
             return Err(file.invalid(what));

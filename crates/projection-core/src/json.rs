@@ -3,6 +3,8 @@
 //!
 //! What we write is `serde_json`'s; it would be a third of the engine in a browser.
 
+mod decimal;
+
 use std::fmt;
 
 /// Values inside values. Our own files have four.
@@ -74,8 +76,8 @@ impl<'a> Json<'a> {
 
     /// A finite number.
     pub fn number(&self) -> Option<f64> {
-        let number = matches!(self.value, Value::Number).then(|| self.text.parse().ok())?;
-        number.filter(|number: &f64| number.is_finite())
+        let number = matches!(self.value, Value::Number).then(|| decimal::number(self.text));
+        number.filter(|number| number.is_finite())
     }
 
     /// A whole number, written as one.
@@ -105,7 +107,10 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn wrong(&self, expected: &str) -> String {
         match self.text[self.at..].chars().next() {
-            Some(found) => format!("expected {expected} at byte {}, found {found:?}", self.at),
+            Some(found) => {
+                let found = found.escape_default();
+                format!("expected {expected} at byte {}, found '{found}'", self.at)
+            }
             None => format!("expected {expected}, found the end at byte {}", self.at),
         }
     }

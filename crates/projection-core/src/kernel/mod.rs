@@ -29,6 +29,8 @@ pub(crate) mod select;
 mod simd128;
 mod table;
 mod tiles;
+#[cfg(any(test, all(target_arch = "wasm32", target_feature = "simd128")))]
+mod unrolled;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;

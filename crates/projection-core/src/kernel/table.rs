@@ -54,7 +54,7 @@ pub(super) struct Kernels {
 #[inline(always)]
 pub(super) fn kernels() -> &'static Kernels {
     #[cfg(target_feature = "simd128")]
-    const KERNELS: &Kernels = &simd128::KERNELS;
+    const KERNELS: &Kernels = &UNROLLED;
     #[cfg(not(target_feature = "simd128"))]
     const KERNELS: &Kernels = &PORTABLE;
     KERNELS
@@ -485,6 +485,32 @@ compiled_for!(neon, "neon", super::super::neon::Neon, 24, 4 x 4, 8 x 2);
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 compiled_for!(simd128, "simd128", super::super::simd128::Simd128, 12, 2 x 4, 4 x 2);
+
+/// WebAssembly's registers with the loops that are written out.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+const UNROLLED: Kernels = {
+    use super::simd128::Simd128;
+    use super::unrolled;
+
+    Kernels {
+        // SAFETY: the whole binary is compiled for these instructions, and callers have checked
+        // the lengths.
+        dots: |_, query, rows, out| unsafe { unrolled::dots::<Simd128>(query, rows, out) },
+        // SAFETY: as above.
+        weighted_sum: |_, weights, rows, ends, out| unsafe {
+            unrolled::weighted_sum::<Simd128>(weights, rows, ends, out)
+        },
+        // SAFETY: as above.
+        dots_of_batch: |dim, queries, rows, out, step| unsafe {
+            unrolled::dots_of_batch::<Simd128>(dim, queries, rows, out, step)
+        },
+        // SAFETY: as above.
+        add_weighted: |dim, weights, step, rows, out, fresh| unsafe {
+            unrolled::add_weighted::<Simd128>(dim, weights, step, rows, out, fresh)
+        },
+        ..simd128::KERNELS
+    }
+};
 
 /// AVX-512 with products of bytes in one instruction.
 #[cfg(target_arch = "x86_64")]

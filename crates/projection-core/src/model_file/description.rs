@@ -70,7 +70,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<ModelFileInfo> {
     let metadata = Metadata::read(&file)?;
     let parameters: Value = json(&file, "parameters")?;
     let training = parameters.get("training").cloned().unwrap_or(Value::Null);
-    let metrics = match file.metadata().contains_key("metrics") {
+    let metrics = match file.metadata().has("metrics") {
         true => json(&file, "metrics")?,
         false => Value::Null,
     };
@@ -122,8 +122,8 @@ impl Metadata {
             return Err(wrong("format_version", &format!("{VERSION}, which this version reads")));
         }
         let kind = text("kind").and_then(ModelKind::from_name).ok_or_else(|| {
-            let kinds: Vec<&str> = ModelKind::ALL.iter().map(|kind| kind.name()).collect();
-            wrong("kind", &format!("one of {}", kinds.join(", ")))
+            let [a, b, c, d] = ModelKind::ALL.map(ModelKind::name);
+            wrong("kind", &format!("one of {a}, {b}, {c}, {d}"))
         })?;
         let Some(parameters) = text("parameters") else {
             return Err(wrong("parameters", "JSON"));

@@ -113,7 +113,7 @@ pub(super) fn read(
         let shape = file.tensor_shape(key)?;
         Ok((shape.to_vec(), file.rows(key, shape)?.to_vec()))
     })?;
-    finish(weights, file.tensors().keys().cloned().collect(), file.name())
+    finish(weights, file.tensors().names().cloned().collect(), file.name())
 }
 
 fn invalid(name: &str, what: impl std::fmt::Display) -> Error {

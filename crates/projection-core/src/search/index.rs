@@ -153,7 +153,8 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Hit>> {
-        self.search_among(None, threads, query, projection, k)
+        let target = self.target(query, projection)?;
+        Ok(self.nearest_on(threads, None, &target, k))
     }
 
     /// [`search_on`](Self::search_on) among the answers with the `allowed` ids, in any order;

@@ -4,7 +4,6 @@
 //! Nothing here takes memory on the word of the file: the header is read only where it lies
 //! inside the file, and every tensor's size is compared with its place.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::json::Json;
@@ -79,11 +78,43 @@ pub(crate) struct Entry {
     pub place: Range<usize>,
 }
 
+/// Values by their names, each of which comes once, in ascending order.
+#[derive(Debug)]
+pub(crate) struct Named<T>(Vec<(String, T)>);
+
+impl<T> Named<T> {
+    fn new(mut values: Vec<(String, T)>) -> Self {
+        values.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Self(values)
+    }
+
+    /// The value of this name.
+    pub fn get(&self, name: &str) -> Option<&T> {
+        let place = self.0.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+        Some(&self.0[place].1)
+    }
+
+    /// Whether there is a value of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &T)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+
+    /// The names.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|(name, _)| name)
+    }
+}
+
 /// What a header says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Header {
-    pub metadata: BTreeMap<String, String>,
-    pub tensors: BTreeMap<String, Entry>,
+    pub metadata: Named<String>,
+    pub tensors: Named<Entry>,
 }
 
 impl Header {
@@ -112,17 +143,18 @@ impl Header {
         let json = Json::parse(text).map_err(wrong)?;
         let entries =
             json.entries().ok_or_else(|| wrong("expected an object of tensors".into()))?;
-        let mut header = Self::default();
+        let (mut metadata, mut tensors) = (Vec::new(), Vec::new());
         let start = 8 + length;
         for (name, value) in entries {
             if name == METADATA {
-                header.metadata = texts(value)?;
+                metadata = texts(value)?;
                 continue;
             }
             let entry = entry(value, start, file.len())
                 .map_err(|what| format!("tensor '{name}': {what}"))?;
-            header.tensors.insert(name.clone(), entry);
+            tensors.push((name.clone(), entry));
         }
+        let header = Self { metadata: Named::new(metadata), tensors: Named::new(tensors) };
         header.check_places(start, file.len())?;
         Ok(header)
     }
@@ -130,7 +162,7 @@ impl Header {
     /// The tensors lie one after another without gap or overlap, up to the end of the file.
     fn check_places(&self, start: usize, end: usize) -> Result<(), String> {
         let mut tensors: Vec<_> = self.tensors.iter().collect();
-        tensors.sort_by_key(|(_, entry)| (entry.place.start, entry.place.end));
+        tensors.sort_unstable_by_key(|(_, entry)| (entry.place.start, entry.place.end));
         let mut at = start;
         for (name, entry) in tensors {
             if entry.place.start != at {
@@ -151,7 +183,7 @@ impl Header {
 }
 
 /// The texts under `__metadata__`.
-fn texts(value: &Json<'_>) -> Result<BTreeMap<String, String>, String> {
+fn texts(value: &Json<'_>) -> Result<Vec<(String, String)>, String> {
     let wrong = || format!("'{METADATA}' is not an object of texts");
     let entries = value.entries().ok_or_else(wrong)?.iter();
     entries.map(|(key, value)| Ok((key.clone(), value.text().ok_or_else(wrong)?.into()))).collect()
@@ -210,10 +242,10 @@ mod tests {
             "n": {"dtype": "I64", "shape": [], "data_offsets": [0, 8]},
             "none": {"dtype": "U8", "shape": [0, 7], "data_offsets": [32, 32]}}"#;
         let header = Header::parse(&file(text, 32)).unwrap();
-        assert_eq!(header.metadata["a"], "b");
-        let x = &header.tensors["x"];
+        assert_eq!(header.metadata.get("a").unwrap(), "b");
+        let x = header.tensors.get("x").unwrap();
         assert_eq!((x.dtype, &x.shape[..], x.place.len()), (Dtype::F32, &[2, 3][..], 24));
-        assert_eq!(header.tensors.len(), 3);
+        assert_eq!(header.tensors.names().collect::<Vec<_>>(), ["n", "none", "x"]);
         for (dtype, name, size) in Dtype::ALL {
             assert_eq!((Dtype::from_name(name), dtype.size()), (Some(dtype), size));
         }

@@ -7,7 +7,6 @@
 mod header;
 mod write;
 
-use std::collections::BTreeMap;
 #[cfg(feature = "store")]
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use crate::kernel::{Plain, Rows, StableBytes};
 #[cfg(feature = "store")]
 use crate::npy;
 
-pub(crate) use header::{Dtype, Entry};
+pub(crate) use header::{Dtype, Entry, Named};
 pub(crate) use write::{NewTensor, Values, write};
 
 /// An open file of tensors.
@@ -127,18 +126,18 @@ impl<'a> TensorFile<'a> {
     }
 
     /// The texts beside the tensors.
-    pub fn metadata(&self) -> &BTreeMap<String, String> {
+    pub fn metadata(&self) -> &Named<String> {
         &self.header.metadata
     }
 
     /// The tensors by name.
-    pub fn tensors(&self) -> &BTreeMap<String, Entry> {
+    pub fn tensors(&self) -> &Named<Entry> {
         &self.header.tensors
     }
 
     /// Whether there is a tensor of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.header.tensors.contains_key(name)
+        self.header.tensors.has(name)
     }
 
     /// An error about this file.
@@ -159,11 +158,22 @@ impl<'a> TensorFile<'a> {
         self.entry_of(name).map(|entry| entry.dtype)
     }
 
+    /// The shape of a tensor of any type.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] where it is missing.
+    pub fn any_shape(&self, name: &str) -> Result<&[usize]> {
+        self.entry_of(name).map(|entry| &entry.shape[..])
+    }
+
     fn entry_of(&self, name: &str) -> Result<&Entry> {
         self.header.tensors.get(name).ok_or_else(|| {
-            let known: Vec<&str> =
-                self.header.tensors.keys().map(String::as_str).take(20).collect();
-            self.invalid(format!("tensor '{name}' is missing, there are: {}", known.join(", ")))
+            let mut known = String::new();
+            for name in self.header.tensors.names().take(20) {
+                known.push_str(if known.is_empty() { "" } else { ", " });
+                known.push_str(name);
+            }
+            self.invalid(format!("tensor '{name}' is missing, there are: {known}"))
         })
     }
 

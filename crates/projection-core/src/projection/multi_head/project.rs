@@ -157,7 +157,8 @@ impl MultiHeadProjection {
         let (h, dim, out) = (self.heads.ids.len(), self.heads.dim, self.heads.output_dim);
         let share = norms.len().div_ceil(threads.max(1)).max(1);
         let parts = norms.len().div_ceil(share);
-        if parts <= 1 {
+        // Without files there are no threads either.
+        if parts <= 1 || cfg!(not(feature = "store")) {
             return self.project_blocks((queries, norms), projected, weights);
         }
         let mut weights: Vec<Option<&mut [f32]>> = match weights {
