@@ -112,6 +112,12 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_model_with_precision, copy, model, PROJECTION_PRECISION_F32, NULL);
     FAILS(INVALID_ARGUMENT, "precision is 0, expected 1, 2 or 3", projection_model_with_precision,
           model, PROJECTION_PRECISION_UNKNOWN, &out.model);
+    NULL_ARGUMENT(projection_model_with_lists, model, NULL, 1, &out.model);
+    NULL_ARGUMENT(projection_model_with_lists, copy, model, 1, NULL);
+    NULL_ARGUMENT(projection_model_lists, model, NULL, &out.lists);
+    NULL_ARGUMENT(projection_model_lists, found, model, NULL);
+    NULL_ARGUMENT(projection_model_keep_lists, database, NULL, 1, 1, &out.lists);
+    NULL_ARGUMENT(projection_model_check_lists, database, NULL, 1, &out.lists);
     NULL_ARGUMENT(projection_model_project, model, NULL, q, D, out.projected, O, NULL, 0);
     NULL_ARGUMENT(projection_model_project, query, model, NULL, D, out.projected, O, NULL, 0);
     NULL_ARGUMENT(projection_model_project, projected, model, q, D, NULL, O, NULL, 0);

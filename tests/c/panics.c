@@ -157,6 +157,11 @@ static void models(const char *folder, const char *residual, const char *databas
     if (!injected) {
         projection_model_free(out.model);
     }
+    PANICS(projection_model_with_lists, model, 1, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
+    PANICS(projection_model_lists, model, &out.lists);
     PANICS(projection_model_head_ids, model, out.ids, 4);
     PANICS(projection_model_project, model, queries, 8, out.projected, 8, out.weights, 4);
     PANICS(projection_model_project_batch, model, queries, 2, 8, out.projected, 16, out.weights,

@@ -1,6 +1,8 @@
 //! Projecting by the nearest of many heads, without looking at all of them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+#[cfg(feature = "store")]
+use std::sync::OnceLock;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
@@ -8,7 +10,9 @@ use super::heads::{HeadVectors, Heads};
 use super::{MultiHeadProjection, route};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
-use crate::nearest::{Found, LISTS_FROM, Lists, Units, worth_it};
+#[cfg(feature = "store")]
+use crate::nearest::LISTS_FROM;
+use crate::nearest::{Found, Lists, Units, worth_it};
 
 /// A head that takes part, and its weight.
 type Part = (usize, f32);
@@ -24,6 +28,7 @@ impl MultiHeadProjection {
     /// # Errors
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`] for a model from a mapped file
     /// whose values are not sound.
+    #[cfg(feature = "store")]
     pub fn with_lists(&self, threads: usize) -> Result<Self> {
         self.check_values()?;
         let heads = &*self.heads;
@@ -35,15 +40,42 @@ impl MultiHeadProjection {
         if lists.is_exact() {
             return Ok(self.clone());
         }
+        Ok(self.clone().with_kept_lists(Some(Arc::new(lists))))
+    }
+
+    /// The same model with these lists instead of its own.
+    #[cfg(feature = "store")]
+    pub(in crate::projection) fn with_kept_lists(mut self, lists: Option<Arc<Lists>>) -> Self {
+        let lists = lists.map_or_else(OnceLock::new, OnceLock::from);
+        if let Some(heads) = Arc::get_mut(&mut self.heads) {
+            heads.lists = lists;
+            return self;
+        }
+        let heads = &*self.heads;
         let heads = Heads {
             ids: heads.ids.clone(),
             vectors: heads.vectors.clone(),
             matrices: heads.matrices.clone(),
             unread: heads.unread.clone(),
-            lists: OnceLock::from(Arc::new(lists)),
+            lists,
             ..*heads
         };
-        Ok(Self { heads: Arc::new(heads), ..self.clone() })
+        Self { heads: Arc::new(heads), ..self }
+    }
+
+    /// The lists that may miss a head, where there are any.
+    #[cfg(feature = "store")]
+    pub(in crate::projection) fn kept_lists(&self) -> Option<Arc<Lists>> {
+        self.heads.approximate().cloned()
+    }
+
+    /// The centroids, which lists are made of.
+    #[cfg(feature = "store")]
+    pub(in crate::projection) fn with_listed_units<R>(
+        &self,
+        work: impl FnOnce(Units<'_>) -> R,
+    ) -> R {
+        self.heads.with_units(work)
     }
 
     /// What was found out when the lists were made, where there are any.
