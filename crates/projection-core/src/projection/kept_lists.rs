@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Model, list_tensors};
+use super::{Model, ModelKind, list_tensors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
 use crate::nearest::{Found, Lists, Units};
@@ -47,9 +47,8 @@ impl Model {
     /// # Errors
     /// As [`open`](Self::open), and [`ErrorKind::Io`] where the file can't be written.
     pub fn keep_lists(store: &Store, id: i64, threads: usize) -> Result<Option<Found>> {
-        let model = Self::from_store(store, id)?;
-        let path = folder(store, &model, id)?.join(layout::lists_name(id));
-        let model = match model.with_lists_of(None) {
+        let path = folder(store, store.model_kind(id)?, id)?.join(layout::lists_name(id));
+        let model = match Self::from_store(store, id)?.with_lists_of(None) {
             // Lists are made for models of which few heads take part.
             Self::MultiHead(model) => Self::MultiHead(model.with_top_k(Some(1))?),
             model => model,
@@ -81,10 +80,9 @@ impl Model {
     /// damaged or of other vectors than the projection has: it opens without them.
     /// Otherwise as [`open`](Self::open).
     pub fn check_lists(store: &Store, id: i64) -> Result<Option<Found>> {
-        let model = Self::from_store(store, id)?;
-        let path = folder(store, &model, id)?.join(layout::lists_name(id));
+        let path = folder(store, store.model_kind(id)?, id)?.join(layout::lists_name(id));
         match path.exists() {
-            true => model.read_lists(&path).map(|lists| Some(lists.found())),
+            true => Self::from_store(store, id)?.read_lists(&path).map(|lists| Some(lists.found())),
             false => Ok(None),
         }
     }
@@ -173,10 +171,10 @@ impl Model {
 }
 
 /// The folder of a model's files.
-pub(super) fn folder(store: &Store, model: &Model, id: i64) -> Result<PathBuf> {
-    let name = match model {
-        Model::MultiHead(_) | Model::Residual(_) => store.multi_head_projection(id)?.model_name,
-        Model::Linear(_) | Model::Transformer(_) => String::new(),
+pub(super) fn folder(store: &Store, kind: ModelKind, id: i64) -> Result<PathBuf> {
+    let name = match kind {
+        ModelKind::MultiHead | ModelKind::Residual => store.multi_head_projection(id)?.model_name,
+        ModelKind::Linear | ModelKind::Transformer => String::new(),
     };
     let folder = store.embeddings_folder(&name);
     // Older stores have all files directly in `embeddings`.

@@ -82,7 +82,7 @@ fn from_store(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
     let model = open(store, kind, id)?;
     let record = store.model_record(id)?.filter(|record| record.kind == kind);
     let values = record.map(|record| record.search_values()).transpose()?;
-    let folder = kept_lists::folder(store, &model, id)?;
+    let folder = kept_lists::folder(store, kind, id)?;
     model.with_kept_lists(&folder, id).with_search_values(values.unwrap_or_default())
 }
 
