@@ -119,7 +119,8 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_model_lists, found, model, NULL);
     NULL_ARGUMENT(projection_model_keep_lists, database, NULL, 1, 1, &lists);
     NULL_ARGUMENT(projection_model_check_lists, database, NULL, 1, &lists);
-    SUCCEEDS(projection_model_check_lists, database, 1, NULL);
+    OPTIONAL_ARGUMENT(projection_model_keep_lists, found, database, 1, 1, NULL);
+    OPTIONAL_ARGUMENT(projection_model_check_lists, found, database, 1, NULL);
     SUCCEEDS(projection_model_check_lists, database, 1, &lists);
     CHECK(lists.lists == 1 && lists.recall == 1.0 && lists.read == 1.0);
     NULL_ARGUMENT(projection_model_project, model, NULL, q, D, out.projected, O, NULL, 0);

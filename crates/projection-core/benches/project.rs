@@ -100,6 +100,7 @@ fn measure(
     rounds: usize,
     limits: &Limits,
 ) -> Result<Option<f64>, Box<dyn Error>> {
+    let exact = matches!(work.peer, Peer::Engine(..));
     let (engine, peer) = (&mut work.engine, &mut work.peer);
     let mut time_peer = |calls: u64| match &mut *peer {
         Peer::Python(_, command) => numpy.time(command, calls),
@@ -109,8 +110,15 @@ fn measure(
     if rounds == 0 {
         return Ok(None);
     }
-    let (engine_calls, peer_calls) =
+    let (mut engine_calls, mut peer_calls) =
         (calls_a_round(&mut time_engine)?, calls_a_round(&mut time_peer)?);
+    if matches!(work.limit, Limit::Unknown) {
+        // What a query takes depends on the query, so that each has its turn.
+        engine_calls = engine_calls.next_multiple_of(work::QUERIES as u64);
+        if !exact {
+            peer_calls = peer_calls.next_multiple_of(work::QUERIES as u64);
+        }
+    }
     let (mut engine_times, mut peer_times) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         // Whoever is first finds what the other left in the caches, so both are.
