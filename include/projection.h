@@ -602,12 +602,12 @@ typedef struct {
  */
 typedef struct {
   /**
-   * The share of the true 1, 10 and 32 nearest answers that queries find that were held
-   * out, the least of them; 1 where searches stay exact.
+   * The share of the true 1, 10 and 32 nearest answers, heads or training questions that
+   * queries find that were held out, the least of them; 1 where searches stay exact.
    */
   double recall;
   /**
-   * The share of all answers that they read on average.
+   * The share of all of them that queries read on average.
    */
   double read;
   /**
@@ -1049,6 +1049,54 @@ projection_status projection_index_make_lists(const projection_index *index,
  * Forgets the lists of an index: searches are exact again. NULL is allowed.
  */
 void projection_index_drop_lists(const projection_index *index);
+
+/**
+ * Makes a copy of `model` with its heads or training questions in lists, so that the nearest of
+ * many are found without comparing a query with each: at least 99% of them, for queries that
+ * are held out. projection_model_save_file keeps the lists. Where lists cannot do that, below
+ * 16,384 heads or questions, and where all heads take part anyway, the copy is as the model.
+ * Up to `threads` threads work, 0 counts as 1; the result does not depend on their number.
+ * Each of the two models is freed on its own.
+ */
+projection_status projection_model_with_lists(const projection_model *model,
+                                              size_t threads,
+                                              projection_model **copy,
+                                              projection_error **error);
+
+/**
+ * What was found out when the lists of `model` were made. Of a model without lists, whose
+ * nearest heads or questions are found exactly, it is one list, all of which is read.
+ */
+projection_status projection_model_lists(const projection_model *model,
+                                         projection_lists *found,
+                                         projection_error **error);
+
+/**
+ * Makes lists as projection_model_with_lists does, of projection `id` of the store whose
+ * database is the file `database`, and keeps them in a file beside the projection's others:
+ * whoever opens it afterwards has them, and what does not know them does as before. `found`,
+ * which may be NULL, receives what was found out. Where there are no lists worth making, none
+ * are kept.
+ *
+ * Lists that are damaged, or of other vectors than the projection has later, are not used:
+ * make them anew then. projection_model_check_lists says so.
+ */
+projection_status projection_model_keep_lists(const char *database,
+                                              int64_t id,
+                                              size_t threads,
+                                              projection_lists *found,
+                                              projection_error **error);
+
+/**
+ * What was found out when the lists were made that are kept for projection `id`, in `found`,
+ * which may be NULL; one list that is read as a whole where none are kept. It is
+ * PROJECTION_STATUS_INVALID_MODEL, and the message says why, where they are damaged or of other
+ * vectors than the projection has: it opens without them.
+ */
+projection_status projection_model_check_lists(const char *database,
+                                               int64_t id,
+                                               projection_lists *found,
+                                               projection_error **error);
 
 /**
  * Loads projection `id`, of whatever kind, from the folder of its files:

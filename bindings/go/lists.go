@@ -83,10 +83,11 @@ type ListsOptions struct {
 
 // Lists is what making lists found out.
 type Lists struct {
-	// Recall is the share of the true 1, 10 and 32 nearest answers that queries find that
-	// were held out, the least of them; 1 where searches stay exact.
+	// Recall is the share of the true 1, 10 and 32 nearest answers, heads or training
+	// questions that queries find that were held out, the least of them; 1 where searches
+	// stay exact.
 	Recall float64
-	// Read is the share of all answers that they read on average.
+	// Read is the share of all of them that queries read on average.
 	Read float64
 	// Count is the number of lists; 1 where searches stay exact.
 	Count int
@@ -125,7 +126,11 @@ func (s *Searcher) MakeLists(options ListsOptions) (Lists, error) {
 	if status != C.PROJECTION_STATUS_OK {
 		return Lists{}, failure(status, failed)
 	}
-	return Lists{float64(found.recall), float64(found.read), int(found.lists)}, nil
+	return newLists(found), nil
+}
+
+func newLists(found C.projection_lists) Lists {
+	return Lists{float64(found.recall), float64(found.read), int(found.lists)}
 }
 
 // DropLists forgets the lists: searches are exact again.

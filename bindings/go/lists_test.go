@@ -71,6 +71,44 @@ func TestAllowedAnswers(t *testing.T) {
 	}
 }
 
+func TestListsOfModels(t *testing.T) {
+	exact := projection.Lists{Recall: 1, Read: 1, Count: 1}
+	model := small(t)
+	if lists, err := model.Lists(); err != nil || lists != exact {
+		t.Fatal(lists, err)
+	}
+	// So few heads stay as they are.
+	copied, err := model.WithLists(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer copied.Close()
+	query := []float32{1, 2, 3}
+	expected, _, err := model.Project(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, _, err := copied.Project(query)
+	if err != nil || !reflect.DeepEqual(found, expected) {
+		t.Fatalf("%v, %v, expected %v", found, err, expected)
+	}
+	_, err = model.WithLists(-1)
+	fails(t, "threads", err, projection.ErrInvalidArgument, "threads is -1")
+	_, err = projection.KeepLists("no/such/lda.db", 1, 1)
+	fails(t, "no store", err, projection.ErrNotFound, "no/such")
+	_, err = projection.KeepLists("lda.db", 1, -2)
+	fails(t, "threads", err, projection.ErrInvalidArgument, "threads is -2")
+	_, err = projection.CheckLists("no/such/lda.db", 1)
+	fails(t, "no store", err, projection.ErrNotFound, "no/such")
+	_, err = projection.CheckLists("lda\x00.db", 1)
+	fails(t, "text", err, projection.ErrInvalidArgument, "database")
+	copied.Close()
+	_, err = copied.WithLists(1)
+	fails(t, "closed", err, projection.ErrClosed, "closed")
+	_, err = copied.Lists()
+	fails(t, "closed", err, projection.ErrClosed, "closed")
+}
+
 func TestAddAndRemove(t *testing.T) {
 	ids, vectors := points(0, 40)
 	searcher, err := projection.NewSearcher(ids[:30], vectors[:180], 6)

@@ -330,8 +330,8 @@ func (m *Model) ProjectBatchInto(queries, projected, weights []float32) error {
 //
 // It fails as [Model.ProjectBatchInto] does, and with ErrInvalidArgument for fewer than none.
 func (m *Model) ProjectBatchIntoOn(threads int, queries, projected, weights []float32) error {
-	if threads < 0 {
-		return errorf(ErrInvalidArgument, "threads is %d, expected 0 or more", threads)
+	if err := checkThreads(threads); err != nil {
+		return err
 	}
 	model, err := m.acquire()
 	if err != nil {

@@ -75,6 +75,7 @@ static void null_handles(void)
 static void null_arguments(void)
 {
     projection_text *parameters = NULL;
+    projection_lists lists = {0};
     const float *q = queries;
     NULL_ARGUMENT(projection_array_load, path, NULL, &out.array);
     NULL_ARGUMENT(projection_array_load, array, array_path, NULL);
@@ -112,6 +113,16 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_model_with_precision, copy, model, PROJECTION_PRECISION_F32, NULL);
     FAILS(INVALID_ARGUMENT, "precision is 0, expected 1, 2 or 3", projection_model_with_precision,
           model, PROJECTION_PRECISION_UNKNOWN, &out.model);
+    NULL_ARGUMENT(projection_model_with_lists, model, NULL, 1, &out.model);
+    NULL_ARGUMENT(projection_model_with_lists, copy, model, 1, NULL);
+    NULL_ARGUMENT(projection_model_lists, model, NULL, &lists);
+    NULL_ARGUMENT(projection_model_lists, found, model, NULL);
+    NULL_ARGUMENT(projection_model_keep_lists, database, NULL, 1, 1, &lists);
+    NULL_ARGUMENT(projection_model_check_lists, database, NULL, 1, &lists);
+    OPTIONAL_ARGUMENT(projection_model_keep_lists, found, database, 1, 1, NULL);
+    OPTIONAL_ARGUMENT(projection_model_check_lists, found, database, 1, NULL);
+    SUCCEEDS(projection_model_check_lists, database, 1, &lists);
+    CHECK(lists.lists == 1 && lists.recall == 1.0 && lists.read == 1.0);
     NULL_ARGUMENT(projection_model_project, model, NULL, q, D, out.projected, O, NULL, 0);
     NULL_ARGUMENT(projection_model_project, query, model, NULL, D, out.projected, O, NULL, 0);
     NULL_ARGUMENT(projection_model_project, projected, model, q, D, NULL, O, NULL, 0);

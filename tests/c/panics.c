@@ -131,6 +131,7 @@ static void models(const char *folder, const char *residual, const char *databas
 {
     static const float queries[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
     projection_model *other = NULL;
+    projection_lists lists = {0};
     fill_outputs();
     PANICS(projection_model_load, folder, 1, 0.1, &out.model);
     if (!injected) {
@@ -157,6 +158,13 @@ static void models(const char *folder, const char *residual, const char *databas
     if (!injected) {
         projection_model_free(out.model);
     }
+    PANICS(projection_model_with_lists, model, 1, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
+    PANICS(projection_model_lists, model, &lists);
+    PANICS(projection_model_keep_lists, database, 1, 1, &lists);
+    PANICS(projection_model_check_lists, database, 1, &lists);
     PANICS(projection_model_head_ids, model, out.ids, 4);
     PANICS(projection_model_project, model, queries, 8, out.projected, 8, out.weights, 4);
     PANICS(projection_model_project_batch, model, queries, 2, 8, out.projected, 16, out.weights,

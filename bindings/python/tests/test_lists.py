@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,3 +57,79 @@ def test_answers_come_and_go() -> None:
         assert len(searcher) == 40 and searcher.text(71) is None
         ids = {hit.answer_id for hit in searcher.search(VECTORS[71], 100)}
         assert ids == (set(range(40)) | {70}) - {5}
+
+
+def model_file(path: Path, rows: np.ndarray, top_k: int) -> None:
+    """A multi-head model of so many heads, each with its own place as its answer."""
+    units = rows / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    centroids = units.astype(np.float32)
+    tensors = {
+        "centroids": centroids,
+        "centroid_tails": (units - centroids).astype(np.float32),
+        "answers": rows,
+        "head_ids": np.arange(len(rows)),
+    }
+    names = {"float32": "F32", "int64": "I64"}
+    parameters = {"kind": "multi_head", "temperature": 0.1, "top_k": top_k}
+    header: dict[str, Any] = {
+        "__metadata__": {
+            "format": "projection",
+            "format_version": "1",
+            "kind": "multi_head",
+            "parameters": json.dumps(parameters),
+        }
+    }
+    end = 0
+    for name, values in tensors.items():
+        place = [end, end + values.nbytes]
+        header[name] = {"dtype": names[str(values.dtype)], "shape": values.shape, "data_offsets": place}
+        end = place[1]
+    text = json.dumps(header).encode()
+    text += b" " * (-(len(text) + 8) % 64)
+    data = b"".join(values.tobytes() for values in tensors.values())
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def test_lists_of_many_heads(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    points = rng.normal(size=(120, 12))
+    rows = (points[np.arange(16_500) % 120] + 0.3 * rng.normal(size=(16_500, 12))).astype(np.float32)
+    model_file(tmp_path / "heads.safetensors", rows, 10)
+    queries = rows[::400] + np.float32(0.05)
+    with up.Model.load_file(tmp_path / "heads.safetensors") as plain:
+        assert plain.lists == up.Lists(1.0, 1.0, 1)
+        with plain.with_lists(threads=2) as model:
+            lists = model.lists
+            assert lists.lists > 100 and lists.recall >= 0.99 and lists.read < 0.25
+            _, expected = plain.project(queries, return_weights=True)
+            found, weights = model.project(queries, return_weights=True)
+            assert np.mean((weights > 0) & (expected > 0)) > 0.98 * np.mean(expected > 0)
+            model.save_file(tmp_path / "lists.safetensors")
+        with up.Model.load_file(tmp_path / "lists.safetensors") as kept:
+            assert kept.lists == lists
+            assert np.array_equal(kept.project(queries), found)
+        with pytest.raises(up.InvalidArgumentError):
+            plain.with_lists(threads=-1)
+    with pytest.raises(up.ClosedError):
+        plain.lists
+
+
+def test_lists_that_a_store_keeps(own_store: Path) -> None:
+    none = up.Lists(1.0, 1.0, 1)
+    # The store is too small for any.
+    assert up.Model.keep_lists(own_store, 1, threads=2) == none
+    assert up.Model.check_lists(own_store, 1) == none
+    (file,) = own_store.parent.glob("embeddings/*/mh_1_model.json")
+    file = file.with_name("mh_1_lists.safetensors")
+    assert not file.exists()
+    with up.Model.open(own_store, 1) as model:
+        expected = model.project(np.ones(model.input_dim))
+        file.write_bytes(b"no lists")
+        with pytest.raises(up.InvalidModelError, match="mh_1_lists.safetensors"):
+            up.Model.check_lists(own_store, 1)
+        with up.Model.open(own_store, 1) as again:
+            assert np.array_equal(again.project(np.ones(model.input_dim)), expected)
+    assert up.Model.keep_lists(own_store, 1) == none
+    assert not file.exists()
+    with pytest.raises(up.NotFoundError):
+        up.Model.keep_lists(own_store, 9)

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    batches, distill, embed, evaluate, export, import, import_vectors, inspect, log, project,
-    query, train,
+    batches, distill, embed, evaluate, export, import, import_vectors, inspect, lists, log,
+    project, query, train,
 };
 use failure::Failure;
 use output::{Report, Screen};
@@ -55,6 +55,7 @@ enum Command {
     Log(log::Args),
     Project(project::Args),
     Export(export::Args),
+    Lists(lists::Args),
     Inspect(inspect::Args),
 }
 
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         Command::Log(args) => log::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Project(args) => project::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Export(args) => export::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Lists(args) => lists::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Inspect(args) => inspect::run(&args).and_then(|r| finish(&r, &screen)),
     };
     result.unwrap_or_else(|failure| failure.report(cli.json))

@@ -9,8 +9,9 @@ describes NumPy, every line read from standard input is answered by one line:
     time WORK CALLS    nanoseconds    taken by CALLS calls, measured in here
 
 WORK is `one HEADS` (a query a call), `batch HEADS QUERIES` (the first QUERIES a call),
-`search ROWS QUERIES` (the 10 nearest of the first ROWS answers, for so many queries a call) or
-`neighbours ROWS` (the 32 nearest of the first ROWS centroids). `check` takes the number of
+`onnx QUERIES` (so many a call, by ONNX Runtime with the exported graph heads.onnx), `search ROWS
+QUERIES` (the 10 nearest of the first ROWS answers, for so many queries a call) or `neighbours ROWS`
+(the 32 nearest of the first ROWS centroids). `check` takes the number of
 queries whose results are wanted as a last argument. The engine has its matrices ready when its time
 starts, so they are ready here too, and results go into arrays made beforehand. Among ways
 of writing each step, the one that measured fastest was taken.
@@ -35,8 +36,11 @@ QUERIES = 32
 
 def unit(rows):
     """Rows of length 1; the norms are taken in double precision, as in the engine."""
-    rows = rows.astype(np.float64)
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    units = np.empty(rows.shape, np.float32)
+    for start in range(0, len(rows), 10_000):
+        part = rows[start : start + 10_000].astype(np.float64)
+        units[start : start + 10_000] = part / np.linalg.norm(part, axis=1, keepdims=True)
+    return units
 
 
 def one(centroids, answers):
@@ -81,6 +85,33 @@ def batch(centroids, answers, rows):
         return projected, weights.T
 
     return call
+
+
+def onnx(path, blocks):
+    """Runs an exported graph. Queries and results are bound to their memory beforehand, which
+    saves ONNX Runtime's Python interface most of its own time."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+    shapes = [[len(blocks[0]), output.shape[1]] for output in session.get_outputs()]
+    bound = []
+    for block in blocks:
+        binding = session.io_binding()
+        query = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(block))
+        binding.bind_ortvalue_input("query", query)
+        results = [onnxruntime.OrtValue.ortvalue_from_shape_and_type(s, np.float32) for s in shapes]
+        for output, result in zip(session.get_outputs(), results):
+            binding.bind_ortvalue_output(output.name, result)
+        bound.append((binding, results))
+    run = session.run_with_iobinding
+
+    def call(work):
+        run(work[0])
+        return work[1]
+
+    return call, bound
 
 
 def search(vectors, nearest):
@@ -217,6 +248,11 @@ class Large:
         return call, effort
 
 
+def copied(array):
+    """A copy, also of what ONNX Runtime keeps."""
+    return array.copy() if isinstance(array, np.ndarray) else array.numpy().copy()
+
+
 class Peer:
     """The data of a folder, and the work that was asked for."""
 
@@ -244,6 +280,12 @@ class Peer:
 
     def call(self, kind, size, queries=1, recall=None):
         """The function that does the work, and the arguments to call it with in turn."""
+        if kind == "onnx":
+            count = int(size)
+            if (kind, count) not in self.calls:
+                blocks = np.split(self.queries[:QUERIES], QUERIES // count)
+                self.calls[kind, count] = onnx(f"{self.folder}/heads.onnx", blocks)
+            return self.calls[kind, count]
         if kind in ("flat", "usearch", "ivf", "hnsw", "graph"):
             return self.call_large(kind, queries, recall)
         size, queries = int(size), int(queries)
@@ -263,7 +305,7 @@ class Peer:
     def check(self, *arguments):
         *work, count = arguments
         call, arguments = self.call(*work)
-        results = [[array.copy() for array in call(argument)] for argument in arguments]
+        results = [[copied(array) for array in call(argument)] for argument in arguments]
         for name, arrays in zip(("first", "second"), zip(*results)):
             np.save(f"{self.folder}/{name}.npy", np.vstack(arrays).astype(np.float32)[: int(count)])
         return "ok"

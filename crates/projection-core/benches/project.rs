@@ -10,6 +10,8 @@
 
 #[path = "project/large.rs"]
 mod large;
+#[path = "project/memory.rs"]
+mod memory;
 #[path = "project/numpy.rs"]
 mod numpy;
 #[path = "project/work.rs"]
@@ -20,10 +22,14 @@ use std::time::{Duration, Instant};
 
 use projection_core::limits;
 
+use large::{Large, Row};
 use numpy::Numpy;
 use work::{Data, Limit, Peer, Work};
 
 fn main() -> Result<(), Box<dyn Error>> {
+    if let Some(measured) = memory::measured_here() {
+        return measured;
+    }
     let given = |flag: &str| std::env::args().any(|argument| argument == flag);
     let filters: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
@@ -43,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{rounds} rounds in turn, µs a call: median, least\n");
     let heading = ["engine", "peer", "ratio", "share"];
     println!(
-        "{:40} {:>21} {:>21}  {:>6} {:>6}",
+        "{:52} {:>21} {:>21}  {:>6} {:>6}",
         "", heading[0], heading[1], heading[2], heading[3]
     );
     for mut work in data.all_work()? {
@@ -59,26 +65,42 @@ fn main() -> Result<(), Box<dyn Error>> {
         (true, true) => 100_000,
         (false, _) => 20_000,
     };
-    let large = large::Large::new(count, folder.path());
+    let large = Large::new(count, folder.path());
+    let (mut small, mut many) = (None, None);
     for row in large.rows() {
         if filters.iter().all(|filter| row.title(count).contains(filter)) {
             let mut work = large.work(row)?;
             numpy::check(&mut work, &mut numpy)?;
-            measure(&mut work, &mut numpy, rounds, &limits)?;
+            let time = measure(&mut work, &mut numpy, rounds, &limits)?;
+            match row {
+                Row::Questions { count: large::SMALL, .. } => small = time,
+                Row::Questions { count: n, lists: true } if n == count => many = time,
+                _ => {}
+            }
         }
+    }
+    if let (Some(small), Some(many)) = (small, many) {
+        let growth = (many / small).ln() / (count as f64 / large::SMALL as f64).ln();
+        println!("\nFrom {} to {count} questions, time grows as N^{growth:.2}.", large::SMALL);
+    }
+    drop(large);
+    drop(numpy);
+    if filters.iter().all(|filter| "memory".contains(filter.as_str())) {
+        memory::rows(folder.path(), count.min(100_000))?;
     }
     println!("\nRatio: peer ÷ engine, of medians; above 1, the engine is faster. Share: of what");
     println!("the machine can read from memory or compute; above 100%, caches help.");
     Ok(())
 }
 
-/// Makes both sides take turns and prints what one call took.
+/// Makes both sides take turns and prints what one call took; gives the engine's median.
 fn measure(
     work: &mut Work,
     numpy: &mut Numpy,
     rounds: usize,
     limits: &Limits,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<Option<f64>, Box<dyn Error>> {
+    let exact = matches!(work.peer, Peer::Engine(..));
     let (engine, peer) = (&mut work.engine, &mut work.peer);
     let mut time_peer = |calls: u64| match &mut *peer {
         Peer::Python(_, command) => numpy.time(command, calls),
@@ -86,10 +108,17 @@ fn measure(
     };
     let mut time_engine = |calls| Ok(work::time(engine.as_mut(), calls));
     if rounds == 0 {
-        return Ok(());
+        return Ok(None);
     }
-    let (engine_calls, peer_calls) =
+    let (mut engine_calls, mut peer_calls) =
         (calls_a_round(&mut time_engine)?, calls_a_round(&mut time_peer)?);
+    if matches!(work.limit, Limit::Unknown) {
+        // What a query takes depends on the query, so that each has its turn.
+        engine_calls = engine_calls.next_multiple_of(work::QUERIES as u64);
+        if !exact {
+            peer_calls = peer_calls.next_multiple_of(work::QUERIES as u64);
+        }
+    }
     let (mut engine_times, mut peer_times) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         // Whoever is first finds what the other left in the caches, so both are.
@@ -103,17 +132,19 @@ fn measure(
     }
     let (engine, peer_time) = (Spread::of(engine_times), Spread::of(peer_times));
     let share = match work.limit {
-        Limit::Bytes(bytes) => bytes as f64 / limits.bytes / 1e3 / engine.least,
-        Limit::Operations(count) => count as f64 / limits.operations / 1e3 / engine.least,
+        Limit::Unknown => None,
+        Limit::Bytes(bytes) => Some(bytes as f64 / limits.bytes),
+        Limit::Operations(count) => Some(count as f64 / limits.operations),
     };
+    let share = share.map_or(String::new(), |least| format!("{:.0}%", least / 10.0 / engine.least));
     let name = match &work.peer {
         Peer::Python(name, _) => name,
         Peer::Engine(name, _) => name,
     };
     let ratio = peer_time.median / engine.median;
-    let (title, share) = (&work.title, 100.0 * share);
-    println!("{title:40} {engine} {peer_time}  {ratio:>6.2} {share:>5.0}%  {name}");
-    Ok(())
+    let title = &work.title;
+    println!("{title:52} {engine} {peer_time}  {ratio:>6.2} {share:>6}  {name}");
+    Ok(Some(engine.median))
 }
 
 /// What one core can do.

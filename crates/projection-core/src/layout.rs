@@ -9,6 +9,8 @@
 //!                         mh_{id}_adapter.npy                 next two, each optional
 //!                         mh_{id}_lift.npy
 //!                         mh_{id}_model.json                  kind and parameters, optional
+//!                         mh_{id}_lists.safetensors           lists of many heads or questions,
+//!                                                             optional; see `kept_lists`
 //!                         W_projection_{id}.npy               a linear projection
 //!                         answer_{id}_model_{id}.npy          embeddings
 //!                         question_{id}_model_{id}.npy
@@ -77,6 +79,11 @@ pub fn lift_name(id: i64) -> String {
 /// The file name of the kind and parameters of projection `id`.
 pub fn model_name(id: i64) -> String {
     format!("mh_{id}_model.json")
+}
+
+/// The file name of lists of the heads or training questions of projection `id`.
+pub fn lists_name(id: i64) -> String {
+    format!("mh_{id}_lists.safetensors")
 }
 
 /// The file name of the matrix of the linear projection `id`.

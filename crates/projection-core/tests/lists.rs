@@ -89,6 +89,12 @@ fn check(plain: Model) {
     lists
         .project_batch_into(queries.view(), projected.view_mut(), Some(weights.view_mut()))
         .unwrap();
+    for threads in [0, 2, 7] {
+        let (mut shared, mut routed) = (Array2::zeros((60, DIM)), Array2::zeros((60, heads)));
+        let outputs = (shared.view_mut(), Some(routed.view_mut()));
+        lists.project_batch_on(threads, queries.view(), outputs.0, outputs.1).unwrap();
+        assert!(shared == projected && routed == weights, "{threads} threads");
+    }
     for model in [&lists, &mapped, &read] {
         assert_eq!(model.lists_found(), Some(known));
         for (row, query) in queries.rows().into_iter().enumerate() {

@@ -8,11 +8,14 @@ use std::ptr::NonNull;
 
 use crate::error::{ErrorHandle, Status};
 
+#[cold]
+#[inline(never)]
 fn invalid(name: &str, what: impl Display) -> ErrorHandle {
     ErrorHandle::new(Status::InvalidArgument, &format!("argument {name} {what}"))
 }
 
 /// Refuses NULL and addresses that a `T` can't have.
+#[inline]
 fn checked<T>(name: &str, pointer: *mut T) -> Result<NonNull<T>, ErrorHandle> {
     let pointer = NonNull::new(pointer).ok_or_else(|| invalid(name, "is NULL"))?;
     if !pointer.is_aligned() {
@@ -25,6 +28,7 @@ fn checked<T>(name: &str, pointer: *mut T) -> Result<NonNull<T>, ErrorHandle> {
 ///
 /// # Safety
 /// `handle` is NULL or live for `'a`.
+#[inline]
 pub unsafe fn handle<'a, T>(name: &str, handle: *const T) -> Result<&'a T, ErrorHandle> {
     // SAFETY: the caller's promise.
     unsafe { handle.as_ref() }.ok_or_else(|| invalid(name, "is NULL"))
@@ -63,6 +67,7 @@ pub fn product(name: &str, rows: usize, columns: usize) -> Result<usize, ErrorHa
 }
 
 /// Refuses vectors of another dimension than expected.
+#[inline]
 pub fn expect_dim(name: &str, found: usize, expected: usize) -> Result<(), ErrorHandle> {
     if found == expected {
         return Ok(());
@@ -83,6 +88,7 @@ pub struct Buffer<T> {
 }
 
 impl<T> Buffer<T> {
+    #[inline]
     pub fn new(name: &'static str, values: *const T, len: usize) -> Result<Self, ErrorHandle> {
         let values = match len {
             0 => NonNull::dangling(),
@@ -91,6 +97,7 @@ impl<T> Buffer<T> {
         Ok(Self { name, values, len })
     }
 
+    #[inline]
     pub fn expect_len(&self, expected: usize) -> Result<(), ErrorHandle> {
         if self.len == expected {
             return Ok(());
@@ -105,6 +112,7 @@ impl<T> Buffer<T> {
         self.expect_possible_size()
     }
 
+    #[cold]
     fn wrong_len(&self, expected: impl Display) -> ErrorHandle {
         let (name, len) = (self.name, self.len);
         let message = format!("argument {name} has the length {len}, expected {expected}");
@@ -112,6 +120,7 @@ impl<T> Buffer<T> {
     }
 
     /// Refuses an array that overlaps another one.
+    #[inline]
     pub fn expect_apart(&self, others: &[Range<usize>]) -> Result<(), ErrorHandle> {
         let own = self.addresses();
         let overlaps = |other: &Range<usize>| {
@@ -125,6 +134,7 @@ impl<T> Buffer<T> {
     }
 
     /// The addresses that the values take.
+    #[inline]
     pub fn addresses(&self) -> Range<usize> {
         let start = self.values.addr().get();
         start..start.saturating_add(self.len.saturating_mul(size_of::<T>()))
@@ -134,6 +144,7 @@ impl<T> Buffer<T> {
     ///
     /// # Safety
     /// There are as many as the length says, and they live for `'a`.
+    #[inline]
     pub unsafe fn read<'a>(self) -> Result<&'a [T], ErrorHandle> {
         self.expect_possible_size()?;
         // SAFETY: the caller's promise; not NULL, aligned, and of a possible size.
@@ -145,12 +156,14 @@ impl<T> Buffer<T> {
     /// # Safety
     /// As [`read`](Self::read), and nothing else refers to them, which
     /// [`expect_apart`](Self::expect_apart) makes sure of.
+    #[inline]
     pub unsafe fn write<'a>(self) -> Result<&'a mut [T], ErrorHandle> {
         self.expect_possible_size()?;
         // SAFETY: as for `read`, and nothing else refers to the values.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.values.as_ptr(), self.len) })
     }
 
+    #[inline]
     fn expect_possible_size(&self) -> Result<(), ErrorHandle> {
         if self.len <= isize::MAX as usize / size_of::<T>() {
             return Ok(());

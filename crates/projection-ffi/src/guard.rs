@@ -15,12 +15,30 @@ pub type Outcome = Result<(), ErrorHandle>;
 ///
 /// # Safety
 /// `error` is NULL or points to a place for a pointer.
+#[inline]
 pub unsafe fn status(
     function: &str,
     error: *mut *mut ErrorHandle,
     body: impl FnOnce() -> Outcome,
 ) -> Status {
-    let failure = match stop_panics(function, body) {
+    match stop_panics(function, body) {
+        Ok(Ok(())) => Status::Ok,
+        // SAFETY: the caller's promise.
+        failed => unsafe { fail(function, error, failed) },
+    }
+}
+
+/// Gives the status of a body that failed or panicked.
+///
+/// # Safety
+/// As [`status`].
+#[cold]
+unsafe fn fail(
+    function: &str,
+    error: *mut *mut ErrorHandle,
+    failed: Result<Outcome, Box<dyn Any + Send>>,
+) -> Status {
+    let failure = match failed {
         Ok(Ok(())) => return Status::Ok,
         Ok(Err(failure)) => failure,
         Err(panic) if is_cancelled(&*panic) => {
@@ -56,6 +74,7 @@ pub unsafe fn free<T>(handle: *mut T) {
     }
 }
 
+#[inline]
 fn stop_panics<T>(function: &str, body: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     // Handles do not change once made, so a panic can't leave one half-changed, and a
     // caller's buffers are written in full at the end.

@@ -8,21 +8,9 @@ use crate::argument::{Buffer, Out, expect_dim, handle, product};
 use crate::error::{ErrorHandle, Status};
 use crate::guard;
 use crate::index::{IndexHandle, projection, query_dim_of};
+use crate::lists::{ListsFound, tell};
 use crate::model::{ModelHandle, shape};
 use crate::options::optional_text;
-
-/// What making lists found out.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct ListsFound {
-    /// The share of the true 1, 10 and 32 nearest answers that queries find that were held
-    /// out, the least of them; 1 where searches stay exact.
-    pub recall: f64,
-    /// The share of all answers that they read on average.
-    pub read: f64,
-    /// Number of lists; 1 where searches stay exact.
-    pub lists: usize,
-}
 
 /// Adds `n` answers of `dim` values each, which are copied. `ids` holds `n` different ids that
 /// the index does not have. `texts` holds their texts, or is NULL; a text may be NULL too.
@@ -132,12 +120,8 @@ pub unsafe extern "C" fn projection_index_make_lists(
         let queries = ArrayView2::from_shape((n, query_dim), queries).map_err(shape)?;
         let queries = Some(queries).filter(|queries| queries.nrows() > 0);
         let lists = searcher.make_lists(queries, projection, threads)?;
-        if !found.is_null() {
-            let lists = ListsFound { recall: lists.recall, read: lists.read, lists: lists.lists };
-            // SAFETY: the caller's promise.
-            unsafe { Out::new("found", found)? }.set(lists);
-        }
-        Ok(())
+        // SAFETY: the caller's promise.
+        unsafe { tell(found, Some(lists)) }
     };
     // SAFETY: the caller's promise about `error`.
     unsafe { guard::status("projection_index_make_lists", error, body) }

@@ -17,6 +17,7 @@ mod guard;
 mod import;
 mod index;
 mod index_change;
+mod lists;
 mod model;
 mod model_file;
 mod options;

@@ -53,7 +53,8 @@ from .errors import (
 )
 from .explanation import ExplainedHit, ExplainedQuestion, Explanation
 from .model import Model, MultiHeadProjection
-from .searcher import Hit, Lists, Searcher
+from .lists import Lists
+from .searcher import Hit, Searcher
 from .store import (
     EmbedResult,
     ImportedFile,

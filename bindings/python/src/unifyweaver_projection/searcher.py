@@ -13,6 +13,7 @@ from ._native import ffi, lib
 from ._store_lock import StoreLock, store_lock
 from .embedder import text_pointers
 from .errors import ArgumentTypeError, BufferSizeError, InvalidArgumentError
+from .lists import Lists, found_by
 from .model import Model
 
 if TYPE_CHECKING:
@@ -36,18 +37,6 @@ class Hit(NamedTuple):
     score: float
     #: The answer's text; None where the searcher has none.
     text: Optional[str]
-
-
-class Lists(NamedTuple):
-    """What :meth:`Searcher.make_lists` found out."""
-
-    #: The share of the true 1, 10 and 32 nearest answers that queries find that were held
-    #: out, the least of them; 1 where searches stay exact.
-    recall: float
-    #: The share of all answers that they read on average.
-    read: float
-    #: The number of lists; 1 where searches stay exact.
-    lists: int
 
 
 class Searcher(_call.Handle):
@@ -160,8 +149,7 @@ class Searcher(_call.Handle):
         if queries is not None:
             vectors = _arrays.as_floats("queries", queries, (2,), dim)
             n, pointer = vectors.shape[0], _arrays.pointer(vectors)
-        found = ffi.new("projection_lists *")
-        _call.call(
+        return found_by(
             lib.projection_index_make_lists,
             native,
             projection,
@@ -169,9 +157,7 @@ class Searcher(_call.Handle):
             n,
             dim,
             _call.integer("threads", threads, 0, 2**63 - 1),
-            found,
         )
-        return Lists(found.recall, found.read, int(found.lists))
 
     def drop_lists(self) -> None:
         """Forgets the lists: searches are exact again."""

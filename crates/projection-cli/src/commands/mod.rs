@@ -9,6 +9,7 @@ pub mod export;
 pub mod import;
 pub mod import_vectors;
 pub mod inspect;
+pub mod lists;
 pub mod log;
 pub mod project;
 pub mod query;

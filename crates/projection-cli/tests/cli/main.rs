@@ -10,6 +10,7 @@ mod faults;
 mod feedback;
 mod folders;
 mod kills;
+mod lists;
 mod precision;
 mod project;
 mod search;

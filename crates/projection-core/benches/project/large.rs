@@ -6,19 +6,23 @@ use std::error::Error;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Instant;
 
 use ndarray::{Array2, s};
 use projection_core::npy;
-use projection_core::projection::{Neighbour, QuestionHead, ResidualParts, ResidualProjection};
+use projection_core::projection::{QuestionHead, ResidualParts, ResidualProjection};
 use projection_core::search::{Hit, Index};
 
-use crate::work::{DIM, Engine, Limit, Peer, QUERIES, Work};
+use crate::work::{DIM, Engine, Limit, Neighbours, Peer, QUERIES, Work};
 
 /// Nearest vectors that are looked for; the peers have it too.
 const NEAREST: usize = 10;
 
-/// Training questions of the residual projection.
-const QUESTIONS: usize = 37_000;
+/// The same of training questions: as many as take part in a residual projection.
+const TAKING_PART: usize = 32;
+
+/// Training questions that the growth of the time is measured from.
+pub const SMALL: usize = 10_000;
 
 /// Queries that recall is measured by.
 const HELD_OUT: usize = 200;
@@ -33,8 +37,9 @@ pub enum Row {
     Exact(usize, &'static str, &'static str),
     /// One query by lists, beside a library at the same recall, or an exact search.
     Lists(Option<(&'static str, &'static str)>),
-    /// Training questions of a residual projection, in bytes or lists, beside exact search.
-    Questions { lists: bool },
+    /// So many training questions of a residual projection, in bytes or lists, beside exact
+    /// search.
+    Questions { count: usize, lists: bool },
 }
 
 impl Row {
@@ -45,8 +50,10 @@ impl Row {
                 format!("exact top {NEAREST} of {count}, batch of {queries}")
             }
             Self::Lists(_) => format!("lists, top {NEAREST} of {count}"),
-            Self::Questions { lists: false } => "nearest 32 of 37000 questions, bytes".into(),
-            Self::Questions { lists: true } => "nearest 32 of 37000 questions, lists".into(),
+            Self::Questions { count, lists } => {
+                let how = if lists { "lists" } else { "bytes" };
+                format!("nearest {TAKING_PART} of {count} questions, {how}")
+            }
         }
     }
 }
@@ -69,7 +76,12 @@ impl Large {
     }
 
     pub fn rows(&self) -> Vec<Row> {
+        // Those whose vectors the peers need not have come first: they take memory enough.
         vec![
+            Row::Questions { count: SMALL, lists: false },
+            Row::Questions { count: 37_000, lists: false },
+            Row::Questions { count: 37_000, lists: true },
+            Row::Questions { count: self.count, lists: true },
             Row::Exact(1, "FAISS flat", "flat"),
             Row::Exact(1, "usearch exact", "usearch"),
             Row::Exact(64, "FAISS flat", "flat"),
@@ -78,8 +90,6 @@ impl Large {
             Row::Lists(Some(("FAISS IVF", "ivf"))),
             Row::Lists(Some(("FAISS HNSW", "hnsw"))),
             Row::Lists(Some(("usearch HNSW", "graph"))),
-            Row::Questions { lists: false },
-            Row::Questions { lists: true },
         ]
         .into_iter()
         // A graph of a million takes the better part of an hour to make.
@@ -92,7 +102,7 @@ impl Large {
 
     pub fn work(&self, row: Row) -> Result<Work, Box<dyn Error>> {
         match row {
-            Row::Questions { lists } => questions(row, lists),
+            Row::Questions { count, lists } => questions(row, count, lists),
             Row::Exact(queries, name, command) => {
                 let engine = self.engine(self.data()?.1, queries)?;
                 Ok(Work {
@@ -112,14 +122,13 @@ impl Large {
                 let (queries, exact) = self.data()?;
                 let lists = self.lists(&exact)?;
                 let recall = recall(&queries, &exact, &lists)?;
-                let bytes = lists.lists_found().map_or(1.0, |found| found.read);
                 Ok(Work {
                     title: format!("{}, recall {recall:.3}", row.title(self.count)),
                     queries: 1,
                     checked: QUERIES,
                     // Both sides are held to their recall instead.
                     tolerance: f32::INFINITY,
-                    limit: Limit::Bytes((bytes * (self.count * DIM) as f64) as usize),
+                    limit: Limit::Unknown,
                     peer: match peer {
                         None => Peer::Engine("exact", Box::new(self.engine(exact, 1)?)),
                         Some((name, command)) => {
@@ -151,8 +160,10 @@ impl Large {
             return Ok(Rc::clone(lists));
         }
         let mut lists = exact.clone();
+        let start = Instant::now();
         let found = lists.make_lists(None, None, 2)?;
-        println!("lists of {}: {found:?}", self.count);
+        let seconds = start.elapsed().as_secs_f64();
+        println!("lists of {}, made in {seconds:.1} s by 2 threads: {found:?}", self.count);
         Ok(Rc::clone(self.lists.get_or_init(|| Rc::new(lists))))
     }
 
@@ -178,41 +189,66 @@ fn recall(queries: &Array2<f32>, exact: &Index, lists: &Index) -> Result<f64, Bo
     Ok(recall)
 }
 
-fn questions(row: Row, lists: bool) -> Result<Work, Box<dyn Error>> {
-    let (rows, queries) = clustered(QUESTIONS, HELD_OUT);
-    let heads = (0..QUESTIONS / 10).map(|cluster| QuestionHead {
+fn questions(row: Row, count: usize, lists: bool) -> Result<Work, Box<dyn Error>> {
+    let (rows, queries) = clustered(count, HELD_OUT);
+    let ids: Vec<i64> = (0..count as i64).collect();
+    let index = Rc::new(Index::from_vectors(&ids, rows.view())?);
+    let heads = (0..count / 10).map(|cluster| QuestionHead {
         cluster_id: cluster as i64,
         answer: rows.row(cluster * 10).to_vec(),
         questions: rows.slice(s![cluster * 10..(cluster + 1) * 10, ..]).to_owned(),
     });
-    let model = ResidualProjection::new(ResidualParts {
-        heads: heads.collect(),
-        ..ResidualParts::new(DIM)
-    })?;
+    let heads = heads.collect();
+    drop(rows);
+    let model = ResidualProjection::new(ResidualParts { heads, ..ResidualParts::new(DIM) })?;
+    let start = Instant::now();
     let model = if lists { model.with_lists(2)? } else { model };
+    let mut title = row.title(0);
+    if let Some(found) = model.lists_found() {
+        let seconds = start.elapsed().as_secs_f64();
+        println!("lists of {count} questions, made in {seconds:.1} s by 2 threads: {found:?}");
+        title += &format!(", recall {:.3}", recall_of_questions(&queries, &index, &model)?);
+    }
     let queries = Rc::new(queries);
-    let ids: Vec<i64> = (0..QUESTIONS as i64).collect();
-    let index = Rc::new(Index::from_vectors(&ids, rows.view())?);
     let exact = Near { index, queries: Rc::clone(&queries), hits: Vec::new() };
-    let title = match model.lists_found() {
-        Some(found) => format!("{}, recall {:.3}", row.title(0), found.recall),
-        None => row.title(0),
-    };
     Ok(Work {
         title,
         queries: 1,
         checked: QUERIES,
+        // Lists are held to their recall instead.
         tolerance: if lists { f32::INFINITY } else { 1e-5 },
-        limit: Limit::Bytes(QUESTIONS * DIM),
+        limit: if lists { Limit::Unknown } else { Limit::Bytes(count * DIM) },
         peer: Peer::Engine("exact", Box::new(exact)),
         engine: Box::new(Neighbours { model, queries, found: Vec::new() }),
     })
 }
 
+/// The share of the true nearest questions that a model with lists finds.
+fn recall_of_questions(
+    queries: &Array2<f32>,
+    exact: &Index,
+    model: &ResidualProjection,
+) -> Result<f64, Box<dyn Error>> {
+    let mut found = 0;
+    for query in queries.rows() {
+        let query = query.to_slice().ok_or("rows are row-major")?;
+        let near = model.neighbours_of(query)?;
+        let hits = exact.search(query, None, TAKING_PART)?;
+        let is_near = |hit: &Hit| near.iter().any(|near| near.number as i64 == hit.answer_id);
+        found += hits.iter().filter(|hit| is_near(hit)).count();
+    }
+    let recall = found as f64 / (TAKING_PART * queries.nrows()) as f64;
+    if recall < RECALL {
+        return Err(format!("lists find {recall} of the nearest, expected {RECALL}").into());
+    }
+    Ok(recall)
+}
+
 /// Rows around topics, which lie in areas, and more that nobody has seen: values of a spectrum
 /// that falls as that of sentence embeddings does.
-fn clustered(count: usize, queries: usize) -> (Array2<f32>, Array2<f32>) {
+pub fn clustered(count: usize, queries: usize) -> (Array2<f32>, Array2<f32>) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let falling: Vec<f32> = (0..DIM).map(|column| (1.0 + column as f32).powf(-0.4)).collect();
     let mut value = move |column: usize| {
         let mut sum = 0.0;
         for _ in 0..4 {
@@ -221,7 +257,7 @@ fn clustered(count: usize, queries: usize) -> (Array2<f32>, Array2<f32>) {
             state ^= state << 17;
             sum += (state >> 40) as f32 / (1 << 24) as f32 - 0.5;
         }
-        sum * (1.0 + column as f32).powf(-0.4)
+        sum * falling[column]
     };
     let topics = count / 50;
     let areas = (count / 5000).max(20);
@@ -270,7 +306,7 @@ impl Engine for Near {
     fn call(&mut self, query: usize) {
         let query = self.queries.row(query);
         let query = query.to_slice().expect("row-major");
-        self.hits = self.index.search(query, None, 32).expect("queries fit the index");
+        self.hits = self.index.search(query, None, TAKING_PART).expect("queries fit the index");
         black_box(&self.hits);
     }
 
@@ -281,24 +317,4 @@ impl Engine for Near {
 
 fn of_hits<'a>(hits: impl Iterator<Item = &'a Hit> + Clone) -> [Vec<f32>; 2] {
     [hits.clone().map(|hit| hit.score).collect(), hits.map(|hit| hit.answer_id as f32).collect()]
-}
-
-struct Neighbours {
-    model: ResidualProjection,
-    queries: Rc<Array2<f32>>,
-    found: Vec<Neighbour>,
-}
-
-impl Engine for Neighbours {
-    fn call(&mut self, query: usize) {
-        let query = self.queries.row(query);
-        let query = query.to_slice().expect("row-major");
-        self.found = self.model.neighbours_of(query).expect("queries fit the model");
-        black_box(&self.found);
-    }
-
-    fn results(&self) -> [Vec<f32>; 2] {
-        let numbers = self.found.iter().map(|near| near.cluster_id as f32 * 10.0 + near.row as f32);
-        [self.found.iter().map(|near| near.similarity as f32).collect(), numbers.collect()]
-    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::{Array2, s};
 use projection_core::npy;
-use projection_core::projection::{Head, MultiHeadProjection, Neighbour, Precision};
+use projection_core::projection::{Head, Model, MultiHeadProjection, Neighbour, Precision};
 use projection_core::projection::{QuestionHead, ResidualParts, ResidualProjection};
 use projection_core::search::{Hit, Index};
 
@@ -19,6 +19,8 @@ const ALL_QUERIES: usize = 1_024;
 /// These two have their twins in `numpy_peer.py`.
 const TEMPERATURE: f64 = 0.1;
 const NEAREST: usize = 10;
+/// Heads of the smallest model, which is exported for ONNX Runtime too.
+const FEW: usize = 18;
 
 /// Random heads and queries. A model of n heads has the first n; an index of n vectors the
 /// first n answers.
@@ -50,20 +52,24 @@ impl Data {
     pub fn save(&self, folder: &Path) -> projection_core::Result<()> {
         npy::save(folder.join("centroids.npy"), self.centroids.view())?;
         npy::save(folder.join("answers.npy"), self.answers.view())?;
-        npy::save(folder.join("queries.npy"), self.queries.view())
+        npy::save(folder.join("queries.npy"), self.queries.view())?;
+        Model::MultiHead(self.model(FEW)?).save_onnx(folder.join("heads.onnx"))
     }
 
     /// Everything that is measured, in the order of the table.
     pub fn all_work(&self) -> projection_core::Result<Vec<Work>> {
         let mut all = Vec::new();
-        for heads in [18, 1_000, 10_000, 100_000] {
+        for heads in [FEW, 1_000, 10_000, 100_000] {
             all.push(self.one(heads, Precision::F32)?);
         }
-        for (queries, heads) in [(32, 18), (32, 10_000), (1_024, 10_000)] {
+        for (queries, heads) in [(32, FEW), (32, 10_000), (1_024, 10_000)] {
             all.push(self.batch(queries, heads, 1)?);
         }
+        let graph = |queries| Peer::Python("onnxruntime", format!("onnx {queries}"));
+        all.push(Work { peer: graph(1), ..self.one(FEW, Precision::F32)? });
+        all.push(Work { peer: graph(32), ..self.batch(32, FEW, 1)? });
         for precision in [Precision::Bf16, Precision::Int8] {
-            for heads in [18, 10_000, 100_000] {
+            for heads in [FEW, 10_000, 100_000] {
                 all.push(self.one(heads, precision)?);
             }
         }
@@ -169,8 +175,8 @@ impl Data {
         })
     }
 
-    /// The nearest training questions of a residual projection, which is what its time goes
-    /// into where there are many.
+    /// The nearest training questions of a residual projection, which are where its time goes
+    /// if there are many.
     fn residual(&self, questions: usize) -> projection_core::Result<Work> {
         let heads = (0..questions / 10).map(|cluster| QuestionHead {
             cluster_id: cluster as i64,
@@ -223,6 +229,8 @@ pub enum Peer {
 /// What one call needs at least.
 #[derive(Clone, Copy)]
 pub enum Limit {
+    /// What it needs depends on the query.
+    Unknown,
     /// Bytes to be read from memory.
     Bytes(usize),
     /// Multiplications and additions.
@@ -321,10 +329,11 @@ impl Engine for Search {
     }
 }
 
-struct Neighbours {
-    model: ResidualProjection,
-    queries: Rc<Array2<f32>>,
-    found: Vec<Neighbour>,
+/// The nearest training questions.
+pub struct Neighbours {
+    pub model: ResidualProjection,
+    pub queries: Rc<Array2<f32>>,
+    pub found: Vec<Neighbour>,
 }
 
 impl Engine for Neighbours {
@@ -336,7 +345,7 @@ impl Engine for Neighbours {
     }
 
     fn results(&self) -> [Vec<f32>; 2] {
-        let numbers = self.found.iter().map(|near| near.cluster_id as f32 * 10.0 + near.row as f32);
+        let numbers = self.found.iter().map(|near| near.number as f32);
         [self.found.iter().map(|near| near.similarity as f32).collect(), numbers.collect()]
     }
 }

@@ -39,7 +39,6 @@ mod description;
 #[cfg(feature = "store")]
 mod export;
 mod linear;
-mod lists;
 mod multi_head;
 mod residual;
 mod transformer;

@@ -1,9 +1,9 @@
 //! Multi-head projections as tensors.
 
-use super::lists;
 use crate::error::Result;
 use crate::kernel::{Compact, LONGEST_BYTES, Parts, Rows};
 use crate::parameters::ModelParameters;
+use crate::projection::list_tensors as lists;
 use crate::projection::{HeadVectors, MultiHeadProjection, StoredHeads};
 use crate::tensors::{Dtype, Element, NewTensor, TensorFile, Values};
 

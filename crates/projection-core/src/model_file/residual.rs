@@ -1,8 +1,8 @@
 //! Residual projections as tensors.
 
-use super::lists;
 use crate::error::{Error, ErrorKind, Result};
 use crate::parameters::ModelParameters;
+use crate::projection::list_tensors as lists;
 use crate::projection::{ResidualProjection, StoredQuestions, StoredTerms};
 use crate::tensors::{NewTensor, TensorFile};
 

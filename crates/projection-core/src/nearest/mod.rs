@@ -20,10 +20,13 @@
 //! Where rows are not in clusters, no slack finds enough of them for less than reading all:
 //! then there is one list, as there is for fewer rows than pay for more.
 
+#[cfg(feature = "store")]
 mod build;
+#[cfg(feature = "store")]
 mod calibrate;
 mod change;
 mod stored;
+mod units;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -31,13 +34,14 @@ use std::collections::BinaryHeap;
 use crate::kernel::{Compact, LONGEST_BYTES, Ready, select};
 use crate::spare::{Spare, kept};
 
-pub(crate) use build::Units;
 pub(crate) use stored::StoredLists;
+pub(crate) use units::Units;
 
 /// From so many rows on, bytes are looked through first.
 const SCAN_FROM: usize = 4096;
 
 /// From so many rows on, lists are made where they are asked for.
+#[cfg(feature = "store")]
 pub(crate) const LISTS_FROM: usize = 16_384;
 
 /// Whether so many rows of so many values each are looked through in bytes first.
@@ -46,6 +50,7 @@ pub(crate) fn worth_it(rows: usize, dim: usize) -> bool {
 }
 
 /// The share of the true nearest rows that must be found, on average.
+#[cfg(feature = "store")]
 pub(crate) const LEAST_RECALL: f64 = 0.99;
 
 /// Numbers of nearest rows that there is a slack for. The slack of the largest one that is

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 
+use super::kept_lists;
 use super::load::check_complete;
 use super::residual::ResidualPart;
 use super::{LinearProjection, Model, MultiHeadProjection, QuestionHead};
@@ -81,7 +82,8 @@ fn from_store(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
     let model = open(store, kind, id)?;
     let record = store.model_record(id)?.filter(|record| record.kind == kind);
     let values = record.map(|record| record.search_values()).transpose()?;
-    model.with_search_values(values.unwrap_or_default())
+    let folder = kept_lists::folder(store, kind, id)?;
+    model.with_kept_lists(&folder, id).with_search_values(values.unwrap_or_default())
 }
 
 fn open(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
@@ -152,6 +154,7 @@ fn from_folder(
         let parameters = with_temperature(parameters.clone(), temperature);
         let file = |name: String| Ok(folder.join(name));
         let model = residual(&parameters, &heads, id, &file).map(Model::Residual)?;
+        let model = model.with_kept_lists(folder, id);
         return model.with_search_values(SearchValues::load(path)?);
     }
     if let Some(kind @ (ModelKind::Residual | ModelKind::Transformer)) = kind {
@@ -207,9 +210,11 @@ fn from_folder(
                 (Some(_), Some(path)) => Some(SearchValues::load(path)?),
                 _ => None,
             };
+            let folder = heads[0].centroid.parent().unwrap_or(Path::new(""));
             model
                 .with_top_k(top_k)
                 .map(Model::MultiHead)?
+                .with_kept_lists(folder, id)
                 .with_search_values(values.unwrap_or_default())
         }
     }

@@ -1,7 +1,10 @@
 //! Models that move a query's embedding to where its answer lies.
 
 mod deferred;
+#[cfg(feature = "store")]
+mod kept_lists;
 mod linear;
+pub(crate) mod list_tensors;
 #[cfg(feature = "store")]
 mod load;
 #[cfg(feature = "store")]

@@ -100,6 +100,7 @@ impl Model {
     ///
     /// # Errors
     /// As these.
+    #[cfg(feature = "store")]
     pub fn with_lists(&self, threads: usize) -> Result<Self> {
         match self {
             Self::MultiHead(model) => model.with_lists(threads).map(Self::MultiHead),

@@ -25,6 +25,8 @@ use super::rotation::Questions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Rows;
 use crate::nearest::Found;
+#[cfg(feature = "store")]
+use crate::nearest::{Lists, Units};
 
 pub(super) use project::unit;
 pub(crate) use stored::StoredTerms;
@@ -261,6 +263,7 @@ impl ResidualProjection {
     /// # Errors
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`] for a model from a mapped file
     /// whose values are not sound.
+    #[cfg(feature = "store")]
     pub fn with_lists(&self, threads: usize) -> Result<Self> {
         self.check_values()?;
         let questions = self.terms.questions.in_lists(threads);
@@ -269,6 +272,25 @@ impl ResidualProjection {
         }
         let terms = Arc::new(Terms { questions, ..(*self.terms).clone() });
         Ok(Self { terms, ..self.clone() })
+    }
+
+    /// The same model with these lists instead of its own.
+    #[cfg(feature = "store")]
+    pub(super) fn with_kept_lists(mut self, lists: Option<Arc<Lists>>) -> Self {
+        Arc::make_mut(&mut self.terms).questions.set_lists(lists);
+        self
+    }
+
+    /// The lists that may miss a question, where there are any.
+    #[cfg(feature = "store")]
+    pub(super) fn kept_lists(&self) -> Option<Arc<Lists>> {
+        self.terms.questions.approximate().cloned()
+    }
+
+    /// The training questions at length 1, which lists are made of.
+    #[cfg(feature = "store")]
+    pub(super) fn with_listed_units<R>(&self, work: impl FnOnce(Units<'_>) -> R) -> R {
+        self.terms.questions.with_units(work)
     }
 
     /// What was found out when the lists were made, where there are any.

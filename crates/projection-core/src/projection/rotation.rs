@@ -24,7 +24,9 @@ use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows, select};
-use crate::nearest::{Found, LISTS_FROM, Lists, Units, worth_it};
+#[cfg(feature = "store")]
+use crate::nearest::LISTS_FROM;
+use crate::nearest::{Found, Lists, Units, worth_it};
 use crate::spare::{Spare, kept};
 
 pub(crate) use stored::StoredQuestions;
@@ -214,7 +216,14 @@ impl Questions {
         self.lists.get_or_init(|| worth_it(self.len(), self.dim).then(one)).as_ref()
     }
 
+    /// Puts these lists into the place of those there are.
+    #[cfg(feature = "store")]
+    pub fn set_lists(&mut self, lists: Option<Arc<Lists>>) {
+        self.lists = lists.map_or_else(OnceLock::new, |lists| OnceLock::from(Some(lists)));
+    }
+
     /// The same questions in lists, where these are worth it; see [`Lists::many`].
+    #[cfg(feature = "store")]
     pub fn in_lists(&self, threads: usize) -> Self {
         let lists = match self.lists() {
             Some(one) if self.len() >= LISTS_FROM && one.is_exact() => {
@@ -232,11 +241,11 @@ impl Questions {
     }
 
     /// The lists where they may miss a question.
-    fn approximate(&self) -> Option<&Arc<Lists>> {
+    pub fn approximate(&self) -> Option<&Arc<Lists>> {
         self.lists.get()?.as_ref().filter(|lists| !lists.is_exact())
     }
 
-    fn with_units<R>(&self, make: impl FnOnce(Units<'_>) -> R) -> R {
+    pub fn with_units<R>(&self, make: impl FnOnce(Units<'_>) -> R) -> R {
         let copy = |number: usize, unit: &mut [f32]| {
             for (unit, value) in unit.iter_mut().zip(self.question(number)) {
                 *unit = (f64::from(*value) * self.scales[number]) as f32;

@@ -2,6 +2,7 @@
 
 mod best;
 mod change;
+#[cfg(feature = "store")]
 mod lists;
 mod nearest;
 

@@ -197,6 +197,9 @@ fn inspect_projection(
     {
         problems.error(&error);
     }
+    if let Err(error) = Model::check_lists(store, row.id) {
+        problems.error(&error);
+    }
     facts
 }
 

@@ -1,20 +1,27 @@
 //! Projecting by the nearest of many heads, without looking at all of them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+#[cfg(feature = "store")]
+use std::sync::OnceLock;
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::heads::{HeadVectors, Heads};
 use super::{MultiHeadProjection, route};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel;
-use crate::nearest::{Found, LISTS_FROM, Lists, Units, worth_it};
+use crate::kernel::{self, product};
+#[cfg(feature = "store")]
+use crate::nearest::LISTS_FROM;
+use crate::nearest::{Found, Lists, Units, worth_it};
 use crate::spare::{Spare, kept};
 
 /// A head that takes part, and its weight.
 type Part = (usize, f32);
 
 kept!((f64, usize));
+
+/// Queries that one thread takes at a time.
+const BLOCK: usize = 8;
 
 impl MultiHeadProjection {
     /// The same model with its heads in lists, so that the nearest of many are found without
@@ -27,6 +34,7 @@ impl MultiHeadProjection {
     /// # Errors
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`] for a model from a mapped file
     /// whose values are not sound.
+    #[cfg(feature = "store")]
     pub fn with_lists(&self, threads: usize) -> Result<Self> {
         self.check_values()?;
         let heads = &*self.heads;
@@ -38,15 +46,42 @@ impl MultiHeadProjection {
         if lists.is_exact() {
             return Ok(self.clone());
         }
+        Ok(self.clone().with_kept_lists(Some(Arc::new(lists))))
+    }
+
+    /// The same model with these lists instead of its own.
+    #[cfg(feature = "store")]
+    pub(in crate::projection) fn with_kept_lists(mut self, lists: Option<Arc<Lists>>) -> Self {
+        let lists = lists.map_or_else(OnceLock::new, OnceLock::from);
+        if let Some(heads) = Arc::get_mut(&mut self.heads) {
+            heads.lists = lists;
+            return self;
+        }
+        let heads = &*self.heads;
         let heads = Heads {
             ids: heads.ids.clone(),
             vectors: heads.vectors.clone(),
             matrices: heads.matrices.clone(),
             unread: heads.unread.clone(),
-            lists: OnceLock::from(Arc::new(lists)),
+            lists,
             ..*heads
         };
-        Ok(Self { heads: Arc::new(heads), ..self.clone() })
+        Self { heads: Arc::new(heads), ..self }
+    }
+
+    /// The lists that may miss a head, where there are any.
+    #[cfg(feature = "store")]
+    pub(in crate::projection) fn kept_lists(&self) -> Option<Arc<Lists>> {
+        self.heads.approximate().cloned()
+    }
+
+    /// The centroids, which lists are made of.
+    #[cfg(feature = "store")]
+    pub(in crate::projection) fn with_listed_units<R>(
+        &self,
+        work: impl FnOnce(Units<'_>) -> R,
+    ) -> R {
+        self.heads.with_units(work)
     }
 
     /// What was found out when the lists were made, where there are any.
@@ -76,35 +111,45 @@ impl MultiHeadProjection {
         Some(nearest.iter().map(|(_, head)| *head).zip(weights.iter().copied()).collect())
     }
 
-    /// [`project_batch_into`](Self::project_batch_into) by the nearest heads of each query, of
+    /// [`project_batch_on`](Self::project_batch_on) by the nearest heads of each query, of
     /// known norms; whether it was done so.
     pub(super) fn project_nearest(
         &self,
+        threads: usize,
         queries: &ArrayView2<'_, f32>,
         norms: &[f64],
         projected: &mut ArrayViewMut2<'_, f32>,
         weights: &mut Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<bool> {
-        let rows = || queries.rows().into_iter().zip(norms);
-        let parts: Option<Vec<Spare<Part>>> = rows()
-            .map(|(query, norm)| {
-                self.nearest_parts(query.to_slice().expect("checked rows are row-major"), *norm)
-            })
-            .collect();
-        let Some(parts) = parts else { return Ok(false) };
-        // A matrix may overflow on a later row, and then nothing may have been written.
-        let mut results = Array2::zeros(projected.raw_dim());
-        for (row, (query, parts)) in queries.rows().into_iter().zip(&parts).enumerate() {
-            let query = query.to_slice().expect("checked rows are row-major");
-            let mut result = results.row_mut(row);
-            let result = result.as_slice_mut().expect("a new array is row-major");
-            let combined = self.heads.combine_parts(query, parts, result);
-            combined.map_err(|error| error.context(format!("row {row}")))?;
+        let heads = &*self.heads;
+        let few = self.top_k.is_some_and(|k| k < heads.ids.len());
+        if !few || !worth_it(heads.ids.len(), heads.dim) {
+            return Ok(false);
         }
-        projected.assign(&results);
+        let mut found = Vec::new();
+        found.resize_with(norms.len(), || None);
+        product::for_blocks(threads, &mut found, 1, BLOCK, |rows, found| {
+            for (row, found) in rows.zip(found) {
+                let query = queries.row(row);
+                let query = query.to_slice().expect("checked rows are row-major");
+                let Some(parts) = self.nearest_parts(query, norms[row]) else { return };
+                let mut sum = vec![0.0; heads.output_dim];
+                let combined = heads.combine_parts(query, &parts, &mut sum);
+                *found = Some((parts.into_vec(), combined.map(|()| sum)));
+            }
+        });
+        let Some(found) = found.into_iter().collect::<Option<Vec<_>>>() else { return Ok(false) };
+        // A matrix may overflow on a later row, and then nothing may have been written.
+        let mut results = Vec::with_capacity(found.len());
+        for (row, (parts, sum)) in found.into_iter().enumerate() {
+            results.push((parts, sum.map_err(|error| error.context(format!("row {row}")))?));
+        }
+        for (mut projected, (_, sum)) in projected.rows_mut().into_iter().zip(&results) {
+            projected.iter_mut().zip(sum).for_each(|(projected, value)| *projected = *value);
+        }
         if let Some(weights) = weights {
             weights.fill(0.0);
-            for (mut weights, parts) in weights.rows_mut().into_iter().zip(&parts) {
+            for (mut weights, (parts, _)) in weights.rows_mut().into_iter().zip(&results) {
                 parts.iter().for_each(|(head, weight)| weights[*head] = *weight);
             }
         }

@@ -117,7 +117,7 @@ impl MultiHeadProjection {
         let queries = queries.view();
         check_batch_buffers(self, queries.nrows(), &projected, weights.as_ref())?;
         self.heads.check_values()?;
-        if self.project_nearest(&queries, &norms, &mut projected, &mut weights)? {
+        if self.project_nearest(threads, &queries, &norms, &mut projected, &mut weights)? {
             return Ok(());
         }
         let work = (queries.as_slice().expect("checked rows are row-major"), &norms[..]);

@@ -165,3 +165,67 @@ fn answers_come_and_go() {
         assert_eq!(index.search(&query, None, 30).unwrap().len(), 10);
     }
 }
+
+#[test]
+fn what_comes_may_be_wrong_empty_or_all_the_same() {
+    let vectors = wave(5000, 20);
+    let ids: Vec<i64> = (0..5000).collect();
+    for lists in [false, true] {
+        let mut index = Index::from_vectors(&ids, vectors.view()).unwrap();
+        if lists {
+            index.make_lists(None, None, 1).unwrap();
+        }
+        let query = vectors.row(7).to_vec();
+        let before = index.search(&query, None, 20).unwrap();
+        // Values that are no numbers, anywhere in what is added, leave the index as it was.
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut wrong = wave(3, 20);
+            wrong[[2, 19]] = value;
+            let error = index.add(&[8000, 8001, 8002], wrong.view()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFinite);
+            assert!(error.to_string().contains("answer 8002"), "{error}");
+        }
+        index.add(&[], Array2::zeros((0, 20)).view()).unwrap();
+        assert_eq!(index.remove(&[]), 0);
+        assert_eq!(index.remove(&[i64::MIN, i64::MAX, -1, 5000]), 0);
+        assert_eq!(index.search(&query, None, 20).unwrap(), before);
+        // Many equal vectors: by id, and those that are not allowed are passed over.
+        let same = Array2::from_shape_fn((300, 20), |(_, column)| vectors[[7, column]]);
+        let new: Vec<i64> = (10_000..10_300).rev().collect();
+        index.add(&new, same.view()).unwrap();
+        let found = index.search(&query, None, 4).unwrap();
+        let ids_of = |hits: &[Hit]| hits.iter().map(|hit| hit.answer_id).collect::<Vec<_>>();
+        let mut near: Vec<i64> = ids_of(&before[..1]);
+        near.extend(10_000..10_003);
+        assert_eq!(ids_of(&found), near, "{lists}");
+        let allowed = [10_299, 10_205, 10_205, -3, 10_250];
+        let found = index.search_among(Some(&allowed), 1, &query, None, 9).unwrap();
+        assert_eq!(ids_of(&found), [10_205, 10_250, 10_299]);
+        assert_eq!(index.search_among(Some(&[]), 1, &query, None, 9).unwrap(), []);
+        assert_eq!(index.remove(&new), 300);
+        assert_eq!(index.search(&query, None, 20).unwrap(), before);
+        // An id may come again after it was removed, with another vector.
+        assert_eq!(index.remove(&[7]), 1);
+        index.add(&[7], vectors.slice(ndarray::s![8..9, ..])).unwrap();
+        let found = index.search(&vectors.row(8).to_vec(), None, 2).unwrap();
+        assert_eq!(ids_of(&found), [7, 8]);
+        // Lists of an index that is empty, and of vectors that are all the same.
+        let mut empty = Index::from_vectors(&[], Array2::zeros((0, 20)).view()).unwrap();
+        assert_eq!(empty.make_lists(None, None, 2).unwrap().lists, 1);
+        assert_eq!(empty.search(&query, None, 3).unwrap(), []);
+    }
+}
+
+#[test]
+fn lists_of_equal_vectors_find_them_by_id() {
+    let same = Array2::from_shape_fn((17_000, 8), |(_, column)| 1.0 + column as f32);
+    let ids: Vec<i64> = (0..17_000).rev().collect();
+    let mut index = Index::from_vectors(&ids, same.view()).unwrap();
+    let exact = index.search(same.row(0).to_slice().unwrap(), None, 12).unwrap();
+    assert_eq!(index.make_lists(None, None, 2).unwrap().recall, 1.0);
+    assert_eq!(index.search(same.row(0).to_slice().unwrap(), None, 12).unwrap(), exact);
+    let nan = Array2::from_elem((1, 8), f32::NAN);
+    let error = index.make_lists(Some(nan.view()), None, 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFinite);
+    assert_eq!(index.search(same.row(0).to_slice().unwrap(), None, 12).unwrap(), exact);
+}

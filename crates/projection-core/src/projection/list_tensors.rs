@@ -18,7 +18,7 @@ const SPREADS: &str = "list_spreads";
 const FACTS: &str = "list_facts";
 
 /// The tensors of lists, large ones first.
-pub(super) fn tensors(lists: Option<&Arc<Lists>>) -> Vec<NewTensor<'_>> {
+pub(crate) fn tensors(lists: Option<&Arc<Lists>>) -> Vec<NewTensor<'_>> {
     let Some(parts) = lists.and_then(|lists| lists.stored()) else { return Vec::new() };
     let mut tensors = Vec::new();
     let mut small = Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn tensors(lists: Option<&Arc<Lists>>) -> Vec<NewTensor<'_>> {
 }
 
 /// The lists of `n` vectors of dimension `dim`, where the file has any.
-pub(super) fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option<Arc<Lists>>> {
+pub(crate) fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option<Arc<Lists>>> {
     if !file.has(CODES) {
         return Ok(None);
     }
