@@ -4,9 +4,13 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-/// A thread keeps no memory of more bytes than this at a time: so much for a million heads in
-/// double precision.
-const LARGEST: usize = 16 << 20;
+/// A thread keeps no memory of more bytes than this at a time, enough for a hundred thousand
+/// heads in double precision. Beyond that the work itself takes far longer than taking memory.
+const LARGEST: usize = 1 << 20;
+
+/// A thread keeps no more vectors of a type than this: more than a query ever has at a time.
+/// Whoever drops what other threads have made would keep more and more.
+const MOST: usize = 16;
 
 /// A vector whose memory comes from the thread that makes it and goes to the thread that drops
 /// it. Every thread owns what it keeps, and gives it back when it ends.
@@ -78,7 +82,12 @@ impl<T: Kept> Drop for Spare<T> {
             return;
         }
         values.clear();
-        T::with_kept(|kept| kept.borrow_mut().push(values));
+        T::with_kept(|kept| {
+            let mut kept = kept.borrow_mut();
+            if kept.len() < MOST {
+                kept.push(values);
+            }
+        });
     }
 }
 
@@ -107,6 +116,16 @@ impl<T: Kept> DerefMut for Spare<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_only_drops_keeps_few() {
+        let made: Vec<Spare<usize>> =
+            (0..100).map(|_| Spare::from(Vec::with_capacity(8))).collect();
+        drop(made);
+        assert_eq!(usize::with_kept(|kept| kept.borrow().len()), Some(MOST));
+        drop(Spare::from(Vec::<u8>::with_capacity(LARGEST + 1)));
+        assert_eq!(u8::with_kept(|kept| kept.borrow().len()), Some(0));
+    }
 
     #[test]
     fn memory_is_used_again_and_never_what_was_in_it() {
