@@ -10,7 +10,7 @@ const QUERIES: usize = 16;
 const BLOCK: usize = 32;
 
 /// Dot products of rows of `queries` and of `rows`: that of query i and row j goes to
-/// `out[i·step + j]`. Tiles of `Q` queries and `W` rows, four or six.
+/// `out[i·step + j]`. Tiles of `Q` queries and four rows, or of few rows `W`, four or six.
 ///
 /// Equal queries and rows have equal products to the last bit, wherever they stand and
 /// whatever else is in the batch.
@@ -37,7 +37,9 @@ pub(super) unsafe fn dots_of_batch<L: Lanes, const Q: usize, const W: usize>(
                 (queries[start * dim..].as_ptr(), out[start * step..].as_mut_ptr());
             while row < m {
                 let width = match m - row {
-                    rest if W == 6 && rest >= 6 && rest != 8 => 6,
+                    // Fewer loads for each product, but rows of the next block that no tile
+                    // asks for.
+                    rest if W == 6 && m < BLOCK && rest >= 6 && rest != 8 => 6,
                     rest if rest >= 4 => 4,
                     rest => rest.min(2),
                 };
