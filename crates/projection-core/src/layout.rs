@@ -27,7 +27,6 @@ pub(crate) use discovery::Listing;
 pub use discovery::discover_heads;
 pub(crate) use resolver::Resolver;
 
-
 /// The folder beside the database that holds all array files.
 pub const EMBEDDINGS_FOLDER: &str = "embeddings";
 
