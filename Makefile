@@ -174,6 +174,11 @@ test-torch:
 	$(CARGO) build --release --package projection-cli
 	$(TORCH_PYTHON) tests/interop/torch_parity.py target/release/projection
 
+# The tests of all that is unsafe under AddressSanitizer; builds on its own, for some minutes.
+.PHONY: test-asan
+test-asan:
+	CARGO="$(CARGO)" scripts/test_asan.sh
+
 # Runs the README's commands and programs, see the script.
 .PHONY: test-readme
 test-readme: model lib

@@ -25,10 +25,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub(crate) use discovery::Listing;
 pub use discovery::discover_heads;
 pub(crate) use resolver::Resolver;
-
-use discovery::subfolders;
 
 /// The folder beside the database that holds all array files.
 pub const EMBEDDINGS_FOLDER: &str = "embeddings";
@@ -98,17 +97,7 @@ pub fn linear_name(id: i64) -> String {
 /// [`ErrorKind::AmbiguousModel`] where two folders have it, [`ErrorKind::Io`] where a
 /// folder can't be listed.
 pub fn find_file(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
-    let folders = [folder.to_path_buf()].into_iter().chain(subfolders(folder)?);
-    let paths = folders.map(|folder| folder.join(name));
-    let found: Vec<PathBuf> = paths.filter(|path| path.exists()).collect();
-    match &found[..] {
-        [] => Ok(None),
-        [path] => Ok(Some(path.clone())),
-        [first, second, ..] => Err(Error::new(
-            ErrorKind::AmbiguousModel,
-            format!("{} and {}: give the folder of one of them", first.display(), second.display()),
-        )),
-    }
+    Listing::of(folder)?.find(name)
 }
 
 /// The file name of the embedding of an answer or question.

@@ -6,8 +6,11 @@ use super::vector::dots;
 /// Queries of a batch that stay in the first-level cache while heads pass by.
 const QUERIES: usize = 16;
 
+/// Fewer rows than this are no block of many.
+const BLOCK: usize = 32;
+
 /// Dot products of rows of `queries` and of `rows`: that of query i and row j goes to
-/// `out[i·step + j]`. Tiles of `Q` queries and `W` rows, four or six.
+/// `out[i·step + j]`. Tiles of `Q` queries and four rows, or of few rows `W`, four or six.
 ///
 /// Equal queries and rows have equal products to the last bit, wherever they stand and
 /// whatever else is in the batch.
@@ -34,15 +37,21 @@ pub(super) unsafe fn dots_of_batch<L: Lanes, const Q: usize, const W: usize>(
                 (queries[start * dim..].as_ptr(), out[start * step..].as_mut_ptr());
             while row < m {
                 let width = match m - row {
-                    rest if W == 6 && rest >= 6 && rest != 8 => 6,
+                    // Fewer loads for each product, but rows of the next block that no tile
+                    // asks for.
+                    rest if W == 6 && m < BLOCK && rest >= 6 && rest != 8 => 6,
                     rest if rest >= 4 => 4,
                     rest => rest.min(2),
                 };
                 let (rows, out) = (rows.as_ptr().add(row * dim), out.add(row));
                 for (number, query) in (0..tiled).step_by(Q).enumerate() {
-                    // Each tile asks for one row of the next block.
-                    let ahead = rows.wrapping_add((m + number) * dim);
                     let (query, out) = (queries.add(query * dim), out.add(query * step));
+                    // Each tile asks for one row of the next block, where there may be one; where
+                    // not, for its own query, which is there.
+                    let ahead = match m < BLOCK {
+                        true => query,
+                        false => rows.wrapping_add((m + number) * dim),
+                    };
                     match width {
                         6 if W == 6 => tile::<L, Q, 6>(dim, query, rows, out, step, ahead),
                         4 => tile::<L, Q, 4>(dim, query, rows, out, step, ahead),
@@ -107,10 +116,20 @@ unsafe fn tile<L: Lanes, const Q: usize, const R: usize>(
                 }
             }
         }
-        if R == 4 {
+        if R == 4 || R == 6 {
             for q in 0..Q {
                 let four = L::sums([sums[q][0], sums[q][1 % R], sums[q][2 % R], sums[q][3 % R]]);
                 out.add(q * step).cast::<[f32; 4]>().write_unaligned(four);
+            }
+            if R == 6 {
+                // The last two of two queries together.
+                for q in (0..Q).step_by(2) {
+                    let (one, other) = (sums[q], sums[q + 1]);
+                    let four = [one[4 % R], one[5 % R], other[4 % R], other[5 % R]];
+                    let [a, b, c, d] = L::sums(four);
+                    out.add(q * step + 4).cast::<[f32; 2]>().write_unaligned([a, b]);
+                    out.add((q + 1) * step + 4).cast::<[f32; 2]>().write_unaligned([c, d]);
+                }
             }
         } else if Q == 4 {
             for r in 0..R {
@@ -158,7 +177,7 @@ pub(super) unsafe fn add_weighted<L: Lanes, const Q: usize, const V: usize, cons
             let rows = rows.add(at);
             for query in (0..tiled).step_by(Q) {
                 let (weights, out) = (weights.add(query * step), out.add(query * dim + at));
-                if width > L::COUNT && query == 0 {
+                if width > L::COUNT && query == 0 && m >= BLOCK {
                     weighted_tile::<L, Q, V, true>((m, dim), weights, step, rows, out, fresh);
                 } else if width > L::COUNT {
                     weighted_tile::<L, Q, V, false>((m, dim), weights, step, rows, out, fresh);

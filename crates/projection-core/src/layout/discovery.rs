@@ -27,32 +27,7 @@ pub fn discover_heads(folder: impl AsRef<Path>, id: i64) -> Result<Vec<HeadFiles
         let what = if folder.exists() { "not a folder" } else { "no such folder" };
         return Err(Error::new(ErrorKind::NotFound, format!("{}: {what}", folder.display())));
     }
-    let top = Listing::of(folder)?;
-    let below: Vec<Listing> = top.folders.iter().map(|f| Listing::of(f)).collect::<Result<_>>()?;
-    let prefix = format!("mh_{id}_cluster_");
-    // An answer alone also shows that the id is meant to be here.
-    let mut found = [&top].into_iter().chain(&below).filter_map(|listing| {
-        let ids = listing.between(&prefix, &["_centroid.npy", "_answer.npy"]);
-        (!ids.is_empty()).then_some((listing, ids))
-    });
-    let Some((listing, texts)) = found.next() else { return discover_unnumbered(&top, id) };
-    if let Some((other, _)) = found.next() {
-        let mut folders = [&listing.folder, &other.folder];
-        folders.sort();
-        return Err(Error::new(
-            ErrorKind::AmbiguousModel,
-            format!(
-                "projection {id} is in {} and in {}: give the folder of one of them",
-                folders[0].display(),
-                folders[1].display()
-            ),
-        ));
-    }
-    let name = |cluster: i64| {
-        let matrix = Some(matrix_name(id, cluster));
-        (centroid_name(id, cluster), answer_name(id, cluster), matrix)
-    };
-    pair_up(listing, &texts, name)
+    Listing::of(folder)?.heads(id)
 }
 
 /// Heads named without a projection id, of stores that held a single projection.
@@ -123,7 +98,7 @@ fn pair_up(
 }
 
 /// The entries of a folder.
-struct Listing {
+pub(crate) struct Listing {
     folder: PathBuf,
     /// Names that are text, as all of ours are.
     names: HashSet<String>,
@@ -133,7 +108,7 @@ struct Listing {
 
 impl Listing {
     /// Unreadable folders are errors, so that a model is never smaller than its files.
-    fn of(folder: &Path) -> Result<Self> {
+    pub fn of(folder: &Path) -> Result<Self> {
         let mut listing =
             Self { folder: folder.to_path_buf(), names: HashSet::new(), folders: Vec::new() };
         let failed = |error| Error::io("listing", folder, error);
@@ -149,6 +124,62 @@ impl Listing {
         Ok(listing)
     }
 
+    /// [`discover_heads`] in the folder and those in it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn heads(&self, id: i64) -> Result<Vec<HeadFiles>> {
+        let below: Vec<Listing> =
+            self.folders.iter().map(|f| Listing::of(f)).collect::<Result<_>>()?;
+        let prefix = format!("mh_{id}_cluster_");
+        // An answer alone also shows that the id is meant to be here.
+        let mut found = [self].into_iter().chain(&below).filter_map(|listing| {
+            let ids = listing.between(&prefix, &["_centroid.npy", "_answer.npy"]);
+            (!ids.is_empty()).then_some((listing, ids))
+        });
+        let Some((listing, texts)) = found.next() else { return discover_unnumbered(self, id) };
+        if let Some((other, _)) = found.next() {
+            let mut folders = [&listing.folder, &other.folder];
+            folders.sort();
+            return Err(Error::new(
+                ErrorKind::AmbiguousModel,
+                format!(
+                    "projection {id} is in {} and in {}: give the folder of one of them",
+                    folders[0].display(),
+                    folders[1].display()
+                ),
+            ));
+        }
+        let any_matrix = listing.names.iter().any(|name| name.ends_with("_W.npy"));
+        let name = |cluster: i64| {
+            let matrix = any_matrix.then(|| matrix_name(id, cluster));
+            (centroid_name(id, cluster), answer_name(id, cluster), matrix)
+        };
+        pair_up(listing, &texts, name)
+    }
+
+    /// [`find_file`](super::find_file).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn find(&self, name: &str) -> Result<Option<PathBuf>> {
+        let folders = [&self.folder].into_iter().chain(&self.folders);
+        let paths = folders.map(|folder| folder.join(name));
+        let found: Vec<PathBuf> = paths.filter(|path| path.exists()).collect();
+        match &found[..] {
+            [] => Ok(None),
+            [path] => Ok(Some(path.clone())),
+            [first, second, ..] => Err(Error::new(
+                ErrorKind::AmbiguousModel,
+                format!(
+                    "{} and {}: give the folder of one of them",
+                    first.display(),
+                    second.display()
+                ),
+            )),
+        }
+    }
+
     /// What stands between `start` and one of `ends` in names, with the names.
     fn between(&self, start: &str, ends: &[&str]) -> Vec<(&str, &str)> {
         let middle = |name| {
@@ -157,11 +188,6 @@ impl Listing {
         };
         self.names.iter().filter_map(|name| Some((middle(name.as_str())?, name.as_str()))).collect()
     }
-}
-
-/// The folders in `folder`, in the order of their names.
-pub(super) fn subfolders(folder: &Path) -> Result<Vec<PathBuf>> {
-    Ok(Listing::of(folder)?.folders)
 }
 
 /// Whether an entry is a folder or leads to one. Only links have to be asked about.

@@ -10,7 +10,7 @@ use super::residual::ResidualPart;
 use super::{LinearProjection, Model, MultiHeadProjection, QuestionHead};
 use super::{ResidualParts, ResidualProjection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{self, HeadFiles};
+use crate::layout::{self, HeadFiles, Listing};
 use crate::npy::{FolderReader, NpyArray};
 use crate::parameters::{ModelKind, ModelParameters, SearchValues};
 use crate::store::Store;
@@ -133,10 +133,11 @@ fn from_folder(
     id: i64,
     temperature: Option<f64>,
 ) -> Result<Model> {
-    let folder_exists = folder.is_dir();
-    let find = |name: String| match folder_exists {
-        true => layout::find_file(folder, &name),
-        false => Ok(None),
+    // Listed once: there may be tens of thousands of files.
+    let listing = folder.is_dir().then(|| Listing::of(folder)).transpose()?;
+    let find = |name: String| match &listing {
+        Some(listing) => listing.find(&name),
+        None => Ok(None),
     };
     let described = find(layout::model_name(id))?;
     let parameters = described.as_deref().map(ModelParameters::load).transpose()?;
@@ -170,7 +171,11 @@ fn from_folder(
             ErrorKind::NotFound,
             format!("{}: no linear projection {id}", folder.display()),
         )),
-        _ => layout::discover_heads(folder, id),
+        _ => match &listing {
+            Some(listing) => listing.heads(id),
+            // Says what is wrong with the folder.
+            None => layout::discover_heads(folder, id),
+        },
     };
     match heads {
         Err(error) if error.kind() == ErrorKind::NotFound && kind != Some(ModelKind::MultiHead) => {

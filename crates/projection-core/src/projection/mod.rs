@@ -60,6 +60,9 @@ pub trait Projection: Send + Sync {
     /// Projects `query` (d) into `projected` (o) and, where wanted, writes the routing
     /// weights (h), which sum to 1. The buffers are written only on success.
     ///
+    /// What else is needed, a thread keeps for its next query: after a few, none of them takes
+    /// memory from the system.
+    ///
     /// # Errors
     /// [`ErrorKind::DimensionMismatch`](crate::ErrorKind::DimensionMismatch),
     /// [`NotFinite`](crate::ErrorKind::NotFinite) or

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Compact, Rows, Vectors};
 use crate::nearest::Lists;
 use crate::projection::deferred::Deferred;
+use crate::spare::Spare;
 
 /// One head, as a caller or a file gives it.
 #[derive(Debug, Clone)]
@@ -211,9 +212,9 @@ impl Heads {
             let error = Error::new(ErrorKind::Internal, "a head for rounded ones");
             return Err(centroid(error));
         };
-        centroids.push(&unit.iter().map(|v| *v as f32).collect::<Vec<_>>());
+        centroids.push(&unit.iter().map(|v| *v as f32).collect::<Spare<_>>());
         let tail = unit.iter().map(|v| (v - f64::from(*v as f32)) as f32);
-        centroid_tails.push(&tail.collect::<Vec<_>>());
+        centroid_tails.push(&tail.collect::<Spare<_>>());
         let answer = |error| (HeadPart::Answer, error);
         check_len(head.answer.len(), self.output_dim).map_err(answer)?;
         check_finite(&head.answer).map_err(answer)?;
