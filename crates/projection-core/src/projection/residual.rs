@@ -256,9 +256,9 @@ impl ResidualProjection {
     /// The same model with its training questions in lists, so that the nearest of many are
     /// found without comparing a query with each. Only from 16,384 questions on, and where the
     /// lists find at least 99% of the true nearest questions of queries that are held out;
-    /// otherwise the model stays as it is. Takes a second for 40,000 questions, on one thread;
-    /// the result does not depend on the number of threads. Files that the model is saved to
-    /// hold the lists.
+    /// otherwise the model stays as it is. Takes three seconds for 40,000 questions and minutes
+    /// for 1,000,000, on one thread; the result does not depend on the number of threads. Files
+    /// that the model is saved to hold the lists.
     ///
     /// # Errors
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`] for a model from a mapped file
