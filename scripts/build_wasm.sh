@@ -95,15 +95,15 @@ build() {
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=$flags \
         "${cargo[@]}" build --quiet --profile wasm --target $triple --target-dir "target/wasm-$by" \
         --package projection-wasm --no-default-features --features "$features" "${further[@]}"
-    local built=target/wasm-$by/$triple/wasm/projection_wasm.wasm kept=target/wasm-$by/$name.wasm
+    local built=target/wasm-$by/$triple/wasm/projection_wasm.wasm kept=target/wasm-$by/$name
     # What was optimised before is not optimised again: two tests want the same files.
-    if [ ! -e "$out/$name.wasm" ] || ! cmp -s "$built" "$kept" || [ "$out/$name.wasm" -ot "$kept" ]; then
-        cp "$built" "$kept"
+    if ! cmp -s "$built" "$kept.built"; then
         "${optimise[@]}" -O3 --strip-debug --strip-producers --enable-simd --enable-bulk-memory \
             --enable-sign-ext --enable-nontrapping-float-to-int --enable-mutable-globals \
-            --enable-multivalue --enable-reference-types \
-            "$built" -o "$out/$name.wasm"
+            --enable-multivalue --enable-reference-types "$built" -o "$kept.wasm"
+        cp "$built" "$kept.built"
     fi
+    cp "$kept.wasm" "$out/$name.wasm"
     zipped=$(gzip -9 -c "$out/$name.wasm" | wc -c)
     printf '%-46s %9d bytes %9d gzipped\n' "$out/$name.wasm" "$(wc -c <"$out/$name.wasm")" "$zipped"
     if [ "$zipped" -gt "$limit" ]; then

@@ -18,6 +18,8 @@ impl MultiHeadProjection {
     ///
     /// # Errors
     /// As [`Projection::project_into`].
+    ///
+    /// [`Projection::project_into`]: crate::projection::Projection::project_into
     pub fn project(&self, query: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
         let mut projected = vec![0.0; self.output_dim()];
         let mut weights = vec![0.0; self.cluster_ids().len()];
@@ -29,6 +31,8 @@ impl MultiHeadProjection {
     ///
     /// # Errors
     /// As [`Projection::project_into`].
+    ///
+    /// [`Projection::project_into`]: crate::projection::Projection::project_into
     pub fn project_into(
         &self,
         query: &[f32],
@@ -69,6 +73,8 @@ impl MultiHeadProjection {
     ///
     /// # Errors
     /// As [`Projection::project_batch_into`].
+    ///
+    /// [`Projection::project_batch_into`]: crate::projection::Projection::project_batch_into
     pub fn project_batch(
         &self,
         queries: ArrayView2<'_, f32>,
@@ -83,6 +89,8 @@ impl MultiHeadProjection {
     ///
     /// # Errors
     /// As [`Projection::project_batch_into`].
+    ///
+    /// [`Projection::project_batch_into`]: crate::projection::Projection::project_batch_into
     pub fn project_batch_into(
         &self,
         queries: ArrayView2<'_, f32>,
