@@ -100,6 +100,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --package projection-core --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --quiet --workspace --no-deps
 
 # The header's freshness is one of these tests.
 .PHONY: test-rust

@@ -4,12 +4,21 @@
 #
 # usage: scripts/build_wasm.sh [engine|embedder]...     (default: both)
 #
-# Needs rustup's target wasm32-unknown-unknown. Where there is none, rustup's component rust-src
-# does, and where there is neither, Debian's packages of a compiler and of the standard
-# library's source: they are unpacked below target/wasm-tools, nothing is installed. With the
-# library's source it is built along, for size, which takes longer and makes the engine a fifth
-# smaller. WASM_TOOLS=target, source or debian asks for one of them. wasm-opt comes from the PATH
-# or from Debian's binaryen, likewise.
+# There are three ways, the first that can be gone is taken; WASM_TOOLS=source, target or debian
+# asks for one of them. All need cargo, and the crates that Cargo.lock names.
+#
+# source   rustup's component rust-src (rustup component add rust-src). The standard library is
+#          built along, for size and without the texts of panics, which nobody reads: the engine
+#          becomes a third smaller. The library has dependencies of its own, which cargo fetches,
+#          and a stable compiler is asked for features that it does not promise (RUSTC_BOOTSTRAP).
+# target   rustup's target (rustup target add wasm32-unknown-unknown), nothing else.
+# debian   Debian 13 or later with apt-get, dpkg and readelf: packages of a compiler, of the
+#          standard library's source and of a linker, some 900 MB, are unpacked below
+#          target/wasm-tools and nothing is installed. Then as by source.
+#
+# wasm-opt comes from the PATH or from Debian's package binaryen, unpacked likewise.
+#
+# Fails where a file grew above its limit, see below.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/wasm-tools
@@ -38,20 +47,25 @@ cargo=(cargo)
 sysroot=$(rustc --print sysroot)
 if [ -n "${WASM_TOOLS:-}" ]; then
     by=$WASM_TOOLS
-elif [ -d "$sysroot/lib/rustlib/$triple" ]; then
-    by=target
 elif [ -d "$sysroot/lib/rustlib/src/rust/library/std" ]; then
     by=source
+elif [ -d "$sysroot/lib/rustlib/$triple" ]; then
+    by=target
 else
     by=debian
 fi
+# What each build may take, gzipped: what it takes now and a little.
+case $by in
+target) engine_limit=137000 embedder_limit=860000 ;;
+*) engine_limit=101000 embedder_limit=760000 ;;
+esac
 # A panic only stops the engine, whoever builds it: its message would be read by nobody.
 further=()
 common='--cfg getrandom_backend="custom"' # the engine seeds hash maps itself
 if [ "$by" != target ]; then
     export RUSTC_BOOTSTRAP=1
     further=(-Z build-std=std,panic_abort -Z build-std-features=optimize_for_size)
-    common="$common -Zunstable-options -Cpanic=immediate-abort"
+    common="$common -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none"
 fi
 if [ "$by" = debian ]; then
     version=$(newest '^libstd-rust-web-1\.[0-9]+$')
@@ -75,18 +89,27 @@ else
     optimise=(env "LD_LIBRARY_PATH=$libraries" "$tools/debian/usr/bin/wasm-opt")
 fi
 
-# One build: name of the file, flags for the instructions, features of the crate.
+# One build: name of the file, flags for the instructions, features of the crate, limit.
 build() {
-    local name=$1 flags=$2 features=$3
+    local name=$1 flags=$2 features=$3 limit=$4 zipped
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=$flags \
         "${cargo[@]}" build --quiet --profile wasm --target $triple --target-dir "target/wasm-$by" \
         --package projection-wasm --no-default-features --features "$features" "${further[@]}"
-    "${optimise[@]}" -O3 --strip-debug --strip-producers --enable-simd --enable-bulk-memory \
-        --enable-sign-ext --enable-nontrapping-float-to-int --enable-mutable-globals \
-        --enable-multivalue --enable-reference-types \
-        "target/wasm-$by/$triple/wasm/projection_wasm.wasm" -o "$out/$name.wasm"
-    printf '%-36s %9d bytes %9d gzipped\n' "$out/$name.wasm" \
-        "$(wc -c <"$out/$name.wasm")" "$(gzip -9 -c "$out/$name.wasm" | wc -c)"
+    local built=target/wasm-$by/$triple/wasm/projection_wasm.wasm kept=target/wasm-$by/$name
+    # What was optimised before is not optimised again: two tests want the same files.
+    if ! cmp -s "$built" "$kept.built"; then
+        "${optimise[@]}" -O3 --strip-debug --strip-producers --enable-simd --enable-bulk-memory \
+            --enable-sign-ext --enable-nontrapping-float-to-int --enable-mutable-globals \
+            --enable-multivalue --enable-reference-types "$built" -o "$kept.wasm"
+        cp "$built" "$kept.built"
+    fi
+    cp "$kept.wasm" "$out/$name.wasm"
+    zipped=$(gzip -9 -c "$out/$name.wasm" | wc -c)
+    printf '%-46s %9d bytes %9d gzipped\n' "$out/$name.wasm" "$(wc -c <"$out/$name.wasm")" "$zipped"
+    if [ "$zipped" -gt "$limit" ]; then
+        echo "$name.wasm: $zipped bytes gzipped, expected at most $limit: see what grew" >&2
+        exit 1
+    fi
 }
 
 mkdir -p $out
@@ -95,12 +118,12 @@ for what in "${@:-engine embedder}"; do
     for what in $what; do
         case $what in
         engine)
-            build projection "$simd" ""
-            build projection-scalar "$common" ""
+            build projection "$simd" "" $engine_limit
+            build projection-scalar "$common" "" $engine_limit
             ;;
         embedder)
-            build projection-embedder "$simd" embed
-            build projection-embedder-scalar "$common" embed
+            build projection-embedder "$simd" embed $embedder_limit
+            build projection-embedder-scalar "$common" embed $embedder_limit
             ;;
         *) echo "unknown part '$what', expected engine or embedder" >&2; exit 1 ;;
         esac

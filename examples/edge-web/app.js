@@ -1,5 +1,7 @@
 // The page: what is typed goes to the worker, what comes back is shown.
 
+import { hasSimd } from "./engine/index.js";
+
 const element = (id) => document.getElementById(id);
 const input = element("question");
 
@@ -279,7 +281,7 @@ document.addEventListener("keydown", (event) => {
 // Without a network the page itself must come from somewhere: the service worker has it.
 if ("serviceWorker" in navigator) {
   navigator.serviceWorker
-    .register("sw.js")
+    .register(`sw.js?${hasSimd() ? "simd" : "scalar"}`)
     .then(() => navigator.serviceWorker.ready)
     .then(() => {
       pageKept = true;

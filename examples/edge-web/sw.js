@@ -6,12 +6,18 @@ importScripts("site.js");
 
 const PREFIX = "edge-page-";
 const CACHE = PREFIX + self.SITE.version;
+// The page says which of the two builds of the engine this device runs; the other is not kept.
+const OTHER = {
+  "?simd": "engine/wasm/projection-embedder-scalar.wasm",
+  "?scalar": "engine/wasm/projection-embedder.wasm",
+}[self.location.search];
 
 self.addEventListener("install", (event) => {
   const load = async () => {
     const cache = await caches.open(CACHE);
     // Past the browser's own cache, which may hold an older version.
-    await cache.addAll(self.SITE.files.map((path) => new Request(path, { cache: "reload" })));
+    const files = self.SITE.files.filter((path) => path !== OTHER);
+    await cache.addAll(files.map((path) => new Request(path, { cache: "reload" })));
     await self.skipWaiting();
   };
   event.waitUntil(load());

@@ -98,6 +98,34 @@ test("an index finds what sorting finds", () => {
   assert.throws(() => index.search(query, 1), refused("INVALID_ARGUMENT", /freed/));
 });
 
+test("what was freed is of no use, and freeing it again does nothing", async () => {
+  const own = await load();
+  const file = exact(dumped, "models", "d384_18-t0.1.safetensors");
+  const [freed, kept] = [own.Model.fromBytes(file), own.Model.fromBytes(file)];
+  const { projected } = kept.project(query);
+  freed.free();
+  freed.free();
+  // Whatever lies in its place now is not to be freed by it.
+  const next = own.Model.fromBytes(file);
+  freed.free();
+  freed[Symbol.dispose]?.();
+  for (const use of [() => freed.project(query), () => freed.projectBatch(query), () => freed.explain(query)]) {
+    assert.throws(use, refused("INVALID_ARGUMENT", /model was freed/));
+  }
+  assert.deepEqual(next.project(query).projected, projected);
+  assert.deepEqual(kept.project(query).projected, projected);
+  // Nor does the garbage collector free once more what was freed.
+  next.free();
+  const memory = own.memory;
+  for (let i = 0; i < 50; i++) {
+    own.Model.fromBytes(file).free();
+  }
+  globalThis.gc();
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(kept.project(query).projected, projected);
+  assert.ok(own.memory <= memory + (1 << 20), `${memory} before, ${own.memory} after`);
+});
+
 test("what is abandoned is freed", async () => {
   const file = exact(dumped, "models", "d384_200-t0.1.safetensors");
   const own = await load();

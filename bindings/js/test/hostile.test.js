@@ -113,6 +113,68 @@ for (const simd of [true, false]) {
   });
 }
 
+/** A file of answers in bytes or in single precision. */
+function answersFile(count, dim, bytes) {
+  const random = new Random(3);
+  const vectors = [];
+  for (let row = 0; row < count; row++) {
+    const values = Array.from({ length: dim }, () => random.below(2001) / 1000 - 1);
+    const length = Math.hypot(...values);
+    vectors.push(...values.map((value) => value / length));
+  }
+  const largest = (row) => Math.max(...vectors.slice(row * dim, (row + 1) * dim).map(Math.abs));
+  const scales = Float32Array.from({ length: count }, (_, row) => largest(row) / 127);
+  const parts = bytes
+    ? {
+        vectors: ["I8", [count, dim], Int8Array.from(vectors, (value, i) => Math.round(value / scales[Math.floor(i / dim)]))],
+        scales: ["F32", [count], scales],
+      }
+    : { vectors: ["F32", [count, dim], Float32Array.from(vectors)] };
+  parts.answer_ids = ["I64", [count], BigInt64Array.from({ length: count }, (_, row) => BigInt(7 * row))];
+  const header = {
+    __metadata__: { format: "projection_answers", format_version: "1", dimension: String(dim) },
+  };
+  const data = [];
+  for (const [name, [dtype, shape, values]] of Object.entries(parts)) {
+    const begin = data.length;
+    data.push(...new Uint8Array(values.buffer));
+    header[name] = { dtype, shape, data_offsets: [begin, data.length] };
+  }
+  return joined(JSON.stringify(header), Uint8Array.from(data));
+}
+
+for (const simd of [true, false]) {
+  test(`damaged answers ${simd ? "with" : "without"} SIMD`, async () => {
+    const engine = await load({ simd });
+    const random = new Random(simd ? 9 : 10);
+    let [refused, opened] = [0, 0];
+    for (const bytes of [true, false]) {
+      const seed = answersFile(20, 24, bytes);
+      assert.equal(engine.Index.fromBytes(seed).length, 20);
+      for (let round = 0; round < 3 * ROUNDS; round++) {
+        const what = `${bytes ? "int8" : "f32"} round ${round}`;
+        try {
+          const index = engine.Index.fromBytes(damaged(seed, random));
+          opened++;
+          try {
+            const hits = index.search(new Float32Array(index.dim).fill(1), 5);
+            assert.ok(hits.every(({ score }) => Math.abs(score) <= 1.001), what);
+          } finally {
+            index.free();
+          }
+        } catch (error) {
+          assert.match(String(error.code), /^[A-Z_]+$/, `${what}: ${error.stack}`);
+          assert.notEqual(error.code, "INTERNAL", `${what}: ${error.message}`);
+          assert.ok(error.message.length > 10, what);
+          refused++;
+        }
+      }
+    }
+    assert.ok(refused > 1000 && opened > 100, `${refused} refused, ${opened} opened`);
+    assert.ok(engine.memory < 16 << 20, `${engine.memory} bytes`);
+  });
+}
+
 test("a model that is made and freed again and again takes no more memory", async () => {
   const engine = await load();
   const file = exact(dumped, "models", "d384_200-t0.1.safetensors");

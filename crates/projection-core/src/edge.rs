@@ -37,6 +37,9 @@ const MODEL: &str = "model.safetensors";
 const ANSWERS: &str = "answers.safetensors";
 const TEXTS: &str = "texts.json";
 
+/// The longest manifest that is read; ours has a thousand bytes.
+const LONGEST_MANIFEST: u64 = 1 << 20;
+
 /// How a folder is written.
 #[derive(Debug, Clone, Default)]
 pub struct EdgeOptions {
@@ -253,10 +256,24 @@ fn look_at(folder: &Path) -> Result<Found> {
         return Ok(Found::Nothing);
     }
     let ours = [MANIFEST, MODEL, ANSWERS, TEXTS].map(OsStr::new);
-    let manifest = fs::read(folder.join(MANIFEST)).unwrap_or_default();
-    let manifest: Value = serde_json::from_slice(&manifest).unwrap_or_default();
     let known = names.iter().all(|name| ours.contains(&name.as_os_str()));
-    Ok(if known && manifest["format"] == FORMAT { Found::Ours } else { Found::Foreign })
+    Ok(if known && is_manifest(&folder.join(MANIFEST)) { Found::Ours } else { Found::Foreign })
+}
+
+/// Whether a file is the manifest of an export. It may be anybody's, of any size.
+fn is_manifest(path: &Path) -> bool {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    // A device or a pipe could go on for ever.
+    let regular = path.metadata().is_ok_and(|about| about.is_file());
+    let Some(file) = regular.then(|| fs::File::open(path).ok()).flatten() else { return false };
+    if file.take(LONGEST_MANIFEST + 1).read_to_end(&mut bytes).is_err()
+        || bytes.len() as u64 > LONGEST_MANIFEST
+    {
+        return false;
+    }
+    let manifest: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    manifest["format"] == FORMAT
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {

@@ -63,6 +63,60 @@ fn answers_are_found_again() {
     assert!(same >= 47, "{same} of 50 first answers");
 }
 
+/// The vectors of an index, as its file in single precision has them.
+fn units(index: &Index) -> Vec<Vec<f64>> {
+    let file = index.to_bytes(None, AnswerPrecision::F32).unwrap();
+    let start = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&file[8..start]).unwrap();
+    let begin = start + header["vectors"]["data_offsets"][0].as_u64().unwrap() as usize;
+    let bytes = &file[begin..begin + 4 * DIM * index.len()];
+    let values: Vec<f64> = bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| f64::from(f32::from_le_bytes(*bytes)))
+        .collect();
+    values.chunks(DIM).map(<[f64]>::to_vec).collect()
+}
+
+#[test]
+fn rounding_moves_a_score_by_no_more_than_its_vector() {
+    let index = index(300);
+    let small = index.to_bytes(None, AnswerPrecision::Int8).unwrap();
+    let small = Index::from_bytes(&small).unwrap();
+    let distance = |(a, b): (&Vec<f64>, &Vec<f64>)| -> f64 {
+        a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+    };
+    let bounds: Vec<f64> = units(&index).iter().zip(&units(&small)).map(distance).collect();
+    assert!(bounds.iter().all(|bound| (1e-4..1e-2).contains(bound)), "{bounds:?}");
+    // Scores are of single precision themselves.
+    const ROUNDING: f64 = 1e-6;
+    // Of each answer, in the order of their ids.
+    let scores = |index: &Index, query: &[f32]| -> Vec<f64> {
+        let mut hits = index.search(query, None, index.len()).unwrap();
+        hits.sort_by_key(|hit| hit.answer_id);
+        hits.iter().map(|hit| f64::from(hit.score)).collect()
+    };
+    let (mut apart, mut closest) = (0, 0.0f64);
+    for query in vectors(20, 3).rows() {
+        let query = query.to_slice().unwrap();
+        let (exact, rounded) = (scores(&index, query), scores(&small, query));
+        for a in 0..exact.len() {
+            let moved = (exact[a] - rounded[a]).abs();
+            assert!(moved <= bounds[a] + ROUNDING, "answer {a}: {moved} of {}", bounds[a]);
+            closest = closest.max(moved / bounds[a]);
+            for b in 0..a {
+                if exact[a] - exact[b] > bounds[a] + bounds[b] + 2.0 * ROUNDING {
+                    assert!(rounded[a] > rounded[b], "answers {a} and {b} changed places");
+                    apart += 1;
+                }
+            }
+        }
+    }
+    // The bound is no bound of everything.
+    assert!(apart > 10_000 && closest > 0.2, "{apart} pairs, {closest} of a bound");
+}
+
 /// A file of tensors: name, dtype, shape and bytes of each.
 fn file(metadata: &BTreeMap<&str, &str>, tensors: &[(&str, &str, Vec<usize>, Vec<u8>)]) -> Vec<u8> {
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());

@@ -4,7 +4,7 @@
 //! is done by the crates it calls. The rules that callers rely on stand at the top of the
 //! header, which is generated from here (see `cbindgen.toml`).
 //!
-//! Every exported function goes through [`guard`], which turns panics into errors.
+//! Every exported function goes through `guard`, which turns panics into errors.
 
 mod argument;
 mod array;

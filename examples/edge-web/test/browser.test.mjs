@@ -186,6 +186,12 @@ async function main() {
     await page.locator("#after > li").first().waitFor();
     console.log(`ready, and an early question answered, after ${Date.now() - started} ms`);
 
+    const kept = await page.evaluate(async () => {
+      const requests = await Promise.all((await caches.keys()).map(async (name) => (await caches.open(name)).keys()));
+      return requests.flat().map((request) => request.url).filter((url) => url.endsWith(".wasm"));
+    });
+    assert.deepEqual(kept, [new URL("engine/wasm/projection-embedder.wasm", address).href]);
+
     console.log("online:");
     await checkQuestions(page, ONLINE);
     await pictures(page, "online");

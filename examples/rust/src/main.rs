@@ -1,6 +1,6 @@
 //! Asks a store a question.
 //!
-//! usage: ask STORE.db PROJECTION_ID MODEL_FOLDER "question" [k]
+//! usage: `ask STORE.db PROJECTION_ID MODEL_FOLDER "question" [k]`
 //!
 //! Prints the three largest routing weights with their clusters, then one line per hit: rank,
 //! score, answer id and text, separated by tabs. The examples in C and Go print the same.

@@ -95,6 +95,10 @@ fn foreign_folders_stay_as_they_are() {
     place.write("out/manifest.json", r#"{"format": "another"}"#);
     fs::remove_file(place.path("out/notes.txt")).unwrap();
     assert!(export(&[&out]).failed(2).contains("out: is not empty"));
+    // Nor does one of any size.
+    let long = format!(r#"{{"format": "projection_edge", "more": "{}"}}"#, "x".repeat(1 << 20));
+    place.write("out/manifest.json", &long);
+    assert!(export(&[&out]).failed(2).contains("out: is not empty"));
     // Nor do ours beside others.
     place.write("out/manifest.json", r#"{"format": "projection_edge"}"#);
     place.write("out/notes.txt", "mine");

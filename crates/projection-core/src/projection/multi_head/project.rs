@@ -20,6 +20,8 @@ impl MultiHeadProjection {
     ///
     /// # Errors
     /// As [`Projection::project_into`].
+    ///
+    /// [`Projection::project_into`]: crate::projection::Projection::project_into
     pub fn project(&self, query: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
         let mut projected = vec![0.0; self.output_dim()];
         let mut weights = vec![0.0; self.cluster_ids().len()];
@@ -31,6 +33,8 @@ impl MultiHeadProjection {
     ///
     /// # Errors
     /// As [`Projection::project_into`].
+    ///
+    /// [`Projection::project_into`]: crate::projection::Projection::project_into
     pub fn project_into(
         &self,
         query: &[f32],
@@ -76,6 +80,8 @@ impl MultiHeadProjection {
     ///
     /// # Errors
     /// As [`Projection::project_batch_into`].
+    ///
+    /// [`Projection::project_batch_into`]: crate::projection::Projection::project_batch_into
     pub fn project_batch(
         &self,
         queries: ArrayView2<'_, f32>,
@@ -90,6 +96,8 @@ impl MultiHeadProjection {
     ///
     /// # Errors
     /// As [`Projection::project_batch_into`].
+    ///
+    /// [`Projection::project_batch_into`]: crate::projection::Projection::project_batch_into
     pub fn project_batch_into(
         &self,
         queries: ArrayView2<'_, f32>,

@@ -41,7 +41,7 @@ impl TransformerProjection {
     /// Makes a projection of weights.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFinite`] where a product of them is too large for float32.
+    /// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) where a product of them is too large for float32.
     pub fn new(weights: TransformerWeights) -> Result<Self> {
         let network = Arc::new(Network::new(&weights)?);
         Ok(Self { weights: Arc::new(weights), network, hybrid_weight: None })
