@@ -6,8 +6,9 @@
 use std::arch::x86_64::*;
 
 use super::narrow::{self, ByteQuery, ByteRows, product};
+use super::scores;
 use super::table::Ends;
-use super::vector::{self, ROWS};
+use super::vector::ROWS;
 use super::x86::Avx512;
 
 /// The products of a query with rows of bytes, into `out`; needs AVX-512F with BW
@@ -173,7 +174,7 @@ impl Quads {
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma")]
     unsafe fn of(weights: &[f32]) -> Self {
         // SAFETY: the CPU has the features, by this function's own condition.
-        let top = unsafe { vector::largest::<Avx512>(weights) };
+        let top = unsafe { scores::largest::<Avx512>(weights) };
         let mut quads = Self {
             rows: weights.len(),
             high: [0; ROWS / 4],

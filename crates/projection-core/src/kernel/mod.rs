@@ -24,6 +24,7 @@ mod neon;
 pub(crate) mod product;
 pub(crate) mod random;
 mod rows;
+mod scores;
 pub(crate) mod select;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;

@@ -147,7 +147,7 @@ macro_rules! compiled_for {
     ($name:ident, $features:literal, $lanes:ty, $columns:literal,
      $queries:literal x $wide:literal, $rows:literal x $registers:literal) => {
         pub(super) mod $name {
-            use super::super::{body, limits, narrow, tiles, vector};
+            use super::super::{body, limits, narrow, scores, tiles, vector};
             use super::{ByteQuery, ByteRows, Ends, Kernels, Reading, SMALL, Scaled};
 
             pub(in super::super) const KERNELS: Kernels = Kernels {
@@ -378,7 +378,7 @@ macro_rules! compiled_for {
             #[target_feature(enable = $features)]
             unsafe fn softmax(scores: &mut [f32], scale: f32) {
                 // SAFETY: as above.
-                unsafe { vector::softmax::<$lanes>(scores, scale) }
+                unsafe { scores::softmax::<$lanes>(scores, scale) }
             }
 
             #[target_feature(enable = $features)]
@@ -389,13 +389,13 @@ macro_rules! compiled_for {
                 factors: &[f32],
             ) {
                 // SAFETY: as above.
-                unsafe { vector::softmax_of_rows::<$lanes>(scores, step, width, factors) }
+                unsafe { scores::softmax_of_rows::<$lanes>(scores, step, width, factors) }
             }
 
             #[target_feature(enable = $features)]
             unsafe fn largest_of_rows(scores: &[f32], step: usize, width: usize, tops: &mut [f32]) {
                 // SAFETY: as above.
-                unsafe { vector::largest_of_rows::<$lanes>(scores, step, width, tops) }
+                unsafe { scores::largest_of_rows::<$lanes>(scores, step, width, tops) }
             }
 
             #[target_feature(enable = $features)]
@@ -408,7 +408,7 @@ macro_rules! compiled_for {
             ) {
                 // SAFETY: as above.
                 unsafe {
-                    vector::exponentials_of_rows::<$lanes>(scores, shape, factors, tops, sums)
+                    scores::exponentials_of_rows::<$lanes>(scores, shape, factors, tops, sums)
                 }
             }
 
@@ -421,7 +421,7 @@ macro_rules! compiled_for {
             #[target_feature(enable = $features)]
             unsafe fn largest(scores: &[f32]) -> f32 {
                 // SAFETY: as above.
-                unsafe { vector::largest::<$lanes>(scores) }
+                unsafe { scores::largest::<$lanes>(scores) }
             }
 
             #[target_feature(enable = $features)]
@@ -433,7 +433,7 @@ macro_rules! compiled_for {
             #[target_feature(enable = $features)]
             unsafe fn exponentials(scores: &mut [f32], scale: f32, top: f32) -> f64 {
                 // SAFETY: as above.
-                unsafe { vector::exponentials::<$lanes>(scores, scale, top) }
+                unsafe { scores::exponentials::<$lanes>(scores, scale, top) }
             }
 
             #[target_feature(enable = $features)]
