@@ -77,7 +77,7 @@ bench: $(VENV) lib
 		-r crates/projection-core/benches/requirements.txt
 	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench project -- $(BENCH)
 	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench loading -- $(BENCH)
-	$(CARGO) bench --package projection-ffi --bench calls -- $(BENCH)
+	$(CARGO) bench --package projection-core --bench calls -- $(BENCH)
 	cd bindings/go && $(GO) run ./benches $(filter --quick,$(BENCH)) $(CURDIR)/target/tmp
 	$(VENV) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./bindings/python
 	$(VENV) -m pip install --quiet --disable-pip-version-check ./bindings/python
