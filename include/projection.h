@@ -907,7 +907,8 @@ void projection_explanation_free(projection_explanation *explanation);
  *
  * The result is JSON, {"store", "files": [{"file", "outcome", "clusters", "answers",
  * "questions", "removed", "error": {"kind", "message"}}]}; outcome is "imported", "replaced",
- * "unchanged", "failed", which has an error, or "missing", a file that a folder had before.
+ * "unchanged", "moved", a known file at another path, "failed", which has an error, or
+ * "missing", a file that a folder had before.
  */
 projection_status projection_import(const char *database,
                                     const char *const *paths,

@@ -176,7 +176,8 @@ def test_files_and_precisions_are_measured_beside_projections(own_store: Path) -
     result = up.evaluate(own_store, made.id, models=[file], precisions=["bf16", "int8"],
                          test=FAQ_TEST, model_dir=TEXT_MODEL, progress=False)
     methods = result["test"].methods
-    (by_file,) = [method for method in methods if method.model_file == str(file)]
+    by_file, fused = [method for method in methods if method.model_file == str(file)]
+    assert "BM25" in fused.method and "BM25" not in by_file.method
     rounded = {m.precision: m for m in methods if m.against_exact is not None}
     assert rounded.keys() == {"bf16", "int8"} and rounded["int8"].all == by_file.all
     for method in rounded.values():

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
-use projection_core::import::{ImportOutcome, import_file};
+use projection_core::import::{ImportOutcome, import_file, import_paths};
 use projection_core::layout;
 use projection_core::projection::MultiHeadProjection;
 use projection_core::search::Searcher;
@@ -174,6 +174,39 @@ fn a_changed_file_replaces_what_it_brought() {
     fs::write(&file, FIRST).unwrap();
     assert_eq!(import_file(&mut store, &file).unwrap().outcome, ImportOutcome::Replaced);
     assert!(ids_by_text(&database).contains_key("comma separated values"));
+}
+
+#[test]
+fn a_moved_file_keeps_what_it_brought_and_a_copy_brings_nothing() {
+    let (_folder, database, file) = filled();
+    let mut store = Store::open(&database).unwrap();
+    let before = ids_by_text(&database);
+
+    let copy = file.with_file_name("copy.json");
+    fs::copy(&file, &copy).unwrap();
+    assert_eq!(import_file(&mut store, &copy).unwrap().outcome, ImportOutcome::Unchanged);
+    assert_eq!(store.sources().unwrap(), [("qa.json".to_string(), 1)]);
+    fs::remove_file(&copy).unwrap();
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let moved = elsewhere.path().canonicalize().unwrap().join("moved.json");
+    fs::copy(&file, &moved).unwrap();
+    fs::remove_file(&file).unwrap();
+    let folders = [elsewhere.path().to_path_buf(), file.parent().unwrap().to_path_buf()];
+    let imported = import_paths(&mut store, &folders, false, &mut |_, _, _| {}).unwrap();
+    let outcomes: Vec<&str> = imported.files.iter().map(|file| file.outcome).collect();
+    assert_eq!(outcomes, ["moved"], "nothing is missing");
+    assert_eq!(ids_by_text(&database), before);
+    assert_eq!(store.batches().unwrap().len(), 1);
+    assert_eq!(store.batches().unwrap()[0].source_file, moved.to_str().unwrap());
+    assert_eq!(store.answer(1).unwrap().source_file, moved.to_str().unwrap());
+    assert_eq!(import_file(&mut store, &moved).unwrap().outcome, ImportOutcome::Unchanged);
+
+    // Later versions replace what came from the old path.
+    fs::write(&moved, FIRST.replace("parse json", "read json")).unwrap();
+    let replaced = import_file(&mut store, &moved).unwrap();
+    assert_eq!((replaced.outcome, replaced.removed), (ImportOutcome::Replaced, 1));
+    assert_eq!(ids_by_text(&database).len(), before.len());
 }
 
 #[test]

@@ -34,7 +34,8 @@ unsafe impl Options for ImportOptionsC {
 ///
 /// The result is JSON, {"store", "files": [{"file", "outcome", "clusters", "answers",
 /// "questions", "removed", "error": {"kind", "message"}}]}; outcome is "imported", "replaced",
-/// "unchanged", "failed", which has an error, or "missing", a file that a folder had before.
+/// "unchanged", "moved", a known file at another path, "failed", which has an error, or
+/// "missing", a file that a folder had before.
 ///
 /// # Safety
 /// `database` is NULL or a text; `paths` is NULL or has `n` entries that are NULL or texts;

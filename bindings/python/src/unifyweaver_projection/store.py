@@ -18,8 +18,8 @@ class ImportedFile:
     """What became of a file."""
 
     file: str
-    #: "imported", "replaced", "unchanged", "failed", or "missing" where the folder had the
-    #: file before.
+    #: "imported", "replaced", "unchanged", "moved", which is a known file at another path,
+    #: "failed", or "missing" where the folder had the file before.
     outcome: str
     clusters: int
     answers: int
@@ -63,7 +63,7 @@ class VectorImport:
 
     store: str
     model: str
-    #: "imported", "replaced" or "unchanged"; of the latter the numbers are zero.
+    #: "imported", "replaced", "unchanged" or "moved"; of the last two the numbers are zero.
     outcome: str
     dimension: int
     answers: int

@@ -72,8 +72,11 @@ pub fn run(args: &Args) -> Result<ImportedVectors, Failure> {
 
 impl Report for ImportedVectors {
     fn render(&self, screen: &Screen) -> String {
-        if self.outcome == ImportOutcome::Unchanged.name() {
-            return "unchanged, the store has these vectors already\n".to_string();
+        if [ImportOutcome::Unchanged, ImportOutcome::Moved]
+            .map(ImportOutcome::name)
+            .contains(&self.outcome)
+        {
+            return format!("{}, the store has these vectors already\n", self.outcome);
         }
         let mut text = format!(
             "{} {} and {} by {} (dimension {})\n",

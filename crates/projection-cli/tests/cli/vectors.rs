@@ -109,6 +109,32 @@ fn from_arrays_to_hits() {
 }
 
 #[test]
+fn moved_arrays_are_known_and_their_next_version_replaces_them() {
+    let place = place();
+    import(&place, &[]).ok();
+    let before = ids(&place);
+    fs::create_dir(place.path("moved")).unwrap();
+    for name in ["A.npy", "Q.npy", "L.npy"] {
+        fs::rename(place.path(name), place.path(&format!("moved/{name}"))).unwrap();
+    }
+    let import_moved = || {
+        let [a, q, l] = ["A", "Q", "L"].map(|name| place.file(&format!("moved/{name}.npy")));
+        run(["import-vectors", &place.db(), "--model-name", "mine", "--answers", &a]
+            .into_iter()
+            .chain(["--questions", &q, "--labels", &l]))
+        .ok()
+    };
+    assert!(import_moved().starts_with("moved, "));
+    assert!(import_moved().starts_with("unchanged, "));
+    assert_eq!(ids(&place), before);
+    write(&place, "moved/A.npy", &vectors(4, 6, 2));
+    assert!(import_moved().starts_with("replaced 4 answers"));
+    assert_eq!(ids(&place), before);
+    let report = place.healthy();
+    assert_eq!(report["texts"], json!({"clusters": 4, "answers": 4, "questions": 5}));
+}
+
+#[test]
 fn every_kind_of_array_gives_the_same_store() {
     let answers = vectors(4, 6, 0).mapv(|value| f16::from_f32(value).to_f32());
     let labels = array![0i64, 0, 1, -1, 2];

@@ -62,7 +62,7 @@ fn search(folder: &Path, left_out: Option<&Path>, files: &mut Vec<PathBuf>) -> R
 }
 
 /// Imported files below `folder` that are not there any more.
-fn missing(store: &Store, folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn missing(store: &Store, folder: &Path) -> Result<Vec<PathBuf>> {
     // As sources are named: relative to the database's folder, or absolute.
     let below = source_name(store.path(), folder)?;
     let below = Path::new(&below);

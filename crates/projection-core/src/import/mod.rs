@@ -3,10 +3,12 @@
 //!
 //! A file is known by its path and the SHA-256 of its bytes. A new version of a file
 //! replaces what its last version brought: texts that are in both keep their ids and
-//! vectors, the others go or come. Each file is one change of the store.
+//! vectors, the others go or come. Each file is one change of the store. A file that was
+//! moved keeps what it brought, and a copy brings nothing.
 
 mod folder;
 mod imported_vectors;
+mod moved;
 mod own_vectors;
 mod paths;
 mod qa_file;
@@ -34,8 +36,11 @@ pub use vectors::{OwnVectors, VectorFiles, import_vectors};
 /// What became of an imported file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportOutcome {
-    /// The store has this very version already.
+    /// The store has this very version already, from this path or from another one.
     Unchanged,
+    /// The store has this very version from a path where nothing is any more: what it brought
+    /// belongs to the new path now.
+    Moved,
     /// The file is new.
     Imported,
     /// The file replaced an older version of itself.
@@ -47,7 +52,7 @@ pub enum ImportOutcome {
 pub struct ImportReport {
     /// What became of it.
     pub outcome: ImportOutcome,
-    /// Clusters, answers and questions in the file; zero where it is unchanged.
+    /// Clusters, answers and questions in the file; zero where it is unchanged or moved.
     pub clusters: usize,
     /// See `clusters`.
     pub answers: usize,
@@ -58,13 +63,10 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
-    const UNCHANGED: Self = Self {
-        outcome: ImportOutcome::Unchanged,
-        clusters: 0,
-        answers: 0,
-        questions: 0,
-        removed: 0,
-    };
+    /// Of a file that brought nothing.
+    const fn nothing(outcome: ImportOutcome) -> Self {
+        Self { outcome, clusters: 0, answers: 0, questions: 0, removed: 0 }
+    }
 }
 
 /// Imports the question–answer file at `file`.
@@ -82,7 +84,12 @@ pub fn import_file(store: &mut Store, file: impl AsRef<Path>) -> Result<ImportRe
 
     let current = store.current_batch(&source)?;
     if current.as_ref().is_some_and(|batch| batch.file_hash == hash) {
-        return Ok(ImportReport::UNCHANGED);
+        return Ok(ImportReport::nothing(ImportOutcome::Unchanged));
+    }
+    if current.is_none()
+        && let Some(outcome) = moved::known_by_another_path(store, &source, &hash, None)?
+    {
+        return Ok(ImportReport::nothing(outcome));
     }
     let batch_id = store.register_batch(&source, &hash, None)?;
     store.set_batch_status(batch_id, BatchStatus::Importing, None)?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::folder::missing;
 use super::{ImportOutcome, ImportReport, import_file, question_answer_files, retry_batch};
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -22,8 +23,8 @@ pub struct Imported {
 pub struct ImportedFile {
     /// The file.
     pub file: String,
-    /// `imported`, `replaced`, `unchanged`, `failed`, or `missing` where the folder had the
-    /// file before.
+    /// `imported`, `replaced`, `unchanged`, `moved`, `failed`, or `missing` where the folder
+    /// had the file before.
     pub outcome: &'static str,
     /// Clusters that it brought.
     pub clusters: usize,
@@ -87,8 +88,11 @@ pub fn import_paths(
                 for file in &folder.files {
                     work.add(file, import_file(store, file));
                 }
-                let missing = folder.missing.iter();
-                work.files.extend(missing.map(|file| ImportedFile::without(file, "missing", None)));
+                // Asked again, as some may have moved to where they were just imported from.
+                let missing = missing(store, path)?;
+                let missing =
+                    missing.iter().map(|file| ImportedFile::without(file, "missing", None));
+                work.files.extend(missing);
             }
             Err(error) => work.add(path, Err(error)),
         }
@@ -123,6 +127,7 @@ impl ImportOutcome {
             Self::Imported => "imported",
             Self::Replaced => "replaced",
             Self::Unchanged => "unchanged",
+            Self::Moved => "moved",
         }
     }
 }

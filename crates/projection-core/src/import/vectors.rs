@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ndarray::ArrayView1;
 use rusqlite::params;
 
+use super::moved::known_by_another_path;
 use super::own_vectors::{self, Content};
 use super::tracked::Tracked;
 use super::{ImportOutcome, ImportReport, source_name};
@@ -45,6 +46,18 @@ pub struct OwnVectors {
     pub questions_without_answer: usize,
 }
 
+impl OwnVectors {
+    /// Of files that brought nothing.
+    const fn nothing(outcome: ImportOutcome) -> Self {
+        Self {
+            report: ImportReport::nothing(outcome),
+            dimension: 0,
+            answers_without_question: 0,
+            questions_without_answer: 0,
+        }
+    }
+}
+
 /// Imports own vectors: texts, clusters and vectors become visible together.
 ///
 /// The import is known by the path of its answers' file. Where any of its files or the
@@ -69,12 +82,12 @@ pub fn import_vectors(store: &mut Store, files: &VectorFiles) -> Result<OwnVecto
     };
     let current = store.current_batch(&source)?;
     if current.as_ref().is_some_and(|current| current.file_hash == read.hash) {
-        return Ok(OwnVectors {
-            report: ImportReport::UNCHANGED,
-            dimension: 0,
-            answers_without_question: 0,
-            questions_without_answer: 0,
-        });
+        return Ok(OwnVectors::nothing(ImportOutcome::Unchanged));
+    }
+    if current.is_none()
+        && let Some(outcome) = known_by_another_path(store, &source, &read.hash, Some(&batch))?
+    {
+        return Ok(OwnVectors::nothing(outcome));
     }
     let batch_id = store.register_batch(&source, &read.hash, Some(&batch))?;
     store.set_batch_status(batch_id, BatchStatus::Importing, None)?;

@@ -207,16 +207,7 @@ impl Store {
         };
         if let Some(files) = vectors {
             change.own_tables()?;
-            change.execute(
-                "INSERT OR REPLACE INTO engine_vector_batches VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    batch_id,
-                    files.model_name,
-                    files.questions_file,
-                    files.labels_file,
-                    files.texts_file
-                ],
-            )?;
+            change.set_vector_batch(batch_id, files)?;
         }
         change.set_batch_status(batch_id, BatchStatus::Pending, None)?;
         change.commit()?;
@@ -241,6 +232,21 @@ impl Store {
 }
 
 impl Change<'_> {
+    /// Records what a batch of own vectors consists of.
+    pub(crate) fn set_vector_batch(&self, batch_id: i64, files: &VectorBatch) -> Result<()> {
+        self.execute(
+            "INSERT OR REPLACE INTO engine_vector_batches VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                batch_id,
+                files.model_name,
+                files.questions_file,
+                files.labels_file,
+                files.texts_file
+            ],
+        )?;
+        Ok(())
+    }
+
     /// Moves a batch to another status and adds to its history.
     pub(crate) fn set_batch_status(
         &self,
