@@ -147,7 +147,7 @@ wasm:
 
 .PHONY: test-js
 test-js: model
-	CARGO="$(CARGO)" scripts/test_js.sh
+	CARGO="$(CARGO)" PYTHON="$(PYTHON)" scripts/test_js.sh
 
 # Beside onnxruntime-web. Needs Node and npm.
 .PHONY: bench-js

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Tests the JavaScript package in Node: the conformance vectors, damaged files, and the FAQ
-# beside the command. Needs the text model (make model).
+# beside the command, and the READMEs' programs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 CARGO=${CARGO:-cargo}
 export MODEL_DIR=$PWD/models/all-MiniLM-L6-v2
 export PROJECTION=$PWD/target/release/projection
 
+${PYTHON:-python3} scripts/fetch_model.py
 scripts/build_wasm.sh
 
 # The models of the conformance vectors, for a runtime without files.
@@ -22,6 +23,9 @@ $PROJECTION embed $folder/lda.db --model-dir "$MODEL_DIR" >/dev/null
 $PROJECTION train $folder/lda.db --name faq --json >$folder/trained.json
 id=$(sed "s/^{\"id\":\([0-9]*\),.*/\1/" $folder/trained.json)
 $PROJECTION export $folder/lda.db --projection "$id" --output $folder/faq.safetensors >/dev/null
+# What the READMEs' programs read, as the main README's commands make it.
+cp $folder/faq.safetensors target/model.safetensors
+$PROJECTION export $folder/lda.db --projection "$id" --format edge target/readme-edge >/dev/null
 export FAQ_STORE=$PWD/$folder/lda.db FAQ_PROJECTION=$id FAQ_MODEL=$PWD/$folder/faq.safetensors
 
 cd bindings/js

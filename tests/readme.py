@@ -4,7 +4,8 @@
 - Blocks marked `sh` run one after the other in one shell session, from the project's folder.
   `make test` is left out where it stands alone: it is what this script is run beside.
 - Programs in blocks marked `c`, `go` and `python` are built and run against the demo's store.
-- Blocks marked `rust` are compiled by `cargo test`, which takes the README as documentation.
+- Blocks marked `rust` are compiled by `cargo test`, which takes the README as documentation,
+  and those marked `js` run by the tests of the JavaScript package.
 
 A line `$ command` does not occur: commands stand alone, their output in blocks marked `text`.
 """
