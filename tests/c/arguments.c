@@ -75,8 +75,10 @@ static void null_handles(void)
 static void null_arguments(void)
 {
     projection_text *parameters = NULL;
-    projection_lists lists = {0};
+    projection_lists lists;
     const float *q = queries;
+
+    memset(&lists, 0, sizeof lists);
     NULL_ARGUMENT(projection_array_load, path, NULL, &out.array);
     NULL_ARGUMENT(projection_array_load, array, array_path, NULL);
     NULL_ARGUMENT(projection_model_load, folder, NULL, 1, 0.1, &out.model);
