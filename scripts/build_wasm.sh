@@ -12,7 +12,7 @@
 #          becomes a third smaller. The library has dependencies of its own, which cargo fetches,
 #          and a stable compiler is asked for features that it does not promise (RUSTC_BOOTSTRAP).
 # target   rustup's target (rustup target add wasm32-unknown-unknown), nothing else.
-# debian   Debian 13 or later with apt-get, dpkg and readelf: packages of a compiler, of the
+# debian   Debian 12 or later with apt-get, dpkg and readelf: packages of a compiler, of the
 #          standard library's source and of a linker, some 900 MB, are unpacked below
 #          target/wasm-tools and nothing is installed. Then as by source.
 #
