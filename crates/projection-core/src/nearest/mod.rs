@@ -37,8 +37,9 @@ use crate::spare::{Spare, kept};
 pub(crate) use stored::StoredLists;
 pub(crate) use units::Units;
 
-/// From so many rows on, bytes are looked through first.
-const SCAN_FROM: usize = 4096;
+/// From so many rows on, bytes are looked through first: below, rounding the query costs what
+/// is saved.
+const SCAN_FROM: usize = 256;
 
 /// From so many rows on, lists are made where they are asked for.
 #[cfg(feature = "store")]

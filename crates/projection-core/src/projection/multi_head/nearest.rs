@@ -23,6 +23,10 @@ kept!((f64, usize));
 /// Queries that one thread takes at a time.
 const BLOCK: usize = 8;
 
+/// From so many heads on, the queries of a batch are looked up one by one; products of blocks
+/// of queries with fewer heads take less time.
+const ONE_BY_ONE_FROM: usize = 4096;
+
 impl MultiHeadProjection {
     /// The same model with its heads in lists, so that the nearest of many are found without
     /// comparing a query with each. Only from 16,384 heads on, where
@@ -124,7 +128,7 @@ impl MultiHeadProjection {
     ) -> Result<bool> {
         let heads = &*self.heads;
         let few = self.top_k.is_some_and(|k| k < heads.ids.len());
-        if !few || !worth_it(heads.ids.len(), heads.dim) {
+        if !few || heads.ids.len() < ONE_BY_ONE_FROM || !worth_it(heads.ids.len(), heads.dim) {
             return Ok(false);
         }
         let mut found = Vec::new();

@@ -13,7 +13,7 @@ impl Index {
     /// without comparing a query with each, and says what was found out: at least 99% of the
     /// true 1, 10 and 32 nearest answers are found for queries that are held out. Where lists
     /// cannot do that, since answers are not in clusters, and below 16,384 answers, searches
-    /// stay exact, and from 4,096 answers on read a quarter of the memory.
+    /// stay exact, and from 256 answers on read a quarter of the memory.
     ///
     /// Some of the vectors, and vectors between them, serve as queries; `queries` (n × d) are
     /// more of them, projected by `projection` if there is one: a few hundred questions that
