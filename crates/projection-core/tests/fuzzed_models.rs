@@ -4,10 +4,10 @@
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use projection_core::projection::{Model, Projection};
+use projection_core::projection::{Model, Precision, Projection};
 use projection_core::search::Index;
 
-const ROUNDS: usize = 500;
+const ROUNDS: usize = 3000;
 
 /// Numbers that a header should not hold.
 const HUGE: [&str; 12] = [
@@ -42,7 +42,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance")
 }
 
-/// A small model of every kind, as the bytes of its file.
+/// A small model of every kind and precision, as the bytes of its file.
 fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let models = [
         ("d8_mixed", 1, Some(0.1)),
@@ -61,6 +61,11 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         .collect();
     let transformer = Model::load_file(root().join("transformer/transformer.pt")).unwrap();
     seeds.push(("transformer", transformer.to_bytes().unwrap()));
+    let heads = Model::load(root().join("models/top_3"), 1, None).unwrap();
+    for (name, precision) in [("bf16", Precision::Bf16), ("int8", Precision::Int8)] {
+        let compact = heads.with_precision(precision).unwrap();
+        seeds.push((name, compact.to_bytes().unwrap()));
+    }
     seeds
 }
 
