@@ -1,24 +1,28 @@
 //! `projection query`: a question in words, the nearest answers of a store.
 
+mod choose;
+mod found;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
-use projection_core::projection::{Model, ModelKind, Precision, Projection};
+use projection_core::projection::{Model, Precision, Projection};
 use projection_core::search::{Hit, Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
 use projection_core::store::Store;
 use projection_core::{Error, ErrorKind};
-use projection_embed::{Embedder, folder_name};
+use projection_embed::Embedder;
 use serde::Serialize;
 
 use super::explain::Explained;
-use super::{precision, with_precision};
+use super::precision;
 use crate::failure::Failure;
-use crate::output::{Report, Screen, bar, heading, note, spinner};
+use crate::output::spinner;
+use choose::{choose_model, choose_projection};
+use found::{FoundHit, Weight};
 
-/// Routing weights that are shown to people.
-const SHOWN_WEIGHTS: usize = 5;
+pub use found::Found;
 
 /// Find the answers to a question
 ///
@@ -93,7 +97,7 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Mode {
+pub enum Mode {
     /// Cosine of the projected question and the answer
     Cosine,
     /// The larger of that and 0.8 times the nearest training question's
@@ -118,59 +122,6 @@ fn offset(text: &str) -> Result<f64, String> {
         Ok(_) => Err("expected a finite number".into()),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// The answers.
-#[derive(Debug, Serialize)]
-pub struct Found {
-    query: String,
-    model: String,
-    /// What the user should know about the way it was found.
-    notes: Vec<String>,
-    /// None for plain cosine, and for a model in a file of its own.
-    projection_id: Option<i64>,
-    /// Where the model is, if it is in a file of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model_file: Option<String>,
-    kind: Option<&'static str>,
-    /// None for a projection that does not route.
-    temperature: Option<f64>,
-    /// None for plain cosine.
-    precision: Option<Precision>,
-    score_mode: Mode,
-    /// None where words did not count.
-    hybrid_weight: Option<f64>,
-    /// Of answers that no head is for; 0 where there was none.
-    unheaded_offset: f64,
-    /// In ascending order of cluster id.
-    weights: Vec<Weight>,
-    hits: Vec<FoundHit>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    explanation: Option<Explained>,
-    /// Where it was logged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log_id: Option<i64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Weight {
-    cluster_id: i64,
-    /// None where the cluster was removed or never had a name.
-    name: Option<String>,
-    weight: f32,
-}
-
-#[derive(Debug, Serialize)]
-struct FoundHit {
-    rank: usize,
-    answer_id: i64,
-    score: f32,
-    /// Rank and score without a projection, among all answers; None where these have
-    /// another dimension than the question.
-    cosine_rank: Option<usize>,
-    cosine_score: Option<f32>,
-    name: Option<String>,
-    text: String,
 }
 
 pub fn run(args: &Args) -> Result<Found, Failure> {
@@ -250,51 +201,6 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
     })
 }
 
-fn choose_projection(
-    store: &Store,
-    args: &Args,
-    notes: &mut Vec<String>,
-) -> Result<Option<Chosen>, Failure> {
-    if args.no_projection {
-        return Ok(None);
-    }
-    if let Some(file) = &args.model {
-        let projection = with_precision(Model::load_file(file)?, args.precision)?;
-        let (trained_on, searched) = Default::default();
-        return Ok(Some(Chosen { id: None, projection, trained_on, searched }));
-    }
-    let (routing, linear) = (store.multi_head_projections()?, store.linear_projections()?);
-    let newest = routing.iter().map(|row| row.id).chain(linear.iter().map(|row| row.id)).max();
-    let Some(id) = args.projection.or(newest) else {
-        notes.push("the store has no projection yet, `projection train` makes one".into());
-        return Ok(None);
-    };
-    // Stores of other programs have linear projections and others of one id: without a
-    // kind, those with heads are meant.
-    let projection = with_precision(Model::from_store(store, id)?, args.precision)?;
-    let (trained_on, searched) = match projection.kind() {
-        ModelKind::Linear => linear
-            .into_iter()
-            .find(|row| row.id == id)
-            .map(|row| (row.model_name, row.output_model_name)),
-        _ => (routing.into_iter().find(|row| row.id == id))
-            .map(|row| (row.model_name.clone(), row.model_name)),
-    }
-    .unwrap_or_default();
-    Ok(Some(Chosen { id: Some(id), projection, trained_on, searched }))
-}
-
-/// The projection to search with.
-struct Chosen {
-    /// None for a model in a file of its own.
-    id: Option<i64>,
-    projection: Model,
-    /// The text model of its questions and that of the answers it projects to; empty where
-    /// the store does not say.
-    trained_on: String,
-    searched: String,
-}
-
 impl Args {
     fn search_options<'a>(&self, projection: Option<&'a Model>) -> SearchOptions<'a> {
         SearchOptions {
@@ -315,31 +221,6 @@ impl Args {
             allowed: None,
         }
     }
-}
-
-/// The text model whose vectors are searched: the one that the projection was trained on,
-/// else the one that is called like the model folder, else (`None`) the only one.
-fn choose_model(
-    store: &Store,
-    args: &Args,
-    chosen: Option<&Chosen>,
-    notes: &mut Vec<String>,
-) -> Result<Option<String>, Failure> {
-    let models = store.embedding_models()?;
-    let folder = folder_name(&args.model_dir);
-    let folder = folder.filter(|name| models.iter().any(|model| model.name == *name));
-    let Some(Chosen { trained_on, searched, .. }) =
-        chosen.filter(|chosen| !chosen.trained_on.is_empty() && !chosen.searched.is_empty())
-    else {
-        return Ok(folder);
-    };
-    if let Some(folder) = folder.filter(|folder| folder != trained_on) {
-        notes.push(format!(
-            "the projection was trained on vectors of '{trained_on}', which the model folder of \
-             '{folder}' does not give"
-        ));
-    }
-    Ok(Some(searched.clone()))
 }
 
 fn name_weights(
@@ -383,94 +264,4 @@ fn describe(store: &Store, searcher: &Searcher, hits: &[Hit], by_cosine: &[Hit])
         }
     };
     hits.iter().enumerate().map(describe).collect()
-}
-
-impl Report for Found {
-    fn render(&self, screen: &Screen) -> String {
-        let mut how = match (self.projection_id, self.kind) {
-            (Some(id), None | Some("multi_head")) => format!("projection {id}"),
-            (Some(id), Some(kind)) => format!("{kind} projection {id}"),
-            (None, Some(kind)) => {
-                let file = self.model_file.as_deref().unwrap_or_default();
-                format!("{kind} projection {}", screen.clean(file))
-            }
-            (None, None) => "plain cosine, no projection".to_string(),
-        };
-        if let Some(temperature) = self.temperature {
-            how += &format!(", temperature {temperature}");
-        }
-        if self.score_mode == Mode::MaxNearest {
-            how += ", or the nearest training question";
-        }
-        if self.unheaded_offset != 0.0 {
-            let offset = self.unheaded_offset;
-            how += &format!(", offset {offset} for answers without training questions");
-        }
-        if let Some(weight) = self.hybrid_weight {
-            how += &format!(", BM25 with weight {weight}");
-        }
-        let mut text = heading(&screen.clean(&self.query));
-        text += &format!("{how}, text model {}\n", screen.clean(&self.model));
-        for message in &self.notes {
-            text += &note(&screen.clean(message));
-        }
-        text += "\n";
-        if !self.weights.is_empty() {
-            text += &self.render_weights(screen);
-        }
-        if let Some(explanation) = &self.explanation {
-            text += &explanation.render(screen);
-        }
-        let rows = self.hits.iter().map(|hit| {
-            let name = hit.name.clone().unwrap_or_else(|| format!("answer {}", hit.answer_id));
-            let mut row = vec![
-                hit.rank.to_string(),
-                format!("{:.4}", hit.score),
-                match (hit.cosine_rank, hit.cosine_score) {
-                    (Some(rank), Some(score)) => format!("{rank} ({score:.4})"),
-                    _ => "–".to_string(),
-                },
-            ];
-            if screen.is_terminal() {
-                row.push(format!("{name}\n{}\n ", hit.text.trim_end()));
-            } else {
-                row.extend([name, hit.text.clone()]);
-            }
-            row
-        });
-        let header: &[_] = match screen.is_terminal() {
-            true => &["rank", "score", "cosine rank", "answer"],
-            false => &["rank", "score", "cosine rank", "answer", "text"],
-        };
-        text += &screen.table(header, rows);
-        if let Some(log_id) = self.log_id {
-            text += &format!("logged as {log_id}\n");
-        }
-        text
-    }
-}
-
-impl Found {
-    /// The largest weights as bars, relative to the first.
-    fn render_weights(&self, screen: &Screen) -> String {
-        let mut weights: Vec<&Weight> = self.weights.iter().collect();
-        weights.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.cluster_id.cmp(&b.cluster_id)));
-        let (shown, others) = weights.split_at(weights.len().min(SHOWN_WEIGHTS));
-        let top = shown.first().map_or(1.0, |weight| f64::from(weight.weight));
-        let mut text = heading("routing weights");
-        for weight in shown {
-            let name = weight.name.clone();
-            let name = name.unwrap_or_else(|| format!("cluster {}", weight.cluster_id));
-            let share = f64::from(weight.weight);
-            let name = screen.clean(&name);
-            text += &format!("{:6.2} %  {}  {name}\n", share * 100.0, bar(share / top));
-        }
-        let rest: f64 = others.iter().map(|weight| f64::from(weight.weight)).sum();
-        match others.len() {
-            0 => {}
-            1 => text += &format!("{:6.2} %  in 1 other\n", rest * 100.0),
-            n => text += &format!("{:6.2} %  shared by {n} others\n", rest * 100.0),
-        }
-        text + "\n"
-    }
 }

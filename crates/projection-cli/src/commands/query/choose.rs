@@ -1,0 +1,80 @@
+//! Which projection and which text model a question is asked with.
+
+use projection_core::projection::{Model, ModelKind};
+use projection_core::store::Store;
+use projection_embed::folder_name;
+
+use super::Args;
+use crate::commands::with_precision;
+use crate::failure::Failure;
+
+/// The projection to search with.
+pub(super) struct Chosen {
+    /// None for a model in a file of its own.
+    pub id: Option<i64>,
+    pub projection: Model,
+    /// The text model of its questions and that of the answers it projects to; empty where
+    /// the store does not say.
+    trained_on: String,
+    searched: String,
+}
+
+/// The newest projection of the store, or what the arguments name.
+pub(super) fn choose_projection(
+    store: &Store,
+    args: &Args,
+    notes: &mut Vec<String>,
+) -> Result<Option<Chosen>, Failure> {
+    if args.no_projection {
+        return Ok(None);
+    }
+    if let Some(file) = &args.model {
+        let projection = with_precision(Model::load_file(file)?, args.precision)?;
+        let (trained_on, searched) = Default::default();
+        return Ok(Some(Chosen { id: None, projection, trained_on, searched }));
+    }
+    let (routing, linear) = (store.multi_head_projections()?, store.linear_projections()?);
+    let newest = routing.iter().map(|row| row.id).chain(linear.iter().map(|row| row.id)).max();
+    let Some(id) = args.projection.or(newest) else {
+        notes.push("the store has no projection yet, `projection train` makes one".into());
+        return Ok(None);
+    };
+    // Stores of other programs have linear projections and others of one id: without a
+    // kind, those with heads are meant.
+    let projection = with_precision(Model::from_store(store, id)?, args.precision)?;
+    let (trained_on, searched) = match projection.kind() {
+        ModelKind::Linear => linear
+            .into_iter()
+            .find(|row| row.id == id)
+            .map(|row| (row.model_name, row.output_model_name)),
+        _ => (routing.into_iter().find(|row| row.id == id))
+            .map(|row| (row.model_name.clone(), row.model_name)),
+    }
+    .unwrap_or_default();
+    Ok(Some(Chosen { id: Some(id), projection, trained_on, searched }))
+}
+
+/// The text model whose vectors are searched: the one that the projection was trained on,
+/// else the one that is called like the model folder, else (`None`) the only one.
+pub(super) fn choose_model(
+    store: &Store,
+    args: &Args,
+    chosen: Option<&Chosen>,
+    notes: &mut Vec<String>,
+) -> Result<Option<String>, Failure> {
+    let models = store.embedding_models()?;
+    let folder = folder_name(&args.model_dir);
+    let folder = folder.filter(|name| models.iter().any(|model| model.name == *name));
+    let Some(Chosen { trained_on, searched, .. }) =
+        chosen.filter(|chosen| !chosen.trained_on.is_empty() && !chosen.searched.is_empty())
+    else {
+        return Ok(folder);
+    };
+    if let Some(folder) = folder.filter(|folder| folder != trained_on) {
+        notes.push(format!(
+            "the projection was trained on vectors of '{trained_on}', which the model folder of \
+             '{folder}' does not give"
+        ));
+    }
+    Ok(Some(searched.clone()))
+}
