@@ -5,6 +5,7 @@
 
 use super::narrow::{ByteQuery, ByteRows, product};
 use super::table::{Ends, Reading};
+use super::tails;
 
 /// Lanes of a dot product: independent sums, so that additions overlap and rounding errors
 /// stay those of sums 64 times shorter.
@@ -149,20 +150,28 @@ pub(super) fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
     sum_of_lanes(lanes) + tail
 }
 
-/// The dot product with `head + tail` in double precision.
+/// The dot product in double precision with a vector and its tail, see `tails`.
 #[inline(always)]
-pub(super) fn dot_in_double(query: &[f32], head: &[f32], tail: &[f32]) -> f64 {
+pub(super) fn dot_in_double(query: &[f32], head: &[f32], tail: &[i8]) -> f64 {
+    let (query, rest) = query.split_at(tail.len());
+    let (head, rest_of_head) = head.split_at(tail.len());
+    let first = dot_with_steps(query, head, tail, tails::low);
+    first + dot_with_steps(rest, rest_of_head, &tail[..rest.len()], tails::high)
+}
+
+#[inline(always)]
+fn dot_with_steps(query: &[f32], head: &[f32], tail: &[i8], steps: impl Fn(i8) -> i32) -> f64 {
     let mut lanes = [0.0f64; DOUBLE_LANES];
     let (queries, last) = query.as_chunks::<DOUBLE_LANES>();
     let (heads, last_head) = head.as_chunks::<DOUBLE_LANES>();
     let (tails, last_tail) = tail.as_chunks::<DOUBLE_LANES>();
     for ((query, head), tail) in queries.iter().zip(heads).zip(tails) {
         for i in 0..DOUBLE_LANES {
-            lanes[i] += f64::from(query[i]) * (f64::from(head[i]) + f64::from(tail[i]));
+            lanes[i] += f64::from(query[i]) * tails::with_tail(head[i], steps(tail[i]));
         }
     }
     let last = last.iter().zip(last_head).zip(last_tail);
-    let last: f64 = last.map(|((q, h), t)| f64::from(*q) * (f64::from(*h) + f64::from(*t))).sum();
+    let last: f64 = last.map(|((q, h), t)| f64::from(*q) * tails::with_tail(*h, steps(*t))).sum();
     sum_of_lanes(lanes) + last
 }
 

@@ -29,6 +29,7 @@ pub(crate) mod select;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
 mod table;
+mod tails;
 mod tiles;
 #[cfg(any(test, all(target_arch = "wasm32", target_feature = "simd128")))]
 mod unrolled;
@@ -44,6 +45,7 @@ pub(crate) use compact::{Compact, Format, LONGEST_BYTES, Parts, Ready};
 pub(crate) use mapping::Mapping;
 pub(crate) use rows::{Plain, Rows, StableBytes};
 pub(crate) use table::Reading;
+pub(crate) use tails::Tails;
 
 /// The dot product of `query` with every row of the row-major `rows`, into `out`.
 pub(crate) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
@@ -72,13 +74,6 @@ fn weighted_sum_read(
 ) {
     assert_eq!(rows.len(), weights.len() * out.len());
     (kernels().weighted_sum)(reading, weights, rows, (fresh, factor), out)
-}
-
-/// The dot product of `query` with the vector `head + tail`, in double precision. The pair
-/// holds a double precision vector as two single precision ones.
-pub(crate) fn dot_in_double(query: &[f32], head: &[f32], tail: &[f32]) -> f64 {
-    assert!(query.len() == head.len() && query.len() == tail.len());
-    (kernels().dot_in_double)(query, head, tail)
 }
 
 /// The length of a vector of double precision; not finite where a square is not.

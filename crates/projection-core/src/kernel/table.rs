@@ -25,7 +25,7 @@ pub(super) struct Kernels {
     pub weighted_sum: fn(Reading, &[f32], &[f32], Ends, &mut [f32]),
     pub sum_of_squares: fn(&[f32]) -> f64,
     pub dot_of_singles: fn(&[f32], &[f32]) -> f64,
-    pub dot_in_double: fn(&[f32], &[f32], &[f32]) -> f64,
+    pub dot_in_double: fn(&[f32], &[f32], &[i8]) -> f64,
     pub add_difference: fn(Scaled<'_>, Scaled<'_>, &mut [f64]),
     pub softmax: fn(&mut [f32], f32),
     pub softmax_of_rows: fn(&mut [f32], usize, usize, &[f32]),
@@ -366,7 +366,7 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn dot_in_double(query: &[f32], head: &[f32], tail: &[f32]) -> f64 {
+            unsafe fn dot_in_double(query: &[f32], head: &[f32], tail: &[i8]) -> f64 {
                 body::dot_in_double(query, head, tail)
             }
 

@@ -215,15 +215,17 @@ fn every_compilation_routes_and_measures_as_double_precision() {
             assert!((found / squares - 1.0).abs() < 5e-7, "{name}: {found}, not {squares}");
             let largest = scores.iter().fold(0.0f32, |top, value| top.max(value.abs()));
             assert_eq!((kernels.largest_magnitude)(shifted.get(count)), largest, "{name}");
-            let (others, tails) = (values(count, 6), values(count, 7));
+            let others = values(count, 6);
             let size = squares.max(exact_dot(&others, &others)).max(1.0);
             let near = |found: f64, exact: f64| (found - exact).abs() <= 1e-14 * size;
             let (dot, exact) =
                 ((kernels.dot_of_singles)(&scores, &others), exact_dot(&scores, &others));
             assert!(near(dot, exact), "{name}: {dot}, not {exact}");
-            let tails: Vec<f32> = tails.iter().map(|tail| tail * 1e-8).collect();
-            let dot = (kernels.dot_in_double)(&scores, &others, &tails);
-            let exact = exact + exact_dot(&scores, &tails);
+            let steps: Vec<i8> = (0..count.div_ceil(2)).map(|at| (at * 37) as i8).collect();
+            let dot = (kernels.dot_in_double)(&scores, &others, &steps);
+            let tails = Tails::from_steps(Rows::from_values(steps.len(), &steps));
+            let whole = tails.whole(0, &others).zip(&scores);
+            let exact: f64 = whole.map(|(whole, score)| whole * f64::from(*score)).sum();
             assert!(near(dot, exact), "{name}: {dot}, not {exact}");
             let mut sums = vec![0.25f64; count];
             (kernels.add_difference)((1.5, &scores), (-0.75, &others), &mut sums);

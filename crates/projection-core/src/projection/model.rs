@@ -169,6 +169,7 @@ impl Model {
         self.with_hybrid_weight(values.hybrid_weight)?.with_unheaded_offset(values.unheaded_offset)
     }
 
+    #[inline]
     fn as_projection(&self) -> &dyn Projection {
         match self {
             Self::MultiHead(model) => model,
@@ -180,16 +181,29 @@ impl Model {
 }
 
 impl Projection for Model {
+    // The C interface asks for these at each call.
+    #[inline]
     fn input_dim(&self) -> usize {
-        self.as_projection().input_dim()
+        match self {
+            Self::MultiHead(model) => model.input_dim(),
+            other => other.as_projection().input_dim(),
+        }
     }
 
+    #[inline]
     fn output_dim(&self) -> usize {
-        self.as_projection().output_dim()
+        match self {
+            Self::MultiHead(model) => model.output_dim(),
+            other => other.as_projection().output_dim(),
+        }
     }
 
+    #[inline]
     fn head_ids(&self) -> &[i64] {
-        self.as_projection().head_ids()
+        match self {
+            Self::MultiHead(model) => model.cluster_ids(),
+            other => other.as_projection().head_ids(),
+        }
     }
 
     fn project_into(

@@ -71,8 +71,7 @@ impl Heads {
                 kernel::dot_of_singles(query, &decoded) / norm
             }
             HeadVectors::Single { centroids, centroid_tails, .. } => {
-                let (row, tail) = (centroids.row(head), centroid_tails.row(head));
-                kernel::dot_in_double(query, row, tail) / norm
+                centroid_tails.dot(head, query, centroids.row(head)) / norm
             }
         })
     }
