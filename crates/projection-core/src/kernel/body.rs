@@ -82,13 +82,7 @@ pub(super) fn dots(_: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
 }
 
 #[inline(always)]
-pub(super) fn weighted_sum(
-    _: Reading,
-    weights: &[f32],
-    rows: &[f32],
-    (fresh, factor): Ends,
-    out: &mut [f32],
-) {
+pub(super) fn weighted_sum(weights: &[f32], rows: &[f32], (fresh, factor): Ends, out: &mut [f32]) {
     let dim = out.len();
     if fresh {
         out.fill(0.0);
@@ -363,13 +357,7 @@ pub(super) fn dots_bf16(_: Reading, query: &[f32], rows: &[u16], out: &mut [f32]
 }
 
 /// See `narrow`.
-pub(super) fn weighted_sum_bf16(
-    _: Reading,
-    weights: &[f32],
-    rows: &[u16],
-    ends: Ends,
-    out: &mut [f32],
-) {
+pub(super) fn weighted_sum_bf16(weights: &[f32], rows: &[u16], ends: Ends, out: &mut [f32]) {
     weighted_sum_of(weights, rows, |value| f32::from_bits(u32::from(value) << 16), ends, out);
 }
 
@@ -399,13 +387,7 @@ pub(super) fn dots_i8(_: Reading, query: ByteQuery<'_>, rows: ByteRows<'_>, out:
 }
 
 /// See `narrow`.
-pub(super) fn weighted_sum_i8(
-    _: Reading,
-    weights: &[f32],
-    rows: &[i8],
-    ends: Ends,
-    out: &mut [f32],
-) {
+pub(super) fn weighted_sum_i8(weights: &[f32], rows: &[i8], ends: Ends, out: &mut [f32]) {
     weighted_sum_of(weights, rows, f32::from, ends, out);
 }
 

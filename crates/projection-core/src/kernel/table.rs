@@ -22,7 +22,7 @@ type Scaled<'a> = (f64, &'a [f32]);
 /// parent module check them.
 pub(super) struct Kernels {
     pub dots: fn(Reading, &[f32], &[f32], &mut [f32]),
-    pub weighted_sum: fn(Reading, &[f32], &[f32], Ends, &mut [f32]),
+    pub weighted_sum: fn(&[f32], &[f32], Ends, &mut [f32]),
     pub sum_of_squares: fn(&[f32]) -> f64,
     pub dot_of_singles: fn(&[f32], &[f32]) -> f64,
     pub dot_in_double: fn(&[f32], &[f32], &[i8]) -> f64,
@@ -42,10 +42,10 @@ pub(super) struct Kernels {
     pub read: fn(&[f32]) -> f32,
     pub apart: fn(&[f32], &mut [f32]),
     pub dots_bf16: fn(Reading, &[f32], &[u16], &mut [f32]),
-    pub weighted_sum_bf16: fn(Reading, &[f32], &[u16], Ends, &mut [f32]),
+    pub weighted_sum_bf16: fn(&[f32], &[u16], Ends, &mut [f32]),
     pub to_bytes: fn(&[f32], f32, &mut [u8], &mut [u8]),
     pub dots_i8: fn(Reading, ByteQuery<'_>, ByteRows<'_>, &mut [f32]),
-    pub weighted_sum_i8: fn(Reading, &[f32], &[i8], Ends, &mut [f32]),
+    pub weighted_sum_i8: fn(&[f32], &[i8], Ends, &mut [f32]),
 }
 
 /// The one table of a build for WebAssembly, where nothing is asked at run time: known when
@@ -95,7 +95,8 @@ const PORTABLE: Kernels = Kernels {
     weighted_sum_i8: body::weighted_sum_i8,
 };
 
-/// How to read the rows of a matrix of a certain size.
+/// How to read the rows of a matrix of a certain size for dot products. Weighted sums read row
+/// after row, which the hardware foresees better than any hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// They lie in the second-level cache.
@@ -107,8 +108,10 @@ pub(crate) enum Reading {
 }
 
 impl Reading {
-    /// The sizes in bytes between which asking early makes a difference.
-    const AHEAD: std::ops::Range<usize> = 800 << 10..16 << 20;
+    /// The sizes in bytes between which asking early makes a difference. A model has two such
+    /// matrices; where both together no longer lie in the last cache, what was asked for early
+    /// takes the memory's time from what is needed now.
+    const AHEAD: std::ops::Range<usize> = 800 << 10..6 << 20;
 
     /// For all rows of a model, even where they are read in several calls.
     pub fn of(rows: &[f32]) -> Self {
@@ -155,8 +158,8 @@ macro_rules! compiled_for {
                 // callers have checked the lengths, as for all of them.
                 dots: |reading, query, rows, out| unsafe { dots(reading, query, rows, out) },
                 // SAFETY: as above.
-                weighted_sum: |reading, weights, rows, ends, out| unsafe {
-                    weighted_sum(reading, weights, rows, ends, out)
+                weighted_sum: |weights, rows, ends, out| unsafe {
+                    weighted_sum(weights, rows, ends, out)
                 },
                 // SAFETY: as above.
                 sum_of_squares: |vector| unsafe { sum_of_squares(vector) },
@@ -209,16 +212,16 @@ macro_rules! compiled_for {
                     dots_bf16(reading, query, rows, out)
                 },
                 // SAFETY: as above.
-                weighted_sum_bf16: |reading, weights, rows, ends, out| unsafe {
-                    weighted_sum_bf16(reading, weights, rows, ends, out)
+                weighted_sum_bf16: |weights, rows, ends, out| unsafe {
+                    weighted_sum_bf16(weights, rows, ends, out)
                 },
                 // SAFETY: as above.
                 to_bytes: |query, factor, high, low| unsafe { to_bytes(query, factor, high, low) },
                 // SAFETY: as above.
                 dots_i8: |reading, query, rows, out| unsafe { dots_i8(reading, query, rows, out) },
                 // SAFETY: as above.
-                weighted_sum_i8: |reading, weights, rows, ends, out| unsafe {
-                    weighted_sum_i8(reading, weights, rows, ends, out)
+                weighted_sum_i8: |weights, rows, ends, out| unsafe {
+                    weighted_sum_i8(weights, rows, ends, out)
                 },
             };
 
@@ -254,7 +257,6 @@ macro_rules! compiled_for {
 
             #[target_feature(enable = $features)]
             unsafe fn weighted_sum_bf16(
-                reading: Reading,
                 weights: &[f32],
                 rows: &[u16],
                 ends: Ends,
@@ -262,13 +264,7 @@ macro_rules! compiled_for {
             ) {
                 const PAIRS: usize = $columns / 2;
                 // SAFETY: as above.
-                unsafe {
-                    if reading == Reading::Ahead && !SMALL {
-                        narrow::weighted_sum_bf16::<$lanes, PAIRS, true>(weights, rows, ends, out)
-                    } else {
-                        narrow::weighted_sum_bf16::<$lanes, PAIRS, false>(weights, rows, ends, out)
-                    }
-                }
+                unsafe { narrow::weighted_sum_bf16::<$lanes, PAIRS>(weights, rows, ends, out) }
             }
 
             #[target_feature(enable = $features)]
@@ -287,21 +283,9 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn weighted_sum_i8(
-                reading: Reading,
-                weights: &[f32],
-                rows: &[i8],
-                ends: Ends,
-                out: &mut [f32],
-            ) {
+            unsafe fn weighted_sum_i8(weights: &[f32], rows: &[i8], ends: Ends, out: &mut [f32]) {
                 // SAFETY: as above.
-                unsafe {
-                    if reading == Reading::Ahead && !SMALL {
-                        narrow::weighted_sum_i8::<$lanes, $columns, true>(weights, rows, ends, out)
-                    } else {
-                        narrow::weighted_sum_i8::<$lanes, $columns, false>(weights, rows, ends, out)
-                    }
-                }
+                unsafe { narrow::weighted_sum_i8::<$lanes, $columns>(weights, rows, ends, out) }
             }
 
             #[target_feature(enable = $features)]
@@ -338,21 +322,9 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn weighted_sum(
-                reading: Reading,
-                weights: &[f32],
-                rows: &[f32],
-                ends: Ends,
-                out: &mut [f32],
-            ) {
+            unsafe fn weighted_sum(weights: &[f32], rows: &[f32], ends: Ends, out: &mut [f32]) {
                 // SAFETY: as above.
-                unsafe {
-                    if reading == Reading::Ahead && !SMALL {
-                        vector::weighted_sum::<$lanes, $columns, true>(weights, rows, ends, out)
-                    } else {
-                        vector::weighted_sum::<$lanes, $columns, false>(weights, rows, ends, out)
-                    }
-                }
+                unsafe { vector::weighted_sum::<$lanes, $columns>(weights, rows, ends, out) }
             }
 
             #[target_feature(enable = $features)]
@@ -497,7 +469,7 @@ const UNROLLED: Kernels = {
         // the lengths.
         dots: |_, query, rows, out| unsafe { unrolled::dots::<Simd128>(query, rows, out) },
         // SAFETY: as above.
-        weighted_sum: |_, weights, rows, ends, out| unsafe {
+        weighted_sum: |weights, rows, ends, out| unsafe {
             unrolled::weighted_sum::<Simd128>(weights, rows, ends, out)
         },
         // SAFETY: as above.
@@ -524,11 +496,8 @@ static AVX512_VNNI: Kernels = Kernels {
         }
     },
     // SAFETY: as above.
-    weighted_sum_i8: |reading, weights, rows, ends, out| unsafe {
-        match reading {
-            Reading::Near => super::bytes::weighted_sum_i8::<false>(weights, rows, ends, out),
-            _ => super::bytes::weighted_sum_i8::<true>(weights, rows, ends, out),
-        }
+    weighted_sum_i8: |weights, rows, ends, out| unsafe {
+        super::bytes::weighted_sum_i8(weights, rows, ends, out)
     },
     ..avx512::KERNELS
 };

@@ -51,7 +51,9 @@ impl Tails {
 
     /// Adds a row: what `rounded` lacks of `exact`.
     pub fn push(&mut self, exact: &[f64], rounded: &[f32]) {
-        let Some(steps) = &mut self.steps else { unreachable!("rows of no tails are not added to") };
+        let Some(steps) = &mut self.steps else {
+            unreachable!("rows of no tails are not added to")
+        };
         let half = steps.width();
         let mut row = Spare::filled(half, 0);
         for (byte, (exact, rounded)) in row.iter_mut().zip(exact.iter().zip(rounded)) {
@@ -135,7 +137,9 @@ mod tests {
             0 => 0.0,
             1 => -0.25,
             2 => 2f64.powi(-(at as i32 % 140)) * (1.0 - 1e-9),
-            _ => (random.below(1 << 50) as f64 / 2f64.powi(49) - 1.0) * 10f64.powi(-(at as i32 % 5)),
+            _ => {
+                (random.below(1 << 50) as f64 / 2f64.powi(49) - 1.0) * 10f64.powi(-(at as i32 % 5))
+            }
         };
         (0..count).map(&mut value).collect()
     }

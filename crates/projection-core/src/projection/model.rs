@@ -169,7 +169,6 @@ impl Model {
         self.with_hybrid_weight(values.hybrid_weight)?.with_unheaded_offset(values.unheaded_offset)
     }
 
-    #[inline]
     fn as_projection(&self) -> &dyn Projection {
         match self {
             Self::MultiHead(model) => model,
@@ -181,29 +180,16 @@ impl Model {
 }
 
 impl Projection for Model {
-    // The C interface asks for these at each call.
-    #[inline]
     fn input_dim(&self) -> usize {
-        match self {
-            Self::MultiHead(model) => model.input_dim(),
-            other => other.as_projection().input_dim(),
-        }
+        self.as_projection().input_dim()
     }
 
-    #[inline]
     fn output_dim(&self) -> usize {
-        match self {
-            Self::MultiHead(model) => model.output_dim(),
-            other => other.as_projection().output_dim(),
-        }
+        self.as_projection().output_dim()
     }
 
-    #[inline]
     fn head_ids(&self) -> &[i64] {
-        match self {
-            Self::MultiHead(model) => model.cluster_ids(),
-            other => other.as_projection().head_ids(),
-        }
+        self.as_projection().head_ids()
     }
 
     fn project_into(

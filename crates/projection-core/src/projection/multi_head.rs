@@ -53,19 +53,16 @@ pub struct MultiHeadProjection {
 
 impl MultiHeadProjection {
     /// Dimension of queries.
-    #[inline]
     pub fn input_dim(&self) -> usize {
         self.heads.dim
     }
 
     /// Dimension of projected queries.
-    #[inline]
     pub fn output_dim(&self) -> usize {
         self.heads.output_dim
     }
 
     /// The clusters of the heads, ascending: the order of routing weights.
-    #[inline]
     pub fn cluster_ids(&self) -> &[i64] {
         &self.heads.ids
     }
