@@ -153,6 +153,19 @@ pub(super) fn dot_in_double(query: &[f32], head: &[f32], tail: &[i8]) -> f64 {
     first + dot_with_steps(rest, rest_of_head, &tail[..rest.len()], tails::high)
 }
 
+/// The tail of a vector that is rounded, see `tails`.
+#[inline(always)]
+pub(super) fn tail(exact: &[f64], rounded: &[f32], tail: &mut [i8]) {
+    let (exact, rest) = exact.split_at(tail.len());
+    let (rounded, rest_of_rounded) = rounded.split_at(tail.len());
+    for ((byte, exact), rounded) in tail.iter_mut().zip(exact).zip(rounded) {
+        *byte = tails::steps_between(*exact, *rounded) & 15;
+    }
+    for ((byte, exact), rounded) in tail.iter_mut().zip(rest).zip(rest_of_rounded) {
+        *byte |= tails::steps_between(*exact, *rounded) << 4;
+    }
+}
+
 #[inline(always)]
 fn dot_with_steps(query: &[f32], head: &[f32], tail: &[i8], steps: impl Fn(i8) -> i32) -> f64 {
     let mut lanes = [0.0f64; DOUBLE_LANES];

@@ -73,11 +73,13 @@ fn add_weighted_sum(weights: &[f32], rows: &[f32], (fresh, factor): (bool, f32),
 pub(crate) fn norm_of_doubles(vector: &[f64]) -> f64 {
     const LANES: usize = 8;
     let mut lanes = [0.0f64; LANES];
-    for values in vector.chunks(LANES) {
+    let (blocks, rest) = vector.as_chunks::<LANES>();
+    for values in blocks {
         for (lane, value) in lanes.iter_mut().zip(values) {
             *lane += value * value;
         }
     }
+    lanes.iter_mut().zip(rest).for_each(|(lane, value)| *lane += value * value);
     lanes.iter().sum::<f64>().sqrt()
 }
 

@@ -26,6 +26,7 @@ pub(super) struct Kernels {
     pub sum_of_squares: fn(&[f32]) -> f64,
     pub dot_of_singles: fn(&[f32], &[f32]) -> f64,
     pub dot_in_double: fn(&[f32], &[f32], &[i8]) -> f64,
+    pub tail: fn(&[f64], &[f32], &mut [i8]),
     pub add_difference: fn(Scaled<'_>, Scaled<'_>, &mut [f64]),
     pub softmax: fn(&mut [f32], f32),
     pub softmax_of_rows: fn(&mut [f32], usize, usize, &[f32]),
@@ -73,6 +74,7 @@ const PORTABLE: Kernels = Kernels {
     sum_of_squares: body::sum_of_squares,
     dot_of_singles: body::dot_of_singles,
     dot_in_double: body::dot_in_double,
+    tail: body::tail,
     add_difference: body::add_difference,
     softmax: body::softmax,
     softmax_of_rows: body::softmax_of_rows,
@@ -108,10 +110,10 @@ pub(crate) enum Reading {
 }
 
 impl Reading {
-    /// The sizes in bytes between which asking early makes a difference. A model has two such
+    /// The sizes in bytes between which asking early helps. A model has two such
     /// matrices; where both together no longer lie in the last cache, what was asked for early
     /// takes the memory's time from what is needed now.
-    const AHEAD: std::ops::Range<usize> = 800 << 10..6 << 20;
+    const AHEAD: std::ops::Range<usize> = 800 << 10..8 << 20;
 
     /// For all rows of a model, even where they are read in several calls.
     pub fn of(rows: &[f32]) -> Self {
@@ -167,6 +169,8 @@ macro_rules! compiled_for {
                 dot_of_singles: |a, b| unsafe { dot_of_singles(a, b) },
                 // SAFETY: as above.
                 dot_in_double: |query, head, tail| unsafe { dot_in_double(query, head, tail) },
+                // SAFETY: as above.
+                tail: |exact, rounded, out| unsafe { tail(exact, rounded, out) },
                 // SAFETY: as above.
                 add_difference: |a, b, out| unsafe { add_difference(a, b, out) },
                 // SAFETY: as above.
@@ -340,6 +344,11 @@ macro_rules! compiled_for {
             #[target_feature(enable = $features)]
             unsafe fn dot_in_double(query: &[f32], head: &[f32], tail: &[i8]) -> f64 {
                 body::dot_in_double(query, head, tail)
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn tail(exact: &[f64], rounded: &[f32], out: &mut [i8]) {
+                body::tail(exact, rounded, out)
             }
 
             #[target_feature(enable = $features)]

@@ -54,15 +54,9 @@ impl Tails {
         let Some(steps) = &mut self.steps else {
             unreachable!("rows of no tails are not added to")
         };
-        let half = steps.width();
-        let mut row = Spare::filled(half, 0);
-        for (byte, (exact, rounded)) in row.iter_mut().zip(exact.iter().zip(rounded)) {
-            *byte = steps_between(*exact, *rounded) & 15;
-        }
-        let second = exact[half..].iter().zip(&rounded[half..]);
-        for (byte, (exact, rounded)) in row.iter_mut().zip(second) {
-            *byte |= steps_between(*exact, *rounded) << 4;
-        }
+        assert!(exact.len() == rounded.len() && exact.len().div_ceil(2) == steps.width());
+        let mut row = Spare::filled(steps.width(), 0);
+        (kernels().tail)(exact, rounded, &mut row);
         steps.push(&row);
     }
 
@@ -94,7 +88,7 @@ impl Tails {
 
 /// How many steps a value is from what it was rounded to.
 #[inline(always)]
-fn steps_between(exact: f64, rounded: f32) -> i8 {
+pub(super) fn steps_between(exact: f64, rounded: f32) -> i8 {
     // One divided by the power of two; what has none has no steps, and any number will do.
     let inverse = f32::from_bits((254 << 23) - (rounded.to_bits() & EXPONENT).min(254 << 23));
     let missing = (exact - f64::from(rounded)) as f32 * inverse * (15.0 / f32::EPSILON);

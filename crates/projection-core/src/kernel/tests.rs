@@ -220,6 +220,13 @@ fn every_compilation_routes_and_measures_as_double_precision() {
             let whole = tails.whole(0, &others).zip(&scores);
             let exact: f64 = whole.map(|(whole, score)| whole * f64::from(*score)).sum();
             assert!(near(dot, exact), "{name}: {dot}, not {exact}");
+            let doubles: Vec<f64> = others.iter().map(|v| f64::from(*v) * (1.0 + 2e-8)).collect();
+            let mut tail = vec![0; count.div_ceil(2)];
+            (kernels.tail)(&doubles, &others, &mut tail);
+            let tails = Tails::from_steps(Rows::from_values(tail.len(), &tail));
+            for (whole, exact) in tails.whole(0, &others).zip(&doubles) {
+                assert!((whole - exact).abs() < 4.1e-9 * exact.abs(), "{name}: {whole}");
+            }
             let mut sums = vec![0.25f64; count];
             (kernels.add_difference)((1.5, &scores), (-0.75, &others), &mut sums);
             for (sum, (a, b)) in sums.iter().zip(scores.iter().zip(&others)) {

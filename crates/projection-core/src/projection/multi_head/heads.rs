@@ -206,7 +206,8 @@ impl Heads {
                 kernel::norm_of_doubles(&head.centroid)
             }
         };
-        head.centroid.iter_mut().for_each(|v| *v /= norm);
+        let inverse = 1.0 / norm;
+        head.centroid.iter_mut().for_each(|v| *v *= inverse);
         let unit = &head.centroid;
         let HeadVectors::Single { centroids, centroid_tails, answers } = &mut self.vectors else {
             let error = Error::new(ErrorKind::Internal, "a head for rounded ones");
