@@ -4,15 +4,15 @@
 //! slow library call where it is not one instruction.
 
 use super::narrow::{ByteQuery, ByteRows, product};
-use super::table::{Ends, Reading};
-use super::tails;
+use super::reading::Reading;
+use super::table::Ends;
 
 /// Lanes of a dot product: independent sums, so that additions overlap and rounding errors
 /// stay those of sums 64 times shorter.
 const LANES: usize = 64;
 
 /// Lanes of a sum in double precision.
-const DOUBLE_LANES: usize = 64;
+pub(super) const DOUBLE_LANES: usize = 64;
 
 /// Lanes of a dot product with compact values.
 const WIDE: usize = 16;
@@ -118,7 +118,7 @@ pub(super) fn weighted_sum(weights: &[f32], rows: &[f32], (fresh, factor): Ends,
 
 /// The sum, by halves, whose additions overlap.
 #[inline(always)]
-fn sum_of_lanes(mut lanes: [f64; DOUBLE_LANES]) -> f64 {
+pub(super) fn sum_of_lanes(mut lanes: [f64; DOUBLE_LANES]) -> f64 {
     let mut width = DOUBLE_LANES;
     while width > 1 {
         width /= 2;
@@ -142,44 +142,6 @@ pub(super) fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
     }
     let tail: f64 = tail.iter().zip(other_tail).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
     sum_of_lanes(lanes) + tail
-}
-
-/// The dot product in double precision with a vector and its tail, see `tails`.
-#[inline(always)]
-pub(super) fn dot_in_double(query: &[f32], head: &[f32], tail: &[i8]) -> f64 {
-    let (query, rest) = query.split_at(tail.len());
-    let (head, rest_of_head) = head.split_at(tail.len());
-    let first = dot_with_steps(query, head, tail, tails::low);
-    first + dot_with_steps(rest, rest_of_head, &tail[..rest.len()], tails::high)
-}
-
-/// The tail of a vector that is rounded, see `tails`.
-#[inline(always)]
-pub(super) fn tail(exact: &[f64], rounded: &[f32], tail: &mut [i8]) {
-    let (exact, rest) = exact.split_at(tail.len());
-    let (rounded, rest_of_rounded) = rounded.split_at(tail.len());
-    for ((byte, exact), rounded) in tail.iter_mut().zip(exact).zip(rounded) {
-        *byte = tails::steps_between(*exact, *rounded) & 15;
-    }
-    for ((byte, exact), rounded) in tail.iter_mut().zip(rest).zip(rest_of_rounded) {
-        *byte |= tails::steps_between(*exact, *rounded) << 4;
-    }
-}
-
-#[inline(always)]
-fn dot_with_steps(query: &[f32], head: &[f32], tail: &[i8], steps: impl Fn(i8) -> i32) -> f64 {
-    let mut lanes = [0.0f64; DOUBLE_LANES];
-    let (queries, last) = query.as_chunks::<DOUBLE_LANES>();
-    let (heads, last_head) = head.as_chunks::<DOUBLE_LANES>();
-    let (tails, last_tail) = tail.as_chunks::<DOUBLE_LANES>();
-    for ((query, head), tail) in queries.iter().zip(heads).zip(tails) {
-        for i in 0..DOUBLE_LANES {
-            lanes[i] += f64::from(query[i]) * tails::with_tail(head[i], steps(tail[i]));
-        }
-    }
-    let last = last.iter().zip(last_head).zip(last_tail);
-    let last: f64 = last.map(|((q, h), t)| f64::from(*q) * tails::with_tail(*h, steps(*t))).sum();
-    sum_of_lanes(lanes) + last
 }
 
 /// Adds x·a − y·b, in double precision.

@@ -13,6 +13,12 @@ mod body;
 #[cfg(target_arch = "x86_64")]
 mod bytes;
 mod compact;
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
+mod compiled;
 pub(crate) mod gelu;
 mod lanes;
 pub mod limits;
@@ -23,6 +29,7 @@ mod narrow;
 mod neon;
 pub(crate) mod product;
 pub(crate) mod random;
+mod reading;
 mod rows;
 mod scores;
 pub(crate) mod select;
@@ -43,8 +50,8 @@ pub(crate) use attention::{Vectors, attend, attend_one};
 pub(crate) use compact::{Compact, Format, LONGEST_BYTES, Parts, Ready};
 #[cfg(feature = "store")]
 pub(crate) use mapping::Mapping;
+pub(crate) use reading::Reading;
 pub(crate) use rows::{Plain, Rows, StableBytes};
-pub(crate) use table::Reading;
 pub(crate) use tails::Tails;
 
 /// The dot product of `query` with every row of the row-major `rows`, into `out`.

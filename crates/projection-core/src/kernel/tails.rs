@@ -6,7 +6,7 @@
 //! length, where single precision alone has 6e-8. What is zero stays exactly zero.
 
 use super::Rows;
-use super::body::ROUND;
+use super::body::{DOUBLE_LANES, ROUND, sum_of_lanes};
 use super::table::kernels;
 use crate::spare::Spare;
 
@@ -86,9 +86,47 @@ impl Tails {
     }
 }
 
+/// The dot product in double precision with a vector and its tail.
+#[inline(always)]
+pub(super) fn dot_in_double(query: &[f32], head: &[f32], tail: &[i8]) -> f64 {
+    let (query, rest) = query.split_at(tail.len());
+    let (head, rest_of_head) = head.split_at(tail.len());
+    let first = dot_with_steps(query, head, tail, low);
+    first + dot_with_steps(rest, rest_of_head, &tail[..rest.len()], high)
+}
+
+/// The tail of a vector that is rounded.
+#[inline(always)]
+pub(super) fn tail(exact: &[f64], rounded: &[f32], tail: &mut [i8]) {
+    let (exact, rest) = exact.split_at(tail.len());
+    let (rounded, rest_of_rounded) = rounded.split_at(tail.len());
+    for ((byte, exact), rounded) in tail.iter_mut().zip(exact).zip(rounded) {
+        *byte = steps_between(*exact, *rounded) & 15;
+    }
+    for ((byte, exact), rounded) in tail.iter_mut().zip(rest).zip(rest_of_rounded) {
+        *byte |= steps_between(*exact, *rounded) << 4;
+    }
+}
+
+#[inline(always)]
+fn dot_with_steps(query: &[f32], head: &[f32], tail: &[i8], steps: impl Fn(i8) -> i32) -> f64 {
+    let mut lanes = [0.0f64; DOUBLE_LANES];
+    let (queries, last) = query.as_chunks::<DOUBLE_LANES>();
+    let (heads, last_head) = head.as_chunks::<DOUBLE_LANES>();
+    let (tails, last_tail) = tail.as_chunks::<DOUBLE_LANES>();
+    for ((query, head), tail) in queries.iter().zip(heads).zip(tails) {
+        for i in 0..DOUBLE_LANES {
+            lanes[i] += f64::from(query[i]) * with_tail(head[i], steps(tail[i]));
+        }
+    }
+    let last = last.iter().zip(last_head).zip(last_tail);
+    let last: f64 = last.map(|((q, h), t)| f64::from(*q) * with_tail(*h, steps(*t))).sum();
+    sum_of_lanes(lanes) + last
+}
+
 /// How many steps a value is from what it was rounded to.
 #[inline(always)]
-pub(super) fn steps_between(exact: f64, rounded: f32) -> i8 {
+fn steps_between(exact: f64, rounded: f32) -> i8 {
     // One divided by the power of two; what has none has no steps, and any number will do.
     let inverse = f32::from_bits((254 << 23) - (rounded.to_bits() & EXPONENT).min(254 << 23));
     let missing = (exact - f64::from(rounded)) as f32 * inverse * (15.0 / f32::EPSILON);
@@ -103,19 +141,19 @@ fn step_of(rounded: f32) -> f32 {
 
 /// The steps in the low half of a byte.
 #[inline(always)]
-pub(super) fn low(byte: i8) -> i32 {
+fn low(byte: i8) -> i32 {
     (i32::from(byte) << 28) >> 28
 }
 
 /// The steps in its high half.
 #[inline(always)]
-pub(super) fn high(byte: i8) -> i32 {
+fn high(byte: i8) -> i32 {
     i32::from(byte) >> 4
 }
 
 /// A value and so many steps.
 #[inline(always)]
-pub(super) fn with_tail(rounded: f32, steps: i32) -> f64 {
+fn with_tail(rounded: f32, steps: i32) -> f64 {
     f64::from(rounded) + f64::from(steps as f32 * step_of(rounded))
 }
 
