@@ -41,7 +41,7 @@ macro_rules! kept {
 }
 pub(crate) use kept;
 
-kept!(f32, f64, u8, usize);
+kept!(f32, f64, u8, i8, usize);
 
 impl<T: Kept> Spare<T> {
     /// No values yet.

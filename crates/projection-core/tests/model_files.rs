@@ -268,7 +268,11 @@ fn hostile_files_are_refused_and_the_reason_named() {
         (heads().value("matrix_heads", 0, &0i64.to_le_bytes()), &["'answers'", "cluster 3"]),
         (heads().value("centroids", 4, &nan), &["'centroids'", "NaN", "row 0, column 1"]),
         (heads().value("centroids", 0, &7f32.to_le_bytes()), &["length", "cluster 3"]),
-        (heads().value("centroid_tails", 0, &1f32.to_le_bytes()), &["'centroid_tails'"]),
+        (
+            heads().with("centroid_tails", "shape", json!([1, 2])),
+            &["'centroid_tails'", "[1, 2]", "[2, 1]"],
+        ),
+        (heads().with("centroid_tails", "dtype", json!("U8")), &["'centroid_tails'", "U8", "I8"]),
         (heads().value("answers", 0, &f32::INFINITY.to_le_bytes()), &["'answers'", "inf"]),
         (heads().value("matrices", 8, &nan), &["'matrices'", "NaN"]),
         (residual().value("question_counts", 0, &one), &["question_counts", "sum to 3"]),

@@ -7,8 +7,8 @@
 
 use super::compact::Compact;
 use super::{Reading, WHOLE, add_weighted, dots_of_batch, dots_read};
+use super::{add_weighted_sum, scale, softmax_of_rows};
 use super::{exponentials, exponentials_of_rows, largest, largest_of_rows};
-use super::{scale, softmax_of_rows, weighted_sum_read};
 
 /// Queries that pass by a block of heads before the next one; with their sums they stay in
 /// the second-level cache beside the block.
@@ -57,7 +57,7 @@ impl Vectors<'_> {
         match self {
             Self::Single(rows) => {
                 let part = &rows[first * out.len()..][..weights.len() * out.len()];
-                weighted_sum_read(Reading::of(rows), weights, part, ends, out);
+                add_weighted_sum(weights, part, ends, out);
             }
             Self::Compact(rows) => rows.weighted_sum(weights, first, ends, out),
         }

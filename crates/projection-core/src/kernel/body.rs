@@ -4,14 +4,15 @@
 //! slow library call where it is not one instruction.
 
 use super::narrow::{ByteQuery, ByteRows, product};
-use super::table::{Ends, Reading};
+use super::reading::Reading;
+use super::table::Ends;
 
 /// Lanes of a dot product: independent sums, so that additions overlap and rounding errors
 /// stay those of sums 64 times shorter.
 const LANES: usize = 64;
 
 /// Lanes of a sum in double precision.
-const DOUBLE_LANES: usize = 64;
+pub(super) const DOUBLE_LANES: usize = 64;
 
 /// Lanes of a dot product with compact values.
 const WIDE: usize = 16;
@@ -81,13 +82,7 @@ pub(super) fn dots(_: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
 }
 
 #[inline(always)]
-pub(super) fn weighted_sum(
-    _: Reading,
-    weights: &[f32],
-    rows: &[f32],
-    (fresh, factor): Ends,
-    out: &mut [f32],
-) {
+pub(super) fn weighted_sum(weights: &[f32], rows: &[f32], (fresh, factor): Ends, out: &mut [f32]) {
     let dim = out.len();
     if fresh {
         out.fill(0.0);
@@ -123,7 +118,7 @@ pub(super) fn weighted_sum(
 
 /// The sum, by halves, whose additions overlap.
 #[inline(always)]
-fn sum_of_lanes(mut lanes: [f64; DOUBLE_LANES]) -> f64 {
+pub(super) fn sum_of_lanes(mut lanes: [f64; DOUBLE_LANES]) -> f64 {
     let mut width = DOUBLE_LANES;
     while width > 1 {
         width /= 2;
@@ -147,23 +142,6 @@ pub(super) fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
     }
     let tail: f64 = tail.iter().zip(other_tail).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
     sum_of_lanes(lanes) + tail
-}
-
-/// The dot product with `head + tail` in double precision.
-#[inline(always)]
-pub(super) fn dot_in_double(query: &[f32], head: &[f32], tail: &[f32]) -> f64 {
-    let mut lanes = [0.0f64; DOUBLE_LANES];
-    let (queries, last) = query.as_chunks::<DOUBLE_LANES>();
-    let (heads, last_head) = head.as_chunks::<DOUBLE_LANES>();
-    let (tails, last_tail) = tail.as_chunks::<DOUBLE_LANES>();
-    for ((query, head), tail) in queries.iter().zip(heads).zip(tails) {
-        for i in 0..DOUBLE_LANES {
-            lanes[i] += f64::from(query[i]) * (f64::from(head[i]) + f64::from(tail[i]));
-        }
-    }
-    let last = last.iter().zip(last_head).zip(last_tail);
-    let last: f64 = last.map(|((q, h), t)| f64::from(*q) * (f64::from(*h) + f64::from(*t))).sum();
-    sum_of_lanes(lanes) + last
 }
 
 /// Adds x·a − y·b, in double precision.
@@ -354,13 +332,7 @@ pub(super) fn dots_bf16(_: Reading, query: &[f32], rows: &[u16], out: &mut [f32]
 }
 
 /// See `narrow`.
-pub(super) fn weighted_sum_bf16(
-    _: Reading,
-    weights: &[f32],
-    rows: &[u16],
-    ends: Ends,
-    out: &mut [f32],
-) {
+pub(super) fn weighted_sum_bf16(weights: &[f32], rows: &[u16], ends: Ends, out: &mut [f32]) {
     weighted_sum_of(weights, rows, |value| f32::from_bits(u32::from(value) << 16), ends, out);
 }
 
@@ -390,13 +362,7 @@ pub(super) fn dots_i8(_: Reading, query: ByteQuery<'_>, rows: ByteRows<'_>, out:
 }
 
 /// See `narrow`.
-pub(super) fn weighted_sum_i8(
-    _: Reading,
-    weights: &[f32],
-    rows: &[i8],
-    ends: Ends,
-    out: &mut [f32],
-) {
+pub(super) fn weighted_sum_i8(weights: &[f32], rows: &[i8], ends: Ends, out: &mut [f32]) {
     weighted_sum_of(weights, rows, f32::from, ends, out);
 }
 

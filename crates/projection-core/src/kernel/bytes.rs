@@ -11,9 +11,12 @@ use super::table::Ends;
 use super::vector::ROWS;
 use super::x86::Avx512;
 
-/// The products of a query with rows of bytes, into `out`; needs AVX-512F with BW
-/// and VNNI. With
-/// `PREFETCH`, rows to come are asked for early.
+/// What is asked for early lies so many bytes ahead. Rows of bytes are worked off so fast that
+/// less would come too late.
+const AHEAD: usize = 6 << 10;
+
+/// The products of a query with rows of bytes, into `out`; needs AVX-512F with BW and VNNI.
+/// With `PREFETCH`, rows to come are asked for early.
 ///
 /// # Safety
 /// The CPU must have the features; there are a scale, a sum and a row of the query's length,
@@ -80,7 +83,7 @@ unsafe fn dots_i8_of<const R: usize, const PREFETCH: bool>(
             for r in 0..R {
                 let row = rows.add(r * dim + at);
                 if PREFETCH {
-                    _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(8 * dim));
+                    _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(AHEAD));
                 }
                 let row = _mm512_loadu_si512(row.cast());
                 high[r] = _mm512_dpbusd_epi32(high[r], query_high, row);
@@ -107,18 +110,14 @@ fn sums_of_four([a, b, c, d]: [__m512i; 4]) -> __m128i {
 /// Columns of a weighted sum that are made in one go: two registers of bytes.
 const COLUMNS: usize = 128;
 
-/// Rows that are asked for so many rows early.
-const AHEAD: usize = 16;
-
 /// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where `fresh`, into `out`, of weights that
-/// are rounded to a 65535th of the largest; needs AVX-512F with BW and VNNI. With `PREFETCH`,
-/// rows to come are asked for early.
+/// are rounded to a 65535th of the largest; needs AVX-512F with BW and VNNI.
 ///
 /// # Safety
 /// The CPU must have the features; `rows` holds as many rows as there are weights, of the
 /// length of `out`, a multiple of 64.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma")]
-pub(super) unsafe fn weighted_sum_i8<const PREFETCH: bool>(
+pub(super) unsafe fn weighted_sum_i8(
     weights: &[f32],
     rows: &[i8],
     (fresh, factor): Ends,
@@ -129,7 +128,7 @@ pub(super) unsafe fn weighted_sum_i8<const PREFETCH: bool>(
         // Bytes of weights have no sign. Those of a softmax need none.
         // SAFETY: by this function's own condition.
         return unsafe {
-            narrow::weighted_sum_i8::<Avx512, 24, false>(weights, rows, (fresh, factor), out)
+            narrow::weighted_sum_i8::<Avx512, 24>(weights, rows, (fresh, factor), out)
         };
     }
     let blocks = weights.len().div_ceil(ROWS);
@@ -143,15 +142,11 @@ pub(super) unsafe fn weighted_sum_i8<const PREFETCH: bool>(
         // rows and of `out`.
         unsafe {
             while at + COLUMNS <= dim {
-                let place = (rows.add(at), dim);
-                match PREFETCH && at == 0 {
-                    true => columns::<2, true>(&quads, place, out.as_mut_ptr().add(at), ends),
-                    false => columns::<2, false>(&quads, place, out.as_mut_ptr().add(at), ends),
-                }
+                columns::<2>(&quads, (rows.add(at), dim), out.as_mut_ptr().add(at), ends);
                 at += COLUMNS;
             }
             if at < dim {
-                columns::<1, false>(&quads, (rows.add(at), dim), out.as_mut_ptr().add(at), ends);
+                columns::<1>(&quads, (rows.add(at), dim), out.as_mut_ptr().add(at), ends);
             }
         }
     }
@@ -226,7 +221,7 @@ fn any_below_zero(weights: &[f32]) -> bool {
 /// As for [`weighted_sum_i8`]; from `rows` on, there is a row every `dim` values for each
 /// weight, and each of them and `out` have 64·C values.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma")]
-unsafe fn columns<const C: usize, const PREFETCH: bool>(
+unsafe fn columns<const C: usize>(
     quads: &Quads,
     (rows, dim): (*const i8, usize),
     out: *mut f32,
@@ -239,16 +234,10 @@ unsafe fn columns<const C: usize, const PREFETCH: bool>(
         let (above, below) =
             (_mm512_set1_epi32(quads.high[quad]), _mm512_set1_epi32(quads.low[quad]));
         // SAFETY: by this function's own condition: the last row stands in for those that four
-        // rows lack, with a weight of 0. Prefetched addresses need not be valid.
+        // rows lack, with a weight of 0.
         unsafe {
             let row = |number: usize| rows.add((4 * quad + number).min(quads.rows - 1) * dim);
             let four = [row(0), row(1), row(2), row(3)];
-            if PREFETCH {
-                let ahead = rows.wrapping_add((4 * quad + AHEAD) * dim);
-                for at in (0..4 * dim).step_by(64) {
-                    _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(at));
-                }
-            }
             for c in 0..C {
                 let [a, b, c_row, d] = four.map(|row| _mm512_loadu_si512(row.add(64 * c).cast()));
                 let (ab, cd) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c_row, d));

@@ -299,7 +299,7 @@ impl Compact {
             Values::Bf16(values) => {
                 let rows = &values[first * width..][..weights.len() * width];
                 let ends = (fresh, factor);
-                (kernels().weighted_sum_bf16)(reading(values), weights, rows, ends, out);
+                (kernels().weighted_sum_bf16)(weights, rows, ends, out);
             }
             Values::Int8 { bytes, scales, .. } => {
                 let mut scaled = [0.0; BLOCK];
@@ -317,7 +317,7 @@ impl Compact {
                     if !fresh && block == 0 && factor != 1.0 {
                         super::scale(out, factor);
                     }
-                    (kernels().weighted_sum_i8)(reading(bytes), scaled, rows, ends, out);
+                    (kernels().weighted_sum_i8)(scaled, rows, ends, out);
                 }
             }
         }

@@ -13,6 +13,12 @@ mod body;
 #[cfg(target_arch = "x86_64")]
 mod bytes;
 mod compact;
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
+mod compiled;
 pub(crate) mod gelu;
 mod lanes;
 pub mod limits;
@@ -23,12 +29,14 @@ mod narrow;
 mod neon;
 pub(crate) mod product;
 pub(crate) mod random;
+mod reading;
 mod rows;
 mod scores;
 pub(crate) mod select;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
 mod table;
+mod tails;
 mod tiles;
 #[cfg(any(test, all(target_arch = "wasm32", target_feature = "simd128")))]
 mod unrolled;
@@ -42,8 +50,9 @@ pub(crate) use attention::{Vectors, attend, attend_one};
 pub(crate) use compact::{Compact, Format, LONGEST_BYTES, Parts, Ready};
 #[cfg(feature = "store")]
 pub(crate) use mapping::Mapping;
+pub(crate) use reading::Reading;
 pub(crate) use rows::{Plain, Rows, StableBytes};
-pub(crate) use table::Reading;
+pub(crate) use tails::Tails;
 
 /// The dot product of `query` with every row of the row-major `rows`, into `out`.
 pub(crate) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
@@ -58,38 +67,26 @@ pub(crate) fn dots_read(reading: Reading, query: &[f32], rows: &[f32], out: &mut
 
 /// Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
 pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
-    weighted_sum_read(Reading::of(rows), weights, rows, (true, 1.0), out)
+    add_weighted_sum(weights, rows, (true, 1.0), out)
 }
 
-/// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`, of some rows of a
-/// larger matrix.
-fn weighted_sum_read(
-    reading: Reading,
-    weights: &[f32],
-    rows: &[f32],
-    (fresh, factor): (bool, f32),
-    out: &mut [f32],
-) {
+/// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`.
+fn add_weighted_sum(weights: &[f32], rows: &[f32], (fresh, factor): (bool, f32), out: &mut [f32]) {
     assert_eq!(rows.len(), weights.len() * out.len());
-    (kernels().weighted_sum)(reading, weights, rows, (fresh, factor), out)
-}
-
-/// The dot product of `query` with the vector `head + tail`, in double precision. The pair
-/// holds a double precision vector as two single precision ones.
-pub(crate) fn dot_in_double(query: &[f32], head: &[f32], tail: &[f32]) -> f64 {
-    assert!(query.len() == head.len() && query.len() == tail.len());
-    (kernels().dot_in_double)(query, head, tail)
+    (kernels().weighted_sum)(weights, rows, (fresh, factor), out)
 }
 
 /// The length of a vector of double precision; not finite where a square is not.
 pub(crate) fn norm_of_doubles(vector: &[f64]) -> f64 {
     const LANES: usize = 8;
     let mut lanes = [0.0f64; LANES];
-    for values in vector.chunks(LANES) {
+    let (blocks, rest) = vector.as_chunks::<LANES>();
+    for values in blocks {
         for (lane, value) in lanes.iter_mut().zip(values) {
             *lane += value * value;
         }
     }
+    lanes.iter_mut().zip(rest).for_each(|(lane, value)| *lane += value * value);
     lanes.iter().sum::<f64>().sqrt()
 }
 

@@ -134,7 +134,7 @@ unsafe fn dots_bf16_of<L: Lanes, const R: usize, const PREFETCH: bool>(
 /// As for [`Lanes`]; `rows` holds as many rows as there are weights, of the length of `out`,
 /// which is that of whole pads.
 #[inline(always)]
-pub(super) unsafe fn weighted_sum_bf16<L: Lanes, const V: usize, const PREFETCH: bool>(
+pub(super) unsafe fn weighted_sum_bf16<L: Lanes, const V: usize>(
     weights: &[f32],
     rows: &[u16],
     (fresh, factor): Ends,
@@ -150,11 +150,11 @@ pub(super) unsafe fn weighted_sum_bf16<L: Lanes, const V: usize, const PREFETCH:
         // rows and of `out`.
         unsafe {
             while at + V * 2 * L::COUNT <= dim {
-                columns_bf16::<L, V, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
+                columns_bf16::<L, V>(weights, rows.add(at), dim, out.add(at), ends);
                 at += V * 2 * L::COUNT;
             }
             while at < dim {
-                columns_bf16::<L, 1, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
+                columns_bf16::<L, 1>(weights, rows.add(at), dim, out.add(at), ends);
                 at += 2 * L::COUNT;
             }
         }
@@ -166,25 +166,21 @@ pub(super) unsafe fn weighted_sum_bf16<L: Lanes, const V: usize, const PREFETCH:
 /// # Safety
 /// As for [`weighted_sum_bf16`].
 #[inline(always)]
-unsafe fn columns_bf16<L: Lanes, const V: usize, const PREFETCH: bool>(
+unsafe fn columns_bf16<L: Lanes, const V: usize>(
     weights: &[f32],
     rows: *const u16,
     dim: usize,
     out: *mut f32,
     (first, factor): (bool, f32),
 ) {
-    // SAFETY: by this function's own condition; prefetched addresses need not be valid.
+    // SAFETY: by this function's own condition.
     unsafe {
         let zero = L::splat(0.0);
         let mut sums = [[zero; 2]; V];
         for (k, weight) in weights.iter().enumerate() {
             let (row, weight) = (rows.add(k * dim), L::splat(*weight));
             for v in 0..V {
-                let values = row.add(v * 2 * L::COUNT);
-                if PREFETCH && (v * L::COUNT) % 16 == 0 {
-                    L::prefetch(values.wrapping_add(8 * dim).cast());
-                }
-                let values = L::load_bf16(values);
+                let values = L::load_bf16(row.add(v * 2 * L::COUNT));
                 sums[v][0] = weight.multiply_add(values.0, sums[v][0]);
                 sums[v][1] = weight.multiply_add(values.1, sums[v][1]);
             }
@@ -208,7 +204,7 @@ unsafe fn columns_bf16<L: Lanes, const V: usize, const PREFETCH: bool>(
 /// # Safety
 /// As there.
 #[inline(always)]
-pub(super) unsafe fn weighted_sum_i8<L: Lanes, const V: usize, const PREFETCH: bool>(
+pub(super) unsafe fn weighted_sum_i8<L: Lanes, const V: usize>(
     weights: &[f32],
     rows: &[i8],
     (fresh, factor): Ends,
@@ -224,11 +220,11 @@ pub(super) unsafe fn weighted_sum_i8<L: Lanes, const V: usize, const PREFETCH: b
         // rows and of `out`.
         unsafe {
             while at + V * L::COUNT <= dim {
-                columns_i8::<L, V, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
+                columns_i8::<L, V>(weights, rows.add(at), dim, out.add(at), ends);
                 at += V * L::COUNT;
             }
             while at < dim {
-                columns_i8::<L, 1, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
+                columns_i8::<L, 1>(weights, rows.add(at), dim, out.add(at), ends);
                 at += L::COUNT;
             }
         }
@@ -240,24 +236,20 @@ pub(super) unsafe fn weighted_sum_i8<L: Lanes, const V: usize, const PREFETCH: b
 /// # Safety
 /// As for [`weighted_sum_i8`].
 #[inline(always)]
-unsafe fn columns_i8<L: Lanes, const V: usize, const PREFETCH: bool>(
+unsafe fn columns_i8<L: Lanes, const V: usize>(
     weights: &[f32],
     rows: *const i8,
     dim: usize,
     out: *mut f32,
     (first, factor): (bool, f32),
 ) {
-    // SAFETY: by this function's own condition; prefetched addresses need not be valid.
+    // SAFETY: by this function's own condition.
     unsafe {
         let mut sums = [L::splat(0.0); V];
         for (k, weight) in weights.iter().enumerate() {
             let (row, weight) = (rows.add(k * dim), L::splat(*weight));
             for v in 0..V {
-                let values = row.add(v * L::COUNT);
-                if PREFETCH && (v * L::COUNT) % 64 == 0 {
-                    L::prefetch(values.wrapping_add(16 * dim).cast());
-                }
-                sums[v] = weight.multiply_add(L::load_i8(values), sums[v]);
+                sums[v] = weight.multiply_add(L::load_i8(row.add(v * L::COUNT)), sums[v]);
             }
         }
         let factor = L::splat(factor);

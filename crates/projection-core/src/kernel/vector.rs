@@ -152,7 +152,7 @@ unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool
 /// # Safety
 /// As for [`Lanes`]; `rows` holds as many rows as there are weights, of the length of `out`.
 #[inline(always)]
-pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize, const PREFETCH: bool>(
+pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize>(
     weights: &[f32],
     rows: &[f32],
     (fresh, factor): Ends,
@@ -173,15 +173,15 @@ pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize, const PREFETCH: bool
         // rows and of `out`, whole registers where so many are left, else a part of one.
         unsafe {
             while at + V * L::COUNT <= dim {
-                columns::<L, V, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
+                columns::<L, V>(weights, rows.add(at), dim, out.add(at), ends);
                 at += V * L::COUNT;
             }
             while at + 4 * L::COUNT <= dim {
-                columns::<L, 4, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
+                columns::<L, 4>(weights, rows.add(at), dim, out.add(at), ends);
                 at += 4 * L::COUNT;
             }
             while at + L::COUNT <= dim {
-                columns::<L, 1, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
+                columns::<L, 1>(weights, rows.add(at), dim, out.add(at), ends);
                 at += L::COUNT;
             }
             if at < dim {
@@ -205,24 +205,20 @@ pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize, const PREFETCH: bool
 /// As for [`Lanes`]; from `rows` on, there is a row every `dim` values for each weight, and
 /// each of them and `out` have `V` registers of values.
 #[inline(always)]
-unsafe fn columns<L: Lanes, const V: usize, const PREFETCH: bool>(
+unsafe fn columns<L: Lanes, const V: usize>(
     weights: &[f32],
     rows: *const f32,
     dim: usize,
     out: *mut f32,
     (first, factor): (bool, f32),
 ) {
-    // SAFETY: by this function's own condition; prefetched addresses need not be valid.
+    // SAFETY: by this function's own condition.
     unsafe {
         let mut sums = [L::splat(0.0); V];
         for (k, weight) in weights.iter().enumerate() {
             let (row, weight) = (rows.add(k * dim), L::splat(*weight));
             for v in 0..V {
-                let values = row.add(v * L::COUNT);
-                if PREFETCH && (v * L::COUNT) % 16 == 0 {
-                    L::prefetch(values.wrapping_add(8 * dim));
-                }
-                sums[v] = weight.multiply_add(L::load(values), sums[v]);
+                sums[v] = weight.multiply_add(L::load(row.add(v * L::COUNT)), sums[v]);
             }
         }
         for v in 0..V {

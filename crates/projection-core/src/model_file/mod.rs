@@ -18,7 +18,7 @@
 //!
 //! | kind | tensors |
 //! |---|---|
-//! | `multi_head` | `head_ids` I64 (N); `centroids` (N × d), of length 1, and `centroid_tails` (N × d), what single precision cuts off them, where not all zero; `answers` (N × o); or, in less memory, `centroids` and `answers` in BF16, or in I8 with `centroid_scales` and `answer_scales` (N), which bytes are multiplied by; where heads have matrices, `matrices` (m × o × d) and `matrix_heads` I64 (m), the numbers of these heads |
+//! | `multi_head` | `head_ids` I64 (N); `centroids` (N × d), of length 1, and, where not all zero, `centroid_tails` I8 (N × ⌈d/2⌉), what single precision cuts off them in fifteenths of a unit in the last place, that of value i < ⌈d/2⌉ of a row in the low four bits of byte i, that of value ⌈d/2⌉ + i in the high ones; `answers` (N × o); or, in less memory, `centroids` and `answers` in BF16, or in I8 with `centroid_scales` and `answer_scales` (N), which bytes are multiplied by; where heads have matrices, `matrices` (m × o × d) and `matrix_heads` I64 (m), the numbers of these heads |
 //! | `residual` | `head_ids` and `question_counts` I64 (N), `answers` (N × d) with `answer_scales` F64 (N), `questions` (n × d) with `question_scales` and `question_alignments` F64 (n), where there are questions; `adapter` (d × d); `lift` (d) |
 //! | `linear` | `matrix` (o × d) |
 //! | `transformer` | torch's tensors under torch's names, such as `encoder.layers.0.norm1.weight` |

@@ -1,7 +1,7 @@
 //! Multi-head projections as tensors.
 
 use crate::error::Result;
-use crate::kernel::{Compact, LONGEST_BYTES, Parts, Rows};
+use crate::kernel::{Compact, LONGEST_BYTES, Parts, Rows, Tails};
 use crate::parameters::ModelParameters;
 use crate::projection::list_tensors as lists;
 use crate::projection::{HeadVectors, MultiHeadProjection, StoredHeads};
@@ -28,8 +28,9 @@ pub(super) fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
     let mut small = Vec::new();
     let mut tensors = match &heads.vectors {
         HeadVectors::Single { centroids, centroid_tails, answers } => {
-            if centroid_tails.iter().any(|value| *value != 0.0) {
-                small.push(NewTensor::singles(TAILS, &[n, dim], centroid_tails));
+            if let Some(steps) = centroid_tails.steps() {
+                let (name, shape) = (TAILS.into(), vec![n, dim.div_ceil(2)]);
+                small.push(NewTensor { name, shape, values: Values::Bytes(vec![steps]) });
             }
             vec![
                 NewTensor::singles(CENTROIDS, &[n, dim], centroids),
@@ -108,11 +109,23 @@ pub(super) fn read(
 fn single(file: &TensorFile<'_>, n: usize) -> Result<HeadVectors> {
     let centroids = rows(file, CENTROIDS, n)?;
     let dim = centroids.width();
-    let centroid_tails = match file.has(TAILS) {
-        true => file.rows(TAILS, &[n, dim])?,
-        false => Rows::from_values(dim, &vec![0.0; n * dim]),
+    let centroid_tails = match file.has(TAILS).then(|| file.dtype(TAILS)).transpose()? {
+        None => Tails::none(),
+        Some(Dtype::F32) => tails_of(&centroids, &file.rows(TAILS, &[n, dim])?),
+        Some(_) => Tails::from_steps(file.rows(TAILS, &[n, dim.div_ceil(2)])?),
     };
     Ok(HeadVectors::Single { centroids, centroid_tails, answers: rows(file, ANSWERS, n)? })
+}
+
+/// Tails of early files, in single precision.
+fn tails_of(centroids: &Rows, singles: &Rows) -> Tails {
+    let mut tails = Tails::with_capacity(centroids.width(), centroids.count());
+    for head in 0..centroids.count() {
+        let (centroid, tail) = (centroids.row(head), singles.row(head));
+        let exact = centroid.iter().zip(tail).map(|(c, t)| f64::from(*c) + f64::from(*t));
+        tails.push(&exact.collect::<Vec<_>>(), centroid);
+    }
+    tails
 }
 
 /// A vector for each of `n` heads.

@@ -27,9 +27,8 @@ pub(super) fn build(graph: &mut Graph, model: &MultiHeadProjection) -> Result<()
     };
     let (query, centroids) = match precision {
         Element::Double => {
-            let pairs = centroids.iter().zip(centroid_tails.iter());
-            let whole: Vec<f64> =
-                pairs.map(|(head, tail)| f64::from(*head) + f64::from(*tail)).collect();
+            let whole = (0..n).flat_map(|head| centroid_tails.whole(head, centroids.row(head)));
+            let whole: Vec<f64> = whole.collect();
             let query = graph.cast(QUERY, Element::Double);
             (query, graph.doubles("centroids", &[n, dim], &whole))
         }

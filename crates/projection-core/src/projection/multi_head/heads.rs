@@ -6,7 +6,7 @@ use ndarray::Array2;
 
 use super::{MultiHeadProjection, check_temperature};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, Compact, Rows, Vectors};
+use crate::kernel::{self, Compact, Rows, Tails, Vectors};
 use crate::nearest::Lists;
 use crate::projection::deferred::Deferred;
 use crate::spare::Spare;
@@ -64,7 +64,7 @@ pub(crate) enum HeadVectors {
     Single {
         centroids: Rows,
         /// What single precision cuts off the centroids.
-        centroid_tails: Rows,
+        centroid_tails: Tails,
         answers: Rows,
     },
     /// Both in the same format.
@@ -150,7 +150,7 @@ impl MultiHeadProjection {
             output_dim,
             vectors: HeadVectors::Single {
                 centroids: Rows::with_capacity(dim, ids.len()),
-                centroid_tails: Rows::with_capacity(dim, ids.len()),
+                centroid_tails: Tails::with_capacity(dim, ids.len()),
                 answers: Rows::with_capacity(output_dim, ids.len()),
             },
             ids,
@@ -206,15 +206,16 @@ impl Heads {
                 kernel::norm_of_doubles(&head.centroid)
             }
         };
-        head.centroid.iter_mut().for_each(|v| *v /= norm);
+        let inverse = 1.0 / norm;
+        head.centroid.iter_mut().for_each(|v| *v *= inverse);
         let unit = &head.centroid;
         let HeadVectors::Single { centroids, centroid_tails, answers } = &mut self.vectors else {
             let error = Error::new(ErrorKind::Internal, "a head for rounded ones");
             return Err(centroid(error));
         };
-        centroids.push(&unit.iter().map(|v| *v as f32).collect::<Spare<_>>());
-        let tail = unit.iter().map(|v| (v - f64::from(*v as f32)) as f32);
-        centroid_tails.push(&tail.collect::<Spare<_>>());
+        let rounded: Spare<f32> = unit.iter().map(|value| *value as f32).collect();
+        centroids.push(&rounded);
+        centroid_tails.push(unit, &rounded);
         let answer = |error| (HeadPart::Answer, error);
         check_len(head.answer.len(), self.output_dim).map_err(answer)?;
         check_finite(&head.answer).map_err(answer)?;

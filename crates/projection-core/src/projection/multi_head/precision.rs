@@ -13,7 +13,8 @@ use crate::projection::deferred::Deferred;
 /// How a model keeps its vectors, in memory and in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// Single precision, and centroids in nearly double precision for low temperatures.
+    /// Single precision, and four bits more of centroids for low temperatures: weights are off
+    /// by at most 4.1e-9/τ of themselves, and usually by less than a tenth of that.
     #[default]
     F32,
     /// bfloat16, in half the memory: errors of projected queries of less than 1% of their

@@ -17,6 +17,47 @@ fn random_model(heads: usize, dim: usize) -> MultiHeadProjection {
     MultiHeadProjection::from_heads(heads.collect(), 0.1).unwrap()
 }
 
+/// Heads that lie close together, of which many take part even then.
+#[test]
+fn weights_are_exact_at_low_temperatures() {
+    let (count, dim) = (60, 384);
+    let mut random = Random::new(9, 0);
+    let mut value = || random.below(1 << 40) as f64 / 2f64.powi(39) - 1.0;
+    let middle: Vec<f64> = (0..dim).map(|_| value()).collect();
+    let near = |scale: f64, value: &mut dyn FnMut() -> f64| -> Vec<f64> {
+        middle.iter().map(|middle| middle + scale * value()).collect()
+    };
+    let centroids: Vec<Vec<f64>> = (0..count).map(|_| near(2e-3, &mut value)).collect();
+    let query: Vec<f32> = near(0.5, &mut value).iter().map(|value| *value as f32).collect();
+    let head = |(number, centroid): (usize, &Vec<f64>)| Head {
+        cluster_id: number as i64,
+        centroid: centroid.clone(),
+        answer: vec![0.5; dim],
+        matrix: None,
+    };
+    let heads = centroids.iter().enumerate().map(head).collect();
+    let model = MultiHeadProjection::from_heads(heads, 0.1).unwrap();
+    let dot = |a: &mut dyn Iterator<Item = (f64, f64)>| -> f64 { a.map(|(a, b)| a * b).sum() };
+    let doubles = || query.iter().copied().map(f64::from);
+    let norm = dot(&mut doubles().zip(doubles())).sqrt();
+    let cosines = centroids.iter().map(|centroid| {
+        let length = centroid.iter().map(|value| value * value).sum::<f64>().sqrt();
+        dot(&mut doubles().zip(centroid.iter().copied())) / (norm * length)
+    });
+    let cosines: Vec<f64> = cosines.collect();
+    let top = cosines.iter().copied().fold(f64::MIN, f64::max);
+    // In single precision alone, the last would be off by more.
+    for temperature in [1e-3, 5e-4, 5e-5] {
+        let exact: Vec<f64> = cosines.iter().map(|c| ((c - top) / temperature).exp()).collect();
+        let sum: f64 = exact.iter().sum();
+        let (_, weights) = model.with_temperature(temperature).unwrap().project(&query).unwrap();
+        for (weight, exact) in weights.iter().zip(&exact) {
+            let error = (f64::from(*weight) - exact / sum).abs();
+            assert!(error < 1e-5 * exact / sum + 1e-12, "{temperature}: {weight}, {error}");
+        }
+    }
+}
+
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     kernel::dot_of_singles(a, b) / (kernel::norm(a) * kernel::norm(b))
 }

@@ -1,0 +1,40 @@
+//! How rows are read for dot products, by the size of their matrix.
+
+/// How to read the rows of a matrix of a certain size for dot products. Weighted sums read row
+/// after row, which the hardware foresees better than any hint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// They lie in the second-level cache.
+    Near,
+    /// Rows to come are asked for early.
+    Ahead,
+    /// The memory is the limit, and finds what comes next by itself.
+    Stream,
+}
+
+impl Reading {
+    /// The sizes in bytes between which asking early helps. A model has two such
+    /// matrices; where both together no longer lie in the last cache, what was asked for early
+    /// takes the memory's time from what is needed now.
+    const AHEAD: std::ops::Range<usize> = 800 << 10..8 << 20;
+
+    /// For all rows of a model, even where they are read in several calls.
+    pub fn of(rows: &[f32]) -> Self {
+        Self::of_size(size_of_val(rows))
+    }
+
+    /// The same by the size in bytes.
+    pub fn of_size(size: usize) -> Self {
+        match size {
+            size if size < Self::AHEAD.start => Self::Near,
+            size if size < Self::AHEAD.end => Self::Ahead,
+            _ => Self::Stream,
+        }
+    }
+
+    /// The same without [`Near`](Self::Near), the one way whose products differ in the last
+    /// bit from those of a batch.
+    pub fn as_in_batches(self) -> Self {
+        if self == Self::Near { Self::Stream } else { self }
+    }
+}
