@@ -1,6 +1,9 @@
 //! The best of many scores, without sorting them.
 
+use std::cmp::Ordering;
+
 use super::largest;
+use super::table::SMALL;
 use crate::spare::Spare;
 
 /// Scores that are passed over together where none is good enough.
@@ -55,15 +58,25 @@ impl Cut {
     }
 
     fn cut(&mut self) {
-        let k = self.k - 1;
-        self.limit = *self.kept.select_nth_unstable_by(k, |a, b| b.total_cmp(a)).1;
-        self.kept.truncate(self.k);
+        keep_first(&mut self.kept, self.k, |a, b| b.total_cmp(a));
+        self.limit = self.kept[self.k - 1];
     }
 
     /// The k-th best score, −∞ where there were fewer.
     pub fn limit(&self) -> f32 {
         self.limit
     }
+}
+
+/// Keeps the `k` first of more values in an order, the last of them at the end; k is above zero.
+pub(crate) fn keep_first<T>(values: &mut Vec<T>, k: usize, order: fn(&T, &T) -> Ordering) {
+    if SMALL {
+        // Sorting is needed anyway.
+        values.sort_unstable_by(order);
+    } else {
+        values.select_nth_unstable_by(k - 1, order);
+    }
+    values.truncate(k);
 }
 
 /// The positions, ascending, of scores not more than `margin` below the k-th best one.

@@ -133,7 +133,7 @@ impl Reading {
 
 /// Whether the size of the binary counts more than the last percent: then a loop is compiled
 /// once, not for each of the usual dimensions and ways of reading.
-const SMALL: bool = cfg!(target_arch = "wasm32");
+pub(super) const SMALL: bool = cfg!(target_arch = "wasm32");
 
 /// Compiles the loops for a set of CPU features and their type of registers. The constants
 /// are how many registers of columns a weighted sum keeps, and the tiles of batches: queries

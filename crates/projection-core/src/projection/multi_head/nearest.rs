@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, product};
 #[cfg(feature = "store")]
 use crate::nearest::LISTS_FROM;
-use crate::nearest::{Found, Lists, Units, worth_it};
+use crate::nearest::{Found, HAS_LISTS, Lists, Units, worth_it};
 use crate::spare::{Spare, kept};
 
 /// A head that takes part, and its weight.
@@ -166,7 +166,7 @@ impl Heads {
 
     /// The lists where they may miss a head.
     pub(super) fn approximate(&self) -> Option<&Arc<Lists>> {
-        self.lists.get().filter(|lists| !lists.is_exact())
+        self.lists.get().filter(|lists| HAS_LISTS && !lists.is_exact())
     }
 
     fn with_units<R>(&self, make: impl FnOnce(Units<'_>) -> R) -> R {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::best::{Best, better_first};
 use super::{Hit, Index};
 use crate::kernel::{self, Reading, product};
+use crate::nearest::HAS_LISTS;
 
 /// Rows that are scored for all queries of a block before the next ones: they stay in the
 /// second-level cache.
@@ -159,7 +160,7 @@ impl Index {
         targets: &[f32],
         k: usize,
     ) -> Option<Vec<Vec<Hit>>> {
-        let lists = self.lists.as_ref().filter(|_| k > 0)?;
+        let lists = self.lists.as_ref().filter(|_| HAS_LISTS && k > 0)?;
         let few = allowed.is_some_and(|rows| rows.len() < self.len() / SPARSE);
         if few || lists.is_exact() && targets.len() / self.dim >= MANY {
             return None;
