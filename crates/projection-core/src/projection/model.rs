@@ -7,6 +7,7 @@ use super::{LinearProjection, MultiHeadProjection, Precision, Projection, Residu
 use crate::error::{Error, ErrorKind, Result};
 use crate::nearest::Found;
 use crate::parameters::{ModelKind, SearchValues};
+use crate::shown::number;
 
 /// A trained model of any kind. Cheap to clone: clones share their vectors.
 #[derive(Debug, Clone)]
@@ -55,7 +56,8 @@ impl Model {
             Self::Linear(_) | Self::Transformer(_) => Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!(
-                    "temperature {temperature} for a {} projection, which has none",
+                    "temperature {} for a {} projection, which has none",
+                    number(temperature),
                     self.kind().name()
                 ),
             )),
@@ -127,7 +129,7 @@ impl Model {
         if let Some(weight) = weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("hybrid weight {weight}, expected a number from 0 to 1"),
+                format!("hybrid weight {}, expected a number from 0 to 1", number(weight)),
             ));
         }
         let mut model = self.clone();
@@ -148,7 +150,7 @@ impl Model {
     /// heads.
     pub fn with_unheaded_offset(&self, offset: Option<f64>) -> Result<Self> {
         let refuse = |what: &str| {
-            let message = format!("unheaded offset {}{what}", offset.unwrap_or_default());
+            let message = format!("unheaded offset {}{what}", number(offset.unwrap_or_default()));
             Err(Error::new(ErrorKind::InvalidArgument, message))
         };
         if offset.is_some_and(|offset| !offset.is_finite()) {

@@ -5,6 +5,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 use super::Projection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
+use crate::shown::{Shape, number};
 use crate::spare::Spare;
 
 /// Checks a query and gives its norm, which is finite and above zero.
@@ -22,7 +23,10 @@ pub(crate) fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
     Err(match query.iter().position(|value| !value.is_finite()) {
         Some(at) => Error::new(
             ErrorKind::NotFinite,
-            format!("query with the value {} at index {at}, expected finite numbers", query[at]),
+            format!(
+                "query with the value {} at index {at}, expected finite numbers",
+                number(query[at])
+            ),
         ),
         None => Error::new(ErrorKind::ZeroVector, "query with all values zero has no direction"),
     })
@@ -54,13 +58,13 @@ pub(crate) fn check_buffer(what: &str, found: usize, expected: usize) -> Result<
 }
 
 /// Checks the shape of a caller's batch buffer.
-fn check_batch_buffer(what: &str, found: (usize, usize), expected: (usize, usize)) -> Result<()> {
+fn check_batch_buffer(what: &str, found: [usize; 2], expected: [usize; 2]) -> Result<()> {
     if found == expected {
         return Ok(());
     }
     Err(Error::new(
         ErrorKind::BufferSize,
-        format!("buffer for {what} has shape {found:?}, expected {expected:?}"),
+        format!("buffer for {what} has shape {}, expected {}", Shape(&found), Shape(&expected)),
     ))
 }
 
@@ -98,11 +102,11 @@ pub(super) fn check_batch_buffers(
     projected: &ArrayViewMut2<'_, f32>,
     weights: Option<&ArrayViewMut2<'_, f32>>,
 ) -> Result<()> {
-    check_batch_buffer("projected queries", projected.dim(), (rows, model.output_dim()))?;
+    check_batch_buffer("projected queries", projected.dim().into(), [rows, model.output_dim()])?;
     match weights {
         Some(weights) => {
-            let expected = (rows, model.head_ids().len());
-            check_batch_buffer("routing weights", weights.dim(), expected)
+            let expected = [rows, model.head_ids().len()];
+            check_batch_buffer("routing weights", weights.dim().into(), expected)
         }
         None => Ok(()),
     }

@@ -27,6 +27,7 @@ use crate::kernel::{self, Rows, select};
 #[cfg(feature = "store")]
 use crate::nearest::LISTS_FROM;
 use crate::nearest::{Found, HAS_LISTS, Lists, Units, worth_it};
+use crate::shown::number;
 use crate::spare::{Spare, kept};
 
 pub(crate) use stored::StoredQuestions;
@@ -117,7 +118,7 @@ impl Questions {
         if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
             return Err(Error::new(
                 ErrorKind::NotFinite,
-                format!("the value {} at index {at}, expected finite numbers", vector[at]),
+                format!("the value {} at index {at}, expected finite numbers", number(vector[at])),
             ));
         }
         let norm = kernel::norm(vector);

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Reading, Rows, product};
 use crate::nearest::Lists;
 use crate::projection::Projection;
+use crate::shown::number;
 use best::Best;
 
 #[cfg(feature = "store")]
@@ -335,7 +336,7 @@ fn normalise(vector: &mut [f32]) -> Result<()> {
     Err(match vector.iter().position(|value| !value.is_finite()) {
         Some(at) => Error::new(
             ErrorKind::NotFinite,
-            format!("the value {} at index {at}, expected finite numbers", vector[at]),
+            format!("the value {} at index {at}, expected finite numbers", number(vector[at])),
         ),
         None => Error::new(ErrorKind::ZeroVector, "all values are zero, there is no direction"),
     })

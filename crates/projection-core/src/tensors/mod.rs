@@ -17,6 +17,7 @@ use crate::kernel::Mapping;
 use crate::kernel::{Plain, Rows, StableBytes};
 #[cfg(feature = "store")]
 use crate::npy;
+use crate::shown::Shape;
 
 pub(crate) use header::{Dtype, Entry, Named};
 pub(crate) use write::{NewTensor, Values, write};
@@ -199,7 +200,8 @@ impl<'a> TensorFile<'a> {
         let shape = &self.entry(name, T::DTYPE)?.shape[..];
         if shape.len() != axes || shape.contains(&0) {
             return Err(self.invalid(format!(
-                "tensor '{name}': shape {shape:?}, expected {axes} {}, none of them 0",
+                "tensor '{name}': shape {}, expected {axes} {}, none of them 0",
+                Shape(shape),
                 if axes == 1 { "axis" } else { "axes" }
             )));
         }
@@ -286,7 +288,7 @@ impl<'a> TensorFile<'a> {
         }
         Err(Error::new(
             ErrorKind::DimensionMismatch,
-            format!("{}: shape {found:?}, expected {expected:?}", self.name_of(name)),
+            format!("{}: shape {}, expected {}", self.name_of(name), Shape(found), Shape(expected)),
         ))
     }
 }

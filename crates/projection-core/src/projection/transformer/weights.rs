@@ -1,6 +1,7 @@
 //! The weights of a transformer, under the names that torch gives them.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::shown::{Shape, number};
 
 /// Most layers. The number comes from files.
 const MAX_LAYERS: usize = 64;
@@ -44,7 +45,10 @@ impl TransformerShape {
             ));
         }
         if !(0.0..=1.0).contains(&self.dropout) {
-            return invalid(format!("dropout {}, expected a number from 0 to 1", self.dropout));
+            return invalid(format!(
+                "dropout {}, expected a number from 0 to 1",
+                number(self.dropout)
+            ));
         }
         Ok(())
     }
@@ -127,13 +131,16 @@ impl TransformerWeights {
                 let expected: Vec<String> = expected.iter().map(axis).collect();
                 return Err(Error::new(
                     ErrorKind::InvalidModel,
-                    format!("{name}: shape {found:?}, expected [{}]", expected.join(", ")),
+                    format!("{name}: shape {}, expected [{}]", Shape(&found), expected.join(", ")),
                 ));
             }
             if let Some(at) = values.iter().position(|value| !value.is_finite()) {
                 return Err(Error::new(
                     ErrorKind::NotFinite,
-                    format!("{name}: the value {} at {at}, expected finite numbers", values[at]),
+                    format!(
+                        "{name}: the value {} at {at}, expected finite numbers",
+                        number(values[at])
+                    ),
                 ));
             }
             tensors.push(NamedTensor { name, shape: found, values });
