@@ -4,7 +4,7 @@ use std::sync::Arc;
 #[cfg(feature = "store")]
 use std::sync::OnceLock;
 
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::ArrayViewMut2;
 
 use super::heads::{HeadVectors, Heads};
 use super::{MultiHeadProjection, route};
@@ -117,7 +117,7 @@ impl MultiHeadProjection {
     pub(super) fn project_nearest(
         &self,
         threads: usize,
-        queries: &ArrayView2<'_, f32>,
+        queries: &[f32],
         norms: &[f64],
         projected: &mut ArrayViewMut2<'_, f32>,
         weights: &mut Option<ArrayViewMut2<'_, f32>>,
@@ -131,8 +131,7 @@ impl MultiHeadProjection {
         found.resize_with(norms.len(), || None);
         product::for_blocks(threads, &mut found, 1, BLOCK, |rows, found| {
             for (row, found) in rows.zip(found) {
-                let query = queries.row(row);
-                let query = query.to_slice().expect("checked rows are row-major");
+                let query = &queries[row * heads.dim..][..heads.dim];
                 let Some(parts) = self.nearest_parts(query, norms[row]) else { return };
                 let mut sum = vec![0.0; heads.output_dim];
                 let combined = heads.combine_parts(query, &parts, &mut sum);
