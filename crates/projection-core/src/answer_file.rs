@@ -20,8 +20,6 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::ArrayView2;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 use crate::search::Index;
@@ -90,7 +88,7 @@ impl Index {
         };
         check_dimension(&file, dim)?;
         if count == 0 {
-            return Err(file.invalid(format!("tensor '{VECTORS}': no answers")));
+            return Err(file.invalid(format_args!("tensor '{VECTORS}': no answers")));
         }
         if count != ids.len() {
             let what = format!("{count} vectors for {} ids, expected one each", ids.len());
@@ -107,9 +105,7 @@ impl Index {
             }
         };
         check_lengths(&ids, &values, dim)?;
-        let view = ArrayView2::from_shape((count, dim), &values)
-            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-        Self::from_vectors(&ids, view).map_err(|error| error.context(BYTES))
+        Self::from_rows(&ids, &values, (count, dim)).map_err(|error| error.context(BYTES))
     }
 
     /// The bytes of an answers file. `embedding_model` names the text model that the vectors
@@ -173,7 +169,7 @@ fn check_format(file: &TensorFile<'_>) -> Result<()> {
     let text = |key: &str| file.metadata().get(key).map(String::as_str);
     if text("format") != Some(FORMAT) {
         let found = text("format").unwrap_or("missing");
-        return Err(file.invalid(format!("'format' is {found}, expected '{FORMAT}'")));
+        return Err(file.invalid(format_args!("'format' is {found}, expected '{FORMAT}'")));
     }
     let version = text("format_version").and_then(|version| version.parse::<u64>().ok());
     if version.is_none_or(|version| version == 0 || version > VERSION) {

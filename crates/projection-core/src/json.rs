@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
     fn wrong(&self, expected: &str) -> String {
         match self.text[self.at..].chars().next() {
             Some(found) => {
-                let found = found.escape_default();
+                let found = if found.is_control() { '\u{fffd}' } else { found };
                 format!("expected {expected} at byte {}, found '{found}'", self.at)
             }
             None => format!("expected {expected}, found the end at byte {}", self.at),

@@ -42,7 +42,9 @@ pub(crate) use attention::{Vectors, attend, attend_one};
 pub(crate) use compact::{Compact, Format, LONGEST_BYTES, Parts, Ready};
 #[cfg(feature = "store")]
 pub(crate) use mapping::Mapping;
-pub(crate) use rows::{Plain, Rows, StableBytes};
+#[cfg(feature = "store")]
+pub(crate) use rows::StableBytes;
+pub(crate) use rows::{Plain, Rows};
 pub(crate) use table::Reading;
 
 /// The dot product of `query` with every row of the row-major `rows`, into `out`.

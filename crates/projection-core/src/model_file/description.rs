@@ -109,10 +109,9 @@ impl Metadata {
     pub fn read(file: &TensorFile<'_>) -> Result<Self> {
         let text = |key: &str| file.metadata().get(key).map(String::as_str);
         let wrong = |key: &str, expected: &str| match text(key) {
-            Some(found) => file.invalid(format!("'{key}' is '{found}', expected {expected}")),
-            None => {
-                file.invalid(format!("'{key}' is missing in its metadata, expected {expected}"))
-            }
+            Some(found) => file.invalid(format_args!("'{key}' is '{found}', expected {expected}")),
+            None => file
+                .invalid(format_args!("'{key}' is missing in its metadata, expected {expected}")),
         };
         if text("format") != Some(FORMAT) {
             return Err(wrong("format", &format!("'{FORMAT}': not a model of this engine")));

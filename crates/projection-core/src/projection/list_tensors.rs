@@ -49,7 +49,7 @@ pub(crate) fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option
         return Ok(None);
     }
     if dim > LONGEST_BYTES {
-        return Err(file.invalid(format!(
+        return Err(file.invalid(format_args!(
             "tensor '{CODES}': rows of {dim} bytes, expected at most {LONGEST_BYTES}"
         )));
     }

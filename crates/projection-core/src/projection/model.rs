@@ -126,20 +126,23 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] unless it is from 0 to 1.
     pub fn with_hybrid_weight(&self, weight: Option<f64>) -> Result<Self> {
+        self.clone().and_hybrid_weight(weight)
+    }
+
+    fn and_hybrid_weight(mut self, weight: Option<f64>) -> Result<Self> {
         if let Some(weight) = weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!("hybrid weight {}, expected a number from 0 to 1", number(weight)),
             ));
         }
-        let mut model = self.clone();
-        *match &mut model {
+        *match &mut self {
             Self::MultiHead(model) => &mut model.hybrid_weight,
             Self::Residual(model) => &mut model.hybrid_weight,
             Self::Linear(model) => &mut model.hybrid_weight,
             Self::Transformer(model) => &mut model.hybrid_weight,
         } = weight;
-        Ok(model)
+        Ok(self)
     }
 
     /// The same model with the offset that training chose for answers that no head is for,
@@ -149,6 +152,10 @@ impl Model {
     /// [`ErrorKind::InvalidArgument`] unless it is finite, and for one of a model without
     /// heads.
     pub fn with_unheaded_offset(&self, offset: Option<f64>) -> Result<Self> {
+        self.clone().and_unheaded_offset(offset)
+    }
+
+    fn and_unheaded_offset(mut self, offset: Option<f64>) -> Result<Self> {
         let refuse = |what: &str| {
             let message = format!("unheaded offset {}{what}", number(offset.unwrap_or_default()));
             Err(Error::new(ErrorKind::InvalidArgument, message))
@@ -156,19 +163,18 @@ impl Model {
         if offset.is_some_and(|offset| !offset.is_finite()) {
             return refuse(", expected a finite number");
         }
-        let mut model = self.clone();
-        match &mut model {
+        match &mut self {
             Self::MultiHead(model) => model.unheaded_offset = offset,
             Self::Residual(model) => model.unheaded_offset = offset,
             _ if offset.is_none() => {}
             _ => return refuse(" for a model without heads"),
         }
-        Ok(model)
+        Ok(self)
     }
 
     /// The same model with what training chose for search.
-    pub(crate) fn with_search_values(&self, values: SearchValues) -> Result<Self> {
-        self.with_hybrid_weight(values.hybrid_weight)?.with_unheaded_offset(values.unheaded_offset)
+    pub(crate) fn and_search_values(self, values: SearchValues) -> Result<Self> {
+        self.and_hybrid_weight(values.hybrid_weight)?.and_unheaded_offset(values.unheaded_offset)
     }
 
     fn as_projection(&self) -> &dyn Projection {

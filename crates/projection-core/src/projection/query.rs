@@ -70,35 +70,35 @@ fn check_batch_buffer(what: &str, found: [usize; 2], expected: [usize; 2]) -> Re
     ))
 }
 
-/// The queries of a batch, row-major: in place where they lie so, otherwise copied.
-pub(super) type Queries<'a> = Cow<'a, [f32]>;
+/// Rows one after another: in place where they lie so, otherwise copied.
+pub(crate) fn row_major(array: ArrayView2<'_, f32>) -> Cow<'_, [f32]> {
+    if let Some(values) = array.to_slice() {
+        return Cow::Borrowed(values);
+    }
+    let (rows, columns) = array.dim();
+    let mut values = Vec::with_capacity(rows * columns);
+    for row in 0..rows {
+        values.extend((0..columns).map(|column| array[[row, column]]));
+    }
+    Cow::Owned(values)
+}
 
-/// Checks the queries of a batch and gives them with their norms, which `norm` gives:
-/// [`checked_norm`] or [`checked_norm_in_single`].
+/// Checks the queries of a batch and gives them row-major with their norms, which `norm`
+/// gives: [`checked_norm`] or [`checked_norm_in_single`].
 pub(super) fn checked_rows(
     queries: ArrayView2<'_, f32>,
     dim: usize,
     norm: fn(&[f32], usize) -> Result<f64>,
-) -> Result<(Queries<'_>, Spare<f64>)> {
+) -> Result<(Cow<'_, [f32]>, Spare<f64>)> {
     if queries.ncols() != dim {
         return Err(Error::new(
             ErrorKind::DimensionMismatch,
             format!("queries of dimension {}, expected {dim}", queries.ncols()),
         ));
     }
-    let rows = queries.nrows();
-    let values = match queries.to_slice() {
-        Some(values) => Cow::Borrowed(values),
-        None => {
-            let mut values = Vec::with_capacity(rows * dim);
-            for row in 0..rows {
-                values.extend((0..dim).map(|column| queries[[row, column]]));
-            }
-            Cow::Owned(values)
-        }
-    };
+    let values = row_major(queries);
     let mut norms = Spare::new();
-    norms.reserve(rows);
+    norms.reserve(queries.nrows());
     for (row, query) in values.chunks_exact(dim).enumerate() {
         norms.push(norm(query, dim).map_err(|error| error.context(format!("row {row}")))?);
     }

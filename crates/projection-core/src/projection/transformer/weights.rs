@@ -127,11 +127,14 @@ impl TransformerWeights {
             let fits = found.len() == expected.len()
                 && found.iter().zip(expected).all(|(n, e)| e.is_none_or(|e| e == *n));
             if !fits || values.len() != found.iter().product::<usize>() || values.is_empty() {
-                let axis = |size: &Option<usize>| size.map_or("any".into(), |n| n.to_string());
-                let expected: Vec<String> = expected.iter().map(axis).collect();
+                let mut wanted = String::new();
+                for size in expected {
+                    wanted.push_str(if wanted.is_empty() { "" } else { ", " });
+                    wanted.push_str(&size.map_or("any".to_string(), |n| n.to_string()));
+                }
                 return Err(Error::new(
                     ErrorKind::InvalidModel,
-                    format!("{name}: shape {}, expected [{}]", Shape(&found), expected.join(", ")),
+                    format!("{name}: shape {}, expected [{wanted}]", Shape(&found)),
                 ));
             }
             if let Some(at) = values.iter().position(|value| !value.is_finite()) {
