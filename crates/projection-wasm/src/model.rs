@@ -123,13 +123,8 @@ pub unsafe extern "C" fn model_explain(
             put(f64::from(similarity));
         }
         if let Some(residual) = model.as_residual() {
-            let mut neighbours = residual.neighbours_of(query)?;
-            // Of equal weights, the nearer one first, as they come.
-            neighbours.sort_unstable_by(|a, b| {
-                let nearer = b.similarity.total_cmp(&a.similarity).then(a.number.cmp(&b.number));
-                b.weight.total_cmp(&a.weight).then(nearer)
-            });
-            for near in neighbours.iter().take(most) {
+            // The nearest first, whose weights are the largest.
+            for near in residual.neighbours_of(query)?.iter().take(most) {
                 let head = model.head_ids().binary_search(&near.cluster_id).unwrap_or(0);
                 put(near.number as f64);
                 put(head as f64);

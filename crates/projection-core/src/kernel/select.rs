@@ -81,7 +81,7 @@ pub(crate) fn keep_first<T>(values: &mut Vec<T>, k: usize, order: fn(&T, &T) -> 
 
 /// The positions, ascending, of scores not more than `margin` below the k-th best one.
 pub(crate) fn near_best(scores: &[f32], k: usize, margin: f32) -> Spare<usize> {
-    if scores.len() <= FEW {
+    if SMALL || scores.len() <= FEW {
         let limit = kth_best(scores, k) - margin;
         return (0..scores.len()).filter(|at| scores[*at] >= limit).collect();
     }

@@ -84,11 +84,6 @@ pub(crate) struct Entry {
 pub(crate) struct Named<T>(Vec<(String, T)>);
 
 impl<T> Named<T> {
-    fn new(mut values: Vec<(String, T)>) -> Self {
-        values.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Self(values)
-    }
-
     /// The value of this name.
     pub fn get(&self, name: &str) -> Option<&T> {
         let place = self.0.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
@@ -155,7 +150,7 @@ impl Header {
                 .map_err(|what| format!("tensor '{name}': {what}"))?;
             tensors.push((name.clone(), entry));
         }
-        let header = Self { metadata: Named::new(metadata), tensors: Named::new(tensors) };
+        let header = Self { metadata: Named(metadata), tensors: Named(tensors) };
         header.check_places(start, file.len())?;
         Ok(header)
     }
