@@ -285,7 +285,7 @@ impl Memory {
     }
 
     fn layout(size: usize) -> Layout {
-        let align = if size >= HUGE { HUGE_PAGE } else { ALIGNMENT };
+        let align = if size >= HUGE && cfg!(feature = "store") { HUGE_PAGE } else { ALIGNMENT };
         Layout::from_size_align(size, align).expect("rows fit into memory")
     }
 }
