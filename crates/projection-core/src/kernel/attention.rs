@@ -6,6 +6,7 @@
 //! better one, they are scaled down to it ("online softmax", Milakov and Gimelshein, 2018).
 
 use super::compact::Compact;
+use super::table::SMALL;
 use super::{Reading, WHOLE, add_weighted, dots_of_batch, dots_read};
 use super::{exponentials, exponentials_of_rows, largest, largest_of_rows};
 use super::{scale, softmax_of_rows, weighted_sum_read};
@@ -190,7 +191,7 @@ pub(crate) fn attend(
         let weights =
             weights.map(|all| &mut all[block * QUERIES * heads..][..factors.len() * heads]);
         match heads {
-            ..=HEADS => few_heads(queries, vectors, heads, &mut room, weights, out),
+            ..=HEADS if !SMALL => few_heads(queries, vectors, heads, &mut room, weights, out),
             _ => online(queries, vectors, heads, &mut room, weights, out),
         }
     }

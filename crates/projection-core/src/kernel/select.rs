@@ -101,7 +101,7 @@ fn kth_best(scores: &[f32], k: usize) -> f32 {
     };
     let (mut above, mut below) = (largest(scores), f32::INFINITY);
     for score in scores.iter().filter(|score| **score > f32::NEG_INFINITY) {
-        below = below.min(*score);
+        below = if *score < below { *score } else { below };
     }
     if count(above) >= k {
         return above;

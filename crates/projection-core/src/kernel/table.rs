@@ -508,6 +508,7 @@ const UNROLLED: Kernels = {
         add_weighted: |dim, weights, step, rows, out, fresh| unsafe {
             unrolled::add_weighted::<Simd128>(dim, weights, step, rows, out, fresh)
         },
+        softmax: unrolled::softmax,
         ..simd128::KERNELS
     }
 };

@@ -111,7 +111,6 @@ pub(super) unsafe fn dots<L: Lanes>(query: &[f32], rows: &[f32], out: &mut [f32]
 /// # Safety
 /// As for [`Lanes`]; `queries` and `rows` hold whole rows of `dim` values, and `out` reaches
 /// at least to the last product.
-#[inline(always)]
 pub(super) unsafe fn dots_of_batch<L: Lanes>(
     dim: usize,
     queries: &[f32],
@@ -138,6 +137,13 @@ pub(super) unsafe fn dots_of_batch<L: Lanes>(
             }
         }
     }
+}
+
+/// See `scores`.
+pub(super) fn softmax(scores: &mut [f32], factor: f32) {
+    let top = super::largest(scores);
+    let sum = super::exponentials(scores, factor, top);
+    super::scale(scores, (1.0 / sum) as f32);
 }
 
 /// See `tiles`.
