@@ -27,7 +27,7 @@ use crate::shown::{self, Shape};
 use crate::tensors::{self, Dtype, NewTensor, TensorFile, Values};
 
 const FORMAT: &str = "projection_answers";
-const VERSION: u64 = 1;
+const VERSION: usize = 1;
 
 const IDS: &str = "answer_ids";
 const VECTORS: &str = "vectors";
@@ -171,7 +171,7 @@ fn check_format(file: &TensorFile<'_>) -> Result<()> {
         let found = text("format").unwrap_or("missing");
         return Err(file.invalid(format_args!("'format' is {found}, expected '{FORMAT}'")));
     }
-    let version = text("format_version").and_then(|version| version.parse::<u64>().ok());
+    let version = text("format_version").and_then(|version| version.parse::<usize>().ok());
     if version.is_none_or(|version| version == 0 || version > VERSION) {
         let found = text("format_version").unwrap_or("missing");
         let what = format!("'format_version' is {found}, expected {VERSION}, which this reads");

@@ -108,7 +108,8 @@ impl<'a> Reader<'a> {
     fn wrong(&self, expected: &str) -> String {
         match self.text[self.at..].chars().next() {
             Some(found) => {
-                let found = if found.is_control() { '\u{fffd}' } else { found };
+                // Lines and what else moves a terminal's cursor are no part of a message.
+                let found = if found < ' ' { '\u{fffd}' } else { found };
                 format!("expected {expected} at byte {}, found '{found}'", self.at)
             }
             None => format!("expected {expected}, found the end at byte {}", self.at),

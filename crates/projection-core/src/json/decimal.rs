@@ -23,9 +23,12 @@ pub(super) fn number(text: &str) -> f64 {
             _ => (),
         }
     }
-    // More than 32 bits of exponent are as good as infinitely many.
-    let limit = if exponent.starts_with('-') { -100_000 } else { 100_000 };
-    power = power.saturating_add(exponent.parse().unwrap_or(limit).clamp(-100_000, 100_000));
+    let mut tens = 0;
+    for digit in exponent.bytes().filter(u8::is_ascii_digit) {
+        // More are as good as infinitely many.
+        tens = (10 * tens + i32::from(digit - b'0')).min(100_000);
+    }
+    power = power.saturating_add(if exponent.starts_with('-') { -tens } else { tens });
     let size = scaled(mantissa, power);
     if digits.starts_with('-') { -size } else { size }
 }

@@ -67,7 +67,8 @@ impl Index {
         let count = allowed.map_or(self.len(), <[u32]>::len);
         // Whole blocks for each thread, at least one.
         let share = count.div_ceil(ROWS_OF_ONE).div_ceil(threads.max(1)).max(1) * ROWS_OF_ONE;
-        if count <= share || self.lists.is_some() {
+        // Without files there are no threads either.
+        if count <= share || self.lists.is_some() || cfg!(not(feature = "store")) {
             return self.nearest(allowed, target, k).pop().unwrap_or_default();
         }
         let mut parts = vec![Vec::new(); count.div_ceil(share)];
