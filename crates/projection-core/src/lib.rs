@@ -23,8 +23,8 @@
 //! [`store`], [`layout`], `parameters`, `tensors`, `torch`, [`npy`], `atomic`, `json`,
 //! `nearest`, `kernel`, [`error`], `shown`.
 //!
-//! Without the default feature `store` there are no files, no threads and no training:
-//! models come from bytes ([`projection::Model::from_bytes`]), are searched with in memory,
+//! Without the default feature `store` there are no files, no threads, no training and no
+//! lists, which only save time: models come from bytes ([`projection::Model::from_bytes`]), are searched with in memory,
 //! and build for WebAssembly.
 //!
 //! Models, indexes and searchers are immutable once made: share one among threads by
