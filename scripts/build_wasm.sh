@@ -61,11 +61,13 @@ target) engine_limit=144000 embedder_limit=900000 ;;
 esac
 # A panic only stops the engine, whoever builds it: its message would be read by nobody.
 further=()
-common='--cfg getrandom_backend="custom"' # the engine seeds hash maps itself
+# The engine seeds hash maps itself. What is called from more than one place is rarely inlined:
+# loops that take the time are written out, and inlined where they say so.
+common='--cfg getrandom_backend="custom" -Cllvm-args=--inline-threshold=15'
 if [ "$by" != target ]; then
     export RUSTC_BOOTSTRAP=1
     further=(-Z build-std=std,panic_abort -Z build-std-features=optimize_for_size)
-    common="$common -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none"
+    common="$common -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zinline-mir=no"
 fi
 if [ "$by" = debian ]; then
     version=$(newest '^libstd-rust-web-1\.[0-9]+$')
@@ -98,7 +100,10 @@ build() {
     local built=target/wasm-$by/$triple/wasm/projection_wasm.wasm kept=target/wasm-$by/$name
     # What was optimised before is not optimised again: two tests want the same files.
     if ! cmp -s "$built" "$kept.built"; then
-        "${optimise[@]}" -O3 --strip-debug --strip-producers --enable-simd --enable-bulk-memory \
+        # Functions of one caller that are put into it share its many variables, which take more
+        # bytes; and nothing lies in the first kilobyte, the end of the stack.
+        "${optimise[@]}" -Oz --converge --one-caller-inline-max-function-size 30 --low-memory-unused \
+            --strip-debug --strip-producers --strip-target-features --enable-simd --enable-bulk-memory \
             --enable-sign-ext --enable-nontrapping-float-to-int --enable-mutable-globals \
             --enable-multivalue --enable-reference-types "$built" -o "$kept.wasm"
         cp "$built" "$kept.built"

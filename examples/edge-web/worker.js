@@ -20,13 +20,22 @@ async function start() {
     return response;
   };
   const bytes = async (name) => new Uint8Array(await (await file(name)).arrayBuffer());
-  const [engine, manifest, texts, modelBytes, answersBytes] = await Promise.all([
+  const names = ["texts.json", "model.safetensors", "answers.safetensors"];
+  const [engine, manifest, ...parts] = await Promise.all([
     load({ embedder: true }),
     file("manifest.json").then((response) => response.json()),
-    file("texts.json").then((response) => response.json()),
-    bytes("model.safetensors"),
-    bytes("answers.safetensors"),
+    ...names.map(bytes),
   ]);
+  // A copy that was broken off, or files of two exports, would give answers that are wrong.
+  for (const [at, name] of names.entries()) {
+    const expected = manifest.parts?.find((part) => part.name === name)?.bytes;
+    if (parts[at].length !== expected) {
+      const found = `${parts[at].length} bytes, expected ${expected ?? "a size"} as manifest.json says`;
+      throw new Error(`data/${name}: ${found}: export the folder again`);
+    }
+  }
+  const [, modelBytes, answersBytes] = parts;
+  const texts = JSON.parse(new TextDecoder().decode(parts[0]));
   const model = engine.Model.fromBytes(modelBytes);
   const index = engine.Index.fromBytes(answersBytes);
   const vectors = answerVectors(answersBytes);

@@ -20,15 +20,14 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::ArrayView2;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 use crate::search::Index;
+use crate::shown::{self, Shape};
 use crate::tensors::{self, Dtype, NewTensor, TensorFile, Values};
 
 const FORMAT: &str = "projection_answers";
-const VERSION: u64 = 1;
+const VERSION: usize = 1;
 
 const IDS: &str = "answer_ids";
 const VECTORS: &str = "vectors";
@@ -84,12 +83,12 @@ impl Index {
         };
         let shape = file.any_shape(VECTORS)?.to_vec();
         let &[count, dim] = &shape[..] else {
-            let what = format!("tensor '{VECTORS}': shape {shape:?}, expected two axes");
+            let what = format!("tensor '{VECTORS}': shape {}, expected two axes", Shape(&shape));
             return Err(file.invalid(what));
         };
         check_dimension(&file, dim)?;
         if count == 0 {
-            return Err(file.invalid(format!("tensor '{VECTORS}': no answers")));
+            return Err(file.invalid(format_args!("tensor '{VECTORS}': no answers")));
         }
         if count != ids.len() {
             let what = format!("{count} vectors for {} ids, expected one each", ids.len());
@@ -106,9 +105,7 @@ impl Index {
             }
         };
         check_lengths(&ids, &values, dim)?;
-        let view = ArrayView2::from_shape((count, dim), &values)
-            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-        Self::from_vectors(&ids, view).map_err(|error| error.context(BYTES))
+        Self::from_rows(&ids, &values, (count, dim)).map_err(|error| error.context(BYTES))
     }
 
     /// The bytes of an answers file. `embedding_model` names the text model that the vectors
@@ -172,9 +169,9 @@ fn check_format(file: &TensorFile<'_>) -> Result<()> {
     let text = |key: &str| file.metadata().get(key).map(String::as_str);
     if text("format") != Some(FORMAT) {
         let found = text("format").unwrap_or("missing");
-        return Err(file.invalid(format!("'format' is {found}, expected '{FORMAT}'")));
+        return Err(file.invalid(format_args!("'format' is {found}, expected '{FORMAT}'")));
     }
-    let version = text("format_version").and_then(|version| version.parse::<u64>().ok());
+    let version = text("format_version").and_then(|version| version.parse::<usize>().ok());
     if version.is_none_or(|version| version == 0 || version > VERSION) {
         let found = text("format_version").unwrap_or("missing");
         let what = format!("'format_version' is {found}, expected {VERSION}, which this reads");
@@ -201,7 +198,8 @@ fn check_lengths(ids: &[i64], values: &[f32], dim: usize) -> Result<()> {
             return Err(Error::new(ErrorKind::NotFinite, what));
         }
         if (length - 1.0).abs() > SLACK {
-            let what = format!("vector of answer {id}: length {length}, expected 1");
+            let what =
+                format!("vector of answer {id}: length {}, expected 1", shown::number(length));
             return Err(Error::new(ErrorKind::InvalidModel, format!("{BYTES}: {what}")));
         }
     }

@@ -70,8 +70,11 @@ impl ErrorKind {
 }
 
 /// An error of the engine: a kind for programs and a message for people.
-#[derive(Debug)]
-pub struct Error {
+///
+/// It is one pointer wide, so that results are handed on by few instructions.
+pub struct Error(Box<Content>);
+
+struct Content {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -83,7 +86,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Makes an error of `kind` with a message for people.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self(Box::new(Content { kind, message: message.into(), source: None }))
     }
 
     /// Keeps the error that caused this one. The message should already say what it said:
@@ -92,7 +95,7 @@ impl Error {
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
@@ -107,24 +110,32 @@ impl Error {
 
     /// What went wrong, for programs.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The same error with `context` (usually which head, file or step) before its message.
     pub fn context(mut self, context: impl fmt::Display) -> Self {
-        self.message = format!("{context}: {}", self.message);
+        self.0.message = format!("{context}: {}", self.0.message);
         self
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Content { kind, message, source } = &*self.0;
+        let mut error = f.debug_struct("Error");
+        error.field("kind", kind).field("message", message).field("source", source).finish()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }

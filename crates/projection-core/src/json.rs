@@ -28,7 +28,7 @@ enum Value<'a> {
     Number,
     Text(String),
     List(Vec<Json<'a>>),
-    /// In the order of the text; no key comes twice.
+    /// In the order of the keys, of which none comes twice.
     Object(Vec<(String, Json<'a>)>),
 }
 
@@ -52,7 +52,7 @@ impl<'a> Json<'a> {
         self.entries()?.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// Keys and values of an object.
+    /// Keys and values of an object, in the order of the keys.
     pub fn entries(&self) -> Option<&[(String, Self)]> {
         if let Value::Object(entries) = &self.value { Some(entries) } else { None }
     }
@@ -108,7 +108,8 @@ impl<'a> Reader<'a> {
     fn wrong(&self, expected: &str) -> String {
         match self.text[self.at..].chars().next() {
             Some(found) => {
-                let found = found.escape_default();
+                // Lines and what else moves a terminal's cursor are no part of a message.
+                let found = if found < ' ' { '\u{fffd}' } else { found };
                 format!("expected {expected} at byte {}, found '{found}'", self.at)
             }
             None => format!("expected {expected}, found the end at byte {}", self.at),
@@ -230,10 +231,9 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
-        keys.sort_unstable();
-        match keys.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(format!("'{}' comes twice", pair[0])),
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        match entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => Err(format!("'{}' comes twice", pair[0].0)),
             None => Ok(Value::Object(entries)),
         }
     }

@@ -21,10 +21,10 @@
 //! Rooms, each importing only those after it: [`edge`], [`compare`], [`train`], [`evaluate`],
 //! [`import`], [`answer_file`], [`search`], [`model_file`], [`onnx`], [`projection`],
 //! [`store`], [`layout`], `parameters`, `tensors`, `torch`, [`npy`], `atomic`, `json`,
-//! `nearest`, `kernel`, [`error`].
+//! `nearest`, `kernel`, [`error`], `shown`.
 //!
-//! Without the default feature `store` there are no files, no threads and no training:
-//! models come from bytes ([`projection::Model::from_bytes`]), are searched with in memory,
+//! Without the default feature `store` there are no files, no threads, no training and no
+//! lists, which only save time: models come from bytes ([`projection::Model::from_bytes`]), are searched with in memory,
 //! and build for WebAssembly.
 //!
 //! Models, indexes and searchers are immutable once made: share one among threads by
@@ -58,6 +58,7 @@ pub mod onnx;
 mod parameters;
 pub mod projection;
 pub mod search;
+mod shown;
 mod spare;
 #[cfg(feature = "store")]
 pub mod store;

@@ -12,6 +12,10 @@ const LARGEST: usize = 1 << 20;
 /// Whoever drops what other threads have made would keep more and more.
 const MOST: usize = 16;
 
+/// Whether anything is kept. Where the binary is to be small, asking for memory is a few
+/// instructions in the same binary, and the keeping would be many more.
+pub(crate) const KEEPS: bool = cfg!(feature = "store");
+
 /// A vector whose memory comes from the thread that makes it and goes to the thread that drops
 /// it. Every thread owns what it keeps, and gives it back when it ends.
 #[derive(Debug, PartialEq)]
@@ -34,7 +38,7 @@ macro_rules! kept {
                     static KEPT: std::cell::RefCell<Vec<Vec<$of>>> =
                         const { std::cell::RefCell::new(Vec::new()) };
                 }
-                KEPT.try_with(work).ok()
+                if crate::spare::KEEPS { KEPT.try_with(work).ok() } else { None }
             }
         }
     )*};
@@ -78,7 +82,7 @@ impl<T: Kept> Drop for Spare<T> {
     fn drop(&mut self) {
         let mut values = std::mem::take(&mut self.0);
         let size = values.capacity() * size_of::<T>();
-        if size == 0 || size > LARGEST {
+        if !KEEPS || size == 0 || size > LARGEST {
             return;
         }
         values.clear();

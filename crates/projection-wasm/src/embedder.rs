@@ -60,7 +60,7 @@ pub unsafe extern "C" fn embedder_embed(
             .map_err(|_| Error::new(ErrorKind::InvalidArgument, "a text that is not UTF-8"))?;
         let vector: Vec<u8> =
             embedder.embed(text)?.iter().flat_map(|value| value.to_le_bytes()).collect();
-        outbox::put([&vector[..]]);
+        outbox::put_bytes(&vector);
         Ok(())
     };
     outbox::status(embed())

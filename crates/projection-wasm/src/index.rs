@@ -3,7 +3,7 @@
 use std::slice;
 
 use ndarray::ArrayView2;
-use projection_core::search::Index;
+use projection_core::search::{Hit, Index};
 use projection_core::{Error, ErrorKind, Result};
 
 use crate::outbox;
@@ -22,16 +22,15 @@ pub unsafe extern "C" fn index_from_vectors(
     vectors: *const f32,
     length: usize,
 ) -> *mut Index {
-    let (ids, vectors) =
-        unsafe { (slice::from_raw_parts(ids, count), slice::from_raw_parts(vectors, length)) };
+    let ids = unsafe { slice::from_raw_parts(ids, count) };
     let make = || -> Result<Index> {
         let dim = length.checked_div(count).unwrap_or(0);
         if count * dim != length {
             let what = format!("vectors of {length} values, expected as many for each of {count}");
             return Err(Error::new(ErrorKind::DimensionMismatch, what));
         }
-        let shape = |_| Error::new(ErrorKind::Internal, "shape of vectors");
-        Index::from_vectors(ids, ArrayView2::from_shape((count, dim), vectors).map_err(shape)?)
+        // There are as many values.
+        Index::from_vectors(ids, unsafe { ArrayView2::from_shape_ptr((count, dim), vectors) })
     };
     outbox::handle(make())
 }
@@ -62,9 +61,12 @@ pub unsafe extern "C" fn index_search(
     let query = unsafe { slice::from_raw_parts(query, length) };
     let search = || -> Result<()> {
         let hits = index.search(query, None, k)?;
-        let ids: Vec<u8> = hits.iter().flat_map(|hit| hit.answer_id.to_le_bytes()).collect();
-        let scores: Vec<u8> = hits.iter().flat_map(|hit| hit.score.to_le_bytes()).collect();
-        outbox::put([&ids[..], &scores]);
+        let mut words: Vec<u64> = hits.iter().map(|hit| hit.answer_id as u64).collect();
+        for pair in hits.chunks(2) {
+            let score = |hit: &Hit| u64::from(hit.score.to_bits());
+            words.push(score(&pair[0]) | pair.get(1).map_or(0, score) << 32);
+        }
+        outbox::put(words, 12 * hits.len());
         Ok(())
     };
     outbox::status(search())

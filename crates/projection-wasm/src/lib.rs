@@ -18,6 +18,8 @@
 
 #[cfg(feature = "embed")]
 mod embedder;
+#[cfg(any(target_family = "wasm", test))]
+mod heap;
 mod index;
 mod memory;
 mod model;

@@ -21,7 +21,7 @@ pub unsafe extern "C" fn model_free(model: *mut Model) {
 /// Puts the name of the kind into the outbox.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn model_kind(model: &Model) {
-    outbox::put([model.kind().name().as_bytes()]);
+    outbox::put_bytes(model.kind().name().as_bytes());
 }
 
 #[unsafe(no_mangle)]
@@ -83,24 +83,21 @@ pub unsafe extern "C" fn model_project_batch(
 ) -> bool {
     let (dim, out, heads) = (model.input_dim(), model.output_dim(), model.head_ids().len());
     let rows = length / dim;
-    let (queries, projected, weights) = unsafe {
-        (
-            slice::from_raw_parts(queries, length),
-            slice::from_raw_parts_mut(projected, rows * out),
-            slice::from_raw_parts_mut(weights, rows * heads),
-        )
-    };
-    let mut project = || -> Result<()> {
+    let project = || -> Result<()> {
         if !length.is_multiple_of(dim) {
             return Err(Error::new(
                 ErrorKind::DimensionMismatch,
                 format!("queries of {length} values, expected a multiple of {dim}"),
             ));
         }
-        let shape = |_| Error::new(ErrorKind::Internal, "shape of a batch");
-        let queries = ArrayView2::from_shape((rows, dim), queries).map_err(shape)?;
-        let projected = ArrayViewMut2::from_shape((rows, out), projected).map_err(shape)?;
-        let weights = ArrayViewMut2::from_shape((rows, heads), weights).map_err(shape)?;
+        // By the condition of all these functions there are as many values.
+        let (queries, projected, weights) = unsafe {
+            (
+                ArrayView2::from_shape_ptr((rows, dim), queries),
+                ArrayViewMut2::from_shape_ptr((rows, out), projected),
+                ArrayViewMut2::from_shape_ptr((rows, heads), weights),
+            )
+        };
         model.project_batch_into(queries, projected, Some(weights))
     };
     outbox::status(project())
@@ -119,19 +116,24 @@ pub unsafe extern "C" fn model_explain(
     let query = unsafe { slice::from_raw_parts(query, length) };
     let explain = || -> Result<()> {
         let (_, weights) = model.project(query)?;
-        let mut values = Vec::new();
+        let mut words = Vec::new();
+        let mut put = |value: f64| words.push(value.to_bits());
         for (weight, similarity) in weights.iter().zip(model.head_similarities(query)?) {
-            values.extend([f64::from(*weight), f64::from(similarity)]);
+            put(f64::from(*weight));
+            put(f64::from(similarity));
         }
         if let Some(residual) = model.as_residual() {
-            let mut neighbours = residual.neighbours_of(query)?;
-            neighbours.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-            for near in neighbours.iter().take(most) {
+            // The nearest first, whose weights are the largest.
+            for near in residual.neighbours_of(query)?.iter().take(most) {
                 let head = model.head_ids().binary_search(&near.cluster_id).unwrap_or(0);
-                values.extend([near.number as f64, head as f64, near.weight, near.similarity]);
+                put(near.number as f64);
+                put(head as f64);
+                put(near.weight);
+                put(near.similarity);
             }
         }
-        outbox::put_doubles(&values);
+        let size = 8 * words.len();
+        outbox::put(words, size);
         Ok(())
     };
     outbox::status(explain())

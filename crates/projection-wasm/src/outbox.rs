@@ -31,33 +31,22 @@ fn put_error(error: &Error) {
     let mut text = String::from(error.kind().name());
     text.push('\0');
     text.push_str(&error.to_string());
-    put([text.as_bytes()]);
+    put_bytes(text.as_bytes());
 }
 
-/// Replaces the content by these bytes, one piece after another.
-pub(crate) fn put<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) {
-    OUTBOX.with_borrow_mut(|(words, length)| {
-        words.clear();
-        *length = 0;
-        // Every piece begins at a word.
-        for piece in pieces {
-            *length = 8 * words.len() + piece.len();
-            words.extend(piece.chunks(8).map(|bytes| {
-                let mut word = [0; 8];
-                word[..bytes.len()].copy_from_slice(bytes);
-                u64::from_le_bytes(word)
-            }));
-        }
-    });
+/// Replaces the content by `size` bytes in these words.
+pub(crate) fn put(words: Vec<u64>, size: usize) {
+    OUTBOX.set((words, size));
 }
 
-/// The same, of numbers.
-pub(crate) fn put_doubles(values: &[f64]) {
-    OUTBOX.with_borrow_mut(|(words, length)| {
-        words.clear();
-        words.extend(values.iter().map(|value| value.to_bits()));
-        *length = 8 * words.len();
+/// The same of bytes.
+pub(crate) fn put_bytes(bytes: &[u8]) {
+    let words = bytes.chunks(8).map(|bytes| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(word)
     });
+    put(words.collect(), bytes.len());
 }
 
 /// Where the content lies.

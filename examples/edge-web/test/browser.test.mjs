@@ -32,6 +32,16 @@ const ONLINE = questions.slice(0, 3);
 const OFFLINE = questions.slice(40, 43);
 const PHONE = { width: 390, height: 844 };
 const DESK = { width: 1280, height: 900 };
+const BROWSER = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
 
 /** The command's best answers with the projection, and by plain cosine. */
 function native(question) {
@@ -46,6 +56,25 @@ function native(question) {
     after: hits.map((hit) => ({ answerId: hit.answer_id, score: hit.score })).slice(0, 5),
     before: plain.map((hit) => ({ answerId: hit.answer_id, score: hit.cosine_score })).slice(0, 5),
   };
+}
+
+/** A visitor of a site whose files do not belong together is told which one is wrong. */
+async function checkDamaged(address) {
+  const browser = await chromium.launch({ executablePath: BROWSER, args: ARGUMENTS });
+  try {
+    const context = await browser.newContext({ serviceWorkers: "block" });
+    await context.route("**/data/answers.safetensors", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, body: (await response.body()).subarray(0, 1000) });
+    });
+    const page = await context.newPage();
+    await page.goto(address);
+    const { bytes } = manifest.parts.find((part) => part.name === "answers.safetensors");
+    const expected = `data/answers.safetensors: 1000 bytes, expected ${bytes} as manifest.json says`;
+    await page.getByText(expected).waitFor({ timeout: 60_000 });
+  } finally {
+    await browser.close();
+  }
 }
 
 async function serve() {
@@ -145,18 +174,10 @@ async function main() {
   const { server, address } = await serve();
   const profile = mkdtempSync(path.join(tmpdir(), "edge-"));
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: BROWSER,
     headless: true,
     viewport: DESK,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
+    args: ARGUMENTS,
   });
   try {
     const troubles = [];
@@ -222,6 +243,8 @@ async function main() {
     for (const [what, time] of Object.entries(measured.times)) {
       console.log(`  ${what.padEnd(34)} ${time}`);
     }
+
+    await checkDamaged(address);
 
     // The server ends, too: nothing can come from anywhere.
     network = false;

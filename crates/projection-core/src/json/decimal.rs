@@ -23,9 +23,12 @@ pub(super) fn number(text: &str) -> f64 {
             _ => (),
         }
     }
-    // More than 32 bits of exponent are as good as infinitely many.
-    let limit = if exponent.starts_with('-') { -100_000 } else { 100_000 };
-    power = power.saturating_add(exponent.parse().unwrap_or(limit).clamp(-100_000, 100_000));
+    let mut tens = 0;
+    for digit in exponent.bytes().filter(u8::is_ascii_digit) {
+        // More are as good as infinitely many.
+        tens = (10 * tens + i32::from(digit - b'0')).min(100_000);
+    }
+    power = power.saturating_add(if exponent.starts_with('-') { -tens } else { tens });
     let size = scaled(mantissa, power);
     if digits.starts_with('-') { -size } else { size }
 }
@@ -38,20 +41,33 @@ fn scaled(mantissa: u64, power: i32) -> f64 {
         return f64::INFINITY;
     }
     let near = power.clamp(-(LARGEST as i32), LARGEST as i32);
-    let five = u128::from(5u64.pow(near.unsigned_abs()));
+    let five = 5u64.pow(near.unsigned_abs());
     let mantissa = u128::from(mantissa);
     let mut value = if near < 0 {
         // A quotient of more bits than a double, of which the last says whether there is a rest.
         let shift = mantissa.leading_zeros();
-        let (quotient, rest) = ((mantissa << shift) / five, (mantissa << shift) % five);
+        let (quotient, rest) = divided(mantissa << shift, five);
         (quotient | u128::from(rest > 0)) as f64 * power_of_two(near - shift as i32)
     } else {
-        (mantissa * five) as f64 * power_of_two(near)
+        (mantissa * u128::from(five)) as f64 * power_of_two(near)
     };
     for _ in LARGEST..power.unsigned_abs() {
         value = if power < 0 { value / 10.0 } else { value * 10.0 };
     }
     value
+}
+
+/// Quotient and rest by a divisor of less than 64 bits, bit by bit: dividing 128 bits at once is
+/// a thousand bytes of code, which nothing else needs.
+fn divided(dividend: u128, divisor: u64) -> (u128, u64) {
+    let (mut quotient, mut rest) = (0, 0u64);
+    for bit in (0..128).rev() {
+        rest = rest << 1 | (dividend >> bit) as u64 & 1;
+        let fits = rest >= divisor;
+        rest -= if fits { divisor } else { 0 };
+        quotient = quotient << 1 | u128::from(fits);
+    }
+    (quotient, rest)
 }
 
 /// 2ⁿ, for n of some hundred at most.

@@ -5,6 +5,7 @@
 //! the caller wants it. The sums so far belong to the best score so far: where a block has a
 //! better one, they are scaled down to it ("online softmax", Milakov and Gimelshein, 2018).
 
+use super::SMALL;
 use super::compact::Compact;
 use super::{Reading, WHOLE, add_weighted, dots_of_batch, dots_read};
 use super::{add_weighted_sum, scale, softmax_of_rows};
@@ -190,7 +191,7 @@ pub(crate) fn attend(
         let weights =
             weights.map(|all| &mut all[block * QUERIES * heads..][..factors.len() * heads]);
         match heads {
-            ..=HEADS => few_heads(queries, vectors, heads, &mut room, weights, out),
+            ..=HEADS if !SMALL => few_heads(queries, vectors, heads, &mut room, weights, out),
             _ => online(queries, vectors, heads, &mut room, weights, out),
         }
     }

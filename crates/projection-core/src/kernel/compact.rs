@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::SMALL;
 use super::narrow::{ByteQuery, ByteRows};
 use super::table::{Ends, kernels};
 use super::{Reading, Rows};
@@ -372,6 +373,7 @@ fn reading<T: Copy>(rows: &Rows<T>) -> Reading {
 /// Calls `work` with so many zeros: small arrays are cleared sooner than large ones.
 fn with_scratch<T: Kept + Default, R>(count: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
     match count {
+        _ if SMALL => work(&mut Spare::filled(count, T::default())),
         ..=384 => work(&mut [T::default(); 384][..count]),
         385..=1024 => work(&mut [T::default(); 1024][..count]),
         1025..=4096 => work(&mut [T::default(); 4096][..count]),

@@ -1,12 +1,9 @@
 //! The loops compiled for each set of instructions: a table of functions each.
 
+use super::SMALL;
 use super::narrow::{ByteQuery, ByteRows};
 use super::reading::Reading;
 use super::table::{Ends, Kernels, Scaled};
-
-/// Whether the size of the binary counts more than the last percent: then a loop is compiled
-/// once, not for each of the usual dimensions and ways of reading.
-const SMALL: bool = cfg!(target_arch = "wasm32");
 
 /// Compiles the loops for a set of CPU features and their type of registers. The constants
 /// are how many registers of columns a weighted sum keeps, and the tiles of batches: queries
@@ -352,6 +349,7 @@ pub(super) const UNROLLED: Kernels = {
         add_weighted: |dim, weights, step, rows, out, fresh| unsafe {
             unrolled::add_weighted::<Simd128>(dim, weights, step, rows, out, fresh)
         },
+        softmax: unrolled::softmax,
         ..simd128::KERNELS
     }
 };

@@ -51,8 +51,14 @@ pub(crate) use compact::{Compact, Format, LONGEST_BYTES, Parts, Ready};
 #[cfg(feature = "store")]
 pub(crate) use mapping::Mapping;
 pub(crate) use reading::Reading;
-pub(crate) use rows::{Plain, Rows, StableBytes};
+#[cfg(feature = "store")]
+pub(crate) use rows::StableBytes;
+pub(crate) use rows::{Plain, Rows};
 pub(crate) use tails::Tails;
+
+/// Whether the size of the binary counts more than the last percent: then a loop is compiled
+/// once, not for each of the usual dimensions and ways of reading.
+const SMALL: bool = cfg!(target_arch = "wasm32");
 
 /// The dot product of `query` with every row of the row-major `rows`, into `out`.
 pub(crate) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {

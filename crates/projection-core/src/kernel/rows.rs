@@ -208,8 +208,13 @@ impl<T: Plain> Rows<T> {
 
     /// A copy of little-endian values, which are whole rows.
     pub fn from_le_bytes(width: usize, bytes: &[u8]) -> Self {
-        let values: Vec<T> = bytes.chunks_exact(size_of::<T>()).map(T::from_le).collect();
-        Self::from_values(width, &values)
+        let (values, rest) = (bytes.len() / size_of::<T>(), bytes.len() % size_of::<T>());
+        if cfg!(target_endian = "big") {
+            let values: Vec<T> = bytes.chunks_exact(size_of::<T>()).map(T::from_le).collect();
+            return Self::from_values(width, &values);
+        }
+        let memory = Memory::of_bytes(&bytes[..bytes.len() - rest]);
+        Self { start: memory.start.cast(), values, width, owner: Owner::Memory(Arc::new(memory)) }
     }
 }
 
@@ -250,7 +255,18 @@ unsafe impl Sync for Memory {}
 impl Memory {
     fn for_values<T>(values: usize) -> Self {
         const { assert!(align_of::<T>() <= ALIGNMENT) };
-        let size = values.checked_mul(size_of::<T>()).expect("rows fit into memory");
+        Self::of_size(values.checked_mul(size_of::<T>()).expect("rows fit into memory"))
+    }
+
+    /// A copy of bytes.
+    fn of_bytes(bytes: &[u8]) -> Self {
+        let memory = Self::of_size(bytes.len());
+        // SAFETY: the memory holds as many bytes, and it was made just now.
+        unsafe { memory.start.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        memory
+    }
+
+    fn of_size(size: usize) -> Self {
         if size == 0 {
             let start = std::ptr::without_provenance_mut(ALIGNMENT);
             return Self { start: NonNull::new(start).expect("not zero"), size };
@@ -269,7 +285,7 @@ impl Memory {
     }
 
     fn layout(size: usize) -> Layout {
-        let align = if size >= HUGE { HUGE_PAGE } else { ALIGNMENT };
+        let align = if size >= HUGE && cfg!(feature = "store") { HUGE_PAGE } else { ALIGNMENT };
         Layout::from_size_align(size, align).expect("rows fit into memory")
     }
 }

@@ -1,5 +1,8 @@
 //! The best of many scores, without sorting them.
 
+use std::cmp::Ordering;
+
+use super::SMALL;
 use super::largest;
 use crate::spare::Spare;
 
@@ -55,9 +58,8 @@ impl Cut {
     }
 
     fn cut(&mut self) {
-        let k = self.k - 1;
-        self.limit = *self.kept.select_nth_unstable_by(k, |a, b| b.total_cmp(a)).1;
-        self.kept.truncate(self.k);
+        keep_first(&mut self.kept, self.k, |a, b| b.total_cmp(a));
+        self.limit = self.kept[self.k - 1];
     }
 
     /// The k-th best score, −∞ where there were fewer.
@@ -66,9 +68,20 @@ impl Cut {
     }
 }
 
+/// Keeps the `k` first of more values in an order, the last of them at the end; k is above zero.
+pub(crate) fn keep_first<T>(values: &mut Vec<T>, k: usize, order: fn(&T, &T) -> Ordering) {
+    if SMALL {
+        // Sorting is needed anyway.
+        values.sort_unstable_by(order);
+    } else {
+        values.select_nth_unstable_by(k - 1, order);
+    }
+    values.truncate(k);
+}
+
 /// The positions, ascending, of scores not more than `margin` below the k-th best one.
 pub(crate) fn near_best(scores: &[f32], k: usize, margin: f32) -> Spare<usize> {
-    if scores.len() <= FEW {
+    if SMALL || scores.len() <= FEW {
         let limit = kth_best(scores, k) - margin;
         return (0..scores.len()).filter(|at| scores[*at] >= limit).collect();
     }
@@ -88,7 +101,7 @@ fn kth_best(scores: &[f32], k: usize) -> f32 {
     };
     let (mut above, mut below) = (largest(scores), f32::INFINITY);
     for score in scores.iter().filter(|score| **score > f32::NEG_INFINITY) {
-        below = below.min(*score);
+        below = if *score < below { *score } else { below };
     }
     if count(above) >= k {
         return above;

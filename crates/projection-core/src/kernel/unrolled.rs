@@ -111,7 +111,6 @@ pub(super) unsafe fn dots<L: Lanes>(query: &[f32], rows: &[f32], out: &mut [f32]
 /// # Safety
 /// As for [`Lanes`]; `queries` and `rows` hold whole rows of `dim` values, and `out` reaches
 /// at least to the last product.
-#[inline(always)]
 pub(super) unsafe fn dots_of_batch<L: Lanes>(
     dim: usize,
     queries: &[f32],
@@ -140,6 +139,13 @@ pub(super) unsafe fn dots_of_batch<L: Lanes>(
     }
 }
 
+/// See `scores`.
+pub(super) fn softmax(scores: &mut [f32], factor: f32) {
+    let top = super::largest(scores);
+    let sum = super::exponentials(scores, factor, top);
+    super::scale(scores, (1.0 / sum) as f32);
+}
+
 /// See `tiles`.
 ///
 /// # Safety
@@ -161,17 +167,16 @@ pub(super) unsafe fn add_weighted<L: Lanes>(
     let whole = dim - dim % (2 * L::COUNT);
     for at in (0..whole).step_by(2 * L::COUNT) {
         for query in (0..n).step_by(4) {
-            let number = |number: usize| (query + number).min(n - 1);
-            let numbers = [number(0), number(1), number(2), number(3)];
+            let (a, b) = (query, (query + 1).min(n - 1));
+            let (c, d) = ((query + 2).min(n - 1), (query + 3).min(n - 1));
             // SAFETY: by this function's own condition: the numbers are below n, and two
             // registers from `at` on are inside a row.
             unsafe {
                 let weight = |number: usize| weights.as_ptr().add(number * step);
-                let weights = numbers.map(weight);
+                let weights = [weight(a), weight(b), weight(c), weight(d)];
                 let out = out.as_mut_ptr().add(at);
                 let place = |number: usize| out.add(number * dim);
-                let out =
-                    [place(numbers[0]), place(numbers[1]), place(numbers[2]), place(numbers[3])];
+                let out = [place(a), place(b), place(c), place(d)];
                 weighted_tile::<L>((m, dim), weights, rows.as_ptr().add(at), out);
             }
         }
@@ -206,12 +211,14 @@ unsafe fn weighted_tile<L: Lanes>(
             second(3),
         ];
         let mut row = rows;
-        for k in 0..m {
+        let [mut p, mut q, mut r, mut s] = w;
+        for _ in 0..m {
             let (x, y) = (L::load(row), L::load(row.add(L::COUNT)));
-            let (a, b) = (L::splat(*w[0].add(k)), L::splat(*w[1].add(k)));
-            let (c, d) = (L::splat(*w[2].add(k)), L::splat(*w[3].add(k)));
+            let (a, b, c, d) = (L::splat(*p), L::splat(*q), L::splat(*r), L::splat(*s));
             multiply_add(&mut sums, [a, b, c, d, a, b, c, d], [x, x, x, x, y, y, y, y]);
             row = row.wrapping_add(dim);
+            (p, q) = (p.wrapping_add(1), q.wrapping_add(1));
+            (r, s) = (r.wrapping_add(1), s.wrapping_add(1));
         }
         sums[0].store(out[0]);
         sums[1].store(out[1]);
@@ -362,6 +369,20 @@ mod tests {
                 // What lies between the rows of products stays.
                 let between = products[i * step..].iter().skip(m).take(2);
                 between.for_each(|value| assert_eq!(*value, 9.0));
+            }
+        }
+    }
+
+    #[test]
+    fn softmax_divides_by_the_sum_of_exponentials() {
+        for count in [1, 2, 18, 300] {
+            let scores = wave(count, 0.77);
+            let mut weights = scores.clone();
+            softmax(&mut weights, 10.0);
+            let exponentials = scores.iter().map(|score| (10.0 * f64::from(*score)).exp());
+            let sum: f64 = exponentials.clone().sum();
+            for (weight, exact) in weights.iter().zip(exponentials) {
+                close(*weight, exact / sum, &format!("{count} scores"));
             }
         }
     }

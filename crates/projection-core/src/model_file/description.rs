@@ -18,7 +18,7 @@ use crate::tensors::TensorFile;
 use crate::torch;
 
 const FORMAT: &str = "projection";
-const VERSION: u64 = 1;
+const VERSION: usize = 1;
 
 /// What is known of a model beside its numbers.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -109,15 +109,14 @@ impl Metadata {
     pub fn read(file: &TensorFile<'_>) -> Result<Self> {
         let text = |key: &str| file.metadata().get(key).map(String::as_str);
         let wrong = |key: &str, expected: &str| match text(key) {
-            Some(found) => file.invalid(format!("'{key}' is '{found}', expected {expected}")),
-            None => {
-                file.invalid(format!("'{key}' is missing in its metadata, expected {expected}"))
-            }
+            Some(found) => file.invalid(format_args!("'{key}' is '{found}', expected {expected}")),
+            None => file
+                .invalid(format_args!("'{key}' is missing in its metadata, expected {expected}")),
         };
         if text("format") != Some(FORMAT) {
             return Err(wrong("format", &format!("'{FORMAT}': not a model of this engine")));
         }
-        let version = text("format_version").and_then(|version| version.parse::<u64>().ok());
+        let version = text("format_version").and_then(|version| version.parse::<usize>().ok());
         if version.is_none_or(|version| version == 0 || version > VERSION) {
             return Err(wrong("format_version", &format!("{VERSION}, which this version reads")));
         }

@@ -195,7 +195,7 @@ fn from_tensors(file: &TensorFile<'_>) -> Result<Model> {
         Parameters::Stored(ModelParameters::Linear) => linear::read(file).map(Model::Linear),
         Parameters::Transformer(shape) => transformer::read(file, shape).map(Model::Transformer),
     };
-    let model = model.and_then(|model| model.with_search_values(metadata.search));
+    let model = model.and_then(|model| model.and_search_values(metadata.search));
     let model = model.map_err(|error| in_file(error, file.name()))?;
     for (key, recorded, found) in [
         ("input_dim", metadata.input_dim, model.input_dim()),
@@ -204,7 +204,7 @@ fn from_tensors(file: &TensorFile<'_>) -> Result<Model> {
         if recorded.is_some_and(|recorded| recorded != found) {
             let recorded = recorded.unwrap_or(0);
             return Err(
-                file.invalid(format!("'{key}' is {recorded}, but the tensors have {found}"))
+                file.invalid(format_args!("'{key}' is {recorded}, but the tensors have {found}"))
             );
         }
     }

@@ -91,7 +91,7 @@ pub(super) fn read(
         },
         other => {
             let other = other.name();
-            return Err(file.invalid(format!(
+            return Err(file.invalid(format_args!(
                 "tensor '{CENTROIDS}': dtype {other}, expected F32, BF16 or I8"
             )));
         }
@@ -138,7 +138,7 @@ fn rows<T: Element>(file: &TensorFile<'_>, name: &str, n: usize) -> Result<Rows<
 fn bytes(file: &TensorFile<'_>, name: &str, scales: &str, n: usize) -> Result<Compact> {
     let bytes = rows::<i8>(file, name, n)?;
     if bytes.width() > LONGEST_BYTES {
-        return Err(file.invalid(format!(
+        return Err(file.invalid(format_args!(
             "tensor '{name}': rows of {} bytes, expected at most {LONGEST_BYTES}",
             bytes.width()
         )));
@@ -159,7 +159,7 @@ fn matrices(
     let ascending = numbers.windows(2).all(|pair| pair[0] < pair[1]);
     let inside = numbers.iter().all(|n| usize::try_from(*n).is_ok_and(|n| n < heads));
     if !ascending || !inside {
-        return Err(file.invalid(format!(
+        return Err(file.invalid(format_args!(
             "tensor '{MATRIX_HEADS}': expected ascending numbers below {heads}, the number of \
              heads"
         )));

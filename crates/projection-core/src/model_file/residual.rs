@@ -71,7 +71,9 @@ pub(super) fn read(
     } else if lift.is_some() {
         file.shape(LIFT, 1)?[0]
     } else {
-        return Err(file.invalid(format!("tensor '{QUESTIONS}' is missing, adapter and lift too")));
+        return Err(
+            file.invalid(format_args!("tensor '{QUESTIONS}' is missing, adapter and lift too"))
+        );
     };
     let (ids, questions) = match rotation || file.has(QUESTIONS) {
         true => {
@@ -105,7 +107,7 @@ fn read_questions(file: &TensorFile<'_>, dim: usize) -> Result<(Vec<i64>, Stored
         counts.iter().map(|count| usize::try_from(*count).ok()).collect();
     let sum = |counts: &Vec<usize>| counts.iter().try_fold(0usize, |sum, n| sum.checked_add(*n));
     let Some(counts) = counts.filter(|counts| sum(counts) == Some(n)) else {
-        return Err(file.invalid(format!(
+        return Err(file.invalid(format_args!(
             "tensor '{COUNTS}': expected numbers from 0 that sum to {n}, the number of questions"
         )));
     };

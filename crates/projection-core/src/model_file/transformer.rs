@@ -160,9 +160,10 @@ fn finish(
     found: Vec<String>,
     name: &str,
 ) -> Result<TransformerProjection> {
-    let mut known: Vec<&str> = weights.tensors().iter().map(|t| t.name.as_str()).collect();
-    known.sort_unstable();
-    if let Some(unknown) = found.iter().find(|key| known.binary_search(&key.as_str()).is_err()) {
+    let known = weights.tensors();
+    // All of the known ones were found, each once: an unknown one is more than those.
+    let more = if found.len() > known.len() { &found[..] } else { &[] };
+    if let Some(unknown) = more.iter().find(|key| known.iter().all(|t| t.name != **key)) {
         return Err(invalid(
             name,
             format_args!("{unknown} is no part of a post-norm encoder of {} layers", {

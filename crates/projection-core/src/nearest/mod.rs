@@ -45,9 +45,13 @@ const SCAN_FROM: usize = 256;
 #[cfg(feature = "store")]
 pub(crate) const LISTS_FROM: usize = 16_384;
 
+/// Whether there are lists at all. Where the binary is to be small there are none, nor are those
+/// of files read: all rows are compared, which misses none and takes longer.
+pub(crate) const HAS_LISTS: bool = cfg!(feature = "store");
+
 /// Whether so many rows of so many values each are looked through in bytes first.
 pub(crate) fn worth_it(rows: usize, dim: usize) -> bool {
-    (SCAN_FROM..GONE as usize).contains(&rows) && dim <= LONGEST_BYTES
+    HAS_LISTS && (SCAN_FROM..GONE as usize).contains(&rows) && dim <= LONGEST_BYTES
 }
 
 /// The share of the true nearest rows that must be found, on average.

@@ -6,6 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::shown::number;
 
 /// Whether the values of a model are known to be sound.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +64,7 @@ pub(crate) fn check_rows_finite(what: &str, rows: &crate::kernel::Rows) -> Resul
                 format!(
                     "tensor '{what}': the value {} in row {row}, column {at}, expected finite \
                      numbers",
-                    rows.row(row)[at]
+                    number(rows.row(row)[at])
                 ),
             ));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::kernel::{Compact, LONGEST_BYTES, Parts};
-use crate::nearest::{Lists, StoredLists};
+use crate::nearest::{HAS_LISTS, Lists, StoredLists};
 use crate::tensors::{NewTensor, TensorFile, Values};
 
 const CODES: &str = "list_codes";
@@ -45,11 +45,11 @@ pub(crate) fn tensors(lists: Option<&Arc<Lists>>) -> Vec<NewTensor<'_>> {
 
 /// The lists of `n` vectors of dimension `dim`, where the file has any.
 pub(crate) fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option<Arc<Lists>>> {
-    if !file.has(CODES) {
+    if !HAS_LISTS || !file.has(CODES) {
         return Ok(None);
     }
     if dim > LONGEST_BYTES {
-        return Err(file.invalid(format!(
+        return Err(file.invalid(format_args!(
             "tensor '{CODES}': rows of {dim} bytes, expected at most {LONGEST_BYTES}"
         )));
     }

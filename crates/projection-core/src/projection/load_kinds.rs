@@ -83,7 +83,7 @@ fn from_store(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
     let record = store.model_record(id)?.filter(|record| record.kind == kind);
     let values = record.map(|record| record.search_values()).transpose()?;
     let folder = kept_lists::folder(store, kind, id)?;
-    model.with_kept_lists(&folder, id).with_search_values(values.unwrap_or_default())
+    model.with_kept_lists(&folder, id).and_search_values(values.unwrap_or_default())
 }
 
 fn open(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
@@ -156,7 +156,7 @@ fn from_folder(
         let file = |name: String| Ok(folder.join(name));
         let model = residual(&parameters, &heads, id, &file).map(Model::Residual)?;
         let model = model.with_kept_lists(folder, id);
-        return model.with_search_values(SearchValues::load(path)?);
+        return model.and_search_values(SearchValues::load(path)?);
     }
     if let Some(kind @ (ModelKind::Residual | ModelKind::Transformer)) = kind {
         return Err(Error::new(
@@ -188,7 +188,7 @@ fn from_folder(
                         }
                         _ => None,
                     };
-                    linear(&path).map(Model::Linear)?.with_search_values(values.unwrap_or_default())
+                    linear(&path).map(Model::Linear)?.and_search_values(values.unwrap_or_default())
                 }
                 None => Err(error),
             }
@@ -220,7 +220,7 @@ fn from_folder(
                 .with_top_k(top_k)
                 .map(Model::MultiHead)?
                 .with_kept_lists(folder, id)
-                .with_search_values(values.unwrap_or_default())
+                .and_search_values(values.unwrap_or_default())
         }
     }
 }

@@ -34,6 +34,7 @@ pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
 pub use transformer::{NamedTensor, TransformerProjection, TransformerShape, TransformerWeights};
 
 pub(crate) use multi_head::{HeadVectors, StoredHeads};
+pub(crate) use query::row_major;
 #[cfg(feature = "store")]
 pub(crate) use residual::LEAST_NORM;
 pub(crate) use residual::StoredTerms;

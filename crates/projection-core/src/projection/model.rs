@@ -7,6 +7,7 @@ use super::{LinearProjection, MultiHeadProjection, Precision, Projection, Residu
 use crate::error::{Error, ErrorKind, Result};
 use crate::nearest::Found;
 use crate::parameters::{ModelKind, SearchValues};
+use crate::shown::number;
 
 /// A trained model of any kind. Cheap to clone: clones share their vectors.
 #[derive(Debug, Clone)]
@@ -55,7 +56,8 @@ impl Model {
             Self::Linear(_) | Self::Transformer(_) => Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!(
-                    "temperature {temperature} for a {} projection, which has none",
+                    "temperature {} for a {} projection, which has none",
+                    number(temperature),
                     self.kind().name()
                 ),
             )),
@@ -124,20 +126,23 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] unless it is from 0 to 1.
     pub fn with_hybrid_weight(&self, weight: Option<f64>) -> Result<Self> {
+        self.clone().and_hybrid_weight(weight)
+    }
+
+    fn and_hybrid_weight(mut self, weight: Option<f64>) -> Result<Self> {
         if let Some(weight) = weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("hybrid weight {weight}, expected a number from 0 to 1"),
+                format!("hybrid weight {}, expected a number from 0 to 1", number(weight)),
             ));
         }
-        let mut model = self.clone();
-        *match &mut model {
+        *match &mut self {
             Self::MultiHead(model) => &mut model.hybrid_weight,
             Self::Residual(model) => &mut model.hybrid_weight,
             Self::Linear(model) => &mut model.hybrid_weight,
             Self::Transformer(model) => &mut model.hybrid_weight,
         } = weight;
-        Ok(model)
+        Ok(self)
     }
 
     /// The same model with the offset that training chose for answers that no head is for,
@@ -147,26 +152,29 @@ impl Model {
     /// [`ErrorKind::InvalidArgument`] unless it is finite, and for one of a model without
     /// heads.
     pub fn with_unheaded_offset(&self, offset: Option<f64>) -> Result<Self> {
+        self.clone().and_unheaded_offset(offset)
+    }
+
+    fn and_unheaded_offset(mut self, offset: Option<f64>) -> Result<Self> {
         let refuse = |what: &str| {
-            let message = format!("unheaded offset {}{what}", offset.unwrap_or_default());
+            let message = format!("unheaded offset {}{what}", number(offset.unwrap_or_default()));
             Err(Error::new(ErrorKind::InvalidArgument, message))
         };
         if offset.is_some_and(|offset| !offset.is_finite()) {
             return refuse(", expected a finite number");
         }
-        let mut model = self.clone();
-        match &mut model {
+        match &mut self {
             Self::MultiHead(model) => model.unheaded_offset = offset,
             Self::Residual(model) => model.unheaded_offset = offset,
             _ if offset.is_none() => {}
             _ => return refuse(" for a model without heads"),
         }
-        Ok(model)
+        Ok(self)
     }
 
     /// The same model with what training chose for search.
-    pub(crate) fn with_search_values(&self, values: SearchValues) -> Result<Self> {
-        self.with_hybrid_weight(values.hybrid_weight)?.with_unheaded_offset(values.unheaded_offset)
+    pub(crate) fn and_search_values(self, values: SearchValues) -> Result<Self> {
+        self.and_hybrid_weight(values.hybrid_weight)?.and_unheaded_offset(values.unheaded_offset)
     }
 
     fn as_projection(&self) -> &dyn Projection {

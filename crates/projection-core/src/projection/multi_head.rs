@@ -26,6 +26,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::Projection;
 use crate::error::{Error, ErrorKind, Result};
+use crate::shown::number;
 use heads::Heads;
 
 pub use heads::Head;
@@ -106,7 +107,7 @@ pub(super) fn check_temperature(temperature: f64) -> Result<()> {
     }
     Err(Error::new(
         ErrorKind::InvalidArgument,
-        format!("temperature {temperature}, expected a finite number above zero"),
+        format!("temperature {}, expected a finite number above zero", number(temperature)),
     ))
 }
 

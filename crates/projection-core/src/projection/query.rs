@@ -1,10 +1,13 @@
 //! Checks that every model kind makes on queries and buffers.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2};
+use std::borrow::Cow;
+
+use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::Projection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
+use crate::shown::{Shape, number};
 use crate::spare::Spare;
 
 /// Checks a query and gives its norm, which is finite and above zero.
@@ -22,7 +25,10 @@ pub(crate) fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
     Err(match query.iter().position(|value| !value.is_finite()) {
         Some(at) => Error::new(
             ErrorKind::NotFinite,
-            format!("query with the value {} at index {at}, expected finite numbers", query[at]),
+            format!(
+                "query with the value {} at index {at}, expected finite numbers",
+                number(query[at])
+            ),
         ),
         None => Error::new(ErrorKind::ZeroVector, "query with all values zero has no direction"),
     })
@@ -54,41 +60,63 @@ pub(crate) fn check_buffer(what: &str, found: usize, expected: usize) -> Result<
 }
 
 /// Checks the shape of a caller's batch buffer.
-fn check_batch_buffer(what: &str, found: (usize, usize), expected: (usize, usize)) -> Result<()> {
+fn check_batch_buffer(what: &str, found: [usize; 2], expected: [usize; 2]) -> Result<()> {
     if found == expected {
         return Ok(());
     }
     Err(Error::new(
         ErrorKind::BufferSize,
-        format!("buffer for {what} has shape {found:?}, expected {expected:?}"),
+        format!("buffer for {what} has shape {}, expected {}", Shape(&found), Shape(&expected)),
     ))
 }
 
-/// Checks the queries of a batch and gives them row-major, with their norms, which `norm`
+/// Rows one after another: in place where they lie so, otherwise copied.
+pub(crate) fn row_major(array: ArrayView2<'_, f32>) -> Cow<'_, [f32]> {
+    if let Some(values) = array.to_slice() {
+        return Cow::Borrowed(values);
+    }
+    let (rows, columns) = array.dim();
+    let mut values = Vec::with_capacity(rows * columns);
+    for row in 0..rows {
+        values.extend((0..columns).map(|column| array[[row, column]]));
+    }
+    Cow::Owned(values)
+}
+
+/// Checks the queries of a batch and gives them row-major with their norms, which `norm`
 /// gives: [`checked_norm`] or [`checked_norm_in_single`].
 pub(super) fn checked_rows(
     queries: ArrayView2<'_, f32>,
     dim: usize,
-    norm: impl Fn(&[f32], usize) -> Result<f64>,
-) -> Result<(CowArray<'_, f32, Ix2>, Spare<f64>)> {
+    norm: fn(&[f32], usize) -> Result<f64>,
+) -> Result<(Cow<'_, [f32]>, Spare<f64>)> {
     if queries.ncols() != dim {
         return Err(Error::new(
             ErrorKind::DimensionMismatch,
             format!("queries of dimension {}, expected {dim}", queries.ncols()),
         ));
     }
-    // Row-major queries are read in place, other layouts are copied once.
-    let queries = match queries.is_standard_layout() {
-        true => CowArray::from(queries),
-        false => CowArray::from(queries.as_standard_layout().into_owned()),
-    };
+    let values = row_major(queries);
     let mut norms = Spare::new();
     norms.reserve(queries.nrows());
-    let values = queries.as_slice().expect("row-major, as made above");
     for (row, query) in values.chunks_exact(dim).enumerate() {
         norms.push(norm(query, dim).map_err(|error| error.context(format!("row {row}")))?);
     }
-    Ok((queries, norms))
+    Ok((values, norms))
+}
+
+/// Puts row-major results into a caller's buffer of their shape, however that lies.
+pub(super) fn put_rows(results: &[f32], into: &mut ArrayViewMut2<'_, f32>) {
+    if let Some(values) = into.as_slice_mut() {
+        values.copy_from_slice(results);
+        return;
+    }
+    let (rows, columns) = into.dim();
+    for row in 0..rows {
+        for column in 0..columns {
+            into[[row, column]] = results[row * columns + column];
+        }
+    }
 }
 
 /// Checks the shapes of a batch's buffers.
@@ -98,11 +126,11 @@ pub(super) fn check_batch_buffers(
     projected: &ArrayViewMut2<'_, f32>,
     weights: Option<&ArrayViewMut2<'_, f32>>,
 ) -> Result<()> {
-    check_batch_buffer("projected queries", projected.dim(), (rows, model.output_dim()))?;
+    check_batch_buffer("projected queries", projected.dim().into(), [rows, model.output_dim()])?;
     match weights {
         Some(weights) => {
-            let expected = (rows, model.head_ids().len());
-            check_batch_buffer("routing weights", weights.dim(), expected)
+            let expected = [rows, model.head_ids().len()];
+            check_batch_buffer("routing weights", weights.dim().into(), expected)
         }
         None => Ok(()),
     }
@@ -140,16 +168,14 @@ pub(super) fn project_batch_unrouted(
     weights: Option<ArrayViewMut2<'_, f32>>,
     run: impl FnOnce(&[f32], &mut [f32]),
 ) -> Result<()> {
-    let rows = queries.nrows();
-    let (queries, _) = checked_rows(queries, model.input_dim(), checked_norm)?;
-    check_batch_buffers(model, rows, &projected, weights.as_ref())?;
-    let mut results = Array2::zeros((rows, model.output_dim()));
-    let out = results.as_slice_mut().expect("a new array is row-major");
-    run(queries.as_slice().expect("checked rows are row-major"), out);
-    for (row, result) in out.chunks(model.output_dim()).enumerate() {
+    let (queries, norms) = checked_rows(queries, model.input_dim(), checked_norm)?;
+    check_batch_buffers(model, norms.len(), &projected, weights.as_ref())?;
+    let mut results = vec![0.0; norms.len() * model.output_dim()];
+    run(&queries, &mut results);
+    for (row, result) in results.chunks(model.output_dim()).enumerate() {
         check_result(result, weights_name).map_err(|error| error.context(format!("row {row}")))?;
     }
-    projected.assign(&results);
+    put_rows(&results, &mut projected);
     Ok(())
 }
 
@@ -164,18 +190,17 @@ fn check_result(projected: &[f32], weights_name: &str) -> Result<()> {
     ))
 }
 
-/// Projects the row-major `queries` one by one into contiguous rows.
+/// Projects row-major queries one by one into rows, of a model with heads.
 pub(super) fn project_rows(
     model: &impl Projection,
-    queries: &ArrayView2<'_, f32>,
-    projected: &mut Array2<f32>,
-    weights: &mut Array2<f32>,
+    queries: &[f32],
+    projected: &mut [f32],
+    weights: &mut [f32],
 ) -> Result<()> {
-    let rows = queries.rows().into_iter().zip(projected.rows_mut()).zip(weights.rows_mut());
-    for (row, ((query, mut projected), mut weights)) in rows.enumerate() {
-        let query = query.to_slice().expect("rows of a row-major array are contiguous");
-        let projected = projected.as_slice_mut().expect("new arrays are row-major");
-        let weights = weights.as_slice_mut().expect("new arrays are row-major");
+    let rows = queries.chunks_exact(model.input_dim());
+    let rows = rows.zip(projected.chunks_exact_mut(model.output_dim()));
+    let rows = rows.zip(weights.chunks_exact_mut(model.head_ids().len()));
+    for (row, ((query, projected), weights)) in rows.enumerate() {
         model
             .project_into(query, projected, Some(weights))
             .map_err(|error| error.context(format!("row {row}")))?;

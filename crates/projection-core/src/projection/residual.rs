@@ -28,6 +28,8 @@ use crate::nearest::Found;
 #[cfg(feature = "store")]
 use crate::nearest::{Lists, Units};
 
+use crate::shown::number;
+
 pub(super) use project::unit;
 pub(crate) use stored::StoredTerms;
 
@@ -349,7 +351,7 @@ fn check_parameters(dim: usize, gain: f64, neighbours: usize) -> Result<()> {
         return refuse("dimension 0, expected at least 1".into());
     }
     if !gain.is_finite() {
-        return refuse(format!("gain {gain}, expected a finite number"));
+        return refuse(format!("gain {}, expected a finite number", number(gain)));
     }
     if neighbours == 0 {
         return refuse("0 neighbours, expected at least 1".into());
@@ -361,7 +363,7 @@ fn check_lift(parts: &ResidualParts) -> Result<()> {
     match &parts.lift {
         Some((_, factor)) if !factor.is_finite() => Err(Error::new(
             ErrorKind::InvalidArgument,
-            format!("lift {factor}, expected a finite number"),
+            format!("lift {}, expected a finite number", number(*factor)),
         )),
         _ => Ok(()),
     }
@@ -372,7 +374,7 @@ fn check_finite(values: &[f32]) -> Result<()> {
         None => Ok(()),
         Some(at) => Err(Error::new(
             ErrorKind::NotFinite,
-            format!("the value {} at index {at}, expected finite numbers", values[at]),
+            format!("the value {} at index {at}, expected finite numbers", number(values[at])),
         )),
     }
 }

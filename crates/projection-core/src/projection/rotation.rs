@@ -26,7 +26,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows, select};
 #[cfg(feature = "store")]
 use crate::nearest::LISTS_FROM;
-use crate::nearest::{Found, Lists, Units, worth_it};
+use crate::nearest::{Found, HAS_LISTS, Lists, Units, worth_it};
+use crate::shown::number;
 use crate::spare::{Spare, kept};
 
 pub(crate) use stored::StoredQuestions;
@@ -117,7 +118,7 @@ impl Questions {
         if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
             return Err(Error::new(
                 ErrorKind::NotFinite,
-                format!("the value {} at index {at}, expected finite numbers", vector[at]),
+                format!("the value {} at index {at}, expected finite numbers", number(vector[at])),
             ));
         }
         let norm = kernel::norm(vector);
@@ -213,7 +214,8 @@ impl Questions {
 
     fn lists(&self) -> Option<&Arc<Lists>> {
         let one = || Arc::new(self.with_units(Lists::one));
-        self.lists.get_or_init(|| worth_it(self.len(), self.dim).then(one)).as_ref()
+        let lists = self.lists.get_or_init(|| worth_it(self.len(), self.dim).then(one));
+        lists.as_ref().filter(|_| HAS_LISTS)
     }
 
     /// Puts these lists into the place of those there are.
@@ -242,7 +244,7 @@ impl Questions {
 
     /// The lists where they may miss a question.
     pub fn approximate(&self) -> Option<&Arc<Lists>> {
-        self.lists.get()?.as_ref().filter(|lists| !lists.is_exact())
+        self.lists.get()?.as_ref().filter(|lists| HAS_LISTS && !lists.is_exact())
     }
 
     pub fn with_units<R>(&self, make: impl FnOnce(Units<'_>) -> R) -> R {

@@ -14,7 +14,8 @@ use ndarray::ArrayView2;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Reading, Rows, product};
 use crate::nearest::Lists;
-use crate::projection::Projection;
+use crate::projection::{Projection, row_major};
+use crate::shown::number;
 use best::Best;
 
 #[cfg(feature = "store")]
@@ -57,7 +58,15 @@ impl Index {
     /// [`ErrorKind::InvalidArgument`] for d = 0 or an id that comes twice,
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`], naming the id.
     pub fn from_vectors(ids: &[i64], vectors: ArrayView2<'_, f32>) -> Result<Self> {
-        let dim = vectors.ncols();
+        Self::from_rows(ids, &row_major(vectors), vectors.dim())
+    }
+
+    /// [`from_vectors`](Self::from_vectors) of row-major `values` of `rows` × `dim`.
+    pub(crate) fn from_rows(
+        ids: &[i64],
+        values: &[f32],
+        (rows, dim): (usize, usize),
+    ) -> Result<Self> {
         if dim == 0 {
             return Err(Error::new(ErrorKind::InvalidArgument, "vectors of dimension 0"));
         }
@@ -73,14 +82,13 @@ impl Index {
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(twice(pair[0]));
         }
-        index.vectors = index.units_of(ids, vectors)?;
+        index.vectors = index.units_of(ids, values, (rows, dim))?;
         index.ids = ids.to_vec();
         Ok(index)
     }
 
-    /// Vectors at length 1.
-    fn units_of(&self, ids: &[i64], vectors: ArrayView2<'_, f32>) -> Result<Rows> {
-        let (rows, dim) = vectors.dim();
+    /// Row-major vectors at length 1.
+    fn units_of(&self, ids: &[i64], values: &[f32], (rows, dim): (usize, usize)) -> Result<Rows> {
         if ids.len() != rows {
             return Err(Error::new(
                 ErrorKind::BufferSize,
@@ -89,11 +97,12 @@ impl Index {
         }
         self.check_dim("vectors", dim)?;
         let mut units = Rows::with_capacity(dim, rows);
-        for (id, vector) in ids.iter().zip(vectors.rows()) {
-            let mut vector = vector.to_vec();
+        let mut unit = vec![0.0; dim];
+        for (id, vector) in ids.iter().zip(values.chunks_exact(dim)) {
+            unit.copy_from_slice(vector);
             let named = |error: Error| error.context(format!("vector of answer {id}"));
-            normalise(&mut vector).map_err(named)?;
-            units.push(&vector);
+            normalise(&mut unit).map_err(named)?;
+            units.push(&unit);
         }
         Ok(units)
     }
@@ -335,7 +344,7 @@ fn normalise(vector: &mut [f32]) -> Result<()> {
     Err(match vector.iter().position(|value| !value.is_finite()) {
         Some(at) => Error::new(
             ErrorKind::NotFinite,
-            format!("the value {} at index {at}, expected finite numbers", vector[at]),
+            format!("the value {} at index {at}, expected finite numbers", number(vector[at])),
         ),
         None => Error::new(ErrorKind::ZeroVector, "all values are zero, there is no direction"),
     })

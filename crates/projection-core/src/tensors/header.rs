@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::json::Json;
+use crate::shown::Shape;
 
 /// Longest header that is read. Ours have a few hundred bytes a tensor.
 const LONGEST: usize = 16 << 20;
@@ -83,11 +84,6 @@ pub(crate) struct Entry {
 pub(crate) struct Named<T>(Vec<(String, T)>);
 
 impl<T> Named<T> {
-    fn new(mut values: Vec<(String, T)>) -> Self {
-        values.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Self(values)
-    }
-
     /// The value of this name.
     pub fn get(&self, name: &str) -> Option<&T> {
         let place = self.0.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
@@ -154,7 +150,7 @@ impl Header {
                 .map_err(|what| format!("tensor '{name}': {what}"))?;
             tensors.push((name.clone(), entry));
         }
-        let header = Self { metadata: Named::new(metadata), tensors: Named::new(tensors) };
+        let header = Self { metadata: Named(metadata), tensors: Named(tensors) };
         header.check_places(start, file.len())?;
         Ok(header)
     }
@@ -203,7 +199,7 @@ fn entry(value: &Json<'_>, start: usize, length: usize) -> Result<Entry, String>
     let shape = numbers("shape")?;
     let offsets = numbers("data_offsets")?;
     let &[begin, end] = &offsets[..] else {
-        return Err(format!("'data_offsets' is {offsets:?}, expected two numbers"));
+        return Err(format!("'data_offsets' is {}, expected two numbers", Shape(&offsets)));
     };
     if begin > end || end > length - start {
         return Err(format!(
@@ -215,7 +211,8 @@ fn entry(value: &Json<'_>, start: usize, length: usize) -> Result<Entry, String>
     let size = shape.iter().try_fold(dtype.size(), |product, n| product.checked_mul(*n));
     if size != Some(end - begin) {
         return Err(format!(
-            "shape {shape:?} of {} takes {}, but it has {} bytes",
+            "shape {} of {} takes {}, but it has {} bytes",
+            Shape(&shape),
             dtype.name(),
             size.map_or("more than memory can hold".into(), |size| format!("{size} bytes")),
             end - begin

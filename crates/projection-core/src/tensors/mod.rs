@@ -9,14 +9,16 @@ mod write;
 
 #[cfg(feature = "store")]
 use std::path::Path;
+#[cfg(feature = "store")]
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "store")]
-use crate::kernel::Mapping;
-use crate::kernel::{Plain, Rows, StableBytes};
+use crate::kernel::{Mapping, StableBytes};
+use crate::kernel::{Plain, Rows};
 #[cfg(feature = "store")]
 use crate::npy;
+use crate::shown::Shape;
 
 pub(crate) use header::{Dtype, Entry, Named};
 pub(crate) use write::{NewTensor, Values, write};
@@ -31,6 +33,7 @@ pub(crate) struct TensorFile<'a> {
 
 enum Source<'a> {
     /// Tensors lie in the mapping.
+    #[cfg(feature = "store")]
     Mapped(Arc<dyn StableBytes>),
     /// Tensors are copied.
     Borrowed(&'a [u8]),
@@ -122,7 +125,7 @@ impl<'a> TensorFile<'a> {
 
     /// Whether tensors lie in a mapped file.
     pub fn is_mapped(&self) -> bool {
-        matches!(self.source, Source::Mapped(_))
+        !matches!(self.source, Source::Borrowed(_))
     }
 
     /// The texts beside the tensors.
@@ -173,14 +176,14 @@ impl<'a> TensorFile<'a> {
                 known.push_str(if known.is_empty() { "" } else { ", " });
                 known.push_str(name);
             }
-            self.invalid(format!("tensor '{name}' is missing, there are: {known}"))
+            self.invalid(format_args!("tensor '{name}' is missing, there are: {known}"))
         })
     }
 
     fn entry(&self, name: &str, dtype: Dtype) -> Result<&Entry> {
         let entry = self.entry_of(name)?;
         if entry.dtype != dtype {
-            return Err(self.invalid(format!(
+            return Err(self.invalid(format_args!(
                 "tensor '{name}': dtype {}, expected {}",
                 entry.dtype.name(),
                 dtype.name()
@@ -198,8 +201,9 @@ impl<'a> TensorFile<'a> {
     pub fn shape_of<T: Element>(&self, name: &str, axes: usize) -> Result<&[usize]> {
         let shape = &self.entry(name, T::DTYPE)?.shape[..];
         if shape.len() != axes || shape.contains(&0) {
-            return Err(self.invalid(format!(
-                "tensor '{name}': shape {shape:?}, expected {axes} {}, none of them 0",
+            return Err(self.invalid(format_args!(
+                "tensor '{name}': shape {}, expected {axes} {}, none of them 0",
+                Shape(shape),
                 if axes == 1 { "axis" } else { "axes" }
             )));
         }
@@ -241,6 +245,7 @@ impl<'a> TensorFile<'a> {
 
     fn values_at<T: Element>(&self, start: usize, rows: usize, width: usize) -> Result<Rows<T>> {
         match &self.source {
+            #[cfg(feature = "store")]
             Source::Mapped(bytes) => Rows::mapped(bytes.clone(), start, rows, width),
             Source::Borrowed(bytes) => {
                 let part = &bytes[start..start + rows * width * size_of::<T>()];
@@ -286,7 +291,7 @@ impl<'a> TensorFile<'a> {
         }
         Err(Error::new(
             ErrorKind::DimensionMismatch,
-            format!("{}: shape {found:?}, expected {expected:?}", self.name_of(name)),
+            format!("{}: shape {}, expected {}", self.name_of(name), Shape(found), Shape(expected)),
         ))
     }
 }
@@ -294,6 +299,7 @@ impl<'a> TensorFile<'a> {
 impl Source<'_> {
     fn bytes(&self) -> &[u8] {
         match self {
+            #[cfg(feature = "store")]
             Self::Mapped(bytes) => bytes.bytes(),
             Self::Borrowed(bytes) => bytes,
         }

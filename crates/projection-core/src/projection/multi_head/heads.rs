@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Compact, Rows, Tails, Vectors};
 use crate::nearest::Lists;
 use crate::projection::deferred::Deferred;
+use crate::shown::number;
 use crate::spare::Spare;
 
 /// One head, as a caller or a file gives it.
@@ -258,7 +259,7 @@ fn check_finite<T: Copy + Into<f64>>(values: &[T]) -> Result<()> {
         None => Ok(()),
         Some(at) => Err(Error::new(
             ErrorKind::NotFinite,
-            format!("the value {} at index {at}, expected finite numbers", values[at].into()),
+            format!("the value {} at index {at}, expected finite numbers", number(values[at])),
         )),
     }
 }

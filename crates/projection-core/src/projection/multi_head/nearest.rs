@@ -4,7 +4,7 @@ use std::sync::Arc;
 #[cfg(feature = "store")]
 use std::sync::OnceLock;
 
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::ArrayViewMut2;
 
 use super::heads::{HeadVectors, Heads};
 use super::{MultiHeadProjection, route};
@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, product};
 #[cfg(feature = "store")]
 use crate::nearest::LISTS_FROM;
-use crate::nearest::{Found, Lists, Units, worth_it};
+use crate::nearest::{Found, HAS_LISTS, Lists, Units, worth_it};
 use crate::spare::{Spare, kept};
 
 /// A head that takes part, and its weight.
@@ -121,7 +121,7 @@ impl MultiHeadProjection {
     pub(super) fn project_nearest(
         &self,
         threads: usize,
-        queries: &ArrayView2<'_, f32>,
+        queries: &[f32],
         norms: &[f64],
         projected: &mut ArrayViewMut2<'_, f32>,
         weights: &mut Option<ArrayViewMut2<'_, f32>>,
@@ -135,8 +135,7 @@ impl MultiHeadProjection {
         found.resize_with(norms.len(), || None);
         product::for_blocks(threads, &mut found, 1, BLOCK, |rows, found| {
             for (row, found) in rows.zip(found) {
-                let query = queries.row(row);
-                let query = query.to_slice().expect("checked rows are row-major");
+                let query = &queries[row * heads.dim..][..heads.dim];
                 let Some(parts) = self.nearest_parts(query, norms[row]) else { return };
                 let mut sum = vec![0.0; heads.output_dim];
                 let combined = heads.combine_parts(query, &parts, &mut sum);
@@ -170,7 +169,7 @@ impl Heads {
 
     /// The lists where they may miss a head.
     pub(super) fn approximate(&self) -> Option<&Arc<Lists>> {
-        self.lists.get().filter(|lists| !lists.is_exact())
+        self.lists.get().filter(|lists| HAS_LISTS && !lists.is_exact())
     }
 
     fn with_units<R>(&self, make: impl FnOnce(Units<'_>) -> R) -> R {

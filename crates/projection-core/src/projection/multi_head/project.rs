@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::kernel;
 use crate::projection::query::{
     check_batch_buffers, check_buffer, checked_norm, checked_norm_in_single, checked_rows,
-    project_rows,
+    project_rows, put_rows,
 };
 use crate::spare::Spare;
 
@@ -122,13 +122,12 @@ impl MultiHeadProjection {
         mut weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
         let (queries, norms) = checked_rows(queries, self.input_dim(), self.norm_check())?;
-        let queries = queries.view();
-        check_batch_buffers(self, queries.nrows(), &projected, weights.as_ref())?;
+        check_batch_buffers(self, norms.len(), &projected, weights.as_ref())?;
         self.heads.check_values()?;
         if self.project_nearest(threads, &queries, &norms, &mut projected, &mut weights)? {
             return Ok(());
         }
-        let work = (queries.as_slice().expect("checked rows are row-major"), &norms[..]);
+        let work = (&queries[..], &norms[..]);
         let in_place = (projected.is_standard_layout() && self.heads.matrices.is_empty())
             && weights.as_ref().is_none_or(|weights| weights.is_standard_layout());
         if let (true, Some(projected)) = (in_place, projected.as_slice_mut()) {
@@ -138,17 +137,16 @@ impl MultiHeadProjection {
         }
         // Columns can't be written to directly, and a matrix may overflow on a later row, when
         // nothing may have been written.
-        let mut results = Array2::zeros(projected.raw_dim());
-        let mut routed = Array2::zeros((queries.nrows(), self.cluster_ids().len()));
-        let rows = results.as_slice_mut().zip(routed.as_slice_mut());
-        if let (true, Some((results, routed))) = (self.heads.matrices.is_empty(), rows) {
-            self.share_out(threads, work, results, Some(routed));
+        let mut results = vec![0.0; norms.len() * self.output_dim()];
+        let mut routed = vec![0.0; norms.len() * self.cluster_ids().len()];
+        if self.heads.matrices.is_empty() {
+            self.share_out(threads, work, &mut results, Some(&mut routed));
         } else {
             project_rows(self, &queries, &mut results, &mut routed)?;
         }
-        projected.assign(&results);
+        put_rows(&results, &mut projected);
         if let Some(weights) = &mut weights {
-            weights.assign(&routed);
+            put_rows(&routed, weights);
         }
         Ok(())
     }

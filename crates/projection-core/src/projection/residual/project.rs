@@ -1,12 +1,14 @@
 //! Projecting one query or many.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::{LEAST_NORM, ResidualProjection, Terms};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, product};
 use crate::projection::Projection;
-use crate::projection::query::{check_batch_buffers, check_buffer, checked_norm, checked_rows};
+use crate::projection::query::{
+    check_batch_buffers, check_buffer, checked_norm, checked_rows, put_rows,
+};
 use crate::projection::rotation::Near;
 use crate::spare::Spare;
 
@@ -139,13 +141,15 @@ impl Projection for ResidualProjection {
         mut weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
         let terms = &*self.terms;
-        let (rows, dim) = (queries.nrows(), terms.dim);
+        let (dim, heads) = (terms.dim, terms.ids.len());
         let (queries, norms) = checked_rows(queries, dim, checked_norm)?;
+        let rows = norms.len();
+        let query_of = |row: usize| &queries[row * dim..][..dim];
         check_batch_buffers(self, rows, &projected, weights.as_ref())?;
         terms.check_values()?;
         // Projections may overflow on a later row, and then nothing may have been written.
-        let mut results = Array2::zeros((rows, dim));
-        let mut routed = Array2::zeros((if weights.is_some() { rows } else { 0 }, terms.ids.len()));
+        let mut results = vec![0.0; rows * dim];
+        let mut routed = vec![0.0; if weights.is_some() { rows * heads } else { 0 }];
         let routes = terms.routes(weights.is_some());
         // Lists find the nearest questions sooner than products with all of them.
         let by_lists = routes && terms.questions.found().is_some();
@@ -153,13 +157,8 @@ impl Projection for ResidualProjection {
         let block = (SCORES / count.max(1)).clamp(1, product::BLOCK);
         for start in (0..rows).step_by(block) {
             let range = start..(start + block).min(rows);
-            let units: Vec<f32> = range
-                .clone()
-                .flat_map(|row| {
-                    let query = queries.row(row).to_slice().expect("checked rows are row-major");
-                    unit(query, norms[row])
-                })
-                .collect();
+            let units: Vec<f32> =
+                range.clone().flat_map(|row| unit(query_of(row), norms[row])).collect();
             let mut dots = vec![0.0; count * range.len()];
             if count > 0 {
                 product::dots_of_rows(&units, terms.questions.vectors(), dim, &mut dots);
@@ -170,7 +169,7 @@ impl Projection for ResidualProjection {
                 product::product(&units, adapter, dim, &mut adapted);
             }
             for row in range {
-                let query = queries.row(row).to_slice().expect("checked rows are row-major");
+                let query = query_of(row);
                 let (norm, at) = (norms[row], row - start);
                 let (k, temperature) = (terms.neighbours, self.temperature);
                 let nearest = if by_lists {
@@ -183,21 +182,18 @@ impl Projection for ResidualProjection {
                     Spare::new()
                 };
                 let adapted = adapted.get(at * dim..(at + 1) * dim).unwrap_or_default();
-                let mut result = results.row_mut(row);
-                let result = result.as_slice_mut().expect("a new array is row-major");
+                let result = &mut results[row * dim..][..dim];
                 terms
                     .finish((query, norm), &nearest, adapted, result)
                     .map_err(|error| error.context(format!("row {row}")))?;
                 if weights.is_some() {
-                    let mut routed = routed.row_mut(row);
-                    let routed = routed.as_slice_mut().expect("a new array is row-major");
-                    terms.route(&nearest, routed);
+                    terms.route(&nearest, &mut routed[row * heads..][..heads]);
                 }
             }
         }
-        projected.assign(&results);
+        put_rows(&results, &mut projected);
         if let Some(weights) = &mut weights {
-            weights.assign(&routed);
+            put_rows(&routed, weights);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows};
 use crate::nearest::Lists;
 use crate::projection::deferred::check_rows_finite;
+use crate::shown::number;
 
 /// How far recorded factors and cosines may be from those of the vectors.
 const DOUBT: f64 = 1e-6;
@@ -72,8 +73,10 @@ impl Questions {
                 return Err(Error::new(
                     ErrorKind::InvalidModel,
                     format!(
-                        "tensor 'question_alignments': {alignment} for question {question}, \
-                         whose cosine with its answer is {cosine}"
+                        "tensor 'question_alignments': {} for question {question}, \
+                         whose cosine with its answer is {}",
+                        number(*alignment),
+                        number(cosine)
                     ),
                 ));
             }
@@ -93,7 +96,11 @@ fn check_scales(what: &str, vectors: &Rows, scales: &[f64]) -> Result<()> {
         if !USUAL_NORMS.contains(&norm) || !is_near(scale * norm, 1.0) {
             return Err(Error::new(
                 ErrorKind::InvalidModel,
-                format!("tensor '{what}': {scale} for row {row}, a vector of length {norm}"),
+                format!(
+                    "tensor '{what}': {} for row {row}, a vector of length {}",
+                    number(*scale),
+                    number(norm)
+                ),
             ));
         }
     }

@@ -1,6 +1,7 @@
 //! The weights of a transformer, under the names that torch gives them.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::shown::{Shape, number};
 
 /// Most layers. The number comes from files.
 const MAX_LAYERS: usize = 64;
@@ -44,7 +45,10 @@ impl TransformerShape {
             ));
         }
         if !(0.0..=1.0).contains(&self.dropout) {
-            return invalid(format!("dropout {}, expected a number from 0 to 1", self.dropout));
+            return invalid(format!(
+                "dropout {}, expected a number from 0 to 1",
+                number(self.dropout)
+            ));
         }
         Ok(())
     }
@@ -86,22 +90,25 @@ pub(super) mod part {
     pub const COUNT: usize = 12;
 }
 
-/// Names and shapes of a layer's tensors, by the numbers of [`part`].
-fn layer_parts(shape: &TransformerShape) -> [(&'static str, Vec<usize>); part::COUNT] {
+/// An axis of any length.
+const ANY: usize = 0;
+
+/// Names and shapes of a layer's tensors, by the numbers of [`part`]. Vectors have 0 columns.
+fn layer_parts(shape: &TransformerShape) -> [(&'static str, [usize; 2]); part::COUNT] {
     let (h, f) = (shape.embed_dim, shape.ff_dim);
     [
-        ("self_attn.in_proj_weight", vec![3 * h, h]),
-        ("self_attn.in_proj_bias", vec![3 * h]),
-        ("self_attn.out_proj.weight", vec![h, h]),
-        ("self_attn.out_proj.bias", vec![h]),
-        ("linear1.weight", vec![f, h]),
-        ("linear1.bias", vec![f]),
-        ("linear2.weight", vec![h, f]),
-        ("linear2.bias", vec![h]),
-        ("norm1.weight", vec![h]),
-        ("norm1.bias", vec![h]),
-        ("norm2.weight", vec![h]),
-        ("norm2.bias", vec![h]),
+        ("self_attn.in_proj_weight", [3 * h, h]),
+        ("self_attn.in_proj_bias", [3 * h, 0]),
+        ("self_attn.out_proj.weight", [h, h]),
+        ("self_attn.out_proj.bias", [h, 0]),
+        ("linear1.weight", [f, h]),
+        ("linear1.bias", [f, 0]),
+        ("linear2.weight", [h, f]),
+        ("linear2.bias", [h, 0]),
+        ("norm1.weight", [h, 0]),
+        ("norm1.bias", [h, 0]),
+        ("norm2.weight", [h, 0]),
+        ("norm2.bias", [h, 0]),
     ]
 }
 
@@ -118,39 +125,48 @@ impl TransformerWeights {
     ) -> Result<Self> {
         shape.check()?;
         let mut tensors = Vec::with_capacity(4 + part::COUNT * shape.num_layers);
-        let mut take = |name: String, expected: &[Option<usize>]| -> Result<()> {
+        let mut take = |name: String, expected: &[usize]| -> Result<()> {
             let (found, values) = lookup(&name)?;
             let fits = found.len() == expected.len()
-                && found.iter().zip(expected).all(|(n, e)| e.is_none_or(|e| e == *n));
+                && found.iter().zip(expected).all(|(n, e)| *e == ANY || e == n);
             if !fits || values.len() != found.iter().product::<usize>() || values.is_empty() {
-                let axis = |size: &Option<usize>| size.map_or("any".into(), |n| n.to_string());
-                let expected: Vec<String> = expected.iter().map(axis).collect();
+                let mut wanted = String::new();
+                for size in expected {
+                    wanted.push_str(if wanted.is_empty() { "" } else { ", " });
+                    wanted.push_str(&match *size {
+                        ANY => "any".to_string(),
+                        size => size.to_string(),
+                    });
+                }
                 return Err(Error::new(
                     ErrorKind::InvalidModel,
-                    format!("{name}: shape {found:?}, expected [{}]", expected.join(", ")),
+                    format!("{name}: shape {}, expected [{wanted}]", Shape(&found)),
                 ));
             }
             if let Some(at) = values.iter().position(|value| !value.is_finite()) {
                 return Err(Error::new(
                     ErrorKind::NotFinite,
-                    format!("{name}: the value {} at {at}, expected finite numbers", values[at]),
+                    format!(
+                        "{name}: the value {} at {at}, expected finite numbers",
+                        number(values[at])
+                    ),
                 ));
             }
             tensors.push(NamedTensor { name, shape: found, values });
             Ok(())
         };
         // Only the sides to the outside are free.
-        let h = Some(shape.embed_dim);
-        take("input_proj.weight".into(), &[h, None])?;
+        let h = shape.embed_dim;
+        take("input_proj.weight".into(), &[h, ANY])?;
         take("input_proj.bias".into(), &[h])?;
         for layer in 0..shape.num_layers {
             for (name, sizes) in layer_parts(shape) {
-                let sizes: Vec<_> = sizes.into_iter().map(Some).collect();
-                take(format!("encoder.layers.{layer}.{name}"), &sizes)?;
+                let axes = if sizes[1] == 0 { 1 } else { 2 };
+                take(format!("encoder.layers.{layer}.{name}"), &sizes[..axes])?;
             }
         }
-        take("output_proj.weight".into(), &[None, h])?;
-        take("output_proj.bias".into(), &[None])?;
+        take("output_proj.weight".into(), &[ANY, h])?;
+        take("output_proj.bias".into(), &[ANY])?;
         let weights = Self { shape: shape.clone(), tensors };
         let (rows, bias) = (weights.output_dim(), weights.output()[1].values.len());
         if rows != bias {

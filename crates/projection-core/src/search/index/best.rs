@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::Hit;
-use crate::kernel;
+use crate::kernel::{self, select};
 
 /// The k best of any number of hits.
 ///
@@ -33,8 +33,7 @@ impl Best {
             }
             self.kept.push(hit);
             if self.kept.len() == 2 * self.k {
-                self.kept.select_nth_unstable_by(self.k - 1, better_first);
-                self.kept.truncate(self.k);
+                select::keep_first(&mut self.kept, self.k, better_first);
                 self.worst_kept = self.kept.last().copied();
             }
         }

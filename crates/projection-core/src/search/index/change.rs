@@ -8,6 +8,7 @@ use ndarray::ArrayView2;
 use super::{Index, twice};
 use crate::error::Result;
 use crate::nearest::Units;
+use crate::projection::row_major;
 
 impl Index {
     /// Adds the rows of `vectors` (n × d), named by `ids` (n), which the index does not have
@@ -19,7 +20,7 @@ impl Index {
     /// [`ErrorKind::DimensionMismatch`](crate::ErrorKind::DimensionMismatch) for vectors of
     /// another dimension than the index has.
     pub fn add(&mut self, ids: &[i64], vectors: ArrayView2<'_, f32>) -> Result<()> {
-        let units = self.units_of(ids, vectors)?;
+        let units = self.units_of(ids, &row_major(vectors), vectors.dim())?;
         let mut new = HashSet::with_capacity(ids.len());
         let known = self.row_of();
         if let Some(id) = ids.iter().find(|id| known.contains_key(id) || !new.insert(**id)) {

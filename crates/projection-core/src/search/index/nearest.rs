@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::best::{Best, better_first};
 use super::{Hit, Index};
 use crate::kernel::{self, Reading, product};
+use crate::nearest::HAS_LISTS;
 
 /// Rows that are scored for all queries of a block before the next ones: they stay in the
 /// second-level cache.
@@ -66,7 +67,8 @@ impl Index {
         let count = allowed.map_or(self.len(), <[u32]>::len);
         // Whole blocks for each thread, at least one.
         let share = count.div_ceil(ROWS_OF_ONE).div_ceil(threads.max(1)).max(1) * ROWS_OF_ONE;
-        if count <= share || self.lists.is_some() {
+        // Without files there are no threads either.
+        if count <= share || self.lists.is_some() || cfg!(not(feature = "store")) {
             return self.nearest(allowed, target, k).pop().unwrap_or_default();
         }
         let mut parts = vec![Vec::new(); count.div_ceil(share)];
@@ -159,7 +161,7 @@ impl Index {
         targets: &[f32],
         k: usize,
     ) -> Option<Vec<Vec<Hit>>> {
-        let lists = self.lists.as_ref().filter(|_| k > 0)?;
+        let lists = self.lists.as_ref().filter(|_| HAS_LISTS && k > 0)?;
         let few = allowed.is_some_and(|rows| rows.len() < self.len() / SPARSE);
         if few || lists.is_exact() && targets.len() / self.dim >= MANY {
             return None;
