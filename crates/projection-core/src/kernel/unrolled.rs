@@ -139,13 +139,6 @@ pub(super) unsafe fn dots_of_batch<L: Lanes>(
     }
 }
 
-/// See `scores`.
-pub(super) fn softmax(scores: &mut [f32], factor: f32) {
-    let top = super::largest(scores);
-    let sum = super::exponentials(scores, factor, top);
-    super::scale(scores, (1.0 / sum) as f32);
-}
-
 /// See `tiles`.
 ///
 /// # Safety
