@@ -349,7 +349,12 @@ pub(super) const UNROLLED: Kernels = {
         add_weighted: |dim, weights, step, rows, out, fresh| unsafe {
             unrolled::add_weighted::<Simd128>(dim, weights, step, rows, out, fresh)
         },
-        softmax: unrolled::softmax,
+        // Of the parts that there are anyway.
+        softmax: |scores, factor| {
+            let top = super::largest(scores);
+            let sum = super::exponentials(scores, factor, top);
+            super::scale(scores, (1.0 / sum) as f32);
+        },
         ..simd128::KERNELS
     }
 };

@@ -139,13 +139,6 @@ pub(super) unsafe fn dots_of_batch<L: Lanes>(
     }
 }
 
-/// See `scores`.
-pub(super) fn softmax(scores: &mut [f32], factor: f32) {
-    let top = super::largest(scores);
-    let sum = super::exponentials(scores, factor, top);
-    super::scale(scores, (1.0 / sum) as f32);
-}
-
 /// See `tiles`.
 ///
 /// # Safety
@@ -369,20 +362,6 @@ mod tests {
                 // What lies between the rows of products stays.
                 let between = products[i * step..].iter().skip(m).take(2);
                 between.for_each(|value| assert_eq!(*value, 9.0));
-            }
-        }
-    }
-
-    #[test]
-    fn softmax_divides_by_the_sum_of_exponentials() {
-        for count in [1, 2, 18, 300] {
-            let scores = wave(count, 0.77);
-            let mut weights = scores.clone();
-            softmax(&mut weights, 10.0);
-            let exponentials = scores.iter().map(|score| (10.0 * f64::from(*score)).exp());
-            let sum: f64 = exponentials.clone().sum();
-            for (weight, exact) in weights.iter().zip(exponentials) {
-                close(*weight, exact / sum, &format!("{count} scores"));
             }
         }
     }
