@@ -13,6 +13,13 @@ use crate::spare::Spare;
 const LOWEST_SINGLE_TEMPERATURE: f64 = 0.02;
 pub(super) const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
 
+/// A score that lies this far below the best one has the weight 0 in single precision: exp(−104)
+/// is less than half of its smallest number.
+const WEIGHTLESS: f64 = 104.0;
+
+/// Below this temperature many heads have no weight, and it is worth finding out which.
+const LOWEST_WEIGHTY_TEMPERATURE: f64 = 0.3 / WEIGHTLESS;
+
 /// Twice what single precision, and the rounding of a query for compact heads, may misjudge a
 /// cosine by, with a wide margin.
 const DOUBT: f32 = 4e-6;
@@ -41,9 +48,17 @@ impl MultiHeadProjection {
         } else {
             // Which heads take part must not depend on rounding.
             let top_k = self.top_k.filter(|k| *k < heads.ids.len());
-            let mut scores = match top_k {
-                Some(k) if SINGLE_NORMS.contains(&norm) => heads.best_in_double(query, norm, k),
-                _ => heads.cosines_in_double(query, norm, 0..heads.ids.len()).collect(),
+            let needed = match top_k {
+                _ if !SINGLE_NORMS.contains(&norm) => None,
+                Some(k) => Some((k, 0.0)),
+                None if self.temperature < LOWEST_WEIGHTY_TEMPERATURE => {
+                    Some((1, (WEIGHTLESS * self.temperature) as f32))
+                }
+                None => None,
+            };
+            let mut scores = match needed {
+                Some(needed) => heads.best_in_double(query, norm, needed),
+                None => heads.cosines_in_double(query, norm, 0..heads.ids.len()).collect(),
             };
             if let Some(k) = top_k {
                 let mut order: Spare<usize> =
@@ -77,8 +92,9 @@ impl Heads {
         })
     }
 
-    /// The cosines of at least the k nearest heads, and −∞ for others.
-    fn best_in_double(&self, query: &[f32], norm: f64, k: usize) -> Spare<f64> {
+    /// The cosines of at least the k nearest heads and of those whose cosine is not more than
+    /// `margin` below the k-th, and −∞ for others.
+    fn best_in_double(&self, query: &[f32], norm: f64, (k, margin): (usize, f32)) -> Spare<f64> {
         let mut rough = Spare::filled(self.ids.len(), 0.0);
         self.vectors().0.dots(query, 0, &mut rough);
         kernel::scale(&mut rough, (1.0 / norm) as f32);
@@ -86,7 +102,7 @@ impl Heads {
             HeadVectors::Single { .. } => DOUBT,
             HeadVectors::Compact { .. } => COMPACT_DOUBT,
         };
-        let candidates = select::near_best(&rough, k, doubt);
+        let candidates = select::near_best(&rough, k, margin + doubt);
         let mut cosines = Spare::filled(rough.len(), f64::NEG_INFINITY);
         let exact = self.cosines_in_double(query, norm, candidates.iter().copied());
         for (head, cosine) in candidates.iter().zip(exact) {

@@ -58,6 +58,22 @@ fn weights_are_exact_at_low_temperatures() {
     }
 }
 
+#[test]
+fn heads_that_are_left_out_have_no_weight() {
+    let model = random_model(1500, 24);
+    for temperature in [2.8e-3, 1e-3, 1e-4] {
+        let cold = model.with_temperature(temperature).unwrap();
+        for row in 0..20 {
+            let query: Vec<f32> = (0..24).map(|at| ((row * 31 + at) as f32).sin()).collect();
+            let norm = kernel::norm(&query);
+            let all: Vec<f64> = model.heads.cosines_in_double(&query, norm, 0..1500).collect();
+            let mut expected = vec![0.0; 1500];
+            kernel::softmax_in_double(&all, temperature, &mut expected);
+            assert_eq!(cold.project(&query).unwrap().1, expected, "{temperature}");
+        }
+    }
+}
+
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     kernel::dot_of_singles(a, b) / (kernel::norm(a) * kernel::norm(b))
 }
