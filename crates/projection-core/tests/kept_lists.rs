@@ -110,6 +110,18 @@ fn lists_are_kept_beside_the_model() {
 }
 
 #[test]
+fn lists_of_an_interrupted_training_go_with_its_other_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let toy = folder.path().join("embeddings").join("toy");
+    std::fs::create_dir_all(&toy).unwrap();
+    std::fs::write(toy.join("mh_1_lists.safetensors"), b"of another model").unwrap();
+    std::fs::write(toy.join("mh_1.incomplete"), b"").unwrap();
+    let (store, file) = store(folder.path());
+    assert!(file.starts_with(&toy) && !file.exists());
+    assert_eq!(Model::check_lists(&store, 1).unwrap(), None);
+}
+
+#[test]
 fn stale_and_damaged_lists_are_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let (store, file) = store(folder.path());
