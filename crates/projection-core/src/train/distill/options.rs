@@ -32,7 +32,7 @@ pub struct Distillation {
     pub decay: f64,
     /// λ of the loss (1 − λ)·MSE + λ·(1 − cosine), 0 to 1.
     pub cosine_weight: f64,
-    /// Share of the real questions that [`distill_model`] keeps out, where there are no
+    /// Share of the real questions that [`distill_model`](super::distill_model) keeps out, where there are no
     /// others to test with. Above 0, at most 0.5.
     pub held_out: f64,
     /// Epochs without a better loss on held-out questions after which training stops. The
