@@ -111,7 +111,11 @@ fn single(file: &TensorFile<'_>, n: usize) -> Result<HeadVectors> {
     let dim = centroids.width();
     let centroid_tails = match file.has(TAILS).then(|| file.dtype(TAILS)).transpose()? {
         None => Tails::none(),
-        Some(Dtype::F32) => tails_of(&centroids, &file.rows(TAILS, &[n, dim])?),
+        Some(Dtype::F32) if cfg!(feature = "store") => {
+            tails_of(&centroids, &file.rows(TAILS, &[n, dim])?)
+        }
+        // Where the binary is to be small: weights as of single precision.
+        Some(Dtype::F32) => Tails::none(),
         Some(_) => Tails::from_steps(file.rows(TAILS, &[n, dim.div_ceil(2)])?),
     };
     Ok(HeadVectors::Single { centroids, centroid_tails, answers: rows(file, ANSWERS, n)? })
