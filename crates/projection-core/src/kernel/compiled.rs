@@ -111,10 +111,9 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 unsafe {
                     match reading {
-                        Reading::Ahead if !SMALL => {
-                            narrow::dots_bf16::<$lanes, true>(query, rows, out)
-                        }
-                        _ => narrow::dots_bf16::<$lanes, false>(query, rows, out),
+                        Reading::Near => narrow::dots_bf16::<$lanes, false>(query, rows, out),
+                        _ if SMALL => narrow::dots_bf16::<$lanes, false>(query, rows, out),
+                        _ => narrow::dots_bf16::<$lanes, true>(query, rows, out),
                     }
                 }
             }

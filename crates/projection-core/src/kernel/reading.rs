@@ -8,7 +8,8 @@ pub(crate) enum Reading {
     Near,
     /// Rows to come are asked for early.
     Ahead,
-    /// The memory is the limit, and finds what comes next by itself.
+    /// The memory is the limit. It finds by itself what comes next in single precision; compact
+    /// rows, of which more go by in the same time, are asked for early here too.
     Stream,
 }
 
