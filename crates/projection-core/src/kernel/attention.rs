@@ -5,10 +5,12 @@
 //! the caller wants it. The sums so far belong to the best score so far: where a block has a
 //! better one, they are scaled down to it ("online softmax", Milakov and Gimelshein, 2018).
 
+use std::cell::Cell;
+
 use super::SMALL;
 use super::compact::Compact;
 use super::{Reading, WHOLE, add_weighted, dots_of_batch, dots_read};
-use super::{add_weighted_sum, scale, softmax_of_rows};
+use super::{add_weighted_sum, scale, softmax_of_rows, weighted_blocks};
 use super::{exponentials, exponentials_of_rows, largest, largest_of_rows};
 
 /// Queries that pass by a block of heads before the next one; with their sums they stay in
@@ -24,6 +26,12 @@ const HEADS: usize = 64;
 /// Heads that a single query sees at a time: their scores take part of the first-level
 /// cache.
 const HEADS_OF_ONE: usize = 1024;
+
+/// Sizes in bytes of all vectors together that are a little more than a first-level cache
+/// holds. Read in the same order by query after query, each would displace the one that is
+/// wanted next, and none would be found there. So every other query reads them the other way
+/// round, and begins with what the one before it has read last.
+const TURNED: std::ops::Range<usize> = 48 << 10..64 << 10;
 
 /// The centroids (h × d) or the answers (h × o) of heads.
 #[derive(Clone, Copy)]
@@ -109,6 +117,11 @@ pub(crate) fn attend_one(
     }
 }
 
+thread_local! {
+    /// Whether the next query reads backwards, see [`TURNED`].
+    static TURN: Cell<bool> = const { Cell::new(false) };
+}
+
 fn attend_with(
     query: &[f32],
     factor: f32,
@@ -116,6 +129,18 @@ fn attend_with(
     weights: &mut [f32],
     out: &mut [f32],
 ) {
+    if let (Vectors::Single(centroids), Vectors::Single(answers)) = (centroids, answers)
+        && !SMALL
+        && TURNED.contains(&(size_of_val(centroids) + size_of_val(answers)))
+    {
+        let backwards = TURN.replace(!TURN.get());
+        let reading = if backwards { Reading::Backwards } else { Reading::Near };
+        dots_read(reading, query, centroids, weights);
+        let top = largest(weights);
+        let inverse = (1.0 / exponentials(weights, factor, top)) as f32;
+        weighted_blocks(weights, answers, inverse, backwards, out);
+        return scale(weights, inverse);
+    }
     centroids.dots(query, 0, weights);
     let top = largest(weights);
     // The division takes time that the weighted sum can use, so it comes last.

@@ -116,6 +116,17 @@ pub(super) fn weighted_sum(weights: &[f32], rows: &[f32], (fresh, factor): Ends,
     scale(out, factor);
 }
 
+/// See `vector`: here the order stays.
+pub(super) fn weighted_blocks(
+    weights: &[f32],
+    rows: &[f32],
+    factor: f32,
+    _: bool,
+    out: &mut [f32],
+) {
+    weighted_sum(weights, rows, (true, factor), out);
+}
+
 /// The sum, by halves, whose additions overlap.
 #[inline(always)]
 pub(super) fn sum_of_lanes(mut lanes: [f64; DOUBLE_LANES]) -> f64 {

@@ -12,6 +12,7 @@ macro_rules! compiled_for {
     ($name:ident, $features:literal, $lanes:ty, $columns:literal,
      $queries:literal x $wide:literal, $rows:literal x $registers:literal) => {
         pub(super) mod $name {
+            use super::super::lanes::Lanes;
             use super::super::{body, limits, narrow, scores, tails, tiles, vector};
             use super::{ByteQuery, ByteRows, Ends, Kernels, Reading, SMALL, Scaled};
 
@@ -22,6 +23,10 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 weighted_sum: |weights, rows, ends, out| unsafe {
                     weighted_sum(weights, rows, ends, out)
+                },
+                // SAFETY: as above.
+                weighted_blocks: |weights, rows, factor, backwards, out| unsafe {
+                    weighted_blocks(weights, rows, factor, backwards, out)
                 },
                 // SAFETY: as above.
                 sum_of_squares: |vector| unsafe { sum_of_squares(vector) },
@@ -111,9 +116,10 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 unsafe {
                     match reading {
-                        Reading::Near => narrow::dots_bf16::<$lanes, false>(query, rows, out),
-                        _ if SMALL => narrow::dots_bf16::<$lanes, false>(query, rows, out),
-                        _ => narrow::dots_bf16::<$lanes, true>(query, rows, out),
+                        Reading::Ahead | Reading::Stream if !SMALL => {
+                            narrow::dots_bf16::<$lanes, true>(query, rows, out)
+                        }
+                        _ => narrow::dots_bf16::<$lanes, false>(query, rows, out),
                     }
                 }
             }
@@ -178,6 +184,7 @@ macro_rules! compiled_for {
                     match reading {
                         _ if SMALL => vector::dots::<$lanes, D, true, false>(query, rows, out),
                         Reading::Near => vector::dots::<$lanes, D, false, false>(query, rows, out),
+                        Reading::Backwards => vector::dots_backwards::<$lanes, D>(query, rows, out),
                         Reading::Ahead => vector::dots::<$lanes, D, true, true>(query, rows, out),
                         Reading::Stream => vector::dots::<$lanes, D, true, false>(query, rows, out),
                     }
@@ -188,6 +195,26 @@ macro_rules! compiled_for {
             unsafe fn weighted_sum(weights: &[f32], rows: &[f32], ends: Ends, out: &mut [f32]) {
                 // SAFETY: as above.
                 unsafe { vector::weighted_sum::<$lanes, $columns>(weights, rows, ends, out) }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn weighted_blocks(
+                weights: &[f32],
+                rows: &[f32],
+                factor: f32,
+                backwards: bool,
+                out: &mut [f32],
+            ) {
+                const HALF: usize = $columns / 2;
+                // SAFETY: as above.
+                unsafe {
+                    match out.len() % (HALF * <$lanes>::COUNT) {
+                        0 => vector::weighted_blocks::<$lanes, HALF>(
+                            weights, rows, factor, backwards, out,
+                        ),
+                        _ => weighted_sum(weights, rows, (true, factor), out),
+                    }
+                }
             }
 
             #[target_feature(enable = $features)]

@@ -82,6 +82,13 @@ fn add_weighted_sum(weights: &[f32], rows: &[f32], (fresh, factor): (bool, f32),
     (kernels().weighted_sum)(weights, rows, (fresh, factor), out)
 }
 
+/// Σₖ weightₖ·rowₖ times a factor, of few rows into `out`; if `backwards`, the last columns come
+/// first, which changes no sum.
+fn weighted_blocks(weights: &[f32], rows: &[f32], factor: f32, backwards: bool, out: &mut [f32]) {
+    assert_eq!(rows.len(), weights.len() * out.len());
+    (kernels().weighted_blocks)(weights, rows, factor, backwards, out)
+}
+
 /// The length of a vector of double precision; not finite where a square is not.
 pub(crate) fn norm_of_doubles(vector: &[f64]) -> f64 {
     const LANES: usize = 8;

@@ -6,6 +6,8 @@
 pub(crate) enum Reading {
     /// They lie in the second-level cache.
     Near,
+    /// The same, from the last one to the first.
+    Backwards,
     /// Rows to come are asked for early.
     Ahead,
     /// The memory is the limit. It finds by itself what comes next in single precision; compact

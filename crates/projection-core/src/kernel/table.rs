@@ -31,6 +31,7 @@ pub(super) type Scaled<'a> = (f64, &'a [f32]);
 pub(super) struct Kernels {
     pub dots: fn(Reading, &[f32], &[f32], &mut [f32]),
     pub weighted_sum: fn(&[f32], &[f32], Ends, &mut [f32]),
+    pub weighted_blocks: fn(&[f32], &[f32], f32, bool, &mut [f32]),
     pub sum_of_squares: fn(&[f32]) -> f64,
     pub dot_of_singles: fn(&[f32], &[f32]) -> f64,
     pub dot_in_double: fn(&[f32], &[f32], &[i8]) -> f64,
@@ -79,6 +80,7 @@ pub(super) fn kernels() -> &'static Kernels {
 const PORTABLE: Kernels = Kernels {
     dots: body::dots,
     weighted_sum: body::weighted_sum,
+    weighted_blocks: body::weighted_blocks,
     sum_of_squares: body::sum_of_squares,
     dot_of_singles: body::dot_of_singles,
     dot_in_double: tails::dot_in_double,

@@ -126,6 +126,35 @@ fn every_way_of_reading_reads_the_same_rows() {
 }
 
 #[test]
+fn reading_backwards_changes_no_bit() {
+    for (name, kernels) in available() {
+        for dim in [7, 16, 96, 192, 384, 400, 768] {
+            for count in [1, 2, 3, 4, 5, 18, 23] {
+                let (query, matrix) = (values(dim, 1), values(dim * count, 2));
+                let matrix = Shifted::new(&matrix, count % 3);
+                let matrix = matrix.get(dim * count);
+                let mut forwards = vec![7.0; count];
+                let mut backwards = Shifted::new(&forwards, 2);
+                (kernels.dots)(Reading::Near, &query, matrix, &mut forwards);
+                (kernels.dots)(Reading::Backwards, &query, matrix, backwards.get_mut(count));
+                assert_eq!(backwards.get(count), forwards, "{name}: {dim} × {count}");
+                assert!(backwards.is_intact(count), "{name}: {dim} × {count}");
+
+                let weights = values(count, 3);
+                let mut whole = vec![7.0; dim];
+                (kernels.weighted_sum)(&weights, matrix, (true, 0.5), &mut whole);
+                for back in [false, true] {
+                    let mut blocks = Shifted::new(&vec![7.0; dim], 3);
+                    (kernels.weighted_blocks)(&weights, matrix, 0.5, back, blocks.get_mut(dim));
+                    assert_eq!(blocks.get(dim), whole, "{name}: {dim} × {count}");
+                    assert!(blocks.is_intact(dim), "{name}: {dim} × {count}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn equal_rows_have_equal_products_wherever_they_stand() {
     for (name, kernels) in available() {
         for dim in [5, 16, 100, 384] {

@@ -47,6 +47,31 @@ pub(super) unsafe fn dots<L: Lanes, const D: usize, const FAR: bool, const PREFE
     }
 }
 
+/// [`dots`] from the last row to the first, which changes no product.
+///
+/// # Safety
+/// As for [`dots`].
+#[inline(always)]
+pub(super) unsafe fn dots_backwards<L: Lanes, const D: usize>(
+    query: &[f32],
+    rows: &[f32],
+    out: &mut [f32],
+) {
+    let dim = if D > 0 { D } else { query.len() };
+    let (fours, rest) = out.as_chunks_mut::<4>();
+    let (query, whole) = (query.as_ptr(), 4 * fours.len() * dim);
+    // SAFETY: by this function's own condition; `row` moves back by as many rows as values are
+    // written.
+    unsafe {
+        let mut row = rows.as_ptr().add(whole);
+        rest_of_dots::<L, 2, false>(dim, query, row, rest);
+        for out in fours.iter_mut().rev() {
+            row = row.sub(4 * dim);
+            *out = dots_of::<L, 4, 2, false>(dim, query, row);
+        }
+    }
+}
+
 /// Four rows together, then the rest, with `A` sums in turn for each.
 ///
 /// # Safety
@@ -195,6 +220,29 @@ pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize>(
                 sum.add(before).multiply(L::splat(ends.1)).store_part(out.add(at), count);
             }
         }
+    }
+}
+
+/// A weighted sum times a factor, by blocks of `V` registers of columns; if `backwards`, from
+/// the last block to the first, which changes no sum.
+///
+/// # Safety
+/// As for [`weighted_sum`]; there are whole blocks of columns.
+#[inline(always)]
+pub(super) unsafe fn weighted_blocks<L: Lanes, const V: usize>(
+    weights: &[f32],
+    rows: &[f32],
+    factor: f32,
+    backwards: bool,
+    out: &mut [f32],
+) {
+    let (rows, dim, out) = (rows.as_ptr(), out.len(), out.as_mut_ptr());
+    let blocks = dim / (V * L::COUNT);
+    for step in 0..blocks {
+        let block = if backwards { blocks - 1 - step } else { step };
+        let at = block * V * L::COUNT;
+        // SAFETY: by this function's own condition.
+        unsafe { columns::<L, V>(weights, rows.add(at), dim, out.add(at), (true, factor)) };
     }
 }
 

@@ -5,9 +5,16 @@ use super::*;
 /// With and without weights, and one query alone: the same as the definition.
 #[test]
 fn attention_in_blocks_is_attention() {
-    for (n, heads, dim, out_dim) in
-        [(1, 1, 3, 2), (3, 64, 20, 16), (5, 65, 16, 33), (130, 200, 24, 8), (2, 2100, 16, 16)]
-    {
+    for (n, heads, dim, out_dim) in [
+        (1, 1, 3, 2),
+        (3, 64, 20, 16),
+        (5, 65, 16, 33),
+        (130, 200, 24, 8),
+        (2, 2100, 16, 16),
+        // Of a size that is read backwards by every other query.
+        (3, 18, 384, 384),
+        (3, 25, 200, 350),
+    ] {
         let queries = values(n * dim, 11);
         // From flat to sharp, so that better scores come late for some.
         let factors: Vec<f32> = (0..n).map(|i| 0.5 + 3.0 * (i % 7) as f32).collect();
