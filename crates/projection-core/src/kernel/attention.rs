@@ -241,7 +241,8 @@ fn few_heads(
     let filled = heads.next_multiple_of(WHOLE);
     let mut scores = [f32::NEG_INFINITY; GROUP * HEADS];
     let groups = queries.chunks(GROUP * dim).zip(factors.chunks(GROUP));
-    for (group, (queries, factors)) in groups.enumerate() {
+    // The last queries come first: the caller has just measured them, so that they lie nearer.
+    for (group, (queries, factors)) in groups.enumerate().rev() {
         dots_of_batch(dim, queries, centroids, &mut scores, HEADS);
         for scores in scores.chunks_exact_mut(HEADS).take(factors.len()) {
             scores[heads..filled].fill(f32::NEG_INFINITY);
