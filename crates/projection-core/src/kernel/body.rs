@@ -3,6 +3,8 @@
 //! instruction set the caller was compiled for, and without fused multiply–add, which is a
 //! slow library call where it is not one instruction.
 
+use std::mem::MaybeUninit;
+
 use super::narrow::{ByteQuery, ByteRows, product};
 use super::reading::Reading;
 use super::table::Ends;
@@ -325,8 +327,10 @@ pub(super) fn read(values: &[f32]) -> f32 {
 }
 
 /// See `narrow`: here the order stays.
-pub(super) fn apart(query: &[f32], out: &mut [f32]) {
-    out.copy_from_slice(query);
+pub(super) fn apart(query: &[f32], out: &mut [MaybeUninit<f32>]) {
+    for (out, value) in out.iter_mut().zip(query) {
+        out.write(*value);
+    }
 }
 
 /// See `narrow`.

@@ -4,6 +4,7 @@
 //! a value is of the largest one of its row, in a quarter. What is computed is as exact as in
 //! single precision; only the vectors are rounded.
 
+use std::mem::MaybeUninit;
 use std::sync::{Arc, OnceLock};
 
 use super::SMALL;
@@ -219,8 +220,7 @@ impl Compact {
     fn padded_dots(&self, query: &[f32], first: usize, out: &mut [f32]) {
         let width = query.len();
         match &self.values {
-            Values::Bf16(values) => with_scratch(width, |apart| {
-                (kernels().apart)(query, apart);
+            Values::Bf16(values) => with_apart(query, |apart| {
                 let rows = &values[first * width..][..out.len() * width];
                 (kernels().dots_bf16)(reading(values), apart, rows, out);
             }),
@@ -368,6 +368,24 @@ fn largest(values: &[f32]) -> f32 {
 
 fn reading<T: Copy>(rows: &Rows<T>) -> Reading {
     Reading::of_size(size_of_val::<[T]>(rows))
+}
+
+/// Calls `work` with a query whose values of even and odd number are apart.
+fn with_apart<R>(query: &[f32], work: impl FnOnce(&[f32]) -> R) -> R {
+    const USUAL: usize = 4096;
+    if query.len() > USUAL || SMALL {
+        let mut room = Spare::new();
+        room.reserve(query.len());
+        (kernels().apart)(query, &mut room.spare_capacity_mut()[..query.len()]);
+        // SAFETY: as many values have been written.
+        unsafe { room.set_len(query.len()) };
+        return work(&room);
+    }
+    // Clearing it would take longer than filling it.
+    let mut room = [const { MaybeUninit::uninit() }; USUAL];
+    (kernels().apart)(query, &mut room[..query.len()]);
+    // SAFETY: as many values have been written.
+    work(unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), query.len()) })
 }
 
 /// Calls `work` with so many zeros: small arrays are cleared sooner than large ones.

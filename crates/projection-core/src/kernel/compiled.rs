@@ -13,6 +13,8 @@ macro_rules! compiled_for {
      $queries:literal x $wide:literal, $rows:literal x $registers:literal) => {
         pub(super) mod $name {
             use super::super::lanes::Lanes;
+            use std::mem::MaybeUninit;
+
             use super::super::{body, limits, narrow, scores, tails, tiles, vector};
             use super::{ByteQuery, ByteRows, Ends, Kernels, Reading, SMALL, Scaled};
 
@@ -106,7 +108,7 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn apart(query: &[f32], out: &mut [f32]) {
+            unsafe fn apart(query: &[f32], out: &mut [MaybeUninit<f32>]) {
                 // SAFETY: as for `dots`, as for all below.
                 unsafe { narrow::apart::<$lanes>(query, out) }
             }

@@ -4,6 +4,8 @@
 //! of its own. A query against bytes is two bytes a value, high and low, each 128 too large:
 //! the instruction that multiplies bytes wants one side without a sign.
 
+use std::mem::MaybeUninit;
+
 use super::lanes::Lanes;
 use super::table::Ends;
 use super::vector::ROWS;
@@ -32,16 +34,17 @@ pub(super) fn product(query: f32, (high, low): (i32, i32), scale: f32, sum: i32)
     (high * 256.0 + low) * (query * scale)
 }
 
-/// Puts the values of even number before those of odd number, in each two registers.
+/// Puts the values of even number before those of odd number, in each two registers; all of
+/// `out` is written.
 ///
 /// # Safety
 /// As for [`Lanes`]; the lengths are equal, and whole pads.
 #[inline(always)]
-pub(super) unsafe fn apart<L: Lanes>(query: &[f32], out: &mut [f32]) {
+pub(super) unsafe fn apart<L: Lanes>(query: &[f32], out: &mut [MaybeUninit<f32>]) {
     for at in (0..query.len()).step_by(2 * L::COUNT) {
         // SAFETY: by this function's own condition.
         unsafe {
-            let (from, to) = (query.as_ptr().add(at), out.as_mut_ptr().add(at));
+            let (from, to) = (query.as_ptr().add(at), out.as_mut_ptr().cast::<f32>().add(at));
             let (even, odd) = L::apart(L::load(from), L::load(from.add(L::COUNT)));
             even.store(to);
             odd.store(to.add(L::COUNT));

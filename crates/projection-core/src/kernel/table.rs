@@ -1,5 +1,6 @@
 //! The table of functions that every set of instructions has, and the choice among them.
 
+use std::mem::MaybeUninit;
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::LazyLock;
 
@@ -50,7 +51,7 @@ pub(super) struct Kernels {
     pub add_weighted: AddWeighted,
     pub multiply_adds: fn(u64) -> (usize, f32),
     pub read: fn(&[f32]) -> f32,
-    pub apart: fn(&[f32], &mut [f32]),
+    pub apart: fn(&[f32], &mut [MaybeUninit<f32>]),
     pub dots_bf16: fn(Reading, &[f32], &[u16], &mut [f32]),
     pub weighted_sum_bf16: fn(&[f32], &[u16], Ends, &mut [f32]),
     pub to_bytes: fn(&[f32], f32, &mut [u8], &mut [u8]),

@@ -15,8 +15,10 @@ fn every_compilation_multiplies_compact_vectors_as_double_precision() {
                 .collect();
             let rows: Vec<f32> =
                 halves.iter().map(|half| half::bf16::from_bits(*half).to_f32()).collect();
-            let mut apart = vec![0.0; dim];
-            (kernels.apart)(&query, &mut apart);
+            let mut room = vec![std::mem::MaybeUninit::new(f32::NAN); dim];
+            (kernels.apart)(&query, &mut room);
+            // SAFETY: they had values from the beginning.
+            let apart: Vec<f32> = room.iter().map(|value| unsafe { value.assume_init() }).collect();
             let check = |dots: &[f32], rows: &[f32], bound: f64| {
                 for (row, dot) in rows.chunks(dim).zip(dots) {
                     let error = exact_dot(row, &query) - f64::from(*dot);
