@@ -66,7 +66,7 @@ impl Vectors<'_> {
         match self {
             Self::Single(rows) => {
                 let part = &rows[first * out.len()..][..weights.len() * out.len()];
-                add_weighted_sum(weights, part, ends, out);
+                add_weighted_sum(Reading::of(rows), weights, part, ends, out);
             }
             Self::Compact(rows) => rows.weighted_sum(weights, first, ends, out),
         }

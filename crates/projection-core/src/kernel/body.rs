@@ -84,7 +84,13 @@ pub(super) fn dots(_: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
 }
 
 #[inline(always)]
-pub(super) fn weighted_sum(weights: &[f32], rows: &[f32], (fresh, factor): Ends, out: &mut [f32]) {
+pub(super) fn weighted_sum(
+    _: Reading,
+    weights: &[f32],
+    rows: &[f32],
+    (fresh, factor): Ends,
+    out: &mut [f32],
+) {
     let dim = out.len();
     if fresh {
         out.fill(0.0);
@@ -126,7 +132,7 @@ pub(super) fn weighted_blocks(
     _: bool,
     out: &mut [f32],
 ) {
-    weighted_sum(weights, rows, (true, factor), out);
+    weighted_sum(Reading::Near, weights, rows, (true, factor), out);
 }
 
 /// The sum, by halves, whose additions overlap.

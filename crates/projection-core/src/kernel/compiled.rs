@@ -23,8 +23,8 @@ macro_rules! compiled_for {
                 // callers have checked the lengths, as for all of them.
                 dots: |reading, query, rows, out| unsafe { dots(reading, query, rows, out) },
                 // SAFETY: as above.
-                weighted_sum: |weights, rows, ends, out| unsafe {
-                    weighted_sum(weights, rows, ends, out)
+                weighted_sum: |reading, weights, rows, ends, out| unsafe {
+                    weighted_sum(reading, weights, rows, ends, out)
                 },
                 // SAFETY: as above.
                 weighted_blocks: |weights, rows, factor, backwards, out| unsafe {
@@ -194,9 +194,23 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn weighted_sum(weights: &[f32], rows: &[f32], ends: Ends, out: &mut [f32]) {
+            unsafe fn weighted_sum(
+                reading: Reading,
+                weights: &[f32],
+                rows: &[f32],
+                ends: Ends,
+                out: &mut [f32],
+            ) {
+                const V: usize = $columns;
                 // SAFETY: as above.
-                unsafe { vector::weighted_sum::<$lanes, $columns>(weights, rows, ends, out) }
+                unsafe {
+                    match reading {
+                        Reading::Ahead if !SMALL => {
+                            vector::weighted_sum::<$lanes, V, true>(weights, rows, ends, out)
+                        }
+                        _ => vector::weighted_sum::<$lanes, V, false>(weights, rows, ends, out),
+                    }
+                }
             }
 
             #[target_feature(enable = $features)]
@@ -214,7 +228,7 @@ macro_rules! compiled_for {
                         0 => vector::weighted_blocks::<$lanes, HALF>(
                             weights, rows, factor, backwards, out,
                         ),
-                        _ => weighted_sum(weights, rows, (true, factor), out),
+                        _ => weighted_sum(Reading::Near, weights, rows, (true, factor), out),
                     }
                 }
             }
@@ -366,7 +380,7 @@ pub(super) const UNROLLED: Kernels = {
         // the lengths.
         dots: |_, query, rows, out| unsafe { unrolled::dots::<Simd128>(query, rows, out) },
         // SAFETY: as above.
-        weighted_sum: |weights, rows, ends, out| unsafe {
+        weighted_sum: |_, weights, rows, ends, out| unsafe {
             unrolled::weighted_sum::<Simd128>(weights, rows, ends, out)
         },
         // SAFETY: as above.

@@ -73,13 +73,19 @@ pub(crate) fn dots_read(reading: Reading, query: &[f32], rows: &[f32], out: &mut
 
 /// Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
 pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
-    add_weighted_sum(weights, rows, (true, 1.0), out)
+    add_weighted_sum(Reading::of(rows), weights, rows, (true, 1.0), out)
 }
 
 /// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`.
-fn add_weighted_sum(weights: &[f32], rows: &[f32], (fresh, factor): (bool, f32), out: &mut [f32]) {
+fn add_weighted_sum(
+    reading: Reading,
+    weights: &[f32],
+    rows: &[f32],
+    (fresh, factor): (bool, f32),
+    out: &mut [f32],
+) {
     assert_eq!(rows.len(), weights.len() * out.len());
-    (kernels().weighted_sum)(weights, rows, (fresh, factor), out)
+    (kernels().weighted_sum)(reading, weights, rows, (fresh, factor), out)
 }
 
 /// Σₖ weightₖ·rowₖ times a factor, of few rows into `out`; if `backwards`, the last columns come

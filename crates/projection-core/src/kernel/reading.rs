@@ -1,7 +1,6 @@
-//! How rows are read for dot products, by the size of their matrix.
+//! How rows are read, by the size of their matrix.
 
-/// How to read the rows of a matrix of a certain size for dot products. Weighted sums read row
-/// after row, which the hardware foresees better than any hint.
+/// How to read the rows of a matrix of a certain size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// They lie in the second-level cache.
@@ -10,8 +9,8 @@ pub(crate) enum Reading {
     Backwards,
     /// Rows to come are asked for early.
     Ahead,
-    /// The memory is the limit. It finds by itself what comes next in single precision; compact
-    /// rows, of which more go by in the same time, are asked for early here too.
+    /// The memory is the limit. It finds by itself what comes next in single precision; dot
+    /// products with compact rows, of which more go by in the same time, ask early here too.
     Stream,
 }
 

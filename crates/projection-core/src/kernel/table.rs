@@ -31,7 +31,7 @@ pub(super) type Scaled<'a> = (f64, &'a [f32]);
 /// parent module check them.
 pub(super) struct Kernels {
     pub dots: fn(Reading, &[f32], &[f32], &mut [f32]),
-    pub weighted_sum: fn(&[f32], &[f32], Ends, &mut [f32]),
+    pub weighted_sum: fn(Reading, &[f32], &[f32], Ends, &mut [f32]),
     pub weighted_blocks: fn(&[f32], &[f32], f32, bool, &mut [f32]),
     pub sum_of_squares: fn(&[f32]) -> f64,
     pub dot_of_singles: fn(&[f32], &[f32]) -> f64,

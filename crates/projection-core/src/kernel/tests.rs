@@ -88,7 +88,13 @@ fn every_compilation_multiplies_as_double_precision() {
                     assert!((exact - f64::from(*dot)).abs() <= bound, "{name}: {dim} × {rows}");
                 }
                 let mut sum = Shifted::new(&vec![7.0; dim], shift);
-                (kernels.weighted_sum)(&weights, matrix, (true, 0.5), sum.get_mut(dim));
+                (kernels.weighted_sum)(
+                    Reading::Near,
+                    &weights,
+                    matrix,
+                    (true, 0.5),
+                    sum.get_mut(dim),
+                );
                 let exact = exact_weighted_sum(&weights, matrix, dim);
                 let bound = 2e-6 * (rows as f64).sqrt();
                 for (exact, sum) in exact.iter().zip(sum.get(dim)) {
@@ -96,7 +102,13 @@ fn every_compilation_multiplies_as_double_precision() {
                     assert!(error.abs() < bound, "{name}: {dim} × {rows}");
                 }
                 // To what is there.
-                (kernels.weighted_sum)(&weights, matrix, (false, 2.0), sum.get_mut(dim));
+                (kernels.weighted_sum)(
+                    Reading::Ahead,
+                    &weights,
+                    matrix,
+                    (false, 2.0),
+                    sum.get_mut(dim),
+                );
                 for (exact, sum) in exact.iter().zip(sum.get(dim)) {
                     let error = 2.0 * 1.5 * exact - f64::from(*sum);
                     assert!(error.abs() < 4.0 * bound, "{name}: {dim} × {rows}");
@@ -142,7 +154,7 @@ fn reading_backwards_changes_no_bit() {
 
                 let weights = values(count, 3);
                 let mut whole = vec![7.0; dim];
-                (kernels.weighted_sum)(&weights, matrix, (true, 0.5), &mut whole);
+                (kernels.weighted_sum)(Reading::Near, &weights, matrix, (true, 0.5), &mut whole);
                 for back in [false, true] {
                     let mut blocks = Shifted::new(&vec![7.0; dim], 3);
                     (kernels.weighted_blocks)(&weights, matrix, 0.5, back, blocks.get_mut(dim));
@@ -349,7 +361,7 @@ fn every_compilation_survives_the_ends_of_the_range() {
         (kernels.dots)(Reading::Near, &tiny, &[2.0; 40], &mut dot);
         assert_eq!(dot[0], f32::from_bits(240), "{name}");
         let mut sum = vec![0.0; 40];
-        (kernels.weighted_sum)(&[2.0, 1.0], &tiny.repeat(2), (true, 1.0), &mut sum);
+        (kernels.weighted_sum)(Reading::Near, &[2.0, 1.0], &tiny.repeat(2), (true, 1.0), &mut sum);
         assert!(sum.iter().all(|value| *value == f32::from_bits(9)), "{name}");
     }
 }

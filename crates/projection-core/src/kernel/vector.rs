@@ -172,12 +172,12 @@ unsafe fn dots_of<L: Lanes, const R: usize, const A: usize, const PREFETCH: bool
 }
 
 /// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where `fresh`, into `out`; `V` registers of
-/// columns at a time.
+/// columns at a time. With `PREFETCH`, rows to come are asked for early.
 ///
 /// # Safety
 /// As for [`Lanes`]; `rows` holds as many rows as there are weights, of the length of `out`.
 #[inline(always)]
-pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize>(
+pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize, const PREFETCH: bool>(
     weights: &[f32],
     rows: &[f32],
     (fresh, factor): Ends,
@@ -198,15 +198,15 @@ pub(super) unsafe fn weighted_sum<L: Lanes, const V: usize>(
         // rows and of `out`, whole registers where so many are left, else a part of one.
         unsafe {
             while at + V * L::COUNT <= dim {
-                columns::<L, V>(weights, rows.add(at), dim, out.add(at), ends);
+                columns::<L, V, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
                 at += V * L::COUNT;
             }
             while at + 4 * L::COUNT <= dim {
-                columns::<L, 4>(weights, rows.add(at), dim, out.add(at), ends);
+                columns::<L, 4, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
                 at += 4 * L::COUNT;
             }
             while at + L::COUNT <= dim {
-                columns::<L, 1>(weights, rows.add(at), dim, out.add(at), ends);
+                columns::<L, 1, PREFETCH>(weights, rows.add(at), dim, out.add(at), ends);
                 at += L::COUNT;
             }
             if at < dim {
@@ -242,7 +242,7 @@ pub(super) unsafe fn weighted_blocks<L: Lanes, const V: usize>(
         let block = if backwards { blocks - 1 - step } else { step };
         let at = block * V * L::COUNT;
         // SAFETY: by this function's own condition.
-        unsafe { columns::<L, V>(weights, rows.add(at), dim, out.add(at), (true, factor)) };
+        unsafe { columns::<L, V, false>(weights, rows.add(at), dim, out.add(at), (true, factor)) };
     }
 }
 
@@ -253,20 +253,24 @@ pub(super) unsafe fn weighted_blocks<L: Lanes, const V: usize>(
 /// As for [`Lanes`]; from `rows` on, there is a row every `dim` values for each weight, and
 /// each of them and `out` have `V` registers of values.
 #[inline(always)]
-unsafe fn columns<L: Lanes, const V: usize>(
+unsafe fn columns<L: Lanes, const V: usize, const PREFETCH: bool>(
     weights: &[f32],
     rows: *const f32,
     dim: usize,
     out: *mut f32,
     (first, factor): (bool, f32),
 ) {
-    // SAFETY: by this function's own condition.
+    // SAFETY: by this function's own condition; prefetched addresses need not be valid.
     unsafe {
         let mut sums = [L::splat(0.0); V];
         for (k, weight) in weights.iter().enumerate() {
             let (row, weight) = (rows.add(k * dim), L::splat(*weight));
             for v in 0..V {
-                sums[v] = weight.multiply_add(L::load(row.add(v * L::COUNT)), sums[v]);
+                let place = row.add(v * L::COUNT);
+                if PREFETCH && (v * L::COUNT).is_multiple_of(16) {
+                    L::prefetch(place.wrapping_add(4 * dim));
+                }
+                sums[v] = weight.multiply_add(L::load(place), sums[v]);
             }
         }
         for v in 0..V {
