@@ -1,7 +1,8 @@
 //! Making lists: k-means on a sample, then every row into the list of its centre.
 
 use super::change::Added;
-use super::{Found, KS, Lists, Routes, SPREAD, Units, calibrate};
+use super::routes::Routes;
+use super::{Found, KS, Lists, SPREAD, Units, calibrate};
 use crate::kernel::random::Random;
 use crate::kernel::{self, Compact, Format, product};
 
