@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::SMALL;
-use super::ask_for;
 use super::narrow::{ByteQuery, ByteRows};
+use super::reading::{ask_for, lead};
 use super::table::{Ends, kernels};
 use super::{Reading, Rows};
 use crate::spare::{Kept, Spare};
@@ -23,10 +23,6 @@ pub(crate) const LONGEST_BYTES: usize = 1 << 16;
 
 /// The largest value of a query, in two bytes: 127·256.
 const HALF_RANGE: f32 = 32_512.0;
-
-/// What is asked for early lies so many bytes ahead. Rows of bytes are worked off so fast that
-/// less would come too late.
-const AHEAD: usize = 6 << 10;
 
 /// Rows of bytes whose scales are put into the weights at a time.
 const BLOCK: usize = 256;
@@ -386,12 +382,7 @@ fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |top, value| f32::max(top, value.abs()))
 }
 
-/// How many rows of bytes ahead of those that are multiplied others are asked for.
-fn lead(width: usize) -> usize {
-    AHEAD.div_ceil(width)
-}
-
-/// The rows from the `first` on, to be asked for early; none of few rows, which are near.
+/// The rows from the `first` on, to be asked for early; none where all are near.
 fn rows_from(rows: &Rows<i8>, first: usize) -> &[i8] {
     let near = reading(rows) == Reading::Near;
     if near { &[] } else { &rows[rows.len().min(first * rows.width())..] }

@@ -43,6 +43,12 @@ impl Reading {
     }
 }
 
+/// Rows of bytes that are asked for early lie so many rows ahead: they are worked off so fast
+/// that less than six kilobytes would come too late.
+pub(super) fn lead(width: usize) -> usize {
+    (6usize << 10).div_ceil(width)
+}
+
 /// Asks for values that are read soon and lie where the hardware does not expect it.
 pub(crate) fn ask_for<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
