@@ -18,7 +18,7 @@ const LISTS: f64 = 0.19;
 /// Rows of the sample for each list, and of all lists, and how often centres are moved.
 const SAMPLED: usize = 40;
 const MOST_SAMPLED: usize = 160_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 4;
 
 /// Centres that rows are compared with at a time, and rows.
 const CENTRES: usize = 128;
