@@ -1,8 +1,11 @@
 //! Lists that are kept beside a store's model: they are there when it is opened, and never used
 //! where they are stale or damaged.
 
+mod clustered;
+
 use std::path::{Path, PathBuf};
 
+use clustered::clustered;
 use ndarray::Array2;
 use projection_core::ErrorKind;
 use projection_core::projection::{Model, ModelKind, ModelParameters, Projection};
@@ -12,32 +15,17 @@ const DIM: usize = 16;
 const HEADS: usize = 164;
 const QUESTIONS: usize = 100;
 
-/// Rows around 120 points.
-fn clustered(rows: usize, seed: u64) -> Array2<f32> {
-    let values = |mut state: u64| {
-        move || {
-            let mut sum = 0.0;
-            for _ in 0..4 {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                sum += (state >> 40) as f32 / (1 << 24) as f32 - 0.5;
-            }
-            sum
-        }
-    };
-    let mut point = values(77);
-    let points = Array2::from_shape_simple_fn((120, DIM), &mut point);
-    let mut noise = values(seed);
-    Array2::from_shape_fn((rows, DIM), |(row, at)| points[[row * 7 % 120, at]] + 0.5 * noise())
+/// Rows that are in clusters, others for another seed.
+fn rows(count: usize, seed: u64) -> Array2<f32> {
+    clustered(count, DIM, 0.5, seed)
 }
 
 /// A store with a residual model of many questions, and the file of its lists.
 fn store(folder: &Path) -> (Store, PathBuf) {
-    let rows = clustered(HEADS * QUESTIONS, 5);
+    let vectors = rows(HEADS * QUESTIONS, 5);
     let questions: Vec<Array2<f32>> = (0..HEADS)
         .map(|head| {
-            rows.slice(ndarray::s![head * QUESTIONS..(head + 1) * QUESTIONS, ..]).to_owned()
+            vectors.slice(ndarray::s![head * QUESTIONS..(head + 1) * QUESTIONS, ..]).to_owned()
         })
         .collect();
     let heads: Vec<NewHead> = questions
@@ -68,7 +56,7 @@ fn store(folder: &Path) -> (Store, PathBuf) {
 }
 
 fn project(model: &Model) -> Vec<Vec<f32>> {
-    let queries = clustered(30, 9);
+    let queries = rows(30, 9);
     let each = queries.rows().into_iter().map(|query| {
         let mut projected = vec![0.0; DIM];
         model.project_into(query.to_slice().unwrap(), &mut projected, None).unwrap();

@@ -1,5 +1,8 @@
 //! Models with many training questions or heads, in lists: what they find, and their files.
 
+mod clustered;
+
+use clustered::clustered;
 use ndarray::Array2;
 use projection_core::projection::{
     Head, Model, MultiHeadProjection, Projection, QuestionHead, ResidualParts, ResidualProjection,
@@ -8,28 +11,13 @@ use projection_core::projection::{
 const DIM: usize = 32;
 const COUNT: usize = 16_400;
 
-/// Rows around 120 points.
-fn clustered(rows: usize, seed: u64) -> Array2<f32> {
-    let values = |mut state: u64| {
-        move || {
-            let mut sum = 0.0;
-            for _ in 0..4 {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                sum += (state >> 40) as f32 / (1 << 24) as f32 - 0.5;
-            }
-            sum
-        }
-    };
-    let mut point = values(77);
-    let points = Array2::from_shape_simple_fn((120, DIM), &mut point);
-    let mut noise = values(seed);
-    Array2::from_shape_fn((rows, DIM), |(row, at)| points[[row * 7 % 120, at]] + 0.7 * noise())
+/// Rows that are in clusters, others for another seed.
+fn rows(count: usize, seed: u64) -> Array2<f32> {
+    clustered(count, DIM, 0.7, seed)
 }
 
 fn residual() -> ResidualProjection {
-    let questions = clustered(COUNT, 5);
+    let questions = rows(COUNT, 5);
     let heads = (0..COUNT / 10).map(|head| QuestionHead {
         cluster_id: head as i64,
         answer: questions.row(head * 10 + 3).to_vec(),
@@ -40,11 +28,11 @@ fn residual() -> ResidualProjection {
 }
 
 fn top_k() -> MultiHeadProjection {
-    let rows = clustered(COUNT, 5);
+    let vectors = rows(COUNT, 5);
     let head = |number: usize| Head {
         cluster_id: number as i64,
-        centroid: rows.row(number).iter().copied().map(f64::from).collect(),
-        answer: rows.row((number + 1) % COUNT).to_vec(),
+        centroid: vectors.row(number).iter().copied().map(f64::from).collect(),
+        answer: vectors.row((number + 1) % COUNT).to_vec(),
         matrix: (number == 700).then(|| Array2::eye(DIM)),
     };
     let heads = (0..COUNT).map(head).collect();
@@ -74,7 +62,7 @@ fn check(plain: Model) {
     let known = lists.lists_found().unwrap();
     assert!(known.recall >= 0.99 && known.read < 0.25 && known.lists > 100, "{known:?}");
     assert!(plain.lists_found().is_none());
-    let queries = clustered(60, 9);
+    let queries = rows(60, 9);
     let share = recall(&plain, &lists, &queries);
     assert!(share > 0.97, "{share}, {known:?}");
     // A batch gives what single queries give, from memory, bytes and a mapped file.
@@ -144,11 +132,11 @@ fn many_heads() {
 
 #[test]
 fn few_heads_stay_as_they_are() {
-    let rows = clustered(50, 5);
+    let vectors = rows(50, 5);
     let head = |number: usize| Head {
         cluster_id: number as i64,
-        centroid: rows.row(number).iter().copied().map(f64::from).collect(),
-        answer: rows.row(number).to_vec(),
+        centroid: vectors.row(number).iter().copied().map(f64::from).collect(),
+        answer: vectors.row(number).to_vec(),
         matrix: None,
     };
     let model = MultiHeadProjection::from_heads((0..50).map(head).collect(), 0.1).unwrap();

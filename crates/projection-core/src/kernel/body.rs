@@ -372,7 +372,7 @@ pub(super) fn to_bytes(query: &[f32], factor: f32, high: &mut [u8], low: &mut [u
 
 /// See `narrow`.
 #[inline(always)]
-pub(super) fn dots_i8(_: Reading, query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f32]) {
+pub(super) fn dots_i8(query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f32]) {
     let all = rows.bytes.chunks_exact(query.high.len()).zip(rows.scales).zip(rows.sums);
     for (((row, scale), sum), out) in all.zip(out) {
         let dot = |query: &[u8]| -> i32 {

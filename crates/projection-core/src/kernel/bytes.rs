@@ -11,12 +11,8 @@ use super::table::Ends;
 use super::vector::ROWS;
 use super::x86::Avx512;
 
-/// What is asked for early lies so many bytes ahead. Rows of bytes are worked off so fast that
-/// less would come too late.
-const AHEAD: usize = 6 << 10;
-
 /// The products of a query with rows of bytes, into `out`; needs AVX-512F with BW and VNNI.
-/// With `PREFETCH`, rows to come are asked for early.
+/// With `PREFETCH`, the next rows are asked for early.
 ///
 /// # Safety
 /// The CPU must have the features; there are a scale, a sum and a row of the query's length,
@@ -30,12 +26,15 @@ pub(super) unsafe fn dots_i8<const PREFETCH: bool>(
     let dim = query.high.len();
     let (fours, rest) = out.as_chunks_mut::<4>();
     let first = 4 * fours.len();
+    let at = |row: usize| {
+        let next = rows.next.as_ptr().wrapping_add(row * dim);
+        (rows.bytes.as_ptr().wrapping_add(row * dim), next)
+    };
     // SAFETY: by this function's own condition: rows of number i lie at i·dim.
     unsafe {
         for (four, out) in fours.iter_mut().enumerate() {
             let row = 4 * four;
-            let [high, low] =
-                dots_i8_of::<4, PREFETCH>(dim, query, rows.bytes.as_ptr().add(row * dim));
+            let [high, low] = dots_i8_of::<4, PREFETCH>(dim, query, at(row));
             // `product` of four.
             let zeros = _mm_slli_epi32::<7>(_mm_loadu_si128(rows.sums.as_ptr().add(row).cast()));
             let high = _mm_cvtepi32_ps(_mm_sub_epi32(high, zeros));
@@ -46,11 +45,10 @@ pub(super) unsafe fn dots_i8<const PREFETCH: bool>(
             _mm_storeu_ps(out.as_mut_ptr(), _mm_mul_ps(dots, scale));
         }
         if !rest.is_empty() {
-            let bytes = rows.bytes.as_ptr().add(first * dim);
             let [high, low] = match rest.len() {
-                1 => dots_i8_of::<1, PREFETCH>(dim, query, bytes),
-                2 => dots_i8_of::<2, PREFETCH>(dim, query, bytes),
-                _ => dots_i8_of::<3, PREFETCH>(dim, query, bytes),
+                1 => dots_i8_of::<1, PREFETCH>(dim, query, at(first)),
+                2 => dots_i8_of::<2, PREFETCH>(dim, query, at(first)),
+                _ => dots_i8_of::<3, PREFETCH>(dim, query, at(first)),
             };
             let (mut highs, mut lows) = ([0; 4], [0; 4]);
             _mm_storeu_si128(highs.as_mut_ptr().cast(), high);
@@ -63,7 +61,8 @@ pub(super) unsafe fn dots_i8<const PREFETCH: bool>(
     }
 }
 
-/// The products of the high and of the low bytes with `R` rows, at most four.
+/// The products of the high and of the low bytes with `R` rows, at most four, and where the
+/// next ones lie.
 ///
 /// # Safety
 /// As for [`dots_i8`].
@@ -71,7 +70,7 @@ pub(super) unsafe fn dots_i8<const PREFETCH: bool>(
 unsafe fn dots_i8_of<const R: usize, const PREFETCH: bool>(
     dim: usize,
     query: ByteQuery<'_>,
-    rows: *const i8,
+    (rows, next): (*const i8, *const i8),
 ) -> [__m128i; 2] {
     let mut high = [_mm512_setzero_si512(); 4];
     let mut low = [_mm512_setzero_si512(); 4];
@@ -81,11 +80,10 @@ unsafe fn dots_i8_of<const R: usize, const PREFETCH: bool>(
             let query_high = _mm512_loadu_si512(query.high.as_ptr().add(at).cast());
             let query_low = _mm512_loadu_si512(query.low.as_ptr().add(at).cast());
             for r in 0..R {
-                let row = rows.add(r * dim + at);
                 if PREFETCH {
-                    _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(AHEAD));
+                    _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(r * dim + at));
                 }
-                let row = _mm512_loadu_si512(row.cast());
+                let row = _mm512_loadu_si512(rows.add(r * dim + at).cast());
                 high[r] = _mm512_dpbusd_epi32(high[r], query_high, row);
                 low[r] = _mm512_dpbusd_epi32(low[r], query_low, row);
             }

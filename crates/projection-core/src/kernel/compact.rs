@@ -5,10 +5,12 @@
 //! single precision; only the vectors are rounded.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::SMALL;
 use super::narrow::{ByteQuery, ByteRows};
+use super::reading::{ask_for, lead};
 use super::table::{Ends, kernels};
 use super::{Reading, Rows};
 use crate::spare::{Kept, Spare};
@@ -234,10 +236,11 @@ impl Compact {
                         bytes: &bytes[first * width..][..out.len() * width],
                         scales: &scales[first..][..out.len()],
                         sums: &sums[first..][..out.len()],
+                        next: rows_from(bytes, first + lead(width)),
                     };
                     let scale = top / HALF_RANGE;
                     let query = ByteQuery { high, low, scale };
-                    (kernels().dots_i8)(reading(bytes), query, rows, out);
+                    (kernels().dots_i8)(query, rows, out);
                 })
             }
         }
@@ -256,21 +259,34 @@ impl Compact {
         Ready { bytes, scale: top / HALF_RANGE }
     }
 
-    /// [`dots`](Self::dots) of rows of bytes with a query of [`ready`](Self::ready).
-    pub fn dots_ready(&self, query: &Ready, first: usize, out: &mut [f32]) {
+    /// [`dots`](Self::dots) of a range of rows of bytes with a query of [`ready`](Self::ready).
+    /// The rows from `next` on are those to be read then, and are asked for early.
+    pub fn dots_ready(&self, query: &Ready, range: Range<usize>, next: usize, out: &mut [f32]) {
         let Values::Int8 { bytes, scales, sums } = &self.values else {
             unreachable!("a query is made ready for rows of bytes only")
         };
         let width = bytes.width();
-        assert!(query.bytes.len() == 2 * width && first + out.len() <= bytes.count());
+        assert!(query.bytes.len() == 2 * width && range.len() == out.len());
         let (high, low) = query.bytes.split_at(width);
-        let rows = ByteRows {
-            bytes: &bytes[first * width..][..out.len() * width],
-            scales: &scales[first..][..out.len()],
-            sums: &sums.get_or_init(|| sums_of(bytes))[first..][..out.len()],
-        };
         let query = ByteQuery { high, low, scale: query.scale };
-        (kernels().dots_i8)(reading(bytes), query, rows, out);
+        let sums = &sums.get_or_init(|| sums_of(bytes))[..];
+        // While the first are multiplied, later ones are asked for; with the last, the next.
+        let lead = lead(width);
+        let last = range.end - range.len().min(lead);
+        let (out, out_of_last) = out.split_at_mut(last - range.start);
+        let parts = [(range.start, range.start + lead, out), (last, next, out_of_last)];
+        for (first, next, out) in parts {
+            let end = self.count().min(next + out.len());
+            ask_for(&scales[next.min(end)..end]);
+            ask_for(&sums[next.min(end)..end]);
+            let rows = ByteRows {
+                bytes: &bytes[first * width..][..out.len() * width],
+                scales: &scales[first..][..out.len()],
+                sums: &sums[first..][..out.len()],
+                next: rows_from(bytes, next),
+            };
+            (kernels().dots_i8)(query, rows, out);
+        }
     }
 
     /// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`, for rows from
@@ -364,6 +380,12 @@ fn round(row: &[f32], bytes: &mut [i8]) -> f32 {
 
 fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |top, value| f32::max(top, value.abs()))
+}
+
+/// The rows from the `first` on, to be asked for early; none where all are near.
+fn rows_from(rows: &Rows<i8>, first: usize) -> &[i8] {
+    let near = reading(rows) == Reading::Near;
+    if near { &[] } else { &rows[rows.len().min(first * rows.width())..] }
 }
 
 fn reading<T: Copy>(rows: &Rows<T>) -> Reading {

@@ -89,7 +89,7 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 to_bytes: |query, factor, high, low| unsafe { to_bytes(query, factor, high, low) },
                 // SAFETY: as above.
-                dots_i8: |reading, query, rows, out| unsafe { dots_i8(reading, query, rows, out) },
+                dots_i8: |query, rows, out| unsafe { dots_i8(query, rows, out) },
                 // SAFETY: as above.
                 weighted_sum_i8: |weights, rows, ends, out| unsafe {
                     weighted_sum_i8(weights, rows, ends, out)
@@ -144,13 +144,8 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn dots_i8(
-                reading: Reading,
-                query: ByteQuery<'_>,
-                rows: ByteRows<'_>,
-                out: &mut [f32],
-            ) {
-                body::dots_i8(reading, query, rows, out)
+            unsafe fn dots_i8(query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f32]) {
+                body::dots_i8(query, rows, out)
             }
 
             #[target_feature(enable = $features)]
@@ -406,10 +401,10 @@ pub(super) const UNROLLED: Kernels = {
 pub(super) static AVX512_VNNI: Kernels = Kernels {
     // SAFETY: `available` offers this table only where the CPU has the features, and callers
     // have checked the lengths.
-    dots_i8: |reading, query, rows, out| unsafe {
-        match reading {
-            Reading::Near => super::bytes::dots_i8::<false>(query, rows, out),
-            _ => super::bytes::dots_i8::<true>(query, rows, out),
+    dots_i8: |query, rows, out| unsafe {
+        match rows.next.is_empty() {
+            true => super::bytes::dots_i8::<false>(query, rows, out),
+            false => super::bytes::dots_i8::<true>(query, rows, out),
         }
     },
     // SAFETY: as above.

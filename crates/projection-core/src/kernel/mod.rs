@@ -50,7 +50,7 @@ pub(crate) use attention::{Vectors, attend, attend_one};
 pub(crate) use compact::{Compact, Format, LONGEST_BYTES, Parts, Ready};
 #[cfg(feature = "store")]
 pub(crate) use mapping::Mapping;
-pub(crate) use reading::Reading;
+pub(crate) use reading::{Reading, ask_for};
 #[cfg(feature = "store")]
 pub(crate) use rows::StableBytes;
 pub(crate) use rows::{Plain, Rows};

@@ -25,6 +25,9 @@ pub(super) struct ByteRows<'a> {
     pub bytes: &'a [i8],
     pub scales: &'a [f32],
     pub sums: &'a [i32],
+    /// What is read after these rows and is asked for while they are multiplied, byte by byte;
+    /// empty where it need not be.
+    pub next: &'a [i8],
 }
 
 /// The product of a query and a row, of the products of the query's bytes with the row's.

@@ -1,5 +1,9 @@
 //! How rows are read, by the size of their matrix.
 
+/// Bytes that memory gives at a time.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 64;
+
 /// How to read the rows of a matrix of a certain size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
@@ -39,4 +43,22 @@ impl Reading {
     pub fn as_in_batches(self) -> Self {
         if self == Self::Near { Self::Stream } else { self }
     }
+}
+
+/// Rows of bytes that are asked for early lie so many rows ahead: they are worked off so fast
+/// that less than six kilobytes would come too late.
+pub(super) fn lead(width: usize) -> usize {
+    (6usize << 10).div_ceil(width)
+}
+
+/// Asks for values that are read soon and lie where the hardware does not expect it.
+pub(crate) fn ask_for<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for at in (0..size_of_val(values)).step_by(LINE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every CPU of this kind has the instruction, and it changes nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().cast::<i8>().wrapping_add(at)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
 }

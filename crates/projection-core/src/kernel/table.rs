@@ -55,7 +55,7 @@ pub(super) struct Kernels {
     pub dots_bf16: fn(Reading, &[f32], &[u16], &mut [f32]),
     pub weighted_sum_bf16: fn(&[f32], &[u16], Ends, &mut [f32]),
     pub to_bytes: fn(&[f32], f32, &mut [u8], &mut [u8]),
-    pub dots_i8: fn(Reading, ByteQuery<'_>, ByteRows<'_>, &mut [f32]),
+    pub dots_i8: fn(ByteQuery<'_>, ByteRows<'_>, &mut [f32]),
     pub weighted_sum_i8: fn(&[f32], &[i8], Ends, &mut [f32]),
 }
 

@@ -5,7 +5,8 @@
 //! between two rows are a second group, and the caller's are a third. Half of each group
 //! chooses, the other half tells the recall.
 
-use super::{Found, KS, LEAST_RECALL, Lists, Routes, Units};
+use super::routes::Routes;
+use super::{Found, KS, LEAST_RECALL, Lists, Units};
 use crate::kernel::{self, product};
 
 /// Held-out rows.
@@ -16,7 +17,17 @@ const ROWS: usize = 128;
 const BLOCK: usize = 128;
 
 /// Shares of the true nearest rows whose lists are to be read, tried in turn for each of [`KS`].
-const SHARES: [f64; 4] = [0.992, 0.9945, 0.997, 0.999];
+/// More is found than is asked for, since lists are read before all is known that rules them
+/// out.
+const SHARES: [f64; 8] = [0.983, 0.986, 0.989, 0.992, 0.994, 0.996, 0.9975, 0.999];
+
+/// What the other half of the queries finds above [`LEAST_RECALL`], so that others like them
+/// find that share too: chance moves what some hundred queries find by half as much. Only the
+/// last of [`SHARES`] will do without.
+const MARGIN: f64 = 0.004;
+
+/// Queries that a thread takes at a time when they are counted.
+const COUNTED: usize = 16;
 
 /// Lists that read more of the rows than this are not worth it.
 const MOST_READ: f64 = 0.25;
@@ -59,69 +70,85 @@ impl Lists {
             groups.into_iter().map(|(group, own)| known(units, group, own, threads)).collect();
         let mut found = Found { recall: 1.0, read: 0.0, lists: 0 };
         for (number, k) in KS.into_iter().enumerate() {
+            let Some(routes) = &self.routes else { return false };
+            let needed: Vec<_> =
+                groups.iter().map(|group| routes.needed(group, lists, k)).collect();
             let chosen = SHARES.into_iter().find_map(|share| {
-                let routes = self.routes.as_mut()?;
-                let slack = |group: &Vec<Known<'_>>| routes.slack(group, lists, k, share);
-                let slack = groups.iter().map(slack).fold(f32::NEG_INFINITY, f32::max);
-                routes.slacks[number] = slack;
-                let read_by = |group: &Vec<Known<'_>>| routes.read(group, k, slack, units.count);
-                let read = groups.iter().map(read_by).sum::<f64>() / groups.len() as f64;
-                let recalls = groups.iter().map(|group| self.recall(units, group, k));
+                let slacks = needed.iter().map(|needed| at_share(needed, share));
+                let slack = slacks.fold(f32::NEG_INFINITY, f32::max);
+                self.routes.as_mut()?.slacks[number] = slack;
+                let recalls = groups.iter().map(|group| self.recall(units, group, k, threads));
                 let recall = recalls.fold(1.0, f64::min);
-                (recall >= LEAST_RECALL).then_some((recall, read))
+                let last = share == SHARES[SHARES.len() - 1];
+                let wanted = if last { LEAST_RECALL } else { LEAST_RECALL + MARGIN };
+                (recall >= wanted).then_some((recall, slack))
             });
-            let Some((recall, read)) = chosen else { return false };
+            let (Some((recall, slack)), Some(routes)) = (chosen, &self.routes) else {
+                return false;
+            };
+            let read_by = |group: &Vec<Known<'_>>| routes.read(group, k, slack, units.count);
+            let read = groups.iter().map(read_by).sum::<f64>() / groups.len() as f64;
             found.recall = found.recall.min(recall);
             found.read += read / KS.len() as f64;
         }
         let Some(routes) = &mut self.routes else { return false };
-        found.lists = routes.spreads.len();
+        found.lists = routes.count();
         routes.found = found;
         found.read <= MOST_READ
     }
 
     /// The share of the true k nearest rows that the second half of the queries find.
-    fn recall(&self, units: Units<'_>, group: &[Known<'_>], k: usize) -> f64 {
-        let (mut found, mut all) = (0, 0);
+    fn recall(&self, units: Units<'_>, group: &[Known<'_>], k: usize, threads: usize) -> f64 {
+        let queries = &group[group.len() / 2..];
+        let mut found = vec![0; queries.len()];
+        product::for_blocks(threads, &mut found, 1, COUNTED, |range, found| {
+            for (query, found) in queries[range].iter().zip(found) {
+                *found = self.found_of(units, query, k);
+            }
+        });
+        let all: usize = queries.iter().map(|query| k.min(query.nearest.len())).sum();
+        found.iter().sum::<usize>() as f64 / all.max(1) as f64
+    }
+
+    /// How many of its true k nearest rows a query finds.
+    fn found_of(&self, units: Units<'_>, query: &Known<'_>, k: usize) -> usize {
+        let nearest = &query.nearest[..k.min(query.nearest.len())];
+        let Some(least) = nearest.last().map(|(score, _)| score - EQUAL) else { return 0 };
+        let wanted = k + usize::from(query.itself.is_some());
+        let Some(candidates) = self.candidates(query.unit, wanted, None) else {
+            return nearest.len();
+        };
         let mut row = vec![0.0; units.dim];
-        for query in &group[group.len() / 2..] {
-            let nearest = &query.nearest[..k.min(query.nearest.len())];
-            let Some(least) = nearest.last().map(|(score, _)| score - EQUAL) else { continue };
-            all += nearest.len();
-            let wanted = k + usize::from(query.itself.is_some());
-            let Some(candidates) = self.candidates(query.unit, wanted, None) else {
-                found += nearest.len();
-                continue;
-            };
-            let good = candidates.iter().copied().filter(|number| {
-                (units.copy)(*number, &mut row);
-                let mut dot = [0.0];
-                kernel::dots(query.unit, &row, &mut dot);
-                Some(*number) != query.itself && dot[0] >= least
-            });
-            found += good.count().min(nearest.len());
-        }
-        f64::from(found as u32) / f64::from(all.max(1) as u32)
+        let good = candidates.iter().copied().filter(|number| {
+            (units.copy)(*number, &mut row);
+            let mut dot = [0.0];
+            kernel::dots(query.unit, &row, &mut dot);
+            Some(*number) != query.itself && dot[0] >= least
+        });
+        good.count().min(nearest.len())
     }
 }
 
+/// The least of ascending slacks with which this share of rows is in lists that are read.
+fn at_share(needed: &[f32], share: f64) -> f32 {
+    let at = (needed.len().saturating_sub(1) as f64 * share).ceil() as usize;
+    needed.get(at).copied().unwrap_or(f32::NEG_INFINITY)
+}
+
 impl Routes {
-    /// The least slack with which this share of the true k nearest rows of the first half of
-    /// the queries is in lists that are read.
-    fn slack(&self, group: &[Known<'_>], lists: &[u32], k: usize, share: f64) -> f32 {
+    /// The slacks with which the lists of the true k nearest rows of the first half of the
+    /// queries are read, ascending.
+    fn needed(&self, group: &[Known<'_>], lists: &[u32], k: usize) -> Vec<f32> {
         let mut needed = Vec::new();
         for query in &group[..group.len().div_ceil(2)] {
-            let scores = self.scores(query.unit);
+            let scores = self.scores(&self.centres.ready(query.unit));
             let nearest = &query.nearest[..k.min(query.nearest.len())];
             let Some((worst, _)) = nearest.last() else { continue };
             let lists = nearest.iter().map(|(_, row)| lists[*row as usize] as usize);
             needed.extend(lists.map(|list| worst - scores[list]));
         }
-        if needed.is_empty() {
-            return f32::NEG_INFINITY;
-        }
-        let at = ((needed.len() - 1) as f64 * share).ceil() as usize;
-        *needed.select_nth_unstable_by(at, f32::total_cmp).1
+        needed.sort_unstable_by(f32::total_cmp);
+        needed
     }
 
     /// The share of so many rows that a query of the group reads on average.
@@ -130,7 +157,7 @@ impl Routes {
         for query in group {
             let nearest = &query.nearest[..k.min(query.nearest.len())];
             let Some((worst, _)) = nearest.last() else { continue };
-            let scores = self.scores(query.unit);
+            let scores = self.scores(&self.centres.ready(query.unit));
             let sizes = self.offsets.windows(2).map(|pair| pair[1] - pair[0]);
             let read =
                 sizes.zip(scores.iter().copied()).filter(|(_, score)| *score >= worst - slack);

@@ -47,8 +47,8 @@ impl Added {
     pub fn dot(&self, query: &Ready, number: usize) -> f32 {
         let part = self.parts.partition_point(|(first, _)| *first <= number) - 1;
         let (first, codes) = &self.parts[part];
-        let mut dot = [0.0];
-        codes.dots_ready(query, number - first, &mut dot);
+        let (place, mut dot) = (number - first, [0.0]);
+        codes.dots_ready(query, place..place + 1, codes.count(), &mut dot);
         dot[0]
     }
 }

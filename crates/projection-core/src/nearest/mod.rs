@@ -25,14 +25,15 @@ mod build;
 #[cfg(feature = "store")]
 mod calibrate;
 mod change;
+mod routes;
 mod stored;
 mod units;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::ops::Range;
 
-use crate::kernel::{Compact, LONGEST_BYTES, Ready, select};
+use crate::kernel::{Compact, LONGEST_BYTES, Ready, Rows, ask_for, select};
 use crate::spare::{Spare, kept};
+use routes::{Entry, Order, Routes};
 
 pub(crate) use stored::StoredLists;
 pub(crate) use units::Units;
@@ -97,19 +98,6 @@ pub(crate) struct Lists {
     added: change::Added,
 }
 
-#[derive(Debug, Clone)]
-struct Routes {
-    /// Means of lists (l × d).
-    centres: Compact,
-    /// What the spread of each list adds to its score.
-    spreads: Vec<f32>,
-    /// Where in the codes each list begins, and the last one ends (l + 1).
-    offsets: Vec<usize>,
-    /// For each of [`KS`].
-    slacks: [f32; KS.len()],
-    found: Found,
-}
-
 /// What making lists found out.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 #[non_exhaustive]
@@ -149,7 +137,7 @@ impl Lists {
     /// any order; or `None` where those are too many to be worth it. All of the k nearest are
     /// among them where there is one list, and nearly always otherwise.
     pub fn candidates(&self, unit: &[f32], k: usize, allowed: Allowed<'_>) -> Option<Spare<usize>> {
-        let query = self.codes.ready(unit);
+        let query = &self.codes.ready(unit);
         // The query is rounded to 16 bits, by at most half a step of its largest value.
         let step = unit.iter().fold(0.0f32, |top, value| top.max(value.abs())) / 32_512.0;
         let rounding = 0.51 * step * (unit.len() as f32).sqrt();
@@ -167,17 +155,8 @@ impl Lists {
             allowed,
         };
         match &self.routes {
-            None => search.read(0..self.codes.count(), 0)?,
-            Some(routes) => {
-                let at = KS.iter().rposition(|known| *known <= k).unwrap_or(0);
-                let mut order = Order::of(&routes.scores(unit));
-                while let Some((list, score)) = order.next() {
-                    if score < search.cut.limit() - routes.slacks[at] {
-                        break;
-                    }
-                    search.read(routes.offsets[list]..routes.offsets[list + 1], list)?;
-                }
-            }
+            None => search.read(0, 0..self.codes.count(), self.codes.count())?,
+            Some(routes) => search.read_lists(routes, routes.slack(k))?,
         }
         Some(search.finish())
     }
@@ -191,31 +170,21 @@ impl Lists {
     }
 }
 
-impl Routes {
-    /// The list of a new row.
-    fn nearest_to(&self, unit: &[f32]) -> usize {
-        let mut scores = vec![0.0; self.spreads.len()];
-        self.centres.dots(unit, 0, &mut scores);
-        // |c|² is in the spread; |x − c|² is least where x·c − |c|²/2 is greatest.
-        let score = |list: usize| scores[list] + (self.spreads[list] / SPREAD).powi(2) / 2.0;
-        (0..scores.len()).max_by(|a, b| score(*a).total_cmp(&score(*b))).unwrap_or(0)
-    }
-
-    /// The score of each list for a unit vector.
-    fn scores(&self, unit: &[f32]) -> Spare<f32> {
-        let mut scores = Spare::filled(self.spreads.len(), 0.0);
-        self.centres.dots(unit, 0, &mut scores);
-        for (score, spread) in scores.iter_mut().zip(&self.spreads) {
-            *score += spread;
-        }
-        scores
-    }
+/// Numbers of rows, each of which is asked for a few turns before it comes: they lie anywhere.
+pub(crate) fn asked_for(numbers: &[usize], rows: &Rows) -> impl Iterator<Item = usize> {
+    const EARLY: usize = 4;
+    let ask = |number: &usize| ask_for(rows.row(*number));
+    numbers.iter().take(EARLY).for_each(ask);
+    numbers.iter().enumerate().map(move |(at, number)| {
+        numbers.get(at + EARLY).into_iter().for_each(ask);
+        *number
+    })
 }
 
 /// A search under way.
 struct Search<'a> {
     lists: &'a Lists,
-    query: Ready,
+    query: &'a Ready,
     /// Twice what rounding may misjudge a similarity by.
     margin: f32,
     /// As many candidates as are worth it.
@@ -227,19 +196,44 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Reads a list; `None` where there are too many candidates.
-    fn read(&mut self, places: std::ops::Range<usize>, list: usize) -> Option<()> {
+    /// Reads the lists that may hold one of the k nearest; `None` as in [`read`](Self::read).
+    fn read_lists(&mut self, routes: &Routes, slack: f32) -> Option<()> {
+        let mut order = Order::of(routes.scores(self.query));
+        let first = order.first();
+        self.read_in_turn(routes, slack, &first)?;
+        let others = order.others(self.cut.limit() - slack);
+        self.read_in_turn(routes, slack, &others)
+    }
+
+    /// Reads lists, the best first, as long as they may hold one of the k nearest.
+    fn read_in_turn(&mut self, routes: &Routes, slack: f32, lists: &[Entry]) -> Option<()> {
+        for (at, entry) in lists.iter().enumerate() {
+            if entry.score() < self.cut.limit() - slack {
+                break;
+            }
+            let next = lists.get(at + 1).map(|next| routes.offsets[next.list()]);
+            let next = next.unwrap_or(self.lists.codes.count());
+            self.read(entry.list(), routes.places(entry.list()), next)?;
+        }
+        Some(())
+    }
+
+    /// Reads a list, after which that of the places from `next` on is likely to be read; `None`
+    /// where there are too many candidates.
+    fn read(&mut self, list: usize, places: Range<usize>, next: usize) -> Option<()> {
         let mut scores = [0.0; SCANNED];
         for first in places.clone().step_by(SCANNED) {
-            let scores = &mut scores[..SCANNED.min(places.end - first)];
-            self.lists.codes.dots_ready(&self.query, first, scores);
+            let part = first..places.end.min(first + SCANNED);
+            let next = if part.end == places.end { next } else { part.end };
+            let scores = &mut scores[..part.len()];
+            self.lists.codes.dots_ready(self.query, part, next, scores);
             self.add(scores, |at| first + at)?;
         }
         let added = self.lists.added.of_list(list);
         for places in added.chunks(SCANNED) {
             let scores = &mut scores[..places.len()];
             for (score, place) in scores.iter_mut().zip(places) {
-                *score = self.lists.added.dot(&self.query, *place as usize);
+                *score = self.lists.added.dot(self.query, *place as usize);
             }
             let codes = self.lists.codes.count();
             self.add(scores, |at| codes + places[at] as usize)?;
@@ -277,45 +271,7 @@ impl Search<'_> {
     }
 }
 
-/// Scores from the best one on: a heap, since few of them are asked for.
-struct Order {
-    heap: BinaryHeap<Entry>,
-}
-
-/// A score in the order of [`ordered`], and its number.
-type Entry = (u32, Reverse<u32>);
-
 kept!(Entry, (usize, f32));
-
-impl Order {
-    fn of(scores: &[f32]) -> Self {
-        let scores = scores.iter().enumerate();
-        let entries: Spare<Entry> =
-            scores.map(|(at, score)| (ordered(*score), Reverse(at as u32))).collect();
-        Self { heap: entries.into_vec().into() }
-    }
-
-    fn next(&mut self) -> Option<(usize, f32)> {
-        let (score, Reverse(at)) = self.heap.pop()?;
-        Some((at as usize, score_of(score)))
-    }
-}
-
-impl Drop for Order {
-    fn drop(&mut self) {
-        drop(Spare::from(std::mem::take(&mut self.heap).into_vec()));
-    }
-}
-
-/// Whole numbers in the order of scores, and back.
-fn ordered(score: f32) -> u32 {
-    let bits = score.to_bits();
-    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
-}
-
-fn score_of(ordered: u32) -> f32 {
-    f32::from_bits(if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered })
-}
 
 #[cfg(test)]
 mod tests;

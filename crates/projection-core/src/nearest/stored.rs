@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::change::Added;
-use super::{Found, KS, Lists, Routes};
+use super::routes::Routes;
+use super::{Found, KS, Lists};
 use crate::kernel::Compact;
 
 /// The parts of lists of n rows of dimension d around l centres.

@@ -177,13 +177,3 @@ fn stored_lists_are_the_same_and_wrong_ones_are_refused() {
         assert!(error.starts_with(what), "{error}");
     }
 }
-
-#[test]
-fn scores_keep_their_order_as_whole_numbers() {
-    let scores = [f32::NEG_INFINITY, -2.0, -1e-30, -0.0, 0.0, 1e-30, 0.5, 3.0, f32::INFINITY];
-    assert!(scores.windows(2).all(|pair| ordered(pair[0]) < ordered(pair[1])));
-    assert!(scores.iter().all(|score| score_of(ordered(*score)).to_bits() == score.to_bits()));
-    let mut order = Order::of(&[0.1, 0.7, -3.0, 0.7]);
-    let found: Vec<_> = std::iter::from_fn(|| order.next()).collect();
-    assert_eq!(found, [(1, 0.7), (3, 0.7), (0, 0.1), (2, -3.0)]);
-}

@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows, select};
 #[cfg(feature = "store")]
 use crate::nearest::LISTS_FROM;
-use crate::nearest::{Found, HAS_LISTS, Lists, Units, worth_it};
+use crate::nearest::{Found, HAS_LISTS, Lists, Units, asked_for, worth_it};
 use crate::shown::number;
 use crate::spare::{Spare, kept};
 
@@ -271,10 +271,10 @@ impl Questions {
             // As `nearest` does with all of them.
             let k = k.min(candidates.len());
             let mut dots = Spare::new();
-            for number in candidates.iter() {
+            for number in asked_for(&candidates, &self.vectors) {
                 let mut dot = [0.0];
-                kernel::dots(unit, self.question(*number), &mut dot);
-                dots.push(dot[0] * self.scales[*number] as f32);
+                kernel::dots(unit, self.question(number), &mut dot);
+                dots.push(dot[0] * self.scales[number] as f32);
             }
             let best = select::near_best(&dots, k, DOUBT);
             let candidates: Spare<usize> = best.iter().map(|at| candidates[*at]).collect();

@@ -50,10 +50,11 @@ fn every_compilation_multiplies_compact_vectors_as_double_precision() {
             (kernels.to_bytes)(&query, 32_512.0 / top, &mut high, &mut low);
             let query_bytes = ByteQuery { high: &high, low: &low, scale: top / 32_512.0 };
             let scales = vec![1.0; count];
-            let byte_rows = ByteRows { bytes: &bytes, scales: &scales, sums: &sums };
-            for reading in [Reading::Near, Reading::Ahead, Reading::Stream] {
+            for next in [0, 1, bytes.len()] {
+                let next = &bytes[..next];
+                let byte_rows = ByteRows { bytes: &bytes, scales: &scales, sums: &sums, next };
                 let mut dots = vec![7.0; count];
-                (kernels.dots_i8)(reading, query_bytes, byte_rows, &mut dots);
+                (kernels.dots_i8)(query_bytes, byte_rows, &mut dots);
                 // The query is rounded to 16 bits.
                 check(&dots, &rows, 5e-5);
             }
@@ -104,6 +105,19 @@ fn compact_rows_are_the_rows_up_to_their_rounding() {
                 for (row, dot) in decoded.chunks(dim).skip(first).zip(dots) {
                     let error = exact_dot(row, &query) - f64::from(dot);
                     assert!(error.abs() <= 1e-4 * norm(row) * norm(&query), "{format:?}: {error}");
+                }
+                if format == Format::Int8 {
+                    // Whatever is to be read next, a range has the products of its rows.
+                    let ready = compact.ready(&query);
+                    let mut all = vec![7.0; count];
+                    compact.dots(&query, 0, &mut all);
+                    for range in [0..0, 0..count, first..count, 0..first + 1, count..count] {
+                        for next in [0, first, count, usize::MAX >> 20] {
+                            let mut dots = vec![7.0; range.len()];
+                            compact.dots_ready(&ready, range.clone(), next, &mut dots);
+                            assert_eq!(dots, all[range.clone()], "{dim}: {range:?}, then {next}");
+                        }
+                    }
                 }
                 let mut sum = vec![1.0; dim];
                 compact.weighted_sum(&weights[first..], first, (false, 0.5), &mut sum);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::best::{Best, better_first};
 use super::{Hit, Index};
 use crate::kernel::{self, Reading, product};
-use crate::nearest::HAS_LISTS;
+use crate::nearest::{HAS_LISTS, asked_for};
 
 /// Rows that are scored for all queries of a block before the next ones: they stay in the
 /// second-level cache.
@@ -177,7 +177,7 @@ impl Index {
             let candidates = lists.candidates(target, k, may)?;
             let reading = Reading::of(&self.vectors).as_in_batches();
             let mut best = Best::new(k);
-            for row in candidates.iter().copied() {
+            for row in asked_for(&candidates, &self.vectors) {
                 let mut score = [0.0];
                 kernel::dots_read(reading, target, self.vectors.row(row), &mut score);
                 best.add(&self.ids[row..row + 1], &score);
