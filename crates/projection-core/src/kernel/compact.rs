@@ -4,16 +4,15 @@
 //! a value is of the largest one of its row, in a quarter. What is computed is as exact as in
 //! single precision; only the vectors are rounded.
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::SMALL;
 use super::narrow::{ByteQuery, ByteRows};
 use super::reading::{ask_for, lead};
+use super::scratch::{with_apart, with_scratch};
 use super::table::{Ends, kernels};
 use super::{Reading, Rows};
-use crate::spare::{Kept, Spare};
+use crate::spare::Spare;
 
 /// Rows are filled up with zeros to a multiple of so many values.
 pub(super) const PAD: usize = 64;
@@ -390,33 +389,4 @@ fn rows_from(rows: &Rows<i8>, first: usize) -> &[i8] {
 
 fn reading<T: Copy>(rows: &Rows<T>) -> Reading {
     Reading::of_size(size_of_val::<[T]>(rows))
-}
-
-/// Calls `work` with a query whose values of even and odd number are apart.
-fn with_apart<R>(query: &[f32], work: impl FnOnce(&[f32]) -> R) -> R {
-    const USUAL: usize = 4096;
-    if query.len() > USUAL || SMALL {
-        let mut room = Spare::new();
-        room.reserve(query.len());
-        (kernels().apart)(query, &mut room.spare_capacity_mut()[..query.len()]);
-        // SAFETY: as many values have been written.
-        unsafe { room.set_len(query.len()) };
-        return work(&room);
-    }
-    // Clearing it would take longer than filling it.
-    let mut room = [const { MaybeUninit::uninit() }; USUAL];
-    (kernels().apart)(query, &mut room[..query.len()]);
-    // SAFETY: as many values have been written.
-    work(unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), query.len()) })
-}
-
-/// Calls `work` with so many zeros: small arrays are cleared sooner than large ones.
-fn with_scratch<T: Kept + Default, R>(count: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
-    match count {
-        _ if SMALL => work(&mut Spare::filled(count, T::default())),
-        ..=384 => work(&mut [T::default(); 384][..count]),
-        385..=1024 => work(&mut [T::default(); 1024][..count]),
-        1025..=4096 => work(&mut [T::default(); 4096][..count]),
-        _ => work(&mut Spare::filled(count, T::default())),
-    }
 }

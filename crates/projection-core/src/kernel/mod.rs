@@ -32,6 +32,7 @@ pub(crate) mod random;
 mod reading;
 mod rows;
 mod scores;
+mod scratch;
 pub(crate) mod select;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
