@@ -1,13 +1,13 @@
 //! Finding the heads of a projection by the names of their files. A folder is listed once and
 //! no file is asked about, since there may be tens of thousands.
 
-use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
 use glob::Pattern;
 
-use super::{HeadFiles, answer_name, centroid_name, matrix_name, parse_id};
+use super::{HeadFiles, centroid_name, parse_id};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Finds the heads of projection `id`, in ascending order of cluster id.
@@ -33,10 +33,10 @@ pub fn discover_heads(folder: impl AsRef<Path>, id: i64) -> Result<Vec<HeadFiles
 /// Heads named without a projection id, of stores that held a single projection.
 fn discover_unnumbered(listing: &Listing, id: i64) -> Result<Vec<HeadFiles>> {
     let of_any_id = Pattern::new("mh_*_cluster_*_centroid.npy").expect("a sound pattern");
-    let numbered = listing.names.iter().any(|name| of_any_id.matches(name));
-    let mut texts = listing.between("centroid_", &[".npy"]);
-    texts.extend(listing.between("answer_emb_", &[".npy"]));
-    if numbered || texts.is_empty() {
+    let numbered = listing.names().any(|name| of_any_id.matches(name));
+    let naming = Naming::unnumbered();
+    let clusters = Clusters::of(listing, &naming);
+    if numbered || clusters.is_empty() {
         return Err(Error::new(
             ErrorKind::NotFound,
             format!(
@@ -46,62 +46,173 @@ fn discover_unnumbered(listing: &Listing, id: i64) -> Result<Vec<HeadFiles>> {
             ),
         ));
     }
-    pair_up(listing, &texts, |cluster| {
-        (format!("centroid_{cluster}.npy"), format!("answer_emb_{cluster}.npy"), None)
-    })
+    clusters.files()
 }
 
-/// Makes heads of the cluster ids in names, which `texts` holds with the names. `names` gives
-/// the names that a cluster's files must have.
-fn pair_up(
-    listing: &Listing,
-    texts: &[(&str, &str)],
-    names: impl Fn(i64) -> (String, String, Option<String>),
-) -> Result<Vec<HeadFiles>> {
-    let path = |name: &str| listing.folder.join(name);
-    let mut clusters = Vec::with_capacity(texts.len());
-    for (text, name) in texts {
-        let cluster = if text.is_empty() { None } else { parse_id(text) };
-        clusters.push(cluster.ok_or_else(|| {
-            Error::new(
-                ErrorKind::InvalidModel,
-                format!("{}: expected a cluster id in the file's name", path(name).display()),
-            )
-        })?);
+/// What stands before and after the cluster in the names of a projection's files.
+struct Naming {
+    centroid: (String, &'static str),
+    answer: (String, &'static str),
+    matrix: Option<(String, &'static str)>,
+}
+
+impl Naming {
+    fn numbered(id: i64) -> Self {
+        let name = |end| (format!("mh_{id}_cluster_"), end);
+        Self {
+            centroid: name("_centroid.npy"),
+            answer: name("_answer.npy"),
+            matrix: Some(name("_W.npy")),
+        }
     }
-    clusters.sort_unstable();
-    clusters.dedup();
-    clusters
-        .into_iter()
-        .map(|cluster_id| {
-            let (centroid, answer, matrix) = names(cluster_id);
-            for (file, other) in [(&centroid, &answer), (&answer, &centroid)] {
-                if !listing.names.contains(file) {
-                    return Err(Error::new(
-                        ErrorKind::InvalidModel,
-                        format!(
-                            "head of cluster {cluster_id}: {} is missing beside {}",
-                            path(file).display(),
-                            path(other).display()
-                        ),
-                    ));
+
+    fn unnumbered() -> Self {
+        Self {
+            centroid: ("centroid_".into(), ".npy"),
+            answer: ("answer_emb_".into(), ".npy"),
+            matrix: None,
+        }
+    }
+}
+
+/// The clusters of which a folder has files, each in ascending order.
+struct Clusters<'a> {
+    listing: &'a Listing,
+    naming: &'a Naming,
+    centroids: Vec<i64>,
+    answers: Vec<i64>,
+    matrices: Vec<i64>,
+    /// Of files whose names have zeros before the number. They are not a head's files, but
+    /// show that one is meant to be here.
+    shown: Vec<i64>,
+    /// The name of a file without a cluster.
+    unclear: Option<&'a str>,
+}
+
+impl<'a> Clusters<'a> {
+    fn of(listing: &'a Listing, naming: &'a Naming) -> Self {
+        let mut found = Self {
+            listing,
+            naming,
+            centroids: Vec::new(),
+            answers: Vec::new(),
+            matrices: Vec::new(),
+            shown: Vec::new(),
+            unclear: None,
+        };
+        let middle = |name: &'a str, (start, end): &(String, &str)| {
+            name.strip_prefix(start.as_str())?.strip_suffix(*end)
+        };
+        for name in listing.names() {
+            let (text, list) = if let Some(text) = middle(name, &naming.centroid) {
+                (text, &mut found.centroids)
+            } else if let Some(text) = middle(name, &naming.answer) {
+                (text, &mut found.answers)
+            } else {
+                let matrix = naming.matrix.as_ref().and_then(|matrix| middle(name, matrix));
+                let cluster = matrix.filter(|text| is_plain(text)).and_then(parse_id);
+                found.matrices.extend(cluster);
+                continue;
+            };
+            match if text.is_empty() { None } else { parse_id(text) } {
+                Some(cluster) if is_plain(text) => list.push(cluster),
+                Some(cluster) => found.shown.push(cluster),
+                None => found.unclear = Some(name),
+            }
+        }
+        for list in [&mut found.centroids, &mut found.answers, &mut found.matrices] {
+            list.sort_unstable();
+        }
+        found
+    }
+
+    /// Whether there is nothing of the projection. An answer alone also shows that it is meant
+    /// to be here.
+    fn is_empty(&self) -> bool {
+        let lists = [&self.centroids, &self.answers, &self.shown];
+        lists.iter().all(|list| list.is_empty()) && self.unclear.is_none()
+    }
+
+    /// The heads, each of which must have its two files.
+    fn files(&self) -> Result<Vec<HeadFiles>> {
+        let folder = &self.listing.folder;
+        if let Some(name) = self.unclear {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!(
+                    "{}: expected a cluster id in the file's name",
+                    folder.join(name).display()
+                ),
+            ));
+        }
+        let centroid = Paths::new(folder, &self.naming.centroid);
+        let answer = Paths::new(folder, &self.naming.answer);
+        let matrix = self.naming.matrix.as_ref().map(|matrix| Paths::new(folder, matrix));
+        if self.centroids != self.answers || !self.shown.is_empty() {
+            let mut all = [&self.centroids[..], &self.answers, &self.shown].concat();
+            all.sort_unstable();
+            for cluster in all {
+                let files = [(&self.centroids, &centroid), (&self.answers, &answer)];
+                for ((clusters, path), (_, other)) in [(files[0], files[1]), (files[1], files[0])] {
+                    if clusters.binary_search(&cluster).is_err() {
+                        return Err(Error::new(
+                            ErrorKind::InvalidModel,
+                            format!(
+                                "head of cluster {cluster}: {} is missing beside {}",
+                                path.of(cluster).display(),
+                                other.of(cluster).display()
+                            ),
+                        ));
+                    }
                 }
             }
-            Ok(HeadFiles {
+        }
+        let mut matrices = self.matrices.iter().copied().peekable();
+        let files = self.centroids.iter().map(|&cluster_id| {
+            while matrices.next_if(|cluster| *cluster < cluster_id).is_some() {}
+            let has_matrix = matrices.next_if_eq(&cluster_id).is_some();
+            HeadFiles {
                 cluster_id,
-                centroid: path(&centroid),
-                answer: path(&answer),
-                matrix: matrix.filter(|name| listing.names.contains(name)).map(|name| path(&name)),
-            })
-        })
-        .collect()
+                centroid: centroid.of(cluster_id),
+                answer: answer.of(cluster_id),
+                matrix: matrix.as_ref().filter(|_| has_matrix).map(|path| path.of(cluster_id)),
+            }
+        });
+        Ok(files.collect())
+    }
+}
+
+/// Whether digits are those that a number is written with.
+fn is_plain(digits: &str) -> bool {
+    digits == "0" || !digits.starts_with('0')
+}
+
+/// The paths of files that differ in their cluster alone.
+struct Paths<'a> {
+    start: OsString,
+    end: &'a str,
+}
+
+impl<'a> Paths<'a> {
+    fn new(folder: &Path, (start, end): &(String, &'a str)) -> Self {
+        Self { start: folder.join(start).into_os_string(), end }
+    }
+
+    fn of(&self, cluster: i64) -> PathBuf {
+        let digits = cluster.to_string();
+        let mut path = OsString::with_capacity(self.start.len() + digits.len() + self.end.len());
+        path.push(&self.start);
+        path.push(&digits);
+        path.push(self.end);
+        path.into()
+    }
 }
 
 /// The entries of a folder.
 pub(crate) struct Listing {
     folder: PathBuf,
-    /// Names that are text, as all of ours are.
-    names: HashSet<String>,
+    /// Names that are text, as all of ours are, each with a NUL, which no name has.
+    names: String,
     /// The folders among them, in the order of their names.
     folders: Vec<PathBuf>,
 }
@@ -110,14 +221,15 @@ impl Listing {
     /// Unreadable folders are errors, so that a model is never smaller than its files.
     pub fn of(folder: &Path) -> Result<Self> {
         let mut listing =
-            Self { folder: folder.to_path_buf(), names: HashSet::new(), folders: Vec::new() };
+            Self { folder: folder.to_path_buf(), names: String::new(), folders: Vec::new() };
         let failed = |error| Error::io("listing", folder, error);
         for entry in fs::read_dir(folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             if is_folder(&entry) {
                 listing.folders.push(entry.path());
-            } else if let Ok(name) = entry.file_name().into_string() {
-                listing.names.insert(name);
+            } else if let Some(name) = entry.file_name().to_str() {
+                listing.names.push_str(name);
+                listing.names.push('\0');
             }
         }
         listing.folders.sort();
@@ -131,15 +243,14 @@ impl Listing {
     pub fn heads(&self, id: i64) -> Result<Vec<HeadFiles>> {
         let below: Vec<Listing> =
             self.folders.iter().map(|f| Listing::of(f)).collect::<Result<_>>()?;
-        let prefix = format!("mh_{id}_cluster_");
-        // An answer alone also shows that the id is meant to be here.
-        let mut found = [self].into_iter().chain(&below).filter_map(|listing| {
-            let ids = listing.between(&prefix, &["_centroid.npy", "_answer.npy"]);
-            (!ids.is_empty()).then_some((listing, ids))
-        });
-        let Some((listing, texts)) = found.next() else { return discover_unnumbered(self, id) };
-        if let Some((other, _)) = found.next() {
-            let mut folders = [&listing.folder, &other.folder];
+        let naming = Naming::numbered(id);
+        let listings = [self].into_iter().chain(&below);
+        let mut found = listings.map(|listing| Clusters::of(listing, &naming));
+        let Some(clusters) = found.find(|clusters| !clusters.is_empty()) else {
+            return discover_unnumbered(self, id);
+        };
+        if let Some(other) = found.find(|clusters| !clusters.is_empty()) {
+            let mut folders = [&clusters.listing.folder, &other.listing.folder];
             folders.sort();
             return Err(Error::new(
                 ErrorKind::AmbiguousModel,
@@ -150,12 +261,7 @@ impl Listing {
                 ),
             ));
         }
-        let any_matrix = listing.names.iter().any(|name| name.ends_with("_W.npy"));
-        let name = |cluster: i64| {
-            let matrix = any_matrix.then(|| matrix_name(id, cluster));
-            (centroid_name(id, cluster), answer_name(id, cluster), matrix)
-        };
-        pair_up(listing, &texts, name)
+        clusters.files()
     }
 
     /// [`find_file`](super::find_file).
@@ -180,13 +286,8 @@ impl Listing {
         }
     }
 
-    /// What stands between `start` and one of `ends` in names, with the names.
-    fn between(&self, start: &str, ends: &[&str]) -> Vec<(&str, &str)> {
-        let middle = |name| {
-            let rest = str::strip_prefix(name, start)?;
-            ends.iter().find_map(|end| rest.strip_suffix(end))
-        };
-        self.names.iter().filter_map(|name| Some((middle(name.as_str())?, name.as_str()))).collect()
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.split_terminator('\0')
     }
 }
 

@@ -91,11 +91,11 @@ pub(super) fn check_complete(folder: &Path, id: i64) -> Result<()> {
 
 fn from_files(files: &[HeadFiles], temperature: f64) -> Result<MultiHeadProjection> {
     let mut reader = FolderReader::new();
-    let heads = files.iter().map(|files| load_head(files, &mut reader));
+    let next = |number: usize, head: &mut Head| load_head(&files[number], &mut reader, head);
     // Heads are in the order of the files, which is that of cluster ids.
     let ids = files.iter().map(|files| files.cluster_id).collect();
     let all_have_matrices = files.iter().all(|files| files.matrix.is_some());
-    MultiHeadProjection::from_iterator(ids, all_have_matrices, heads, temperature, |head, part| {
+    MultiHeadProjection::from_one_by_one(ids, all_have_matrices, next, temperature, |head, part| {
         let HeadFiles { centroid, answer, matrix, .. } = &files[head];
         let path = match part {
             HeadPart::Centroid => centroid,
@@ -106,15 +106,17 @@ fn from_files(files: &[HeadFiles], temperature: f64) -> Result<MultiHeadProjecti
     })
 }
 
-fn load_head(files: &HeadFiles, reader: &mut FolderReader) -> Result<Head> {
+/// Puts a head of files into the memory of another one.
+fn load_head(files: &HeadFiles, reader: &mut FolderReader, head: &mut Head) -> Result<()> {
+    head.cluster_id = files.cluster_id;
     let mut load = || {
         let centroid = reader.load(&files.centroid)?;
         centroid.vector_len()?;
-        let centroid = centroid.to_f64();
+        centroid.read_f64(&mut head.centroid);
         let answer = reader.load(&files.answer)?;
         answer.vector_len()?;
-        let answer = answer.to_f32()?;
-        let matrix = match &files.matrix {
+        answer.read_f32(&mut head.answer)?;
+        head.matrix = match &files.matrix {
             Some(path) => {
                 let matrix = reader.load(path)?;
                 let values = Array2::from_shape_vec(matrix.matrix_shape(), matrix.to_f32()?);
@@ -122,7 +124,7 @@ fn load_head(files: &HeadFiles, reader: &mut FolderReader) -> Result<Head> {
             }
             None => None,
         };
-        Ok(Head { cluster_id: files.cluster_id, centroid, answer, matrix })
+        Ok(())
     };
     load().map_err(|error: Error| error.context(format!("head of cluster {}", files.cluster_id)))
 }
