@@ -25,15 +25,15 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 
-pub(crate) use discovery::Listing;
 pub use discovery::discover_heads;
+pub(crate) use discovery::{FoundHeads, Listing, discover};
 pub(crate) use resolver::Resolver;
 
 /// The folder beside the database that holds all array files.
 pub const EMBEDDINGS_FOLDER: &str = "embeddings";
 
 /// The files of one head of a multi-head projection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeadFiles {
     /// The cluster that the head answers for.
     pub cluster_id: i64,

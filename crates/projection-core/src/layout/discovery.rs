@@ -2,6 +2,7 @@
 //! no file is asked about, since there may be tens of thousands.
 
 use std::ffi::OsString;
+use std::fmt::Write;
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// [`ErrorKind::AmbiguousModel`] where two folders hold the id,
 /// [`ErrorKind::InvalidModel`] where a head lacks one of its two files.
 pub fn discover_heads(folder: impl AsRef<Path>, id: i64) -> Result<Vec<HeadFiles>> {
-    let folder = folder.as_ref();
+    discover(folder.as_ref(), id).map(|heads| heads.files())
+}
+
+/// [`discover_heads`], without their paths.
+///
+/// # Errors
+/// As there.
+pub(crate) fn discover(folder: &Path, id: i64) -> Result<FoundHeads> {
     if !folder.is_dir() {
         let what = if folder.exists() { "not a folder" } else { "no such folder" };
         return Err(Error::new(ErrorKind::NotFound, format!("{}: {what}", folder.display())));
@@ -31,7 +39,7 @@ pub fn discover_heads(folder: impl AsRef<Path>, id: i64) -> Result<Vec<HeadFiles
 }
 
 /// Heads named without a projection id, of stores that held a single projection.
-fn discover_unnumbered(listing: &Listing, id: i64) -> Result<Vec<HeadFiles>> {
+fn discover_unnumbered(listing: &Listing, id: i64) -> Result<FoundHeads> {
     let of_any_id = Pattern::new("mh_*_cluster_*_centroid.npy").expect("a sound pattern");
     let numbered = listing.names().any(|name| of_any_id.matches(name));
     let naming = Naming::unnumbered();
@@ -46,7 +54,7 @@ fn discover_unnumbered(listing: &Listing, id: i64) -> Result<Vec<HeadFiles>> {
             ),
         ));
     }
-    clusters.files()
+    clusters.heads()
 }
 
 /// What stands before and after the cluster in the names of a projection's files.
@@ -134,7 +142,7 @@ impl<'a> Clusters<'a> {
     }
 
     /// The heads, each of which must have its two files.
-    fn files(&self) -> Result<Vec<HeadFiles>> {
+    fn heads(self) -> Result<FoundHeads> {
         let folder = &self.listing.folder;
         if let Some(name) = self.unclear {
             return Err(Error::new(
@@ -145,40 +153,77 @@ impl<'a> Clusters<'a> {
                 ),
             ));
         }
-        let centroid = Paths::new(folder, &self.naming.centroid);
-        let answer = Paths::new(folder, &self.naming.answer);
-        let matrix = self.naming.matrix.as_ref().map(|matrix| Paths::new(folder, matrix));
+        let paths = |naming| Paths::new(folder, naming);
+        let (centroid, answer) = (paths(&self.naming.centroid), paths(&self.naming.answer));
         if self.centroids != self.answers || !self.shown.is_empty() {
             let mut all = [&self.centroids[..], &self.answers, &self.shown].concat();
             all.sort_unstable();
-            for cluster in all {
-                let files = [(&self.centroids, &centroid), (&self.answers, &answer)];
-                for ((clusters, path), (_, other)) in [(files[0], files[1]), (files[1], files[0])] {
-                    if clusters.binary_search(&cluster).is_err() {
-                        return Err(Error::new(
-                            ErrorKind::InvalidModel,
-                            format!(
-                                "head of cluster {cluster}: {} is missing beside {}",
-                                path.of(cluster).display(),
-                                other.of(cluster).display()
-                            ),
-                        ));
-                    }
+            let files =
+                [(&self.centroids, &centroid, &answer), (&self.answers, &answer, &centroid)];
+            for (cluster, (clusters, missing, other)) in
+                all.into_iter().flat_map(|cluster| files.map(|files| (cluster, files)))
+            {
+                if clusters.binary_search(&cluster).is_err() {
+                    let (missing, other) = (missing.of(cluster), other.of(cluster));
+                    return Err(Error::new(
+                        ErrorKind::InvalidModel,
+                        format!(
+                            "head of cluster {cluster}: {} is missing beside {}",
+                            missing.display(),
+                            other.display()
+                        ),
+                    ));
                 }
             }
         }
-        let mut matrices = self.matrices.iter().copied().peekable();
-        let files = self.centroids.iter().map(|&cluster_id| {
-            while matrices.next_if(|cluster| *cluster < cluster_id).is_some() {}
-            let has_matrix = matrices.next_if_eq(&cluster_id).is_some();
-            HeadFiles {
-                cluster_id,
-                centroid: centroid.of(cluster_id),
-                answer: answer.of(cluster_id),
-                matrix: matrix.as_ref().filter(|_| has_matrix).map(|path| path.of(cluster_id)),
-            }
-        });
-        Ok(files.collect())
+        let matrix = self.naming.matrix.as_ref().map(paths);
+        let (clusters, with_matrix) = (self.centroids, self.matrices);
+        Ok(FoundHeads { folder: folder.clone(), clusters, with_matrix, centroid, answer, matrix })
+    }
+}
+
+/// The heads of a projection in a folder. What paths they have is said when it is asked for,
+/// since there may be tens of thousands.
+pub(crate) struct FoundHeads {
+    /// Where their files are.
+    pub folder: PathBuf,
+    /// Clusters in ascending order.
+    pub clusters: Vec<i64>,
+    /// Those of which there is a file of a matrix, likewise; some may have no head.
+    with_matrix: Vec<i64>,
+    centroid: Paths,
+    answer: Paths,
+    matrix: Option<Paths>,
+}
+
+impl FoundHeads {
+    /// Turns the files of a head into those of the head with this number, in their memory.
+    pub fn put_files(&self, number: usize, files: &mut HeadFiles) {
+        let cluster = self.clusters[number];
+        files.cluster_id = cluster;
+        self.centroid.put(cluster, &mut files.centroid);
+        self.answer.put(cluster, &mut files.answer);
+        let matrix = self.matrix.as_ref().filter(|_| self.has_matrix(cluster));
+        files.matrix = matrix.map(|paths| paths.of(cluster));
+    }
+
+    /// Whether every head has a matrix.
+    pub fn all_have_matrices(&self) -> bool {
+        self.clusters.iter().all(|cluster| self.has_matrix(*cluster))
+    }
+
+    fn has_matrix(&self, cluster: i64) -> bool {
+        self.with_matrix.binary_search(&cluster).is_ok()
+    }
+
+    /// The files of all heads.
+    fn files(&self) -> Vec<HeadFiles> {
+        let files = |number| {
+            let mut files = HeadFiles::default();
+            self.put_files(number, &mut files);
+            files
+        };
+        (0..self.clusters.len()).map(files).collect()
     }
 }
 
@@ -188,23 +233,30 @@ fn is_plain(digits: &str) -> bool {
 }
 
 /// The paths of files that differ in their cluster alone.
-struct Paths<'a> {
+struct Paths {
     start: OsString,
-    end: &'a str,
+    end: &'static str,
 }
 
-impl<'a> Paths<'a> {
-    fn new(folder: &Path, (start, end): &(String, &'a str)) -> Self {
+impl Paths {
+    fn new(folder: &Path, (start, end): &(String, &'static str)) -> Self {
         Self { start: folder.join(start).into_os_string(), end }
     }
 
     fn of(&self, cluster: i64) -> PathBuf {
-        let digits = cluster.to_string();
-        let mut path = OsString::with_capacity(self.start.len() + digits.len() + self.end.len());
+        let mut path = PathBuf::new();
+        self.put(cluster, &mut path);
+        path
+    }
+
+    /// Turns a path into that of a cluster.
+    fn put(&self, cluster: i64, path: &mut PathBuf) {
+        let path = path.as_mut_os_string();
+        path.clear();
         path.push(&self.start);
-        path.push(&digits);
+        // Memory takes whatever is written to it.
+        let _ = write!(path, "{cluster}");
         path.push(self.end);
-        path.into()
     }
 }
 
@@ -240,7 +292,7 @@ impl Listing {
     ///
     /// # Errors
     /// As there.
-    pub fn heads(&self, id: i64) -> Result<Vec<HeadFiles>> {
+    pub fn heads(&self, id: i64) -> Result<FoundHeads> {
         let below: Vec<Listing> =
             self.folders.iter().map(|f| Listing::of(f)).collect::<Result<_>>()?;
         let naming = Naming::numbered(id);
@@ -261,7 +313,7 @@ impl Listing {
                 ),
             ));
         }
-        clusters.files()
+        clusters.heads()
     }
 
     /// [`find_file`](super::find_file).

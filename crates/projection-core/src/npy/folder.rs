@@ -81,7 +81,6 @@ impl FolderReader {
     /// Reads a file into the array's bytes, where it is short, and gives its length.
     #[cfg(target_os = "linux")]
     fn read_at_once(&mut self, path: &Path) -> Option<usize> {
-        use std::ffi::CStr;
         use std::io::Read;
         use std::os::fd::{AsRawFd, FromRawFd};
         use std::os::unix::ffi::OsStrExt;
@@ -92,16 +91,18 @@ impl FolderReader {
             Some(name) if self.folder.1.is_some() => name,
             _ => self.enter_folder(path),
         };
+        if name.contains(&0) {
+            return None;
+        }
         self.name.clear();
         self.name.extend_from_slice(name);
         self.name.push(0);
-        let name = CStr::from_bytes_with_nul(&self.name).ok()?;
         let handle = self.folder.1.as_ref()?;
         // Opening a pipe does not wait for its other end, and reading one does not wait for
         // data.
         let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
         // SAFETY: the handle is an open descriptor, and the name ends with NUL.
-        let file = unsafe { libc::openat(handle.as_raw_fd(), name.as_ptr(), flags) };
+        let file = unsafe { libc::openat(handle.as_raw_fd(), self.name.as_ptr().cast(), flags) };
         if file < 0 {
             return None;
         }

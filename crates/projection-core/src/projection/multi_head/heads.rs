@@ -214,16 +214,14 @@ impl Heads {
                 kernel::norm_of_doubles(&head.centroid)
             }
         };
-        let inverse = 1.0 / norm;
-        head.centroid.iter_mut().for_each(|v| *v *= inverse);
-        let unit = &head.centroid;
         let HeadVectors::Single { centroids, centroid_tails, answers } = &mut self.vectors else {
             let error = Error::new(ErrorKind::Internal, "a head for rounded ones");
             return Err(centroid(error));
         };
-        let rounded: Spare<f32> = unit.iter().map(|value| *value as f32).collect();
+        let mut rounded = Spare::filled(self.dim, 0.0);
+        kernel::scale_and_round(&mut head.centroid, 1.0 / norm, &mut rounded);
         centroids.push(&rounded);
-        centroid_tails.push(unit, &rounded);
+        centroid_tails.push(&head.centroid, &rounded);
         let answer = |error| (HeadPart::Answer, error);
         check_len(head.answer.len(), self.output_dim).map_err(answer)?;
         if !kernel::norm(&head.answer).is_finite() {
