@@ -264,6 +264,41 @@ mod tests {
     }
 
     #[test]
+    fn odd_names_are_never_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |id| {
+            let error = discover_heads(folder.path(), id).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidModel);
+            error.to_string()
+        };
+        // Written otherwise than ours are, so that the head's own files are missing.
+        touch(&folder.path().join("mh_1_cluster_07_centroid.npy"));
+        touch(&folder.path().join(answer_name(1, 7)));
+        assert!(message(1).contains(&centroid_name(1, 7)), "{}", message(1));
+        touch(&folder.path().join(centroid_name(1, 7)));
+        // A matrix alone is no head, one of another cluster is not this one's.
+        touch(&folder.path().join(matrix_name(1, 6)));
+        touch(&folder.path().join(matrix_name(1, 70)));
+        let heads = discover_heads(folder.path(), 1).unwrap();
+        assert_eq!((heads.len(), heads[0].cluster_id, &heads[0].matrix), (1, 7, &None));
+        touch(&folder.path().join(centroid_name(2, 3)));
+        assert!(message(2).contains(&answer_name(2, 3)), "{}", message(2));
+        for (id, cluster) in [(3, ""), (4, "x"), (5, "1_2"), (6, "9223372036854775808")] {
+            let name = format!("mh_{id}_cluster_{cluster}_answer.npy");
+            touch(&folder.path().join(&name));
+            assert!(message(id).contains(&name), "{}", message(id));
+        }
+        let old = folder.path().join("old");
+        for cluster in [10, 9] {
+            touch(&old.join(format!("centroid_{cluster}.npy")));
+            touch(&old.join(format!("answer_emb_{cluster}.npy")));
+        }
+        let heads = discover_heads(&old, 1).unwrap();
+        assert_eq!(heads[1].answer, old.join("answer_emb_10.npy"));
+        assert_eq!((heads.len(), heads[0].cluster_id), (2, 9));
+    }
+
+    #[test]
     fn an_id_in_two_folders_is_an_error_that_names_both() {
         let folder = tempfile::tempdir().unwrap();
         for model in ["first", "second"] {
