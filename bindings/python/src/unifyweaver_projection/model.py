@@ -263,7 +263,7 @@ class Model(_call.Handle):
         ):
             try:
                 values = _from_buffer(query)
-            except ValueError:  # It is not contiguous.
+            except (ValueError, BufferError):  # It is not contiguous.
                 return self._project(query, return_weights, out, weights_out, threads)
             projected: Floats = _empty(self._output_dim, F32)
             if return_weights:
