@@ -25,15 +25,15 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 
-pub(crate) use discovery::Listing;
 pub use discovery::discover_heads;
+pub(crate) use discovery::{FoundHeads, Listing, discover};
 pub(crate) use resolver::Resolver;
 
 /// The folder beside the database that holds all array files.
 pub const EMBEDDINGS_FOLDER: &str = "embeddings";
 
 /// The files of one head of a multi-head projection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeadFiles {
     /// The cluster that the head answers for.
     pub cluster_id: i64,
@@ -261,6 +261,41 @@ mod tests {
         let error = discover_heads(&model, 11).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidModel);
         assert!(error.to_string().contains("cluster 5"), "{error}");
+    }
+
+    #[test]
+    fn odd_names_are_never_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |id| {
+            let error = discover_heads(folder.path(), id).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidModel);
+            error.to_string()
+        };
+        // Written otherwise than ours are, so that the head's own files are missing.
+        touch(&folder.path().join("mh_1_cluster_07_centroid.npy"));
+        touch(&folder.path().join(answer_name(1, 7)));
+        assert!(message(1).contains(&centroid_name(1, 7)), "{}", message(1));
+        touch(&folder.path().join(centroid_name(1, 7)));
+        // A matrix alone is no head, one of another cluster is not this one's.
+        touch(&folder.path().join(matrix_name(1, 6)));
+        touch(&folder.path().join(matrix_name(1, 70)));
+        let heads = discover_heads(folder.path(), 1).unwrap();
+        assert_eq!((heads.len(), heads[0].cluster_id, &heads[0].matrix), (1, 7, &None));
+        touch(&folder.path().join(centroid_name(2, 3)));
+        assert!(message(2).contains(&answer_name(2, 3)), "{}", message(2));
+        for (id, cluster) in [(3, ""), (4, "x"), (5, "1_2"), (6, "9223372036854775808")] {
+            let name = format!("mh_{id}_cluster_{cluster}_answer.npy");
+            touch(&folder.path().join(&name));
+            assert!(message(id).contains(&name), "{}", message(id));
+        }
+        let old = folder.path().join("old");
+        for cluster in [10, 9] {
+            touch(&old.join(format!("centroid_{cluster}.npy")));
+            touch(&old.join(format!("answer_emb_{cluster}.npy")));
+        }
+        let heads = discover_heads(&old, 1).unwrap();
+        assert_eq!(heads[1].answer, old.join("answer_emb_10.npy"));
+        assert_eq!((heads.len(), heads[0].cluster_id), (2, 9));
     }
 
     #[test]

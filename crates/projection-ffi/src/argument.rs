@@ -6,22 +6,70 @@ use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
 
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Failure, Status};
 
 #[cold]
 #[inline(never)]
-fn invalid(name: &str, what: impl Display) -> ErrorHandle {
+fn invalid(name: &str, what: impl Display) -> Failure {
     ErrorHandle::new(Status::InvalidArgument, &format!("argument {name} {what}"))
 }
 
 /// Refuses NULL and addresses that a `T` can't have.
 #[inline]
-fn checked<T>(name: &str, pointer: *mut T) -> Result<NonNull<T>, ErrorHandle> {
-    let pointer = NonNull::new(pointer).ok_or_else(|| invalid(name, "is NULL"))?;
-    if !pointer.is_aligned() {
-        return Err(invalid(name, format_args!("is not aligned to {} bytes", align_of::<T>())));
+fn checked<T>(name: &str, pointer: *mut T) -> Result<NonNull<T>, Failure> {
+    match NonNull::new(pointer) {
+        Some(pointer) if pointer.is_aligned() => Ok(pointer),
+        Some(_) => Err(misaligned(name, align_of::<T>())),
+        None => Err(null(name)),
     }
-    Ok(pointer)
+}
+
+// What is wrong is said out of line, from nothing but numbers and names: where all is right,
+// none of it then needs a place in memory.
+
+#[cold]
+#[inline(never)]
+fn null(name: &str) -> Failure {
+    invalid(name, "is NULL")
+}
+
+#[cold]
+#[inline(never)]
+fn misaligned(name: &str, align: usize) -> Failure {
+    invalid(name, format_args!("is not aligned to {align} bytes"))
+}
+
+#[cold]
+#[inline(never)]
+fn wrong_dim(name: &str, found: usize, expected: usize) -> Failure {
+    let message = format!("{name} of dimension {found}, expected {expected}");
+    ErrorHandle::new(Status::DimensionMismatch, &message)
+}
+
+#[cold]
+#[inline(never)]
+fn wrong_len(name: &str, found: usize, expected: usize) -> Failure {
+    let message = format!("argument {name} has the length {found}, expected {expected}");
+    ErrorHandle::new(Status::BufferSize, &message)
+}
+
+#[cold]
+#[inline(never)]
+fn too_short(name: &str, found: usize, at_least: usize) -> Failure {
+    let message = format!("argument {name} has the length {found}, expected at least {at_least}");
+    ErrorHandle::new(Status::BufferSize, &message)
+}
+
+#[cold]
+#[inline(never)]
+fn too_large(name: &str, len: usize) -> Failure {
+    invalid(name, format_args!("has the length {len}, more than memory can hold"))
+}
+
+#[cold]
+#[inline(never)]
+fn overlapping(name: &str) -> Failure {
+    invalid(name, "overlaps another array")
 }
 
 /// A handle that is needed.
@@ -29,16 +77,16 @@ fn checked<T>(name: &str, pointer: *mut T) -> Result<NonNull<T>, ErrorHandle> {
 /// # Safety
 /// `handle` is NULL or live for `'a`.
 #[inline]
-pub unsafe fn handle<'a, T>(name: &str, handle: *const T) -> Result<&'a T, ErrorHandle> {
+pub unsafe fn handle<'a, T>(name: &str, handle: *const T) -> Result<&'a T, Failure> {
     // SAFETY: the caller's promise.
-    unsafe { handle.as_ref() }.ok_or_else(|| invalid(name, "is NULL"))
+    unsafe { handle.as_ref() }.ok_or_else(|| null(name))
 }
 
 /// A text.
 ///
 /// # Safety
 /// `text` is NULL or ends with NUL, and lives for `'a`.
-pub unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str, ErrorHandle> {
+pub unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str, Failure> {
     let text = checked(name, text.cast_mut())?;
     // SAFETY: the caller's promise, and it is not NULL.
     unsafe { CStr::from_ptr(text.as_ptr()) }.to_str().map_err(|error| {
@@ -50,7 +98,7 @@ pub unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str, Error
 ///
 /// # Safety
 /// As [`text`].
-pub unsafe fn path<'a>(name: &str, path: *const c_char) -> Result<&'a Path, ErrorHandle> {
+pub unsafe fn path<'a>(name: &str, path: *const c_char) -> Result<&'a Path, Failure> {
     // SAFETY: the caller's promise.
     let text = unsafe { text(name, path) }?;
     if text.is_empty() {
@@ -60,7 +108,7 @@ pub unsafe fn path<'a>(name: &str, path: *const c_char) -> Result<&'a Path, Erro
 }
 
 /// The product of two sizes that the caller passed.
-pub fn product(name: &str, rows: usize, columns: usize) -> Result<usize, ErrorHandle> {
+pub fn product(name: &str, rows: usize, columns: usize) -> Result<usize, Failure> {
     rows.checked_mul(columns).ok_or_else(|| {
         invalid(name, format_args!("of {rows} × {columns} values, more than memory can hold"))
     })
@@ -68,14 +116,11 @@ pub fn product(name: &str, rows: usize, columns: usize) -> Result<usize, ErrorHa
 
 /// Refuses vectors of another dimension than expected.
 #[inline]
-pub fn expect_dim(name: &str, found: usize, expected: usize) -> Result<(), ErrorHandle> {
+pub fn expect_dim(name: &str, found: usize, expected: usize) -> Result<(), Failure> {
     if found == expected {
         return Ok(());
     }
-    Err(ErrorHandle::new(
-        Status::DimensionMismatch,
-        &format!("{name} of dimension {found}, expected {expected}"),
-    ))
+    Err(wrong_dim(name, found, expected))
 }
 
 /// A caller's array: not NULL unless it is empty, and aligned. Its values are referred to
@@ -89,7 +134,7 @@ pub struct Buffer<T> {
 
 impl<T> Buffer<T> {
     #[inline]
-    pub fn new(name: &'static str, values: *const T, len: usize) -> Result<Self, ErrorHandle> {
+    pub fn new(name: &'static str, values: *const T, len: usize) -> Result<Self, Failure> {
         let values = match len {
             0 => NonNull::dangling(),
             _ => checked(name, values.cast_mut())?,
@@ -98,37 +143,30 @@ impl<T> Buffer<T> {
     }
 
     #[inline]
-    pub fn expect_len(&self, expected: usize) -> Result<(), ErrorHandle> {
+    pub fn expect_len(&self, expected: usize) -> Result<(), Failure> {
         if self.len == expected {
             return Ok(());
         }
-        Err(self.wrong_len(format_args!("{expected}")))
+        Err(wrong_len(self.name, self.len, expected))
     }
 
-    pub fn expect_room(&self, at_least: usize) -> Result<(), ErrorHandle> {
+    pub fn expect_room(&self, at_least: usize) -> Result<(), Failure> {
         if self.len < at_least {
-            return Err(self.wrong_len(format_args!("at least {at_least}")));
+            return Err(too_short(self.name, self.len, at_least));
         }
         self.expect_possible_size()
     }
 
-    #[cold]
-    fn wrong_len(&self, expected: impl Display) -> ErrorHandle {
-        let (name, len) = (self.name, self.len);
-        let message = format!("argument {name} has the length {len}, expected {expected}");
-        ErrorHandle::new(Status::BufferSize, &message)
-    }
-
     /// Refuses an array that overlaps another one.
     #[inline]
-    pub fn expect_apart(&self, others: &[Range<usize>]) -> Result<(), ErrorHandle> {
+    pub fn expect_apart(&self, others: &[Range<usize>]) -> Result<(), Failure> {
         let own = self.addresses();
         let overlaps = |other: &Range<usize>| {
             let filled = !own.is_empty() && !other.is_empty();
             filled && own.start < other.end && other.start < own.end
         };
         if others.iter().any(overlaps) {
-            return Err(invalid(self.name, "overlaps another array"));
+            return Err(overlapping(self.name));
         }
         Ok(())
     }
@@ -145,7 +183,7 @@ impl<T> Buffer<T> {
     /// # Safety
     /// There are as many as the length says, and they live for `'a`.
     #[inline]
-    pub unsafe fn read<'a>(self) -> Result<&'a [T], ErrorHandle> {
+    pub unsafe fn read<'a>(self) -> Result<&'a [T], Failure> {
         self.expect_possible_size()?;
         // SAFETY: the caller's promise; not NULL, aligned, and of a possible size.
         Ok(unsafe { std::slice::from_raw_parts(self.values.as_ptr(), self.len) })
@@ -157,19 +195,18 @@ impl<T> Buffer<T> {
     /// As [`read`](Self::read), and nothing else refers to them, which
     /// [`expect_apart`](Self::expect_apart) makes sure of.
     #[inline]
-    pub unsafe fn write<'a>(self) -> Result<&'a mut [T], ErrorHandle> {
+    pub unsafe fn write<'a>(self) -> Result<&'a mut [T], Failure> {
         self.expect_possible_size()?;
         // SAFETY: as for `read`, and nothing else refers to the values.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.values.as_ptr(), self.len) })
     }
 
     #[inline]
-    fn expect_possible_size(&self) -> Result<(), ErrorHandle> {
+    fn expect_possible_size(&self) -> Result<(), Failure> {
         if self.len <= isize::MAX as usize / size_of::<T>() {
             return Ok(());
         }
-        let len = self.len;
-        Err(invalid(self.name, format_args!("has the length {len}, more than memory can hold")))
+        Err(too_large(self.name, self.len))
     }
 }
 
@@ -179,7 +216,7 @@ pub struct Out<T>(NonNull<T>);
 impl<T> Out<T> {
     /// # Safety
     /// `place` is NULL or may be written until the function returns.
-    pub unsafe fn new(name: &str, place: *mut T) -> Result<Self, ErrorHandle> {
+    pub unsafe fn new(name: &str, place: *mut T) -> Result<Self, Failure> {
         checked(name, place).map(Self)
     }
 

@@ -11,7 +11,7 @@ use projection_core::train::{
 };
 
 use crate::argument::{Buffer, Out, handle, path};
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Failure, Status};
 use crate::guard;
 use crate::model::ModelHandle;
 use crate::options::{Options, optional_path, optional_text, options_or_none};
@@ -139,7 +139,7 @@ pub unsafe extern "C" fn projection_model_distill(
         if request.projection.is_some() || request.test.is_some() {
             return Err(invalid("argument options has projection or test, expected NULL"));
         }
-        let dim = teacher.0.input_dim();
+        let dim = teacher.model.input_dim();
         let len = n.checked_mul(dim).ok_or_else(|| invalid("argument n is too large"))?;
         let questions = Buffer::new("questions", questions, len)?;
         // SAFETY: the caller's promise.
@@ -148,12 +148,16 @@ pub unsafe extern "C" fn projection_model_distill(
             .map_err(|error| ErrorHandle::new(Status::Internal, &error.to_string()))?;
         let answers = ArrayView2::from_shape((0, dim), &[])
             .map_err(|error| ErrorHandle::new(Status::Internal, &error.to_string()))?;
-        let options = request.options_for(&teacher.0);
-        let distilled =
-            distill_questions(&teacher.0, questions, answers, None, &options, &mut |progress| {
-                tell(&reporter, progress)
-            })?;
-        out.give(ModelHandle(Model::Transformer(distilled.model)));
+        let options = request.options_for(&teacher.model);
+        let distilled = distill_questions(
+            &teacher.model,
+            questions,
+            answers,
+            None,
+            &options,
+            &mut |progress| tell(&reporter, progress),
+        )?;
+        out.give(ModelHandle::new(Model::Transformer(distilled.model)));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -171,7 +175,7 @@ impl DistillOptionsC {
     ///
     /// # Safety
     /// The text is NULL or a text, the numbers are NULL or readable.
-    unsafe fn request(&self) -> Result<DistillRequest, ErrorHandle> {
+    unsafe fn request(&self) -> Result<DistillRequest, Failure> {
         // SAFETY: the caller's promises.
         let (projection, cosine_weight, test) = unsafe {
             (

@@ -104,10 +104,14 @@ pub struct ErrorHandle {
     message: CString,
 }
 
+/// What a function's body fails with: the handle that the caller is going to get. A pointer,
+/// so that results fit into registers and cost nothing where all is right.
+pub type Failure = Box<ErrorHandle>;
+
 impl ErrorHandle {
-    pub fn new(status: Status, message: &str) -> Self {
+    pub fn new(status: Status, message: &str) -> Failure {
         let message: Vec<u8> = message.bytes().filter(|byte| *byte != 0).collect();
-        Self { status, message: CString::new(message).unwrap_or_default() }
+        Box::new(Self { status, message: CString::new(message).unwrap_or_default() })
     }
 
     pub fn status(&self) -> Status {
@@ -115,9 +119,11 @@ impl ErrorHandle {
     }
 }
 
-impl From<projection_core::Error> for ErrorHandle {
+impl From<projection_core::Error> for Failure {
+    #[cold]
+    #[inline(never)]
     fn from(error: projection_core::Error) -> Self {
-        Self::new(error.kind().into(), &error.to_string())
+        ErrorHandle::new(error.kind().into(), &error.to_string())
     }
 }
 

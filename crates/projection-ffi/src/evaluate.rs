@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 use projection_embed::{EvaluateRequest, TestQuestions, evaluate};
 
 use crate::argument::{Buffer, Out, path};
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Failure, Status};
 use crate::guard;
 use crate::options::{Options, flag, optional_path, optional_string, options_or_none};
 use crate::precision::precision_of;
@@ -106,17 +106,14 @@ impl EvaluateOptionsC {
     ///
     /// # Safety
     /// The texts are NULL or texts, the arrays are of their lengths.
-    unsafe fn request(&self) -> Result<EvaluateRequest, ErrorHandle> {
+    unsafe fn request(&self) -> Result<EvaluateRequest, Failure> {
         let ids = Buffer::new("options.projections", self.projections, self.projections_len)?;
         let models = Buffer::new("options.models", self.models, self.models_len)?;
         let precisions = Buffer::new("options.precisions", self.precisions, self.precisions_len)?;
         // SAFETY: the caller's promises.
         let (models, precisions) = unsafe {
             let file = |model: &*const c_char| Ok(path("options.models", *model)?.to_path_buf());
-            (
-                models.read()?.iter().map(file).collect::<Result<_, ErrorHandle>>()?,
-                precisions.read()?,
-            )
+            (models.read()?.iter().map(file).collect::<Result<_, Failure>>()?, precisions.read()?)
         };
         let precisions = precisions.iter().copied().map(precision_of).collect::<Result<_, _>>()?;
         // SAFETY: the caller's promises.

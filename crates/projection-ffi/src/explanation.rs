@@ -147,7 +147,7 @@ pub unsafe extern "C" fn projection_index_explain(
         let (searcher, model, options, text, out) = unsafe {
             (
                 handle("index", index)?.read(),
-                model.as_ref().map(|model| &model.0),
+                model.as_ref().map(|model| &model.model),
                 read_options(options)?,
                 optional_text("text", text)?,
                 Out::new("explanation", explanation)?,
@@ -184,7 +184,7 @@ pub unsafe extern "C" fn projection_model_explain(
     let body = || {
         // SAFETY: the caller's promises.
         let (model, out) =
-            unsafe { (&handle("model", model)?.0, Out::new("explanation", explanation)?) };
+            unsafe { (&handle("model", model)?.model, Out::new("explanation", explanation)?) };
         let query = Buffer::new("query", query, query_len)?;
         expect_dim("query", query_len, model.input_dim())?;
         // SAFETY: the caller's promise.

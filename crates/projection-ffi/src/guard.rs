@@ -4,11 +4,11 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Failure, Status};
 use crate::progress::is_cancelled;
 
 /// The result of a fallible function's body.
-pub type Outcome = Result<(), ErrorHandle>;
+pub type Outcome = Result<(), Failure>;
 
 /// Runs a fallible function's body. Where it fails, stores the error in `*error`, if the
 /// caller wants it.
@@ -52,7 +52,7 @@ unsafe fn fail(
     let status = failure.status();
     if !error.is_null() && error.is_aligned() {
         // SAFETY: the caller passes NULL, which was excluded, or a place for a pointer.
-        unsafe { error.write(Box::into_raw(Box::new(failure))) };
+        unsafe { error.write(Box::into_raw(failure)) };
     }
     status
 }

@@ -267,7 +267,7 @@ pub unsafe extern "C" fn projection_index_free(index: *mut IndexHandle) {
 /// `model` is NULL or live for `'a`.
 pub(crate) unsafe fn projection<'a>(model: *const ModelHandle) -> Option<&'a dyn Projection> {
     // SAFETY: the caller's promise.
-    unsafe { model.as_ref() }.map(|model| &model.0 as &dyn Projection)
+    unsafe { model.as_ref() }.map(|model| &model.model as &dyn Projection)
 }
 
 /// The dimension that queries must have.

@@ -6,7 +6,7 @@ use projection_core::projection::{ListsFound as Found, Model};
 use projection_core::store::Store;
 
 use crate::argument::{Out, handle, path};
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Failure, Status};
 use crate::guard;
 use crate::model::ModelHandle;
 
@@ -27,7 +27,7 @@ pub struct ListsFound {
 ///
 /// # Safety
 /// `place` is NULL or a place for the structure.
-pub unsafe fn tell(place: *mut ListsFound, found: Option<Found>) -> Result<(), ErrorHandle> {
+pub unsafe fn tell(place: *mut ListsFound, found: Option<Found>) -> Result<(), Failure> {
     if !place.is_null() {
         let exact = ListsFound { recall: 1.0, read: 1.0, lists: 1 };
         let found = found.map_or(exact, |found| ListsFound {
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn projection_model_with_lists(
     let body = || {
         // SAFETY: the caller's promises.
         let (model, out) = unsafe { (handle("model", model)?, Out::new("copy", copy)?) };
-        out.give(ModelHandle(model.0.with_lists(threads)?));
+        out.give(ModelHandle::new(model.model.with_lists(threads)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn projection_model_lists(
         // SAFETY: the caller's promises.
         let (model, _) = unsafe { (handle("model", model)?, Out::new("found", found)?) };
         // SAFETY: the caller's promise.
-        unsafe { tell(found, model.0.lists_found()) }
+        unsafe { tell(found, model.model.lists_found()) }
     };
     // SAFETY: the caller's promise about `error`.
     unsafe { guard::status("projection_model_lists", error, body) }

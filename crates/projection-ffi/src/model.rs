@@ -6,12 +6,32 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use projection_core::projection::{Model, ModelKind, Projection};
 
 use crate::argument::{Buffer, Out, expect_dim, handle, path, product};
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Failure, Status};
 use crate::guard;
 
 /// A trained model. Free it with projection_model_free. May be used by many threads at
 /// once.
-pub struct ModelHandle(pub(crate) Model);
+pub struct ModelHandle {
+    /// Beside the model, so that a call checks its arrays without asking it.
+    shape: Shape,
+    pub(crate) model: Model,
+}
+
+/// The lengths of a query, of what it is projected to, and of its routing weights.
+#[derive(Clone, Copy)]
+struct Shape {
+    input_dim: usize,
+    output_dim: usize,
+    heads: usize,
+}
+
+impl ModelHandle {
+    pub(crate) fn new(model: Model) -> Self {
+        let (input_dim, output_dim) = (model.input_dim(), model.output_dim());
+        let shape = Shape { input_dim, output_dim, heads: model.head_ids().len() };
+        Self { shape, model }
+    }
+}
 
 /// Loads projection `id`, of whatever kind, from the folder of its files:
 /// embeddings/{model_name}, or embeddings. `temperature` is that of the routing, above 0; 0.1
@@ -30,7 +50,7 @@ pub unsafe extern "C" fn projection_model_load(
     let body = || {
         // SAFETY: the caller's promises.
         let (folder, out) = unsafe { (path("folder", folder)?, Out::new("model", model)?) };
-        out.give(ModelHandle(Model::load(folder, id, temperature)?));
+        out.give(ModelHandle::new(Model::load(folder, id, temperature)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -52,7 +72,7 @@ pub unsafe extern "C" fn projection_model_load_as_trained(
     let body = || {
         // SAFETY: the caller's promises.
         let (folder, out) = unsafe { (path("folder", folder)?, Out::new("model", model)?) };
-        out.give(ModelHandle(Model::load(folder, id, None)?));
+        out.give(ModelHandle::new(Model::load(folder, id, None)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -76,7 +96,7 @@ pub unsafe extern "C" fn projection_model_open(
     let body = || {
         // SAFETY: the caller's promises.
         let (database, out) = unsafe { (path("database", database)?, Out::new("model", model)?) };
-        out.give(ModelHandle(Model::open(database, id)?));
+        out.give(ModelHandle::new(Model::open(database, id)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -109,7 +129,7 @@ pub unsafe extern "C" fn projection_model_open_kind(
                 return Err(ErrorHandle::new(Status::InvalidArgument, &message));
             }
         };
-        out.give(ModelHandle(Model::open_kind(database, kind, id)?));
+        out.give(ModelHandle::new(Model::open_kind(database, kind, id)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -124,7 +144,7 @@ pub unsafe extern "C" fn projection_model_open_kind(
 pub unsafe extern "C" fn projection_model_input_dim(model: *const ModelHandle) -> usize {
     guard::value("projection_model_input_dim", 0, || {
         // SAFETY: the caller's promise.
-        unsafe { handle("model", model) }.map_or(0, |model| model.0.input_dim())
+        unsafe { handle("model", model) }.map_or(0, |model| model.shape.input_dim)
     })
 }
 
@@ -136,7 +156,7 @@ pub unsafe extern "C" fn projection_model_input_dim(model: *const ModelHandle) -
 pub unsafe extern "C" fn projection_model_output_dim(model: *const ModelHandle) -> usize {
     guard::value("projection_model_output_dim", 0, || {
         // SAFETY: the caller's promise.
-        unsafe { handle("model", model) }.map_or(0, |model| model.0.output_dim())
+        unsafe { handle("model", model) }.map_or(0, |model| model.shape.output_dim)
     })
 }
 
@@ -148,7 +168,7 @@ pub unsafe extern "C" fn projection_model_output_dim(model: *const ModelHandle) 
 pub unsafe extern "C" fn projection_model_num_heads(model: *const ModelHandle) -> usize {
     guard::value("projection_model_num_heads", 0, || {
         // SAFETY: the caller's promise.
-        unsafe { handle("model", model) }.map_or(0, |model| model.0.head_ids().len())
+        unsafe { handle("model", model) }.map_or(0, |model| model.shape.heads)
     })
 }
 
@@ -160,7 +180,7 @@ pub unsafe extern "C" fn projection_model_num_heads(model: *const ModelHandle) -
 pub unsafe extern "C" fn projection_model_temperature(model: *const ModelHandle) -> f64 {
     guard::value("projection_model_temperature", f64::NAN, || {
         // SAFETY: the caller's promise.
-        unsafe { handle("model", model) }.map_or(f64::NAN, |model| model.0.temperature())
+        unsafe { handle("model", model) }.map_or(f64::NAN, |model| model.model.temperature())
     })
 }
 
@@ -188,7 +208,7 @@ pub enum Kind {
 pub unsafe extern "C" fn projection_model_kind(model: *const ModelHandle) -> Kind {
     guard::value("projection_model_kind", Kind::Unknown, || {
         // SAFETY: the caller's promise.
-        match unsafe { handle("model", model) }.map(|model| model.0.kind()) {
+        match unsafe { handle("model", model) }.map(|model| model.model.kind()) {
             Ok(ModelKind::MultiHead) => Kind::MultiHead,
             Ok(ModelKind::Residual) => Kind::Residual,
             Ok(ModelKind::Linear) => Kind::Linear,
@@ -213,7 +233,7 @@ pub unsafe extern "C" fn projection_model_head_ids(
 ) -> Status {
     let body = || {
         // SAFETY: the caller's promise.
-        let head_ids = unsafe { handle("model", model) }?.0.head_ids();
+        let head_ids = unsafe { handle("model", model) }?.model.head_ids();
         let ids = Buffer::new("ids", ids, ids_len)?;
         ids.expect_len(head_ids.len())?;
         // SAFETY: the caller's promise.
@@ -239,7 +259,7 @@ pub unsafe extern "C" fn projection_model_with_temperature(
     let body = || {
         // SAFETY: the caller's promises.
         let (model, out) = unsafe { (handle("model", model)?, Out::new("copy", copy)?) };
-        out.give(ModelHandle(model.0.with_temperature(temperature)?));
+        out.give(ModelHandle::new(model.model.with_temperature(temperature)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -266,15 +286,15 @@ pub unsafe extern "C" fn projection_model_project(
 ) -> Status {
     let body = || {
         // SAFETY: the caller's promise.
-        let model = &unsafe { handle("model", model) }?.0;
+        let ModelHandle { shape, model } = unsafe { handle("model", model) }?;
         let query = Buffer::new("query", query, query_len)?;
         let projected = Buffer::new("projected", projected, projected_len)?;
         let weights = wanted(weights, weights_len)?;
-        expect_dim("query", query_len, model.input_dim())?;
-        projected.expect_len(model.output_dim())?;
+        expect_dim("query", query_len, shape.input_dim)?;
+        projected.expect_len(shape.output_dim)?;
         projected.expect_apart(&[query.addresses()])?;
         if let Some(weights) = &weights {
-            weights.expect_len(model.head_ids().len())?;
+            weights.expect_len(shape.heads)?;
             weights.expect_apart(&[query.addresses(), projected.addresses()])?;
         }
         // SAFETY: the caller's promises, and the outputs overlap nothing.
@@ -353,12 +373,13 @@ unsafe fn project_batch(
     (queries, n, query_dim): (*const f32, usize, usize),
     projected: Buffer<f32>,
     weights: Option<Buffer<f32>>,
-) -> Result<(), ErrorHandle> {
+) -> Result<(), Failure> {
     // SAFETY: the caller's promise.
-    let model = &unsafe { handle("model", model) }?.0;
-    let (columns, heads) = (model.output_dim(), model.head_ids().len());
+    let ModelHandle { shape: Shape { input_dim, output_dim: columns, heads }, model } =
+        unsafe { handle("model", model) }?;
+    let (columns, heads) = (*columns, *heads);
     let queries = Buffer::new("queries", queries, product("queries", n, query_dim)?)?;
-    expect_dim("queries", query_dim, model.input_dim())?;
+    expect_dim("queries", query_dim, *input_dim)?;
     projected.expect_len(product("projected", n, columns)?)?;
     projected.expect_apart(&[queries.addresses()])?;
     if let Some(weights) = &weights {
@@ -389,7 +410,8 @@ pub unsafe extern "C" fn projection_model_free(model: *mut ModelHandle) {
 }
 
 /// Routing weights, unless the caller does not want them.
-fn wanted(weights: *mut f32, weights_len: usize) -> Result<Option<Buffer<f32>>, ErrorHandle> {
+#[inline]
+fn wanted(weights: *mut f32, weights_len: usize) -> Result<Option<Buffer<f32>>, Failure> {
     if weights.is_null() && weights_len == 0 {
         return Ok(None);
     }
@@ -397,6 +419,6 @@ fn wanted(weights: *mut f32, weights_len: usize) -> Result<Option<Buffer<f32>>, 
 }
 
 /// An array that has the right number of values and yet can't be a matrix.
-pub fn shape(error: ndarray::ShapeError) -> ErrorHandle {
+pub fn shape(error: ndarray::ShapeError) -> Failure {
     ErrorHandle::new(Status::InvalidArgument, &format!("number of vectors: {error}"))
 }

@@ -27,7 +27,7 @@ pub unsafe extern "C" fn projection_model_load_file(
     let body = || {
         // SAFETY: the caller's promises.
         let (path, out) = unsafe { (self::path("path", path)?, Out::new("model", model)?) };
-        out.give(ModelHandle(Model::load_file(path)?));
+        out.give(ModelHandle::new(Model::load_file(path)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn projection_model_from_bytes(
         let bytes = Buffer::new("bytes", bytes, len)?;
         // SAFETY: the caller's promises.
         let (bytes, out) = unsafe { (bytes.read()?, Out::new("model", model)?) };
-        out.give(ModelHandle(Model::from_bytes(bytes)?));
+        out.give(ModelHandle::new(Model::from_bytes(bytes)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn projection_model_save_file(
     let body = || {
         // SAFETY: the caller's promises.
         let (model, path) = unsafe { (handle("model", model)?, self::path("path", path)?) };
-        Ok(model.0.save_file(path)?)
+        Ok(model.model.save_file(path)?)
     };
     // SAFETY: the caller's promise about `error`.
     unsafe { guard::status("projection_model_save_file", error, body) }
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn projection_model_parameters(
     let body = || {
         // SAFETY: the caller's promises.
         let (model, out) = unsafe { (handle("model", model)?, Out::new("text", text)?) };
-        out.give(TextHandle::json(&model.0.parameters())?);
+        out.give(TextHandle::json(&model.model.parameters())?);
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use std::path::PathBuf;
 
 use crate::argument::{handle, path, text};
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Failure, Status};
 
 /// Largest structure that a later version may have.
 const LARGEST: usize = 4096;
@@ -23,7 +23,7 @@ pub unsafe trait Options: Copy {
 ///
 /// # Safety
 /// `options` is NULL or points to as many bytes as its first field says.
-pub unsafe fn read_options<T: Options>(options: *const T) -> Result<T, ErrorHandle> {
+pub unsafe fn read_options<T: Options>(options: *const T) -> Result<T, Failure> {
     let invalid = |what: String| ErrorHandle::new(Status::InvalidArgument, &what);
     // SAFETY: the caller's promise; only the size is read so far.
     let size = *unsafe { handle("options", options.cast::<usize>()) }?;
@@ -49,7 +49,7 @@ pub unsafe fn read_options<T: Options>(options: *const T) -> Result<T, ErrorHand
 ///
 /// # Safety
 /// As [`read_options`].
-pub unsafe fn options_or_none<T: Options>(options: *const T) -> Result<Option<T>, ErrorHandle> {
+pub unsafe fn options_or_none<T: Options>(options: *const T) -> Result<Option<T>, Failure> {
     match options.is_null() {
         true => Ok(None),
         // SAFETY: the caller's promise.
@@ -64,7 +64,7 @@ pub unsafe fn options_or_none<T: Options>(options: *const T) -> Result<Option<T>
 pub unsafe fn optional_text<'a>(
     name: &str,
     value: *const c_char,
-) -> Result<Option<&'a str>, ErrorHandle> {
+) -> Result<Option<&'a str>, Failure> {
     match value.is_null() {
         true => Ok(None),
         // SAFETY: the caller's promise.
@@ -76,10 +76,7 @@ pub unsafe fn optional_text<'a>(
 ///
 /// # Safety
 /// As [`text`].
-pub unsafe fn optional_string(
-    name: &str,
-    value: *const c_char,
-) -> Result<Option<String>, ErrorHandle> {
+pub unsafe fn optional_string(name: &str, value: *const c_char) -> Result<Option<String>, Failure> {
     // SAFETY: the caller's promise.
     Ok(unsafe { optional_text(name, value) }?.map(str::to_string))
 }
@@ -88,10 +85,7 @@ pub unsafe fn optional_string(
 ///
 /// # Safety
 /// As [`path`].
-pub unsafe fn optional_path(
-    name: &str,
-    value: *const c_char,
-) -> Result<Option<PathBuf>, ErrorHandle> {
+pub unsafe fn optional_path(name: &str, value: *const c_char) -> Result<Option<PathBuf>, Failure> {
     match value.is_null() {
         true => Ok(None),
         // SAFETY: the caller's promise.
@@ -100,7 +94,7 @@ pub unsafe fn optional_path(
 }
 
 /// A yes or no, 1 or 0.
-pub fn flag(name: &str, value: i32) -> Result<bool, ErrorHandle> {
+pub fn flag(name: &str, value: i32) -> Result<bool, Failure> {
     match value {
         0 => Ok(false),
         1 => Ok(true),

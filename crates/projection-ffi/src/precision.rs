@@ -3,7 +3,7 @@
 use projection_core::projection::Precision;
 
 use crate::argument::{Out, handle};
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Failure, Status};
 use crate::guard;
 use crate::model::ModelHandle;
 
@@ -30,7 +30,7 @@ pub enum PrecisionKind {
 pub unsafe extern "C" fn projection_model_precision(model: *const ModelHandle) -> PrecisionKind {
     guard::value("projection_model_precision", PrecisionKind::Unknown, || {
         // SAFETY: the caller's promise.
-        match unsafe { handle("model", model) }.map(|model| model.0.precision()) {
+        match unsafe { handle("model", model) }.map(|model| model.model.precision()) {
             Ok(Precision::F32) => PrecisionKind::F32,
             Ok(Precision::Bf16) => PrecisionKind::Bf16,
             Ok(Precision::Int8) => PrecisionKind::Int8,
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn projection_model_with_precision(
     let body = || {
         // SAFETY: the caller's promises.
         let (model, out) = unsafe { (handle("model", model)?, Out::new("copy", copy)?) };
-        out.give(ModelHandle(model.0.with_precision(precision_of(precision)?)?));
+        out.give(ModelHandle::new(model.model.with_precision(precision_of(precision)?)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn projection_model_with_precision(
 
 /// A precision by its number, which is not an enumeration of Rust: that must not hold any other
 /// one.
-pub(crate) fn precision_of(number: i32) -> Result<Precision, ErrorHandle> {
+pub(crate) fn precision_of(number: i32) -> Result<Precision, Failure> {
     match number {
         number if number == PrecisionKind::F32 as i32 => Ok(Precision::F32),
         number if number == PrecisionKind::Bf16 as i32 => Ok(Precision::Bf16),

@@ -7,7 +7,7 @@ use projection_core::projection::Model;
 use projection_core::search::{Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
 
 use crate::argument::{Buffer, Out, expect_dim, handle, product};
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Failure, Status};
 use crate::guard;
 use crate::index::{Hit, IndexHandle, copy_hits, query_dim_of};
 use crate::model::{ModelHandle, shape};
@@ -76,7 +76,7 @@ impl SearchOptionsC {
         self,
         k: usize,
         model: Option<&'a Model>,
-    ) -> Result<SearchOptions<'a>, ErrorHandle> {
+    ) -> Result<SearchOptions<'a>, Failure> {
         let score_mode = match self.score_mode {
             mode if mode == ScoreKind::Cosine as i32 => ScoreMode::Cosine,
             mode if mode == ScoreKind::MaxNearestQuestion as i32 => ScoreMode::MaxNearestQuestion,
@@ -140,7 +140,7 @@ pub unsafe extern "C" fn projection_index_search_with_options(
         let (searcher, model, options, text, found) = unsafe {
             (
                 handle("index", index)?.read(),
-                model.as_ref().map(|model| &model.0),
+                model.as_ref().map(|model| &model.model),
                 read_options(options)?,
                 optional_text("text", text)?,
                 Out::new("found", found)?,
@@ -190,7 +190,7 @@ pub unsafe extern "C" fn projection_index_search_batch_with_options(
         let (searcher, model, options, found) = unsafe {
             (
                 handle("index", index)?.read(),
-                model.as_ref().map(|model| &model.0),
+                model.as_ref().map(|model| &model.model),
                 read_options(options)?,
                 Out::new("found", found)?,
             )
@@ -235,7 +235,7 @@ fn search_rows(
     queries: ArrayView2<'_, f32>,
     texts: &[Option<&str>],
     options: &SearchOptions<'_>,
-) -> Result<Vec<Vec<projection_core::search::Hit>>, ErrorHandle> {
+) -> Result<Vec<Vec<projection_core::search::Hit>>, Failure> {
     let queries = queries.as_slice().expect("it was made of a slice");
     let dim = queries.len().checked_div(texts.len()).unwrap_or(0).max(1);
     let rows = queries.chunks_exact(dim).zip(texts);

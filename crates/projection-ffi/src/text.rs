@@ -5,7 +5,7 @@ use std::ffi::{CString, c_char};
 use serde::Serialize;
 
 use crate::argument::handle;
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Failure, Status};
 use crate::guard;
 
 /// A text that a call gave, UTF-8. Free it with projection_text_free. May be read by many
@@ -14,7 +14,7 @@ pub struct TextHandle(CString);
 
 impl TextHandle {
     /// A report as JSON. JSON escapes control characters, so it holds no NUL.
-    pub fn json(report: &impl Serialize) -> Result<Self, ErrorHandle> {
+    pub fn json(report: &impl Serialize) -> Result<Self, Failure> {
         let failed = |error: String| ErrorHandle::new(Status::Internal, &error);
         let json = serde_json::to_string(report).map_err(|error| failed(error.to_string()))?;
         Ok(Self(CString::new(json).map_err(|error| failed(error.to_string()))?))

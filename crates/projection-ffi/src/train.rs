@@ -8,7 +8,7 @@ use projection_embed::{add_feedback, embed_store_with};
 use serde::Serialize;
 
 use crate::argument::{Out, path};
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Failure, Status};
 use crate::guard;
 use crate::options::{
     Options, flag, optional_path, optional_string, optional_text, options_or_none,
@@ -161,7 +161,7 @@ impl TrainOptionsC {
     ///
     /// # Safety
     /// The texts are NULL or texts, `unheaded` is NULL or readable.
-    unsafe fn request(&self) -> Result<(TrainRequest, Option<std::path::PathBuf>), ErrorHandle> {
+    unsafe fn request(&self) -> Result<(TrainRequest, Option<std::path::PathBuf>), Failure> {
         // SAFETY: the caller's promises.
         let (method, unheaded, name, model_name, feedback) = unsafe {
             (

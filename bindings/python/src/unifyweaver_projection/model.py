@@ -34,7 +34,6 @@ class Model(_call.Handle):
     """
 
     # What a fast call needs, looked up once.
-    _query_shape: tuple[int, ...]
     _heads: int
 
     def __init__(self) -> None:
@@ -53,7 +52,6 @@ class Model(_call.Handle):
         model._output_dim = int(lib.projection_model_output_dim(native))
         model._temperature = float(lib.projection_model_temperature(native))
         model._heads = int(lib.projection_model_num_heads(native))
-        model._query_shape = (model._input_dim,)
         ids = np.empty(model._heads, np.int64)
         _call.call(lib.projection_model_head_ids, native, _arrays.id_pointer(ids), len(ids))
         ids.flags.writeable = False
@@ -253,36 +251,39 @@ class Model(_call.Handle):
         real numbers.
         """
         native = self._object
-        # The way of a single float32 vector: no conversion, no place for an error. Where it
-        # fails, the other way finds out why.
+        # The way of a single float32 vector: no conversion, no place for an error, and no check
+        # that the library or cffi makes anyway. Where it fails, the other way finds out why.
         if (
             out is None
             and weights_out is None
             and type(query) is _ndarray
             and query.dtype is F32
-            and query.shape == self._query_shape
-            and query.flags.c_contiguous
+            and query.ndim == 1
             and native is not None
         ):
+            try:
+                values = _from_buffer(query)
+            except (ValueError, BufferError):  # It is not contiguous.
+                return self._project(query, return_weights, out, weights_out, threads)
             projected: Floats = _empty(self._output_dim, F32)
             if return_weights:
                 weights: Floats = _empty(self._heads, F32)
                 if not _project(
                     native,
-                    _from_buffer(_FLOATS, query),
-                    self._input_dim,
-                    _from_buffer(_FLOATS, projected),
+                    values,
+                    len(query),
+                    _from_buffer(projected),
                     self._output_dim,
-                    _from_buffer(_FLOATS, weights),
+                    _from_buffer(weights),
                     self._heads,
                     _NULL,
                 ):
                     return projected, weights
             elif not _project(
                 native,
-                _from_buffer(_FLOATS, query),
-                self._input_dim,
-                _from_buffer(_FLOATS, projected),
+                values,
+                len(query),
+                _from_buffer(projected),
                 self._output_dim,
                 _NULL,
                 0,
@@ -490,7 +491,10 @@ def _kind_number(kind: str) -> int:
 # Globals are looked up faster than attributes of modules.
 _ndarray = np.ndarray
 _empty: Any = np.empty
-_project = lib.projection_model_project
+# Without the types of what its pointers lead to, which take longer to compare.
+_project = ffi.cast(
+    "int (*)(void *, void *, size_t, void *, size_t, void *, size_t, void *)",
+    lib.projection_model_project,
+)
 _from_buffer = ffi.from_buffer
-_FLOATS = ffi.typeof("float[]")
 _NULL = ffi.NULL

@@ -37,6 +37,12 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 dot_in_double: |query, head, tail| unsafe { dot_in_double(query, head, tail) },
                 // SAFETY: as above.
+                squares_of_doubles: |vector| unsafe { squares_of_doubles(vector) },
+                // SAFETY: as above.
+                scale_and_round: |exact, factor, out| unsafe {
+                    scale_and_round(exact, factor, out)
+                },
+                // SAFETY: as above.
                 tail: |exact, rounded, out| unsafe { tail(exact, rounded, out) },
                 // SAFETY: as above.
                 add_difference: |a, b, out| unsafe { add_difference(a, b, out) },
@@ -241,6 +247,16 @@ macro_rules! compiled_for {
             #[target_feature(enable = $features)]
             unsafe fn dot_in_double(query: &[f32], head: &[f32], tail: &[i8]) -> f64 {
                 tails::dot_in_double(query, head, tail)
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn squares_of_doubles(vector: &[f64]) -> f64 {
+                tails::squares_of_doubles(vector)
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn scale_and_round(exact: &mut [f64], factor: f64, out: &mut [f32]) {
+                tails::scale_and_round(exact, factor, out)
             }
 
             #[target_feature(enable = $features)]

@@ -98,16 +98,13 @@ fn weighted_blocks(weights: &[f32], rows: &[f32], factor: f32, backwards: bool, 
 
 /// The length of a vector of double precision; not finite where a square is not.
 pub(crate) fn norm_of_doubles(vector: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let mut lanes = [0.0f64; LANES];
-    let (blocks, rest) = vector.as_chunks::<LANES>();
-    for values in blocks {
-        for (lane, value) in lanes.iter_mut().zip(values) {
-            *lane += value * value;
-        }
-    }
-    lanes.iter_mut().zip(rest).for_each(|(lane, value)| *lane += value * value);
-    lanes.iter().sum::<f64>().sqrt()
+    (kernels().squares_of_doubles)(vector).sqrt()
+}
+
+/// Multiplies a vector of double precision, and rounds it to single precision.
+pub(crate) fn scale_and_round(exact: &mut [f64], factor: f64, rounded: &mut [f32]) {
+    assert_eq!(exact.len(), rounded.len());
+    (kernels().scale_and_round)(exact, factor, rounded)
 }
 
 /// The dot product of single precision vectors, in double precision.

@@ -108,6 +108,30 @@ pub(super) fn tail(exact: &[f64], rounded: &[f32], tail: &mut [i8]) {
     }
 }
 
+/// Multiplies a vector, and rounds it to single precision.
+#[inline(always)]
+pub(super) fn scale_and_round(exact: &mut [f64], factor: f64, rounded: &mut [f32]) {
+    for (exact, rounded) in exact.iter_mut().zip(rounded) {
+        *exact *= factor;
+        *rounded = *exact as f32;
+    }
+}
+
+/// The sum of squares of double precision.
+#[inline(always)]
+pub(super) fn squares_of_doubles(vector: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut lanes = [0.0f64; LANES];
+    let (blocks, rest) = vector.as_chunks::<LANES>();
+    for values in blocks {
+        for (lane, value) in lanes.iter_mut().zip(values) {
+            *lane += value * value;
+        }
+    }
+    lanes.iter_mut().zip(rest).for_each(|(lane, value)| *lane += value * value);
+    lanes.iter().sum()
+}
+
 #[inline(always)]
 fn dot_with_steps(query: &[f32], head: &[f32], tail: &[i8], steps: impl Fn(i8) -> i32) -> f64 {
     let mut lanes = [0.0f64; DOUBLE_LANES];

@@ -264,6 +264,14 @@ fn every_compilation_routes_and_measures_as_double_precision() {
             let exact: f64 = whole.map(|(whole, score)| whole * f64::from(*score)).sum();
             assert!(near(dot, exact), "{name}: {dot}, not {exact}");
             let doubles: Vec<f64> = others.iter().map(|v| f64::from(*v) * (1.0 + 2e-8)).collect();
+            let exact: f64 = doubles.iter().map(|v| v * v).sum();
+            assert!(near((kernels.squares_of_doubles)(&doubles), exact), "{name}");
+            let mut scaled = doubles.clone();
+            let mut rounded = vec![0.0; count];
+            (kernels.scale_and_round)(&mut scaled, 1.75, &mut rounded);
+            for (value, (scaled, rounded)) in doubles.iter().zip(scaled.iter().zip(&rounded)) {
+                assert_eq!((*scaled, *rounded), (value * 1.75, (value * 1.75) as f32), "{name}");
+            }
             let mut tail = vec![0; count.div_ceil(2)];
             (kernels.tail)(&doubles, &others, &mut tail);
             let tails = Tails::from_steps(Rows::from_values(tail.len(), &tail));

@@ -50,7 +50,10 @@ impl FolderReader {
         let whole = self.read_at_once(path).and_then(|length| self.understand(length));
         if whole.is_some() {
             self.array.name.clear();
-            self.array.name.push_str(&path.to_string_lossy());
+            match path.to_str() {
+                Some(name) => self.array.name.push_str(name),
+                None => self.array.name.push_str(&path.to_string_lossy()),
+            }
         } else {
             // Whatever is unusual is left to the careful way, which finds the right words for
             // it.
@@ -78,28 +81,28 @@ impl FolderReader {
     /// Reads a file into the array's bytes, where it is short, and gives its length.
     #[cfg(target_os = "linux")]
     fn read_at_once(&mut self, path: &Path) -> Option<usize> {
-        use std::ffi::{CStr, OsStr};
         use std::io::Read;
         use std::os::fd::{AsRawFd, FromRawFd};
         use std::os::unix::ffi::OsStrExt;
 
         let path = path.as_os_str().as_bytes();
-        let slash = path.iter().rposition(|byte| *byte == b'/');
-        let (folder, name) = path.split_at(slash.map_or(0, |at| at + 1));
-        if self.folder.1.is_none() || self.folder.0 != folder {
-            let place = if folder.is_empty() { b"." } else { folder };
-            self.folder = (folder.to_vec(), File::open(OsStr::from_bytes(place)).ok());
+        let in_folder = path.strip_prefix(&self.folder.0[..]);
+        let name = match in_folder.filter(|name| !name.contains(&b'/')) {
+            Some(name) if self.folder.1.is_some() => name,
+            _ => self.enter_folder(path),
+        };
+        if name.contains(&0) {
+            return None;
         }
-        let handle = self.folder.1.as_ref()?;
         self.name.clear();
         self.name.extend_from_slice(name);
         self.name.push(0);
-        let name = CStr::from_bytes_with_nul(&self.name).ok()?;
+        let handle = self.folder.1.as_ref()?;
         // Opening a pipe does not wait for its other end, and reading one does not wait for
         // data.
         let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
         // SAFETY: the handle is an open descriptor, and the name ends with NUL.
-        let file = unsafe { libc::openat(handle.as_raw_fd(), name.as_ptr(), flags) };
+        let file = unsafe { libc::openat(handle.as_raw_fd(), self.name.as_ptr().cast(), flags) };
         if file < 0 {
             return None;
         }
@@ -111,6 +114,18 @@ impl FolderReader {
         }
         let length = file.read(&mut bytes[..AT_ONCE]).ok()?;
         (length < AT_ONCE).then_some(length)
+    }
+
+    /// Takes the folder of a file, and gives the file's name in it.
+    #[cfg(target_os = "linux")]
+    fn enter_folder<'a>(&mut self, path: &'a [u8]) -> &'a [u8] {
+        use std::os::unix::ffi::OsStrExt;
+
+        let slash = path.iter().rposition(|byte| *byte == b'/');
+        let (folder, name) = path.split_at(slash.map_or(0, |at| at + 1));
+        let place = if folder.is_empty() { b"." } else { folder };
+        self.folder = (folder.to_vec(), File::open(std::ffi::OsStr::from_bytes(place)).ok());
+        name
     }
 
     #[cfg(not(target_os = "linux"))]

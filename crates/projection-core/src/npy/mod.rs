@@ -80,11 +80,19 @@ impl NpyArray {
     /// # Errors
     /// [`ErrorKind::NotFinite`] where a finite float64 is too large for float32.
     pub fn to_f32(&self) -> Result<Vec<f32>> {
-        let values = match self.dtype() {
-            Dtype::Float16 => self.elements(|b| f16::from_le_bytes(b).to_f32()),
-            Dtype::Float32 => self.elements(f32::from_le_bytes),
+        let mut values = Vec::new();
+        self.read_f32(&mut values)?;
+        Ok(values)
+    }
+
+    /// [`to_f32`](Self::to_f32) into memory that had other values.
+    pub(crate) fn read_f32(&self, values: &mut Vec<f32>) -> Result<()> {
+        match self.dtype() {
+            Dtype::Float16 => self.decode(values, |b| f16::from_le_bytes(b).to_f32()),
+            Dtype::Float32 => self.decode(values, f32::from_le_bytes),
             Dtype::Float64 => {
-                let doubles = self.elements(f64::from_le_bytes);
+                let mut doubles = Vec::new();
+                self.decode(&mut doubles, f64::from_le_bytes);
                 let too_large = |v: &&f64| v.is_finite() && !(**v as f32).is_finite();
                 if let Some(value) = doubles.iter().find(too_large) {
                     return Err(Error::new(
@@ -92,20 +100,29 @@ impl NpyArray {
                         format!("{}: the value {value:e} is too large for float32", self.name),
                     ));
                 }
-                doubles.into_iter().map(|v| v as f32).collect()
+                values.clear();
+                values.extend(doubles.into_iter().map(|v| v as f32));
             }
-        };
-        Ok(self.row_major(values))
+        }
+        self.to_row_major(values);
+        Ok(())
     }
 
     /// The elements in row-major order as float64, without loss.
     pub fn to_f64(&self) -> Vec<f64> {
-        let values = match self.dtype() {
-            Dtype::Float16 => self.elements(|b| f16::from_le_bytes(b).to_f64()),
-            Dtype::Float32 => self.elements(|b| f64::from(f32::from_le_bytes(b))),
-            Dtype::Float64 => self.elements(f64::from_le_bytes),
-        };
-        self.row_major(values)
+        let mut values = Vec::new();
+        self.read_f64(&mut values);
+        values
+    }
+
+    /// [`to_f64`](Self::to_f64) into memory that had other values.
+    pub(crate) fn read_f64(&self, values: &mut Vec<f64>) {
+        match self.dtype() {
+            Dtype::Float16 => self.decode(values, |b| f16::from_le_bytes(b).to_f64()),
+            Dtype::Float32 => self.decode(values, |b| f64::from(f32::from_le_bytes(b))),
+            Dtype::Float64 => self.decode(values, f64::from_le_bytes),
+        }
+        self.to_row_major(values);
     }
 
     /// The length of the one vector that the array holds: 1-d, or 2-d with a single row.
@@ -130,17 +147,18 @@ impl NpyArray {
         }
     }
 
-    fn elements<const N: usize, T>(&self, decode: impl Fn([u8; N]) -> T) -> Vec<T> {
-        self::decode(&self.bytes[self.data.clone()], decode)
+    /// The elements, in the file's order.
+    fn decode<const N: usize, T>(&self, values: &mut Vec<T>, decode: impl Fn([u8; N]) -> T) {
+        decode_into(values, &self.bytes[self.data.clone()], decode);
     }
 
     /// Brings elements in the file's order into row-major order.
-    fn row_major<T: Copy>(&self, values: Vec<T>) -> Vec<T> {
+    fn to_row_major<T: Copy>(&self, values: &mut Vec<T>) {
         let (rows, columns) = self.matrix_shape();
-        if !self.header.fortran_order || rows == 1 || columns == 1 {
-            return values;
+        if self.header.fortran_order && rows > 1 && columns > 1 {
+            let of_row = |row: usize| values[row..].iter().step_by(rows);
+            *values = (0..rows).flat_map(of_row).copied().collect();
         }
-        (0..rows).flat_map(|row| values[row..].iter().step_by(rows)).copied().collect()
     }
 }
 
@@ -214,8 +232,19 @@ fn read_parts<D: Element>(
 
 /// Elements of `N` bytes each, decoded one by one.
 fn decode<const N: usize, T>(bytes: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
-    let (elements, _) = bytes.as_chunks::<N>();
-    elements.iter().map(|bytes| decode(*bytes)).collect()
+    let mut values = Vec::new();
+    decode_into(&mut values, bytes, decode);
+    values
+}
+
+/// [`decode`] into memory that had other values.
+fn decode_into<const N: usize, T>(
+    values: &mut Vec<T>,
+    bytes: &[u8],
+    decode: impl Fn([u8; N]) -> T,
+) {
+    values.clear();
+    values.extend(bytes.as_chunks::<N>().0.iter().map(|bytes| decode(*bytes)));
 }
 
 fn if_less(found: u64, expected: usize) -> &'static str {

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use super::multi_head::HeadPart;
 use super::{Head, MultiHeadProjection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{self, HeadFiles};
+use crate::layout::{self, FoundHeads, HeadFiles};
 use crate::npy::FolderReader;
 use crate::store::Store;
 
@@ -27,14 +27,16 @@ impl MultiHeadProjection {
     /// [`ErrorKind::InvalidArgument`] for a temperature that is not a finite number above
     /// zero. Messages name the head and the file.
     pub fn load_unified(folder: impl AsRef<Path>, id: i64, temperature: f64) -> Result<Self> {
-        let files = layout::discover_heads(folder, id)?;
-        Self::from_discovered(&files, id, temperature)
+        let heads = layout::discover(folder.as_ref(), id)?;
+        Self::from_discovered(&heads, id, temperature)
     }
 
-    /// [`load_unified`](Self::load_unified) of the files that were found in one folder.
-    pub(super) fn from_discovered(files: &[HeadFiles], id: i64, temperature: f64) -> Result<Self> {
-        check_complete(files[0].centroid.parent().unwrap_or(Path::new("")), id)?;
-        from_files(files, temperature)
+    /// [`load_unified`](Self::load_unified) of the heads that were found in one folder.
+    pub(super) fn from_discovered(heads: &FoundHeads, id: i64, temperature: f64) -> Result<Self> {
+        check_complete(&heads.folder, id)?;
+        let (clusters, all_have_matrices) = (heads.clusters.clone(), heads.all_have_matrices());
+        let put_files = |number: usize, files: &mut HeadFiles| heads.put_files(number, files);
+        from_files(clusters, all_have_matrices, put_files, temperature)
     }
 
     /// Opens projection `id` of the store whose database is `database`, at the temperature
@@ -61,7 +63,16 @@ impl MultiHeadProjection {
                 format!("{}: projection {id} has no heads", store.path().display()),
             ));
         }
-        from_files(&files, row.temperature)
+        let clusters = files.iter().map(|files| files.cluster_id).collect();
+        let all_have_matrices = files.iter().all(|files| files.matrix.is_some());
+        let put_files = |number: usize, into: &mut HeadFiles| {
+            let HeadFiles { cluster_id, centroid, answer, matrix } = &files[number];
+            into.cluster_id = *cluster_id;
+            into.centroid.clone_from(centroid);
+            into.answer.clone_from(answer);
+            into.matrix.clone_from(matrix);
+        };
+        from_files(clusters, all_have_matrices, put_files, row.temperature)
             .map_err(|error| error.context(format!("projection {id}")))
     }
 }
@@ -89,32 +100,44 @@ pub(super) fn check_complete(folder: &Path, id: i64) -> Result<()> {
     ))
 }
 
-fn from_files(files: &[HeadFiles], temperature: f64) -> Result<MultiHeadProjection> {
-    let mut reader = FolderReader::new();
-    let heads = files.iter().map(|files| load_head(files, &mut reader));
-    // Heads are in the order of the files, which is that of cluster ids.
-    let ids = files.iter().map(|files| files.cluster_id).collect();
-    let all_have_matrices = files.iter().all(|files| files.matrix.is_some());
-    MultiHeadProjection::from_iterator(ids, all_have_matrices, heads, temperature, |head, part| {
-        let HeadFiles { centroid, answer, matrix, .. } = &files[head];
+/// Loads heads of clusters in ascending order. `put_files` turns the files of a head into those
+/// of the head with a number, in their memory.
+fn from_files(
+    clusters: Vec<i64>,
+    all_have_matrices: bool,
+    put_files: impl Fn(usize, &mut HeadFiles),
+    temperature: f64,
+) -> Result<MultiHeadProjection> {
+    let (mut reader, mut files) = (FolderReader::new(), HeadFiles::default());
+    let next = |number: usize, head: &mut Head| {
+        put_files(number, &mut files);
+        load_head(&files, &mut reader, head)
+    };
+    let name_of = |number, part| {
+        let mut files = HeadFiles::default();
+        put_files(number, &mut files);
+        let HeadFiles { centroid, answer, matrix, .. } = files;
         let path = match part {
             HeadPart::Centroid => centroid,
             HeadPart::Answer => answer,
-            HeadPart::Matrix => matrix.as_ref().unwrap_or(answer),
+            HeadPart::Matrix => matrix.unwrap_or(answer),
         };
         path.display().to_string()
-    })
+    };
+    MultiHeadProjection::from_one_by_one(clusters, all_have_matrices, next, temperature, name_of)
 }
 
-fn load_head(files: &HeadFiles, reader: &mut FolderReader) -> Result<Head> {
+/// Puts a head of files into the memory of another one.
+fn load_head(files: &HeadFiles, reader: &mut FolderReader, head: &mut Head) -> Result<()> {
+    head.cluster_id = files.cluster_id;
     let mut load = || {
         let centroid = reader.load(&files.centroid)?;
         centroid.vector_len()?;
-        let centroid = centroid.to_f64();
+        centroid.read_f64(&mut head.centroid);
         let answer = reader.load(&files.answer)?;
         answer.vector_len()?;
-        let answer = answer.to_f32()?;
-        let matrix = match &files.matrix {
+        answer.read_f32(&mut head.answer)?;
+        head.matrix = match &files.matrix {
             Some(path) => {
                 let matrix = reader.load(path)?;
                 let values = Array2::from_shape_vec(matrix.matrix_shape(), matrix.to_f32()?);
@@ -122,7 +145,7 @@ fn load_head(files: &HeadFiles, reader: &mut FolderReader) -> Result<Head> {
             }
             None => None,
         };
-        Ok(Head { cluster_id: files.cluster_id, centroid, answer, matrix })
+        Ok(())
     };
     load().map_err(|error: Error| error.context(format!("head of cluster {}", files.cluster_id)))
 }

@@ -174,7 +174,7 @@ fn from_folder(
         _ => match &listing {
             Some(listing) => listing.heads(id),
             // Says what is wrong with the folder.
-            None => layout::discover_heads(folder, id),
+            None => layout::discover(folder, id),
         },
     };
     match heads {
@@ -215,11 +215,10 @@ fn from_folder(
                 (Some(_), Some(path)) => Some(SearchValues::load(path)?),
                 _ => None,
             };
-            let folder = heads[0].centroid.parent().unwrap_or(Path::new(""));
             model
                 .with_top_k(top_k)
                 .map(Model::MultiHead)?
-                .with_kept_lists(folder, id)
+                .with_kept_lists(&heads.folder, id)
                 .and_search_values(values.unwrap_or_default())
         }
     }

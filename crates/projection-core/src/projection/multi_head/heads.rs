@@ -107,16 +107,21 @@ impl MultiHeadProjection {
     ) -> Result<Self> {
         let ids = heads.iter().map(|head| head.cluster_id).collect();
         let all_have_matrices = heads.iter().all(|head| head.matrix.is_some());
-        let heads = heads.into_iter().map(Ok);
-        Self::from_iterator(ids, all_have_matrices, heads, temperature, name_of)
+        let mut heads = heads.into_iter();
+        let next = |_, head: &mut Head| {
+            heads.next().into_iter().for_each(|next| *head = next);
+            Ok(())
+        };
+        Self::from_one_by_one(ids, all_have_matrices, next, temperature, name_of)
     }
 
     /// [`from_named_heads`](Self::from_named_heads) of heads that come one after another, so
-    /// that all of them are never in memory twice. `ids` are their clusters, ascending.
-    pub(in crate::projection) fn from_iterator(
+    /// that all of them are never in memory twice. `ids` are their clusters, ascending; `next`
+    /// turns the head with the number before into that with the given one, in its memory.
+    pub(in crate::projection) fn from_one_by_one(
         ids: Vec<i64>,
         all_have_matrices: bool,
-        heads: impl Iterator<Item = Result<Head>>,
+        mut next: impl FnMut(usize, &mut Head) -> Result<()>,
         temperature: f64,
         name_of: impl Fn(usize, HeadPart) -> String,
     ) -> Result<Self> {
@@ -127,13 +132,13 @@ impl MultiHeadProjection {
                 format!("two heads of cluster {}", pair[0]),
             ));
         }
-        let mut heads = heads.peekable();
-        let (dim, output_dim) = match heads.peek() {
-            Some(Ok(first)) => (first.centroid.len(), first.answer.len()),
-            // It is given back below.
-            Some(Err(_)) => (0, 0),
-            None => return Err(Error::new(ErrorKind::InvalidModel, "a projection without heads")),
-        };
+        if ids.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidModel, "a projection without heads"));
+        }
+        let mut head =
+            Head { cluster_id: ids[0], centroid: Vec::new(), answer: Vec::new(), matrix: None };
+        next(0, &mut head)?;
+        let (dim, output_dim) = (head.centroid.len(), head.answer.len());
         // A projected query is a point among answers, unless every head maps it elsewhere.
         if dim != output_dim && !all_have_matrices {
             return Err(Error::new(
@@ -159,10 +164,12 @@ impl MultiHeadProjection {
             unread: Deferred::nothing(),
             lists: OnceLock::new(),
         };
-        for (number, head) in heads.enumerate() {
-            let head = head?;
-            let cluster = head.cluster_id;
-            model.push(number, head).map_err(|(part, error)| {
+        for number in 0..model.ids.len() {
+            if number > 0 {
+                next(number, &mut head)?;
+            }
+            model.push(number, &mut head).map_err(|(part, error)| {
+                let cluster = model.ids[number];
                 error.context(name_of(number, part)).context(format!("head of cluster {cluster}"))
             })?;
         }
@@ -189,9 +196,9 @@ impl Heads {
         }
     }
 
-    /// Adds a head whose number is the number of heads so far. An error comes with the part
-    /// of the head that it is about.
-    fn push(&mut self, number: usize, mut head: Head) -> Result<(), (HeadPart, Error)> {
+    /// Adds a head whose number is the number of heads so far, and leaves its memory to be used
+    /// again. An error comes with the part of the head that it is about.
+    fn push(&mut self, number: usize, head: &mut Head) -> Result<(), (HeadPart, Error)> {
         let centroid = |error| (HeadPart::Centroid, error);
         check_len(head.centroid.len(), self.dim).map_err(centroid)?;
         let norm = match kernel::norm_of_doubles(&head.centroid) {
@@ -207,20 +214,20 @@ impl Heads {
                 kernel::norm_of_doubles(&head.centroid)
             }
         };
-        let inverse = 1.0 / norm;
-        head.centroid.iter_mut().for_each(|v| *v *= inverse);
-        let unit = &head.centroid;
         let HeadVectors::Single { centroids, centroid_tails, answers } = &mut self.vectors else {
             let error = Error::new(ErrorKind::Internal, "a head for rounded ones");
             return Err(centroid(error));
         };
-        let rounded: Spare<f32> = unit.iter().map(|value| *value as f32).collect();
+        let mut rounded = Spare::filled(self.dim, 0.0);
+        kernel::scale_and_round(&mut head.centroid, 1.0 / norm, &mut rounded);
         centroids.push(&rounded);
-        centroid_tails.push(unit, &rounded);
+        centroid_tails.push(&head.centroid, &rounded);
         let answer = |error| (HeadPart::Answer, error);
         check_len(head.answer.len(), self.output_dim).map_err(answer)?;
-        check_finite(&head.answer).map_err(answer)?;
-        let Some(matrix) = head.matrix else {
+        if !kernel::norm(&head.answer).is_finite() {
+            check_finite(&head.answer).map_err(answer)?;
+        }
+        let Some(matrix) = head.matrix.take() else {
             answers.push(&head.answer);
             return Ok(());
         };
