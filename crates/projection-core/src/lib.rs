@@ -40,17 +40,14 @@ mod atomic;
 pub mod compare;
 #[cfg(feature = "store")]
 pub mod edge;
-pub mod error;
 #[cfg(feature = "store")]
 pub mod evaluate;
 #[cfg(feature = "store")]
 pub mod import;
 mod json;
-mod kernel;
 #[cfg(feature = "store")]
 pub mod layout;
 pub mod model_file;
-mod nearest;
 #[cfg(feature = "store")]
 pub mod npy;
 #[cfg(feature = "store")]
@@ -59,7 +56,6 @@ mod parameters;
 pub mod projection;
 pub mod search;
 mod shown;
-mod spare;
 #[cfg(feature = "store")]
 pub mod store;
 mod tensors;
@@ -69,13 +65,13 @@ mod torch;
 pub mod train;
 
 #[doc(hidden)]
-pub use kernel::limits;
+pub use projection_kernel::limits;
 
-/// Products for the crate of the text model, where there is no other library for them.
-#[cfg(not(feature = "store"))]
 #[doc(hidden)]
 pub mod products {
     pub use crate::kernel::{add_weighted, dots_of_batch};
 }
 
+pub(crate) use projection_kernel::{self as kernel, nearest, spare};
+pub use projection_kernel::error;
 pub use error::{Error, ErrorKind, Result};

@@ -13,12 +13,11 @@ use crate::kernel::{self, product};
 #[cfg(feature = "store")]
 use crate::nearest::LISTS_FROM;
 use crate::nearest::{Found, HAS_LISTS, Lists, Units, worth_it};
-use crate::spare::{Spare, kept};
+use crate::spare::Spare;
 
 /// A head that takes part, and its weight.
 type Part = (usize, f32);
 
-kept!((f64, usize));
 
 /// Queries that one thread takes at a time.
 const BLOCK: usize = 8;

@@ -7,7 +7,7 @@
 
 use super::routes::Routes;
 use super::{Found, KS, LEAST_RECALL, Lists, Units};
-use crate::kernel::{self, product};
+use crate::{self as kernel, product};
 
 /// Held-out rows.
 pub(super) const QUERIES: usize = 512;

@@ -13,7 +13,7 @@ const BLOCK: usize = 64;
 const FEW: usize = 2048;
 
 /// The k-th best of the scores seen so far.
-pub(crate) struct Cut {
+pub struct Cut {
     k: usize,
     /// Fewer than twice k of the best scores, in any order.
     kept: Spare<f32>,
@@ -69,7 +69,7 @@ impl Cut {
 }
 
 /// Keeps the `k` first of more values in an order, the last of them at the end; k is above zero.
-pub(crate) fn keep_first<T>(values: &mut Vec<T>, k: usize, order: fn(&T, &T) -> Ordering) {
+pub fn keep_first<T>(values: &mut Vec<T>, k: usize, order: fn(&T, &T) -> Ordering) {
     if SMALL {
         // Sorting is needed anyway.
         values.sort_unstable_by(order);
@@ -80,7 +80,7 @@ pub(crate) fn keep_first<T>(values: &mut Vec<T>, k: usize, order: fn(&T, &T) -> 
 }
 
 /// The positions, ascending, of scores not more than `margin` below the k-th best one.
-pub(crate) fn near_best(scores: &[f32], k: usize, margin: f32) -> Spare<usize> {
+pub fn near_best(scores: &[f32], k: usize, margin: f32) -> Spare<usize> {
     if SMALL || scores.len() <= FEW {
         let limit = kth_best(scores, k) - margin;
         return (0..scores.len()).filter(|at| scores[*at] >= limit).collect();

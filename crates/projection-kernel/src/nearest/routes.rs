@@ -1,7 +1,7 @@
 //! Which lists a query reads, and in which order.
 
 use super::{Found, KS, SPREAD};
-use crate::kernel::{Compact, Ready, largest, select};
+use crate::{Compact, Ready, largest, select};
 use crate::spare::Spare;
 
 /// Lists that are read before the others are chosen by what they hold.

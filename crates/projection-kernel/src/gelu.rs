@@ -34,14 +34,14 @@ fn normal(x: f32) -> f32 {
 }
 
 /// Applies GELU to each value.
-pub(crate) fn gelu(values: &mut [f32]) {
+pub fn gelu(values: &mut [f32]) {
     for value in values {
         *value *= normal(*value);
     }
 }
 
 /// Applies GELU to each value and writes its derivatives, Φ(x) + x φ(x).
-pub(crate) fn gelu_with_slopes(values: &mut [f32], slopes: &mut [f32]) {
+pub fn gelu_with_slopes(values: &mut [f32], slopes: &mut [f32]) {
     const DENSITY: f32 = 0.398_942_3; // of the normal distribution at 0
     for (value, slope) in values.iter_mut().zip(slopes) {
         let x = *value;

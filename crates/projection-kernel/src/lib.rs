@@ -7,6 +7,7 @@
 // Loops over the numbers of registers say which register meets which; and the compiler keeps
 // them in registers.
 #![allow(clippy::needless_range_loop)]
+#![allow(missing_docs)]
 
 mod attention;
 mod body;
@@ -19,23 +20,26 @@ mod compact;
     all(target_arch = "wasm32", target_feature = "simd128")
 ))]
 mod compiled;
-pub(crate) mod gelu;
+pub mod gelu;
 mod lanes;
 pub mod limits;
-#[cfg(feature = "store")]
+#[cfg(not(target_arch = "wasm32"))]
 mod mapping;
 mod narrow;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-pub(crate) mod product;
-pub(crate) mod random;
+pub mod product;
+pub mod random;
 mod reading;
 mod rows;
 mod scores;
 mod scratch;
-pub(crate) mod select;
+pub mod select;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
+pub mod nearest;
+pub mod error;
+pub mod spare;
 mod table;
 mod tails;
 mod tiles;
@@ -46,34 +50,35 @@ mod vector;
 mod x86;
 
 use table::kernels;
+pub use error::{Error, ErrorKind, Result};
 
-pub(crate) use attention::{Vectors, attend, attend_one};
-pub(crate) use compact::{Compact, Format, LONGEST_BYTES, Parts, Ready};
-#[cfg(feature = "store")]
-pub(crate) use mapping::Mapping;
-pub(crate) use reading::{Reading, ask_for};
-#[cfg(feature = "store")]
-pub(crate) use rows::StableBytes;
-pub(crate) use rows::{Plain, Rows};
-pub(crate) use tails::Tails;
+pub use attention::{Vectors, attend, attend_one};
+pub use compact::{Compact, Format, LONGEST_BYTES, Parts, Ready};
+#[cfg(not(target_arch = "wasm32"))]
+pub use mapping::Mapping;
+pub use reading::{Reading, ask_for};
+#[cfg(not(target_arch = "wasm32"))]
+pub use rows::StableBytes;
+pub use rows::{Plain, Rows};
+pub use tails::Tails;
 
 /// Whether the size of the binary counts more than the last percent: then a loop is compiled
 /// once, not for each of the usual dimensions and ways of reading.
 const SMALL: bool = cfg!(target_arch = "wasm32");
 
 /// The dot product of `query` with every row of the row-major `rows`, into `out`.
-pub(crate) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
+pub fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
     dots_read(Reading::of(rows), query, rows, out)
 }
 
 /// [`dots`] with some rows of a larger matrix.
-pub(crate) fn dots_read(reading: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
+pub fn dots_read(reading: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
     assert_eq!(rows.len(), query.len() * out.len());
     (kernels().dots)(reading, query, rows, out)
 }
 
 /// Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
-pub(crate) fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+pub fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
     add_weighted_sum(Reading::of(rows), weights, rows, (true, 1.0), out)
 }
 
@@ -97,36 +102,36 @@ fn weighted_blocks(weights: &[f32], rows: &[f32], factor: f32, backwards: bool, 
 }
 
 /// The length of a vector of double precision; not finite where a square is not.
-pub(crate) fn norm_of_doubles(vector: &[f64]) -> f64 {
+pub fn norm_of_doubles(vector: &[f64]) -> f64 {
     (kernels().squares_of_doubles)(vector).sqrt()
 }
 
 /// Multiplies a vector of double precision, and rounds it to single precision.
-pub(crate) fn scale_and_round(exact: &mut [f64], factor: f64, rounded: &mut [f32]) {
+pub fn scale_and_round(exact: &mut [f64], factor: f64, rounded: &mut [f32]) {
     assert_eq!(exact.len(), rounded.len());
     (kernels().scale_and_round)(exact, factor, rounded)
 }
 
 /// The dot product of single precision vectors, in double precision.
-pub(crate) fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
+pub fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     (kernels().dot_of_singles)(a, b)
 }
 
 /// Adds x·a − y·b to `out`, in double precision.
-pub(crate) fn add_difference((x, a): (f64, &[f32]), (y, b): (f64, &[f32]), out: &mut [f64]) {
+pub fn add_difference((x, a): (f64, &[f32]), (y, b): (f64, &[f32]), out: &mut [f64]) {
     assert!(a.len() == out.len() && b.len() == out.len());
     (kernels().add_difference)((x, a), (y, b), out)
 }
 
 /// The Euclidean norm. Finite for every finite vector, NaN or infinite for any other.
-pub(crate) fn norm(vector: &[f32]) -> f64 {
+pub fn norm(vector: &[f32]) -> f64 {
     (kernels().sum_of_squares)(vector).sqrt()
 }
 
 /// [`norm`] in single precision, for vectors that are far from its ends; of others it is
 /// zero, infinite or NaN, or has lost digits.
-pub(crate) fn norm_in_single(vector: &[f32]) -> f64 {
+pub fn norm_in_single(vector: &[f32]) -> f64 {
     (kernels().squares)(vector).sqrt()
 }
 
@@ -158,11 +163,11 @@ pub fn add_weighted(
 
 /// Whole registers of every instruction set: what [`softmax_of_rows`] wants rows to be filled
 /// up to.
-pub(crate) const WHOLE: usize = 16;
+pub const WHOLE: usize = 16;
 
 /// [`softmax`] of rows of `width` values, a multiple of [`WHOLE`], that begin every `step`
 /// values, with a factor each.
-pub(crate) fn softmax_of_rows(scores: &mut [f32], step: usize, width: usize, factors: &[f32]) {
+pub fn softmax_of_rows(scores: &mut [f32], step: usize, width: usize, factors: &[f32]) {
     check_rows(scores.len(), step, width, factors.len());
     (kernels().softmax_of_rows)(scores, step, width, factors)
 }
@@ -194,27 +199,27 @@ fn check_rows(scores: usize, step: usize, width: usize, rows: usize) {
 }
 
 /// The largest score; −∞ for none.
-pub(crate) fn largest(scores: &[f32]) -> f32 {
+pub fn largest(scores: &[f32]) -> f32 {
     (kernels().largest)(scores)
 }
 
 /// Makes exp(scale·(s − top)) of scores that are not above `top`, and gives their sum.
-pub(crate) fn exponentials(scores: &mut [f32], scale: f32, top: f32) -> f64 {
+pub fn exponentials(scores: &mut [f32], scale: f32, top: f32) -> f64 {
     (kernels().exponentials)(scores, scale, top)
 }
 
 /// Multiplies all values by a factor.
-pub(crate) fn scale(values: &mut [f32], factor: f32) {
+pub fn scale(values: &mut [f32], factor: f32) {
     (kernels().scale)(values, factor)
 }
 
 /// Turns scores into weights in place: wₖ = exp(scale·(sₖ − max s)) / Σ of the same.
-pub(crate) fn softmax(scores: &mut [f32], scale: f32) {
+pub fn softmax(scores: &mut [f32], scale: f32) {
     (kernels().softmax)(scores, scale)
 }
 
 /// [`softmax`] of double precision scores, with wₖ = exp((sₖ − max s)/temperature) / Σ.
-pub(crate) fn softmax_in_double(scores: &[f64], temperature: f64, weights: &mut [f32]) {
+pub fn softmax_in_double(scores: &[f64], temperature: f64, weights: &mut [f32]) {
     let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weight = |score: f64| ((score - top) / temperature).exp();
     let sum: f64 = scores.iter().copied().map(weight).sum();

@@ -19,7 +19,7 @@ pub(super) const PAD: usize = 64;
 
 /// The longest rows of bytes: the products of two bytes for each value, added up, fit into
 /// 32 bits.
-pub(crate) const LONGEST_BYTES: usize = 1 << 16;
+pub const LONGEST_BYTES: usize = 1 << 16;
 
 /// The largest value of a query, in two bytes: 127·256.
 const HALF_RANGE: f32 = 32_512.0;
@@ -29,14 +29,14 @@ const BLOCK: usize = 256;
 
 /// How the values of vectors are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     Bf16,
     Int8,
 }
 
 /// A matrix in a compact format.
 #[derive(Debug, Clone)]
-pub(crate) struct Compact {
+pub struct Compact {
     dim: usize,
     values: Values,
 }
@@ -55,7 +55,7 @@ enum Values {
 }
 
 /// What a compact matrix is made of, for files.
-pub(crate) enum Parts<'a> {
+pub enum Parts<'a> {
     /// The rows, whole ones one after another.
     Bf16(Vec<&'a [u16]>),
     /// The rows, and a scale for each of them.
@@ -63,7 +63,7 @@ pub(crate) enum Parts<'a> {
 }
 
 /// A query that is made ready for rows of bytes once, to be compared with rows in many places.
-pub(crate) struct Ready {
+pub struct Ready {
     /// High bytes, then low ones.
     bytes: Spare<u8>,
     scale: f32,

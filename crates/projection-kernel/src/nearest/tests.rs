@@ -1,11 +1,11 @@
 use super::*;
-use crate::kernel::random::Random;
-use crate::kernel::{self, Rows};
+use crate::random::Random;
+use crate::{self as kernel, Rows};
 
 const DIM: usize = 48;
 
 /// Rows of length 1 around `topics` points; within `spread` of them, but for 1 in 8.
-pub(crate) fn clustered(count: usize, topics: usize, spread: f32) -> Rows {
+pub fn clustered(count: usize, topics: usize, spread: f32) -> Rows {
     let mut random = Random::new(5, topics as u64);
     let mut value =
         || (0..4).map(|_| random.below(1 << 20) as f32 / (1 << 20) as f32 - 0.5).sum::<f32>();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where owned rows start: a multiple of a cache line, which is also the widest register.
-pub(crate) const ALIGNMENT: usize = 64;
+pub const ALIGNMENT: usize = 64;
 
 /// From this size on, memory is asked for in huge pages: fewer address translations make
 /// reading a large model some percent faster.
@@ -21,7 +21,7 @@ const HUGE_PAGE: usize = 2 << 20;
 ///
 /// Owned rows start at a multiple of [`ALIGNMENT`]; rows of a mapped file wherever the file
 /// has them. Between rows there is no padding.
-pub(crate) struct Rows<T: Copy = f32> {
+pub struct Rows<T: Copy = f32> {
     /// `values` initialised values, which nobody changes while more than one owner exists.
     start: NonNull<T>,
     values: usize,
@@ -49,7 +49,7 @@ enum Owner {
 /// # Safety
 /// [`bytes`](Self::bytes) gives the same slice, at the same place and with the same content,
 /// as long as the value lives, wherever the value itself is moved to.
-pub(crate) unsafe trait StableBytes: Send + Sync {
+pub unsafe trait StableBytes: Send + Sync {
     fn bytes(&self) -> &[u8];
 }
 
@@ -157,7 +157,7 @@ impl<T: Copy> Rows<T> {
 ///
 /// # Safety
 /// Every content of as many bytes as the type has is a value of it.
-pub(crate) unsafe trait Plain: Copy {
+pub unsafe trait Plain: Copy {
     /// The value in the first bytes of `bytes`.
     fn from_le(bytes: &[u8]) -> Self;
 }
@@ -275,7 +275,7 @@ impl Memory {
         // SAFETY: the size is not zero.
         let start = unsafe { alloc(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        #[cfg(all(target_os = "linux", feature = "store"))]
+        #[cfg(all(target_os = "linux", not(target_arch = "wasm32")))]
         if size >= HUGE {
             // SAFETY: the advice concerns exactly this allocation, which begins at a page,
             // and changes none of its content. Where it is refused, pages stay small.
@@ -285,7 +285,7 @@ impl Memory {
     }
 
     fn layout(size: usize) -> Layout {
-        let align = if size >= HUGE && cfg!(feature = "store") { HUGE_PAGE } else { ALIGNMENT };
+        let align = if size >= HUGE && cfg!(not(target_arch = "wasm32")) { HUGE_PAGE } else { ALIGNMENT };
         Layout::from_size_align(size, align).expect("rows fit into memory")
     }
 }

@@ -4,25 +4,25 @@
 //! depend on how many threads there are. Without the feature `store` there is one, the
 //! caller's, and products are those of the other kernels.
 
-#[cfg(feature = "store")]
+#[cfg(not(target_arch = "wasm32"))]
 use std::num::NonZero;
 use std::ops::Range;
-#[cfg(feature = "store")]
+#[cfg(not(target_arch = "wasm32"))]
 use std::sync::Mutex;
 
 /// Rows of a result that one thread makes at a time.
-pub(crate) const BLOCK: usize = 128;
+pub const BLOCK: usize = 128;
 
 /// How many threads long work may use: as many as the machine offers.
-#[cfg(feature = "store")]
-pub(crate) fn threads() -> usize {
+#[cfg(not(target_arch = "wasm32"))]
+pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Calls `work` with each block of `rows` rows of width `width` in `out` and the numbers of
 /// its rows, on up to `threads` threads.
-#[cfg_attr(not(feature = "store"), allow(unused_variables))]
-pub(crate) fn for_blocks<T: Send>(
+#[cfg_attr(target_arch = "wasm32", allow(unused_variables))]
+pub fn for_blocks<T: Send>(
     threads: usize,
     out: &mut [T],
     width: usize,
@@ -35,7 +35,7 @@ pub(crate) fn for_blocks<T: Send>(
     let count = out.len() / width;
     let range = |block: usize| block * rows..(block * rows + rows).min(count);
     let blocks = out.chunks_mut(rows * width).enumerate();
-    #[cfg(feature = "store")]
+    #[cfg(not(target_arch = "wasm32"))]
     if threads > 1 && count > rows {
         let blocks = Mutex::new(blocks);
         std::thread::scope(|scope| {
@@ -59,42 +59,42 @@ pub(crate) fn for_blocks<T: Send>(
 }
 
 /// `a` (n × d) times the transpose of `b` (m × d), into `out` (n × m): all dot products.
-#[cfg(feature = "store")]
-pub(crate) fn dots_of_rows(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
+#[cfg(not(target_arch = "wasm32"))]
+pub fn dots_of_rows(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
     let (n, m) = (a.len() / dim, b.len() / dim);
     let sizes = (n, dim, m);
     multiply(sizes, (a, [dim, 1]), (b, [1, dim]), out);
 }
 
 /// The same by the kernel of batches.
-#[cfg(not(feature = "store"))]
-pub(crate) fn dots_of_rows(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
+#[cfg(target_arch = "wasm32")]
+pub fn dots_of_rows(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
     super::dots_of_batch(dim, a, b, out, b.len() / dim);
 }
 
 /// `a` (n × k) times `b` (k × m), into `out` (n × m).
-#[cfg(feature = "store")]
-pub(crate) fn product(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
+#[cfg(not(target_arch = "wasm32"))]
+pub fn product(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
     let (n, m) = (a.len() / inner, b.len() / inner);
     multiply((n, inner, m), (a, [inner, 1]), (b, [m, 1]), out);
 }
 
 /// The same by the kernel of weighted sums.
-#[cfg(not(feature = "store"))]
-pub(crate) fn product(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
+#[cfg(target_arch = "wasm32")]
+pub fn product(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
     super::add_weighted(b.len() / inner, a, inner, b, out, true);
 }
 
 /// The transpose of `a` (k × n) times `b` (k × m), into `out` (n × m).
-#[cfg(feature = "store")]
-pub(crate) fn product_of_columns(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
+#[cfg(not(target_arch = "wasm32"))]
+pub fn product_of_columns(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
     let (n, m) = (a.len() / inner, b.len() / inner);
     multiply((n, inner, m), (a, [1, n]), (b, [m, 1]), out);
 }
 
 /// The product of matrices of sizes n × k and k × m, each with the distances from row to
 /// row and from column to column, into the row-major `out`.
-#[cfg(feature = "store")]
+#[cfg(not(target_arch = "wasm32"))]
 fn multiply(
     (n, k, m): (usize, usize, usize),
     (a, a_steps): (&[f32], [usize; 2]),
@@ -134,7 +134,7 @@ fn multiply(
     }
 }
 
-#[cfg(all(test, feature = "store"))]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
 

@@ -2,11 +2,11 @@
 
 use super::Lists;
 use super::change::Added;
-use crate::kernel::Compact;
+use crate::Compact;
 
 /// Rows of a matrix at length 1: how many, of which dimension, and each by its number.
 #[derive(Clone, Copy)]
-pub(crate) struct Units<'a> {
+pub struct Units<'a> {
     pub count: usize,
     pub dim: usize,
     pub copy: &'a (dyn Fn(usize, &mut [f32]) + Sync),

@@ -35,7 +35,7 @@ const TURNED: std::ops::Range<usize> = 48 << 10..64 << 10;
 
 /// The centroids (h × d) or the answers (h × o) of heads.
 #[derive(Clone, Copy)]
-pub(crate) enum Vectors<'a> {
+pub enum Vectors<'a> {
     Single(&'a [f32]),
     Compact(&'a Compact),
 }
@@ -97,7 +97,7 @@ type Room = [Vec<f32>; 2];
 /// Softmax attention over heads with `centroids` (h × d) and `answers` (h × o): the answers
 /// with weights softmax(factor·scores) of `query` (d), into `out` (o), and the weights (h)
 /// where they are wanted, which changes no bit of `out`.
-pub(crate) fn attend_one(
+pub fn attend_one(
     query: &[f32],
     factor: f32,
     (centroids, answers): (Vectors<'_>, Vectors<'_>),
@@ -193,7 +193,7 @@ fn raise(best: f32, factor: f32, (top, sum): (&mut f32, &mut f64), so_far: [&mut
 
 /// [`attend_one`] for each of `queries` (n × d), into `out` (n × o), and the weights (n × h)
 /// where they are wanted. There is a factor a query.
-pub(crate) fn attend(
+pub fn attend(
     (queries, factors): (&[f32], &[f32]),
     (centroids, answers): (Vectors<'_>, Vectors<'_>),
     mut weights: Option<&mut [f32]>,

@@ -2,7 +2,7 @@
 
 /// A generator (SplitMix64): small, fast and good enough to shuffle with.
 #[derive(Debug, Clone)]
-pub(crate) struct Random {
+pub struct Random {
     state: u64,
 }
 

@@ -6,7 +6,7 @@ const LINE: usize = 64;
 
 /// How to read the rows of a matrix of a certain size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub enum Reading {
     /// They lie in the second-level cache.
     Near,
     /// The same, from the last one to the first.
@@ -52,7 +52,7 @@ pub(super) fn lead(width: usize) -> usize {
 }
 
 /// Asks for values that are read soon and lie where the hardware does not expect it.
-pub(crate) fn ask_for<T>(values: &[T]) {
+pub fn ask_for<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
     for at in (0..size_of_val(values)).step_by(LINE) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -20,9 +20,9 @@
 //! Where rows are not in clusters, no slack finds enough of them for less than reading all:
 //! then there is one list, as there is for fewer rows than pay for more.
 
-#[cfg(feature = "store")]
+#[cfg(not(target_arch = "wasm32"))]
 mod build;
-#[cfg(feature = "store")]
+#[cfg(not(target_arch = "wasm32"))]
 mod calibrate;
 mod change;
 mod routes;
@@ -31,33 +31,33 @@ mod units;
 
 use std::ops::Range;
 
-use crate::kernel::{Compact, LONGEST_BYTES, Ready, Rows, ask_for, select};
+use crate::{Compact, LONGEST_BYTES, Ready, Rows, ask_for, select};
 use crate::spare::{Spare, kept};
 use routes::{Entry, Order, Routes};
 
-pub(crate) use stored::StoredLists;
-pub(crate) use units::Units;
+pub use stored::StoredLists;
+pub use units::Units;
 
 /// From so many rows on, bytes are looked through first: below, rounding the query costs what
 /// is saved.
 const SCAN_FROM: usize = 256;
 
 /// From so many rows on, lists are made where they are asked for.
-#[cfg(feature = "store")]
-pub(crate) const LISTS_FROM: usize = 16_384;
+#[cfg(not(target_arch = "wasm32"))]
+pub const LISTS_FROM: usize = 16_384;
 
 /// Whether there are lists at all. Where the binary is to be small there are none, nor are those
 /// of files read: all rows are compared, which misses none and takes longer.
-pub(crate) const HAS_LISTS: bool = cfg!(feature = "store");
+pub const HAS_LISTS: bool = cfg!(not(target_arch = "wasm32"));
 
 /// Whether so many rows of so many values each are looked through in bytes first.
-pub(crate) fn worth_it(rows: usize, dim: usize) -> bool {
+pub fn worth_it(rows: usize, dim: usize) -> bool {
     HAS_LISTS && (SCAN_FROM..GONE as usize).contains(&rows) && dim <= LONGEST_BYTES
 }
 
 /// The share of the true nearest rows that must be found, on average.
-#[cfg(feature = "store")]
-pub(crate) const LEAST_RECALL: f64 = 0.99;
+#[cfg(not(target_arch = "wasm32"))]
+pub const LEAST_RECALL: f64 = 0.99;
 
 /// Numbers of nearest rows that there is a slack for. The slack of the largest one that is
 /// not above k will do, since it falls with k.
@@ -84,7 +84,7 @@ const GONE: u32 = u32::MAX;
 
 /// Rows at length 1 in bytes, in lists or all in one.
 #[derive(Debug, Clone)]
-pub(crate) struct Lists {
+pub struct Lists {
     /// The rows, one list after another.
     codes: Compact,
     /// The number of each of these rows; empty where they are in their own order.
@@ -100,7 +100,6 @@ pub(crate) struct Lists {
 
 /// What making lists found out.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-#[non_exhaustive]
 pub struct Found {
     /// The share of the true nearest rows that held-out queries find, the least of all groups
     /// of queries and numbers of rows; 1 where all rows are read.
@@ -112,7 +111,7 @@ pub struct Found {
 }
 
 /// Which rows may be found.
-pub(crate) type Allowed<'a> = Option<&'a dyn Fn(usize) -> bool>;
+pub type Allowed<'a> = Option<&'a dyn Fn(usize) -> bool>;
 
 impl Lists {
     /// Number of places, those of rows that are gone among them.
@@ -171,7 +170,7 @@ impl Lists {
 }
 
 /// Numbers of rows, each of which is asked for a few turns before it comes: they lie anywhere.
-pub(crate) fn asked_for(numbers: &[usize], rows: &Rows) -> impl Iterator<Item = usize> {
+pub fn asked_for(numbers: &[usize], rows: &Rows) -> impl Iterator<Item = usize> {
     const EARLY: usize = 4;
     let ask = |number: &usize| ask_for(rows.row(*number));
     numbers.iter().take(EARLY).for_each(ask);

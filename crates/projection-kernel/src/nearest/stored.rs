@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::change::Added;
 use super::routes::Routes;
 use super::{Found, KS, Lists};
-use crate::kernel::Compact;
+use crate::Compact;
 
 /// The parts of lists of n rows of dimension d around l centres.
-pub(crate) struct StoredLists<'a> {
+pub struct StoredLists<'a> {
     /// Rows in bytes (n × d), one list after another.
     pub codes: Cow<'a, Compact>,
     /// The numbers of these rows (n).

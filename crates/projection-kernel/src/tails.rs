@@ -21,7 +21,7 @@ const EXPONENT: u32 = 0x7f80_0000;
 
 /// What is cut off the rows of a matrix.
 #[derive(Debug, Clone)]
-pub(crate) struct Tails {
+pub struct Tails {
     /// Two values a byte: of a row of n, that with the number i < ⌈n/2⌉ in the low half of byte
     /// i, that with the number ⌈n/2⌉ + i in its high half, each in two's complement. Nothing
     /// where nothing is cut off.
@@ -184,7 +184,7 @@ fn with_tail(rounded: f32, steps: i32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::random::Random;
+    use crate::random::Random;
 
     /// Values of all sizes, some of them just below powers of two, and those without a rest.
     fn values(count: usize) -> Vec<f64> {

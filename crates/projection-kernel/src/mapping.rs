@@ -11,7 +11,7 @@ use super::StableBytes;
 /// change then, and reading behind the end of a file that was cut short kills the process
 /// with SIGBUS. Replacing it by renaming another one, or removing it, does no harm, since the
 /// mapping keeps the old one.
-pub(crate) struct Mapping(memmap2::Mmap);
+pub struct Mapping(memmap2::Mmap);
 
 impl Mapping {
     /// Maps a file, which may be closed afterwards.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::{GONE, Lists, Units};
-use crate::kernel::{Compact, Ready};
+use crate::{Compact, Ready};
 
 /// Rows that were added, in bytes, and which places are empty.
 #[derive(Debug, Clone)]

@@ -14,23 +14,25 @@ const MOST: usize = 16;
 
 /// Whether anything is kept. Where the binary is to be small, asking for memory is a few
 /// instructions in the same binary, and the keeping would be many more.
-pub(crate) const KEEPS: bool = cfg!(feature = "store");
+pub const KEEPS: bool = cfg!(not(target_arch = "wasm32"));
 
 /// A vector whose memory comes from the thread that makes it and goes to the thread that drops
 /// it. Every thread owns what it keeps, and gives it back when it ends.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Spare<T: Kept>(Vec<T>);
+pub struct Spare<T: Kept>(Vec<T>);
 
 /// Values of which threads keep memory, see [`kept`].
-pub(crate) trait Kept: Copy + 'static {
+pub trait Kept: Copy + 'static {
     /// Calls `work` with what this thread keeps, unless the thread is about to end.
     fn with_kept<R>(work: impl FnOnce(&RefCell<Vec<Vec<Self>>>) -> R) -> Option<R>;
 }
 
 /// Lets threads keep memory for values of these types.
+#[macro_export]
+#[doc(hidden)]
 macro_rules! kept {
     ($($of:ty),*) => {$(
-        impl crate::spare::Kept for $of {
+        impl $crate::spare::Kept for $of {
             fn with_kept<R>(
                 work: impl FnOnce(&std::cell::RefCell<Vec<Vec<Self>>>) -> R,
             ) -> Option<R> {
@@ -38,14 +40,15 @@ macro_rules! kept {
                     static KEPT: std::cell::RefCell<Vec<Vec<$of>>> =
                         const { std::cell::RefCell::new(Vec::new()) };
                 }
-                if crate::spare::KEEPS { KEPT.try_with(work).ok() } else { None }
+                if $crate::spare::KEEPS { KEPT.try_with(work).ok() } else { None }
             }
         }
     )*};
 }
-pub(crate) use kept;
+#[allow(unused_imports)]
+pub use crate::kept;
 
-kept!(f32, f64, u8, i8, usize);
+kept!(f32, f64, u8, i8, usize, (f64, usize));
 
 impl<T: Kept> Spare<T> {
     /// No values yet.

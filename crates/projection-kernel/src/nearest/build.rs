@@ -3,8 +3,8 @@
 use super::change::Added;
 use super::routes::Routes;
 use super::{Found, KS, Lists, SPREAD, Units, calibrate};
-use crate::kernel::random::Random;
-use crate::kernel::{self, Compact, Format, product};
+use crate::random::Random;
+use crate::{self as kernel, Compact, Format, product};
 
 /// Seed of all that is drawn: the same rows give the same lists.
 const SEED: u64 = 0x11575;
