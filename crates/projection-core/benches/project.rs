@@ -20,7 +20,7 @@ mod work;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use projection_core::limits;
+use projection_core::peak;
 
 use large::{Large, Row};
 use numpy::Numpy;
@@ -161,7 +161,7 @@ impl Limits {
         let operations = best(Box::new(|| {
             let rounds = 1_000_000;
             let start = Instant::now();
-            let (operations, sum) = limits::multiply_adds(rounds);
+            let (operations, sum) = peak::multiply_adds(rounds);
             let nanoseconds = start.elapsed().as_nanos() as f64;
             std::hint::black_box(sum);
             (operations * rounds) as f64 / nanoseconds
@@ -169,7 +169,7 @@ impl Limits {
         let memory = vec![0.5f32; 128 << 20];
         let bytes = best(Box::new(move || {
             let start = Instant::now();
-            std::hint::black_box(limits::read(&memory));
+            std::hint::black_box(peak::read(&memory));
             size_of_val(&memory[..]) as f64 / start.elapsed().as_nanos() as f64
         }));
         Self { operations, bytes }

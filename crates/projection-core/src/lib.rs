@@ -65,13 +65,13 @@ mod torch;
 pub mod train;
 
 #[doc(hidden)]
-pub use projection_kernel::limits;
+pub use projection_kernel::peak;
 
 #[doc(hidden)]
 pub mod products {
-    pub use crate::kernel::{add_weighted, dots_of_batch};
+    pub use crate::kernel::{add_weighted, dots_batch};
 }
 
-pub(crate) use projection_kernel::{self as kernel, nearest, spare};
-pub use projection_kernel::error;
 pub use error::{Error, ErrorKind, Result};
+pub use projection_kernel::error;
+pub(crate) use projection_kernel::{self as kernel, ivf};

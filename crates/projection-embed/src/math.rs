@@ -100,7 +100,7 @@ pub(crate) fn multiply(left: Matrix, right: Matrix, out: &mut [f32], out_step: u
     }
     let left = left.packed();
     if right.row_step == 1 && right.column_step != 1 {
-        return products::dots_of_batch(inner, &left, &right.transposed().packed(), out, out_step);
+        return products::dots_batch(inner, &left, &right.transposed().packed(), out, out_step);
     }
     let right = right.packed();
     let mut products = vec![0.0; rows * columns];

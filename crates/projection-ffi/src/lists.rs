@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use projection_core::projection::{ListsFound as Found, Model};
+use projection_core::projection::{IndexStats as Found, Model};
 use projection_core::store::Store;
 
 use crate::argument::{Out, handle, path};

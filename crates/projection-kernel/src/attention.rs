@@ -8,8 +8,8 @@
 use std::cell::Cell;
 
 use super::SMALL;
-use super::compact::Compact;
-use super::{Reading, WHOLE, add_weighted, dots_of_batch, dots_read};
+use super::quantized::QuantizedRows;
+use super::{PrefetchHint, WHOLE, add_weighted, dots_batch, dots_hinted};
 use super::{add_weighted_sum, scale, softmax_of_rows, weighted_blocks};
 use super::{exponentials, exponentials_of_rows, largest, largest_of_rows};
 
@@ -35,28 +35,28 @@ const TURNED: std::ops::Range<usize> = 48 << 10..64 << 10;
 
 /// The centroids (h × d) or the answers (h × o) of heads.
 #[derive(Clone, Copy)]
-pub enum Vectors<'a> {
-    Single(&'a [f32]),
-    Compact(&'a Compact),
+pub enum RowsRef<'a> {
+    F32(&'a [f32]),
+    Quantized(&'a QuantizedRows),
 }
 
-impl Vectors<'_> {
+impl RowsRef<'_> {
     /// How many there are, of `dim` values each.
     fn count(self, dim: usize) -> usize {
         match self {
-            Self::Single(rows) => rows.len() / dim,
-            Self::Compact(rows) => rows.count(),
+            Self::F32(rows) => rows.len() / dim,
+            Self::Quantized(rows) => rows.count(),
         }
     }
 
     /// Dot products with those from the `first` on.
     pub fn dots(self, query: &[f32], first: usize, out: &mut [f32]) {
         match self {
-            Self::Single(rows) => {
+            Self::F32(rows) => {
                 let part = &rows[first * query.len()..][..out.len() * query.len()];
-                dots_read(Reading::of(rows), query, part, out);
+                dots_hinted(PrefetchHint::of(rows), query, part, out);
             }
-            Self::Compact(rows) => rows.dots(query, first, out),
+            Self::Quantized(rows) => rows.dots(query, first, out),
         }
     }
 
@@ -64,23 +64,23 @@ impl Vectors<'_> {
     /// the `first` on.
     pub fn weighted_sum(self, weights: &[f32], first: usize, ends: (bool, f32), out: &mut [f32]) {
         match self {
-            Self::Single(rows) => {
+            Self::F32(rows) => {
                 let part = &rows[first * out.len()..][..weights.len() * out.len()];
-                add_weighted_sum(Reading::of(rows), weights, part, ends, out);
+                add_weighted_sum(PrefetchHint::of(rows), weights, part, ends, out);
             }
-            Self::Compact(rows) => rows.weighted_sum(weights, first, ends, out),
+            Self::Quantized(rows) => rows.weighted_sum(weights, first, ends, out),
         }
     }
 
-    /// `count` of them, from the `first` on, in single precision. Compact ones are put into
+    /// `count` of them, from the `first` on, in single precision. QuantizedRows ones are put into
     /// `room`.
     fn block<'b>(self, first: usize, count: usize, dim: usize, room: &'b mut Vec<f32>) -> &'b [f32]
     where
         Self: 'b,
     {
         match self {
-            Self::Single(all) => &all[first * dim..][..count * dim],
-            Self::Compact(all) => {
+            Self::F32(all) => &all[first * dim..][..count * dim],
+            Self::Quantized(all) => {
                 room.resize(count * dim, 0.0);
                 for (number, row) in room.chunks_exact_mut(dim).enumerate() {
                     all.decode(first + number, row);
@@ -100,7 +100,7 @@ type Room = [Vec<f32>; 2];
 pub fn attend_one(
     query: &[f32],
     factor: f32,
-    (centroids, answers): (Vectors<'_>, Vectors<'_>),
+    (centroids, answers): (RowsRef<'_>, RowsRef<'_>),
     weights: Option<&mut [f32]>,
     out: &mut [f32],
 ) {
@@ -125,17 +125,17 @@ thread_local! {
 fn attend_with(
     query: &[f32],
     factor: f32,
-    (centroids, answers): (Vectors<'_>, Vectors<'_>),
+    (centroids, answers): (RowsRef<'_>, RowsRef<'_>),
     weights: &mut [f32],
     out: &mut [f32],
 ) {
-    if let (Vectors::Single(centroids), Vectors::Single(answers)) = (centroids, answers)
+    if let (RowsRef::F32(centroids), RowsRef::F32(answers)) = (centroids, answers)
         && !SMALL
         && TURNED.contains(&(size_of_val(centroids) + size_of_val(answers)))
     {
         let backwards = TURN.replace(!TURN.get());
-        let reading = if backwards { Reading::Backwards } else { Reading::Near };
-        dots_read(reading, query, centroids, weights);
+        let reading = if backwards { PrefetchHint::Reversed } else { PrefetchHint::Cached };
+        dots_hinted(reading, query, centroids, weights);
         let top = largest(weights);
         let inverse = (1.0 / exponentials(weights, factor, top)) as f32;
         weighted_blocks(weights, answers, inverse, backwards, out);
@@ -152,7 +152,7 @@ fn attend_with(
 fn online_one(
     query: &[f32],
     factor: f32,
-    (centroids, answers): (Vectors<'_>, Vectors<'_>),
+    (centroids, answers): (RowsRef<'_>, RowsRef<'_>),
     heads: usize,
     mut weights: Option<&mut [f32]>,
     out: &mut [f32],
@@ -195,7 +195,7 @@ fn raise(best: f32, factor: f32, (top, sum): (&mut f32, &mut f64), so_far: [&mut
 /// where they are wanted. There is a factor a query.
 pub fn attend(
     (queries, factors): (&[f32], &[f32]),
-    (centroids, answers): (Vectors<'_>, Vectors<'_>),
+    (centroids, answers): (RowsRef<'_>, RowsRef<'_>),
     mut weights: Option<&mut [f32]>,
     out: &mut [f32],
 ) {
@@ -225,7 +225,7 @@ pub fn attend(
 /// At most [`HEADS`] heads.
 fn few_heads(
     (queries, factors): (&[f32], &[f32]),
-    (centroids, answers): (Vectors<'_>, Vectors<'_>),
+    (centroids, answers): (RowsRef<'_>, RowsRef<'_>),
     heads: usize,
     room: &mut Room,
     mut weights: Option<&mut [f32]>,
@@ -243,7 +243,7 @@ fn few_heads(
     let groups = queries.chunks(GROUP * dim).zip(factors.chunks(GROUP));
     // The last queries come first: the caller has just measured them, so that they lie nearer.
     for (group, (queries, factors)) in groups.enumerate().rev() {
-        dots_of_batch(dim, queries, centroids, &mut scores, HEADS);
+        dots_batch(dim, queries, centroids, &mut scores, HEADS);
         for scores in scores.chunks_exact_mut(HEADS).take(factors.len()) {
             scores[heads..filled].fill(f32::NEG_INFINITY);
         }
@@ -262,7 +262,7 @@ fn few_heads(
 /// At most [`QUERIES`] queries.
 fn online(
     (queries, factors): (&[f32], &[f32]),
-    (centroids, answers): (Vectors<'_>, Vectors<'_>),
+    (centroids, answers): (RowsRef<'_>, RowsRef<'_>),
     heads: usize,
     room: &mut Room,
     mut weights: Option<&mut [f32]>,
@@ -284,7 +284,7 @@ fn online(
             let first = group * GROUP;
             let count = queries.len() / dim;
             let out = &mut out[first * out_dim..][..count * out_dim];
-            dots_of_batch(dim, queries, centroids, &mut scores, HEADS);
+            dots_batch(dim, queries, centroids, &mut scores, HEADS);
             if filled > width {
                 let rows = scores.chunks_exact_mut(HEADS).take(count);
                 rows.for_each(|scores| scores[width..filled].fill(f32::NEG_INFINITY));

@@ -7,7 +7,7 @@ mod narrow;
 
 pub(super) use narrow::{apart, dots_bf16, dots_i8, to_bytes, weighted_sum_bf16, weighted_sum_i8};
 
-use super::reading::Reading;
+use super::prefetch::PrefetchHint;
 use super::table::Ends;
 
 /// Lanes of a dot product: independent sums, so that additions overlap and rounding errors
@@ -75,7 +75,7 @@ fn filled_up(values: &[f32]) -> [f32; LANES] {
 }
 
 #[inline(always)]
-pub(super) fn dots(_: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
+pub(super) fn dots(_: PrefetchHint, query: &[f32], rows: &[f32], out: &mut [f32]) {
     for (row, out) in rows.chunks_exact(query.len()).zip(out) {
         *out = dot(query, row);
     }
@@ -83,7 +83,7 @@ pub(super) fn dots(_: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
 
 #[inline(always)]
 pub(super) fn weighted_sum(
-    _: Reading,
+    _: PrefetchHint,
     weights: &[f32],
     rows: &[f32],
     (fresh, factor): Ends,
@@ -130,7 +130,7 @@ pub(super) fn weighted_blocks(
     _: bool,
     out: &mut [f32],
 ) {
-    weighted_sum(Reading::Near, weights, rows, (true, factor), out);
+    weighted_sum(PrefetchHint::Cached, weights, rows, (true, factor), out);
 }
 
 /// The sum, by halves, whose additions overlap.
@@ -148,7 +148,7 @@ pub(super) fn sum_of_lanes(mut lanes: [f64; DOUBLE_LANES]) -> f64 {
 
 /// The dot product in double precision.
 #[inline(always)]
-pub(super) fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn dot_f64(a: &[f32], b: &[f32]) -> f64 {
     let mut lanes = [0.0f64; DOUBLE_LANES];
     let (blocks, tail) = a.as_chunks::<DOUBLE_LANES>();
     let (other_blocks, other_tail) = b.as_chunks::<DOUBLE_LANES>();
@@ -274,16 +274,10 @@ pub(super) fn exponentials_of_rows(
 
 /// See `tiles`.
 #[inline(always)]
-pub(super) fn dots_of_batch(
-    dim: usize,
-    queries: &[f32],
-    rows: &[f32],
-    out: &mut [f32],
-    step: usize,
-) {
+pub(super) fn dots_batch(dim: usize, queries: &[f32], rows: &[f32], out: &mut [f32], step: usize) {
     let count = rows.len() / dim;
     for (query, out) in queries.chunks_exact(dim).zip(out.chunks_mut(step)) {
-        dots(Reading::Near, query, rows, &mut out[..count]);
+        dots(PrefetchHint::Cached, query, rows, &mut out[..count]);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::SMALL;
 use super::narrow::{ByteQuery, ByteRows};
-use super::reading::Reading;
+use super::prefetch::PrefetchHint;
 use super::table::{Ends, Kernels, Scaled};
 
 /// Compiles the loops for a set of CPU features and their type of registers. The constants
@@ -15,8 +15,8 @@ macro_rules! compiled_for {
             use super::super::lanes::Lanes;
             use std::mem::MaybeUninit;
 
-            use super::super::{body, limits, narrow, scores, tails, tiles, vector};
-            use super::{ByteQuery, ByteRows, Ends, Kernels, Reading, SMALL, Scaled};
+            use super::super::{body, narrow, peak, scores, tails, tiles, vector};
+            use super::{ByteQuery, ByteRows, Ends, Kernels, PrefetchHint, SMALL, Scaled};
 
             pub(in super::super) const KERNELS: Kernels = Kernels {
                 // SAFETY: `available` offers this table only where the CPU has the features, and
@@ -33,7 +33,7 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 sum_of_squares: |vector| unsafe { sum_of_squares(vector) },
                 // SAFETY: as above.
-                dot_of_singles: |a, b| unsafe { dot_of_singles(a, b) },
+                dot_f64: |a, b| unsafe { dot_f64(a, b) },
                 // SAFETY: as above.
                 dot_in_double: |query, head, tail| unsafe { dot_in_double(query, head, tail) },
                 // SAFETY: as above.
@@ -71,8 +71,8 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 scale: |values, factor| unsafe { scale(values, factor) },
                 // SAFETY: as above.
-                dots_of_batch: |dim, queries, rows, out, step| unsafe {
-                    dots_of_batch(dim, queries, rows, out, step)
+                dots_batch: |dim, queries, rows, out, step| unsafe {
+                    dots_batch(dim, queries, rows, out, step)
                 },
                 // SAFETY: as above.
                 add_weighted: |dim, weights, step, rows, out, fresh| unsafe {
@@ -105,7 +105,7 @@ macro_rules! compiled_for {
             #[target_feature(enable = $features)]
             unsafe fn multiply_adds(rounds: u64) -> (usize, f32) {
                 // SAFETY: as for `dots`.
-                unsafe { limits::chains::<$lanes>(rounds) }
+                unsafe { peak::chains::<$lanes>(rounds) }
             }
 
             #[target_feature(enable = $features)]
@@ -120,11 +120,16 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn dots_bf16(reading: Reading, query: &[f32], rows: &[u16], out: &mut [f32]) {
+            unsafe fn dots_bf16(
+                reading: PrefetchHint,
+                query: &[f32],
+                rows: &[u16],
+                out: &mut [f32],
+            ) {
                 // SAFETY: as above.
                 unsafe {
                     match reading {
-                        Reading::Ahead | Reading::Stream if !SMALL => {
+                        PrefetchHint::Ahead | PrefetchHint::Streaming if !SMALL => {
                             narrow::dots_bf16::<$lanes, true>(query, rows, out)
                         }
                         _ => narrow::dots_bf16::<$lanes, false>(query, rows, out),
@@ -161,7 +166,7 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn dots(reading: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
+            unsafe fn dots(reading: PrefetchHint, query: &[f32], rows: &[f32], out: &mut [f32]) {
                 // SAFETY: the features are those of the registers, as for all below.
                 unsafe {
                     match query.len() {
@@ -177,7 +182,7 @@ macro_rules! compiled_for {
 
             #[target_feature(enable = $features)]
             unsafe fn dots_of<const D: usize>(
-                reading: Reading,
+                reading: PrefetchHint,
                 query: &[f32],
                 rows: &[f32],
                 out: &mut [f32],
@@ -186,17 +191,25 @@ macro_rules! compiled_for {
                 unsafe {
                     match reading {
                         _ if SMALL => vector::dots::<$lanes, D, true, false>(query, rows, out),
-                        Reading::Near => vector::dots::<$lanes, D, false, false>(query, rows, out),
-                        Reading::Backwards => vector::dots_backwards::<$lanes, D>(query, rows, out),
-                        Reading::Ahead => vector::dots::<$lanes, D, true, true>(query, rows, out),
-                        Reading::Stream => vector::dots::<$lanes, D, true, false>(query, rows, out),
+                        PrefetchHint::Cached => {
+                            vector::dots::<$lanes, D, false, false>(query, rows, out)
+                        }
+                        PrefetchHint::Reversed => {
+                            vector::dots_backwards::<$lanes, D>(query, rows, out)
+                        }
+                        PrefetchHint::Ahead => {
+                            vector::dots::<$lanes, D, true, true>(query, rows, out)
+                        }
+                        PrefetchHint::Streaming => {
+                            vector::dots::<$lanes, D, true, false>(query, rows, out)
+                        }
                     }
                 }
             }
 
             #[target_feature(enable = $features)]
             unsafe fn weighted_sum(
-                reading: Reading,
+                reading: PrefetchHint,
                 weights: &[f32],
                 rows: &[f32],
                 ends: Ends,
@@ -206,7 +219,7 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 unsafe {
                     match reading {
-                        Reading::Ahead if !SMALL => {
+                        PrefetchHint::Ahead if !SMALL => {
                             vector::weighted_sum::<$lanes, V, true>(weights, rows, ends, out)
                         }
                         _ => vector::weighted_sum::<$lanes, V, false>(weights, rows, ends, out),
@@ -229,7 +242,7 @@ macro_rules! compiled_for {
                         0 => vector::weighted_blocks::<$lanes, HALF>(
                             weights, rows, factor, backwards, out,
                         ),
-                        _ => weighted_sum(Reading::Near, weights, rows, (true, factor), out),
+                        _ => weighted_sum(PrefetchHint::Cached, weights, rows, (true, factor), out),
                     }
                 }
             }
@@ -240,8 +253,8 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
-                body::dot_of_singles(a, b)
+            unsafe fn dot_f64(a: &[f32], b: &[f32]) -> f64 {
+                body::dot_f64(a, b)
             }
 
             #[target_feature(enable = $features)]
@@ -337,7 +350,7 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn dots_of_batch(
+            unsafe fn dots_batch(
                 dim: usize,
                 queries: &[f32],
                 rows: &[f32],
@@ -346,7 +359,7 @@ macro_rules! compiled_for {
             ) {
                 // SAFETY: as above.
                 unsafe {
-                    tiles::dots_of_batch::<$lanes, $queries, $wide>(dim, queries, rows, out, step)
+                    tiles::dots_batch::<$lanes, $queries, $wide>(dim, queries, rows, out, step)
                 }
             }
 
@@ -395,8 +408,8 @@ pub(super) const UNROLLED: Kernels = {
             unrolled::weighted_sum::<Simd128>(weights, rows, ends, out)
         },
         // SAFETY: as above.
-        dots_of_batch: |dim, queries, rows, out, step| unsafe {
-            unrolled::dots_of_batch::<Simd128>(dim, queries, rows, out, step)
+        dots_batch: |dim, queries, rows, out, step| unsafe {
+            unrolled::dots_batch::<Simd128>(dim, queries, rows, out, step)
         },
         // SAFETY: as above.
         add_weighted: |dim, weights, step, rows, out, fresh| unsafe {

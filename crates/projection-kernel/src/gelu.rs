@@ -41,7 +41,7 @@ pub fn gelu(values: &mut [f32]) {
 }
 
 /// Applies GELU to each value and writes its derivatives, Φ(x) + x φ(x).
-pub fn gelu_with_slopes(values: &mut [f32], slopes: &mut [f32]) {
+pub fn gelu_with_derivative(values: &mut [f32], slopes: &mut [f32]) {
     const DENSITY: f32 = 0.398_942_3; // of the normal distribution at 0
     for (value, slope) in values.iter_mut().zip(slopes) {
         let x = *value;
@@ -74,7 +74,7 @@ mod tests {
             assert!((found - exact).abs() < 4e-7, "erf({x}) = {found}, not {exact}");
             let mut values = [x];
             let mut slopes = [0.0];
-            gelu_with_slopes(&mut values, &mut slopes);
+            gelu_with_derivative(&mut values, &mut slopes);
             let x = f64::from(x);
             let share = 0.5 * (1.0 + exact_erf(x * std::f64::consts::FRAC_1_SQRT_2));
             let density = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();

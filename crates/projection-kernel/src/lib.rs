@@ -13,53 +13,57 @@ mod attention;
 mod body;
 #[cfg(target_arch = "x86_64")]
 mod bytes;
-mod compact;
 #[cfg(any(
     target_arch = "x86_64",
     target_arch = "aarch64",
     all(target_arch = "wasm32", target_feature = "simd128")
 ))]
 mod compiled;
+pub mod error;
 pub mod gelu;
+pub mod gemm;
+pub mod ivf;
 mod lanes;
-pub mod limits;
 #[cfg(not(target_arch = "wasm32"))]
 mod mapping;
 mod narrow;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-pub mod product;
+mod normalize;
+pub mod parallel;
+pub mod peak;
+mod prefetch;
+mod quantized;
 pub mod random;
-mod reading;
 mod rows;
 mod scores;
-mod scratch;
-pub mod select;
+pub mod scratch;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
-pub mod nearest;
-pub mod error;
-pub mod spare;
+mod stack;
 mod table;
 mod tails;
 mod tiles;
+pub mod top_k;
 #[cfg(any(test, all(target_arch = "wasm32", target_feature = "simd128")))]
 mod unrolled;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use table::kernels;
 pub use error::{Error, ErrorKind, Result};
+use table::kernels;
 
-pub use attention::{Vectors, attend, attend_one};
-pub use compact::{Compact, Format, LONGEST_BYTES, Parts, Ready};
+pub use attention::{RowsRef, attend, attend_one};
 #[cfg(not(target_arch = "wasm32"))]
 pub use mapping::Mapping;
-pub use reading::{Reading, ask_for};
+pub use normalize::{cosine, normalize, normalized};
+pub use prefetch::{PrefetchHint, prefetch};
+pub use quantized::{MAX_INT8_DIM, QuantizedParts, QuantizedQuery, QuantizedRows, RowFormat};
 #[cfg(not(target_arch = "wasm32"))]
 pub use rows::StableBytes;
 pub use rows::{Plain, Rows};
+pub use scratch::Scratch;
 pub use tails::Tails;
 
 /// Whether the size of the binary counts more than the last percent: then a loop is compiled
@@ -68,23 +72,23 @@ const SMALL: bool = cfg!(target_arch = "wasm32");
 
 /// The dot product of `query` with every row of the row-major `rows`, into `out`.
 pub fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
-    dots_read(Reading::of(rows), query, rows, out)
+    dots_hinted(PrefetchHint::of(rows), query, rows, out)
 }
 
 /// [`dots`] with some rows of a larger matrix.
-pub fn dots_read(reading: Reading, query: &[f32], rows: &[f32], out: &mut [f32]) {
+pub fn dots_hinted(reading: PrefetchHint, query: &[f32], rows: &[f32], out: &mut [f32]) {
     assert_eq!(rows.len(), query.len() * out.len());
     (kernels().dots)(reading, query, rows, out)
 }
 
 /// Σₖ weightₖ·rowₖ of the row-major `rows`, into `out`.
 pub fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
-    add_weighted_sum(Reading::of(rows), weights, rows, (true, 1.0), out)
+    add_weighted_sum(PrefetchHint::of(rows), weights, rows, (true, 1.0), out)
 }
 
 /// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`.
 fn add_weighted_sum(
-    reading: Reading,
+    reading: PrefetchHint,
     weights: &[f32],
     rows: &[f32],
     (fresh, factor): (bool, f32),
@@ -102,7 +106,7 @@ fn weighted_blocks(weights: &[f32], rows: &[f32], factor: f32, backwards: bool, 
 }
 
 /// The length of a vector of double precision; not finite where a square is not.
-pub fn norm_of_doubles(vector: &[f64]) -> f64 {
+pub fn norm_of_f64(vector: &[f64]) -> f64 {
     (kernels().squares_of_doubles)(vector).sqrt()
 }
 
@@ -113,9 +117,9 @@ pub fn scale_and_round(exact: &mut [f64], factor: f64, rounded: &mut [f32]) {
 }
 
 /// The dot product of single precision vectors, in double precision.
-pub fn dot_of_singles(a: &[f32], b: &[f32]) -> f64 {
+pub fn dot_f64(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
-    (kernels().dot_of_singles)(a, b)
+    (kernels().dot_f64)(a, b)
 }
 
 /// Adds x·a − y·b to `out`, in double precision.
@@ -131,18 +135,18 @@ pub fn norm(vector: &[f32]) -> f64 {
 
 /// [`norm`] in single precision, for vectors that are far from its ends; of others it is
 /// zero, infinite or NaN, or has lost digits.
-pub fn norm_in_single(vector: &[f32]) -> f64 {
+pub fn norm_f32(vector: &[f32]) -> f64 {
     (kernels().squares)(vector).sqrt()
 }
 
 /// The dot products of rows of `queries` and of `rows`, of `dim` values each: that of query
 /// i and row j goes to `out[i·step + j]`. Equal queries and rows have equal products to the
 /// last bit, wherever they stand and whatever else is in the batch.
-pub fn dots_of_batch(dim: usize, queries: &[f32], rows: &[f32], out: &mut [f32], step: usize) {
+pub fn dots_batch(dim: usize, queries: &[f32], rows: &[f32], out: &mut [f32], step: usize) {
     let (n, m) = (queries.len() / dim, rows.len() / dim);
     assert!(queries.len() == n * dim && rows.len() == m * dim && m <= step);
     assert!(n == 0 || out.len() >= (n - 1) * step + m);
-    (kernels().dots_of_batch)(dim, queries, rows, out, step)
+    (kernels().dots_batch)(dim, queries, rows, out, step)
 }
 
 /// Adds to each row of `out` (n × dim), or where `fresh` puts there, the sum of `rows`
@@ -219,7 +223,7 @@ pub fn softmax(scores: &mut [f32], scale: f32) {
 }
 
 /// [`softmax`] of double precision scores, with wₖ = exp((sₖ − max s)/temperature) / Σ.
-pub fn softmax_in_double(scores: &[f64], temperature: f64, weights: &mut [f32]) {
+pub fn softmax_f64(scores: &[f64], temperature: f64, weights: &mut [f32]) {
     let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weight = |score: f64| ((score - top) / temperature).exp();
     let sum: f64 = scores.iter().copied().map(weight).sum();

@@ -1,6 +1,6 @@
 //! The loops over compact vectors: bfloat16, and bytes with a scale a row.
 //!
-//! Rows are padded with zeros to whole [`super::compact::PAD`]s, so that no loop has an end
+//! Rows are padded with zeros to whole [`super::quantized::PAD`]s, so that no loop has an end
 //! of its own. A query against bytes is two bytes a value, high and low, each 128 too large:
 //! the instruction that multiplies bytes wants one side without a sign.
 

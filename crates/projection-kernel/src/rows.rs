@@ -285,7 +285,8 @@ impl Memory {
     }
 
     fn layout(size: usize) -> Layout {
-        let align = if size >= HUGE && cfg!(not(target_arch = "wasm32")) { HUGE_PAGE } else { ALIGNMENT };
+        let align =
+            if size >= HUGE && cfg!(not(target_arch = "wasm32")) { HUGE_PAGE } else { ALIGNMENT };
         Layout::from_size_align(size, align).expect("rows fit into memory")
     }
 }

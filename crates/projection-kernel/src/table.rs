@@ -12,7 +12,7 @@ use super::body;
 ))]
 use super::compiled;
 use super::narrow::{ByteQuery, ByteRows};
-use super::reading::Reading;
+use super::prefetch::PrefetchHint;
 use super::tails;
 
 /// Whether a weighted sum is written without what is there, and what it is multiplied by.
@@ -30,11 +30,11 @@ pub(super) type Scaled<'a> = (f64, &'a [f32]);
 /// One compilation of the loops. The lengths of slices fit together: the callers in the
 /// parent module check them.
 pub(super) struct Kernels {
-    pub dots: fn(Reading, &[f32], &[f32], &mut [f32]),
-    pub weighted_sum: fn(Reading, &[f32], &[f32], Ends, &mut [f32]),
+    pub dots: fn(PrefetchHint, &[f32], &[f32], &mut [f32]),
+    pub weighted_sum: fn(PrefetchHint, &[f32], &[f32], Ends, &mut [f32]),
     pub weighted_blocks: fn(&[f32], &[f32], f32, bool, &mut [f32]),
     pub sum_of_squares: fn(&[f32]) -> f64,
-    pub dot_of_singles: fn(&[f32], &[f32]) -> f64,
+    pub dot_f64: fn(&[f32], &[f32]) -> f64,
     pub dot_in_double: fn(&[f32], &[f32], &[i8]) -> f64,
     pub squares_of_doubles: fn(&[f64]) -> f64,
     pub scale_and_round: fn(&mut [f64], f64, &mut [f32]),
@@ -49,12 +49,12 @@ pub(super) struct Kernels {
     pub largest_magnitude: fn(&[f32]) -> f32,
     pub exponentials: fn(&mut [f32], f32, f32) -> f64,
     pub scale: fn(&mut [f32], f32),
-    pub dots_of_batch: fn(usize, &[f32], &[f32], &mut [f32], usize),
+    pub dots_batch: fn(usize, &[f32], &[f32], &mut [f32], usize),
     pub add_weighted: AddWeighted,
     pub multiply_adds: fn(u64) -> (usize, f32),
     pub read: fn(&[f32]) -> f32,
     pub apart: fn(&[f32], &mut [MaybeUninit<f32>]),
-    pub dots_bf16: fn(Reading, &[f32], &[u16], &mut [f32]),
+    pub dots_bf16: fn(PrefetchHint, &[f32], &[u16], &mut [f32]),
     pub weighted_sum_bf16: fn(&[f32], &[u16], Ends, &mut [f32]),
     pub to_bytes: fn(&[f32], f32, &mut [u8], &mut [u8]),
     pub dots_i8: fn(ByteQuery<'_>, ByteRows<'_>, &mut [f32]),
@@ -85,7 +85,7 @@ const PORTABLE: Kernels = Kernels {
     weighted_sum: body::weighted_sum,
     weighted_blocks: body::weighted_blocks,
     sum_of_squares: body::sum_of_squares,
-    dot_of_singles: body::dot_of_singles,
+    dot_f64: body::dot_f64,
     dot_in_double: tails::dot_in_double,
     squares_of_doubles: tails::squares_of_doubles,
     scale_and_round: tails::scale_and_round,
@@ -100,7 +100,7 @@ const PORTABLE: Kernels = Kernels {
     largest_magnitude: body::largest_magnitude,
     exponentials: body::exponentials,
     scale: body::scale,
-    dots_of_batch: body::dots_of_batch,
+    dots_batch: body::dots_batch,
     add_weighted: body::add_weighted,
     multiply_adds: body::multiply_adds,
     read: body::read,

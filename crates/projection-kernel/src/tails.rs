@@ -8,7 +8,7 @@
 use super::Rows;
 use super::body::{DOUBLE_LANES, ROUND, sum_of_lanes};
 use super::table::kernels;
-use crate::spare::Spare;
+use crate::scratch::Scratch;
 
 /// A step in units in the last place, where the value's power of two is known.
 const STEP: f32 = f32::EPSILON / 15.0;
@@ -55,7 +55,7 @@ impl Tails {
             unreachable!("rows of no tails are not added to")
         };
         assert!(exact.len() == rounded.len() && exact.len().div_ceil(2) == steps.width());
-        let mut row = Spare::filled(steps.width(), 0);
+        let mut row = Scratch::filled(steps.width(), 0);
         (kernels().tail)(exact, rounded, &mut row);
         steps.push(&row);
     }
@@ -77,7 +77,7 @@ impl Tails {
     pub fn dot(&self, number: usize, query: &[f32], rounded: &[f32]) -> f64 {
         assert_eq!(query.len(), rounded.len());
         match &self.steps {
-            None => (kernels().dot_of_singles)(query, rounded),
+            None => (kernels().dot_f64)(query, rounded),
             Some(steps) => {
                 assert_eq!(steps.width(), query.len().div_ceil(2));
                 (kernels().dot_in_double)(query, rounded, steps.row(number))

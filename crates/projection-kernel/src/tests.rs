@@ -5,7 +5,7 @@ use super::table::available;
 use super::*;
 
 mod attention;
-mod compact;
+mod quantized;
 
 /// Values in −1…1, the same in every run.
 fn values(count: usize, seed: u32) -> Vec<f32> {
@@ -81,7 +81,7 @@ fn every_compilation_multiplies_as_double_precision() {
                 let weights = values(rows, 3);
                 let (query, matrix) = (query.get(dim), matrix.get(dim * rows));
                 let mut dots = Shifted::new(&vec![7.0; rows], shift);
-                (kernels.dots)(Reading::of(matrix), query, matrix, dots.get_mut(rows));
+                (kernels.dots)(PrefetchHint::of(matrix), query, matrix, dots.get_mut(rows));
                 for (row, dot) in matrix.chunks(dim).zip(dots.get(rows)) {
                     let bound = 2e-7 * norm(row) * norm(query);
                     let exact = exact_dot(row, query);
@@ -89,7 +89,7 @@ fn every_compilation_multiplies_as_double_precision() {
                 }
                 let mut sum = Shifted::new(&vec![7.0; dim], shift);
                 (kernels.weighted_sum)(
-                    Reading::Near,
+                    PrefetchHint::Cached,
                     &weights,
                     matrix,
                     (true, 0.5),
@@ -103,7 +103,7 @@ fn every_compilation_multiplies_as_double_precision() {
                 }
                 // To what is there.
                 (kernels.weighted_sum)(
-                    Reading::Ahead,
+                    PrefetchHint::Ahead,
                     &weights,
                     matrix,
                     (false, 2.0),
@@ -122,7 +122,7 @@ fn every_compilation_multiplies_as_double_precision() {
 #[test]
 fn every_way_of_reading_reads_the_same_rows() {
     for (name, kernels) in available() {
-        for reading in [Reading::Near, Reading::Ahead, Reading::Stream] {
+        for reading in [PrefetchHint::Cached, PrefetchHint::Ahead, PrefetchHint::Streaming] {
             for (dim, count) in [(384, 31), (400, 27), (7, 9)] {
                 let (query, matrix) = (values(dim, 1), values(dim * count, 2));
                 let mut found = vec![0.0; count];
@@ -147,14 +147,20 @@ fn reading_backwards_changes_no_bit() {
                 let matrix = matrix.get(dim * count);
                 let mut forwards = vec![7.0; count];
                 let mut backwards = Shifted::new(&forwards, 2);
-                (kernels.dots)(Reading::Near, &query, matrix, &mut forwards);
-                (kernels.dots)(Reading::Backwards, &query, matrix, backwards.get_mut(count));
+                (kernels.dots)(PrefetchHint::Cached, &query, matrix, &mut forwards);
+                (kernels.dots)(PrefetchHint::Reversed, &query, matrix, backwards.get_mut(count));
                 assert_eq!(backwards.get(count), forwards, "{name}: {dim} × {count}");
                 assert!(backwards.is_intact(count), "{name}: {dim} × {count}");
 
                 let weights = values(count, 3);
                 let mut whole = vec![7.0; dim];
-                (kernels.weighted_sum)(Reading::Near, &weights, matrix, (true, 0.5), &mut whole);
+                (kernels.weighted_sum)(
+                    PrefetchHint::Cached,
+                    &weights,
+                    matrix,
+                    (true, 0.5),
+                    &mut whole,
+                );
                 for back in [false, true] {
                     let mut blocks = Shifted::new(&vec![7.0; dim], 3);
                     (kernels.weighted_blocks)(&weights, matrix, 0.5, back, blocks.get_mut(dim));
@@ -174,10 +180,10 @@ fn equal_rows_have_equal_products_wherever_they_stand() {
             let rows = row.repeat(23);
             let queries = values(dim, 1).repeat(21);
             let mut products = vec![0.0; 21 * 23];
-            (kernels.dots_of_batch)(dim, &queries, &rows, &mut products, 23);
+            (kernels.dots_batch)(dim, &queries, &rows, &mut products, 23);
             let mut one = vec![0.0; 23];
-            (kernels.dots_of_batch)(dim, &queries[..dim], &rows, &mut one, 23);
-            let reading = Reading::Near.as_in_batches();
+            (kernels.dots_batch)(dim, &queries[..dim], &rows, &mut one, 23);
+            let reading = PrefetchHint::Cached.as_in_batches();
             let mut alone = vec![0.0; 23];
             (kernels.dots)(reading, &row, &row.repeat(23), &mut alone);
             assert!(alone.iter().all(|p| p.to_bits() == alone[0].to_bits()), "{name}: {dim}");
@@ -200,7 +206,7 @@ fn every_compilation_multiplies_batches_as_double_precision() {
                 let step = m + 3;
                 let length = (n - 1) * step + m;
                 let mut out = Shifted::new(&vec![7.0; length], m % 4);
-                (kernels.dots_of_batch)(dim, &queries, rows, out.get_mut(length), step);
+                (kernels.dots_batch)(dim, &queries, rows, out.get_mut(length), step);
                 for (i, query) in queries.chunks(dim).enumerate() {
                     for (j, row) in rows.chunks(dim).enumerate() {
                         let error =
@@ -254,8 +260,7 @@ fn every_compilation_routes_and_measures_as_double_precision() {
             let others = values(count, 6);
             let size = squares.max(exact_dot(&others, &others)).max(1.0);
             let near = |found: f64, exact: f64| (found - exact).abs() <= 1e-14 * size;
-            let (dot, exact) =
-                ((kernels.dot_of_singles)(&scores, &others), exact_dot(&scores, &others));
+            let (dot, exact) = ((kernels.dot_f64)(&scores, &others), exact_dot(&scores, &others));
             assert!(near(dot, exact), "{name}: {dot}, not {exact}");
             let steps: Vec<i8> = (0..count.div_ceil(2)).map(|at| (at * 37) as i8).collect();
             let dot = (kernels.dot_in_double)(&scores, &others, &steps);
@@ -292,7 +297,7 @@ fn every_compilation_routes_and_measures_as_double_precision() {
                 (kernels.softmax)(weights.get_mut(count), scale);
                 let mut exact = vec![0.0; count];
                 let doubles: Vec<f64> = scores.iter().copied().map(f64::from).collect();
-                softmax_in_double(&doubles, 1.0 / f64::from(scale), &mut exact);
+                softmax_f64(&doubles, 1.0 / f64::from(scale), &mut exact);
                 for (weight, exact) in weights.get(count).iter().zip(exact) {
                     assert!((weight - exact).abs() < 1e-6 * exact.max(1e-2), "{name}");
                 }
@@ -328,7 +333,7 @@ fn every_compilation_routes_and_measures_as_double_precision() {
             for ((found, before), factor) in scores.chunks(48).zip(before.chunks(48)).zip(factors) {
                 let doubles: Vec<f64> = before[..18].iter().copied().map(f64::from).collect();
                 let mut exact = [0.0; 18];
-                softmax_in_double(&doubles, 1.0 / f64::from(factor), &mut exact);
+                softmax_f64(&doubles, 1.0 / f64::from(factor), &mut exact);
                 for (weight, exact) in found.iter().zip(exact) {
                     assert!((weight - exact).abs() < 1e-6 * exact.max(1e-2), "{name}");
                 }
@@ -366,10 +371,16 @@ fn every_compilation_survives_the_ends_of_the_range() {
         // Denormals count as what they are.
         let tiny = vec![f32::from_bits(3); 40];
         let mut dot = [0.0];
-        (kernels.dots)(Reading::Near, &tiny, &[2.0; 40], &mut dot);
+        (kernels.dots)(PrefetchHint::Cached, &tiny, &[2.0; 40], &mut dot);
         assert_eq!(dot[0], f32::from_bits(240), "{name}");
         let mut sum = vec![0.0; 40];
-        (kernels.weighted_sum)(Reading::Near, &[2.0, 1.0], &tiny.repeat(2), (true, 1.0), &mut sum);
+        (kernels.weighted_sum)(
+            PrefetchHint::Cached,
+            &[2.0, 1.0],
+            &tiny.repeat(2),
+            (true, 1.0),
+            &mut sum,
+        );
         assert!(sum.iter().all(|value| *value == f32::from_bits(9)), "{name}");
     }
 }
@@ -377,8 +388,8 @@ fn every_compilation_survives_the_ends_of_the_range() {
 #[test]
 fn softmax_in_double_survives_extreme_temperatures() {
     let mut weights = [0.0; 3];
-    softmax_in_double(&[0.3, 0.3, -1.0], 1e-300, &mut weights);
+    softmax_f64(&[0.3, 0.3, -1.0], 1e-300, &mut weights);
     assert_eq!(weights, [0.5, 0.5, 0.0]);
-    softmax_in_double(&[0.3, 0.3, -1.0], 1e300, &mut weights);
+    softmax_f64(&[0.3, 0.3, -1.0], 1e300, &mut weights);
     assert!(weights.iter().all(|w| (w - 1.0 / 3.0).abs() < 1e-7));
 }

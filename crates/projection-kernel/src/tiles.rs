@@ -19,7 +19,7 @@ const BLOCK: usize = 32;
 /// As for [`Lanes`]; `queries` and `rows` hold whole rows of `dim` values, and `out` reaches
 /// at least to the last product.
 #[inline(always)]
-pub(super) unsafe fn dots_of_batch<L: Lanes, const Q: usize, const W: usize>(
+pub(super) unsafe fn dots_batch<L: Lanes, const Q: usize, const W: usize>(
     dim: usize,
     queries: &[f32],
     rows: &[f32],

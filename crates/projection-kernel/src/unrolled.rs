@@ -3,7 +3,7 @@
 //! constant. There is one tile for each loop; at the ends, where fewer rows are left, it works
 //! on the last one more than once.
 //!
-//! Products of `dots` and of `dots_of_batch` are the same to the last bit.
+//! Products of `dots` and of `dots_batch` are the same to the last bit.
 
 use super::lanes::Lanes;
 use super::table::Ends;
@@ -103,7 +103,7 @@ pub(super) unsafe fn dots<L: Lanes>(query: &[f32], rows: &[f32], out: &mut [f32]
         out.copy_from_slice(found.as_flattened());
     }
     // SAFETY: by this function's own condition.
-    unsafe { dots_of_batch::<L>(dim, query, rest_of_rows, rest, rest.len()) }
+    unsafe { dots_batch::<L>(dim, query, rest_of_rows, rest, rest.len()) }
 }
 
 /// See `tiles`.
@@ -111,7 +111,7 @@ pub(super) unsafe fn dots<L: Lanes>(query: &[f32], rows: &[f32], out: &mut [f32]
 /// # Safety
 /// As for [`Lanes`]; `queries` and `rows` hold whole rows of `dim` values, and `out` reaches
 /// at least to the last product.
-pub(super) unsafe fn dots_of_batch<L: Lanes>(
+pub(super) unsafe fn dots_batch<L: Lanes>(
     dim: usize,
     queries: &[f32],
     rows: &[f32],
@@ -341,7 +341,7 @@ mod tests {
             let mut sums = vec![1.0; n * dim];
             // SAFETY: the CPU has the registers, and the lengths are those of the shapes.
             unsafe {
-                dots_of_batch::<Registers>(dim, &queries, &rows, &mut products, step);
+                dots_batch::<Registers>(dim, &queries, &rows, &mut products, step);
                 add_weighted::<Registers>(dim, &weights, step, &rows, &mut sums, false);
             }
             for i in 0..n {

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use projection_core::projection::{ListsFound, Model};
+use projection_core::projection::{IndexStats, Model};
 use projection_core::store::Store;
 use serde::Serialize;
 
@@ -43,7 +43,7 @@ pub struct Args {
 pub struct Lists {
     projection_id: i64,
     /// None where there are no lists.
-    lists: Option<ListsFound>,
+    lists: Option<IndexStats>,
 }
 
 pub fn run(args: &Args) -> Result<Lists, Failure> {

@@ -11,7 +11,7 @@ use super::sweep::Sweeps;
 use super::validation::{Recipe, Validation};
 use super::{Asked, Choice, Corpus, Found, Method, Outcome, Part, Regime};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, product};
+use crate::kernel::{self, parallel};
 use crate::projection::{Model, Projection};
 use crate::search::Bm25;
 use crate::store::Store;
@@ -38,7 +38,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { folds: 4, seed: 0, sweeps: false, threads: product::threads() }
+        Self { folds: 4, seed: 0, sweeps: false, threads: parallel::threads() }
     }
 }
 
@@ -347,5 +347,5 @@ fn cosine((a, b): (ArrayView1<'_, f32>, ArrayView1<'_, f32>)) -> f64 {
     if norms == 0.0 {
         return if a == b { 1.0 } else { 0.0 };
     }
-    (kernel::dot_of_singles(a, b) / norms).clamp(-1.0, 1.0)
+    (kernel::dot_f64(a, b) / norms).clamp(-1.0, 1.0)
 }

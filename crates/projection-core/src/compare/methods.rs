@@ -8,7 +8,7 @@
 use crate::error::Result;
 use crate::evaluate::rank_of;
 use crate::kernel;
-use crate::kernel::product;
+use crate::kernel::{gemm, parallel};
 use crate::projection::{Model, Projection};
 use crate::search::{Bm25, DEFAULT_HYBRID_WEIGHT, fuse};
 use crate::train::TrainingData;
@@ -179,8 +179,8 @@ impl Bench<'_> {
     fn dots(&self, units: &[f32], vectors: &[f32]) -> Vec<f32> {
         let (dim, count) = (self.corpus.dim, vectors.len() / self.corpus.dim);
         let mut dots = vec![0.0; units.len() / dim * count];
-        product::for_blocks(self.threads, &mut dots, count, BLOCK / 4, |range, out| {
-            product::dots_of_rows(&units[range.start * dim..range.end * dim], vectors, dim, out);
+        parallel::parallel_chunks(self.threads, &mut dots, count, BLOCK / 4, |range, out| {
+            gemm::matmul_nt(&units[range.start * dim..range.end * dim], vectors, dim, out);
         });
         dots
     }

@@ -2,7 +2,7 @@
 
 use ndarray::ArrayView2;
 
-use crate::kernel::product;
+use crate::kernel::{gemm, parallel};
 
 /// Scores that a thread keeps at a time.
 const SCORES: usize = 1 << 20;
@@ -29,11 +29,11 @@ pub fn ranks(
     let queries = queries.as_slice().expect("the layout is row-major");
     let answers = answers.as_slice().expect("the layout is row-major");
     let mut ranks = vec![0; labels.len()];
-    let rows = (SCORES / count.max(1)).clamp(1, product::BLOCK);
-    product::for_blocks(threads, &mut ranks, 1, rows, |range, ranks| {
+    let rows = (SCORES / count.max(1)).clamp(1, parallel::BLOCK_ROWS);
+    parallel::parallel_chunks(threads, &mut ranks, 1, rows, |range, ranks| {
         let mut scores = vec![0.0; range.len() * count];
         let block = &queries[range.start * dim..range.end * dim];
-        product::dots_of_rows(block, answers, dim, &mut scores);
+        gemm::matmul_nt(block, answers, dim, &mut scores);
         for ((rank, label), scores) in
             ranks.iter_mut().zip(&labels[range]).zip(scores.chunks(count))
         {

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::Description;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::product;
-use crate::nearest::Found;
+use crate::ivf::IndexStats;
+use crate::kernel::parallel;
 use crate::projection::{Model, Precision, Projection};
 use crate::store::{ModelKind, Store};
 
@@ -74,7 +74,7 @@ pub struct ExportReport {
     pub bytes: u64,
     /// What was found out about lists of its many heads or training questions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lists: Option<Found>,
+    pub lists: Option<IndexStats>,
 }
 
 /// Writes a model to the file `output`, for this engine with the lists of
@@ -99,7 +99,7 @@ pub fn export(
     let mut lists = None;
     match format {
         ExportFormat::Safetensors => {
-            let model = model.with_lists(product::threads())?;
+            let model = model.with_lists(parallel::threads())?;
             model.save_file_with(output, about)?;
             lists = model.lists_found();
         }

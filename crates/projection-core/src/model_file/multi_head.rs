@@ -1,7 +1,7 @@
 //! Multi-head projections as tensors.
 
 use crate::error::Result;
-use crate::kernel::{Compact, LONGEST_BYTES, Parts, Rows, Tails};
+use crate::kernel::{MAX_INT8_DIM, QuantizedParts, QuantizedRows, Rows, Tails};
 use crate::parameters::ModelParameters;
 use crate::projection::list_tensors as lists;
 use crate::projection::{HeadVectors, MultiHeadProjection, StoredHeads};
@@ -39,10 +39,10 @@ pub(super) fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
         }
         HeadVectors::Compact { centroids, answers } => {
             let mut compact = |name: &'static str, scales_name: &'static str, rows| {
-                let rows: &Compact = rows;
+                let rows: &QuantizedRows = rows;
                 let values = match rows.parts() {
-                    Parts::Bf16(rows) => Values::Halves(rows),
-                    Parts::Int8(rows, scales) => {
+                    QuantizedParts::Bf16(rows) => Values::Halves(rows),
+                    QuantizedParts::Int8(rows, scales) => {
                         small.push(NewTensor::singles(scales_name, &[n], scales));
                         Values::Bytes(rows)
                     }
@@ -82,8 +82,8 @@ pub(super) fn read(
     let vectors = match file.dtype(CENTROIDS)? {
         Dtype::F32 => single(file, n)?,
         Dtype::BF16 => HeadVectors::Compact {
-            centroids: Compact::from_bf16(rows(file, CENTROIDS, n)?),
-            answers: Compact::from_bf16(rows(file, ANSWERS, n)?),
+            centroids: QuantizedRows::from_bf16(rows(file, CENTROIDS, n)?),
+            answers: QuantizedRows::from_bf16(rows(file, ANSWERS, n)?),
         },
         Dtype::I8 => HeadVectors::Compact {
             centroids: bytes(file, CENTROIDS, CENTROID_SCALES, n)?,
@@ -139,15 +139,15 @@ fn rows<T: Element>(file: &TensorFile<'_>, name: &str, n: usize) -> Result<Rows<
 }
 
 /// The same in bytes, with a scale for each.
-fn bytes(file: &TensorFile<'_>, name: &str, scales: &str, n: usize) -> Result<Compact> {
+fn bytes(file: &TensorFile<'_>, name: &str, scales: &str, n: usize) -> Result<QuantizedRows> {
     let bytes = rows::<i8>(file, name, n)?;
-    if bytes.width() > LONGEST_BYTES {
+    if bytes.width() > MAX_INT8_DIM {
         return Err(file.invalid(format_args!(
-            "tensor '{name}': rows of {} bytes, expected at most {LONGEST_BYTES}",
+            "tensor '{name}': rows of {} bytes, expected at most {MAX_INT8_DIM}",
             bytes.width()
         )));
     }
-    Ok(Compact::from_int8(bytes, file.rows(scales, &[n])?))
+    Ok(QuantizedRows::from_int8(bytes, file.rows(scales, &[n])?))
 }
 
 fn matrices(

@@ -1,4 +1,4 @@
-//! Lists of a store's model in a file of their own, so that they are made once.
+//! IvfIndex of a store's model in a file of their own, so that they are made once.
 //!
 //! The file `mh_{id}_lists.safetensors` lies beside the model's other files, which stay as
 //! they are: programs that do not know it need not. It has the tensors that a model file has
@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Model, ModelKind, list_tensors};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ivf::{IndexStats, IvfIndex, UnitVectors};
 use crate::layout;
-use crate::nearest::{Found, Lists, Units};
 use crate::store::Store;
 use crate::tensors::{self, TensorFile};
 
@@ -46,10 +46,10 @@ impl Model {
     ///
     /// # Errors
     /// As [`open`](Self::open), and [`ErrorKind::Io`] where the file can't be written.
-    pub fn keep_lists(store: &Store, id: i64, threads: usize) -> Result<Option<Found>> {
+    pub fn keep_lists(store: &Store, id: i64, threads: usize) -> Result<Option<IndexStats>> {
         let path = folder(store, store.model_kind(id)?, id)?.join(layout::lists_name(id));
         let model = match Self::from_store(store, id)?.with_lists_of(None) {
-            // Lists are made for models of which few heads take part.
+            // IvfIndex are made for models of which few heads take part.
             Self::MultiHead(model) => Self::MultiHead(model.with_top_k(Some(1))?),
             model => model,
         };
@@ -69,7 +69,7 @@ impl Model {
         ]);
         let written = list_tensors::tensors(Some(&lists));
         crate::atomic::write(&path, |writer| tensors::write(writer, &written, &metadata))?;
-        Ok(Some(lists.found()))
+        Ok(Some(lists.stats()))
     }
 
     /// What was found out when the lists were made that are kept for projection `id`; `None`
@@ -79,10 +79,10 @@ impl Model {
     /// [`ErrorKind::InvalidModel`], naming the file and what is wrong, for lists that are
     /// damaged or of other vectors than the projection has: it opens without them.
     /// Otherwise as [`open`](Self::open).
-    pub fn check_lists(store: &Store, id: i64) -> Result<Option<Found>> {
+    pub fn check_lists(store: &Store, id: i64) -> Result<Option<IndexStats>> {
         let path = folder(store, store.model_kind(id)?, id)?.join(layout::lists_name(id));
         match path.exists() {
-            true => Self::from_store(store, id)?.read_lists(&path).map(|lists| Some(lists.found())),
+            true => Self::from_store(store, id)?.read_lists(&path).map(|lists| Some(lists.stats())),
             false => Ok(None),
         }
     }
@@ -99,7 +99,7 @@ impl Model {
         }
     }
 
-    fn read_lists(&self, path: &Path) -> Result<Arc<Lists>> {
+    fn read_lists(&self, path: &Path) -> Result<Arc<IvfIndex>> {
         let (count, dim) = self.with_listed_units(|units| (units.count, units.dim));
         // They are not mapped, since a store's files are copied and restored in place.
         let bytes = read(path, MOST_OF_A_ROW * count * (dim + 64))?;
@@ -127,7 +127,7 @@ impl Model {
         Ok(lists)
     }
 
-    fn approximate_lists(&self) -> Option<Arc<Lists>> {
+    fn approximate_lists(&self) -> Option<Arc<IvfIndex>> {
         match self {
             Self::MultiHead(model) => model.kept_lists(),
             Self::Residual(model) => model.kept_lists(),
@@ -136,7 +136,7 @@ impl Model {
     }
 
     /// The model with these lists instead of its own.
-    fn with_lists_of(self, lists: Option<Arc<Lists>>) -> Self {
+    fn with_lists_of(self, lists: Option<Arc<IvfIndex>>) -> Self {
         match self {
             Self::MultiHead(model) => Self::MultiHead(model.with_kept_lists(lists)),
             Self::Residual(model) => Self::Residual(model.with_kept_lists(lists)),
@@ -145,12 +145,12 @@ impl Model {
     }
 
     /// The vectors that lists of this model are of.
-    fn with_listed_units<R>(&self, work: impl FnOnce(Units<'_>) -> R) -> R {
+    fn with_listed_units<R>(&self, work: impl FnOnce(UnitVectors<'_>) -> R) -> R {
         match self {
             Self::MultiHead(model) => model.with_listed_units(work),
             Self::Residual(model) => model.with_listed_units(work),
             Self::Linear(_) | Self::Transformer(_) => {
-                work(Units { count: 0, dim: 0, copy: &|_, _| () })
+                work(UnitVectors { count: 0, dim: 0, copy_row: &|_, _| () })
             }
         }
     }
@@ -196,7 +196,7 @@ fn read(path: &Path, most: usize) -> Result<Vec<u8>> {
 }
 
 /// The SHA-256 of the tensors of lists.
-fn hash_of(lists: &Arc<Lists>) -> Result<String> {
+fn hash_of(lists: &Arc<IvfIndex>) -> Result<String> {
     let mut hash = Hashing(Sha256::new());
     tensors::write(&mut hash, &list_tensors::tensors(Some(lists)), &BTreeMap::new())
         .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;

@@ -6,7 +6,7 @@ use super::Projection;
 use super::deferred::check_rows_finite;
 use super::query::{project_batch_unrouted, project_unrouted};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, Rows, product};
+use crate::kernel::{self, Rows, gemm};
 use crate::shown::number;
 
 /// A linear projection. Cheap to clone: clones share the matrix.
@@ -98,7 +98,7 @@ impl Projection for LinearProjection {
         weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
         project_batch_unrouted(self, WEIGHTS, queries, projected, weights, |queries, out| {
-            product::dots_of_rows(queries, &self.matrix, self.input_dim(), out);
+            gemm::matmul_nt(queries, &self.matrix, self.input_dim(), out);
         })
     }
 

@@ -1,11 +1,11 @@
-//! Lists that find the nearest of many vectors, as tensors.
+//! IvfIndex that find the nearest of many vectors, as tensors.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::kernel::{Compact, LONGEST_BYTES, Parts};
-use crate::nearest::{HAS_LISTS, Lists, StoredLists};
+use crate::ivf::{HAS_IVF, IvfIndex, StoredIndex};
+use crate::kernel::{MAX_INT8_DIM, QuantizedParts, QuantizedRows};
 use crate::tensors::{NewTensor, TensorFile, Values};
 
 const CODES: &str = "list_codes";
@@ -18,16 +18,16 @@ const SPREADS: &str = "list_spreads";
 const FACTS: &str = "list_facts";
 
 /// The tensors of lists, large ones first.
-pub(crate) fn tensors(lists: Option<&Arc<Lists>>) -> Vec<NewTensor<'_>> {
+pub(crate) fn tensors(lists: Option<&Arc<IvfIndex>>) -> Vec<NewTensor<'_>> {
     let Some(parts) = lists.and_then(|lists| lists.stored()) else { return Vec::new() };
     let mut tensors = Vec::new();
     let mut small = Vec::new();
     for (name, scales_name, rows) in
         [(CODES, CODE_SCALES, parts.codes), (CENTRES, CENTRE_SCALES, parts.centres)]
     {
-        // Lists that are stored lend what they hold.
+        // IvfIndex that are stored lend what they hold.
         let Cow::Borrowed(rows) = rows else { continue };
-        if let Parts::Int8(bytes, scales) = rows.parts() {
+        if let QuantizedParts::Int8(bytes, scales) = rows.parts() {
             let shape = vec![rows.count(), rows.dim()];
             tensors.push(NewTensor { name: name.into(), shape, values: Values::Bytes(bytes) });
             small.push(NewTensor::singles(scales_name, &[rows.count()], scales));
@@ -44,28 +44,28 @@ pub(crate) fn tensors(lists: Option<&Arc<Lists>>) -> Vec<NewTensor<'_>> {
 }
 
 /// The lists of `n` vectors of dimension `dim`, where the file has any.
-pub(crate) fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option<Arc<Lists>>> {
-    if !HAS_LISTS || !file.has(CODES) {
+pub(crate) fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option<Arc<IvfIndex>>> {
+    if !HAS_IVF || !file.has(CODES) {
         return Ok(None);
     }
-    if dim > LONGEST_BYTES {
+    if dim > MAX_INT8_DIM {
         return Err(file.invalid(format_args!(
-            "tensor '{CODES}': rows of {dim} bytes, expected at most {LONGEST_BYTES}"
+            "tensor '{CODES}': rows of {dim} bytes, expected at most {MAX_INT8_DIM}"
         )));
     }
     let lists = file.shape_of::<i8>(CENTRES, 2)?[0];
     let bytes = |name: &str, scales: &str, count: usize| {
         let scales = file.rows(scales, &[count])?;
-        Ok(Cow::Owned(Compact::from_int8(file.rows::<i8>(name, &[count, dim])?, scales)))
+        Ok(Cow::Owned(QuantizedRows::from_int8(file.rows::<i8>(name, &[count, dim])?, scales)))
     };
-    let parts = StoredLists {
+    let parts = StoredIndex {
         codes: bytes(CODES, CODE_SCALES, n)?,
         rows: file.integers(ROWS, Some(n))?,
         offsets: file.integers(OFFSETS, Some(lists + 1))?,
         centres: bytes(CENTRES, CENTRE_SCALES, lists)?,
         spreads: Cow::Owned(file.rows::<f32>(SPREADS, &[lists])?.to_vec()),
-        facts: file.doubles(FACTS, StoredLists::FACTS)?,
+        facts: file.doubles(FACTS, StoredIndex::FACTS)?,
     };
-    let lists = Lists::from_stored(parts).map_err(|what| file.invalid(what))?;
+    let lists = IvfIndex::from_stored(parts).map_err(|what| file.invalid(what))?;
     Ok(Some(Arc::new(lists)))
 }

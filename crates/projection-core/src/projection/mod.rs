@@ -24,7 +24,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use crate::error::Result;
 
-pub use crate::nearest::Found as ListsFound;
+pub use crate::ivf::IndexStats;
 pub use crate::parameters::{ModelKind, ModelParameters};
 pub use linear::LinearProjection;
 pub use model::Model;

@@ -5,7 +5,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use super::TransformerProjection;
 use super::{LinearProjection, MultiHeadProjection, Precision, Projection, ResidualProjection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::nearest::Found;
+use crate::ivf::IndexStats;
 use crate::parameters::{ModelKind, SearchValues};
 use crate::shown::number;
 
@@ -112,7 +112,7 @@ impl Model {
     }
 
     /// What was found out when the lists were made, where there are any.
-    pub fn lists_found(&self) -> Option<Found> {
+    pub fn lists_found(&self) -> Option<IndexStats> {
         match self {
             Self::MultiHead(model) => model.lists_found(),
             Self::Residual(model) => model.lists_found(),

@@ -7,8 +7,8 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use super::Projection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
+use crate::kernel::Scratch;
 use crate::shown::{Shape, number};
-use crate::spare::Spare;
 
 /// Checks a query and gives its norm, which is finite and above zero.
 pub(crate) fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
@@ -40,7 +40,7 @@ const USUAL_NORMS: std::ops::Range<f64> = 1e-12..1e12;
 /// [`checked_norm`] to single precision where that is enough, which is sooner known.
 pub(super) fn checked_norm_in_single(query: &[f32], dim: usize) -> Result<f64> {
     if query.len() == dim {
-        let norm = kernel::norm_in_single(query);
+        let norm = kernel::norm_f32(query);
         if USUAL_NORMS.contains(&norm) {
             return Ok(norm);
         }
@@ -89,7 +89,7 @@ pub(super) fn checked_rows(
     queries: ArrayView2<'_, f32>,
     dim: usize,
     norm: fn(&[f32], usize) -> Result<f64>,
-) -> Result<(Cow<'_, [f32]>, Spare<f64>)> {
+) -> Result<(Cow<'_, [f32]>, Scratch<f64>)> {
     if queries.ncols() != dim {
         return Err(Error::new(
             ErrorKind::DimensionMismatch,
@@ -97,7 +97,7 @@ pub(super) fn checked_rows(
         ));
     }
     let values = row_major(queries);
-    let mut norms = Spare::new();
+    let mut norms = Scratch::new();
     norms.reserve(queries.nrows());
     for (row, query) in values.chunks_exact(dim).enumerate() {
         norms.push(norm(query, dim).map_err(|error| error.context(format!("row {row}")))?);
@@ -151,7 +151,7 @@ pub(super) fn project_unrouted(
         check_buffer("routing weights", weights.len(), 0)?;
     }
     checked_norm(query, model.input_dim())?;
-    let mut result = Spare::filled(model.output_dim(), 0.0);
+    let mut result = Scratch::filled(model.output_dim(), 0.0);
     run(query, &mut result);
     check_result(&result, weights_name)?;
     projected.copy_from_slice(&result);

@@ -23,10 +23,10 @@ use super::deferred::Deferred;
 use super::multi_head::check_temperature;
 use super::rotation::Questions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::Rows;
-use crate::nearest::Found;
+use crate::ivf::IndexStats;
 #[cfg(feature = "store")]
-use crate::nearest::{Lists, Units};
+use crate::ivf::{IvfIndex, UnitVectors};
+use crate::kernel::Rows;
 
 use crate::shown::number;
 
@@ -269,7 +269,7 @@ impl ResidualProjection {
     pub fn with_lists(&self, threads: usize) -> Result<Self> {
         self.check_values()?;
         let questions = self.terms.questions.in_lists(threads);
-        if questions.found().is_none() {
+        if questions.stats().is_none() {
             return Ok(self.clone());
         }
         let terms = Arc::new(Terms { questions, ..(*self.terms).clone() });
@@ -278,26 +278,26 @@ impl ResidualProjection {
 
     /// The same model with these lists instead of its own.
     #[cfg(feature = "store")]
-    pub(super) fn with_kept_lists(mut self, lists: Option<Arc<Lists>>) -> Self {
+    pub(super) fn with_kept_lists(mut self, lists: Option<Arc<IvfIndex>>) -> Self {
         Arc::make_mut(&mut self.terms).questions.set_lists(lists);
         self
     }
 
     /// The lists that may miss a question, where there are any.
     #[cfg(feature = "store")]
-    pub(super) fn kept_lists(&self) -> Option<Arc<Lists>> {
+    pub(super) fn kept_lists(&self) -> Option<Arc<IvfIndex>> {
         self.terms.questions.approximate().cloned()
     }
 
     /// The training questions at length 1, which lists are made of.
     #[cfg(feature = "store")]
-    pub(super) fn with_listed_units<R>(&self, work: impl FnOnce(Units<'_>) -> R) -> R {
+    pub(super) fn with_listed_units<R>(&self, work: impl FnOnce(UnitVectors<'_>) -> R) -> R {
         self.terms.questions.with_units(work)
     }
 
     /// What was found out when the lists were made, where there are any.
-    pub fn lists_found(&self) -> Option<Found> {
-        self.terms.questions.found()
+    pub fn lists_found(&self) -> Option<IndexStats> {
+        self.terms.questions.stats()
     }
 
     /// The same model at another temperature; the vectors are shared.

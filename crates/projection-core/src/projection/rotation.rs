@@ -23,12 +23,12 @@ use std::sync::{Arc, OnceLock};
 use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, Rows, select};
 #[cfg(feature = "store")]
-use crate::nearest::LISTS_FROM;
-use crate::nearest::{Found, HAS_LISTS, Lists, Units, asked_for, worth_it};
+use crate::ivf::MIN_INDEX_ROWS;
+use crate::ivf::{HAS_IVF, IndexStats, IvfIndex, UnitVectors, prefetched, scan_pays_off};
+use crate::kernel::Scratch;
+use crate::kernel::{self, Rows, top_k};
 use crate::shown::number;
-use crate::spare::{Spare, kept};
 
 pub(crate) use stored::StoredQuestions;
 
@@ -60,7 +60,7 @@ pub(crate) struct Questions {
     answer_scales: Vec<f64>,
     /// What finds the nearest ones where there are many. Of a model in a mapped file without
     /// lists, it is made when it is first needed.
-    lists: OnceLock<Option<Arc<Lists>>>,
+    lists: OnceLock<Option<Arc<IvfIndex>>>,
 }
 
 /// A training question near a query.
@@ -73,8 +73,6 @@ pub(crate) struct Near {
     /// Its weight; all weights sum to 1, or are all 0.
     pub weight: f64,
 }
-
-kept!(Near);
 
 impl Questions {
     /// No questions yet, of dimension `dim`.
@@ -96,7 +94,7 @@ impl Questions {
             let (question, scale) = self
                 .usable(&question.to_vec())
                 .map_err(|error| ("questions", error.context(format!("row {row}"))))?;
-            let dot = kernel::dot_of_singles(&question, &answer);
+            let dot = kernel::dot_f64(&question, &answer);
             self.alignment.push(dot * scale * answer_scale);
             self.vectors.push(&question);
             self.scales.push(scale);
@@ -192,17 +190,17 @@ impl Questions {
         dots: &mut [f32],
         k: usize,
         temperature: f64,
-    ) -> Spare<Near> {
+    ) -> Scratch<Near> {
         let mut available = 0;
         for (dot, scale) in dots.iter_mut().zip(&self.scales) {
             *dot *= *scale as f32;
             available += usize::from(*dot > f32::NEG_INFINITY);
         }
         let Some(k) = k.checked_add(1).map(|k| k.min(available)).filter(|k| *k > 0) else {
-            return Spare::new();
+            return Scratch::new();
         };
         // The dots are those of a unit query up to a factor near 1, see `residual`.
-        let candidates = select::near_best(dots, k, DOUBT);
+        let candidates = top_k::near_top_k(dots, k, DOUBT);
         self.weigh(query, norm, &candidates, k, temperature)
     }
 
@@ -212,24 +210,24 @@ impl Questions {
         self.lists();
     }
 
-    fn lists(&self) -> Option<&Arc<Lists>> {
-        let one = || Arc::new(self.with_units(Lists::one));
-        let lists = self.lists.get_or_init(|| worth_it(self.len(), self.dim).then(one));
-        lists.as_ref().filter(|_| HAS_LISTS)
+    fn lists(&self) -> Option<&Arc<IvfIndex>> {
+        let one = || Arc::new(self.with_units(IvfIndex::flat));
+        let lists = self.lists.get_or_init(|| scan_pays_off(self.len(), self.dim).then(one));
+        lists.as_ref().filter(|_| HAS_IVF)
     }
 
     /// Puts these lists into the place of those there are.
     #[cfg(feature = "store")]
-    pub fn set_lists(&mut self, lists: Option<Arc<Lists>>) {
+    pub fn set_lists(&mut self, lists: Option<Arc<IvfIndex>>) {
         self.lists = lists.map_or_else(OnceLock::new, |lists| OnceLock::from(Some(lists)));
     }
 
-    /// The same questions in lists, where these are worth it; see [`Lists::many`].
+    /// The same questions in lists, where these are worth it; see [`IvfIndex::build`].
     #[cfg(feature = "store")]
     pub fn in_lists(&self, threads: usize) -> Self {
         let lists = match self.lists() {
-            Some(one) if self.len() >= LISTS_FROM && one.is_exact() => {
-                let lists = self.with_units(|units| Lists::many(units, &[], threads));
+            Some(one) if self.len() >= MIN_INDEX_ROWS && one.is_exact() => {
+                let lists = self.with_units(|units| IvfIndex::build(units, &[], threads));
                 Some(if lists.is_exact() { Arc::clone(one) } else { Arc::new(lists) })
             }
             known => known.cloned(),
@@ -238,22 +236,22 @@ impl Questions {
     }
 
     /// What is known of the lists; `None` where all questions are looked at.
-    pub fn found(&self) -> Option<Found> {
-        self.approximate().map(|lists| lists.found())
+    pub fn stats(&self) -> Option<IndexStats> {
+        self.approximate().map(|lists| lists.stats())
     }
 
     /// The lists where they may miss a question.
-    pub fn approximate(&self) -> Option<&Arc<Lists>> {
-        self.lists.get()?.as_ref().filter(|lists| HAS_LISTS && !lists.is_exact())
+    pub fn approximate(&self) -> Option<&Arc<IvfIndex>> {
+        self.lists.get()?.as_ref().filter(|lists| HAS_IVF && !lists.is_exact())
     }
 
-    pub fn with_units<R>(&self, make: impl FnOnce(Units<'_>) -> R) -> R {
+    pub fn with_units<R>(&self, make: impl FnOnce(UnitVectors<'_>) -> R) -> R {
         let copy = |number: usize, unit: &mut [f32]| {
             for (unit, value) in unit.iter_mut().zip(self.question(number)) {
                 *unit = (f64::from(*value) * self.scales[number]) as f32;
             }
         };
-        make(Units { count: self.len(), dim: self.dim, copy: &copy })
+        make(UnitVectors { count: self.len(), dim: self.dim, copy_row: &copy })
     }
 
     /// [`nearest`](Self::nearest) among all questions, for a query that is also given at
@@ -265,22 +263,22 @@ impl Questions {
         norm: f64,
         neighbours: usize,
         temperature: f64,
-    ) -> Spare<Near> {
+    ) -> Scratch<Near> {
         let k = neighbours.saturating_add(1).min(self.len());
-        if let Some(candidates) = self.lists().and_then(|lists| lists.candidates(unit, k, None)) {
+        if let Some(candidates) = self.lists().and_then(|lists| lists.shortlist(unit, k, None)) {
             // As `nearest` does with all of them.
             let k = k.min(candidates.len());
-            let mut dots = Spare::new();
-            for number in asked_for(&candidates, &self.vectors) {
+            let mut dots = Scratch::new();
+            for number in prefetched(&candidates, &self.vectors) {
                 let mut dot = [0.0];
                 kernel::dots(unit, self.question(number), &mut dot);
                 dots.push(dot[0] * self.scales[number] as f32);
             }
-            let best = select::near_best(&dots, k, DOUBT);
-            let candidates: Spare<usize> = best.iter().map(|at| candidates[*at]).collect();
+            let best = top_k::near_top_k(&dots, k, DOUBT);
+            let candidates: Scratch<usize> = best.iter().map(|at| candidates[*at]).collect();
             return self.weigh(query, norm, &candidates, k, temperature);
         }
-        let mut dots = Spare::filled(self.len(), 0.0);
+        let mut dots = Scratch::filled(self.len(), 0.0);
         kernel::dots(unit, &self.vectors, &mut dots);
         self.nearest(query, norm, &mut dots, neighbours, temperature)
     }
@@ -294,11 +292,11 @@ impl Questions {
         candidates: &[usize],
         k: usize,
         temperature: f64,
-    ) -> Spare<Near> {
-        let mut near: Spare<Near> = candidates
+    ) -> Scratch<Near> {
+        let mut near: Scratch<Near> = candidates
             .iter()
             .map(|question| {
-                let dot = kernel::dot_of_singles(query, self.question(*question));
+                let dot = kernel::dot_f64(query, self.question(*question));
                 let similarity = dot * self.scales[*question] / norm;
                 Near { question: *question, similarity, weight: 0.0 }
             })
@@ -333,7 +331,7 @@ impl Questions {
     ) {
         // Neighbours of one cluster share their answer, so its product with the query is taken
         // once, and it is added once.
-        let mut moving: Spare<usize> =
+        let mut moving: Scratch<usize> =
             (0..nearest.len()).filter(|at| nearest[*at].weight != 0.0).collect();
         moving.sort_unstable_by_key(|at| (self.cluster[nearest[*at].question], *at));
         let mut terms = Pairs { first: None, sum };
@@ -341,7 +339,7 @@ impl Questions {
         for cluster in moving.chunk_by(|a, b| cluster_of(*a) == cluster_of(*b)) {
             let number = cluster_of(cluster[0]);
             let (answer, scale) = (self.answer(number), self.answer_scales[number]);
-            let t = kernel::dot_of_singles(query, answer) * scale / norm;
+            let t = kernel::dot_f64(query, answer) * scale / norm;
             let mut to_answer = 0.0;
             for near in cluster.iter().map(|at| &nearest[*at]) {
                 let s = near.similarity;
@@ -419,7 +417,7 @@ mod tests {
                 let unit: Vec<f32> = query.iter().map(|v| (f64::from(*v) / norm) as f32).collect();
                 for k in [1, 32] {
                     let lists = questions.lists().unwrap();
-                    let candidates = lists.candidates(&unit, k + 1, None);
+                    let candidates = lists.shortlist(&unit, k + 1, None);
                     assert_eq!(candidates.is_some(), told_apart);
                     let found = questions.nearest_to((&query, &unit), norm, k, 0.1);
                     let exact = plain.nearest_to((&query, &unit), norm, k, 0.1);

@@ -217,7 +217,7 @@ fn angle(a: &[f32], b: &[f32]) -> Option<f64> {
     if !(norms > 0.0 && norms.is_finite()) {
         return None;
     }
-    let cosine = kernel::dot_of_singles(a, b) / norms;
+    let cosine = kernel::dot_f64(a, b) / norms;
     Some(cosine.clamp(-1.0, 1.0).acos().to_degrees())
 }
 
@@ -257,7 +257,7 @@ impl<'a> QuestionTexts<'a> {
         let cosine = |vector: &[f32]| {
             let norms = kernel::norm(vector) * kernel::norm(trained);
             if vector.len() == trained.len() {
-                kernel::dot_of_singles(vector, trained) / norms
+                kernel::dot_f64(vector, trained) / norms
             } else {
                 0.0
             }

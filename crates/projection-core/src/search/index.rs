@@ -1,4 +1,4 @@
-//! Vectors in memory and the k best of them.
+//! RowsRef in memory and the k best of them.
 
 mod best;
 mod change;
@@ -12,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, Reading, Rows, product};
-use crate::nearest::Lists;
+use crate::ivf::IvfIndex;
+use crate::kernel::{self, PrefetchHint, Rows, parallel};
 use crate::projection::{Projection, row_major};
 use crate::shown::number;
 use best::Best;
@@ -46,7 +46,7 @@ pub struct Index {
     /// The row of each id; made when it is first needed.
     row_of: OnceLock<HashMap<i64, u32>>,
     /// What finds the nearest of many vectors, where it was asked for.
-    lists: Option<Arc<Lists>>,
+    lists: Option<Arc<IvfIndex>>,
 }
 
 impl Index {
@@ -233,7 +233,7 @@ impl Index {
         let block = queries.nrows().div_ceil(threads.max(1)).clamp(1, BLOCK);
         let mut results: Vec<Result<Vec<Hit>>> = Vec::new();
         results.resize_with(queries.nrows(), || Ok(Vec::new()));
-        product::for_blocks(threads, &mut results, 1, block, |rows, results| {
+        parallel::parallel_chunks(threads, &mut results, 1, block, |rows, results| {
             let mut targets = Vec::with_capacity(rows.len() * self.dim);
             for row in rows.clone() {
                 let query = queries.row(row);
@@ -296,8 +296,8 @@ impl Index {
     /// Rounding may leave them a little above 1.
     pub(super) fn scores(&self, target: &[f32]) -> Vec<f32> {
         let mut scores = vec![0.0; self.len()];
-        let reading = Reading::of(&self.vectors).as_in_batches();
-        kernel::dots_read(reading, target, &self.vectors, &mut scores);
+        let reading = PrefetchHint::of(&self.vectors).as_in_batches();
+        kernel::dots_hinted(reading, target, &self.vectors, &mut scores);
         scores
     }
 

@@ -9,9 +9,9 @@ use ndarray::{Array2, ArrayView2};
 use super::score::is_plain;
 use super::{Bm25, Hit, Index, SearchOptions, SearchQuery, SearchResult};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::product;
+use crate::kernel::parallel;
 use crate::npy::NpyArray;
-use crate::projection::{ListsFound, Projection};
+use crate::projection::{IndexStats, Projection};
 use crate::store::{EmbeddingModel, Store};
 
 /// The embedded answers of a store, with their texts. A snapshot: answers that are embedded
@@ -167,7 +167,7 @@ impl Searcher {
         let mut results: Vec<Option<Result<SearchResult>>> = vec![];
         results.resize_with(queries.len(), || None);
         let one = SearchOptions { threads: 1, ..*options };
-        product::for_blocks(options.threads, &mut results, 1, 1, |row, result| {
+        parallel::parallel_chunks(options.threads, &mut results, 1, 1, |row, result| {
             let found = self.search(&queries[row.start], &one);
             result[0] = Some(found.map_err(|error| error.context(format!("row {}", row.start))));
         });
@@ -295,7 +295,7 @@ impl Searcher {
         queries: Option<ArrayView2<'_, f32>>,
         projection: Option<&dyn Projection>,
         threads: usize,
-    ) -> Result<ListsFound> {
+    ) -> Result<IndexStats> {
         self.index.make_lists(queries, projection, threads)
     }
 

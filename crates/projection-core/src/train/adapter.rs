@@ -5,8 +5,8 @@
 //! have questions take part: one that has none would only learn to be pushed away.
 
 use crate::kernel;
-use crate::kernel::product;
 use crate::kernel::random::Random;
+use crate::kernel::{gemm, parallel};
 
 use super::{Progress, TrainingData};
 
@@ -48,7 +48,7 @@ impl Default for AdapterTraining {
             decay: 0.0,
             rotation: 0.0,
             seed: 0,
-            threads: product::threads(),
+            threads: parallel::threads(),
         }
     }
 }
@@ -145,13 +145,13 @@ impl<'a> Trainer<'a> {
             targets: &targets,
             dim,
         };
-        product::for_blocks(self.training.threads, &mut rows, dim + 1, ROWS, |range, out| {
+        parallel::parallel_chunks(self.training.threads, &mut rows, dim + 1, ROWS, |range, out| {
             work.gradients(&self.adapter, self.training.temperature as f32, range, out);
         });
         let losses: f64 = rows.chunks(dim + 1).map(|row| f64::from(row[dim])).sum();
         let slopes: Vec<f32> = rows.chunks(dim + 1).flat_map(|row| &row[..dim]).copied().collect();
         let mut gradient = vec![0.0; dim * dim];
-        product::product_of_columns(&questions, &slopes, batch.len(), &mut gradient);
+        gemm::matmul_tn(&questions, &slopes, batch.len(), &mut gradient);
         self.descend(&gradient);
         losses / batch.len() as f64
     }
@@ -219,7 +219,7 @@ impl BatchWork<'_> {
         let (dim, count) = (self.dim, self.answers.len() / self.dim);
         let questions = &self.questions[range.start * dim..range.end * dim];
         let mut units = vec![0.0; questions.len()];
-        product::product(questions, adapter, dim, &mut units);
+        gemm::matmul(questions, adapter, dim, &mut units);
         let mut norms = Vec::with_capacity(range.len());
         let base = &self.base[range.start * dim..range.end * dim];
         for (unit, base) in units.chunks_mut(dim).zip(base.chunks(dim)) {
@@ -229,7 +229,7 @@ impl BatchWork<'_> {
             norms.push(norm);
         }
         let mut shares = vec![0.0; range.len() * count];
-        product::dots_of_rows(&units, self.answers, dim, &mut shares);
+        gemm::matmul_nt(&units, self.answers, dim, &mut shares);
         for ((shares, target), out) in
             shares.chunks_mut(count).zip(&self.targets[range.clone()]).zip(out.chunks_mut(dim + 1))
         {
@@ -239,11 +239,11 @@ impl BatchWork<'_> {
             shares[*target] -= 1.0;
         }
         let mut slopes = vec![0.0; questions.len()];
-        product::product(&shares, self.answers, count, &mut slopes);
+        gemm::matmul(&shares, self.answers, count, &mut slopes);
         let scale = 1.0 / (self.targets.len() as f32 * temperature);
         let rows = slopes.chunks(dim).zip(units.chunks(dim)).zip(&norms);
         for (((slope, unit), norm), out) in rows.zip(out.chunks_mut(dim + 1)) {
-            let along = kernel::dot_of_singles(slope, unit) as f32;
+            let along = kernel::dot_f64(slope, unit) as f32;
             for ((out, slope), unit) in out.iter_mut().zip(slope).zip(unit) {
                 *out = (slope - unit * along) * scale / norm;
             }

@@ -15,7 +15,7 @@ use super::data::Texts;
 use super::validation::{CLEARLY, Column, Plan};
 use crate::error::{Error, Result};
 use crate::evaluate::rank_of;
-use crate::kernel::product;
+use crate::kernel::{gemm, parallel};
 use crate::search::{Bm25, fuse};
 
 /// Weights of BM25 that are tried, ascending from zero.
@@ -148,11 +148,11 @@ fn rank_grid(
     let (dim, count) = (plan.data.dim(), plan.data.answers().nrows());
     let queries = projected.as_slice().expect("made row-major");
     let mut ranks = vec![0; labels.len() * values];
-    let rows = (SCORES / count).clamp(1, product::BLOCK);
-    product::for_blocks(plan.threads, &mut ranks, values, rows, |range, ranks| {
+    let rows = (SCORES / count).clamp(1, parallel::BLOCK_ROWS);
+    parallel::parallel_chunks(plan.threads, &mut ranks, values, rows, |range, ranks| {
         let mut scores = vec![0.0; range.len() * count];
         let block = &queries[range.start * dim..range.end * dim];
-        product::dots_of_rows(block, plan.data.answer_values(), dim, &mut scores);
+        gemm::matmul_nt(block, plan.data.answer_values(), dim, &mut scores);
         let rows = range.zip(scores.chunks(count)).zip(ranks.chunks_mut(values));
         rows.for_each(|((row, scores), ranks)| work(row, scores, ranks));
     });

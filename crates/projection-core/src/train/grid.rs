@@ -6,7 +6,7 @@
 
 use crate::evaluate::rank_of;
 use crate::kernel;
-use crate::kernel::product;
+use crate::kernel::{gemm, parallel};
 
 /// Scores of one term that a thread keeps at a time.
 const SCORES: usize = 1 << 18;
@@ -40,12 +40,12 @@ impl Terms<'_> {
     pub fn ranks(&self, grid: &[Factors], threads: usize) -> Vec<u32> {
         let (dim, count) = (self.dim, self.answers.len() / self.dim);
         let mut ranks = vec![0; self.labels.len() * grid.len()];
-        let rows = (SCORES / count).clamp(1, product::BLOCK);
-        product::for_blocks(threads, &mut ranks, grid.len(), rows, |range, ranks| {
+        let rows = (SCORES / count).clamp(1, parallel::BLOCK_ROWS);
+        parallel::parallel_chunks(threads, &mut ranks, grid.len(), rows, |range, ranks| {
             let terms = [self.queries, self.rotations, self.adapted].map(|values| {
                 let values = &values[range.start * dim..range.end * dim];
                 let mut scores = vec![0.0; range.len() * count];
-                product::dots_of_rows(values, self.answers, dim, &mut scores);
+                gemm::matmul_nt(values, self.answers, dim, &mut scores);
                 (values, scores)
             });
             let mut mixed = vec![0.0f32; count];
@@ -90,7 +90,7 @@ impl Terms<'_> {
         for i in 0..3 {
             for j in 0..3 {
                 if factors[i] * factors[j] != 0.0 {
-                    let dot = kernel::dot_of_singles(vectors[i], vectors[j]);
+                    let dot = kernel::dot_f64(vectors[i], vectors[j]);
                     norm += factors[i] * factors[j] * dot;
                 }
             }

@@ -6,7 +6,7 @@ use super::centroid::centroid_and_weights;
 use super::eigen::solve_least;
 use super::solve::{gram, solve, weighted_product};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::product;
+use crate::kernel::parallel;
 
 /// How the matrix is found. With questions q and their answers a as columns of Q and A, and
 /// the inverse being the pseudo-inverse where μ = 0:
@@ -74,7 +74,7 @@ pub fn train_linear(
     method: LinearMethod,
 ) -> Result<Array2<f32>> {
     check(questions, answers, labels, method)?;
-    let threads = product::threads();
+    let threads = parallel::threads();
     Products::of(questions, answers, labels, method, threads)?.solve(method)
 }
 

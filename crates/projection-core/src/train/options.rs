@@ -1,6 +1,6 @@
 //! What a caller says about training.
 
-use crate::kernel::product;
+use crate::kernel::parallel;
 
 /// How to leave questions out, and what to expect of those that will be asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +20,7 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { unheaded: None, folds: 4, limit: 1500, seed: 0, threads: product::threads() }
+        Self { unheaded: None, folds: 4, limit: 1500, seed: 0, threads: parallel::threads() }
     }
 }
 

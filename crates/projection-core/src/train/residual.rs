@@ -7,7 +7,7 @@ use super::lift::lift_direction;
 use super::{AdapterTraining, Progress, TrainingData};
 use crate::error::Result;
 use crate::kernel;
-use crate::kernel::product;
+use crate::kernel::{gemm, parallel};
 use crate::projection::rotation::Questions;
 use crate::projection::{QuestionHead, ResidualParts, ResidualProjection};
 
@@ -147,10 +147,10 @@ pub(super) fn rotations(
     let queries = queries.unwrap_or(data.question_values());
     let rows = (1usize << 20).checked_div(count).unwrap_or(1).clamp(1, 64);
     let mut out = vec![0.0; queries.len()];
-    product::for_blocks(threads, &mut out, dim, rows, |range, out| {
+    parallel::parallel_chunks(threads, &mut out, dim, rows, |range, out| {
         let queries = &queries[range.start * dim..range.end * dim];
         let mut dots = vec![0.0; range.len() * count];
-        product::dots_of_rows(queries, questions.vectors(), dim, &mut dots);
+        gemm::matmul_nt(queries, questions.vectors(), dim, &mut dots);
         let mut sum = vec![0.0f64; dim];
         let rows = queries.chunks(dim).zip(dots.chunks_mut(count));
         for (((query, dots), out), number) in rows.zip(out.chunks_mut(dim)).zip(range) {

@@ -2,7 +2,7 @@
 //! precision.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::product;
+use crate::kernel::parallel;
 
 /// Rows of the matrix that one thread does at a time.
 const ROWS: usize = 32;
@@ -22,7 +22,7 @@ pub(super) fn weighted_product(
     threads: usize,
 ) -> Vec<f64> {
     let mut out = vec![0.0f64; x_dim * y_dim];
-    product::for_blocks(threads, &mut out, y_dim, ROWS, |range, out| {
+    parallel::parallel_chunks(threads, &mut out, y_dim, ROWS, |range, out| {
         for (number, (x, y)) in x.chunks(x_dim).zip(y.chunks(y_dim)).enumerate() {
             let weight = weights.map_or(1.0, |weights| weights[number]);
             for (x, out) in x[range.clone()].iter().zip(out.chunks_mut(y_dim)) {

@@ -20,7 +20,7 @@ use super::validation::{Column, Plan, to_unit_rows};
 use super::{Progress, ResidualTraining, TrainingData, TrainingOptions};
 use crate::error::Result;
 use crate::kernel;
-use crate::kernel::product;
+use crate::kernel::gemm;
 
 /// Factors of rotation and adapter that are tried.
 const GAINS: [f64; 6] = [0.0, 0.2, 0.35, 0.5, 0.7, 1.0];
@@ -171,7 +171,7 @@ impl<'a> FoldWork<'a> {
         let base = base_of(&self.fold.data, training);
         let adapter = train_adapter(&self.fold.data, &training.adapter_training, base, progress);
         let mut adapted = vec![0.0; self.queries.len()];
-        product::product(&self.queries, &adapter, dim, &mut adapted);
+        gemm::matmul(&self.queries, &adapter, dim, &mut adapted);
         self.adapters.push(adapter);
         let terms = Terms {
             dim,
@@ -191,7 +191,7 @@ impl<'a> FoldWork<'a> {
         let dim = self.data.dim();
         let (rotation, adapter) = (training.rotation as f32, training.adapter as f32);
         let mut projected = vec![0.0; self.queries.len()];
-        product::product(&self.queries, &self.adapters[at], dim, &mut projected);
+        gemm::matmul(&self.queries, &self.adapters[at], dim, &mut projected);
         let values = projected.iter_mut().zip(&self.queries).zip(&self.rotations);
         values.for_each(|((out, q), r)| *out = q + rotation * r + adapter * *out);
         let shape = (self.labels.len(), dim);

@@ -4,21 +4,21 @@ use std::mem::MaybeUninit;
 
 use super::{ROUND, ROWS, scale};
 use crate::narrow::{ByteQuery, ByteRows, product};
-use crate::reading::Reading;
+use crate::prefetch::PrefetchHint;
 use crate::table::Ends;
 
 /// Lanes of a dot product with compact values.
 const WIDE: usize = 16;
 
 /// See `narrow`: here the order stays.
-pub(in crate) fn apart(query: &[f32], out: &mut [MaybeUninit<f32>]) {
+pub(crate) fn apart(query: &[f32], out: &mut [MaybeUninit<f32>]) {
     for (out, value) in out.iter_mut().zip(query) {
         out.write(*value);
     }
 }
 
 /// See `narrow`.
-pub(in crate) fn dots_bf16(_: Reading, query: &[f32], rows: &[u16], out: &mut [f32]) {
+pub(crate) fn dots_bf16(_: PrefetchHint, query: &[f32], rows: &[u16], out: &mut [f32]) {
     for (row, out) in rows.chunks_exact(query.len()).zip(out) {
         let mut lanes = [0.0; WIDE];
         for (row, query) in row.as_chunks::<WIDE>().0.iter().zip(query.as_chunks::<WIDE>().0) {
@@ -31,19 +31,14 @@ pub(in crate) fn dots_bf16(_: Reading, query: &[f32], rows: &[u16], out: &mut [f
 }
 
 /// See `narrow`.
-pub(in crate) fn weighted_sum_bf16(
-    weights: &[f32],
-    rows: &[u16],
-    ends: Ends,
-    out: &mut [f32],
-) {
+pub(crate) fn weighted_sum_bf16(weights: &[f32], rows: &[u16], ends: Ends, out: &mut [f32]) {
     weighted_sum_of(weights, rows, |value| f32::from_bits(u32::from(value) << 16), ends, out);
 }
 
 /// Two bytes for each value of a query times `factor`, which are at most 127·256 from zero:
 /// see `narrow`.
 #[inline(always)]
-pub(in crate) fn to_bytes(query: &[f32], factor: f32, high: &mut [u8], low: &mut [u8]) {
+pub(crate) fn to_bytes(query: &[f32], factor: f32, high: &mut [u8], low: &mut [u8]) {
     for ((value, high), low) in query.iter().zip(high).zip(low) {
         // Rounded in the lowest bits, see `ROUND`.
         let value = (value * factor + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
@@ -55,7 +50,7 @@ pub(in crate) fn to_bytes(query: &[f32], factor: f32, high: &mut [u8], low: &mut
 
 /// See `narrow`.
 #[inline(always)]
-pub(in crate) fn dots_i8(query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f32]) {
+pub(crate) fn dots_i8(query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f32]) {
     let all = rows.bytes.chunks_exact(query.high.len()).zip(rows.scales).zip(rows.sums);
     for (((row, scale), sum), out) in all.zip(out) {
         let dot = |query: &[u8]| -> i32 {
@@ -66,12 +61,7 @@ pub(in crate) fn dots_i8(query: ByteQuery<'_>, rows: ByteRows<'_>, out: &mut [f3
 }
 
 /// See `narrow`.
-pub(in crate) fn weighted_sum_i8(
-    weights: &[f32],
-    rows: &[i8],
-    ends: Ends,
-    out: &mut [f32],
-) {
+pub(crate) fn weighted_sum_i8(weights: &[f32], rows: &[i8], ends: Ends, out: &mut [f32]) {
     weighted_sum_of(weights, rows, f32::from, ends, out);
 }
 

@@ -21,7 +21,7 @@ fn attention_in_blocks_is_attention() {
         let (centroids, answers) = (values(heads * dim, 12), values(heads * out_dim, 13));
         let mut out = vec![7.0; n * out_dim];
         let mut weights = vec![7.0; n * heads];
-        let vectors = (Vectors::Single(&centroids), Vectors::Single(&answers));
+        let vectors = (RowsRef::F32(&centroids), RowsRef::F32(&answers));
         attend((&queries, &factors), vectors, Some(&mut weights), &mut out);
         let mut online = vec![7.0; n * out_dim];
         attend((&queries, &factors), vectors, None, &mut online);
@@ -31,7 +31,7 @@ fn attention_in_blocks_is_attention() {
                 .map(|centroid| exact_dot(query, centroid) * f64::from(factors[i]))
                 .collect();
             let mut exact = vec![0.0; heads];
-            softmax_in_double(&scores, 1.0, &mut exact);
+            softmax_f64(&scores, 1.0, &mut exact);
             let sum = exact_weighted_sum(&exact, &answers, out_dim);
             let (mut one, mut seen) = (vec![7.0; out_dim], vec![7.0; heads]);
             attend_one(query, factors[i], vectors, Some(&mut seen), &mut one);

@@ -6,11 +6,11 @@ use ndarray::Array2;
 
 use super::{MultiHeadProjection, check_temperature};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, Compact, Rows, Tails, Vectors};
-use crate::nearest::Lists;
+use crate::ivf::IvfIndex;
+use crate::kernel::Scratch;
+use crate::kernel::{self, QuantizedRows, Rows, RowsRef, Tails};
 use crate::projection::deferred::Deferred;
 use crate::shown::number;
-use crate::spare::Spare;
 
 /// One head, as a caller or a file gives it.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub(super) struct Heads {
     /// Of a model from a mapped file, the check of all these vectors.
     pub(super) unread: Deferred,
     /// What finds the nearest of many heads, where few take part.
-    pub(super) lists: OnceLock<Arc<Lists>>,
+    pub(super) lists: OnceLock<Arc<IvfIndex>>,
 }
 
 /// Centroids of length 1 (h × d) and answers (h × o), which are zero where the head has a
@@ -69,7 +69,7 @@ pub(crate) enum HeadVectors {
         answers: Rows,
     },
     /// Both in the same format.
-    Compact { centroids: Compact, answers: Compact },
+    Compact { centroids: QuantizedRows, answers: QuantizedRows },
 }
 
 impl HeadVectors {
@@ -185,13 +185,13 @@ impl MultiHeadProjection {
 
 impl Heads {
     /// Centroids and answers, however they are kept.
-    pub(super) fn vectors(&self) -> (Vectors<'_>, Vectors<'_>) {
+    pub(super) fn vectors(&self) -> (RowsRef<'_>, RowsRef<'_>) {
         match &self.vectors {
             HeadVectors::Single { centroids, answers, .. } => {
-                (Vectors::Single(centroids), Vectors::Single(answers))
+                (RowsRef::F32(centroids), RowsRef::F32(answers))
             }
             HeadVectors::Compact { centroids, answers } => {
-                (Vectors::Compact(centroids), Vectors::Compact(answers))
+                (RowsRef::Quantized(centroids), RowsRef::Quantized(answers))
             }
         }
     }
@@ -201,7 +201,7 @@ impl Heads {
     fn push(&mut self, number: usize, head: &mut Head) -> Result<(), (HeadPart, Error)> {
         let centroid = |error| (HeadPart::Centroid, error);
         check_len(head.centroid.len(), self.dim).map_err(centroid)?;
-        let norm = match kernel::norm_of_doubles(&head.centroid) {
+        let norm = match kernel::norm_of_f64(&head.centroid) {
             norm if USUAL_NORMS.contains(&norm) => norm,
             _ => {
                 check_finite(&head.centroid).map_err(centroid)?;
@@ -211,14 +211,14 @@ impl Heads {
                 }
                 // Scaled first, so that the squares stay finite and above zero.
                 head.centroid.iter_mut().for_each(|v| *v /= largest);
-                kernel::norm_of_doubles(&head.centroid)
+                kernel::norm_of_f64(&head.centroid)
             }
         };
         let HeadVectors::Single { centroids, centroid_tails, answers } = &mut self.vectors else {
             let error = Error::new(ErrorKind::Internal, "a head for rounded ones");
             return Err(centroid(error));
         };
-        let mut rounded = Spare::filled(self.dim, 0.0);
+        let mut rounded = Scratch::filled(self.dim, 0.0);
         kernel::scale_and_round(&mut head.centroid, 1.0 / norm, &mut rounded);
         centroids.push(&rounded);
         centroid_tails.push(&head.centroid, &rounded);

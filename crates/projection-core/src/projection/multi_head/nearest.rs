@@ -9,15 +9,14 @@ use ndarray::ArrayViewMut2;
 use super::heads::{HeadVectors, Heads};
 use super::{MultiHeadProjection, route};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, product};
 #[cfg(feature = "store")]
-use crate::nearest::LISTS_FROM;
-use crate::nearest::{Found, HAS_LISTS, Lists, Units, worth_it};
-use crate::spare::Spare;
+use crate::ivf::MIN_INDEX_ROWS;
+use crate::ivf::{HAS_IVF, IndexStats, IvfIndex, UnitVectors, scan_pays_off};
+use crate::kernel::Scratch;
+use crate::kernel::{self, parallel};
 
 /// A head that takes part, and its weight.
 type Part = (usize, f32);
-
 
 /// Queries that one thread takes at a time.
 const BLOCK: usize = 8;
@@ -42,11 +41,11 @@ impl MultiHeadProjection {
     pub fn with_lists(&self, threads: usize) -> Result<Self> {
         self.check_values()?;
         let heads = &*self.heads;
-        let few = heads.ids.len() < LISTS_FROM || !worth_it(heads.ids.len(), heads.dim);
+        let few = heads.ids.len() < MIN_INDEX_ROWS || !scan_pays_off(heads.ids.len(), heads.dim);
         if few || self.top_k.is_none() || self.lists_found().is_some() {
             return Ok(self.clone());
         }
-        let lists = heads.with_units(|units| Lists::many(units, &[], threads));
+        let lists = heads.with_units(|units| IvfIndex::build(units, &[], threads));
         if lists.is_exact() {
             return Ok(self.clone());
         }
@@ -55,7 +54,7 @@ impl MultiHeadProjection {
 
     /// The same model with these lists instead of its own.
     #[cfg(feature = "store")]
-    pub(in crate::projection) fn with_kept_lists(mut self, lists: Option<Arc<Lists>>) -> Self {
+    pub(in crate::projection) fn with_kept_lists(mut self, lists: Option<Arc<IvfIndex>>) -> Self {
         let lists = lists.map_or_else(OnceLock::new, OnceLock::from);
         if let Some(heads) = Arc::get_mut(&mut self.heads) {
             heads.lists = lists;
@@ -75,7 +74,7 @@ impl MultiHeadProjection {
 
     /// The lists that may miss a head, where there are any.
     #[cfg(feature = "store")]
-    pub(in crate::projection) fn kept_lists(&self) -> Option<Arc<Lists>> {
+    pub(in crate::projection) fn kept_lists(&self) -> Option<Arc<IvfIndex>> {
         self.heads.approximate().cloned()
     }
 
@@ -83,35 +82,35 @@ impl MultiHeadProjection {
     #[cfg(feature = "store")]
     pub(in crate::projection) fn with_listed_units<R>(
         &self,
-        work: impl FnOnce(Units<'_>) -> R,
+        work: impl FnOnce(UnitVectors<'_>) -> R,
     ) -> R {
         self.heads.with_units(work)
     }
 
     /// What was found out when the lists were made, where there are any.
-    pub fn lists_found(&self) -> Option<Found> {
-        self.heads.approximate().map(|lists| lists.found())
+    pub fn lists_found(&self) -> Option<IndexStats> {
+        self.heads.approximate().map(|lists| lists.stats())
     }
 
     /// The heads that take part for a query of the given norm, where these are few of many;
     /// `None` where all heads are to be looked at.
-    pub(super) fn nearest_parts(&self, query: &[f32], norm: f64) -> Option<Spare<Part>> {
+    pub(super) fn nearest_parts(&self, query: &[f32], norm: f64) -> Option<Scratch<Part>> {
         let heads = &*self.heads;
         let k = self.top_k.filter(|k| *k < heads.ids.len())?;
-        if !worth_it(heads.ids.len(), heads.dim) || !route::SINGLE_NORMS.contains(&norm) {
+        if !scan_pays_off(heads.ids.len(), heads.dim) || !route::SINGLE_NORMS.contains(&norm) {
             return None;
         }
-        let unit: Spare<f32> =
+        let unit: Scratch<f32> =
             query.iter().map(|value| (f64::from(*value) / norm) as f32).collect();
-        let candidates = heads.lists().candidates(&unit, k, None)?;
+        let candidates = heads.lists().shortlist(&unit, k, None)?;
         let candidates = candidates.iter().copied();
         let cosines = heads.cosines_in_double(query, norm, candidates.clone());
-        let mut nearest: Spare<(f64, usize)> = cosines.zip(candidates).collect();
+        let mut nearest: Scratch<(f64, usize)> = cosines.zip(candidates).collect();
         nearest.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         nearest.truncate(k);
-        let cosines: Spare<f64> = nearest.iter().map(|(cosine, _)| *cosine).collect();
-        let mut weights = Spare::filled(nearest.len(), 0.0);
-        kernel::softmax_in_double(&cosines, self.temperature, &mut weights);
+        let cosines: Scratch<f64> = nearest.iter().map(|(cosine, _)| *cosine).collect();
+        let mut weights = Scratch::filled(nearest.len(), 0.0);
+        kernel::softmax_f64(&cosines, self.temperature, &mut weights);
         Some(nearest.iter().map(|(_, head)| *head).zip(weights.iter().copied()).collect())
     }
 
@@ -127,18 +126,18 @@ impl MultiHeadProjection {
     ) -> Result<bool> {
         let heads = &*self.heads;
         let few = self.top_k.is_some_and(|k| k < heads.ids.len());
-        if !few || heads.ids.len() < ONE_BY_ONE_FROM || !worth_it(heads.ids.len(), heads.dim) {
+        if !few || heads.ids.len() < ONE_BY_ONE_FROM || !scan_pays_off(heads.ids.len(), heads.dim) {
             return Ok(false);
         }
         let mut found = Vec::new();
         found.resize_with(norms.len(), || None);
-        product::for_blocks(threads, &mut found, 1, BLOCK, |rows, found| {
+        parallel::parallel_chunks(threads, &mut found, 1, BLOCK, |rows, found| {
             for (row, found) in rows.zip(found) {
                 let query = &queries[row * heads.dim..][..heads.dim];
                 let Some(parts) = self.nearest_parts(query, norms[row]) else { return };
                 let mut sum = vec![0.0; heads.output_dim];
                 let combined = heads.combine_parts(query, &parts, &mut sum);
-                *found = Some((parts.into_vec(), combined.map(|()| sum)));
+                *found = Some((parts.to_vec(), combined.map(|()| sum)));
             }
         });
         let Some(found) = found.into_iter().collect::<Option<Vec<_>>>() else { return Ok(false) };
@@ -162,21 +161,21 @@ impl MultiHeadProjection {
 
 impl Heads {
     /// What finds the nearest heads; made when it is first needed.
-    fn lists(&self) -> &Lists {
-        self.lists.get_or_init(|| Arc::new(self.with_units(Lists::one)))
+    fn lists(&self) -> &IvfIndex {
+        self.lists.get_or_init(|| Arc::new(self.with_units(IvfIndex::flat)))
     }
 
     /// The lists where they may miss a head.
-    pub(super) fn approximate(&self) -> Option<&Arc<Lists>> {
-        self.lists.get().filter(|lists| HAS_LISTS && !lists.is_exact())
+    pub(super) fn approximate(&self) -> Option<&Arc<IvfIndex>> {
+        self.lists.get().filter(|lists| HAS_IVF && !lists.is_exact())
     }
 
-    fn with_units<R>(&self, make: impl FnOnce(Units<'_>) -> R) -> R {
+    fn with_units<R>(&self, make: impl FnOnce(UnitVectors<'_>) -> R) -> R {
         let copy = |head: usize, unit: &mut [f32]| match &self.vectors {
             HeadVectors::Single { centroids, .. } => unit.copy_from_slice(centroids.row(head)),
             HeadVectors::Compact { centroids, .. } => centroids.decode(head, unit),
         };
-        make(Units { count: self.ids.len(), dim: self.dim, copy: &copy })
+        make(UnitVectors { count: self.ids.len(), dim: self.dim, copy_row: &copy })
     }
 
     /// Σ w_k a_k of some heads, with w_k W_k q for those that have a matrix.
@@ -187,7 +186,7 @@ impl Heads {
         projected: &mut [f32],
     ) -> Result<()> {
         let width = self.output_dim;
-        let mut answers = Spare::filled(parts.len() * width, 0.0);
+        let mut answers = Scratch::filled(parts.len() * width, 0.0);
         for (answer, (head, _)) in answers.chunks_exact_mut(width).zip(parts) {
             match &self.vectors {
                 HeadVectors::Single { answers, .. } => answer.copy_from_slice(answers.row(*head)),
@@ -197,8 +196,8 @@ impl Heads {
                 kernel::dots(query, &self.matrices[at].1, answer);
             }
         }
-        let weights: Spare<f32> = parts.iter().map(|(_, weight)| *weight).collect();
-        let mut sum = Spare::filled(width, 0.0);
+        let weights: Scratch<f32> = parts.iter().map(|(_, weight)| *weight).collect();
+        let mut sum = Scratch::filled(width, 0.0);
         kernel::weighted_sum(&weights, &answers, &mut sum);
         if sum.iter().any(|value| !value.is_finite()) {
             return Err(Error::new(ErrorKind::NotFinite, super::OVERFLOWS));

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::MultiHeadProjection;
 use super::heads::{HeadVectors, Heads};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Compact, Format, LONGEST_BYTES};
+use crate::kernel::{MAX_INT8_DIM, QuantizedRows, RowFormat};
 use crate::projection::deferred::Deferred;
 
 /// How a model keeps its vectors, in memory and in its file.
@@ -62,8 +62,8 @@ impl MultiHeadProjection {
         match &self.heads.vectors {
             HeadVectors::Single { .. } => Precision::F32,
             HeadVectors::Compact { centroids, .. } => match centroids.format() {
-                Format::Bf16 => Precision::Bf16,
-                Format::Int8 => Precision::Int8,
+                RowFormat::Bf16 => Precision::Bf16,
+                RowFormat::Int8 => Precision::Int8,
             },
         }
     }
@@ -85,8 +85,8 @@ impl MultiHeadProjection {
         };
         let (format, vectors) = match (precision, &self.heads.vectors) {
             _ if precision == self.precision() => return Ok(self.clone()),
-            (Precision::Bf16, vectors) => (Format::Bf16, vectors),
-            (Precision::Int8 | Precision::F32, vectors) => (Format::Int8, vectors),
+            (Precision::Bf16, vectors) => (RowFormat::Bf16, vectors),
+            (Precision::Int8 | Precision::F32, vectors) => (RowFormat::Int8, vectors),
         };
         let HeadVectors::Single { centroids, answers, .. } = vectors else {
             let own = self.precision().name();
@@ -96,8 +96,8 @@ impl MultiHeadProjection {
         };
         let Heads { dim, output_dim, .. } = *self.heads;
         let longest = dim.max(output_dim);
-        if format == Format::Int8 && longest > LONGEST_BYTES {
-            return refuse(format!(" of dimension {longest}, expected at most {LONGEST_BYTES}"));
+        if format == RowFormat::Int8 && longest > MAX_INT8_DIM {
+            return refuse(format!(" of dimension {longest}, expected at most {MAX_INT8_DIM}"));
         }
         // Rounding must not hide values that no model may have.
         self.heads.check_values()?;
@@ -106,8 +106,8 @@ impl MultiHeadProjection {
             dim,
             output_dim,
             vectors: HeadVectors::Compact {
-                centroids: Compact::new(format, dim, centroids),
-                answers: Compact::new(format, output_dim, answers),
+                centroids: QuantizedRows::new(format, dim, centroids),
+                answers: QuantizedRows::new(format, output_dim, answers),
             },
             matrices: self.heads.matrices.clone(),
             unread: Deferred::nothing(),

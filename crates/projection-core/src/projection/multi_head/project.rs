@@ -5,11 +5,11 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use super::MultiHeadProjection;
 use crate::error::Result;
 use crate::kernel;
+use crate::kernel::Scratch;
 use crate::projection::query::{
     check_batch_buffers, check_buffer, checked_norm, checked_norm_in_single, checked_rows,
     project_rows, put_rows,
 };
-use crate::spare::Spare;
 
 /// Queries of a batch that pass by the heads together.
 const BLOCK: usize = 128;
@@ -61,7 +61,7 @@ impl MultiHeadProjection {
             return Ok(());
         }
         // Weights always succeed, but a matrix may overflow: then nothing is written.
-        let mut routed = Spare::filled(heads.ids.len(), 0.0);
+        let mut routed = Scratch::filled(heads.ids.len(), 0.0);
         self.route(query, norm, &mut routed);
         heads.combine(query, &routed, projected)?;
         if let Some(weights) = weights {

@@ -3,8 +3,8 @@
 use super::MultiHeadProjection;
 use super::heads::{HeadVectors, Heads};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, select};
-use crate::spare::Spare;
+use crate::kernel::Scratch;
+use crate::kernel::{self, top_k};
 
 /// Below this temperature, and for queries outside this range of norms, cosines are taken
 /// in double precision: an error of ε in a cosine is one of ε/τ in a weight, and single
@@ -61,12 +61,12 @@ impl MultiHeadProjection {
                 None => heads.cosines_in_double(query, norm, 0..heads.ids.len()).collect(),
             };
             if let Some(k) = top_k {
-                let mut order: Spare<usize> =
+                let mut order: Scratch<usize> =
                     (0..scores.len()).filter(|head| scores[*head] > f64::NEG_INFINITY).collect();
                 order.sort_unstable_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
                 order[k..].iter().for_each(|head| scores[*head] = f64::NEG_INFINITY);
             }
-            kernel::softmax_in_double(&scores, self.temperature, weights);
+            kernel::softmax_f64(&scores, self.temperature, weights);
         }
     }
 }
@@ -80,11 +80,11 @@ impl Heads {
         heads: impl Iterator<Item = usize>,
     ) -> impl Iterator<Item = f64> {
         let is_compact = matches!(self.vectors, HeadVectors::Compact { .. });
-        let mut decoded = Spare::filled(if is_compact { self.dim } else { 0 }, 0.0);
+        let mut decoded = Scratch::filled(if is_compact { self.dim } else { 0 }, 0.0);
         heads.map(move |head| match &self.vectors {
             HeadVectors::Compact { centroids, .. } => {
                 centroids.decode(head, &mut decoded);
-                kernel::dot_of_singles(query, &decoded) / norm
+                kernel::dot_f64(query, &decoded) / norm
             }
             HeadVectors::Single { centroids, centroid_tails, .. } => {
                 centroid_tails.dot(head, query, centroids.row(head)) / norm
@@ -94,16 +94,16 @@ impl Heads {
 
     /// The cosines of at least the k nearest heads and of those whose cosine is not more than
     /// `margin` below the k-th, and −∞ for others.
-    fn best_in_double(&self, query: &[f32], norm: f64, (k, margin): (usize, f32)) -> Spare<f64> {
-        let mut rough = Spare::filled(self.ids.len(), 0.0);
+    fn best_in_double(&self, query: &[f32], norm: f64, (k, margin): (usize, f32)) -> Scratch<f64> {
+        let mut rough = Scratch::filled(self.ids.len(), 0.0);
         self.vectors().0.dots(query, 0, &mut rough);
         kernel::scale(&mut rough, (1.0 / norm) as f32);
         let doubt = match &self.vectors {
             HeadVectors::Single { .. } => DOUBT,
             HeadVectors::Compact { .. } => COMPACT_DOUBT,
         };
-        let candidates = select::near_best(&rough, k, margin + doubt);
-        let mut cosines = Spare::filled(rough.len(), f64::NEG_INFINITY);
+        let candidates = top_k::near_top_k(&rough, k, margin + doubt);
+        let mut cosines = Scratch::filled(rough.len(), f64::NEG_INFINITY);
         let exact = self.cosines_in_double(query, norm, candidates.iter().copied());
         for (head, cosine) in candidates.iter().zip(exact) {
             cosines[*head] = cosine;
@@ -122,8 +122,8 @@ impl Heads {
             self.vectors().1.weighted_sum(weights, 0, (true, 1.0), projected);
             return Ok(());
         }
-        let mut sum = Spare::filled(self.output_dim, 0.0);
-        let mut mapped = Spare::filled(self.output_dim, 0.0);
+        let mut sum = Scratch::filled(self.output_dim, 0.0);
+        let mut mapped = Scratch::filled(self.output_dim, 0.0);
         self.vectors().1.weighted_sum(weights, 0, (true, 1.0), &mut sum);
         for (head, matrix) in &self.matrices {
             kernel::dots(query, matrix, &mut mapped);

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use super::heads::{HeadVectors, Heads};
 use super::{MultiHeadProjection, check_temperature};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, Compact, Rows};
-use crate::nearest::Lists;
+use crate::ivf::IvfIndex;
+use crate::kernel::{self, QuantizedRows, Rows};
 use crate::projection::deferred::{Deferred, check_rows_finite};
 use crate::shown::number;
 
@@ -23,7 +23,7 @@ pub(crate) struct StoredHeads {
     /// Numbers of heads and their matrices (o × d), ascending.
     pub matrices: Vec<(usize, Rows)>,
     /// Where they may miss a head.
-    pub lists: Option<Arc<Lists>>,
+    pub lists: Option<Arc<IvfIndex>>,
 }
 
 impl MultiHeadProjection {
@@ -115,7 +115,7 @@ impl Heads {
         self.check_matrix_answers(|head| kernel::norm(answers.row(head)))
     }
 
-    fn read_compact(&self, centroids: &Compact, answers: &Compact) -> Result<()> {
+    fn read_compact(&self, centroids: &QuantizedRows, answers: &QuantizedRows) -> Result<()> {
         for (name, rows) in [("centroids", centroids), ("answers", answers)] {
             if let Some(head) = rows.not_finite() {
                 let what = format!(
@@ -131,7 +131,7 @@ impl Heads {
             }
         }
         let mut row = vec![0.0; self.dim.max(self.output_dim)];
-        let mut length = |rows: &Compact, head| {
+        let mut length = |rows: &QuantizedRows, head| {
             rows.decode(head, &mut row[..rows.dim()]);
             kernel::norm(&row[..rows.dim()])
         };

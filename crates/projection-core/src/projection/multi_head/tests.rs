@@ -68,14 +68,14 @@ fn heads_that_are_left_out_have_no_weight() {
             let norm = kernel::norm(&query);
             let all: Vec<f64> = model.heads.cosines_in_double(&query, norm, 0..1500).collect();
             let mut expected = vec![0.0; 1500];
-            kernel::softmax_in_double(&all, temperature, &mut expected);
+            kernel::softmax_f64(&all, temperature, &mut expected);
             assert_eq!(cold.project(&query).unwrap().1, expected, "{temperature}");
         }
     }
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    kernel::dot_of_singles(a, b) / (kernel::norm(a) * kernel::norm(b))
+    kernel::dot_f64(a, b) / (kernel::norm(a) * kernel::norm(b))
 }
 
 #[test]

@@ -4,13 +4,13 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::{LEAST_NORM, ResidualProjection, Terms};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, product};
+use crate::kernel::Scratch;
+use crate::kernel::{self, gemm, parallel};
 use crate::projection::Projection;
 use crate::projection::query::{
     check_batch_buffers, check_buffer, checked_norm, checked_rows, put_rows,
 };
 use crate::projection::rotation::Near;
-use crate::spare::Spare;
 
 /// Similarities that a batch keeps at a time: queries times questions.
 const SCORES: usize = 1 << 22;
@@ -27,7 +27,7 @@ impl Terms {
         projected: &mut [f32],
     ) -> Result<()> {
         let scale = 1.0 / norm;
-        let mut sum: Spare<f64> = query.iter().map(|value| f64::from(*value) * scale).collect();
+        let mut sum: Scratch<f64> = query.iter().map(|value| f64::from(*value) * scale).collect();
         if self.rotation {
             self.questions.add_rotation(query, norm, nearest, self.gain, &mut sum);
         }
@@ -62,7 +62,7 @@ impl Terms {
     }
 
     fn route(&self, nearest: &[Near], weights: &mut [f32]) {
-        let mut sums = Spare::filled(weights.len(), 0.0f64);
+        let mut sums = Scratch::filled(weights.len(), 0.0f64);
         let total: f64 = nearest.iter().map(|near| near.weight).sum();
         for near in nearest {
             let share = if total > 0.0 { near.weight } else { 1.0 / nearest.len() as f64 };
@@ -116,13 +116,13 @@ impl Projection for ResidualProjection {
         }
         let norm = checked_norm(query, terms.dim)?;
         terms.check_values()?;
-        let unit: Spare<f32> = unit(query, norm).collect();
-        let mut nearest = Spare::new();
+        let unit: Scratch<f32> = unit(query, norm).collect();
+        let mut nearest = Scratch::new();
         if terms.routes(weights.is_some()) {
             let (k, temperature) = (terms.neighbours, self.temperature);
             nearest = terms.questions.nearest_to((query, &unit), norm, k, temperature);
         }
-        let mut adapted = Spare::new();
+        let mut adapted = Scratch::new();
         if let Some(adapter) = &terms.adapter {
             adapted.resize(terms.dim, 0.0);
             kernel::weighted_sum(&unit, adapter, &mut adapted);
@@ -152,21 +152,21 @@ impl Projection for ResidualProjection {
         let mut routed = vec![0.0; if weights.is_some() { rows * heads } else { 0 }];
         let routes = terms.routes(weights.is_some());
         // Lists find the nearest questions sooner than products with all of them.
-        let by_lists = routes && terms.questions.found().is_some();
+        let by_lists = routes && terms.questions.stats().is_some();
         let count = if routes && !by_lists { terms.questions.len() } else { 0 };
-        let block = (SCORES / count.max(1)).clamp(1, product::BLOCK);
+        let block = (SCORES / count.max(1)).clamp(1, parallel::BLOCK_ROWS);
         for start in (0..rows).step_by(block) {
             let range = start..(start + block).min(rows);
             let units: Vec<f32> =
                 range.clone().flat_map(|row| unit(query_of(row), norms[row])).collect();
             let mut dots = vec![0.0; count * range.len()];
             if count > 0 {
-                product::dots_of_rows(&units, terms.questions.vectors(), dim, &mut dots);
+                gemm::matmul_nt(&units, terms.questions.vectors(), dim, &mut dots);
             }
             let mut adapted = Vec::new();
             if let Some(adapter) = &terms.adapter {
                 adapted.resize(units.len(), 0.0);
-                product::product(&units, adapter, dim, &mut adapted);
+                gemm::matmul(&units, adapter, dim, &mut adapted);
             }
             for row in range {
                 let query = query_of(row);
@@ -179,7 +179,7 @@ impl Projection for ResidualProjection {
                     let dots = &mut dots[at * count..(at + 1) * count];
                     terms.questions.nearest(query, norm, dots, k, temperature)
                 } else {
-                    Spare::new()
+                    Scratch::new()
                 };
                 let adapted = adapted.get(at * dim..(at + 1) * dim).unwrap_or_default();
                 let result = &mut results[row * dim..][..dim];

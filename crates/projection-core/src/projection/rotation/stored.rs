@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::{Questions, USUAL_NORMS};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ivf::IvfIndex;
 use crate::kernel::{self, Rows};
-use crate::nearest::Lists;
 use crate::projection::deferred::check_rows_finite;
 use crate::shown::number;
 
@@ -25,7 +25,7 @@ pub(crate) struct StoredQuestions {
     pub answers: Rows,
     pub answer_scales: Vec<f64>,
     /// Where they may miss a question.
-    pub lists: Option<Arc<Lists>>,
+    pub lists: Option<Arc<IvfIndex>>,
 }
 
 impl Questions {
@@ -67,7 +67,7 @@ impl Questions {
         check_scales("answer_scales", &self.answers, &self.answer_scales)?;
         for (question, alignment) in self.alignment.iter().enumerate() {
             let cluster = self.cluster[question];
-            let dot = kernel::dot_of_singles(self.question(question), self.answer(cluster));
+            let dot = kernel::dot_f64(self.question(question), self.answer(cluster));
             let cosine = dot * self.scales[question] * self.answer_scales[cluster];
             if !is_near(cosine, *alignment) {
                 return Err(Error::new(

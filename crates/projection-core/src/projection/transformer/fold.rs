@@ -10,9 +10,9 @@
 use super::weights::{NamedTensor, TransformerWeights, part};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
+use crate::kernel::Scratch;
 use crate::kernel::gelu::gelu;
-use crate::kernel::product;
-use crate::spare::Spare;
+use crate::kernel::gemm;
 
 /// Added to the variance by the layer norm, as torch does.
 const EPSILON: f64 = 1e-5;
@@ -163,7 +163,7 @@ impl Network {
 
     fn run_block(&self, queries: &[f32], rows: usize, out: &mut [f32]) {
         let (h, f) = (self.layers[0].scale.len(), self.layers[0].hidden.bias.len());
-        let mut scratch = Spare::filled(rows * (2 * h + f), 0.0);
+        let mut scratch = Scratch::filled(rows * (2 * h + f), 0.0);
         let (x, rest) = scratch.split_at_mut(rows * h);
         let (n, hidden) = rest.split_at_mut(rows * h);
         for (number, layer) in self.layers.iter().enumerate() {
@@ -197,7 +197,7 @@ impl Dense {
     fn apply(&self, rows: &[f32], count: usize, out: &mut [f32]) {
         match count {
             1 => kernel::dots(rows, &self.weight, out),
-            _ => product::dots_of_rows(rows, &self.weight, self.inputs(), out),
+            _ => gemm::matmul_nt(rows, &self.weight, self.inputs(), out),
         }
         for out in out.chunks_mut(self.bias.len()) {
             out.iter_mut().zip(&self.bias).for_each(|(out, bias)| *out += bias);

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::Hit;
-use crate::kernel::{self, select};
+use crate::kernel::{self, top_k};
 
 /// The k best of any number of hits.
 ///
@@ -33,7 +33,7 @@ impl Best {
             }
             self.kept.push(hit);
             if self.kept.len() == 2 * self.k {
-                select::keep_first(&mut self.kept, self.k, better_first);
+                top_k::keep_top(&mut self.kept, self.k, better_first);
                 self.worst_kept = self.kept.last().copied();
             }
         }

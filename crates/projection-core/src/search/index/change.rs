@@ -7,12 +7,12 @@ use ndarray::ArrayView2;
 
 use super::{Index, twice};
 use crate::error::Result;
-use crate::nearest::Units;
+use crate::ivf::UnitVectors;
 use crate::projection::row_major;
 
 impl Index {
     /// Adds the rows of `vectors` (n × d), named by `ids` (n), which the index does not have
-    /// yet. Lists are kept up, and remain as good as they are where the new answers are like
+    /// yet. IvfIndex are kept up, and remain as good as they are where the new answers are like
     /// the others; after many changes, make them anew. Nothing is added after an error.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Index {
         {
             let vectors = &self.vectors;
             let copy = |row: usize, unit: &mut [f32]| unit.copy_from_slice(vectors.row(row));
-            let units = Units { count: self.ids.len(), dim: self.dim, copy: &copy };
+            let units = UnitVectors { count: self.ids.len(), dim: self.dim, copy_row: &copy };
             Arc::make_mut(lists).add(units, first);
         }
         Ok(())

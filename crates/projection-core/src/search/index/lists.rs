@@ -1,11 +1,11 @@
-//! Lists that find the nearest of many vectors.
+//! IvfIndex that find the nearest of many vectors.
 
 use ndarray::ArrayView2;
 use std::sync::Arc;
 
 use super::Index;
 use crate::error::Result;
-use crate::nearest::{Found, LISTS_FROM, Lists, Units, worth_it};
+use crate::ivf::{IndexStats, IvfIndex, MIN_INDEX_ROWS, UnitVectors, scan_pays_off};
 use crate::projection::Projection;
 
 impl Index {
@@ -28,21 +28,21 @@ impl Index {
         queries: Option<ArrayView2<'_, f32>>,
         projection: Option<&dyn Projection>,
         threads: usize,
-    ) -> Result<Found> {
+    ) -> Result<IndexStats> {
         let mut targets = Vec::new();
         for (row, query) in queries.iter().flat_map(|queries| queries.rows()).enumerate() {
             let target = self.target(&query.to_vec(), projection);
             targets.extend(target.map_err(|error| error.context(format!("row {row}")))?);
         }
         let copy = |row: usize, unit: &mut [f32]| unit.copy_from_slice(self.vectors.row(row));
-        let units = Units { count: self.len(), dim: self.dim, copy: &copy };
+        let units = UnitVectors { count: self.len(), dim: self.dim, copy_row: &copy };
         let lists = match self.len() {
-            len if !worth_it(len, self.dim) => None,
-            len if len < LISTS_FROM => Some(Lists::one(units)),
-            _ => Some(Lists::many(units, &targets, threads)),
+            len if !scan_pays_off(len, self.dim) => None,
+            len if len < MIN_INDEX_ROWS => Some(IvfIndex::flat(units)),
+            _ => Some(IvfIndex::build(units, &targets, threads)),
         };
         self.lists = lists.map(Arc::new);
-        Ok(self.lists_found().unwrap_or(Found { recall: 1.0, read: 1.0, lists: 1 }))
+        Ok(self.lists_found().unwrap_or(IndexStats { recall: 1.0, read: 1.0, lists: 1 }))
     }
 
     /// Forgets the lists: searches are exact again.
@@ -51,7 +51,7 @@ impl Index {
     }
 
     /// What was found out when the lists were made, where there are any.
-    pub fn lists_found(&self) -> Option<Found> {
-        self.lists.as_ref().map(|lists| lists.found())
+    pub fn lists_found(&self) -> Option<IndexStats> {
+        self.lists.as_ref().map(|lists| lists.stats())
     }
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::best::{Best, better_first};
 use super::{Hit, Index};
-use crate::kernel::{self, Reading, product};
-use crate::nearest::{HAS_LISTS, asked_for};
+use crate::ivf::{HAS_IVF, prefetched};
+use crate::kernel::{self, PrefetchHint, parallel};
 
 /// Rows that are scored for all queries of a block before the next ones: they stay in the
 /// second-level cache.
@@ -72,7 +72,7 @@ impl Index {
             return self.nearest(allowed, target, k).pop().unwrap_or_default();
         }
         let mut parts = vec![Vec::new(); count.div_ceil(share)];
-        product::for_blocks(threads, &mut parts, 1, 1, |part, hits| {
+        parallel::parallel_chunks(threads, &mut parts, 1, 1, |part, hits| {
             let rows = part.start * share..(part.end * share).min(count);
             let rows = match allowed {
                 None => Among::All(rows),
@@ -115,13 +115,15 @@ impl Index {
         best: &mut [Best],
     ) {
         let group = scores.len() / rows;
-        let reading = Reading::of(&self.vectors).as_in_batches();
+        let reading = PrefetchHint::of(&self.vectors).as_in_batches();
         let mut add = |vectors: &[f32], ids: &[i64]| {
             let groups = targets.chunks(group * self.dim).zip(best.chunks_mut(group));
             for (targets, best) in groups {
                 match targets.len() == self.dim {
-                    true => kernel::dots_read(reading, targets, vectors, &mut scores[..ids.len()]),
-                    false => kernel::dots_of_batch(self.dim, targets, vectors, scores, rows),
+                    true => {
+                        kernel::dots_hinted(reading, targets, vectors, &mut scores[..ids.len()])
+                    }
+                    false => kernel::dots_batch(self.dim, targets, vectors, scores, rows),
                 }
                 for (best, scores) in best.iter_mut().zip(scores.chunks(rows)) {
                     best.add(ids, &scores[..ids.len()]);
@@ -161,7 +163,7 @@ impl Index {
         targets: &[f32],
         k: usize,
     ) -> Option<Vec<Vec<Hit>>> {
-        let lists = self.lists.as_ref().filter(|_| HAS_LISTS && k > 0)?;
+        let lists = self.lists.as_ref().filter(|_| HAS_IVF && k > 0)?;
         let few = allowed.is_some_and(|rows| rows.len() < self.len() / SPARSE);
         if few || lists.is_exact() && targets.len() / self.dim >= MANY {
             return None;
@@ -174,12 +176,12 @@ impl Index {
         let may = |row: usize| mask.as_ref().is_none_or(|mask| mask[row]);
         let may: Option<&dyn Fn(usize) -> bool> = if mask.is_some() { Some(&may) } else { None };
         let found = targets.chunks_exact(self.dim).map(|target| {
-            let candidates = lists.candidates(target, k, may)?;
-            let reading = Reading::of(&self.vectors).as_in_batches();
+            let candidates = lists.shortlist(target, k, may)?;
+            let reading = PrefetchHint::of(&self.vectors).as_in_batches();
             let mut best = Best::new(k);
-            for row in asked_for(&candidates, &self.vectors) {
+            for row in prefetched(&candidates, &self.vectors) {
                 let mut score = [0.0];
-                kernel::dots_read(reading, target, self.vectors.row(row), &mut score);
+                kernel::dots_hinted(reading, target, self.vectors.row(row), &mut score);
                 best.add(&self.ids[row..row + 1], &score);
             }
             Some(best.finish())

@@ -12,7 +12,7 @@ use super::student::{Sizes, Student};
 use super::{Distillation, DistillationProgress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
-use crate::kernel::product;
+use crate::kernel::parallel;
 use crate::kernel::random::Random;
 use crate::projection::{Projection, TransformerProjection, TransformerShape};
 
@@ -111,7 +111,7 @@ fn label(teacher: &dyn Projection, queries: &[f32], threads: usize) -> Result<Ve
     let (input, output) = (teacher.input_dim(), teacher.output_dim());
     let mut targets = vec![0.0; queries.len() / input * output];
     let failed = Mutex::new(None);
-    product::for_blocks(threads, &mut targets, output, product::BLOCK, |rows, out| {
+    parallel::parallel_chunks(threads, &mut targets, output, parallel::BLOCK_ROWS, |rows, out| {
         let queries = &queries[rows.start * input..rows.end * input];
         let queries = ArrayView2::from_shape((rows.len(), input), queries);
         let out = ArrayViewMut2::from_shape((rows.len(), output), out);
@@ -169,7 +169,7 @@ impl<'a> Steps<'a> {
         let (step, width) = (self.step as u64, self.width);
         let network = &*student;
         // One row of gradients a block, so that blocks need not wait for each other.
-        product::for_blocks(options.threads, &mut self.gradients, width, 1, |block, out| {
+        parallel::parallel_chunks(options.threads, &mut self.gradients, width, 1, |block, out| {
             let rows = block.start * ROWS..(block.end * ROWS).min(options.batch);
             let (gradients, loss) = out.split_at_mut(width - 1);
             let mut random = Random::new(options.seed, 0xd0 + (step << 8) + block.start as u64);
@@ -213,7 +213,7 @@ fn slopes(found: &mut [f32], wanted: &[f32], dim: usize, weight: f64, batch: usi
         // A projection of length 0 has no direction to agree with.
         let weight = if norms.iter().all(|norm| *norm > 1e-12) { weight } else { 0.0 };
         let [own, other] = norms.map(|norm| norm.max(1e-12));
-        let cosine = kernel::dot_of_singles(found, wanted) / (own * other);
+        let cosine = kernel::dot_f64(found, wanted) / (own * other);
         let by_square = ((1.0 - weight) * 2.0 / dim as f64 * share) as f32;
         let toward = (weight / (own * other) * share) as f32;
         let along = (weight * cosine / (own * own) * share) as f32;

@@ -1,7 +1,7 @@
 //! How a transformer is distilled.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::product;
+use crate::kernel::parallel;
 
 /// Most queries a step: each 64 of them take memory of the size of the weights.
 const LARGEST_BATCH: usize = 1024;
@@ -60,7 +60,7 @@ impl Default for Distillation {
             held_out: 0.2,
             patience: 50,
             seed: 0,
-            threads: product::threads(),
+            threads: parallel::threads(),
         }
     }
 }

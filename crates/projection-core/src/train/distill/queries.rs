@@ -7,7 +7,7 @@
 //! directions than even noise has, and an unusual question lies far out along these.
 
 use crate::kernel;
-use crate::kernel::product;
+use crate::kernel::parallel;
 use crate::kernel::random::Random;
 
 /// Rows that one thread makes at a time.
@@ -34,7 +34,7 @@ impl Source<'_> {
     pub fn queries(&self, count: usize, seed: u64, epoch: u64, threads: usize) -> Vec<f32> {
         let real = self.questions.len() / self.dim;
         let mut out = vec![0.0; count * self.dim];
-        product::for_blocks(threads, &mut out, self.dim, ROWS, |range, out| {
+        parallel::parallel_chunks(threads, &mut out, self.dim, ROWS, |range, out| {
             for (row, out) in range.zip(out.chunks_mut(self.dim)) {
                 if row < real.min(count / 4) && real <= count / 4 {
                     out.copy_from_slice(self.question(row));
@@ -75,7 +75,7 @@ impl Source<'_> {
                 let from = self.question(random.below(questions));
                 let to = self.question(random.below(questions));
                 // By a length of up to 1. Both have the length 1, so this is their distance.
-                let distance = (2.0 - 2.0 * kernel::dot_of_singles(from, to)).max(0.0).sqrt();
+                let distance = (2.0 - 2.0 * kernel::dot_f64(from, to)).max(0.0).sqrt();
                 let share = if distance > 1e-3 { unit(random) / distance } else { 0.0 } as f32;
                 let steps = from.iter().zip(to).map(|(from, to)| share * (to - from));
                 out.iter_mut().zip(steps).for_each(|(out, step)| *out += step);

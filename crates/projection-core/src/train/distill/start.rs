@@ -121,7 +121,7 @@ fn fit(
         values[slot.bias.clone()].iter_mut().zip(right.chunks(h)).zip(&target_mean)
     {
         let row: Vec<f32> = row.iter().map(|value| *value as f32).collect();
-        *bias = target - kernel::dot_of_singles(&row, &row_mean) as f32;
+        *bias = target - kernel::dot_f64(&row, &row_mean) as f32;
     }
     Ok(())
 }

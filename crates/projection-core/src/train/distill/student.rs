@@ -11,9 +11,9 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::kernel;
-use crate::kernel::gelu::gelu_with_slopes;
-use crate::kernel::product;
+use crate::kernel::gelu::gelu_with_derivative;
 use crate::kernel::random::Random;
+use crate::kernel::{gemm, parallel};
 use crate::projection::{TransformerShape, TransformerWeights};
 
 /// Added to the variance by the layer norm, as torch does.
@@ -93,7 +93,7 @@ impl Student {
         const ROWS: usize = 64;
         let (input, output) = (self.sizes.input, self.sizes.output);
         let mut out = vec![0.0; queries.len() / input * output];
-        product::for_blocks(threads, &mut out, output, ROWS, |rows, out| {
+        parallel::parallel_chunks(threads, &mut out, output, ROWS, |rows, out| {
             let queries = &queries[rows.start * input..rows.end * input];
             let kept = self.forward(queries, None);
             self.apply(&self.output, &kept.last().expect("at least one layer").out, out);
@@ -162,7 +162,7 @@ impl Student {
             self.apply(&slots.attend, input, &mut kept.normed);
             kept.normed_scale = normalise(&mut kept.normed, h);
             self.apply(&slots.hidden, &kept.normed, &mut kept.hidden);
-            gelu_with_slopes(&mut kept.hidden, &mut kept.slopes);
+            gelu_with_derivative(&mut kept.hidden, &mut kept.slopes);
             if let Some(random) = dropout.as_deref_mut() {
                 drop_some(&mut kept, self.sizes.shape.dropout, random);
             }
@@ -176,7 +176,7 @@ impl Student {
 
     fn apply(&self, slot: &Slot, rows: &[f32], out: &mut [f32]) {
         let bias = &self.values[slot.bias.clone()];
-        product::dots_of_rows(rows, &self.values[slot.weight.clone()], slot.columns, out);
+        gemm::matmul_nt(rows, &self.values[slot.weight.clone()], slot.columns, out);
         for out in out.chunks_mut(bias.len()) {
             out.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
         }
@@ -193,14 +193,14 @@ impl Student {
         by_rows: Option<&mut Vec<f32>>,
     ) {
         let (outputs, count) = (slot.bias.len(), rows.len() / slot.columns);
-        product::product_of_columns(by_out, rows, count, &mut gradients[slot.weight.clone()]);
+        gemm::matmul_tn(by_out, rows, count, &mut gradients[slot.weight.clone()]);
         let bias = &mut gradients[slot.bias.clone()];
         bias.fill(0.0);
         for row in by_out.chunks(outputs) {
             bias.iter_mut().zip(row).for_each(|(bias, by)| *bias += by);
         }
         if let Some(by_rows) = by_rows {
-            product::product(by_out, &self.values[slot.weight.clone()], outputs, by_rows);
+            gemm::matmul(by_out, &self.values[slot.weight.clone()], outputs, by_rows);
         }
     }
 
@@ -275,7 +275,7 @@ fn normalise(rows: &mut [f32], width: usize) -> Vec<f32> {
 fn norm_slopes(by: &mut [f32], normed: &[f32], scales: &[f32], width: usize) {
     for ((by, normed), scale) in by.chunks_mut(width).zip(normed.chunks(width)).zip(scales) {
         let mean = by.iter().sum::<f32>() / width as f32;
-        let along = kernel::dot_of_singles(by, normed) as f32 / width as f32;
+        let along = kernel::dot_f64(by, normed) as f32 / width as f32;
         for (by, normed) in by.iter_mut().zip(normed) {
             *by = scale * (*by - mean - along * normed);
         }

@@ -6,8 +6,8 @@
 //! chooses, the other half tells the recall.
 
 use super::routes::Routes;
-use super::{Found, KS, LEAST_RECALL, Lists, Units};
-use crate::{self as kernel, product};
+use super::{IndexStats, IvfIndex, KS, LEAST_RECALL, UnitVectors};
+use crate::{self as kernel, parallel};
 
 /// Held-out rows.
 pub(super) const QUERIES: usize = 512;
@@ -29,7 +29,7 @@ const MARGIN: f64 = 0.004;
 /// Queries that a thread takes at a time when they are counted.
 const COUNTED: usize = 16;
 
-/// Lists that read more of the rows than this are not worth it.
+/// IvfIndex that read more of the rows than this are not worth it.
 const MOST_READ: f64 = 0.25;
 
 /// How much of another row is added to make a query between two.
@@ -48,12 +48,12 @@ struct Known<'a> {
     nearest: Vec<(f32, u32)>,
 }
 
-impl Lists {
+impl IvfIndex {
     /// Chooses slacks and records what they find. `lists` are the lists of the rows. Whether
     /// the lists find enough, and read little enough.
     pub(super) fn calibrate(
         &mut self,
-        units: Units<'_>,
+        units: UnitVectors<'_>,
         lists: &[u32],
         held_out: &[usize],
         queries: &[f32],
@@ -68,7 +68,7 @@ impl Lists {
         }
         let groups: Vec<Vec<Known<'_>>> =
             groups.into_iter().map(|(group, own)| known(units, group, own, threads)).collect();
-        let mut found = Found { recall: 1.0, read: 0.0, lists: 0 };
+        let mut found = IndexStats { recall: 1.0, read: 0.0, lists: 0 };
         for (number, k) in KS.into_iter().enumerate() {
             let Some(routes) = &self.routes else { return false };
             let needed: Vec<_> =
@@ -98,10 +98,10 @@ impl Lists {
     }
 
     /// The share of the true k nearest rows that the second half of the queries find.
-    fn recall(&self, units: Units<'_>, group: &[Known<'_>], k: usize, threads: usize) -> f64 {
+    fn recall(&self, units: UnitVectors<'_>, group: &[Known<'_>], k: usize, threads: usize) -> f64 {
         let queries = &group[group.len() / 2..];
         let mut found = vec![0; queries.len()];
-        product::for_blocks(threads, &mut found, 1, COUNTED, |range, found| {
+        parallel::parallel_chunks(threads, &mut found, 1, COUNTED, |range, found| {
             for (query, found) in queries[range].iter().zip(found) {
                 *found = self.found_of(units, query, k);
             }
@@ -111,16 +111,16 @@ impl Lists {
     }
 
     /// How many of its true k nearest rows a query finds.
-    fn found_of(&self, units: Units<'_>, query: &Known<'_>, k: usize) -> usize {
+    fn found_of(&self, units: UnitVectors<'_>, query: &Known<'_>, k: usize) -> usize {
         let nearest = &query.nearest[..k.min(query.nearest.len())];
         let Some(least) = nearest.last().map(|(score, _)| score - EQUAL) else { return 0 };
         let wanted = k + usize::from(query.itself.is_some());
-        let Some(candidates) = self.candidates(query.unit, wanted, None) else {
+        let Some(candidates) = self.shortlist(query.unit, wanted, None) else {
             return nearest.len();
         };
         let mut row = vec![0.0; units.dim];
         let good = candidates.iter().copied().filter(|number| {
-            (units.copy)(*number, &mut row);
+            (units.copy_row)(*number, &mut row);
             let mut dot = [0.0];
             kernel::dots(query.unit, &row, &mut dot);
             Some(*number) != query.itself && dot[0] >= least
@@ -185,7 +185,7 @@ fn between(rows: &[f32], dim: usize) -> Vec<f32> {
 
 /// The true nearest rows of queries, which may be rows themselves.
 fn known<'a>(
-    units: Units<'_>,
+    units: UnitVectors<'_>,
     queries: &'a [f32],
     own: Option<&[usize]>,
     threads: usize,
@@ -200,13 +200,13 @@ fn known<'a>(
             nearest: Vec::new(),
         })
         .collect();
-    product::for_blocks(threads, &mut all, 1, BLOCK, |range, known| {
+    parallel::parallel_chunks(threads, &mut all, 1, BLOCK, |range, known| {
         let queries = &queries[range.start * dim..range.end * dim];
         let mut dots = vec![0.0; known.len() * ROWS];
         for first in (0..units.count).step_by(ROWS) {
             let last = (first + ROWS).min(units.count);
             let rows = units.gather(first..last);
-            kernel::dots_of_batch(dim, queries, &rows, &mut dots, ROWS);
+            kernel::dots_batch(dim, queries, &rows, &mut dots, ROWS);
             for (known, dots) in known.iter_mut().zip(dots.chunks(ROWS)) {
                 known.add(first, &dots[..last - first]);
             }

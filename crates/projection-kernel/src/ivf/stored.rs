@@ -1,44 +1,44 @@
-//! Lists as files hold them: a few flat arrays.
+//! IvfIndex as files hold them: a few flat arrays.
 
 use std::borrow::Cow;
 
 use super::change::Added;
 use super::routes::Routes;
-use super::{Found, KS, Lists};
-use crate::Compact;
+use super::{IndexStats, IvfIndex, KS};
+use crate::QuantizedRows;
 
 /// The parts of lists of n rows of dimension d around l centres.
-pub struct StoredLists<'a> {
+pub struct StoredIndex<'a> {
     /// Rows in bytes (n × d), one list after another.
-    pub codes: Cow<'a, Compact>,
+    pub codes: Cow<'a, QuantizedRows>,
     /// The numbers of these rows (n).
     pub rows: Vec<i64>,
     /// Where each list begins, and the last one ends (l + 1).
     pub offsets: Vec<i64>,
     /// Means of lists (l × d), and what their spreads add to their scores (l).
-    pub centres: Cow<'a, Compact>,
+    pub centres: Cow<'a, QuantizedRows>,
     pub spreads: Cow<'a, [f32]>,
     /// The greatest distance of a row from what is stored of it, recall, the share that is
-    /// read, and the slacks: see [`StoredLists::FACTS`].
+    /// read, and the slacks: see [`StoredIndex::FACTS`].
     pub facts: Vec<f64>,
 }
 
-impl StoredLists<'_> {
+impl StoredIndex<'_> {
     /// Number of facts.
     pub const FACTS: usize = 3 + KS.len();
 }
 
-impl Lists {
+impl IvfIndex {
     /// The parts; `None` for one list, which is as soon made as read, and for lists that have
     /// changed since they were made.
-    pub fn stored(&self) -> Option<StoredLists<'_>> {
+    pub fn stored(&self) -> Option<StoredIndex<'_>> {
         let routes = self.routes.as_ref()?;
         if self.added.count() > 0 || self.added.any_gone() {
             return None;
         }
-        let Found { recall, read, .. } = routes.found;
+        let IndexStats { recall, read, .. } = routes.found;
         let slacks = routes.slacks.iter().copied().map(f64::from);
-        Some(StoredLists {
+        Some(StoredIndex {
             codes: Cow::Borrowed(&self.codes),
             rows: self.rows.iter().copied().map(i64::from).collect(),
             offsets: routes.offsets.iter().map(|offset| *offset as i64).collect(),
@@ -48,8 +48,8 @@ impl Lists {
         })
     }
 
-    /// Lists of parts whose shapes fit together. What is wrong with them otherwise.
-    pub fn from_stored(parts: StoredLists<'_>) -> Result<Self, String> {
+    /// IvfIndex of parts whose shapes fit together. What is wrong with them otherwise.
+    pub fn from_stored(parts: StoredIndex<'_>) -> Result<Self, String> {
         for (name, rows) in [("codes", &parts.codes), ("centres", &parts.centres)] {
             let wrong = rows.not_finite().or(rows.negative_scale().map(|(row, _)| row));
             if let Some(row) = wrong {
@@ -93,7 +93,7 @@ impl Lists {
             spreads: parts.spreads.into_owned(),
             offsets: parts.offsets.iter().map(|offset| *offset as usize).collect(),
             slacks,
-            found: Found { recall, read, lists },
+            found: IndexStats { recall, read, lists },
         };
         let (distance, added) = (distance as f32, Added::new(lists));
         Ok(Self { codes: parts.codes.into_owned(), rows, distance, routes: Some(routes), added })

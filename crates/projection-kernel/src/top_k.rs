@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::SMALL;
 use super::largest;
-use crate::spare::Spare;
+use crate::scratch::Scratch;
 
 /// Scores that are passed over together where none is good enough.
 const BLOCK: usize = 64;
@@ -13,17 +13,17 @@ const BLOCK: usize = 64;
 const FEW: usize = 2048;
 
 /// The k-th best of the scores seen so far.
-pub struct Cut {
+pub struct TopK {
     k: usize,
     /// Fewer than twice k of the best scores, in any order.
-    kept: Spare<f32>,
+    kept: Scratch<f32>,
     limit: f32,
 }
 
-impl Cut {
+impl TopK {
     /// For `k` above zero.
     pub fn new(k: usize) -> Self {
-        Self { k, kept: Spare::new(), limit: f32::NEG_INFINITY }
+        Self { k, kept: Scratch::new(), limit: f32::NEG_INFINITY }
     }
 
     /// Calls `see` with the position of each score that is not more than `margin` below what
@@ -58,18 +58,18 @@ impl Cut {
     }
 
     fn cut(&mut self) {
-        keep_first(&mut self.kept, self.k, |a, b| b.total_cmp(a));
+        keep_top(&mut self.kept, self.k, |a, b| b.total_cmp(a));
         self.limit = self.kept[self.k - 1];
     }
 
     /// The k-th best score, −∞ where there were fewer.
-    pub fn limit(&self) -> f32 {
+    pub fn threshold(&self) -> f32 {
         self.limit
     }
 }
 
 /// Keeps the `k` first of more values in an order, the last of them at the end; k is above zero.
-pub fn keep_first<T>(values: &mut Vec<T>, k: usize, order: fn(&T, &T) -> Ordering) {
+pub fn keep_top<T>(values: &mut Vec<T>, k: usize, order: fn(&T, &T) -> Ordering) {
     if SMALL {
         // Sorting is needed anyway.
         values.sort_unstable_by(order);
@@ -80,21 +80,21 @@ pub fn keep_first<T>(values: &mut Vec<T>, k: usize, order: fn(&T, &T) -> Orderin
 }
 
 /// The positions, ascending, of scores not more than `margin` below the k-th best one.
-pub fn near_best(scores: &[f32], k: usize, margin: f32) -> Spare<usize> {
+pub fn near_top_k(scores: &[f32], k: usize, margin: f32) -> Scratch<usize> {
     if SMALL || scores.len() <= FEW {
-        let limit = kth_best(scores, k) - margin;
+        let limit = kth_largest(scores, k) - margin;
         return (0..scores.len()).filter(|at| scores[*at] >= limit).collect();
     }
-    let mut cut = Cut::new(k);
-    let mut found = Spare::new();
+    let mut cut = TopK::new(k);
+    let mut found = Scratch::new();
     cut.add(scores, margin, |at| found.push(at));
-    found.retain(|at| scores[*at] >= cut.limit() - margin);
+    found.retain(|at| scores[*at] >= cut.threshold() - margin);
     found
 }
 
 /// The k-th best score, −∞ where fewer are finite. Halves the range in which it lies, until
 /// a bound lets exactly k scores pass: a count is a few instructions for each register.
-fn kth_best(scores: &[f32], k: usize) -> f32 {
+fn kth_largest(scores: &[f32], k: usize) -> f32 {
     let count = |least: f32| -> usize {
         let count_of = |part: &[f32]| part.iter().map(|s| u32::from(*s >= least)).sum::<u32>();
         scores.chunks(FEW).map(|part| count_of(part) as usize).sum()
@@ -147,7 +147,7 @@ mod tests {
                     let expected: Vec<usize> = (0..scores.len())
                         .filter(|at| scores[*at] >= sorted[k - 1] - margin)
                         .collect();
-                    assert_eq!(*near_best(scores, k, margin), expected);
+                    assert_eq!(*near_top_k(scores, k, margin), expected);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Vectors in half or a quarter of the memory.
+//! RowsRef in half or a quarter of the memory.
 //!
 //! bfloat16 keeps 8 of 24 bits of each value, in half the memory. Bytes keep 8 bits of what
 //! a value is of the largest one of its row, in a quarter. What is computed is as exact as in
@@ -8,18 +8,18 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::narrow::{ByteQuery, ByteRows};
-use super::reading::{ask_for, lead};
-use super::scratch::{with_apart, with_scratch};
+use super::prefetch::{lead, prefetch};
+use super::stack::{with_apart, with_scratch};
 use super::table::{Ends, kernels};
-use super::{Reading, Rows};
-use crate::spare::Spare;
+use super::{PrefetchHint, Rows};
+use crate::scratch::Scratch;
 
 /// Rows are filled up with zeros to a multiple of so many values.
 pub(super) const PAD: usize = 64;
 
 /// The longest rows of bytes: the products of two bytes for each value, added up, fit into
 /// 32 bits.
-pub const LONGEST_BYTES: usize = 1 << 16;
+pub const MAX_INT8_DIM: usize = 1 << 16;
 
 /// The largest value of a query, in two bytes: 127·256.
 const HALF_RANGE: f32 = 32_512.0;
@@ -29,14 +29,14 @@ const BLOCK: usize = 256;
 
 /// How the values of vectors are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum RowFormat {
     Bf16,
     Int8,
 }
 
 /// A matrix in a compact format.
 #[derive(Debug, Clone)]
-pub struct Compact {
+pub struct QuantizedRows {
     dim: usize,
     values: Values,
 }
@@ -55,7 +55,7 @@ enum Values {
 }
 
 /// What a compact matrix is made of, for files.
-pub enum Parts<'a> {
+pub enum QuantizedParts<'a> {
     /// The rows, whole ones one after another.
     Bf16(Vec<&'a [u16]>),
     /// The rows, and a scale for each of them.
@@ -63,13 +63,13 @@ pub enum Parts<'a> {
 }
 
 /// A query that is made ready for rows of bytes once, to be compared with rows in many places.
-pub struct Ready {
+pub struct QuantizedQuery {
     /// High bytes, then low ones.
-    bytes: Spare<u8>,
+    bytes: Scratch<u8>,
     scale: f32,
 }
 
-impl Compact {
+impl QuantizedRows {
     /// Bytes of so many finite rows, which `copy` writes by their number.
     pub fn bytes_of(dim: usize, count: usize, mut copy: impl FnMut(usize, &mut [f32])) -> Self {
         let width = dim.next_multiple_of(PAD);
@@ -86,10 +86,10 @@ impl Compact {
     }
 
     /// The nearest to finite `rows` of `dim` values.
-    pub fn new(format: Format, dim: usize, rows: &[f32]) -> Self {
+    pub fn new(format: RowFormat, dim: usize, rows: &[f32]) -> Self {
         let (width, count) = (dim.next_multiple_of(PAD), rows.len() / dim);
         let values = match format {
-            Format::Bf16 => {
+            RowFormat::Bf16 => {
                 let mut values = Rows::with_capacity(width, count);
                 let mut padded = vec![0; width];
                 for row in rows.chunks_exact(dim) {
@@ -100,7 +100,7 @@ impl Compact {
                 }
                 Values::Bf16(values)
             }
-            Format::Int8 => {
+            RowFormat::Int8 => {
                 let rows = |number: usize, row: &mut [f32]| {
                     row.copy_from_slice(&rows[number * dim..][..dim]);
                 };
@@ -116,19 +116,21 @@ impl Compact {
         Self { dim: rows.width(), values: Values::Bf16(padded(rows)) }
     }
 
-    /// The same of bytes of at most [`LONGEST_BYTES`] values a row, with a scale for each row
+    /// The same of bytes of at most [`MAX_INT8_DIM`] values a row, with a scale for each row
     /// in one row.
     pub fn from_int8(bytes: Rows<i8>, scales: Rows) -> Self {
-        assert!(scales.len() == bytes.count() && bytes.width() <= LONGEST_BYTES);
+        assert!(scales.len() == bytes.count() && bytes.width() <= MAX_INT8_DIM);
         let dim = bytes.width();
         Self { dim, values: Values::Int8 { bytes: padded(bytes), scales, sums: Arc::default() } }
     }
 
     /// What the matrix is made of.
-    pub fn parts(&self) -> Parts<'_> {
+    pub fn parts(&self) -> QuantizedParts<'_> {
         match &self.values {
-            Values::Bf16(values) => Parts::Bf16(trimmed(values, self.dim)),
-            Values::Int8 { bytes, scales, .. } => Parts::Int8(trimmed(bytes, self.dim), scales),
+            Values::Bf16(values) => QuantizedParts::Bf16(trimmed(values, self.dim)),
+            Values::Int8 { bytes, scales, .. } => {
+                QuantizedParts::Int8(trimmed(bytes, self.dim), scales)
+            }
         }
     }
 
@@ -174,10 +176,10 @@ impl Compact {
     }
 
     /// How values are stored.
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> RowFormat {
         match &self.values {
-            Values::Bf16(_) => Format::Bf16,
-            Values::Int8 { .. } => Format::Int8,
+            Values::Bf16(_) => RowFormat::Bf16,
+            Values::Int8 { .. } => RowFormat::Int8,
         }
     }
 
@@ -246,21 +248,27 @@ impl Compact {
     }
 
     /// Makes a query (dim) ready for these and other rows of bytes.
-    pub fn ready(&self, query: &[f32]) -> Ready {
+    pub fn ready(&self, query: &[f32]) -> QuantizedQuery {
         assert_eq!(query.len(), self.dim);
         let width = self.dim.next_multiple_of(PAD);
-        let mut padded = Spare::filled(width, 0.0);
+        let mut padded = Scratch::filled(width, 0.0);
         padded[..self.dim].copy_from_slice(query);
         let top = (kernels().largest_magnitude)(query);
-        let mut bytes = Spare::filled(2 * width, 0);
+        let mut bytes = Scratch::filled(2 * width, 0);
         let (high, low) = bytes.split_at_mut(width);
         (kernels().to_bytes)(&padded, HALF_RANGE / top, high, low);
-        Ready { bytes, scale: top / HALF_RANGE }
+        QuantizedQuery { bytes, scale: top / HALF_RANGE }
     }
 
     /// [`dots`](Self::dots) of a range of rows of bytes with a query of [`ready`](Self::ready).
     /// The rows from `next` on are those to be read then, and are asked for early.
-    pub fn dots_ready(&self, query: &Ready, range: Range<usize>, next: usize, out: &mut [f32]) {
+    pub fn dots_ready(
+        &self,
+        query: &QuantizedQuery,
+        range: Range<usize>,
+        next: usize,
+        out: &mut [f32],
+    ) {
         let Values::Int8 { bytes, scales, sums } = &self.values else {
             unreachable!("a query is made ready for rows of bytes only")
         };
@@ -276,8 +284,8 @@ impl Compact {
         let parts = [(range.start, range.start + lead, out), (last, next, out_of_last)];
         for (first, next, out) in parts {
             let end = self.count().min(next + out.len());
-            ask_for(&scales[next.min(end)..end]);
-            ask_for(&sums[next.min(end)..end]);
+            prefetch(&scales[next.min(end)..end]);
+            prefetch(&sums[next.min(end)..end]);
             let rows = ByteRows {
                 bytes: &bytes[first * width..][..out.len() * width],
                 scales: &scales[first..][..out.len()],
@@ -383,10 +391,10 @@ fn largest(values: &[f32]) -> f32 {
 
 /// The rows from the `first` on, to be asked for early; none where all are near.
 fn rows_from(rows: &Rows<i8>, first: usize) -> &[i8] {
-    let near = reading(rows) == Reading::Near;
+    let near = reading(rows) == PrefetchHint::Cached;
     if near { &[] } else { &rows[rows.len().min(first * rows.width())..] }
 }
 
-fn reading<T: Copy>(rows: &Rows<T>) -> Reading {
-    Reading::of_size(size_of_val::<[T]>(rows))
+fn reading<T: Copy>(rows: &Rows<T>) -> PrefetchHint {
+    PrefetchHint::of_size(size_of_val::<[T]>(rows))
 }

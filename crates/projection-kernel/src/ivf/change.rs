@@ -1,18 +1,18 @@
 //! Adding rows to lists and taking rows out, without making them anew.
 //!
 //! A row that is added goes to the list of its nearest centre, a row that is taken out leaves
-//! its place empty. Lists stay as good as they were while what is added is like what was there.
+//! its place empty. IvfIndex stay as good as they were while what is added is like what was there.
 
 use std::collections::HashMap;
 
-use super::{GONE, Lists, Units};
-use crate::{Compact, Ready};
+use super::{GONE, IvfIndex, UnitVectors};
+use crate::{QuantizedQuery, QuantizedRows};
 
 /// Rows that were added, in bytes, and which places are empty.
 #[derive(Debug, Clone)]
 pub(super) struct Added {
     /// As they were added, with the number of the first one of each part.
-    parts: Vec<(usize, Compact)>,
+    parts: Vec<(usize, QuantizedRows)>,
     rows: Vec<u32>,
     /// The added rows of each list.
     lists: Vec<Vec<u32>>,
@@ -44,7 +44,7 @@ impl Added {
     }
 
     /// The similarity with an added row.
-    pub fn dot(&self, query: &Ready, number: usize) -> f32 {
+    pub fn dot(&self, query: &QuantizedQuery, number: usize) -> f32 {
         let part = self.parts.partition_point(|(first, _)| *first <= number) - 1;
         let (first, codes) = &self.parts[part];
         let (place, mut dot) = (number - first, [0.0]);
@@ -53,9 +53,9 @@ impl Added {
     }
 }
 
-impl Lists {
+impl IvfIndex {
     /// Adds the rows from `first` on, up to the count of `units`.
-    pub fn add(&mut self, units: Units<'_>, first: usize) {
+    pub fn add(&mut self, units: UnitVectors<'_>, first: usize) {
         let (codes, distance) = units.rounded(first..units.count);
         self.distance = self.distance.max(distance);
         let places = self.places() as u32;
@@ -64,7 +64,7 @@ impl Lists {
             let list = match &self.routes {
                 None => 0,
                 Some(routes) => {
-                    (units.copy)(number, &mut row);
+                    (units.copy_row)(number, &mut row);
                     routes.nearest_to(&row)
                 }
             };

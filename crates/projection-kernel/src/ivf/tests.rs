@@ -20,8 +20,8 @@ pub fn clustered(count: usize, topics: usize, spread: f32) -> Rows {
     rows
 }
 
-fn units<'a>(rows: &Rows, copy: &'a (dyn Fn(usize, &mut [f32]) + Sync)) -> Units<'a> {
-    Units { count: rows.count(), dim: rows.width(), copy }
+fn units<'a>(rows: &Rows, copy: &'a (dyn Fn(usize, &mut [f32]) + Sync)) -> UnitVectors<'a> {
+    UnitVectors { count: rows.count(), dim: rows.width(), copy_row: copy }
 }
 
 /// A matrix as units.
@@ -39,11 +39,11 @@ fn exact(rows: &Rows, unit: &[f32], k: usize) -> Vec<usize> {
 }
 
 /// The share of the true k nearest rows of some queries among the candidates.
-fn recall(lists: &Lists, rows: &Rows, queries: &Rows, k: usize) -> f64 {
+fn recall(lists: &IvfIndex, rows: &Rows, queries: &Rows, k: usize) -> f64 {
     let mut found = 0;
     for number in 0..queries.count() {
         let unit = queries.row(number);
-        let candidates = lists.candidates(unit, k, None).unwrap();
+        let candidates = lists.shortlist(unit, k, None).unwrap();
         found += exact(rows, unit, k).iter().filter(|row| candidates.contains(row)).count();
     }
     found as f64 / (k * queries.count()) as f64
@@ -55,8 +55,8 @@ fn lists_find_what_they_promise_and_read_little() {
     let rows = Rows::from_values(DIM, &all[..12_000 * DIM]);
     let queries = Rows::from_values(DIM, &all[12_000 * DIM..]);
     let copy = of_rows(&rows);
-    let lists = Lists::many(units(&rows, &copy), &[], 1);
-    let found = lists.found();
+    let lists = IvfIndex::build(units(&rows, &copy), &[], 1);
+    let found = lists.stats();
     assert!(!lists.is_exact() && found.lists > 200 && found.read < 0.25, "{found:?}");
     assert!(found.recall >= LEAST_RECALL, "{found:?}");
     for k in [1, 5, 10, 32, 100] {
@@ -64,7 +64,7 @@ fn lists_find_what_they_promise_and_read_little() {
         assert!(recall > 0.98, "{recall} at {k}, {found:?}");
     }
     // One thread or many, and every time, the same lists.
-    let again = Lists::many(units(&rows, &copy), &[], 3);
+    let again = IvfIndex::build(units(&rows, &copy), &[], 3);
     assert_eq!(again.rows, lists.rows);
     assert_eq!(again.routes.unwrap().slacks, lists.routes.unwrap().slacks);
 }
@@ -73,9 +73,9 @@ fn lists_find_what_they_promise_and_read_little() {
 fn rows_without_clusters_stay_in_one_list() {
     let rows = clustered(6000, 6000, 1.0);
     let copy = of_rows(&rows);
-    let lists = Lists::many(units(&rows, &copy), &[], 1);
+    let lists = IvfIndex::build(units(&rows, &copy), &[], 1);
     assert!(lists.is_exact());
-    assert_eq!(lists.found(), Found { recall: 1.0, read: 1.0, lists: 1 });
+    assert_eq!(lists.stats(), IndexStats { recall: 1.0, read: 1.0, lists: 1 });
     let queries = clustered(50, 25, 1.0);
     assert_eq!(recall(&lists, &rows, &queries, 20), 1.0);
 }
@@ -85,9 +85,9 @@ fn queries_of_the_caller_count() {
     // Queries far from all rows: reading few lists would not do for them.
     let rows = clustered(6000, 60, 0.8);
     let copy = of_rows(&rows);
-    assert!(!Lists::many(units(&rows, &copy), &[], 1).is_exact());
+    assert!(!IvfIndex::build(units(&rows, &copy), &[], 1).is_exact());
     let far = clustered(300, 300, 1.0);
-    let lists = Lists::many(units(&rows, &copy), &far, 1);
+    let lists = IvfIndex::build(units(&rows, &copy), &far, 1);
     if !lists.is_exact() {
         assert!(recall(&lists, &rows, &far, 10) >= 0.985);
     }
@@ -97,13 +97,14 @@ fn queries_of_the_caller_count() {
 fn only_allowed_rows_are_found() {
     let rows = clustered(6000, 60, 0.8);
     let copy = of_rows(&rows);
-    for lists in [Lists::one(units(&rows, &copy)), Lists::many(units(&rows, &copy), &[], 1)] {
+    for lists in [IvfIndex::flat(units(&rows, &copy)), IvfIndex::build(units(&rows, &copy), &[], 1)]
+    {
         let query = rows.row(77);
-        let candidates = lists.candidates(query, 10, Some(&|row| row % 5 == 3)).unwrap();
+        let candidates = lists.shortlist(query, 10, Some(&|row| row % 5 == 3)).unwrap();
         assert!(candidates.len() >= 10 && candidates.iter().all(|row| row % 5 == 3));
-        let none = lists.candidates(query, 10, Some(&|_| false));
+        let none = lists.shortlist(query, 10, Some(&|_| false));
         assert!(none.is_some_and(|none| none.is_empty()));
-        let few = lists.candidates(query, 10, Some(&|row| row < 4)).unwrap();
+        let few = lists.shortlist(query, 10, Some(&|row| row < 4)).unwrap();
         assert_eq!(few.len(), 4);
     }
 }
@@ -114,7 +115,7 @@ fn rows_come_and_go() {
     let mut rows = Rows::from_values(DIM, &all[..5000 * DIM]);
     let made = {
         let copy = of_rows(&rows);
-        [Lists::one(units(&rows, &copy)), Lists::many(units(&rows, &copy), &[], 1)]
+        [IvfIndex::flat(units(&rows, &copy)), IvfIndex::build(units(&rows, &copy), &[], 1)]
     };
     assert!(!made[1].is_exact());
     let before = rows.clone();
@@ -137,7 +138,7 @@ fn rows_come_and_go() {
         let queries = Rows::from_values(DIM, &all[4900 * DIM..5500 * DIM]);
         let recall = recall(&lists, &rows, &queries, 10);
         assert!(recall > if lists.is_exact() { 0.9999 } else { 0.98 }, "{recall}");
-        let mut found = lists.candidates(queries.row(0), 5990, None).unwrap_or_default();
+        let mut found = lists.shortlist(queries.row(0), 5990, None).unwrap_or_default();
         found.sort_unstable();
         found.dedup();
         assert!(found.iter().all(|row| *row < rows.count()));
@@ -148,15 +149,15 @@ fn rows_come_and_go() {
 fn stored_lists_are_the_same_and_wrong_ones_are_refused() {
     let rows = clustered(6000, 60, 0.8);
     let copy = of_rows(&rows);
-    let lists = Lists::many(units(&rows, &copy), &[], 1);
+    let lists = IvfIndex::build(units(&rows, &copy), &[], 1);
     let stored = || lists.stored().unwrap();
-    let again = Lists::from_stored(stored()).unwrap();
-    assert_eq!(again.found(), lists.found());
+    let again = IvfIndex::from_stored(stored()).unwrap();
+    assert_eq!(again.stats(), lists.stats());
     for number in (0..6000).step_by(97) {
         let unit = rows.row(number);
-        assert_eq!(again.candidates(unit, 10, None), lists.candidates(unit, 10, None));
+        assert_eq!(again.shortlist(unit, 10, None), lists.shortlist(unit, 10, None));
     }
-    type Damage = fn(&mut StoredLists<'_>);
+    type Damage = fn(&mut StoredIndex<'_>);
     let damages: [(Damage, &str); 11] = [
         (|parts| parts.offsets[0] = 1, "offsets"),
         (|parts| parts.offsets[3] = -1, "offsets"),
@@ -173,7 +174,7 @@ fn stored_lists_are_the_same_and_wrong_ones_are_refused() {
     for (damage, what) in damages {
         let mut parts = stored();
         damage(&mut parts);
-        let error = Lists::from_stored(parts).unwrap_err();
+        let error = IvfIndex::from_stored(parts).unwrap_err();
         assert!(error.starts_with(what), "{error}");
     }
 }

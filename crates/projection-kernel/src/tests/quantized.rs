@@ -32,7 +32,7 @@ fn every_compilation_multiplies_compact_vectors_as_double_precision() {
                     assert!(error.abs() < 2e-6 * (count as f64).sqrt(), "{name}: {error}");
                 }
             };
-            for reading in [Reading::Near, Reading::Ahead] {
+            for reading in [PrefetchHint::Cached, PrefetchHint::Ahead] {
                 let mut dots = vec![7.0; count];
                 (kernels.dots_bf16)(reading, &apart, &halves, &mut dots);
                 check(&dots, &rows, 3e-7);
@@ -86,8 +86,9 @@ fn compact_rows_are_the_rows_up_to_their_rounding() {
             let (query, rows, weights) = (values(dim, 1), values(dim * count, 2), values(count, 3));
             let mut rows = rows;
             rows[..dim].fill(0.0);
-            for (format, bound) in [(Format::Bf16, 1.0 / 256.0), (Format::Int8, 0.5 / 127.0)] {
-                let compact = Compact::new(format, dim, &rows);
+            for (format, bound) in [(RowFormat::Bf16, 1.0 / 256.0), (RowFormat::Int8, 0.5 / 127.0)]
+            {
+                let compact = QuantizedRows::new(format, dim, &rows);
                 assert_eq!((compact.count(), compact.format()), (count, format));
                 let mut decoded = vec![7.0; dim * count];
                 for (number, row) in decoded.chunks_mut(dim).enumerate() {
@@ -106,7 +107,7 @@ fn compact_rows_are_the_rows_up_to_their_rounding() {
                     let error = exact_dot(row, &query) - f64::from(dot);
                     assert!(error.abs() <= 1e-4 * norm(row) * norm(&query), "{format:?}: {error}");
                 }
-                if format == Format::Int8 {
+                if format == RowFormat::Int8 {
                     // Whatever is to be read next, a range has the products of its rows.
                     let ready = compact.ready(&query);
                     let mut all = vec![7.0; count];

@@ -6,19 +6,19 @@ const LINE: usize = 64;
 
 /// How to read the rows of a matrix of a certain size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
+pub enum PrefetchHint {
     /// They lie in the second-level cache.
-    Near,
+    Cached,
     /// The same, from the last one to the first.
-    Backwards,
+    Reversed,
     /// Rows to come are asked for early.
     Ahead,
     /// The memory is the limit. It finds by itself what comes next in single precision; dot
     /// products with compact rows, of which more go by in the same time, ask early here too.
-    Stream,
+    Streaming,
 }
 
-impl Reading {
+impl PrefetchHint {
     /// The sizes in bytes between which asking early helps. A model has two such
     /// matrices; where both together no longer lie in the last cache, what was asked for early
     /// takes the memory's time from what is needed now.
@@ -32,16 +32,16 @@ impl Reading {
     /// The same by the size in bytes.
     pub fn of_size(size: usize) -> Self {
         match size {
-            size if size < Self::AHEAD.start => Self::Near,
+            size if size < Self::AHEAD.start => Self::Cached,
             size if size < Self::AHEAD.end => Self::Ahead,
-            _ => Self::Stream,
+            _ => Self::Streaming,
         }
     }
 
-    /// The same without [`Near`](Self::Near), the one way whose products differ in the last
+    /// The same without [`Cached`](Self::Cached), the one way whose products differ in the last
     /// bit from those of a batch.
     pub fn as_in_batches(self) -> Self {
-        if self == Self::Near { Self::Stream } else { self }
+        if self == Self::Cached { Self::Streaming } else { self }
     }
 }
 
@@ -52,7 +52,7 @@ pub(super) fn lead(width: usize) -> usize {
 }
 
 /// Asks for values that are read soon and lie where the hardware does not expect it.
-pub fn ask_for<T>(values: &[T]) {
+pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
     for at in (0..size_of_val(values)).step_by(LINE) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

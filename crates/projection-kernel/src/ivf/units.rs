@@ -1,39 +1,42 @@
 //! Rows that lists are made of, and their bytes.
 
-use super::Lists;
+use super::IvfIndex;
 use super::change::Added;
-use crate::Compact;
+use crate::QuantizedRows;
 
 /// Rows of a matrix at length 1: how many, of which dimension, and each by its number.
 #[derive(Clone, Copy)]
-pub struct Units<'a> {
+pub struct UnitVectors<'a> {
     pub count: usize,
     pub dim: usize,
-    pub copy: &'a (dyn Fn(usize, &mut [f32]) + Sync),
+    pub copy_row: &'a (dyn Fn(usize, &mut [f32]) + Sync),
 }
 
-impl Units<'_> {
+impl UnitVectors<'_> {
     /// The rows with these numbers, one after another.
     pub fn gather(&self, numbers: impl ExactSizeIterator<Item = usize>) -> Vec<f32> {
         let mut all = vec![0.0; numbers.len() * self.dim];
         for (row, number) in all.chunks_exact_mut(self.dim).zip(numbers) {
-            (self.copy)(number, row);
+            (self.copy_row)(number, row);
         }
         all
     }
 
     /// The rows in bytes, in the order of the numbers, and the greatest distance of one from
     /// what is stored of it.
-    pub(super) fn rounded(&self, numbers: impl ExactSizeIterator<Item = usize>) -> (Compact, f32) {
+    pub(super) fn rounded(
+        &self,
+        numbers: impl ExactSizeIterator<Item = usize>,
+    ) -> (QuantizedRows, f32) {
         let numbers: Vec<usize> = numbers.collect();
         let mut row = vec![0.0; self.dim];
-        let rows = Compact::bytes_of(self.dim, numbers.len(), |place, row| {
-            (self.copy)(numbers[place], row);
+        let rows = QuantizedRows::bytes_of(self.dim, numbers.len(), |place, row| {
+            (self.copy_row)(numbers[place], row);
         });
         let mut decoded = vec![0.0; self.dim];
         let mut distance = 0.0f64;
         for (place, number) in numbers.into_iter().enumerate() {
-            (self.copy)(number, &mut row);
+            (self.copy_row)(number, &mut row);
             rows.decode(place, &mut decoded);
             let pairs = row.iter().zip(&decoded);
             let squares: f64 = pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
@@ -44,9 +47,9 @@ impl Units<'_> {
     }
 }
 
-impl Lists {
+impl IvfIndex {
     /// All rows in one list.
-    pub fn one(units: Units<'_>) -> Self {
+    pub fn flat(units: UnitVectors<'_>) -> Self {
         let (codes, distance) = units.rounded(0..units.count);
         Self { codes, rows: Vec::new(), distance, routes: None, added: Added::new(1) }
     }

@@ -1,27 +1,27 @@
 //! Which lists a query reads, and in which order.
 
-use super::{Found, KS, SPREAD};
-use crate::{Compact, Ready, largest, select};
-use crate::spare::Spare;
+use super::{IndexStats, KS, SPREAD};
+use crate::scratch::Scratch;
+use crate::{QuantizedQuery, QuantizedRows, largest, top_k};
 
-/// Lists that are read before the others are chosen by what they hold.
+/// IvfIndex that are read before the others are chosen by what they hold.
 const FIRST: usize = 8;
 
 /// Scores that are passed over together where none is good enough.
 const BLOCK: usize = 64;
 
-/// Lists around their means.
+/// IvfIndex around their means.
 #[derive(Debug, Clone)]
 pub(super) struct Routes {
     /// Means of lists (l × d).
-    pub centres: Compact,
+    pub centres: QuantizedRows,
     /// What the spread of each list adds to its score.
     pub spreads: Vec<f32>,
     /// Where in the codes each list begins, and the last one ends (l + 1).
     pub offsets: Vec<usize>,
     /// For each of [`KS`].
     pub slacks: [f32; KS.len()],
-    pub found: Found,
+    pub found: IndexStats,
 }
 
 impl Routes {
@@ -52,8 +52,8 @@ impl Routes {
     }
 
     /// The score of each list for a unit vector.
-    pub fn scores(&self, query: &Ready) -> Spare<f32> {
-        let mut scores = Spare::filled(self.count(), 0.0);
+    pub fn scores(&self, query: &QuantizedQuery) -> Scratch<f32> {
+        let mut scores = Scratch::filled(self.count(), 0.0);
         self.centres.dots_ready(query, 0..self.count(), self.count(), &mut scores);
         for (score, spread) in scores.iter_mut().zip(&self.spreads) {
             *score += spread;
@@ -62,10 +62,10 @@ impl Routes {
     }
 }
 
-/// Lists by their scores, the best first. Putting all of them in order would take longer than
+/// IvfIndex by their scores, the best first. Putting all of them in order would take longer than
 /// reading some: the first few tell what the others must reach.
 pub(super) struct Order {
-    scores: Spare<f32>,
+    scores: Scratch<f32>,
     /// Those that were not among the first have lower scores.
     first: f32,
 }
@@ -76,14 +76,14 @@ pub(super) struct Entry(u64);
 
 impl Order {
     /// Of the scores of all lists.
-    pub fn of(scores: Spare<f32>) -> Self {
+    pub fn of(scores: Scratch<f32>) -> Self {
         Self { scores, first: f32::INFINITY }
     }
 
     /// The best few lists; to be asked for once.
-    pub fn first(&mut self) -> Spare<Entry> {
-        let best = select::near_best(&self.scores, FIRST.min(self.scores.len()), 0.0);
-        let mut entries: Spare<Entry> =
+    pub fn first(&mut self) -> Scratch<Entry> {
+        let best = top_k::near_top_k(&self.scores, FIRST.min(self.scores.len()), 0.0);
+        let mut entries: Scratch<Entry> =
             best.iter().map(|list| Entry::of(*list, self.scores[*list])).collect();
         entries.sort_unstable();
         if let Some(last) = entries.last() {
@@ -93,8 +93,8 @@ impl Order {
     }
 
     /// The others that have this score at least.
-    pub fn others(self, least: f32) -> Spare<Entry> {
-        let mut entries = Spare::new();
+    pub fn others(self, least: f32) -> Scratch<Entry> {
+        let mut entries = Scratch::new();
         for (block, scores) in self.scores.chunks(BLOCK).enumerate() {
             if largest(scores) < least {
                 continue;

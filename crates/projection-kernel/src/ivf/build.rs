@@ -2,14 +2,14 @@
 
 use super::change::Added;
 use super::routes::Routes;
-use super::{Found, KS, Lists, SPREAD, Units, calibrate};
+use super::{IndexStats, IvfIndex, KS, SPREAD, UnitVectors, calibrate};
 use crate::random::Random;
-use crate::{self as kernel, Compact, Format, product};
+use crate::{self as kernel, QuantizedRows, RowFormat, parallel};
 
 /// Seed of all that is drawn: the same rows give the same lists.
 const SEED: u64 = 0x11575;
 
-/// Lists of n rows are so many times n^0.8: more centres are looked through for longer, fewer
+/// IvfIndex of n rows are so many times n^0.8: more centres are looked through for longer, fewer
 /// lists are longer. Measured on 25,000 real questions, for which half as many more do no
 /// better, and on up to 1,000,000 rows in clusters, of which 12,000 lists read a quarter less
 /// than 8,000.
@@ -24,12 +24,12 @@ const ROUNDS: usize = 4;
 const CENTRES: usize = 128;
 const BLOCK: usize = 64;
 
-impl Lists {
+impl IvfIndex {
     /// The rows in lists, where these find [`LEAST_RECALL`](super::LEAST_RECALL) of the true
     /// nearest rows for less than reading all of them; otherwise in one. `queries` (n × d), of
     /// length 1, are more held-out queries to find that out with. The result does not depend
     /// on the number of threads.
-    pub fn many(units: Units<'_>, queries: &[f32], threads: usize) -> Self {
+    pub fn build(units: UnitVectors<'_>, queries: &[f32], threads: usize) -> Self {
         let dim = units.dim;
         let mut random = Random::new(SEED, 0);
         let mut numbers: Vec<usize> = (0..units.count).collect();
@@ -52,23 +52,23 @@ impl Lists {
         }
         drop(sample);
         let lists = assign(units.count, &centres, dim, threads, &|rows| units.gather(rows));
-        let centres = means(dim, count, &lists, &mut random, units.copy);
+        let centres = means(dim, count, &lists, &mut random, units.copy_row);
         let (offsets, rows) = members(count, &lists);
         let (codes, distance) = units.rounded(rows.iter().map(|row| *row as usize));
         let spread =
             |centre: &[f32]| SPREAD * (1.0 - kernel::norm(centre).powi(2)).max(0.0).sqrt() as f32;
         let routes = Routes {
             spreads: centres.chunks_exact(dim).map(spread).collect(),
-            centres: Compact::new(Format::Int8, dim, &centres),
+            centres: QuantizedRows::new(RowFormat::Int8, dim, &centres),
             offsets,
             slacks: [0.0; KS.len()],
-            found: Found { recall: 0.0, read: 1.0, lists: count },
+            found: IndexStats { recall: 0.0, read: 1.0, lists: count },
         };
         let routes = Some(routes);
         let mut made = Self { codes, rows, distance, routes, added: Added::new(count) };
         match made.calibrate(units, &lists, held_out, queries, threads) {
             true => made,
-            false => Self::one(units),
+            false => Self::flat(units),
         }
     }
 }
@@ -85,13 +85,13 @@ fn assign(
     let halves: Vec<f32> =
         centres.chunks_exact(dim).map(|c| (kernel::norm(c).powi(2) / 2.0) as f32).collect();
     let mut nearest = vec![0u32; count];
-    product::for_blocks(threads, &mut nearest, 1, BLOCK, |range, nearest| {
+    parallel::parallel_chunks(threads, &mut nearest, 1, BLOCK, |range, nearest| {
         let rows = copy(range);
         let mut best = [f32::NEG_INFINITY; BLOCK];
         let mut dots = [0.0; BLOCK * CENTRES];
         let blocks = centres.chunks(CENTRES * dim).zip(halves.chunks(CENTRES));
         for (block, (centres, halves)) in blocks.enumerate() {
-            kernel::dots_of_batch(dim, &rows, centres, &mut dots, CENTRES);
+            kernel::dots_batch(dim, &rows, centres, &mut dots, CENTRES);
             for (row, (nearest, best)) in nearest.iter_mut().zip(&mut best).enumerate() {
                 let scores = &mut dots[row * CENTRES..][..halves.len()];
                 scores.iter_mut().zip(halves).for_each(|(score, half)| *score -= half);

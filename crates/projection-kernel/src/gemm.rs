@@ -1,66 +1,11 @@
 //! Products of row-major matrices, for batches and for training.
 //!
-//! Rows are shared out among threads in blocks of a fixed size, so that the result does not
-//! depend on how many threads there are. Without the feature `store` there is one, the
-//! caller's, and products are those of the other kernels.
-
-#[cfg(not(target_arch = "wasm32"))]
-use std::num::NonZero;
-use std::ops::Range;
-#[cfg(not(target_arch = "wasm32"))]
-use std::sync::Mutex;
-
-/// Rows of a result that one thread makes at a time.
-pub const BLOCK: usize = 128;
-
-/// How many threads long work may use: as many as the machine offers.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
-}
-
-/// Calls `work` with each block of `rows` rows of width `width` in `out` and the numbers of
-/// its rows, on up to `threads` threads.
-#[cfg_attr(target_arch = "wasm32", allow(unused_variables))]
-pub fn for_blocks<T: Send>(
-    threads: usize,
-    out: &mut [T],
-    width: usize,
-    rows: usize,
-    work: impl Fn(Range<usize>, &mut [T]) + Sync,
-) {
-    if out.is_empty() {
-        return;
-    }
-    let count = out.len() / width;
-    let range = |block: usize| block * rows..(block * rows + rows).min(count);
-    let blocks = out.chunks_mut(rows * width).enumerate();
-    #[cfg(not(target_arch = "wasm32"))]
-    if threads > 1 && count > rows {
-        let blocks = Mutex::new(blocks);
-        std::thread::scope(|scope| {
-            for _ in 0..threads.min(count.div_ceil(rows)) {
-                scope.spawn(|| {
-                    loop {
-                        // Taken in its own statement: the lock must not be held while working.
-                        let next =
-                            blocks.lock().expect("no thread panics while it holds it").next();
-                        match next {
-                            Some((block, out)) => work(range(block), out),
-                            None => break,
-                        }
-                    }
-                });
-            }
-        });
-        return;
-    }
-    blocks.for_each(|(block, out)| work(range(block), out));
-}
+//! In WebAssembly these are the kernels of batches; elsewhere the crate `gemm`, on the caller's
+//! thread.
 
 /// `a` (n × d) times the transpose of `b` (m × d), into `out` (n × m): all dot products.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn dots_of_rows(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
+pub fn matmul_nt(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
     let (n, m) = (a.len() / dim, b.len() / dim);
     let sizes = (n, dim, m);
     multiply(sizes, (a, [dim, 1]), (b, [1, dim]), out);
@@ -68,26 +13,26 @@ pub fn dots_of_rows(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
 
 /// The same by the kernel of batches.
 #[cfg(target_arch = "wasm32")]
-pub fn dots_of_rows(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
-    super::dots_of_batch(dim, a, b, out, b.len() / dim);
+pub fn matmul_nt(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
+    super::dots_batch(dim, a, b, out, b.len() / dim);
 }
 
 /// `a` (n × k) times `b` (k × m), into `out` (n × m).
 #[cfg(not(target_arch = "wasm32"))]
-pub fn product(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
+pub fn matmul(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
     let (n, m) = (a.len() / inner, b.len() / inner);
     multiply((n, inner, m), (a, [inner, 1]), (b, [m, 1]), out);
 }
 
 /// The same by the kernel of weighted sums.
 #[cfg(target_arch = "wasm32")]
-pub fn product(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
+pub fn matmul(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
     super::add_weighted(b.len() / inner, a, inner, b, out, true);
 }
 
 /// The transpose of `a` (k × n) times `b` (k × m), into `out` (n × m).
 #[cfg(not(target_arch = "wasm32"))]
-pub fn product_of_columns(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
+pub fn matmul_tn(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
     let (n, m) = (a.len() / inner, b.len() / inner);
     multiply((n, inner, m), (a, [1, n]), (b, [m, 1]), out);
 }
@@ -150,9 +95,9 @@ mod tests {
                 (0..columns * rows).map(|i| values[i % rows * columns + i / rows]).collect()
             };
             let mut found = [vec![0.0; n * m], vec![0.0; n * m], vec![0.0; n * m]];
-            product(&a, &b, k, &mut found[0]);
-            dots_of_rows(&a, &transposed(&b, k, m), k, &mut found[1]);
-            product_of_columns(&transposed(&a, n, k), &b, k, &mut found[2]);
+            matmul(&a, &b, k, &mut found[0]);
+            matmul_nt(&a, &transposed(&b, k, m), k, &mut found[1]);
+            matmul_tn(&transposed(&a, n, k), &b, k, &mut found[2]);
             for (i, j) in (0..n).flat_map(|i| (0..m).map(move |j| (i, j))) {
                 let exact: f64 =
                     (0..k).map(|l| f64::from(a[i * k + l]) * f64::from(b[l * m + j])).sum();
@@ -160,19 +105,6 @@ mod tests {
                     assert!((f64::from(found[i * m + j]) - exact).abs() < 1e-5);
                 }
             }
-        }
-    }
-
-    #[test]
-    fn every_block_is_done_once_by_any_number_of_threads() {
-        for threads in [1, 2, 7] {
-            let mut out = vec![0usize; 3 * 1001];
-            for_blocks(threads, &mut out, 3, 10, |rows, out| {
-                for (row, out) in rows.zip(out.chunks_mut(3)) {
-                    out.iter_mut().for_each(|value| *value += row + 1);
-                }
-            });
-            assert!(out.chunks(3).enumerate().all(|(row, out)| out == [row + 1; 3]));
         }
     }
 }

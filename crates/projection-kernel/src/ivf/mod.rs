@@ -31,12 +31,12 @@ mod units;
 
 use std::ops::Range;
 
-use crate::{Compact, LONGEST_BYTES, Ready, Rows, ask_for, select};
-use crate::spare::{Spare, kept};
+use crate::scratch::Scratch;
+use crate::{MAX_INT8_DIM, QuantizedQuery, QuantizedRows, Rows, prefetch, top_k};
 use routes::{Entry, Order, Routes};
 
-pub use stored::StoredLists;
-pub use units::Units;
+pub use stored::StoredIndex;
+pub use units::UnitVectors;
 
 /// From so many rows on, bytes are looked through first: below, rounding the query costs what
 /// is saved.
@@ -44,15 +44,15 @@ const SCAN_FROM: usize = 256;
 
 /// From so many rows on, lists are made where they are asked for.
 #[cfg(not(target_arch = "wasm32"))]
-pub const LISTS_FROM: usize = 16_384;
+pub const MIN_INDEX_ROWS: usize = 16_384;
 
 /// Whether there are lists at all. Where the binary is to be small there are none, nor are those
 /// of files read: all rows are compared, which misses none and takes longer.
-pub const HAS_LISTS: bool = cfg!(not(target_arch = "wasm32"));
+pub const HAS_IVF: bool = cfg!(not(target_arch = "wasm32"));
 
 /// Whether so many rows of so many values each are looked through in bytes first.
-pub fn worth_it(rows: usize, dim: usize) -> bool {
-    HAS_LISTS && (SCAN_FROM..GONE as usize).contains(&rows) && dim <= LONGEST_BYTES
+pub fn scan_pays_off(rows: usize, dim: usize) -> bool {
+    HAS_IVF && (SCAN_FROM..GONE as usize).contains(&rows) && dim <= MAX_INT8_DIM
 }
 
 /// The share of the true nearest rows that must be found, on average.
@@ -84,9 +84,9 @@ const GONE: u32 = u32::MAX;
 
 /// Rows at length 1 in bytes, in lists or all in one.
 #[derive(Debug, Clone)]
-pub struct Lists {
+pub struct IvfIndex {
     /// The rows, one list after another.
-    codes: Compact,
+    codes: QuantizedRows,
     /// The number of each of these rows; empty where they are in their own order.
     rows: Vec<u32>,
     /// The greatest distance of a row from what is stored of it: by Cauchy and Schwarz, no
@@ -100,7 +100,7 @@ pub struct Lists {
 
 /// What making lists found out.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct Found {
+pub struct IndexStats {
     /// The share of the true nearest rows that held-out queries find, the least of all groups
     /// of queries and numbers of rows; 1 where all rows are read.
     pub recall: f64,
@@ -113,17 +113,17 @@ pub struct Found {
 /// Which rows may be found.
 pub type Allowed<'a> = Option<&'a dyn Fn(usize) -> bool>;
 
-impl Lists {
+impl IvfIndex {
     /// Number of places, those of rows that are gone among them.
     fn places(&self) -> usize {
         self.codes.count() + self.added.count()
     }
 
     /// What was found out when the lists were made.
-    pub fn found(&self) -> Found {
+    pub fn stats(&self) -> IndexStats {
         match &self.routes {
             Some(routes) => routes.found,
-            None => Found { recall: 1.0, read: 1.0, lists: 1 },
+            None => IndexStats { recall: 1.0, read: 1.0, lists: 1 },
         }
     }
 
@@ -135,7 +135,12 @@ impl Lists {
     /// Rows that may be among the k nearest to a unit vector, k above zero, each once and in
     /// any order; or `None` where those are too many to be worth it. All of the k nearest are
     /// among them where there is one list, and nearly always otherwise.
-    pub fn candidates(&self, unit: &[f32], k: usize, allowed: Allowed<'_>) -> Option<Spare<usize>> {
+    pub fn shortlist(
+        &self,
+        unit: &[f32],
+        k: usize,
+        allowed: Allowed<'_>,
+    ) -> Option<Scratch<usize>> {
         let query = &self.codes.ready(unit);
         // The query is rounded to 16 bits, by at most half a step of its largest value.
         let step = unit.iter().fold(0.0f32, |top, value| top.max(value.abs())) / 32_512.0;
@@ -149,8 +154,8 @@ impl Lists {
             query,
             margin: 2.0 * (likely * self.distance + 1.01 * rounding + DOUBT),
             most: (self.places() / SELECTIVE).max(4 * k),
-            cut: select::Cut::new(k),
-            found: Spare::new(),
+            top: top_k::TopK::new(k),
+            found: Scratch::new(),
             allowed,
         };
         match &self.routes {
@@ -170,9 +175,9 @@ impl Lists {
 }
 
 /// Numbers of rows, each of which is asked for a few turns before it comes: they lie anywhere.
-pub fn asked_for(numbers: &[usize], rows: &Rows) -> impl Iterator<Item = usize> {
+pub fn prefetched(numbers: &[usize], rows: &Rows) -> impl Iterator<Item = usize> {
     const EARLY: usize = 4;
-    let ask = |number: &usize| ask_for(rows.row(*number));
+    let ask = |number: &usize| prefetch(rows.row(*number));
     numbers.iter().take(EARLY).for_each(ask);
     numbers.iter().enumerate().map(move |(at, number)| {
         numbers.get(at + EARLY).into_iter().for_each(ask);
@@ -182,15 +187,15 @@ pub fn asked_for(numbers: &[usize], rows: &Rows) -> impl Iterator<Item = usize> 
 
 /// A search under way.
 struct Search<'a> {
-    lists: &'a Lists,
-    query: &'a Ready,
+    lists: &'a IvfIndex,
+    query: &'a QuantizedQuery,
     /// Twice what rounding may misjudge a similarity by.
     margin: f32,
     /// As many candidates as are worth it.
     most: usize,
-    cut: select::Cut,
+    top: top_k::TopK,
     /// Places and similarities by the rounded rows.
-    found: Spare<(usize, f32)>,
+    found: Scratch<(usize, f32)>,
     allowed: Allowed<'a>,
 }
 
@@ -200,14 +205,14 @@ impl Search<'_> {
         let mut order = Order::of(routes.scores(self.query));
         let first = order.first();
         self.read_in_turn(routes, slack, &first)?;
-        let others = order.others(self.cut.limit() - slack);
+        let others = order.others(self.top.threshold() - slack);
         self.read_in_turn(routes, slack, &others)
     }
 
     /// Reads lists, the best first, as long as they may hold one of the k nearest.
     fn read_in_turn(&mut self, routes: &Routes, slack: f32, lists: &[Entry]) -> Option<()> {
         for (at, entry) in lists.iter().enumerate() {
-            if entry.score() < self.cut.limit() - slack {
+            if entry.score() < self.top.threshold() - slack {
                 break;
             }
             let next = lists.get(at + 1).map(|next| routes.offsets[next.list()]);
@@ -251,26 +256,24 @@ impl Search<'_> {
             }
         }
         let found = &mut self.found;
-        self.cut.add(scores, self.margin, |at| {
+        self.top.add(scores, self.margin, |at| {
             if scores[at] > f32::NEG_INFINITY {
                 found.push((place(at), scores[at]));
             }
         });
         if found.len() > self.most {
-            let limit = self.cut.limit() - self.margin;
+            let limit = self.top.threshold() - self.margin;
             found.retain(|(_, score)| *score >= limit);
         }
         (found.len() <= self.most).then_some(())
     }
 
-    fn finish(self) -> Spare<usize> {
-        let limit = self.cut.limit() - self.margin;
+    fn finish(self) -> Scratch<usize> {
+        let limit = self.top.threshold() - self.margin;
         let found = self.found.iter().filter(|(_, score)| *score >= limit);
         found.map(|(place, _)| self.lists.row_at(*place) as usize).collect()
     }
 }
-
-kept!(Entry, (usize, f32));
 
 #[cfg(test)]
 mod tests;
