@@ -74,10 +74,10 @@ install:
 .PHONY: bench
 bench: $(VENV) lib
 	$(VENV) -m pip install --quiet --disable-pip-version-check \
-		-r crates/projection-core/benches/requirements.txt
-	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench project -- $(BENCH)
-	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-core --bench loading -- $(BENCH)
-	$(CARGO) bench --package projection-core --bench calls -- $(BENCH)
+		-r crates/projection-engine/benches/requirements.txt
+	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-engine --bench project -- $(BENCH)
+	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-engine --bench loading -- $(BENCH)
+	$(CARGO) bench --package projection-engine --bench calls -- $(BENCH)
 	cd bindings/go && $(GO) run ./benches $(filter --quick,$(BENCH)) $(CURDIR)/target/tmp
 	$(VENV) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./bindings/python
 	$(VENV) -m pip install --quiet --disable-pip-version-check ./bindings/python
@@ -99,7 +99,6 @@ test: tools model lint test-rust test-c test-go test-python
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --release --package projection-core --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --quiet --workspace --no-deps
 
 # The header's freshness is one of these tests.
@@ -131,7 +130,7 @@ test-python: model $(VENV)
 	$(VENV) tests/interop/python_code.py target/release/projection $(MODEL)
 	$(VENV) tests/interop/evaluate.py target/release/projection $(MODEL)
 	$(VENV) tests/interop/onnx_export.py target/release/projection $(MODEL)
-	$(CARGO) test --release --package projection-core --test dump
+	$(CARGO) test --release --package projection-engine --test dump
 	PYTHON="$(PYTHON)" scripts/test_python.sh
 
 # Needs Node, so it is no part of `make test`; CI runs it.

@@ -11,7 +11,7 @@ ${PYTHON:-python3} scripts/fetch_model.py
 scripts/build_wasm.sh
 
 # The models of the conformance vectors, for a runtime without files.
-$CARGO test --quiet --release --package projection-core --test dump
+$CARGO test --quiet --release --package projection-engine --test dump
 
 # A store of the FAQ, trained on.
 $CARGO build --quiet --release --package projection-cli

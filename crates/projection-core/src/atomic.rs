@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Errors
 /// [`ErrorKind::Io`] or [`ErrorKind::NotFound`], naming the file; no partial file is left, and
 /// what was there stays. [`ErrorKind::Io`] also where `path` is a folder or no regular file.
-pub(crate) fn write(
+pub fn write(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
 ) -> Result<()> {
@@ -48,7 +48,7 @@ pub(crate) fn write(
 }
 
 /// The name under which a file or folder is written before it takes its place; another one each time.
-pub(crate) fn temporary_name(path: &Path) -> PathBuf {
+pub fn temporary_name(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let mut name = std::ffi::OsString::from(".");

@@ -15,7 +15,7 @@ const MOST: usize = 1 << 20;
 
 /// A value, with its own text.
 #[derive(Debug)]
-pub(crate) struct Json<'a> {
+pub struct Json<'a> {
     text: &'a str,
     value: Value<'a>,
 }

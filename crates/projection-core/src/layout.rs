@@ -26,8 +26,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use discovery::discover_heads;
-pub(crate) use discovery::{FoundHeads, Listing, discover};
-pub(crate) use resolver::Resolver;
+pub use discovery::{FoundHeads, Listing, discover};
+pub use resolver::Resolver;
 
 /// The folder beside the database that holds all array files.
 pub const EMBEDDINGS_FOLDER: &str = "embeddings";

@@ -3,8 +3,6 @@
 //! The same JSON is in the store's own table `engine_models` and in `mh_{id}_model.json`
 //! beside the vectors, so that a folder alone is enough. A multi-head model without it, as
 //! other programs make them, has nothing to say here.
-
-#[cfg(feature = "store")]
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -13,12 +11,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::Json;
 
 /// The keys of [`SearchValues`].
-pub(crate) const HYBRID_WEIGHT: &str = "hybrid_weight";
-pub(crate) const UNHEADED_OFFSET: &str = "unheaded_offset";
+pub const HYBRID_WEIGHT: &str = "hybrid_weight";
+pub const UNHEADED_OFFSET: &str = "unheaded_offset";
 
 /// The kinds of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum ModelKind {
     /// One head a cluster, mixed by softmax.
     MultiHead,
@@ -32,8 +29,7 @@ pub enum ModelKind {
 
 impl ModelKind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::MultiHead, Self::Residual, Self::Linear, Self::Transformer];
+    pub const ALL: [Self; 4] = [Self::MultiHead, Self::Residual, Self::Linear, Self::Transformer];
 
     /// The name in stores.
     pub fn name(self) -> &'static str {
@@ -152,7 +148,6 @@ impl ModelParameters {
     ///
     /// # Errors
     /// As [`from_json`](Self::from_json), and where the file can't be read.
-    #[cfg(feature = "store")]
     pub fn load(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))?;
@@ -162,7 +157,7 @@ impl ModelParameters {
 
 /// What training chose for search, beside the parameters that [`ModelParameters`] knows.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct SearchValues {
+pub struct SearchValues {
     /// The weight of BM25 in hybrid search, from 0 to 1.
     pub hybrid_weight: Option<f64>,
     /// The offset of answers that no head is for.
@@ -192,7 +187,6 @@ impl SearchValues {
     }
 
     /// From the file at `path`.
-    #[cfg(feature = "store")]
     pub fn load(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))?;

@@ -10,10 +10,10 @@ const DIGITS: i32 = 7;
 const LOWEST: i32 = -5;
 
 /// A number of any size, rounded to seven digits.
-pub(crate) struct Number(f64);
+pub struct Number(f64);
 
 /// To be shown in a message.
-pub(crate) fn number(value: impl Into<f64>) -> Number {
+pub fn number(value: impl Into<f64>) -> Number {
     Number(value.into())
 }
 
@@ -72,7 +72,7 @@ fn write_decimal(f: &mut Formatter<'_>, digits: u32, power: i32) -> fmt::Result 
 }
 
 /// The lengths of axes, as in `[2, 3]`.
-pub(crate) struct Shape<'a>(pub &'a [usize]);
+pub struct Shape<'a>(pub &'a [usize]);
 
 impl Display for Shape<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! [`Embedder`]: a loaded model folder.
 
 use std::path::{Path, PathBuf};
-#[cfg(feature = "store")]
+#[cfg(not(target_arch = "wasm32"))]
 use std::sync::{Mutex, PoisonError};
 
 use ndarray::Array2;
@@ -186,13 +186,13 @@ fn normalise(vector: &mut [f32]) {
 }
 
 /// Does all `jobs` on this thread, the only one.
-#[cfg(not(feature = "store"))]
+#[cfg(target_arch = "wasm32")]
 fn share_out<T>(jobs: Vec<T>, work: impl Fn(T)) {
     jobs.into_iter().for_each(work);
 }
 
 /// Does all `jobs`, on this thread and on as many others as there are processors and jobs.
-#[cfg(feature = "store")]
+#[cfg(not(target_arch = "wasm32"))]
 fn share_out<T: Send>(jobs: Vec<T>, work: impl Fn(T) + Sync) {
     let threads = match jobs.len() {
         0 | 1 => 1,

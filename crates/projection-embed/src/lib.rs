@@ -35,32 +35,12 @@
 //!
 //! [sentence-transformers]: https://www.sbert.net
 
-// What only files need.
-#![cfg_attr(not(feature = "store"), allow(dead_code))]
-
 mod bert;
 mod config;
 mod embedder;
-#[cfg(feature = "store")]
-mod evaluate;
-#[cfg(feature = "store")]
-mod feedback;
 mod files;
 mod math;
-#[cfg(feature = "store")]
-mod store;
 mod tokenizer;
 mod weights;
 
 pub use embedder::{Embedder, EmbedderParts};
-#[cfg(feature = "store")]
-pub use evaluate::{EvaluateRequest, TestQuestions, evaluate};
-#[cfg(feature = "store")]
-pub use feedback::add_feedback;
-#[cfg(feature = "store")]
-pub use store::{EmbedReport, embed_store, embed_store_with, folder_name};
-
-/// Compiles the programs in Rust that the README shows.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

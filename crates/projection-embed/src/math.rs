@@ -3,7 +3,7 @@
 //! Everything runs on the caller's thread: no pool of threads is started behind the back of
 //! a program that may fork, and results do not depend on the number of processors.
 
-#[cfg(not(feature = "store"))]
+#[cfg(target_arch = "wasm32")]
 use projection_core::products;
 
 /// A matrix inside a slice: element (r, c) lies at `data[r * row_step + c * column_step]`.
@@ -34,7 +34,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The elements row by row without gaps, in place where they lie like this.
-    #[cfg(not(feature = "store"))]
+    #[cfg(target_arch = "wasm32")]
     fn packed(&self) -> std::borrow::Cow<'a, [f32]> {
         let Self { data, rows, columns, row_step, column_step } = *self;
         if column_step == 1 && (row_step == columns || rows == 1) {
@@ -55,7 +55,7 @@ fn fits(len: usize, sizes: [usize; 2], steps: [usize; 2]) -> bool {
 }
 
 /// Writes left × right into rows of `out` that begin `out_step` apart.
-#[cfg(feature = "store")]
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn multiply(left: Matrix, right: Matrix, out: &mut [f32], out_step: usize) {
     assert_eq!(left.columns, right.rows);
     assert!(left.fits() && right.fits() && out_step >= right.columns);
@@ -89,7 +89,7 @@ pub(crate) fn multiply(left: Matrix, right: Matrix, out: &mut [f32], out_step: u
 }
 
 /// Writes left × right into rows of `out` that begin `out_step` apart, by the core's kernels.
-#[cfg(not(feature = "store"))]
+#[cfg(target_arch = "wasm32")]
 pub(crate) fn multiply(left: Matrix, right: Matrix, out: &mut [f32], out_step: usize) {
     assert_eq!(left.columns, right.rows);
     assert!(left.fits() && right.fits() && out_step >= right.columns);

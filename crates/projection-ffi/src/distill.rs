@@ -3,12 +3,10 @@
 use std::ffi::{c_char, c_void};
 
 use ndarray::ArrayView2;
-use projection_core::model_file::{ExportFormat, export_store};
 use projection_core::projection::{Model, Precision, Projection};
-use projection_core::store::Store;
-use projection_core::train::{
-    DistillRequest, Distillation, DistillationProgress, distill_questions, distill_store,
-};
+use projection_engine::{DistillRequest, ExportFormat, distill_store, export_store};
+use projection_store::store::Store;
+use projection_train::train::{Distillation, DistillationProgress, distill_questions};
 
 use crate::argument::{Buffer, Out, handle, path};
 use crate::error::{ErrorHandle, Failure, Status};

@@ -1,8 +1,7 @@
 //! Measuring projections.
 
+use projection_engine::{EvaluateRequest, TestQuestions, evaluate};
 use std::ffi::{c_char, c_void};
-
-use projection_embed::{EvaluateRequest, TestQuestions, evaluate};
 
 use crate::argument::{Buffer, Out, path};
 use crate::error::{ErrorHandle, Failure, Status};

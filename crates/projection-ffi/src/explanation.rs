@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 
 use projection_core::projection::Projection;
-use projection_core::search::{Explanation, SearchQuery};
+use projection_store::search::{Explanation, SearchQuery};
 
 use crate::argument::{Buffer, Out, expect_dim, handle};
 use crate::error::{ErrorHandle, Status};
@@ -101,7 +101,7 @@ impl ExplanationHandle {
             });
             texts.extend(text);
         }
-        let hit = |hit: projection_core::search::ExplainedHit| ExplainedHit {
+        let hit = |hit: projection_store::search::ExplainedHit| ExplainedHit {
             answer_id: hit.answer_id,
             rank: hit.rank,
             rank_before: hit.before.map_or(0, |(rank, _)| rank),

@@ -2,8 +2,8 @@
 
 use std::ffi::{c_char, c_void};
 
-use projection_core::import::{ImportedVectors, VectorFiles, import_paths, import_vectors};
-use projection_core::store::Store;
+use projection_store::import::{ImportedVectors, VectorFiles, import_paths, import_vectors};
+use projection_store::store::Store;
 
 use crate::argument::{Buffer, Out, path, text};
 use crate::error::{ErrorHandle, Status};

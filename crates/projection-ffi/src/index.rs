@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ndarray::ArrayView2;
 use projection_core::projection::Projection;
-use projection_core::search::{Index, Searcher};
+use projection_store::search::{Index, Searcher};
 
 use crate::argument::{Buffer, Out, expect_dim, handle, path, product, text};
 use crate::error::{ErrorHandle, Status};
@@ -275,7 +275,7 @@ pub(crate) fn query_dim_of(index: &Index, projection: Option<&dyn Projection>) -
     projection.map_or(index.dim(), |projection| projection.input_dim())
 }
 
-pub(crate) fn copy_hits(best: &[projection_core::search::Hit], hits: &mut [Hit]) {
+pub(crate) fn copy_hits(best: &[projection_store::search::Hit], hits: &mut [Hit]) {
     for (best, hit) in best.iter().zip(hits) {
         *hit = Hit { answer_id: best.answer_id, score: best.score };
     }

@@ -2,8 +2,8 @@
 
 use std::ffi::c_char;
 
-use projection_core::projection::{IndexStats as Found, Model};
-use projection_core::store::Store;
+use projection_core::projection::IndexStats as Found;
+use projection_store::store::Store;
 
 use crate::argument::{Out, handle, path};
 use crate::error::{ErrorHandle, Failure, Status};
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn projection_model_keep_lists(
     let body = || {
         // SAFETY: the caller's promise.
         let store = Store::open_read_only(unsafe { path("database", database)? })?;
-        let lists = Model::keep_lists(&store, id, threads)?;
+        let lists = store.keep_lists(id, threads)?;
         // SAFETY: the caller's promise.
         unsafe { tell(found, lists) }
     };
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn projection_model_check_lists(
     let body = || {
         // SAFETY: the caller's promise.
         let store = Store::open_read_only(unsafe { path("database", database)? })?;
-        let lists = Model::check_lists(&store, id)?;
+        let lists = store.check_lists(id)?;
         // SAFETY: the caller's promise.
         unsafe { tell(found, lists) }
     };

@@ -96,7 +96,7 @@ pub unsafe extern "C" fn projection_model_open(
     let body = || {
         // SAFETY: the caller's promises.
         let (database, out) = unsafe { (path("database", database)?, Out::new("model", model)?) };
-        out.give(ModelHandle::new(Model::open(database, id)?));
+        out.give(ModelHandle::new(projection_store::Store::open_read_only(database)?.model(id)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -129,7 +129,9 @@ pub unsafe extern "C" fn projection_model_open_kind(
                 return Err(ErrorHandle::new(Status::InvalidArgument, &message));
             }
         };
-        out.give(ModelHandle::new(Model::open_kind(database, kind, id)?));
+        out.give(ModelHandle::new(
+            projection_store::Store::open_read_only(database)?.model_of_kind(kind, id)?,
+        ));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.

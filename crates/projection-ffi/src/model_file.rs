@@ -2,8 +2,6 @@
 
 use std::ffi::c_char;
 
-use projection_core::projection::Model;
-
 use crate::argument::{Buffer, Out, handle, path};
 use crate::error::{ErrorHandle, Status};
 use crate::guard;
@@ -27,7 +25,7 @@ pub unsafe extern "C" fn projection_model_load_file(
     let body = || {
         // SAFETY: the caller's promises.
         let (path, out) = unsafe { (self::path("path", path)?, Out::new("model", model)?) };
-        out.give(ModelHandle::new(Model::load_file(path)?));
+        out.give(ModelHandle::new(projection_interop::load_file(path)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -50,7 +48,7 @@ pub unsafe extern "C" fn projection_model_from_bytes(
         let bytes = Buffer::new("bytes", bytes, len)?;
         // SAFETY: the caller's promises.
         let (bytes, out) = unsafe { (bytes.read()?, Out::new("model", model)?) };
-        out.give(ModelHandle::new(Model::from_bytes(bytes)?));
+        out.give(ModelHandle::new(projection_interop::from_bytes(bytes, "model")?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::ffi::{CString, c_char, c_void};
 use std::panic::resume_unwind;
 
-use projection_core::train::Progress;
+use projection_train::train::Progress;
 
 /// Is called now and then during long work, on the thread that called: with the caller's
 /// `context`, the `stage` of the work, such as "tuning", how many of how many steps are done,

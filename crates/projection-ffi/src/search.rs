@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use ndarray::ArrayView2;
 use projection_core::projection::Model;
-use projection_core::search::{Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
+use projection_store::search::{Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
 
 use crate::argument::{Buffer, Out, expect_dim, handle, product};
 use crate::error::{ErrorHandle, Failure, Status};
@@ -235,7 +235,7 @@ fn search_rows(
     queries: ArrayView2<'_, f32>,
     texts: &[Option<&str>],
     options: &SearchOptions<'_>,
-) -> Result<Vec<Vec<projection_core::search::Hit>>, Failure> {
+) -> Result<Vec<Vec<projection_store::search::Hit>>, Failure> {
     let queries = queries.as_slice().expect("it was made of a slice");
     let dim = queries.len().checked_div(texts.len()).unwrap_or(0).max(1);
     let rows = queries.chunks_exact(dim).zip(texts);

@@ -2,9 +2,9 @@
 
 use std::ffi::{c_char, c_void};
 
-use projection_core::store::Store;
-use projection_core::train::{Method, TrainReport, TrainRequest, TrainingOptions, Tuning, train};
-use projection_embed::{add_feedback, embed_store_with};
+use projection_engine::{TrainReport, TrainRequest, add_feedback, embed_store_with, train};
+use projection_store::store::Store;
+use projection_train::train::{Method, TrainingOptions, Tuning};
 use serde::Serialize;
 
 use crate::argument::{Out, path};

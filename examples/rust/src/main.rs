@@ -7,9 +7,10 @@
 
 use std::process::ExitCode;
 
-use projection_embed::Embedder;
-use unifyweaver::projection::{Model, Projection};
+use unifyweaver::embedder::Embedder;
+use unifyweaver::projection::Projection;
 use unifyweaver::search::Searcher;
+use unifyweaver::store::Store;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,7 +42,7 @@ fn ask(
     question: &str,
     k: usize,
 ) -> unifyweaver::Result<()> {
-    let projection = Model::open(store, id)?;
+    let projection = Store::open_read_only(store)?.model(id)?;
     let searcher = Searcher::open(store, None)?;
     let embedder = Embedder::load(model_folder)?;
 

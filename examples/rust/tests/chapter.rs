@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use projection_embed::{Embedder, embed_store};
+use unifyweaver::embed_store;
+use unifyweaver::embedder::Embedder;
 use unifyweaver::import::import_file;
 use unifyweaver::search::Searcher;
 use unifyweaver::store::Store;

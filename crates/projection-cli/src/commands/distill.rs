@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use indicatif::ProgressBar;
-use projection_core::store::Store;
-use projection_core::train::{
-    Agreement, DistillReport, DistillRequest, Distillation, DistillationProgress, distill_store,
-};
+use projection_engine::{DistillReport, DistillRequest, distill_store};
+use projection_store::store::Store;
+use projection_train::train::{Agreement, Distillation, DistillationProgress};
 
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, note, steps};

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use projection_core::store::Store;
-use projection_embed::embed_store_with;
+use projection_engine::embed_store_with;
+use projection_store::store::Store;
 use serde::Serialize;
 
 use crate::failure::Failure;

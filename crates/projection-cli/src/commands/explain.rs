@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use projection_core::search::Explanation;
+use projection_store::search::Explanation;
 use serde::Serialize;
 
 use crate::output::{Screen, bar, heading};
@@ -57,7 +57,7 @@ impl Explained {
         names: &HashMap<i64, Option<String>>,
         name_of: impl Fn(i64) -> String,
     ) -> Self {
-        let question = |question: projection_core::search::ExplainedQuestion| {
+        let question = |question: projection_store::search::ExplainedQuestion| {
             let (question_id, text) = question.question.unzip();
             Question {
                 cluster_id: question.cluster_id,
@@ -69,7 +69,7 @@ impl Explained {
                 text,
             }
         };
-        let parts = |hit: projection_core::search::ExplainedHit| Parts {
+        let parts = |hit: projection_store::search::ExplainedHit| Parts {
             answer_id: hit.answer_id,
             rank_before: hit.before.map(|(rank, _)| rank),
             rank: hit.rank,

@@ -6,11 +6,12 @@ mod edge;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, ValueEnum};
-use projection_core::edge::EdgeReport;
-use projection_core::model_file::{Description, ExportFormat, ExportReport, export, export_store};
+use projection_core::model_file::Description;
 use projection_core::projection::{Model, Precision};
-use projection_core::store::Store;
 use projection_core::{Error, ErrorKind};
+use projection_engine::edge::EdgeReport;
+use projection_engine::{ExportFormat, ExportReport, export, export_store};
+use projection_store::store::Store;
 use serde::Serialize;
 
 use super::{precision, temperature, with_precision};
@@ -142,7 +143,7 @@ fn to_file(args: &Args, format: ExportFormat) -> Result<ExportReport, Failure> {
             Ok(export(&model, Some(id), &about, format, None, &numbered(id))?)
         }
         (None, None, Some(file)) => {
-            let model = Model::load_file(file)?;
+            let model = projection_interop::load_file(file)?;
             let model = match args.temperature {
                 Some(temperature) => model.with_temperature(temperature)?,
                 None => model,

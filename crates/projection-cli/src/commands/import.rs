@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use projection_core::import::{Imported, ImportedFile, import_paths};
-use projection_core::store::Store;
+use projection_store::import::{Imported, ImportedFile, import_paths};
+use projection_store::store::Store;
 
 use crate::failure::{Failure, print_error};
 use crate::output::{Report, Screen, count, note, progress};

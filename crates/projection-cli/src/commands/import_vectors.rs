@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use projection_core::import::{ImportOutcome, ImportedVectors, VectorFiles, import_vectors};
-use projection_core::store::Store;
+use projection_store::import::{ImportOutcome, ImportedVectors, VectorFiles, import_vectors};
+use projection_store::store::Store;
 
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, note, spinner};

@@ -119,7 +119,7 @@ pub fn run(args: &Args) -> Result<Projected, Failure> {
 
 fn load(args: &Args) -> Result<Model, Failure> {
     if let Some(file) = &args.model {
-        let model = Model::load_file(file)?;
+        let model = projection_interop::load_file(file)?;
         return Ok(match args.temperature {
             Some(temperature) => model.with_temperature(temperature)?,
             None => model,
@@ -128,7 +128,7 @@ fn load(args: &Args) -> Result<Model, Failure> {
     let id = args.id.ok_or_else(|| Failure::Usage("expected --id or --model".into()))?;
     Ok(match (&args.db, &args.embeddings) {
         (Some(database), None) => {
-            let model = Model::open(database, id)?;
+            let model = projection_store::Store::open_read_only(database)?.model(id)?;
             match args.temperature {
                 Some(temperature) => model.with_temperature(temperature)?,
                 None => model,

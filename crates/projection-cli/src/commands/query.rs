@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use projection_core::projection::{Model, Precision, Projection};
-use projection_core::search::{Hit, Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
-use projection_core::store::Store;
 use projection_core::{Error, ErrorKind};
 use projection_embed::Embedder;
+use projection_store::search::{Hit, Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
+use projection_store::store::Store;
 use serde::Serialize;
 
 use super::explain::Explained;

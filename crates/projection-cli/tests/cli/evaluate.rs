@@ -4,8 +4,8 @@ use std::fs;
 
 use ndarray::{Array1, Array2, array};
 use projection_core::npy;
-use projection_core::store::Store;
 use projection_embed::Embedder;
+use projection_store::store::Store;
 use serde_json::{Value, json};
 
 use crate::common::{Place, model_dir, root, run};

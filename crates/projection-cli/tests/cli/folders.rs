@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use projection_core::projection::MultiHeadProjection;
 use serde_json::{Value, json};
 
 use crate::common::{Place, SMALL, run};
@@ -136,7 +135,11 @@ fn more_data_is_embedded_alone_and_trained_beside_the_old_model() {
     let place = Place::trained();
     let db = place.db();
     let query: Vec<f32> = (0..384).map(|i| (i as f32 * 0.7).sin()).collect();
-    let old = MultiHeadProjection::open(&db, 1).unwrap().project(&query).unwrap();
+    let old = projection_store::Store::open_read_only(&db)
+        .and_then(|store| store.multi_head_model(1))
+        .unwrap()
+        .project(&query)
+        .unwrap();
     let folder = place.path("embeddings/all-MiniLM-L6-v2");
     let files = || {
         let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
@@ -154,7 +157,14 @@ fn more_data_is_embedded_alone_and_trained_beside_the_old_model() {
     assert_eq!((&trained["id"], &trained["heads"]), (&json!(2), &json!(4)));
     let after = files();
     assert!(before.iter().all(|(name, time)| after[name] == *time), "nothing is written again");
-    assert_eq!(MultiHeadProjection::open(&db, 1).unwrap().project(&query).unwrap(), old);
+    assert_eq!(
+        projection_store::Store::open_read_only(&db)
+            .and_then(|store| store.multi_head_model(1))
+            .unwrap()
+            .project(&query)
+            .unwrap(),
+        old
+    );
     let found = place.query(&["closures", "--json", "--projection", "1"]).json();
     assert_eq!(found["weights"].as_array().unwrap().len(), 3);
     // Words of a file that is imported again stay what they are.

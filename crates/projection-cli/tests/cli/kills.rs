@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ndarray_npy::write_npy;
-use projection_core::projection::{Model, Projection};
-use projection_core::search::Searcher;
+use projection_core::projection::Projection;
+use projection_store::search::Searcher;
 use serde_json::{Value, json};
 
 use crate::common::{PROJECTION, Place, model_dir, root, run};
@@ -93,7 +93,9 @@ fn content(place: &Place) -> Content {
     }
     for projection in report["projections"].as_array().unwrap() {
         let id = projection["id"].as_i64().unwrap();
-        let model = Model::open(place.db(), id).unwrap();
+        let model = projection_store::Store::open_read_only(place.db())
+            .and_then(|store| store.model(id))
+            .unwrap();
         let query: Vec<f32> =
             (0..model.input_dim()).map(|i| (i as f32 * 0.7).sin() + 0.01).collect();
         let mut projected = vec![0.0; model.output_dim()];

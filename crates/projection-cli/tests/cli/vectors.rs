@@ -6,8 +6,7 @@ use half::f16;
 use ndarray::{Array1, Array2, array};
 use ndarray_npy::{WritableElement, write_npy};
 use projection_core::npy;
-use projection_core::projection::MultiHeadProjection;
-use projection_core::search::Searcher;
+use projection_store::search::Searcher;
 use serde_json::{Value, json};
 
 use crate::common::{Place, Run, model_dir, run};
@@ -100,7 +99,9 @@ fn from_arrays_to_hits() {
     let answers = vectors(4, 6, 0);
     let best = searcher.vector_search(answers.row(3).as_slice().unwrap(), 1).unwrap();
     assert_eq!(searcher.text(best[0].answer_id), Some("answer 3"));
-    let model = MultiHeadProjection::open(place.db(), 1).unwrap();
+    let model = projection_store::Store::open_read_only(place.db())
+        .and_then(|store| store.multi_head_model(1))
+        .unwrap();
     let questions = vectors(5, 6, 1);
     let question = questions.row(4);
     let hits =
@@ -171,7 +172,9 @@ fn a_new_version_replaces_the_last_one_and_keeps_ids_by_text() {
     with_texts(&place).json();
     let before = ids(&place);
     run(["train", &place.db(), "--method", "multi-head", "--force"]).ok();
-    let model = MultiHeadProjection::open(place.db(), 1).unwrap();
+    let model = projection_store::Store::open_read_only(place.db())
+        .and_then(|store| store.multi_head_model(1))
+        .unwrap();
     let query = [0.3, -0.2, 0.9, 0.1, 0.5, -0.7];
     let expected = model.project(&query).unwrap();
 
@@ -206,7 +209,9 @@ fn a_new_version_replaces_the_last_one_and_keeps_ids_by_text() {
     assert_eq!(vector_of(&place, "answer", new), vectors(1, 6, 7).row(0).to_vec());
 
     // The old model serves as before; the next one has a new id.
-    let model = MultiHeadProjection::open(place.db(), 1).unwrap();
+    let model = projection_store::Store::open_read_only(place.db())
+        .and_then(|store| store.multi_head_model(1))
+        .unwrap();
     assert_eq!(model.project(&query).unwrap(), expected);
     assert!(
         run(["train", &place.db(), "--method", "multi-head", "--force"])

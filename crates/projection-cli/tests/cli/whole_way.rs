@@ -2,9 +2,8 @@
 
 use std::fs;
 
-use projection_core::projection::MultiHeadProjection;
-use projection_core::search::Searcher;
 use projection_embed::Embedder;
+use projection_store::search::Searcher;
 use serde_json::{Value, json};
 
 use crate::common::{Place, copy_folder, model_dir, root, run};
@@ -75,7 +74,9 @@ fn the_answers_are_the_engines_to_the_last_bit() {
 
     let query = Embedder::load(model_dir()).unwrap().embed(question).unwrap();
     let searcher = Searcher::open(place.db(), None).unwrap();
-    let projection = MultiHeadProjection::open(place.db(), 1).unwrap();
+    let projection = projection_store::Store::open_read_only(place.db())
+        .and_then(|store| store.multi_head_model(1))
+        .unwrap();
     let hits = searcher.vector_search_with_projection(&query, Some(&projection), 3).unwrap();
     let plain = searcher.vector_search(&query, 10).unwrap();
     let (_, weights) = projection.project(&query).unwrap();

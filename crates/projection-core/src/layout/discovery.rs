@@ -30,7 +30,7 @@ pub fn discover_heads(folder: impl AsRef<Path>, id: i64) -> Result<Vec<HeadFiles
 ///
 /// # Errors
 /// As there.
-pub(crate) fn discover(folder: &Path, id: i64) -> Result<FoundHeads> {
+pub fn discover(folder: &Path, id: i64) -> Result<FoundHeads> {
     if !folder.is_dir() {
         let what = if folder.exists() { "not a folder" } else { "no such folder" };
         return Err(Error::new(ErrorKind::NotFound, format!("{}: {what}", folder.display())));
@@ -184,7 +184,7 @@ impl<'a> Clusters<'a> {
 
 /// The heads of a projection in a folder. What paths they have is said when it is asked for,
 /// since there may be tens of thousands.
-pub(crate) struct FoundHeads {
+pub struct FoundHeads {
     /// Where their files are.
     pub folder: PathBuf,
     /// Clusters in ascending order.
@@ -261,7 +261,7 @@ impl Paths {
 }
 
 /// The entries of a folder.
-pub(crate) struct Listing {
+pub struct Listing {
     folder: PathBuf,
     /// Names that are text, as all of ours are, each with a NUL, which no name has.
     names: String,

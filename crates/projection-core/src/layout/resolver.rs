@@ -13,7 +13,7 @@ const MANY: usize = 256;
 
 /// Resolves recorded paths as [`resolve`] does. Where there are many, folders are listed once
 /// and files in them are not asked about one by one.
-pub(crate) struct Resolver<'a> {
+pub struct Resolver<'a> {
     database: &'a Path,
     model_name: &'a str,
     allow_outside: bool,

@@ -1,7 +1,6 @@
 //! What a model file says beside its tensors.
 
 use std::collections::BTreeMap;
-#[cfg(feature = "store")]
 use std::path::Path;
 
 use serde_json::Value;
@@ -11,11 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::Json;
 use crate::parameters::{HYBRID_WEIGHT, ModelKind, ModelParameters, SearchValues, UNHEADED_OFFSET};
 use crate::projection::{Model, Projection, TransformerShape};
-#[cfg(feature = "store")]
 use crate::tensors::MappedFile;
 use crate::tensors::TensorFile;
-#[cfg(feature = "store")]
-use crate::torch;
 
 const FORMAT: &str = "projection";
 const VERSION: usize = 1;
@@ -32,9 +28,7 @@ pub struct Description {
 }
 
 /// What a model file holds.
-#[cfg(feature = "store")]
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub struct ModelFileInfo {
     /// The model's kind.
     pub kind: ModelKind,
@@ -52,20 +46,8 @@ pub struct ModelFileInfo {
 ///
 /// # Errors
 /// As [`Model::load_file`], as far as the header is concerned.
-#[cfg(feature = "store")]
 pub fn inspect(path: impl AsRef<Path>) -> Result<ModelFileInfo> {
     let file = MappedFile::open(path.as_ref())?;
-    if torch::is_torch(file.bytes()) {
-        let model = transformer::from_torch(file.bytes(), file.name())?;
-        let tensors = model.weights().tensors().iter();
-        return Ok(ModelFileInfo {
-            kind: ModelKind::Transformer,
-            parameters: transformer::parameters(model.shape()),
-            description: Description::default(),
-            bytes: file.bytes().len(),
-            tensors: tensors.map(|t| (t.name.clone(), "F32", t.shape.clone())).collect(),
-        });
-    }
     let file = TensorFile::of_mapped(file)?;
     let metadata = Metadata::read(&file)?;
     let parameters: Value = json(&file, "parameters")?;
@@ -88,14 +70,14 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<ModelFileInfo> {
 }
 
 /// What a model is made of beside its tensors.
-pub(super) enum Parameters {
+pub enum Parameters {
     /// As models of stores have them.
     Stored(ModelParameters),
     Transformer(TransformerShape),
 }
 
 /// What is needed to make the model.
-pub(super) struct Metadata {
+pub struct Metadata {
     pub kind: ModelKind,
     pub parameters: Parameters,
     pub search: SearchValues,
@@ -155,8 +137,6 @@ impl Metadata {
         })
     }
 }
-
-#[cfg(feature = "store")]
 fn json(file: &TensorFile<'_>, key: &str) -> Result<Value> {
     let text = file.metadata().get(key).map_or("", String::as_str);
     serde_json::from_str(text).map_err(|error| {
@@ -166,7 +146,7 @@ fn json(file: &TensorFile<'_>, key: &str) -> Result<Value> {
 }
 
 /// The texts of a model's file.
-pub(super) fn write(
+pub fn write(
     model: &Model,
     mut parameters: Value,
     about: &Description,

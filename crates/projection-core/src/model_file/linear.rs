@@ -6,11 +6,11 @@ use crate::tensors::{NewTensor, TensorFile};
 
 const MATRIX: &str = "matrix";
 
-pub(super) fn tensors(model: &LinearProjection) -> Vec<NewTensor<'_>> {
+pub fn tensors(model: &LinearProjection) -> Vec<NewTensor<'_>> {
     vec![NewTensor::singles(MATRIX, &[model.output_dim(), model.input_dim()], model.rows())]
 }
 
-pub(super) fn read(file: &TensorFile<'_>) -> Result<LinearProjection> {
+pub fn read(file: &TensorFile<'_>) -> Result<LinearProjection> {
     let shape = file.shape(MATRIX, 2)?;
     LinearProjection::from_rows(file.rows(MATRIX, shape)?)
 }

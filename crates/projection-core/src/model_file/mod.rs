@@ -36,14 +36,10 @@
 //! answer.
 
 mod description;
-#[cfg(feature = "store")]
-mod export;
 mod linear;
 mod multi_head;
 mod residual;
-mod transformer;
-
-#[cfg(feature = "store")]
+pub mod transformer;
 use std::path::Path;
 
 use serde_json::Value;
@@ -51,20 +47,12 @@ use serde_json::Value;
 use crate::error::{Error, ErrorKind, Result};
 use crate::parameters::ModelParameters;
 use crate::projection::{Model, Projection};
-#[cfg(feature = "store")]
 use crate::tensors::MappedFile;
 use crate::tensors::{self, TensorFile};
-#[cfg(feature = "store")]
-use crate::torch;
 use description::{Metadata, Parameters};
 
 pub use description::Description;
-#[cfg(feature = "store")]
 pub use description::{ModelFileInfo, inspect};
-#[cfg(feature = "store")]
-pub(crate) use export::expect_other_file;
-#[cfg(feature = "store")]
-pub use export::{ExportFormat, ExportReport, export, export_store};
 
 /// What [`Model::from_bytes`] calls the bytes in messages.
 const BYTES: &str = "model";
@@ -92,14 +80,10 @@ impl Model {
     /// [`ErrorKind::InvalidModel`], [`ErrorKind::DimensionMismatch`] or
     /// [`ErrorKind::NotFinite`], naming the file and the tensor, where it is damaged, does not
     /// hold a model, or one of a newer format.
-    #[cfg(feature = "store")]
     pub fn load_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = MappedFile::open(path)?;
-        match torch::is_torch(file.bytes()) {
-            true => transformer::from_torch(file.bytes(), file.name()).map(Self::Transformer),
-            false => from_tensors(&TensorFile::of_mapped(file)?),
-        }
+        from_tensors(&TensorFile::of_mapped(file)?)
     }
 
     /// Reads a model from the bytes of such a file. They are copied, and all values checked.
@@ -116,7 +100,6 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::Io`] or [`ErrorKind::NotFound`], naming the file, where it can't be written
     /// or is a folder; [`ErrorKind::NotFinite`] for a model whose values are not sound.
-    #[cfg(feature = "store")]
     pub fn save_file(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_file_with(path, &Description::default())
     }
@@ -125,7 +108,6 @@ impl Model {
     ///
     /// # Errors
     /// As [`save_file`](Self::save_file).
-    #[cfg(feature = "store")]
     pub fn save_file_with(&self, path: impl AsRef<Path>, about: &Description) -> Result<()> {
         self.check_values()?;
         crate::atomic::write(path.as_ref(), |writer| write_model(self, about, writer))
@@ -170,16 +152,12 @@ impl Model {
 }
 
 /// Reads the bytes of a file, which messages call `name`.
-fn from_bytes(bytes: &[u8], name: &str) -> Result<Model> {
-    #[cfg(feature = "store")]
-    if torch::is_torch(bytes) {
-        return transformer::from_torch(bytes, name).map(Model::Transformer);
-    }
+pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Model> {
     from_tensors(&TensorFile::from_bytes(bytes, name)?)
 }
 
 /// Puts the file's name before an error that does not have it yet.
-fn in_file(error: Error, name: &str) -> Error {
+pub fn in_file(error: Error, name: &str) -> Error {
     if error.to_string().starts_with(name) { error } else { error.context(name) }
 }
 

@@ -16,11 +16,11 @@ const ANSWER_SCALES: &str = "answer_scales";
 const MATRICES: &str = "matrices";
 const MATRIX_HEADS: &str = "matrix_heads";
 
-pub(super) fn parameters(heads: &MultiHeadProjection) -> ModelParameters {
+pub fn parameters(heads: &MultiHeadProjection) -> ModelParameters {
     ModelParameters::MultiHead { temperature: heads.temperature(), top_k: heads.top_k() }
 }
 
-pub(super) fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
+pub fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
     let n = heads.ids.len();
     let (dim, out) = heads.vectors.dims();
     // What queries need comes first, small tensors last: so all large ones begin at multiples
@@ -72,7 +72,7 @@ pub(super) fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
     tensors
 }
 
-pub(super) fn read(
+pub fn read(
     file: &TensorFile<'_>,
     temperature: f64,
     top_k: Option<usize>,
@@ -111,7 +111,7 @@ fn single(file: &TensorFile<'_>, n: usize) -> Result<HeadVectors> {
     let dim = centroids.width();
     let centroid_tails = match file.has(TAILS).then(|| file.dtype(TAILS)).transpose()? {
         None => Tails::none(),
-        Some(Dtype::F32) if cfg!(feature = "store") => {
+        Some(Dtype::F32) if cfg!(not(target_arch = "wasm32")) => {
             tails_of(&centroids, &file.rows(TAILS, &[n, dim])?)
         }
         // Where the binary is to be small: weights as of single precision.

@@ -16,7 +16,7 @@ const ANSWER_SCALES: &str = "answer_scales";
 const ADAPTER: &str = "adapter";
 const LIFT: &str = "lift";
 
-pub(super) fn parameters(terms: &StoredTerms) -> ModelParameters {
+pub fn parameters(terms: &StoredTerms) -> ModelParameters {
     ModelParameters::Residual {
         gain: terms.gain,
         temperature: terms.temperature,
@@ -27,7 +27,7 @@ pub(super) fn parameters(terms: &StoredTerms) -> ModelParameters {
     }
 }
 
-pub(super) fn tensors(terms: &StoredTerms) -> Vec<NewTensor<'_>> {
+pub fn tensors(terms: &StoredTerms) -> Vec<NewTensor<'_>> {
     let dim = terms.dim;
     let mut tensors = Vec::new();
     // Small tensors last, see the multi-head ones.
@@ -55,10 +55,7 @@ pub(super) fn tensors(terms: &StoredTerms) -> Vec<NewTensor<'_>> {
     tensors
 }
 
-pub(super) fn read(
-    file: &TensorFile<'_>,
-    parameters: &ModelParameters,
-) -> Result<ResidualProjection> {
+pub fn read(file: &TensorFile<'_>, parameters: &ModelParameters) -> Result<ResidualProjection> {
     let ModelParameters::Residual { gain, temperature, neighbours, rotation, adapter, lift } =
         *parameters
     else {

@@ -14,7 +14,7 @@ const AT_ONCE: usize = 1 << 16;
 
 /// Reads arrays, most of which lie in the folder of the one before and have its shape. Takes
 /// memory for neither file nor name.
-pub(crate) struct FolderReader {
+pub struct FolderReader {
     /// The last folder, as far as its slash, with its handle where it has one.
     #[cfg(target_os = "linux")]
     folder: (Vec<u8>, Option<File>),

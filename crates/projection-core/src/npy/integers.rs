@@ -74,7 +74,7 @@ pub fn load_integers(path: impl AsRef<Path>) -> Result<Vec<i64>> {
 }
 
 /// [`load_integers`] from the bytes of a file, which messages call `name`.
-pub(crate) fn integers_from(bytes: &[u8], name: &str) -> Result<Vec<i64>> {
+pub fn integers_from(bytes: &[u8], name: &str) -> Result<Vec<i64>> {
     read(&mut &*bytes, bytes.len() as u64, name)
 }
 

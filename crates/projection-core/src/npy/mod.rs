@@ -21,9 +21,9 @@ use ndarray_npy::{WritableElement, WriteNpyExt};
 use crate::error::{Error, ErrorKind, Result};
 use header::{Element, Header};
 
-pub(crate) use folder::FolderReader;
+pub use folder::FolderReader;
 pub use header::Dtype;
-pub(crate) use integers::integers_from;
+pub use integers::integers_from;
 pub use integers::load_integers;
 
 /// Fewest bytes that hold magic, version and the header's length in every format version.
@@ -61,7 +61,7 @@ impl NpyArray {
     }
 
     /// The array in the bytes of a file, which messages call `name`.
-    pub(crate) fn from_bytes(bytes: &[u8], name: &str) -> Result<Self> {
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self> {
         Self::read(&mut &*bytes, Some(bytes.len() as u64), name)
     }
 
@@ -86,7 +86,7 @@ impl NpyArray {
     }
 
     /// [`to_f32`](Self::to_f32) into memory that had other values.
-    pub(crate) fn read_f32(&self, values: &mut Vec<f32>) -> Result<()> {
+    pub fn read_f32(&self, values: &mut Vec<f32>) -> Result<()> {
         match self.dtype() {
             Dtype::Float16 => self.decode(values, |b| f16::from_le_bytes(b).to_f32()),
             Dtype::Float32 => self.decode(values, f32::from_le_bytes),
@@ -116,7 +116,7 @@ impl NpyArray {
     }
 
     /// [`to_f64`](Self::to_f64) into memory that had other values.
-    pub(crate) fn read_f64(&self, values: &mut Vec<f64>) {
+    pub fn read_f64(&self, values: &mut Vec<f64>) {
         match self.dtype() {
             Dtype::Float16 => self.decode(values, |b| f16::from_le_bytes(b).to_f64()),
             Dtype::Float32 => self.decode(values, |b| f64::from(f32::from_le_bytes(b))),
@@ -163,7 +163,7 @@ impl NpyArray {
 }
 
 /// Opens a file to be read as a whole, and gives its length.
-pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
+pub fn open(path: &Path) -> Result<(File, u64)> {
     let reading = |error| Error::io("reading", path, error);
     // Asked before opening, since opening a pipe would wait for its other end.
     let metadata = std::fs::metadata(path).map_err(reading)?;
@@ -277,7 +277,7 @@ pub fn save<T: WritableElement, D: Dimension>(
 }
 
 /// The name under which a file is written before it takes its place.
-pub(crate) fn temporary_name(path: &Path) -> std::path::PathBuf {
+pub fn temporary_name(path: &Path) -> std::path::PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}.tmp", std::process::id()));
@@ -286,7 +286,7 @@ pub(crate) fn temporary_name(path: &Path) -> std::path::PathBuf {
 
 /// Writes the file `temporary`, without the care that [`save`] takes: the caller syncs it.
 /// Messages name `path`, which is what it is going to be.
-pub(crate) fn write_file<T: WritableElement, D: Dimension>(
+pub fn write_file<T: WritableElement, D: Dimension>(
     temporary: &Path,
     path: &Path,
     array: ArrayView<'_, T, D>,

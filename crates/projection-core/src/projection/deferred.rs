@@ -10,7 +10,7 @@ use crate::shown::number;
 
 /// Whether the values of a model are known to be sound.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Deferred(Option<Arc<Pending>>);
+pub struct Deferred(Option<Arc<Pending>>);
 
 #[derive(Debug)]
 struct Pending {
@@ -53,7 +53,7 @@ impl Pending {
 }
 
 /// Refuses rows with NaN or infinity. `what` names the tensor.
-pub(crate) fn check_rows_finite(what: &str, rows: &crate::kernel::Rows) -> Result<()> {
+pub fn check_rows_finite(what: &str, rows: &crate::kernel::Rows) -> Result<()> {
     // The sum of the squares is as finite as the values are: in double precision it cannot
     // overflow.
     for row in 0..rows.count() {

@@ -12,16 +12,16 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Model, ModelKind, list_tensors};
+use super::{Model, list_tensors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::{IndexStats, IvfIndex, UnitVectors};
 use crate::layout;
-use crate::store::Store;
+use crate::ivf::{IndexStats, IvfIndex, UnitVectors};
 use crate::tensors::{self, TensorFile};
 
 const FORMAT: &str = "format";
@@ -46,10 +46,10 @@ impl Model {
     ///
     /// # Errors
     /// As [`open`](Self::open), and [`ErrorKind::Io`] where the file can't be written.
-    pub fn keep_lists(store: &Store, id: i64, threads: usize) -> Result<Option<IndexStats>> {
-        let path = folder(store, store.model_kind(id)?, id)?.join(layout::lists_name(id));
-        let model = match Self::from_store(store, id)?.with_lists_of(None) {
-            // IvfIndex are made for models of which few heads take part.
+    pub fn keep_lists(&self, folder: &Path, id: i64, threads: usize) -> Result<Option<IndexStats>> {
+        let path = folder.join(layout::lists_name(id));
+        let model = match self.clone().with_lists_of(None) {
+            // Lists are made for models of which few heads take part.
             Self::MultiHead(model) => Self::MultiHead(model.with_top_k(Some(1))?),
             model => model,
         };
@@ -79,16 +79,16 @@ impl Model {
     /// [`ErrorKind::InvalidModel`], naming the file and what is wrong, for lists that are
     /// damaged or of other vectors than the projection has: it opens without them.
     /// Otherwise as [`open`](Self::open).
-    pub fn check_lists(store: &Store, id: i64) -> Result<Option<IndexStats>> {
-        let path = folder(store, store.model_kind(id)?, id)?.join(layout::lists_name(id));
+    pub fn check_lists(&self, folder: &Path, id: i64) -> Result<Option<IndexStats>> {
+        let path = folder.join(layout::lists_name(id));
         match path.exists() {
-            true => Self::from_store(store, id)?.read_lists(&path).map(|lists| Some(lists.stats())),
+            true => self.clone().read_lists(&path).map(|lists| Some(lists.stats())),
             false => Ok(None),
         }
     }
 
     /// The model with the lists that are kept in `folder`, where these are right.
-    pub(super) fn with_kept_lists(self, folder: &Path, id: i64) -> Self {
+    pub fn with_kept_lists(self, folder: &Path, id: i64) -> Self {
         let path = folder.join(layout::lists_name(id));
         if !path.exists() {
             return self;
@@ -168,18 +168,6 @@ impl Model {
             hex(hash)
         })
     }
-}
-
-/// The folder of a model's files.
-pub(super) fn folder(store: &Store, kind: ModelKind, id: i64) -> Result<PathBuf> {
-    let name = match kind {
-        ModelKind::MultiHead | ModelKind::Residual => store.multi_head_projection(id)?.model_name,
-        ModelKind::Linear | ModelKind::Transformer => String::new(),
-    };
-    let folder = store.embeddings_folder(&name);
-    // Older stores have all files directly in `embeddings`.
-    let parent = folder.parent().map(Path::to_path_buf);
-    Ok(if folder.is_dir() { folder } else { parent.unwrap_or_default() })
 }
 
 /// A file of so many bytes at most.

@@ -17,7 +17,7 @@ pub struct LinearProjection {
     /// W, row-major (o × d).
     matrix: Rows,
     /// See [`Projection::hybrid_weight`].
-    pub(super) hybrid_weight: Option<f64>,
+    pub hybrid_weight: Option<f64>,
 }
 
 impl LinearProjection {
@@ -47,13 +47,13 @@ impl LinearProjection {
     }
 
     /// Makes a projection of the matrix W (o × d), not empty, that it shares.
-    pub(crate) fn from_rows(matrix: Rows) -> Result<Self> {
+    pub fn from_rows(matrix: Rows) -> Result<Self> {
         check_rows_finite("matrix", &matrix)?;
         Ok(Self { matrix, hybrid_weight: None })
     }
 
     /// The matrix W (o × d).
-    pub(crate) fn rows(&self) -> &Rows {
+    pub fn rows(&self) -> &Rows {
         &self.matrix
     }
 

@@ -18,7 +18,7 @@ const SPREADS: &str = "list_spreads";
 const FACTS: &str = "list_facts";
 
 /// The tensors of lists, large ones first.
-pub(crate) fn tensors(lists: Option<&Arc<IvfIndex>>) -> Vec<NewTensor<'_>> {
+pub fn tensors(lists: Option<&Arc<IvfIndex>>) -> Vec<NewTensor<'_>> {
     let Some(parts) = lists.and_then(|lists| lists.stored()) else { return Vec::new() };
     let mut tensors = Vec::new();
     let mut small = Vec::new();
@@ -44,7 +44,7 @@ pub(crate) fn tensors(lists: Option<&Arc<IvfIndex>>) -> Vec<NewTensor<'_>> {
 }
 
 /// The lists of `n` vectors of dimension `dim`, where the file has any.
-pub(crate) fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option<Arc<IvfIndex>>> {
+pub fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option<Arc<IvfIndex>>> {
     if !HAS_IVF || !file.has(CODES) {
         return Ok(None);
     }

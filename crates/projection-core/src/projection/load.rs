@@ -9,7 +9,6 @@ use super::{Head, MultiHeadProjection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, FoundHeads, HeadFiles};
 use crate::npy::FolderReader;
-use crate::store::Store;
 
 impl MultiHeadProjection {
     /// Loads projection `id` from its files, without a database.
@@ -32,62 +31,28 @@ impl MultiHeadProjection {
     }
 
     /// [`load_unified`](Self::load_unified) of the heads that were found in one folder.
-    pub(super) fn from_discovered(heads: &FoundHeads, id: i64, temperature: f64) -> Result<Self> {
+    pub fn from_discovered(heads: &FoundHeads, id: i64, temperature: f64) -> Result<Self> {
         check_complete(&heads.folder, id)?;
         let (clusters, all_have_matrices) = (heads.clusters.clone(), heads.all_have_matrices());
         let put_files = |number: usize, files: &mut HeadFiles| heads.put_files(number, files);
         from_files(clusters, all_have_matrices, put_files, temperature)
     }
 
-    /// Opens projection `id` of the store whose database is `database`, at the temperature
-    /// that the database gives.
+    /// Loads the heads with these files, whose clusters ascend.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where the database, the id or a file does not exist,
-    /// [`ErrorKind::InvalidStore`] where the database is damaged or a path leads outside
-    /// the store's folder, otherwise as [`load_unified`](Self::load_unified).
-    pub fn open(database: impl AsRef<Path>, id: i64) -> Result<Self> {
-        Self::from_store(&Store::open_read_only(database)?, id)
-    }
-
-    /// [`open`](Self::open) from a store that is open already.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn from_store(store: &Store, id: i64) -> Result<Self> {
-        let row = store.multi_head_projection(id)?;
-        let files = store.cluster_heads(id)?;
-        if files.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidModel,
-                format!("{}: projection {id} has no heads", store.path().display()),
-            ));
-        }
+    /// As [`load_unified`](Self::load_unified).
+    pub fn load_heads(files: &[HeadFiles], temperature: f64) -> Result<Self> {
         let clusters = files.iter().map(|files| files.cluster_id).collect();
         let all_have_matrices = files.iter().all(|files| files.matrix.is_some());
-        let put_files = |number: usize, into: &mut HeadFiles| {
-            let HeadFiles { cluster_id, centroid, answer, matrix } = &files[number];
-            into.cluster_id = *cluster_id;
-            into.centroid.clone_from(centroid);
-            into.answer.clone_from(answer);
-            into.matrix.clone_from(matrix);
-        };
-        from_files(clusters, all_have_matrices, put_files, row.temperature)
-            .map_err(|error| error.context(format!("projection {id}")))
+        let put_files = |number: usize, into: &mut HeadFiles| into.clone_from(&files[number]);
+        from_files(clusters, all_have_matrices, put_files, temperature)
     }
 }
 
-/// Refuses the files of a training that is under way or was interrupted. The marker of one
-/// that was killed just after it was committed does no harm: the database knows the id.
-pub(super) fn check_complete(folder: &Path, id: i64) -> Result<()> {
+/// Refuses the files of a training that is under way or was interrupted.
+pub fn check_complete(folder: &Path, id: i64) -> Result<()> {
     if !folder.join(layout::incomplete_name(id)).exists() {
-        return Ok(());
-    }
-    let committed = ["../lda.db", "../../lda.db"].iter().any(|database| {
-        Store::open_read_only(folder.join(database))
-            .is_ok_and(|store| store.model_kinds(id).is_ok_and(|kinds| !kinds.is_empty()))
-    });
-    if committed {
         return Ok(());
     }
     Err(Error::new(

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 
-use super::kept_lists;
 use super::load::check_complete;
 use super::residual::ResidualPart;
 use super::{LinearProjection, Model, MultiHeadProjection, QuestionHead};
@@ -13,38 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, HeadFiles, Listing};
 use crate::npy::{FolderReader, NpyArray};
 use crate::parameters::{ModelKind, ModelParameters, SearchValues};
-use crate::store::Store;
 
 impl Model {
-    /// Opens projection `id` of the store whose database is `database`, of whatever kind.
-    /// Where an existing store has both a linear projection and one with heads of this id,
-    /// it is the one with heads; see [`open_kind`](Self::open_kind).
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] where the database, the id or a file does not exist;
-    /// otherwise as [`MultiHeadProjection::open`].
-    pub fn open(database: impl AsRef<Path>, id: i64) -> Result<Self> {
-        Self::from_store(&Store::open_read_only(database)?, id)
-    }
-
-    /// [`open`](Self::open) from a store that is open already.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn from_store(store: &Store, id: i64) -> Result<Self> {
-        from_store(store, store.model_kind(id)?, id)
-    }
-
-    /// Opens projection `id` as a model of `kind`. A residual projection opens as a
-    /// multi-head one too.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] where there is none of the kind, otherwise as
-    /// [`open`](Self::open).
-    pub fn open_kind(database: impl AsRef<Path>, kind: ModelKind, id: i64) -> Result<Self> {
-        from_store(&Store::open_read_only(database)?, kind, id)
-    }
-
     /// Loads projection `id` from its files in `folder`, see
     /// [`MultiHeadProjection::load_unified`]; of whatever kind, where a folder has heads
     /// and a linear projection of one id, the heads.
@@ -74,54 +43,6 @@ impl Model {
         temperature: impl Into<Option<f64>>,
     ) -> Result<Self> {
         from_folder(folder.as_ref(), Some(kind), id, temperature.into())
-    }
-}
-
-/// Opens the model of `kind` with the given id in a store.
-fn from_store(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
-    let model = open(store, kind, id)?;
-    let record = store.model_record(id)?.filter(|record| record.kind == kind);
-    let values = record.map(|record| record.search_values()).transpose()?;
-    let folder = kept_lists::folder(store, kind, id)?;
-    model.with_kept_lists(&folder, id).and_search_values(values.unwrap_or_default())
-}
-
-fn open(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
-    let named = |error: Error| error.context(format!("projection {id}"));
-    match kind {
-        ModelKind::MultiHead => {
-            let model = MultiHeadProjection::from_store(store, id)?;
-            match store.model_parameters(id)? {
-                Some(ModelParameters::MultiHead { top_k, .. }) => {
-                    model.with_top_k(top_k).map(Model::MultiHead)
-                }
-                _ => Ok(Model::MultiHead(model)),
-            }
-        }
-        ModelKind::Residual => {
-            let row = store.multi_head_projection(id)?;
-            let Some(parameters @ ModelParameters::Residual { .. }) = store.model_parameters(id)?
-            else {
-                return Err(Error::new(
-                    ErrorKind::NotFound,
-                    format!("{}: projection {id} is not a residual one", store.path().display()),
-                ));
-            };
-            let heads = store.cluster_heads(id)?;
-            // An existing store records the temperature in its own table, where it may have
-            // been changed.
-            let parameters = with_temperature(parameters, Some(row.temperature));
-            let file = |name: String| store.model_file(&row.model_name, &name);
-            residual(&parameters, &heads, id, &file).map(Model::Residual).map_err(named)
-        }
-        ModelKind::Linear => linear(&store.linear_matrix(id)?).map(Model::Linear).map_err(named),
-        ModelKind::Transformer => Err(Error::new(
-            ErrorKind::NotFound,
-            format!(
-                "{}: no transformer {id}: these are files, not in stores",
-                store.path().display()
-            ),
-        )),
     }
 }
 
@@ -224,7 +145,7 @@ fn from_folder(
     }
 }
 
-fn with_temperature(mut parameters: ModelParameters, wanted: Option<f64>) -> ModelParameters {
+pub fn with_temperature(mut parameters: ModelParameters, wanted: Option<f64>) -> ModelParameters {
     if let (ModelParameters::Residual { temperature, .. }, Some(wanted)) = (&mut parameters, wanted)
     {
         *temperature = wanted;
@@ -232,13 +153,13 @@ fn with_temperature(mut parameters: ModelParameters, wanted: Option<f64>) -> Mod
     parameters
 }
 
-fn linear(path: &Path) -> Result<LinearProjection> {
+pub fn linear(path: &Path) -> Result<LinearProjection> {
     LinearProjection::new(load_matrix(path)?)
         .map_err(|error| error.context(path.display().to_string()))
 }
 
 /// `file` gives the path of a file of the model by its name.
-fn residual(
+pub fn residual(
     parameters: &ModelParameters,
     heads: &[HeadFiles],
     id: i64,

@@ -1,24 +1,19 @@
 //! Models that move a query's embedding to where its answer lies.
 
 mod deferred;
-#[cfg(feature = "store")]
 mod kept_lists;
 mod linear;
-pub(crate) mod list_tensors;
-#[cfg(feature = "store")]
+pub mod list_tensors;
 mod load;
-#[cfg(feature = "store")]
-mod load_kinds;
+pub mod load_kinds;
 mod model;
 mod multi_head;
 mod neighbours;
 mod query;
 mod residual;
-pub(crate) mod rotation;
+pub mod rotation;
 mod similarities;
 mod transformer;
-
-#[cfg(feature = "store")]
 use ndarray::{Array2, Axis};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -33,14 +28,12 @@ pub use neighbours::Neighbour;
 pub use residual::{QuestionHead, ResidualParts, ResidualProjection};
 pub use transformer::{NamedTensor, TransformerProjection, TransformerShape, TransformerWeights};
 
-pub(crate) use multi_head::{HeadVectors, StoredHeads};
-pub(crate) use query::row_major;
-#[cfg(feature = "store")]
-pub(crate) use residual::LEAST_NORM;
-pub(crate) use residual::StoredTerms;
-pub(crate) use rotation::StoredQuestions;
-#[cfg(feature = "store")]
-pub(crate) use rotation::{LEAST_ALIGNMENT, LEAST_TOTAL};
+pub use multi_head::{HeadVectors, StoredHeads};
+pub use query::row_major;
+pub use residual::LEAST_NORM;
+pub use residual::StoredTerms;
+pub use rotation::StoredQuestions;
+pub use rotation::{LEAST_ALIGNMENT, LEAST_TOTAL};
 
 /// What all model kinds have in common.
 ///
@@ -105,7 +98,6 @@ pub trait Projection: Send + Sync {
     ///
     /// # Errors
     /// As [`project_batch_into`](Self::project_batch_into).
-    #[cfg(feature = "store")]
     fn project_batch_on(
         &self,
         threads: usize,

@@ -102,7 +102,6 @@ impl Model {
     ///
     /// # Errors
     /// As these.
-    #[cfg(feature = "store")]
     pub fn with_lists(&self, threads: usize) -> Result<Self> {
         match self {
             Self::MultiHead(model) => model.with_lists(threads).map(Self::MultiHead),
@@ -173,7 +172,7 @@ impl Model {
     }
 
     /// The same model with what training chose for search.
-    pub(crate) fn and_search_values(self, values: SearchValues) -> Result<Self> {
+    pub fn and_search_values(self, values: SearchValues) -> Result<Self> {
         self.and_hybrid_weight(values.hybrid_weight)?.and_unheaded_offset(values.unheaded_offset)
     }
 
@@ -217,8 +216,6 @@ impl Projection for Model {
     ) -> Result<()> {
         self.as_projection().project_batch_into(queries, projected, weights)
     }
-
-    #[cfg(feature = "store")]
     fn project_batch_on(
         &self,
         threads: usize,

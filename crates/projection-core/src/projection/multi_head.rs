@@ -30,11 +30,10 @@ use crate::shown::number;
 use heads::Heads;
 
 pub use heads::Head;
-#[cfg(feature = "store")]
-pub(super) use heads::HeadPart;
-pub(crate) use heads::HeadVectors;
+pub use heads::HeadPart;
+pub use heads::HeadVectors;
 pub use precision::Precision;
-pub(crate) use stored::StoredHeads;
+pub use stored::StoredHeads;
 
 /// What is wrong where a matrix makes values that are not finite.
 const OVERFLOWS: &str = "projected query overflows: the query is too large for the heads' matrices";
@@ -47,9 +46,9 @@ pub struct MultiHeadProjection {
     /// Only so many of the nearest heads take part; all of them where it is `None`.
     top_k: Option<usize>,
     /// See [`Projection::hybrid_weight`].
-    pub(super) hybrid_weight: Option<f64>,
+    pub hybrid_weight: Option<f64>,
     /// See [`Projection::unheaded_offset`].
-    pub(super) unheaded_offset: Option<f64>,
+    pub unheaded_offset: Option<f64>,
 }
 
 impl MultiHeadProjection {
@@ -101,7 +100,7 @@ impl MultiHeadProjection {
     }
 }
 
-pub(super) fn check_temperature(temperature: f64) -> Result<()> {
+pub fn check_temperature(temperature: f64) -> Result<()> {
     if temperature.is_finite() && temperature > 0.0 {
         return Ok(());
     }
@@ -141,8 +140,6 @@ impl Projection for MultiHeadProjection {
     ) -> Result<()> {
         self.project_batch_into(queries, projected, weights)
     }
-
-    #[cfg(feature = "store")]
     fn project_batch_on(
         &self,
         threads: usize,

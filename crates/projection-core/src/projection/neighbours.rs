@@ -77,13 +77,13 @@ impl ResidualProjection {
     }
 
     /// The cluster of every training question, in the order of their numbers.
-    pub(crate) fn clusters_of_questions(&self) -> Vec<i64> {
+    pub fn clusters_of_questions(&self) -> Vec<i64> {
         let questions = &self.terms.questions;
         (0..questions.len()).map(|number| self.terms.ids[questions.cluster_of(number)]).collect()
     }
 
     /// A training question by its number, not normalised.
-    pub(crate) fn question(&self, number: usize) -> &[f32] {
+    pub fn question(&self, number: usize) -> &[f32] {
         self.terms.questions.question(number)
     }
 

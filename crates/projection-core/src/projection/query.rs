@@ -11,7 +11,7 @@ use crate::kernel::Scratch;
 use crate::shown::{Shape, number};
 
 /// Checks a query and gives its norm, which is finite and above zero.
-pub(crate) fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
+pub fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
     if query.len() != dim {
         return Err(Error::new(
             ErrorKind::DimensionMismatch,
@@ -38,7 +38,7 @@ pub(crate) fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
 const USUAL_NORMS: std::ops::Range<f64> = 1e-12..1e12;
 
 /// [`checked_norm`] to single precision where that is enough, which is sooner known.
-pub(super) fn checked_norm_in_single(query: &[f32], dim: usize) -> Result<f64> {
+pub fn checked_norm_in_single(query: &[f32], dim: usize) -> Result<f64> {
     if query.len() == dim {
         let norm = kernel::norm_f32(query);
         if USUAL_NORMS.contains(&norm) {
@@ -49,7 +49,7 @@ pub(super) fn checked_norm_in_single(query: &[f32], dim: usize) -> Result<f64> {
 }
 
 /// Checks the length of a caller's buffer.
-pub(crate) fn check_buffer(what: &str, found: usize, expected: usize) -> Result<()> {
+pub fn check_buffer(what: &str, found: usize, expected: usize) -> Result<()> {
     if found == expected {
         return Ok(());
     }
@@ -71,7 +71,7 @@ fn check_batch_buffer(what: &str, found: [usize; 2], expected: [usize; 2]) -> Re
 }
 
 /// Rows one after another: in place where they lie so, otherwise copied.
-pub(crate) fn row_major(array: ArrayView2<'_, f32>) -> Cow<'_, [f32]> {
+pub fn row_major(array: ArrayView2<'_, f32>) -> Cow<'_, [f32]> {
     if let Some(values) = array.to_slice() {
         return Cow::Borrowed(values);
     }
@@ -85,7 +85,7 @@ pub(crate) fn row_major(array: ArrayView2<'_, f32>) -> Cow<'_, [f32]> {
 
 /// Checks the queries of a batch and gives them row-major with their norms, which `norm`
 /// gives: [`checked_norm`] or [`checked_norm_in_single`].
-pub(super) fn checked_rows(
+pub fn checked_rows(
     queries: ArrayView2<'_, f32>,
     dim: usize,
     norm: fn(&[f32], usize) -> Result<f64>,
@@ -106,7 +106,7 @@ pub(super) fn checked_rows(
 }
 
 /// Puts row-major results into a caller's buffer of their shape, however that lies.
-pub(super) fn put_rows(results: &[f32], into: &mut ArrayViewMut2<'_, f32>) {
+pub fn put_rows(results: &[f32], into: &mut ArrayViewMut2<'_, f32>) {
     if let Some(values) = into.as_slice_mut() {
         values.copy_from_slice(results);
         return;
@@ -120,7 +120,7 @@ pub(super) fn put_rows(results: &[f32], into: &mut ArrayViewMut2<'_, f32>) {
 }
 
 /// Checks the shapes of a batch's buffers.
-pub(super) fn check_batch_buffers(
+pub fn check_batch_buffers(
     model: &(impl Projection + ?Sized),
     rows: usize,
     projected: &ArrayViewMut2<'_, f32>,
@@ -138,7 +138,7 @@ pub(super) fn check_batch_buffers(
 
 /// [`Projection::project_into`] of a model without heads, of which `run` makes the result.
 /// `weights_name` is what a query can be too large for.
-pub(super) fn project_unrouted(
+pub fn project_unrouted(
     model: &impl Projection,
     weights_name: &str,
     query: &[f32],
@@ -160,7 +160,7 @@ pub(super) fn project_unrouted(
 
 /// [`Projection::project_batch_into`] of a model without heads; `run` takes and gives
 /// row-major rows.
-pub(super) fn project_batch_unrouted(
+pub fn project_batch_unrouted(
     model: &impl Projection,
     weights_name: &str,
     queries: ArrayView2<'_, f32>,
@@ -191,7 +191,7 @@ fn check_result(projected: &[f32], weights_name: &str) -> Result<()> {
 }
 
 /// Projects row-major queries one by one into rows, of a model with heads.
-pub(super) fn project_rows(
+pub fn project_rows(
     model: &impl Projection,
     queries: &[f32],
     projected: &mut [f32],

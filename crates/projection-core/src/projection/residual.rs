@@ -24,17 +24,16 @@ use super::multi_head::check_temperature;
 use super::rotation::Questions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::IndexStats;
-#[cfg(feature = "store")]
 use crate::ivf::{IvfIndex, UnitVectors};
 use crate::kernel::Rows;
 
 use crate::shown::number;
 
-pub(super) use project::unit;
-pub(crate) use stored::StoredTerms;
+pub use project::unit;
+pub use stored::StoredTerms;
 
 /// Least |z|; see the module's formula.
-pub(crate) const LEAST_NORM: f64 = 1e-12;
+pub const LEAST_NORM: f64 = 1e-12;
 
 /// The questions of one cluster and the answer that they share.
 #[derive(Debug, Clone)]
@@ -86,7 +85,7 @@ impl ResidualParts {
 
 /// What an error in the parts is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ResidualPart {
+pub enum ResidualPart {
     /// The answer or questions of the head with this number.
     Answer(usize),
     Questions(usize),
@@ -97,23 +96,23 @@ pub(super) enum ResidualPart {
 /// A residual projection. Cheap to clone: clones share their vectors.
 #[derive(Debug, Clone)]
 pub struct ResidualProjection {
-    pub(super) terms: Arc<Terms>,
+    pub terms: Arc<Terms>,
     temperature: f64,
     /// See [`Projection::hybrid_weight`].
-    pub(super) hybrid_weight: Option<f64>,
+    pub hybrid_weight: Option<f64>,
     /// See [`Projection::unheaded_offset`].
-    pub(super) unheaded_offset: Option<f64>,
+    pub unheaded_offset: Option<f64>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Terms {
-    pub(super) dim: usize,
+pub struct Terms {
+    pub dim: usize,
     gain: f64,
-    pub(super) neighbours: usize,
+    pub neighbours: usize,
     rotation: bool,
     /// Clusters in ascending order; empty where there are no questions.
-    pub(super) ids: Vec<i64>,
-    pub(super) questions: Questions,
+    pub ids: Vec<i64>,
+    pub questions: Questions,
     /// Row-major (d × d).
     adapter: Option<Rows>,
     lift: Option<Lift>,
@@ -149,7 +148,7 @@ impl ResidualProjection {
 
     /// [`new`](Self::new) of heads in ascending order of cluster id. `name_of` gives the
     /// name of a part, for messages.
-    pub(super) fn from_named_parts(
+    pub fn from_named_parts(
         parts: ResidualParts,
         name_of: impl Fn(ResidualPart) -> String,
     ) -> Result<Self> {
@@ -249,7 +248,7 @@ impl ResidualProjection {
 
     /// The same model as it would answer without some of its training questions; what was
     /// trained on them stays.
-    pub(crate) fn without_questions(&self, left_out: &dyn Fn(&[f32]) -> bool) -> Result<Self> {
+    pub fn without_questions(&self, left_out: &dyn Fn(&[f32]) -> bool) -> Result<Self> {
         let questions = self.terms.questions.without(left_out)?;
         let terms = Arc::new(Terms { questions, ..(*self.terms).clone() });
         Ok(Self { terms, ..self.clone() })
@@ -265,7 +264,6 @@ impl ResidualProjection {
     /// # Errors
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`] for a model from a mapped file
     /// whose values are not sound.
-    #[cfg(feature = "store")]
     pub fn with_lists(&self, threads: usize) -> Result<Self> {
         self.check_values()?;
         let questions = self.terms.questions.in_lists(threads);
@@ -277,21 +275,18 @@ impl ResidualProjection {
     }
 
     /// The same model with these lists instead of its own.
-    #[cfg(feature = "store")]
-    pub(super) fn with_kept_lists(mut self, lists: Option<Arc<IvfIndex>>) -> Self {
+    pub fn with_kept_lists(mut self, lists: Option<Arc<IvfIndex>>) -> Self {
         Arc::make_mut(&mut self.terms).questions.set_lists(lists);
         self
     }
 
     /// The lists that may miss a question, where there are any.
-    #[cfg(feature = "store")]
-    pub(super) fn kept_lists(&self) -> Option<Arc<IvfIndex>> {
+    pub fn kept_lists(&self) -> Option<Arc<IvfIndex>> {
         self.terms.questions.approximate().cloned()
     }
 
     /// The training questions at length 1, which lists are made of.
-    #[cfg(feature = "store")]
-    pub(super) fn with_listed_units<R>(&self, work: impl FnOnce(UnitVectors<'_>) -> R) -> R {
+    pub fn with_listed_units<R>(&self, work: impl FnOnce(UnitVectors<'_>) -> R) -> R {
         self.terms.questions.with_units(work)
     }
 

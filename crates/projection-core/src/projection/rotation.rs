@@ -23,31 +23,30 @@ use std::sync::{Arc, OnceLock};
 use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
-#[cfg(feature = "store")]
 use crate::ivf::MIN_INDEX_ROWS;
 use crate::ivf::{HAS_IVF, IndexStats, IvfIndex, UnitVectors, prefetched, scan_pays_off};
 use crate::kernel::Scratch;
 use crate::kernel::{self, Rows, top_k};
 use crate::shown::number;
 
-pub(crate) use stored::StoredQuestions;
+pub use stored::StoredQuestions;
 
 /// How far single precision may misjudge a similarity, with a wide margin.
 const DOUBT: f32 = 2e-6;
 
 /// Where the weights before normalisation sum to no more, all neighbours are equally near
 /// within rounding: none stands out, and the query is not rotated.
-pub(crate) const LEAST_TOTAL: f64 = 1e-9;
+pub const LEAST_TOTAL: f64 = 1e-9;
 
 /// Least 1 + c·a: a question opposite to its answer has no smallest rotation.
-pub(crate) const LEAST_ALIGNMENT: f64 = 1e-6;
+pub const LEAST_ALIGNMENT: f64 = 1e-6;
 
 /// Norms that single precision takes as they are. Other vectors are scaled to length 1.
 const USUAL_NORMS: std::ops::Range<f64> = 1e-9..1e9;
 
 /// Training questions with their answers, by cluster.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Questions {
+pub struct Questions {
     dim: usize,
     /// Questions (n × d), with the factors that bring them to length 1.
     vectors: Rows,
@@ -65,7 +64,7 @@ pub(crate) struct Questions {
 
 /// A training question near a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Near {
+pub struct Near {
     /// Number of the question.
     pub question: usize,
     /// Its cosine with the query.
@@ -217,13 +216,11 @@ impl Questions {
     }
 
     /// Puts these lists into the place of those there are.
-    #[cfg(feature = "store")]
     pub fn set_lists(&mut self, lists: Option<Arc<IvfIndex>>) {
         self.lists = lists.map_or_else(OnceLock::new, |lists| OnceLock::from(Some(lists)));
     }
 
     /// The same questions in lists, where these are worth it; see [`IvfIndex::build`].
-    #[cfg(feature = "store")]
     pub fn in_lists(&self, threads: usize) -> Self {
         let lists = match self.lists() {
             Some(one) if self.len() >= MIN_INDEX_ROWS && one.is_exact() => {

@@ -2,7 +2,6 @@
 
 mod best;
 mod change;
-#[cfg(feature = "store")]
 mod lists;
 mod nearest;
 
@@ -17,9 +16,7 @@ use crate::kernel::{self, PrefetchHint, Rows, parallel};
 use crate::projection::{Projection, row_major};
 use crate::shown::number;
 use best::Best;
-
-#[cfg(feature = "store")]
-pub(super) use best::better_first;
+pub use best::better_first;
 
 /// Queries of a batch that pass by the rows together, and what one thread does at a time.
 const BLOCK: usize = 64;
@@ -62,11 +59,7 @@ impl Index {
     }
 
     /// [`from_vectors`](Self::from_vectors) of row-major `values` of `rows` × `dim`.
-    pub(crate) fn from_rows(
-        ids: &[i64],
-        values: &[f32],
-        (rows, dim): (usize, usize),
-    ) -> Result<Self> {
+    pub fn from_rows(ids: &[i64], values: &[f32], (rows, dim): (usize, usize)) -> Result<Self> {
         if dim == 0 {
             return Err(Error::new(ErrorKind::InvalidArgument, "vectors of dimension 0"));
         }
@@ -129,7 +122,7 @@ impl Index {
     }
 
     /// The vectors at length 1 (len × dim), row-major.
-    pub(crate) fn units(&self) -> &[f32] {
+    pub fn units(&self) -> &[f32] {
         &self.vectors
     }
 
@@ -255,7 +248,7 @@ impl Index {
     }
 
     /// The rows of ids, ascending, each once.
-    pub(super) fn rows_of(&self, ids: &[i64]) -> Vec<u32> {
+    pub fn rows_of(&self, ids: &[i64]) -> Vec<u32> {
         let row_of = self.row_of();
         let mut rows: Vec<u32> = ids.iter().filter_map(|id| row_of.get(id).copied()).collect();
         rows.sort_unstable();
@@ -268,11 +261,7 @@ impl Index {
     }
 
     /// The unit vector that answers are compared with: the query, or its projection.
-    pub(super) fn target(
-        &self,
-        query: &[f32],
-        projection: Option<&dyn Projection>,
-    ) -> Result<Vec<f32>> {
+    pub fn target(&self, query: &[f32], projection: Option<&dyn Projection>) -> Result<Vec<f32>> {
         let mut target = match projection {
             None => {
                 self.check_dim("query", query.len())?;
@@ -294,7 +283,7 @@ impl Index {
 
     /// The cosine of every answer with a unit vector, in the order of [`ids`](Self::ids).
     /// Rounding may leave them a little above 1.
-    pub(super) fn scores(&self, target: &[f32]) -> Vec<f32> {
+    pub fn scores(&self, target: &[f32]) -> Vec<f32> {
         let mut scores = vec![0.0; self.len()];
         let reading = PrefetchHint::of(&self.vectors).as_in_batches();
         kernel::dots_hinted(reading, target, &self.vectors, &mut scores);
@@ -303,7 +292,7 @@ impl Index {
 
     /// The k best of scores that are in the order of [`ids`](Self::ids), of the rows
     /// `allowed`, or of all.
-    pub(super) fn best(&self, allowed: Option<&[u32]>, scores: &[f32], k: usize) -> Vec<Hit> {
+    pub fn best(&self, allowed: Option<&[u32]>, scores: &[f32], k: usize) -> Vec<Hit> {
         let mut best = Best::new(k.min(self.len()));
         match allowed {
             None => best.add(&self.ids, scores),

@@ -17,7 +17,7 @@ const METADATA: &str = "__metadata__";
 
 /// Element types that the format names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dtype {
+pub enum Dtype {
     F64,
     F32,
     F16,
@@ -72,7 +72,7 @@ impl Dtype {
 
 /// One tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
     /// Its place in the file.
@@ -81,7 +81,7 @@ pub(crate) struct Entry {
 
 /// Values by their names, each of which comes once, in ascending order.
 #[derive(Debug)]
-pub(crate) struct Named<T>(Vec<(String, T)>);
+pub struct Named<T>(Vec<(String, T)>);
 
 impl<T> Named<T> {
     /// The value of this name.

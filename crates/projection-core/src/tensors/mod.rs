@@ -6,25 +6,20 @@
 
 mod header;
 mod write;
-
-#[cfg(feature = "store")]
 use std::path::Path;
-#[cfg(feature = "store")]
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-#[cfg(feature = "store")]
 use crate::kernel::{Mapping, StableBytes};
 use crate::kernel::{Plain, Rows};
-#[cfg(feature = "store")]
 use crate::npy;
 use crate::shown::Shape;
 
-pub(crate) use header::{Dtype, Entry, Named};
-pub(crate) use write::{NewTensor, Values, write};
+pub use header::{Dtype, Entry, Named};
+pub use write::{NewTensor, Values, write};
 
 /// An open file of tensors.
-pub(crate) struct TensorFile<'a> {
+pub struct TensorFile<'a> {
     source: Source<'a>,
     header: header::Header,
     /// For messages.
@@ -33,20 +28,16 @@ pub(crate) struct TensorFile<'a> {
 
 enum Source<'a> {
     /// Tensors lie in the mapping.
-    #[cfg(feature = "store")]
     Mapped(Arc<dyn StableBytes>),
     /// Tensors are copied.
     Borrowed(&'a [u8]),
 }
 
 /// A mapped file of any content.
-#[cfg(feature = "store")]
-pub(crate) struct MappedFile {
+pub struct MappedFile {
     bytes: Arc<dyn StableBytes>,
     name: String,
 }
-
-#[cfg(feature = "store")]
 impl MappedFile {
     /// Maps the file at `path`.
     ///
@@ -70,7 +61,7 @@ impl MappedFile {
 }
 
 /// Numbers that tensors of several axes are made of.
-pub(crate) trait Element: Plain {
+pub trait Element: Plain {
     const DTYPE: Dtype;
 }
 
@@ -86,8 +77,6 @@ impl Element for u16 {
 impl Element for i8 {
     const DTYPE: Dtype = Dtype::I8;
 }
-
-#[cfg(feature = "store")]
 impl TensorFile<'static> {
     /// Reads a mapped file, which tensors then lie in.
     ///
@@ -245,7 +234,6 @@ impl<'a> TensorFile<'a> {
 
     fn values_at<T: Element>(&self, start: usize, rows: usize, width: usize) -> Result<Rows<T>> {
         match &self.source {
-            #[cfg(feature = "store")]
             Source::Mapped(bytes) => Rows::mapped(bytes.clone(), start, rows, width),
             Source::Borrowed(bytes) => {
                 let part = &bytes[start..start + rows * width * size_of::<T>()];
@@ -299,7 +287,6 @@ impl<'a> TensorFile<'a> {
 impl Source<'_> {
     fn bytes(&self) -> &[u8] {
         match self {
-            #[cfg(feature = "store")]
             Self::Mapped(bytes) => bytes.bytes(),
             Self::Borrowed(bytes) => bytes,
         }

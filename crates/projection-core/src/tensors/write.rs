@@ -13,14 +13,14 @@ use super::header::Dtype;
 const ALIGNMENT: usize = 64;
 
 /// A tensor to be written.
-pub(crate) struct NewTensor<'a> {
+pub struct NewTensor<'a> {
     pub name: Cow<'static, str>,
     pub shape: Vec<usize>,
     pub values: Values<'a>,
 }
 
 /// The values of a tensor, row-major; several pieces follow one another.
-pub(crate) enum Values<'a> {
+pub enum Values<'a> {
     Singles(Vec<&'a [f32]>),
     /// bfloat16, by its bits.
     Halves(Vec<&'a [u16]>),
@@ -87,7 +87,7 @@ impl<'a> NewTensor<'a> {
 }
 
 /// Writes `tensors` in their order, and the texts `metadata`.
-pub(crate) fn write(
+pub fn write(
     writer: &mut impl Write,
     tensors: &[NewTensor<'_>],
     metadata: &BTreeMap<&str, String>,

@@ -1,7 +1,7 @@
 //! Charts as inline SVG. Colours come from the page's style sheet.
 
-use projection_core::compare::{MetricReport, Parameter, Sweep};
-use projection_core::evaluate::Metrics;
+use projection_train::compare::{MetricReport, Parameter, Sweep};
+use projection_train::evaluate::Metrics;
 
 use super::page::escape;
 

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use clap::ArgGroup;
 use clap::builder::RangedU64ValueParser;
 use projection_core::Error;
-use projection_core::compare::EvaluationReport;
 use projection_core::projection::Precision;
-use projection_core::train::Progress;
-use projection_embed::{EvaluateRequest, TestQuestions, evaluate};
+use projection_engine::{EvaluateRequest, TestQuestions, evaluate};
+use projection_train::compare::EvaluationReport;
+use projection_train::train::Progress;
 
 use super::precision;
 use crate::failure::Failure;

@@ -1,7 +1,7 @@
 //! The report as one HTML page that needs nothing else: no scripts, fonts or pictures from
 //! elsewhere.
 
-use projection_core::compare::{
+use projection_train::compare::{
     Evaluation, EvaluationReport, Method, MethodReport, MetricReport, Outcome, PartReport, Regime,
     RegimeReport,
 };

@@ -1,6 +1,6 @@
 //! What was measured, as a table for people.
 
-use projection_core::compare::{
+use projection_train::compare::{
     AgainstExact, EvaluationReport, MethodReport, PartReport, RegimeReport,
 };
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use projection_core::Error;
-use projection_core::model_file::{self, ModelFileInfo};
+use projection_core::model_file::ModelFileInfo;
 use projection_core::projection::{Model, Projection};
 
 use super::{Inspected, Network, Problems, ProjectionFacts, Tensor, kind_name};
@@ -21,10 +21,11 @@ pub(super) fn is_model(path: &Path) -> bool {
 
 pub(super) fn inspect(path: &Path) -> Result<Inspected, Error> {
     let mut problems = Problems::default();
-    let model = Model::load_file(path).and_then(|model| model.check_values().map(|()| model));
+    let model =
+        projection_interop::load_file(path).and_then(|model| model.check_values().map(|()| model));
     let model = model.map_err(|error| problems.error(&error)).ok();
     // The header may be sound where the values are not.
-    let facts = model_file::inspect(path).ok().map(|info| facts(info, model.as_ref()));
+    let facts = projection_interop::inspect(path).ok().map(|info| facts(info, model.as_ref()));
     Ok(Inspected {
         path: path.display().to_string(),
         projections: facts.into_iter().collect(),

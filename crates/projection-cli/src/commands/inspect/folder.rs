@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use projection_core::projection::{Model, Projection};
-use projection_core::store::{ModelKind, Store};
 use projection_core::{Error, ErrorKind};
+use projection_store::store::{ModelKind, Store};
 
 use super::arrays::{Content, check};
 use super::heads::{HeadPaths, Heads, check_heads};

@@ -9,8 +9,8 @@ mod store;
 
 use std::path::PathBuf;
 
-use projection_core::store::ModelKind;
 use projection_core::{Error, ErrorKind};
+use projection_store::store::ModelKind;
 use serde::Serialize;
 
 use crate::failure::{self, Failure};

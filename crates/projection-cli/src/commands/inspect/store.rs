@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use projection_core::projection::{Model, ModelKind};
-use projection_core::store::{FileUse, ModelRecord, MultiHeadRow, RecordedFile, Store};
+use projection_core::projection::ModelKind;
 use projection_core::{Error, ErrorKind, layout};
+use projection_store::store::{FileUse, ModelRecord, MultiHeadRow, RecordedFile, Store};
 
 use super::arrays::{Content, check, check_len};
 use super::folder;
@@ -193,11 +193,11 @@ fn inspect_projection(
     if !trouble
         && problems.len() == before
         && let Some(kind) = store.model_kinds(row.id).ok().and_then(|kinds| kinds.first().copied())
-        && let Err(error) = Model::open_kind(store.path(), kind, row.id)
+        && let Err(error) = store.model_of_kind(kind, row.id)
     {
         problems.error(&error);
     }
-    if let Err(error) = Model::check_lists(store, row.id) {
+    if let Err(error) = store.check_lists(row.id) {
         problems.error(&error);
     }
     facts

@@ -1,8 +1,8 @@
 //! Which projection and which text model a question is asked with.
 
 use projection_core::projection::{Model, ModelKind};
-use projection_core::store::Store;
-use projection_embed::folder_name;
+use projection_engine::folder_name;
+use projection_store::store::Store;
 
 use super::Args;
 use crate::commands::with_precision;
@@ -29,7 +29,7 @@ pub(super) fn choose_projection(
         return Ok(None);
     }
     if let Some(file) = &args.model {
-        let projection = with_precision(Model::load_file(file)?, args.precision)?;
+        let projection = with_precision(projection_interop::load_file(file)?, args.precision)?;
         let (trained_on, searched) = Default::default();
         return Ok(Some(Chosen { id: None, projection, trained_on, searched }));
     }
@@ -41,7 +41,7 @@ pub(super) fn choose_projection(
     };
     // Stores of other programs have linear projections and others of one id: without a
     // kind, those with heads are meant.
-    let projection = with_precision(Model::from_store(store, id)?, args.precision)?;
+    let projection = with_precision(store.model(id)?, args.precision)?;
     let (trained_on, searched) = match projection.kind() {
         ModelKind::Linear => linear
             .into_iter()

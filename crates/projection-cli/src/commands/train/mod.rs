@@ -5,11 +5,9 @@ mod report;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use projection_core::store::Store;
-use projection_core::train::{
-    self, Progress, TrainReport, TrainRequest, TrainingOptions, Tuning, train,
-};
-use projection_embed::add_feedback;
+use projection_engine::{TrainReport, TrainRequest, add_feedback, train};
+use projection_store::store::Store;
+use projection_train::train::{self, Progress, TrainingOptions, Tuning};
 
 use super::resources::Resources;
 use super::temperature;

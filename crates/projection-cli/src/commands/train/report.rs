@@ -1,6 +1,7 @@
 //! What `projection train` prints.
 
-use projection_core::train::{TrainReport, Validated};
+use projection_engine::TrainReport;
+use projection_train::train::Validated;
 use serde::Serialize;
 
 use crate::commands::resources::Used;
@@ -85,8 +86,8 @@ fn row(name: String, v: &Validated) -> Vec<String> {
         _ => text,
     };
     let mrr =
-        |m: &projection_core::evaluate::Metrics| part(m.questions, format!("{:.3}", m.mrr_at_10));
-    let recall = |m: &projection_core::evaluate::Metrics| {
+        |m: &projection_train::evaluate::Metrics| part(m.questions, format!("{:.3}", m.mrr_at_10));
+    let recall = |m: &projection_train::evaluate::Metrics| {
         part(m.questions, format!("{:.1} %", 100.0 * m.recall_at_1))
     };
     let (with, without) = (&v.headed, &v.unheaded);

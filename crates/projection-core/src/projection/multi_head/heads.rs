@@ -27,7 +27,7 @@ pub struct Head {
 
 /// What an error in a head is about.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::projection) enum HeadPart {
+pub enum HeadPart {
     Centroid,
     Answer,
     Matrix,
@@ -45,23 +45,23 @@ impl HeadPart {
 
 /// All heads in ascending order of cluster id, as rows of row-major matrices.
 #[derive(Debug)]
-pub(super) struct Heads {
-    pub(super) ids: Vec<i64>,
-    pub(super) dim: usize,
-    pub(super) output_dim: usize,
-    pub(super) vectors: HeadVectors,
+pub struct Heads {
+    pub ids: Vec<i64>,
+    pub dim: usize,
+    pub output_dim: usize,
+    pub vectors: HeadVectors,
     /// Head number and matrix (o × d), row-major.
-    pub(super) matrices: Vec<(usize, Rows)>,
+    pub matrices: Vec<(usize, Rows)>,
     /// Of a model from a mapped file, the check of all these vectors.
-    pub(super) unread: Deferred,
+    pub unread: Deferred,
     /// What finds the nearest of many heads, where few take part.
-    pub(super) lists: OnceLock<Arc<IvfIndex>>,
+    pub lists: OnceLock<Arc<IvfIndex>>,
 }
 
 /// Centroids of length 1 (h × d) and answers (h × o), which are zero where the head has a
 /// matrix.
 #[derive(Debug, Clone)]
-pub(crate) enum HeadVectors {
+pub enum HeadVectors {
     Single {
         centroids: Rows,
         /// What single precision cuts off the centroids.
@@ -100,7 +100,7 @@ impl MultiHeadProjection {
 
     /// [`from_heads`](Self::from_heads) of heads in ascending order of cluster id. `name_of`
     /// gives the name of a part of the head with a number, for messages.
-    pub(in crate::projection) fn from_named_heads(
+    pub fn from_named_heads(
         heads: Vec<Head>,
         temperature: f64,
         name_of: impl Fn(usize, HeadPart) -> String,
@@ -118,7 +118,7 @@ impl MultiHeadProjection {
     /// [`from_named_heads`](Self::from_named_heads) of heads that come one after another, so
     /// that all of them are never in memory twice. `ids` are their clusters, ascending; `next`
     /// turns the head with the number before into that with the given one, in its memory.
-    pub(in crate::projection) fn from_one_by_one(
+    pub fn from_one_by_one(
         ids: Vec<i64>,
         all_have_matrices: bool,
         mut next: impl FnMut(usize, &mut Head) -> Result<()>,
@@ -185,7 +185,7 @@ impl MultiHeadProjection {
 
 impl Heads {
     /// Centroids and answers, however they are kept.
-    pub(super) fn vectors(&self) -> (RowsRef<'_>, RowsRef<'_>) {
+    pub fn vectors(&self) -> (RowsRef<'_>, RowsRef<'_>) {
         match &self.vectors {
             HeadVectors::Single { centroids, answers, .. } => {
                 (RowsRef::F32(centroids), RowsRef::F32(answers))

@@ -1,7 +1,6 @@
 //! Projecting by the nearest of many heads, without looking at all of them.
 
 use std::sync::Arc;
-#[cfg(feature = "store")]
 use std::sync::OnceLock;
 
 use ndarray::ArrayViewMut2;
@@ -9,7 +8,6 @@ use ndarray::ArrayViewMut2;
 use super::heads::{HeadVectors, Heads};
 use super::{MultiHeadProjection, route};
 use crate::error::{Error, ErrorKind, Result};
-#[cfg(feature = "store")]
 use crate::ivf::MIN_INDEX_ROWS;
 use crate::ivf::{HAS_IVF, IndexStats, IvfIndex, UnitVectors, scan_pays_off};
 use crate::kernel::Scratch;
@@ -37,7 +35,6 @@ impl MultiHeadProjection {
     /// # Errors
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`] for a model from a mapped file
     /// whose values are not sound.
-    #[cfg(feature = "store")]
     pub fn with_lists(&self, threads: usize) -> Result<Self> {
         self.check_values()?;
         let heads = &*self.heads;
@@ -53,8 +50,7 @@ impl MultiHeadProjection {
     }
 
     /// The same model with these lists instead of its own.
-    #[cfg(feature = "store")]
-    pub(in crate::projection) fn with_kept_lists(mut self, lists: Option<Arc<IvfIndex>>) -> Self {
+    pub fn with_kept_lists(mut self, lists: Option<Arc<IvfIndex>>) -> Self {
         let lists = lists.map_or_else(OnceLock::new, OnceLock::from);
         if let Some(heads) = Arc::get_mut(&mut self.heads) {
             heads.lists = lists;
@@ -73,14 +69,12 @@ impl MultiHeadProjection {
     }
 
     /// The lists that may miss a head, where there are any.
-    #[cfg(feature = "store")]
-    pub(in crate::projection) fn kept_lists(&self) -> Option<Arc<IvfIndex>> {
+    pub fn kept_lists(&self) -> Option<Arc<IvfIndex>> {
         self.heads.approximate().cloned()
     }
 
     /// The centroids, which lists are made of.
-    #[cfg(feature = "store")]
-    pub(in crate::projection) fn with_listed_units<R>(
+    pub fn with_listed_units<R>(
         &self,
         work: impl FnOnce(UnitVectors<'_>) -> R,
     ) -> R {
@@ -94,7 +88,7 @@ impl MultiHeadProjection {
 
     /// The heads that take part for a query of the given norm, where these are few of many;
     /// `None` where all heads are to be looked at.
-    pub(super) fn nearest_parts(&self, query: &[f32], norm: f64) -> Option<Scratch<Part>> {
+    pub fn nearest_parts(&self, query: &[f32], norm: f64) -> Option<Scratch<Part>> {
         let heads = &*self.heads;
         let k = self.top_k.filter(|k| *k < heads.ids.len())?;
         if !scan_pays_off(heads.ids.len(), heads.dim) || !route::SINGLE_NORMS.contains(&norm) {
@@ -116,7 +110,7 @@ impl MultiHeadProjection {
 
     /// [`project_batch_on`](Self::project_batch_on) by the nearest heads of each query, of
     /// known norms; whether it was done so.
-    pub(super) fn project_nearest(
+    pub fn project_nearest(
         &self,
         threads: usize,
         queries: &[f32],
@@ -166,7 +160,7 @@ impl Heads {
     }
 
     /// The lists where they may miss a head.
-    pub(super) fn approximate(&self) -> Option<&Arc<IvfIndex>> {
+    pub fn approximate(&self) -> Option<&Arc<IvfIndex>> {
         self.lists.get().filter(|lists| HAS_IVF && !lists.is_exact())
     }
 
@@ -179,7 +173,7 @@ impl Heads {
     }
 
     /// Σ w_k a_k of some heads, with w_k W_k q for those that have a matrix.
-    pub(super) fn combine_parts(
+    pub fn combine_parts(
         &self,
         query: &[f32],
         parts: &[Part],

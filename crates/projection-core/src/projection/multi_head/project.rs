@@ -164,7 +164,7 @@ impl MultiHeadProjection {
         let share = norms.len().div_ceil(threads.max(1)).max(1);
         let parts = norms.len().div_ceil(share);
         // Without files there are no threads either.
-        if parts <= 1 || cfg!(not(feature = "store")) {
+        if parts <= 1 || cfg!(target_arch = "wasm32") {
             return self.project_blocks((queries, norms), projected, weights);
         }
         let mut weights: Vec<Option<&mut [f32]>> = match weights {

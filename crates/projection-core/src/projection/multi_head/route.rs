@@ -11,7 +11,7 @@ use crate::kernel::{self, top_k};
 /// precision has ε ≈ 1e-7. With centroids' tails ε is below 4.1e-9, see [`kernel::Tails`], so
 /// that weights are exact to 1e-5 from τ = 0.0005 on.
 const LOWEST_SINGLE_TEMPERATURE: f64 = 0.02;
-pub(super) const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
+pub const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
 
 /// A score that lies this far below the best one has the weight 0 in single precision: exp(−104)
 /// is less than half of its smallest number.
@@ -28,19 +28,19 @@ const COMPACT_DOUBT: f32 = 2e-3;
 impl MultiHeadProjection {
     /// What turns dot products with a query of the given norm into exponents of the softmax,
     /// where single precision is enough and all heads take part.
-    pub(super) fn single_factor(&self, norm: f64) -> Option<f32> {
+    pub fn single_factor(&self, norm: f64) -> Option<f32> {
         (self.is_single() && SINGLE_NORMS.contains(&norm))
             .then(|| (1.0 / (norm * self.temperature)) as f32)
     }
 
     /// Whether single precision is enough for all but very long or short queries.
-    pub(super) fn is_single(&self) -> bool {
+    pub fn is_single(&self) -> bool {
         let all = self.top_k.is_none_or(|k| k >= self.heads.ids.len());
         all && self.temperature >= LOWEST_SINGLE_TEMPERATURE
     }
 
     /// The routing weights of a query of the given norm.
-    pub(super) fn route(&self, query: &[f32], norm: f64, weights: &mut [f32]) {
+    pub fn route(&self, query: &[f32], norm: f64, weights: &mut [f32]) {
         let heads = &*self.heads;
         if let Some(factor) = self.single_factor(norm) {
             heads.vectors().0.dots(query, 0, weights);
@@ -73,7 +73,7 @@ impl MultiHeadProjection {
 
 impl Heads {
     /// The cosines of a query of the given norm with the centroids of some heads.
-    pub(super) fn cosines_in_double(
+    pub fn cosines_in_double(
         &self,
         query: &[f32],
         norm: f64,
@@ -112,12 +112,7 @@ impl Heads {
     }
 
     /// Σ w_k a_k, with w_k W_k q for heads that have a matrix.
-    pub(super) fn combine(
-        &self,
-        query: &[f32],
-        weights: &[f32],
-        projected: &mut [f32],
-    ) -> Result<()> {
+    pub fn combine(&self, query: &[f32], weights: &[f32], projected: &mut [f32]) -> Result<()> {
         if self.matrices.is_empty() {
             self.vectors().1.weighted_sum(weights, 0, (true, 1.0), projected);
             return Ok(());

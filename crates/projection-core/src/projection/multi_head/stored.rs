@@ -15,7 +15,7 @@ use crate::shown::number;
 const UNIT: f64 = 1e-3;
 
 /// All vectors of a multi-head projection, N heads of dimension d with answers of o.
-pub(crate) struct StoredHeads {
+pub struct StoredHeads {
     /// Cluster ids, ascending (N).
     pub ids: Vec<i64>,
     /// Centroids (N × d) and answers (N × o).
@@ -28,7 +28,7 @@ pub(crate) struct StoredHeads {
 
 impl MultiHeadProjection {
     /// The parts; the vectors are shared.
-    pub(crate) fn stored(&self) -> StoredHeads {
+    pub fn stored(&self) -> StoredHeads {
         let Heads { ids, vectors, matrices, .. } = &*self.heads;
         StoredHeads {
             ids: ids.clone(),
@@ -41,7 +41,7 @@ impl MultiHeadProjection {
     /// Makes a projection of parts, of which there are as many as ids. Their values are checked
     /// when they are first used, see [`check_values`](Self::check_values); `name` is the
     /// file's.
-    pub(crate) fn from_stored(parts: StoredHeads, temperature: f64, name: &str) -> Result<Self> {
+    pub fn from_stored(parts: StoredHeads, temperature: f64, name: &str) -> Result<Self> {
         check_temperature(temperature)?;
         let invalid = |what: String| Err(Error::new(ErrorKind::InvalidModel, what));
         if parts.ids.is_empty() {
@@ -80,7 +80,7 @@ impl MultiHeadProjection {
 
     /// Checks the values of a model from a mapped file now, instead of when they are first
     /// used.
-    pub(crate) fn check_values(&self) -> Result<()> {
+    pub fn check_values(&self) -> Result<()> {
         self.heads.check_values()
     }
 }
@@ -88,7 +88,7 @@ impl MultiHeadProjection {
 impl Heads {
     /// Refuses values that no model may have; once for all, where they are those of a file.
     #[inline]
-    pub(super) fn check_values(&self) -> Result<()> {
+    pub fn check_values(&self) -> Result<()> {
         self.unread.settle(|| self.read_values())
     }
 

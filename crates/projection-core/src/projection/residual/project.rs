@@ -86,7 +86,7 @@ fn sum_of_squares(values: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest.iter().map(|value| value * value).sum::<f64>()
 }
 
-pub(in crate::projection) fn unit(query: &[f32], norm: f64) -> impl Iterator<Item = f32> {
+pub fn unit(query: &[f32], norm: f64) -> impl Iterator<Item = f32> {
     query.iter().map(move |value| (f64::from(*value) / norm) as f32)
 }
 

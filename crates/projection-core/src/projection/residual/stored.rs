@@ -11,7 +11,7 @@ use crate::projection::rotation::Questions;
 use crate::projection::rotation::StoredQuestions;
 
 /// Everything that a residual projection holds.
-pub(crate) struct StoredTerms {
+pub struct StoredTerms {
     pub dim: usize,
     pub gain: f64,
     pub temperature: f64,
@@ -29,7 +29,7 @@ pub(crate) struct StoredTerms {
 
 impl ResidualProjection {
     /// The parts; the large vectors are shared.
-    pub(crate) fn stored(&self) -> StoredTerms {
+    pub fn stored(&self) -> StoredTerms {
         let terms = &*self.terms;
         StoredTerms {
             dim: terms.dim,
@@ -46,7 +46,7 @@ impl ResidualProjection {
 
     /// Makes a projection of parts whose shapes fit together. Their values are checked when
     /// they are first used, see [`check_values`](Self::check_values); `name` is the file's.
-    pub(crate) fn from_stored(parts: StoredTerms, name: &str) -> Result<Self> {
+    pub fn from_stored(parts: StoredTerms, name: &str) -> Result<Self> {
         let invalid = |what: String| Err(Error::new(ErrorKind::InvalidModel, what));
         check_temperature(parts.temperature)?;
         check_parameters(parts.dim, parts.gain, parts.neighbours)?;
@@ -89,7 +89,7 @@ impl ResidualProjection {
 
     /// Checks the values of a model from a mapped file now, instead of when they are first
     /// used.
-    pub(crate) fn check_values(&self) -> Result<()> {
+    pub fn check_values(&self) -> Result<()> {
         self.terms.check_values()
     }
 }
@@ -97,7 +97,7 @@ impl ResidualProjection {
 impl Terms {
     /// Refuses values that no model may have; once for all, where they are those of a file.
     #[inline]
-    pub(in crate::projection) fn check_values(&self) -> Result<()> {
+    pub fn check_values(&self) -> Result<()> {
         self.unread.settle(|| {
             if let Some(adapter) = &self.adapter {
                 check_rows_finite("adapter", adapter)?;

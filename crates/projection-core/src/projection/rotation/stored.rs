@@ -13,7 +13,7 @@ use crate::shown::number;
 const DOUBT: f64 = 1e-6;
 
 /// n questions and h answers of dimension d.
-pub(crate) struct StoredQuestions {
+pub struct StoredQuestions {
     /// Questions (n × d), with the factors that bring them to length 1 and the cosines with
     /// their answers.
     pub vectors: Rows,
@@ -30,7 +30,7 @@ pub(crate) struct StoredQuestions {
 
 impl Questions {
     /// The parts; the vectors are shared.
-    pub(crate) fn stored(&self) -> StoredQuestions {
+    pub fn stored(&self) -> StoredQuestions {
         let mut counts = vec![0; self.answer_scales.len()];
         self.cluster.iter().for_each(|cluster| counts[*cluster] += 1);
         StoredQuestions {
@@ -45,7 +45,7 @@ impl Questions {
     }
 
     /// Questions of parts whose shapes fit together.
-    pub(crate) fn from_stored(parts: StoredQuestions) -> Self {
+    pub fn from_stored(parts: StoredQuestions) -> Self {
         let counts = parts.counts.iter().enumerate();
         Self {
             dim: parts.vectors.width(),
@@ -60,7 +60,7 @@ impl Questions {
     }
 
     /// Refuses values that no questions may have.
-    pub(crate) fn read_values(&self) -> Result<()> {
+    pub fn read_values(&self) -> Result<()> {
         check_rows_finite("questions", &self.vectors)?;
         check_rows_finite("answers", &self.answers)?;
         check_scales("question_scales", &self.vectors, &self.scales)?;

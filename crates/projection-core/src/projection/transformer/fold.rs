@@ -40,7 +40,7 @@ struct Layer {
 
 /// The network, ready to run.
 #[derive(Debug)]
-pub(super) struct Network {
+pub struct Network {
     layers: Vec<Layer>,
     output: Dense,
 }

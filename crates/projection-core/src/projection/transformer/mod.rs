@@ -34,7 +34,7 @@ pub struct TransformerProjection {
     weights: Arc<TransformerWeights>,
     network: Arc<Network>,
     /// See [`Projection::hybrid_weight`].
-    pub(super) hybrid_weight: Option<f64>,
+    pub hybrid_weight: Option<f64>,
 }
 
 impl TransformerProjection {

@@ -74,7 +74,7 @@ pub struct TransformerWeights {
 }
 
 /// Numbers of a layer's tensors among the layer's.
-pub(super) mod part {
+pub mod part {
     pub const IN_PROJ_WEIGHT: usize = 0;
     pub const IN_PROJ_BIAS: usize = 1;
     pub const OUT_PROJ_WEIGHT: usize = 2;
@@ -209,17 +209,17 @@ impl TransformerWeights {
     }
 
     /// Weight and bias of the input layer.
-    pub(super) fn input(&self) -> &[NamedTensor] {
+    pub fn input(&self) -> &[NamedTensor] {
         &self.tensors[..2]
     }
 
     /// The tensors of a layer, by the numbers of [`part`].
-    pub(super) fn layer(&self, layer: usize) -> &[NamedTensor] {
+    pub fn layer(&self, layer: usize) -> &[NamedTensor] {
         &self.tensors[2 + layer * part::COUNT..][..part::COUNT]
     }
 
     /// Weight and bias of the output layer.
-    pub(super) fn output(&self) -> &[NamedTensor] {
+    pub fn output(&self) -> &[NamedTensor] {
         &self.tensors[self.tensors.len() - 2..]
     }
 }

@@ -9,7 +9,7 @@ use crate::kernel::{self, top_k};
 ///
 /// Candidates are kept unsorted up to twice k and then cut back to the k best, which costs a
 /// constant time per hit; hits below the cut's last score are never added.
-pub(super) struct Best {
+pub struct Best {
     k: usize,
     kept: Vec<Hit>,
     worst_kept: Option<Hit>,
@@ -46,6 +46,6 @@ impl Best {
     }
 }
 
-pub(crate) fn better_first(a: &Hit, b: &Hit) -> Ordering {
+pub fn better_first(a: &Hit, b: &Hit) -> Ordering {
     b.score.total_cmp(&a.score).then(a.answer_id.cmp(&b.answer_id))
 }

@@ -50,7 +50,7 @@ impl Index {
 
     /// [`remove`](Self::remove). Gives the rows that were removed one after another, each
     /// with the number that the last row had then.
-    pub(crate) fn remove_rows(&mut self, ids: &[i64]) -> Vec<(usize, usize)> {
+    pub fn remove_rows(&mut self, ids: &[i64]) -> Vec<(usize, usize)> {
         self.row_of();
         let mut removed = Vec::new();
         for id in ids {

@@ -42,12 +42,7 @@ fn rounded(mut found: Vec<Vec<Hit>>) -> Vec<Vec<Hit>> {
 impl Index {
     /// The k rows nearest to each of some unit vectors (n × d), among the ascending rows
     /// `allowed`, or among all.
-    pub(super) fn nearest(
-        &self,
-        allowed: Option<&[u32]>,
-        targets: &[f32],
-        k: usize,
-    ) -> Vec<Vec<Hit>> {
+    pub fn nearest(&self, allowed: Option<&[u32]>, targets: &[f32], k: usize) -> Vec<Vec<Hit>> {
         let k = k.min(allowed.map_or(self.len(), <[u32]>::len));
         let found = self.nearest_by_lists(allowed, targets, k);
         rounded(found.unwrap_or_else(|| {
@@ -57,7 +52,7 @@ impl Index {
     }
 
     /// [`nearest`](Self::nearest) for one vector, whose rows are shared out among threads.
-    pub(super) fn nearest_on(
+    pub fn nearest_on(
         &self,
         threads: usize,
         allowed: Option<&[u32]>,
@@ -68,7 +63,7 @@ impl Index {
         // Whole blocks for each thread, at least one.
         let share = count.div_ceil(ROWS_OF_ONE).div_ceil(threads.max(1)).max(1) * ROWS_OF_ONE;
         // Without files there are no threads either.
-        if count <= share || self.lists.is_some() || cfg!(not(feature = "store")) {
+        if count <= share || self.lists.is_some() || cfg!(target_arch = "wasm32") {
             return self.nearest(allowed, target, k).pop().unwrap_or_default();
         }
         let mut parts = vec![Vec::new(); count.div_ceil(share)];

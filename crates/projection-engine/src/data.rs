@@ -1,0 +1,116 @@
+//! Training data from a store.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use ndarray::Array2;
+use projection_core::npy::NpyArray;
+use projection_core::{Error, ErrorKind, Result};
+use projection_store::search::Bm25;
+use projection_store::store::{EmbeddingModel, Store};
+use projection_train::train::{TrainingData, TrainingTexts, unit_rows};
+
+/// The embedded clusters and answers of a store: one answer row a cluster that has
+/// answers, the normalised mean where it has several, then each answer that is in no
+/// cluster.
+///
+/// # Errors
+/// [`ErrorKind::InvalidModel`] where no cluster has vectors of both sides, and
+/// whatever reading the vectors may give.
+pub fn training_data(store: &Store, model: &EmbeddingModel) -> Result<TrainingData> {
+    let dim = model.dimension;
+    let (mut answers, mut questions) = (Vec::new(), Vec::new());
+    let (mut labels, mut clusters) = (Vec::new(), Vec::new());
+    let mut in_clusters = HashSet::new();
+    for cluster in store.embedded_clusters(model)? {
+        if cluster.answers.is_empty() {
+            continue;
+        }
+        let rows = load_rows(&cluster.answers, dim)
+            .and_then(|rows| unit_rows(rows.view()))
+            .map_err(|error| error.context(format!("cluster {}", cluster.cluster_id)))?;
+        answers.extend(rows.sum_axis(ndarray::Axis(0)));
+        in_clusters.extend(cluster.answers.iter().cloned());
+        let rows = load_rows(&cluster.questions, dim)
+            .map_err(|error| error.context(format!("cluster {}", cluster.cluster_id)))?;
+        labels.extend(std::iter::repeat_n(clusters.len(), rows.nrows()));
+        questions.extend(rows);
+        clusters.push(Some(cluster.cluster_id));
+    }
+    if questions.is_empty() {
+        return Err(Error::new(
+            ErrorKind::InvalidModel,
+            format!(
+                "{}: no cluster has vectors of both questions and answers by '{}'",
+                store.path().display(),
+                model.name
+            ),
+        ));
+    }
+    let mut alone = Vec::new();
+    for answer in store.embedded_answers(model)? {
+        if !in_clusters.contains(&answer.vector) {
+            answers.extend(load_rows(&[answer.vector], dim)?);
+            alone.push((answer.answer_id, clusters.len()));
+            clusters.push(None);
+        }
+    }
+    let rows = |values: Vec<f32>| {
+        Array2::from_shape_vec((values.len() / dim, dim), values).expect("rows are whole")
+    };
+    let (answers, questions) = (rows(answers), rows(questions));
+    let texts = texts_of(store, model, &clusters, alone)?;
+    let data = TrainingData::new(answers.view(), questions.view(), labels)?;
+    // Another process may have added some between the readings.
+    let texts = texts.filter(|texts| texts.questions.len() == data.labels().len());
+    data.with_clusters(clusters, texts)
+}
+
+/// The texts of the answers in these clusters, of those in none, each with its row, and
+/// of all questions. `None` where a question has none, or no answer has any.
+fn texts_of(
+    store: &Store,
+    model: &EmbeddingModel,
+    clusters: &[Option<i64>],
+    alone: Vec<(i64, usize)>,
+) -> Result<Option<TrainingTexts>> {
+    let questions: Option<Vec<String>> =
+        store.clustered_questions(model)?.into_iter().map(|question| question.text).collect();
+    let Some(questions) = questions else { return Ok(None) };
+    let rows = clusters.iter().enumerate();
+    let row_of: HashMap<i64, usize> =
+        rows.filter_map(|(row, cluster)| Some(((*cluster)?, row))).collect();
+    let clustered = store.clustered_answers(model)?.into_iter();
+    let clustered = clustered.filter_map(|(cluster, id)| Some((id, *row_of.get(&cluster)?)));
+    let known = store.answer_texts()?.into_iter();
+    let known: HashMap<i64, String> =
+        known.filter_map(|answer| Some((answer.answer_id, answer.text?))).collect();
+    let answers: Vec<(usize, String)> = clustered
+        .chain(alone)
+        .filter_map(|(id, row)| Some((row, known.get(&id)?.clone())))
+        .collect();
+    if answers.is_empty() {
+        return Ok(None);
+    }
+    let numbered = answers.iter().enumerate();
+    let index = Bm25::new(numbered.map(|(number, (_, text))| (number as i64, text.as_str())))?;
+    let answer_rows = answers.into_iter().map(|(row, _)| row).collect();
+    Ok(Some(TrainingTexts { index: Box::new(index), answer_rows, questions }))
+}
+
+/// Loads vectors of dimension `dim` as the rows of a matrix.
+pub(crate) fn load_rows(files: &[PathBuf], dim: usize) -> Result<Array2<f32>> {
+    let mut values = Vec::with_capacity(files.len() * dim);
+    for file in files {
+        let array = NpyArray::load(file)?;
+        let found = array.vector_len()?;
+        if found != dim {
+            return Err(Error::new(
+                ErrorKind::DimensionMismatch,
+                format!("{}: vector of dimension {found}, expected {dim}", file.display()),
+            ));
+        }
+        values.extend(array.to_f32()?);
+    }
+    Ok(Array2::from_shape_vec((files.len(), dim), values).expect("every file gave one row"))
+}

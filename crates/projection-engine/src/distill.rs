@@ -1,0 +1,173 @@
+//! From a projection of a store to a transformer in a file, in one call: what `distill` does
+//! for the command line and for the C interface.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use ndarray::Array2;
+use serde::Serialize;
+use serde_json::json;
+
+use projection_core::npy::NpyArray;
+use projection_core::projection::{Model, ModelKind, Projection};
+use projection_core::{Error, ErrorKind, Result};
+use projection_store::store::{EmbeddingModel, Store};
+use projection_train::train::{
+    Agreement, Distillation, DistillationProgress, Distilled, distill_model,
+};
+
+use crate::data::training_data;
+use crate::export::expect_other_file;
+
+/// Below this mean cosine the student is another model than its teacher.
+const USEFUL: f64 = 0.98;
+
+/// What is to be distilled. What is `None` has its default.
+#[derive(Debug, Clone, Default)]
+pub struct DistillRequest {
+    /// File for the transformer.
+    pub output: PathBuf,
+    /// Projection to distil; the newest.
+    pub projection: Option<i64>,
+    /// Vectors of questions that the projection was not trained on, .npy.
+    pub test: Option<PathBuf>,
+    /// Attention heads; as [`Distillation::suggested`] has it.
+    pub heads: Option<usize>,
+    /// Encoder layers; as [`Distillation::suggested`] has it.
+    pub layers: Option<usize>,
+    /// All else. Heads and layers of it are not used, and the batch is at most the samples.
+    pub options: Distillation,
+}
+
+impl DistillRequest {
+    /// The options, with heads and layers for this teacher.
+    pub fn options_for(&self, teacher: &Model) -> Distillation {
+        let suggested = Distillation::suggested(teacher.head_ids().len(), teacher.input_dim());
+        Distillation {
+            heads: self.heads.unwrap_or(suggested.heads),
+            layers: self.layers.unwrap_or(suggested.layers),
+            batch: self.options.batch.min(self.options.samples),
+            ..self.options.clone()
+        }
+    }
+}
+
+/// The new file.
+#[derive(Debug, Clone, Serialize)]
+pub struct DistillReport {
+    /// The teacher.
+    pub projection_id: i64,
+    /// Its kind.
+    pub kind: &'static str,
+    /// The text model of its queries.
+    pub model: String,
+    /// The file.
+    pub output: String,
+    /// Attention heads of a layer.
+    pub heads: usize,
+    /// Encoder layers.
+    pub layers: usize,
+    /// Width of the layers' inner part.
+    pub ff_dim: usize,
+    /// Numbers in the file.
+    pub weights: usize,
+    /// Epochs that it learnt for.
+    pub epochs: usize,
+    /// The epoch whose weights were kept.
+    pub best_epoch: usize,
+    /// Time that it took.
+    pub seconds: f64,
+    /// On questions that nothing was chosen by.
+    pub held_out: Agreement,
+    /// On the questions that it learnt from.
+    pub trained: Agreement,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// Distils a projection of a store and writes the transformer to a file, which is replaced
+/// only by the complete new one.
+///
+/// `progress` may unwind to stop the work: no file is written then.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] for no such projection; [`ErrorKind::InvalidArgument`] where the
+/// output is the store's database; [`ErrorKind::Io`] where the file can't be written; as [`distill_model`], and whatever reading the store gives.
+pub fn distill_store(
+    store: &Store,
+    request: &DistillRequest,
+    progress: &mut dyn FnMut(&DistillationProgress) -> bool,
+) -> Result<DistillReport> {
+    let output = &request.output;
+    if output.is_dir() {
+        let message = format!("writing {}: it is a folder", output.display());
+        return Err(Error::new(ErrorKind::Io, message));
+    }
+    expect_other_file(store.path(), output)?;
+    let (id, teacher, model) = teacher(store, request.projection)?;
+    let data = training_data(store, &model)?;
+    let options = request.options_for(&teacher);
+    let test = request.test.as_deref().map(load_test).transpose()?;
+    let test = test.as_ref().map(|questions| questions.view());
+    let begun = Instant::now();
+    let distilled = distill_model(&teacher, &data, test, &options, progress)?;
+    let kind = teacher.kind().name();
+    let made_of = json!({"projection": id, "kind": kind, "model": model.name});
+    distilled.model.save(output, &distilled.to_json(&made_of))?;
+    Ok(DistillReport {
+        projection_id: id,
+        kind,
+        model: model.name,
+        output: output.display().to_string(),
+        heads: options.heads,
+        layers: options.layers,
+        ff_dim: options.ff_dim,
+        weights: distilled.model.weights().len(),
+        epochs: distilled.epochs,
+        best_epoch: distilled.best_epoch,
+        seconds: begun.elapsed().as_secs_f64(),
+        held_out: distilled.held_out,
+        trained: distilled.trained,
+        notes: notes(&distilled),
+    })
+}
+
+fn load_test(path: &std::path::Path) -> Result<Array2<f32>> {
+    let array = NpyArray::load(path)?;
+    let rows = Array2::from_shape_vec(array.matrix_shape(), array.to_f32()?);
+    rows.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
+}
+
+/// The projection with the given id, or the newest, and the text model of its queries.
+fn teacher(store: &Store, id: Option<i64>) -> Result<(i64, Model, EmbeddingModel)> {
+    let id = id.map_or_else(|| store.newest_projection(), Ok)?;
+    let teacher = store.model(id)?;
+    let name = match teacher.kind() {
+        ModelKind::Linear => {
+            let mut rows = store.linear_projections()?.into_iter();
+            rows.find(|row| row.id == id).map(|row| row.model_name)
+        }
+        _ => {
+            let mut rows = store.multi_head_projections()?.into_iter();
+            rows.find(|row| row.id == id).map(|row| row.model_name)
+        }
+    };
+    Ok((id, teacher, store.embedding_model(name.as_deref())?))
+}
+
+fn notes(distilled: &Distilled) -> Vec<String> {
+    let mut notes = Vec::new();
+    if distilled.held_out.mean < USEFUL {
+        notes.push(format!(
+            "a mean cosine below {USEFUL} on held-out questions: the transformer does not \
+             answer as the projection does; more epochs, layers or a wider inner part may help"
+        ));
+    }
+    if distilled.epochs < distilled.options.epochs {
+        notes.push(format!(
+            "stopped after epoch {} of {}: no better on held-out questions since epoch {}",
+            distilled.epochs, distilled.options.epochs, distilled.best_epoch
+        ));
+    }
+    notes
+}

@@ -1,0 +1,100 @@
+//! Embedding the texts of a store.
+
+use std::path::Path;
+
+use projection_core::{Error, ErrorKind, Result};
+use projection_store::store::{EmbeddingModel, EntityType, Store};
+
+use projection_embed::Embedder;
+
+/// Texts that are embedded and stored together: few enough that little is lost when the
+/// work is interrupted, many enough to keep all processors busy.
+const CHUNK: usize = 64;
+
+/// What [`embed_store`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbedReport {
+    /// The text model, as the store knows it.
+    pub model: EmbeddingModel,
+    /// Number of answers that got a vector.
+    pub answers: usize,
+    /// Number of questions that got a vector.
+    pub questions: usize,
+}
+
+/// The name of a text model that is called like its folder; `None` where that is not UTF-8.
+pub fn folder_name(dir: &Path) -> Option<String> {
+    let dir = dir.canonicalize().ok()?;
+    dir.file_name()?.to_str().map(str::to_string)
+}
+
+/// Loads the text model in `model_dir` and does as [`embed_store`]. In the store it is called
+/// `model_name`, or like its folder.
+///
+/// # Errors
+/// As [`Embedder::load`] and [`embed_store`], and [`ErrorKind::InvalidArgument`] where the
+/// folder has no name in UTF-8 to call it by.
+pub fn embed_store_with(
+    store: &mut Store,
+    model_dir: &Path,
+    model_name: Option<&str>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<EmbedReport> {
+    let embedder = Embedder::load(model_dir)?;
+    let folder = folder_name(model_dir);
+    let name = model_name.or(folder.as_deref()).ok_or_else(|| {
+        let dir = model_dir.display();
+        let message = format!("{dir}: the folder has no name in UTF-8, expected a model name");
+        Error::new(ErrorKind::InvalidArgument, message)
+    })?;
+    embed_store(store, &embedder, name, progress)
+}
+
+/// Gives a vector to every text of `store` that has none by the text model `model_name`,
+/// which is registered where it is new, and marks the batches that waited for them as
+/// completed. `progress` is told the numbers of texts done and to do.
+///
+/// Work that is interrupted keeps what was done, and the next call goes on from there.
+///
+/// # Errors
+/// [`ErrorKind::DimensionMismatch`](projection_core::ErrorKind::DimensionMismatch) where the
+/// store knows `model_name` with another dimension; whatever embedding and writing may give.
+pub fn embed_store(
+    store: &mut Store,
+    embedder: &Embedder,
+    model_name: &str,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<EmbedReport> {
+    let max_tokens = Some(embedder.max_tokens());
+    let model = store.register_embedding_model(
+        model_name,
+        embedder.dim(),
+        env!("CARGO_PKG_NAME"),
+        max_tokens,
+    )?;
+    let mut report = EmbedReport { model, answers: 0, questions: 0 };
+    let mut done = 0;
+    let mut missing = store.texts_without_vector(model_name)?;
+    while !missing.is_empty() {
+        let total = done + missing.len();
+        progress(done, total);
+        for chunk in missing.chunks(CHUNK) {
+            let texts: Vec<&str> = chunk.iter().map(|text| text.text.as_str()).collect();
+            let vectors = embedder.embed_batch(&texts)?;
+            store.add_embeddings(&report.model, chunk, vectors.view())?;
+            let answers = chunk.iter().filter(|t| t.entity_type == EntityType::Answer).count();
+            report.answers += answers;
+            report.questions += chunk.len() - answers;
+            done += chunk.len();
+            progress(done, total);
+        }
+        // Texts that another process imported in the meantime belong to the batches that are
+        // about to be marked as completed.
+        let before = std::mem::replace(&mut missing, store.texts_without_vector(model_name)?);
+        if missing == before {
+            break;
+        }
+    }
+    store.complete_embedded_batches(model_name)?;
+    Ok(report)
+}

@@ -1,0 +1,358 @@
+//! How good a store's projections are, beside other methods: from a request to a report.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
+use projection_core::npy::{NpyArray, load_integers};
+use projection_core::projection::ModelKind;
+use projection_core::projection::Precision;
+use projection_core::search::LexicalIndex;
+use projection_core::{Error, ErrorKind, Result};
+use projection_store::Searcher;
+use projection_store::import::read_test_questions;
+use projection_store::search::Bm25;
+use projection_store::store::{EmbeddingModel, Store};
+use projection_train::compare::{
+    Asked, Chosen, Corpus, CorpusParts, Evaluation, EvaluationReport, Options, TestCluster,
+};
+use projection_train::train::Progress;
+
+use crate::data::training_data;
+use crate::feedback::load_for;
+use crate::stored::recipe_of;
+
+/// Texts that are embedded at a time.
+const BATCH: usize = 32;
+
+/// Where test questions come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TestQuestions {
+    /// A question–answer file, whose answers the store has, and the folder of the text model
+    /// that the store was embedded with.
+    File {
+        /// The file, JSON.
+        file: PathBuf,
+        /// The folder.
+        model_dir: PathBuf,
+    },
+    /// Arrays.
+    Vectors {
+        /// Vectors (n × d), .npy.
+        questions: PathBuf,
+        /// Ids of their right answers (n), .npy of integers.
+        labels: PathBuf,
+    },
+}
+
+/// What is to be measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvaluateRequest {
+    /// The projections; none stands for the newest of the store.
+    pub projections: Vec<i64>,
+    /// Models in files of their own, beside them. How to train these again is not known, so
+    /// that they need test questions.
+    pub models: Vec<PathBuf>,
+    /// Multi-head projections and models are measured in these precisions too, beside what
+    /// they are in single precision.
+    pub precisions: Vec<Precision>,
+    /// What is asked; without, the store is cross-validated.
+    pub test: Option<TestQuestions>,
+    /// The text model whose vectors are used; `None` for that of the projections, or the only
+    /// one.
+    pub model_name: Option<String>,
+    /// Folds of the cross-validation, at least 2.
+    pub folds: usize,
+    /// Seed of the folds and of the bootstrap intervals.
+    pub seed: u64,
+    /// Whether other parameters are tried.
+    pub sweeps: bool,
+    /// Whether the report has every question.
+    pub details: bool,
+}
+
+impl Default for EvaluateRequest {
+    fn default() -> Self {
+        Self {
+            projections: Vec::new(),
+            models: Vec::new(),
+            precisions: Vec::new(),
+            test: None,
+            model_name: None,
+            folds: 4,
+            seed: 0,
+            sweeps: false,
+            details: false,
+        }
+    }
+}
+
+/// Measures projections of the store `database`.
+///
+/// # Errors
+/// [`ErrorKind::AmbiguousModel`] where projections of different text models are compared,
+/// [`ErrorKind::InvalidArgument`] for fewer than two folds, models in files without test
+/// questions, and precisions that no projection can have; whatever reading, training and
+/// projecting give.
+pub fn evaluate(
+    database: &Path,
+    request: &EvaluateRequest,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Evaluation, EvaluationReport)> {
+    if request.folds < 2 {
+        let message = format!("folds is {}, expected at least 2", request.folds);
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    if let (Some(model), None) = (request.models.first(), &request.test) {
+        let message = format!("{} without test questions, which it needs", model.display());
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    let store = Store::open_read_only(database)?;
+    let mut notes = Vec::new();
+    let mut chosen = choose(&store, request, &mut notes)?;
+    let model = choose_model(&store, request, &chosen)?;
+    let corpus = corpus(&store, &model)?;
+    let options = Options {
+        folds: request.folds,
+        seed: request.seed,
+        sweeps: request.sweeps,
+        ..Options::default()
+    };
+    let asked = match &request.test {
+        Some(TestQuestions::File { file, model_dir }) => {
+            Some(from_file(&corpus, database, file, model_dir, &model, progress)?)
+        }
+        Some(TestQuestions::Vectors { questions, labels }) => {
+            Some(from_vectors(&corpus, questions, labels)?)
+        }
+        None => None,
+    };
+    let mut evaluation = match asked {
+        Some(asked) => Evaluation::with_questions(corpus, chosen, asked, &options, progress)?,
+        None => {
+            recipes(&store, &corpus, &mut chosen)?;
+            Evaluation::by_cross_validation(corpus, chosen, &options, progress)
+                .map_err(|error| error.context(database.display()))?
+        }
+    };
+    evaluation.notes.splice(0..0, notes);
+    let report =
+        EvaluationReport::new(&evaluation, database, &model.name, request.seed, request.details);
+    Ok((evaluation, report))
+}
+
+fn choose(
+    store: &Store,
+    request: &EvaluateRequest,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Chosen>> {
+    let mut ids: Vec<Option<i64>> = request.projections.iter().copied().map(Some).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        ids.push(None);
+    }
+    let mut chosen = Vec::new();
+    for id in ids {
+        chosen.extend(choose_stored(store, id)?);
+    }
+    if chosen.is_empty() {
+        notes.push("the store has no projection yet, `projection train` makes one".into());
+    }
+    for path in &request.models {
+        chosen.push(choose_file(path)?);
+    }
+    let multi_head = |chosen: &&(usize, Chosen)| chosen.1.kind == ModelKind::MultiHead;
+    let exact: Vec<(usize, Chosen)> = chosen.iter().cloned().enumerate().collect();
+    for precision in &request.precisions {
+        let (precision, mut any) = (*precision, false);
+        for (place, exact) in exact.iter().filter(multi_head) {
+            any = true;
+            // What is rounded already stays as it is.
+            if precision != Precision::F32 && exact.precision() == Precision::F32 {
+                chosen.push(exact.rounded(*place, precision)?);
+            }
+        }
+        if let (false, Some((_, other))) = (any, exact.first()) {
+            // Which says why it cannot be.
+            other.rounded(0, precision)?;
+        }
+    }
+    Ok(chosen)
+}
+
+/// The text model whose vectors are searched: the one that is named, else the one that the
+/// projections were trained on, else the only one.
+fn choose_model(
+    store: &Store,
+    request: &EvaluateRequest,
+    chosen: &[Chosen],
+) -> Result<EmbeddingModel> {
+    let mut trained_on: Vec<&str> = chosen.iter().map(|c| c.model_name.as_str()).collect();
+    trained_on.retain(|name| !name.is_empty());
+    trained_on.dedup();
+    match (&request.model_name, &trained_on[..]) {
+        (Some(name), _) => store.embedding_model(Some(name)),
+        (None, []) => store.embedding_model(None),
+        (None, [name]) => store.embedding_model(Some(name)),
+        (None, several) => Err(Error::new(
+            ErrorKind::AmbiguousModel,
+            format!(
+                "the projections were trained on vectors of different text models ({}), expected \
+                 one",
+                several.join(", ")
+            ),
+        )),
+    }
+}
+
+/// The questions of a question–answer file, embedded.
+fn from_file(
+    corpus: &Corpus,
+    database: &Path,
+    file: &Path,
+    model_dir: &Path,
+    model: &EmbeddingModel,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Asked> {
+    let named = |error: Error| error.context(file.display());
+    let clusters: Vec<TestCluster> = read_test_questions(file)?
+        .into_iter()
+        .map(|c| TestCluster { name: c.name, answers: c.answers, questions: c.questions })
+        .collect();
+    let labelled = corpus.labels(&clusters).map_err(named)?;
+    let embedder = load_for(model, model_dir, database, progress)?;
+    let (texts, labels): (Vec<String>, Vec<i64>) = labelled.into_iter().unzip();
+    let steps = texts.len();
+    let mut vectors = Array2::zeros((texts.len(), model.dimension));
+    for (number, batch) in texts.chunks(BATCH).enumerate() {
+        let start = number * BATCH;
+        progress(Progress { stage: "embedding", step: start, steps, loss: None });
+        let embedded = embedder.embed_batch(batch)?;
+        vectors.slice_mut(ndarray::s![start..start + batch.len(), ..]).assign(&embedded);
+    }
+    let texts = texts.into_iter().map(Some).collect();
+    corpus.asked(vectors.view(), &labels, texts).map_err(named)
+}
+
+/// Vectors and labels of questions.
+fn from_vectors(corpus: &Corpus, questions: &Path, labels: &Path) -> Result<Asked> {
+    let array = NpyArray::load(questions)?;
+    let [_, _] = array.shape() else {
+        return Err(Error::new(
+            ErrorKind::DimensionMismatch,
+            format!("{}: shape {:?}, expected (n, d)", questions.display(), array.shape()),
+        ));
+    };
+    let shape = array.matrix_shape();
+    let vectors = Array2::from_shape_vec(shape, array.to_f32()?).map_err(|error| {
+        let message = format!("{}: {error}", questions.display());
+        Error::new(ErrorKind::InvalidArray, message)
+    })?;
+    let ids = load_integers(labels)?;
+    corpus.asked(vectors.view(), &ids, Vec::new()).map_err(|error| {
+        error.context(format!("{} with {}", questions.display(), labels.display()))
+    })
+}
+
+/// Reads the answers and questions of a store that have vectors by `model`.
+///
+/// # Errors
+/// As [`Searcher::from_store`] and [`training_data`].
+pub fn corpus(store: &Store, model: &EmbeddingModel) -> Result<Corpus> {
+    let (index, _) = Searcher::from_store(store, Some(&model.name))?.into_parts();
+    let ids = index.ids().to_vec();
+    let rows: HashMap<i64, usize> = ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
+    let (mut names, mut texts) = (vec![None; ids.len()], vec![None; ids.len()]);
+    for answer in store.answer_texts()? {
+        if let Some(row) = rows.get(&answer.answer_id) {
+            names[*row] = answer.record_id;
+            texts[*row] = answer.text;
+        }
+    }
+    let known = texts.iter().enumerate();
+    let known: Vec<(i64, &str)> =
+        known.filter_map(|(row, text)| Some((row as i64, text.as_deref()?))).collect();
+    let index_of_texts: Option<Box<dyn LexicalIndex>> =
+        if known.is_empty() { None } else { Some(Box::new(Bm25::new(known)?)) };
+    let questions = store.clustered_questions(model)?;
+    let training = match questions.is_empty() {
+        true => None,
+        false => Some(training_data(store, model)?),
+    };
+    let mut training_texts: Vec<_> = questions.into_iter().map(|q| q.text).collect();
+    // Another process may have added some between the two readings.
+    training_texts.resize(training.as_ref().map_or(0, |data| data.labels().len()), None);
+    Ok(Corpus::new(CorpusParts {
+        ids,
+        names,
+        texts,
+        index: index_of_texts,
+        units: index.units().to_vec(),
+        dim: index.dim(),
+        members: store.clustered_answers(model)?,
+        training,
+        training_texts,
+    }))
+}
+
+/// Opens the projection `id`, or the newest if it is `None`; `None` if the store has none.
+///
+/// # Errors
+/// As [`Store::model_of_kind`], and [`ErrorKind::AmbiguousModel`] if two have the id.
+pub fn choose_stored(store: &Store, id: Option<i64>) -> Result<Option<Chosen>> {
+    let heads = store.multi_head_projections()?;
+    let linear = store.linear_projections()?;
+    let newest = heads.iter().map(|row| row.id).chain(linear.iter().map(|row| row.id)).max();
+    let kind = match (id, newest) {
+        (None, None) => return Ok(None),
+        // Of two that share the highest id, the heads.
+        (None, Some(newest)) => store.model_kinds(newest)?[0],
+        (Some(id), _) => store.model_kind(id)?,
+    };
+    let id = id.or(newest).expect("one of them is there");
+    let model_name = match kind {
+        ModelKind::Linear => linear.into_iter().find(|row| row.id == id).map(|r| r.model_name),
+        _ => heads.into_iter().find(|row| row.id == id).map(|row| row.model_name),
+    };
+    let model_name = model_name.unwrap_or_default();
+    let model = store.model_of_kind(kind, id)?;
+    Ok(Some(Chosen {
+        id: Some(id),
+        file: None,
+        kind,
+        model_name,
+        exact: None,
+        recipe: None,
+        model,
+    }))
+}
+
+/// Opens a model in a file of its own. How it was trained is not known, so that only test
+/// questions measure it.
+///
+/// # Errors
+/// As [`projection_interop::load_file`].
+pub fn choose_file(path: &Path) -> Result<Chosen> {
+    let model = projection_interop::load_file(path)?;
+    Ok(Chosen {
+        id: None,
+        file: Some(path.to_path_buf()),
+        kind: model.kind(),
+        model_name: String::new(),
+        exact: None,
+        recipe: None,
+        model,
+    })
+}
+
+/// Finds out how stored projections can be trained again.
+fn recipes(store: &Store, corpus: &Corpus, chosen: &mut [Chosen]) -> Result<()> {
+    let Some(data) = corpus.training() else { return Ok(()) };
+    for chosen in chosen.iter_mut().filter(|chosen| chosen.exact.is_none()) {
+        if let Some(id) = chosen.id {
+            chosen.recipe = recipe_of(store, chosen.kind, id, data)?;
+        }
+    }
+    Ok(())
+}

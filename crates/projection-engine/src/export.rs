@@ -1,0 +1,177 @@
+//! From a model to a file for other programs: what `export` does for the command line and for
+//! the C interface.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use projection_core::kernel::parallel;
+use projection_core::model_file::Description;
+use projection_core::ivf::IndexStats;
+use projection_core::projection::{Model, ModelKind, Precision, Projection};
+use projection_core::{Error, ErrorKind, Result};
+use projection_interop::onnx::save_onnx;
+use projection_store::Store;
+
+/// Kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExportFormat {
+    /// Everything, to be opened by this engine.
+    #[default]
+    Safetensors,
+    /// A graph for ONNX Runtime.
+    Onnx,
+}
+
+impl ExportFormat {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Safetensors, Self::Onnx];
+
+    /// Its name, which is also the usual end of the file's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+            Self::Onnx => "onnx",
+        }
+    }
+
+    /// The format of a name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a name that is none.
+    pub fn from_name(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            let message = format!("format is '{name}', expected one of {names}");
+            Error::new(ErrorKind::InvalidArgument, message)
+        })
+    }
+}
+
+/// What was written.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportReport {
+    /// None for a model from a file of its own.
+    pub projection_id: Option<i64>,
+    /// The model's kind, such as `multi_head`.
+    pub kind: &'static str,
+    /// None for kinds that have none.
+    pub temperature: Option<f64>,
+    /// How its vectors are kept.
+    pub precision: Precision,
+    /// Number of heads.
+    pub heads: usize,
+    /// Dimension of queries.
+    pub input_dim: usize,
+    /// Dimension of projected queries.
+    pub output_dim: usize,
+    /// Kind of file.
+    pub format: ExportFormat,
+    /// The file.
+    pub output: String,
+    /// Its size.
+    pub bytes: u64,
+    /// What was found out about lists of its many heads or training questions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lists: Option<IndexStats>,
+}
+
+/// Writes a model to the file `output`, for this engine with the lists of
+/// [`Model::with_lists`], which is replaced only by the complete new one.
+/// `source` is the file that the model is from, a database among them, which is not replaced;
+/// `id` is the model's in its store.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] where `output` is `source`, [`ErrorKind::Io`] where the file
+/// can't be written.
+pub fn export(
+    model: &Model,
+    id: Option<i64>,
+    about: &Description,
+    format: ExportFormat,
+    source: Option<&Path>,
+    output: &Path,
+) -> Result<ExportReport> {
+    if let Some(source) = source {
+        expect_other_file(source, output)?;
+    }
+    let mut lists = None;
+    match format {
+        ExportFormat::Safetensors => {
+            let model = model.with_lists(parallel::threads())?;
+            model.save_file_with(output, about)?;
+            lists = model.lists_found();
+        }
+        ExportFormat::Onnx => save_onnx(model, output)?,
+    }
+    let written = std::fs::metadata(output).map_err(|e| Error::io("reading", output, e))?;
+    Ok(ExportReport {
+        projection_id: id,
+        kind: model.kind().name(),
+        temperature: Some(model.temperature()).filter(|temperature| !temperature.is_nan()),
+        precision: model.precision(),
+        heads: model.head_ids().len(),
+        input_dim: model.input_dim(),
+        output_dim: model.output_dim(),
+        format,
+        output: output.display().to_string(),
+        bytes: written.len(),
+        lists,
+    })
+}
+
+/// Refuses to write to `output` where that is `source`, which the model is from.
+pub(crate) fn expect_other_file(source: &Path, output: &Path) -> Result<()> {
+    let same =
+        source.canonicalize().is_ok_and(|source| output.canonicalize().is_ok_and(|o| o == source));
+    if same {
+        let message =
+            format!("{} is what the model is from: expected another output", output.display());
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    Ok(())
+}
+
+/// [`export`] of a projection of a store, the newest where `id` is `None`, at another
+/// temperature than the recorded one and in less than single precision where that is wanted.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] for no such projection; as [`export`] and
+/// [`Model::with_precision`], and whatever opening the model gives.
+pub fn export_store(
+    store: &Store,
+    id: Option<i64>,
+    temperature: Option<f64>,
+    precision: Option<Precision>,
+    format: ExportFormat,
+    output: &Path,
+) -> Result<ExportReport> {
+    let id = id.map_or_else(|| store.newest_projection(), Ok)?;
+    let model = store.model(id)?;
+    let about = describe(store, id, model.kind())?;
+    let model = match temperature {
+        Some(temperature) => model.with_temperature(temperature)?,
+        None => model,
+    };
+    let model = model.with_precision(precision.unwrap_or_default())?;
+    export(&model, Some(id), &about, format, Some(store.path()), output)
+}
+
+/// What the store knows of a model beside its numbers.
+fn describe(store: &Store, id: i64, kind: ModelKind) -> Result<Description> {
+    let name = match kind {
+        ModelKind::Linear => {
+            let mut rows = store.linear_projections()?.into_iter();
+            rows.find(|row| row.id == id).and_then(|row| row.name)
+        }
+        _ => store.multi_head_projection(id)?.name,
+    };
+    let record = store.model_record(id)?.filter(|record| record.kind == kind);
+    let (training, metrics) = match record {
+        Some(record) => (record.parameters["training"].clone(), record.metrics),
+        None => (Value::Null, Value::Null),
+    };
+    Ok(Description { name, training, metrics })
+}

@@ -1,0 +1,56 @@
+//! Helpful feedback as training questions.
+
+use std::path::Path;
+
+use projection_core::{Error, ErrorKind, Result};
+use projection_store::store::{EmbeddingModel, Store};
+use projection_train::train::Progress;
+
+use projection_embed::Embedder;
+
+/// Embeds the logged queries that were helpful with the text model in `model_dir` and adds
+/// them as questions of their answers. `model_name` is that text model in the store, `None`
+/// for the only one. Gives the number of new questions.
+///
+/// # Errors
+/// [`ErrorKind::DimensionMismatch`] where the folder's model is another one; whatever
+/// loading, embedding and writing give.
+pub fn add_feedback(
+    store: &mut Store,
+    model_name: Option<&str>,
+    model_dir: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<usize> {
+    let model = store.embedding_model(model_name)?;
+    let questions = store.feedback_questions(&model)?;
+    if questions.is_empty() {
+        return Ok(0);
+    }
+    let embedder = load_for(&model, model_dir, store.path(), progress)?;
+    let texts: Vec<&str> = questions.iter().map(|question| question.text.as_str()).collect();
+    let vectors = embedder.embed_batch(&texts)?;
+    store.add_feedback_questions(&model, &questions, vectors.view())
+}
+
+/// Loads the text model that the vectors of `model` in the store `database` are by.
+pub(crate) fn load_for(
+    model: &EmbeddingModel,
+    dir: &Path,
+    database: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Embedder> {
+    progress(Progress { stage: "loading the text model", step: 0, steps: 1, loss: None });
+    let embedder = Embedder::load(dir)?;
+    if embedder.dim() == model.dimension {
+        return Ok(embedder);
+    }
+    let message = format!(
+        "{}: vectors of dimension {}, expected {} as those of the text model '{}' in {}",
+        dir.display(),
+        embedder.dim(),
+        model.dimension,
+        model.name,
+        database.display()
+    );
+    Err(Error::new(ErrorKind::DimensionMismatch, message))
+}

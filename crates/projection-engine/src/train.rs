@@ -1,0 +1,293 @@
+//! From a store to a model in it, in one call: what `train` does for the command line and
+//! for the C interface.
+
+use serde::Serialize;
+
+use projection_core::projection::{Model, ModelParameters, Projection, QuestionHead};
+use projection_core::{Error, ErrorKind, Result};
+use projection_store::store::{EmbeddingModel, NewHead, NewLinear, NewModel, Store};
+use projection_train::train::{
+    LinearMethod, Method, Progress, Recipe, TrainedModel, TrainingOptions, Validation,
+    train_linear, train_model, weighted_centroid,
+};
+use serde_json::Value;
+
+use crate::data::training_data;
+use crate::heads::heads_of;
+
+/// What is to be trained.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TrainRequest {
+    /// How.
+    pub options: TrainingOptions,
+    /// Whether a model is stored whose validation is below plain cosine.
+    pub force: bool,
+    /// A name for people.
+    pub name: Option<String>,
+    /// The text model whose vectors are used; `None` for the only one that has vectors.
+    pub model_name: Option<String>,
+}
+
+/// The new model.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrainReport {
+    /// Its id in the store.
+    pub id: i64,
+    /// The name of the [`Method`] that was asked for.
+    pub method: &'static str,
+    /// The kind of the model, such as `multi_head`.
+    pub kind: &'static str,
+    /// Its name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The text model of the vectors.
+    pub model: String,
+    /// Temperature, for kinds that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Number of heads.
+    pub heads: usize,
+    /// Questions that it was trained on.
+    pub questions: usize,
+    /// Clusters without vectors of both questions and answers.
+    pub clusters_left_out: usize,
+    /// What the model is made of, for kinds that have terms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms: Option<serde_json::Value>,
+    /// The weight of BM25 in hybrid search, where it was chosen.
+    pub hybrid_weight: Option<f64>,
+    /// The offset of answers that no head is for, where it was chosen.
+    pub unheaded_offset: Option<f64>,
+    /// What cross-validation measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<serde_json::Value>,
+    /// Questions that feedback added before the training; `None` unless asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feedback_questions: Option<usize>,
+    /// What cross-validation measured, with all that was tried.
+    #[serde(skip)]
+    pub measured: Option<Validation>,
+    /// How it was trained, for people.
+    #[serde(skip)]
+    pub recipe: String,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// Trains a model and stores it.
+///
+/// # Errors
+/// [`ErrorKind::InvalidModel`] where the validation is below plain cosine, unless forced;
+/// whatever reading, [training](train_model) and [storing](store_model) give.
+pub fn train(
+    store: &mut Store,
+    request: &TrainRequest,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<TrainReport> {
+    let model = store.embedding_model(request.model_name.as_deref())?;
+    let data = training_data(store, &model)?;
+    let trained = train_model(&data, &request.options, progress)?;
+    let mut notes = Vec::new();
+    check(request, &trained, &mut notes)?;
+    let id = store_model(store, &model, request.name.as_deref(), &trained)?;
+    Ok(TrainReport {
+        id,
+        method: request.options.method.name(),
+        kind: trained.recipe.kind().name(),
+        name: request.name.clone(),
+        model: model.name,
+        temperature: Some(trained.model().temperature()).filter(|t| !t.is_nan()),
+        heads: data.headed().iter().filter(|headed| **headed).count(),
+        questions: trained.questions,
+        clusters_left_out: trained.without_questions,
+        terms: match &trained.recipe {
+            Recipe::Residual(training) => Some(training.to_json()),
+            _ => None,
+        },
+        hybrid_weight: trained.model().hybrid_weight(),
+        unheaded_offset: trained.model().unheaded_offset(),
+        validation: trained.validation.as_ref().map(Validation::to_json),
+        feedback_questions: None,
+        measured: trained.validation,
+        recipe: trained.recipe.to_string(),
+        notes,
+    })
+}
+
+/// Refuses a model that is below cosine, unless it is wanted all the same.
+fn check(request: &TrainRequest, trained: &TrainedModel, notes: &mut Vec<String>) -> Result<()> {
+    let Some(validation) = &trained.validation else {
+        notes.push(match request.options.method {
+            Method::Residual if !request.options.tune => {
+                "the parameters are the fixed ones, and nothing was measured: tuning does".into()
+            }
+            _ => "too few questions to leave some out, so nothing was chosen or measured".into(),
+        });
+        return Ok(());
+    };
+    if validation.is_below_cosine() {
+        let message = format!(
+            "on its validation the model is below plain cosine, MRR@10 {:.3} against {:.3}",
+            validation.chosen.score, validation.cosine.score
+        );
+        if !request.force {
+            let message = format!(
+                "{message}: not stored; --force, or `force` in a program, stores it all the same"
+            );
+            return Err(Error::new(ErrorKind::InvalidModel, message));
+        }
+        notes.push(message);
+    }
+    if validation.fixed == Some(validation.chosen) {
+        notes.push("the validation gave no reason to leave the fixed parameters".into());
+    }
+    Ok(())
+}
+
+/// Stores a model that was trained on the vectors of `model` and gives its new id. It
+/// becomes visible as a whole.
+///
+/// # Errors
+/// As [`Store::add_model`] and [`Store::add_linear_projection`].
+pub fn store_model(
+    store: &mut Store,
+    model: &EmbeddingModel,
+    name: Option<&str>,
+    trained: &TrainedModel,
+) -> Result<i64> {
+    let metrics = trained.validation.as_ref().map_or(Value::Null, Validation::to_json);
+    let training = trained.recipe.to_json();
+    let hybrid_weight = trained.model().hybrid_weight();
+    if let Model::Linear(linear) = trained.model() {
+        let method = match &trained.recipe {
+            Recipe::Linear(method) => *method,
+            _ => LinearMethod::lda(),
+        };
+        let linear = NewLinear {
+            name,
+            matrix: linear.matrix(),
+            regularisation: method.regularisation(),
+            clusters: trained.clusters(),
+            questions: trained.questions,
+            hybrid_weight,
+            training: &training,
+            metrics: &metrics,
+        };
+        return store.add_linear_projection(model, model, &linear);
+    }
+    let (heads, questions, parameters);
+    match trained.parts() {
+        Some(parts) => {
+            heads = parts.heads.iter().map(head_of).collect::<Result<Vec<_>>>()?;
+            questions = parts.heads.iter().map(|head| head.questions.clone()).collect();
+            parameters = ModelParameters::Residual {
+                gain: parts.gain,
+                temperature: parts.temperature,
+                neighbours: parts.neighbours,
+                rotation: parts.rotation,
+                adapter: parts.adapter.is_some(),
+                lift: parts.lift.as_ref().map(|(_, factor)| *factor),
+            };
+        }
+        None => {
+            // As they are in the store: a single answer keeps its length.
+            (heads, _) = heads_of(store, model)?;
+            questions = Vec::new();
+            let top_k = match &trained.recipe {
+                Recipe::MultiHead { top_k, .. } => *top_k,
+                _ => None,
+            };
+            let temperature = trained.model().temperature();
+            parameters = ModelParameters::MultiHead { temperature, top_k };
+        }
+    }
+    let parts = trained.parts();
+    let lift = parts.and_then(|parts| parts.lift.as_ref());
+    let adapter = parts.and_then(|parts| parts.adapter.as_ref());
+    store.add_model(
+        model,
+        &NewModel {
+            name,
+            heads: &heads,
+            questions: &questions,
+            adapter: adapter.map(|adapter| adapter.view()),
+            lift: lift.map(|(direction, _)| &direction[..]),
+            hybrid_weight,
+            unheaded_offset: trained.model().unheaded_offset(),
+            training: &training,
+            metrics: &metrics,
+            ..NewModel::new(parameters)
+        },
+    )
+}
+
+/// A head as programs that know only multi-head projections read it.
+fn head_of(head: &QuestionHead) -> Result<NewHead> {
+    Ok(NewHead {
+        cluster_id: head.cluster_id,
+        centroid: weighted_centroid(head.questions.view())
+            .map_err(|error| error.context(format!("cluster {}", head.cluster_id)))?,
+        answer: head.answer.clone(),
+        matrix: None,
+        num_questions: head.questions.nrows(),
+    })
+}
+
+/// Trains a linear projection on the clusters of a store and stores it under a new id,
+/// which it gives. `output` is the text model of the answers' vectors, which may be another
+/// one than that of the questions: then there is no cosine to compare it with, and it is
+/// not validated.
+///
+/// # Errors
+/// [`ErrorKind::InvalidModel`] where no cluster has vectors of both sides, otherwise as
+/// [`train_linear`] and [`Store::add_linear_projection`].
+pub fn train_linear_model(
+    store: &mut Store,
+    input: &EmbeddingModel,
+    output: &EmbeddingModel,
+    name: Option<&str>,
+    method: LinearMethod,
+) -> Result<i64> {
+    let data = training_data(store, input)?;
+    // The same clusters by the other model: those that have answers by it.
+    let mut targets = data.answers().to_owned();
+    let mut rows: Vec<Option<usize>> = (0..targets.nrows()).map(Some).collect();
+    if output.model_id != input.model_id {
+        let other = training_data(store, output)?;
+        targets = other.answers().to_owned();
+        for (row, cluster) in rows.iter_mut().zip(data.clusters()) {
+            *row = cluster.and_then(|id| other.clusters().iter().position(|c| *c == Some(id)));
+        }
+    }
+    let (numbers, labels): (Vec<usize>, Vec<usize>) = data
+        .labels()
+        .iter()
+        .enumerate()
+        .filter_map(|(number, label)| Some((number, rows[*label]?)))
+        .unzip();
+    if numbers.is_empty() {
+        return Err(Error::new(
+            ErrorKind::InvalidModel,
+            format!(
+                "no cluster has questions by '{}' and answers by '{}'",
+                input.name, output.name
+            ),
+        ));
+    }
+    let kept = data.with_questions(&numbers);
+    let matrix = train_linear(kept.questions(), targets.view(), &labels, method)?;
+    let headed = kept.headed();
+    let with_questions = kept.clusters().iter().zip(headed).filter(|(_, headed)| *headed);
+    let clusters: Vec<i64> = with_questions.filter_map(|(cluster, _)| *cluster).collect();
+    let linear = NewLinear {
+        name,
+        matrix: matrix.view(),
+        regularisation: method.regularisation(),
+        clusters: &clusters,
+        questions: numbers.len(),
+        hybrid_weight: None,
+        training: &Recipe::Linear(method).to_json(),
+        metrics: &Value::Null,
+    };
+    store.add_linear_projection(input, output, &linear)
+}

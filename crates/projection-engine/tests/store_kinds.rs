@@ -1,0 +1,197 @@
+//! Models of every kind through a store: written, opened by id and from the folder alone.
+
+use std::path::Path;
+
+use ndarray::{Array2, ArrayView2};
+use projection_core::ErrorKind;
+use projection_core::projection::{Model, ModelKind, ModelParameters, Projection};
+use projection_store::store::{EmbeddingModel, NewHead, NewLinear, NewModel, Store};
+use serde_json::{Value, json};
+
+const MODEL: &str = "toy";
+
+fn wave(rows: usize, columns: usize, step: f32) -> Array2<f32> {
+    Array2::from_shape_fn((rows, columns), |(r, c)| ((r * 31 + c * 7 + 1) as f32 * step).sin())
+}
+
+fn heads() -> Vec<NewHead> {
+    let head = |cluster_id: i64| NewHead {
+        cluster_id,
+        centroid: wave(1, 4, 0.3 + cluster_id as f32).into_raw_vec_and_offset().0,
+        answer: wave(1, 4, 0.7 + cluster_id as f32).into_raw_vec_and_offset().0,
+        matrix: None,
+        num_questions: 3,
+    };
+    [2, 10].map(head).to_vec()
+}
+
+fn open(folder: &Path) -> (Store, EmbeddingModel) {
+    let mut store = Store::open_or_create(folder.join("lda.db")).unwrap();
+    let model = store.register_embedding_model(MODEL, 4, "test", None).unwrap();
+    (store, model)
+}
+
+fn project(model: &Model) -> (Vec<f32>, Vec<f32>) {
+    let mut projected = vec![0.0; model.output_dim()];
+    let mut weights = vec![0.0; model.head_ids().len()];
+    model.project_into(&[0.3, -1.0, 0.2, 0.5], &mut projected, Some(&mut weights)).unwrap();
+    (projected, weights)
+}
+
+/// Stores one model of each kind and gives their ids.
+fn fill(store: &mut Store, model: &EmbeddingModel) -> [i64; 3] {
+    let heads = heads();
+    let questions = [wave(3, 4, 0.9), wave(3, 4, 1.1)];
+    let adapter = wave(4, 4, 0.5);
+    let residual = NewModel {
+        name: Some("with all terms"),
+        heads: &heads,
+        questions: &questions,
+        adapter: Some(adapter.view()),
+        lift: Some(&[0.1, 0.2, -0.3, 0.4]),
+        training: &json!({"seed": 7}),
+        metrics: &json!({"recall_at_1": 0.5, "mrr_at_10": 0.75}),
+        ..NewModel::new(ModelParameters::Residual {
+            gain: 0.35,
+            temperature: 0.1,
+            neighbours: 4,
+            rotation: true,
+            adapter: true,
+            lift: Some(0.08),
+        })
+    };
+    let top_1 = ModelParameters::MultiHead { temperature: 0.2, top_k: Some(1) };
+    let matrix = wave(4, 4, 0.2);
+    let linear = NewLinear {
+        name: None,
+        matrix: matrix.view(),
+        regularisation: (1.0, 1e-6),
+        clusters: &[2, 10],
+        questions: 6,
+        hybrid_weight: None,
+        training: &Value::Null,
+        metrics: &Value::Null,
+    };
+    [
+        store.add_model(model, &residual).unwrap(),
+        store.add_model(model, &NewModel { heads: &heads, ..NewModel::new(top_1) }).unwrap(),
+        store.add_linear_projection(model, model, &linear).unwrap(),
+    ]
+}
+
+#[test]
+fn every_kind_comes_back_from_the_database_and_from_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, model) = open(folder.path());
+    let ids = fill(&mut store, &model);
+    assert_eq!(ids, [1, 2, 3]);
+    let database = folder.path().join("lda.db");
+    for (id, kind) in
+        ids.into_iter().zip([ModelKind::Residual, ModelKind::MultiHead, ModelKind::Linear])
+    {
+        assert_eq!(store.model_kinds(id).unwrap(), [kind]);
+        let opened = projection_store::Store::open_read_only(&database)
+            .and_then(|store| store.model(id))
+            .unwrap();
+        assert_eq!(opened.kind(), kind);
+        for place in ["embeddings/toy", "embeddings"] {
+            let loaded = Model::load(folder.path().join(place), id, None).unwrap();
+            assert_eq!(project(&loaded), project(&opened), "{kind:?} from {place}");
+            let loaded = Model::load_kind(folder.path().join(place), kind, id, None).unwrap();
+            assert_eq!(project(&loaded), project(&opened), "{kind:?} from {place}");
+        }
+        let of_kind = projection_store::Store::open_read_only(&database)
+            .and_then(|store| store.model_of_kind(kind, id))
+            .unwrap();
+        assert_eq!(project(&of_kind), project(&opened));
+    }
+    let record = store.model_record(1).unwrap().unwrap();
+    assert_eq!(record.parameters["training"]["seed"], 7);
+    assert_eq!(record.metrics["mrr_at_10"], 0.75);
+    // A residual model is a multi-head one to those who know no other.
+    let other = projection_store::Store::open_read_only(&database)
+        .and_then(|store| store.model_of_kind(ModelKind::MultiHead, 1))
+        .unwrap();
+    assert_eq!(other.head_ids(), [2, 10]);
+    let wrong = projection_store::Store::open_read_only(&database)
+        .and_then(|store| store.model_of_kind(ModelKind::Residual, 2))
+        .unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::NotFound);
+    let missing = projection_store::Store::open_read_only(&database)
+        .and_then(|store| store.model(9))
+        .unwrap_err();
+    assert!(missing.to_string().contains("1, 2, 3"), "{missing}");
+    // Top-1 gives all weight to one head.
+    let (_, weights) = project(
+        &projection_store::Store::open_read_only(&database)
+            .and_then(|store| store.model(2))
+            .unwrap(),
+    );
+    assert!(weights == [1.0, 0.0] || weights == [0.0, 1.0], "{weights:?}");
+}
+
+#[test]
+fn an_id_of_two_kinds_is_that_of_the_model_with_heads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, model) = open(folder.path());
+    let [residual, ..] = fill(&mut store, &model);
+    // Existing programs count the two tables separately.
+    let existing = rusqlite::Connection::open(store.path()).unwrap();
+    existing.pragma_update(None, "foreign_keys", false).unwrap();
+    existing.execute("UPDATE projections SET projection_id = 1", []).unwrap();
+    let database = store.path().to_path_buf();
+    assert_eq!(
+        projection_store::Store::open_read_only(&database)
+            .and_then(|store| store.model(residual))
+            .unwrap()
+            .kind(),
+        ModelKind::Residual
+    );
+    for kind in [ModelKind::Residual, ModelKind::Linear] {
+        assert_eq!(
+            projection_store::Store::open_read_only(&database)
+                .and_then(|store| store.model_of_kind(kind, 1))
+                .unwrap()
+                .kind(),
+            kind
+        );
+    }
+}
+
+#[test]
+fn a_refused_model_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, model) = open(folder.path());
+    let heads = heads();
+    let parameters = |adapter| ModelParameters::Residual {
+        gain: 0.5,
+        temperature: 0.1,
+        neighbours: 32,
+        rotation: true,
+        adapter,
+        lift: None,
+    };
+    let questions = [wave(3, 4, 0.9), wave(3, 4, 1.1)];
+    for new in [
+        NewModel { heads: &heads, ..NewModel::new(parameters(false)) },
+        NewModel { questions: &questions, ..NewModel::new(parameters(false)) },
+        NewModel { heads: &heads, questions: &questions, ..NewModel::new(parameters(true)) },
+    ] {
+        assert_eq!(store.add_model(&model, &new).unwrap_err().kind(), ErrorKind::InvalidModel);
+    }
+    let empty = Array2::zeros((3, 5));
+    let linear = NewLinear {
+        name: None,
+        matrix: ArrayView2::from(&empty),
+        regularisation: (1.0, 1e-6),
+        clusters: &[],
+        questions: 0,
+        hybrid_weight: None,
+        training: &Value::Null,
+        metrics: &Value::Null,
+    };
+    let error = store.add_linear_projection(&model, &model, &linear).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DimensionMismatch);
+    assert!(store.multi_head_projections().unwrap().is_empty());
+    assert!(!folder.path().join("embeddings/toy").exists());
+}

@@ -1,0 +1,248 @@
+//! Transformers: files that torch wrote, our own files, damage, and distillation.
+
+// Shared with other tests, which use other parts of it.
+#[allow(dead_code)]
+mod vectors;
+
+use std::path::PathBuf;
+
+use ndarray::Array2;
+use projection_core::ErrorKind;
+use projection_core::projection::{Model, ModelKind, Projection, TransformerProjection};
+use projection_train::train::{
+    Distillation, ResidualTraining, TrainingData, distill_model, train_residual,
+};
+use serde_json::{Value, json};
+use vectors::{TOLERANCE, matrix_f32, matrix_f64, root};
+
+fn fixture(name: &str) -> PathBuf {
+    root().join("transformer").join(name)
+}
+
+fn model() -> TransformerProjection {
+    projection_interop::load_transformer(fixture("transformer.pt")).unwrap()
+}
+
+/// The largest error of a row, relative to its largest value.
+fn distance(found: &Array2<f32>, expected: &Array2<f64>) -> f64 {
+    let rows = found.rows().into_iter().zip(expected.rows());
+    rows.map(|(found, expected)| {
+        let largest = expected.iter().fold(0.0f64, |top, value| top.max(value.abs()));
+        let errors = found.iter().zip(expected).map(|(f, e)| (f64::from(*f) - e).abs());
+        errors.fold(0.0, f64::max) / largest
+    })
+    .fold(0.0, f64::max)
+}
+
+fn project(model: &dyn Projection, queries: &Array2<f32>) -> Array2<f32> {
+    let mut projected = Array2::zeros((queries.nrows(), model.output_dim()));
+    model.project_batch_into(queries.view(), projected.view_mut(), None).unwrap();
+    projected
+}
+
+#[test]
+fn a_file_of_torch_gives_the_numbers_of_torch() {
+    let (queries, expected) =
+        (matrix_f32(&fixture("queries.npy")), matrix_f64(&fixture("projected.npy")));
+    let model = Model::Transformer(model());
+    assert_eq!(model.kind(), ModelKind::Transformer);
+    assert_eq!(ModelKind::from_name("transformer"), Some(model.kind()));
+    assert!(model.temperature().is_nan() && model.head_ids().is_empty());
+    let error = model.with_temperature(0.1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("transformer"), "{error}");
+
+    assert!(distance(&project(&model, &queries), &expected) < TOLERANCE);
+    for (query, expected) in queries.rows().into_iter().zip(expected.rows()) {
+        let (projected, weights) = model.project(&query.to_vec()).unwrap();
+        let found = Array2::from_shape_vec((1, projected.len()), projected).unwrap();
+        let expected = expected.to_owned().insert_axis(ndarray::Axis(0));
+        assert!(distance(&found, &expected) < TOLERANCE && weights.is_empty());
+    }
+    // Half precision rounds the weights, to three digits.
+    let half = projection_interop::load_transformer(fixture("float16.pt")).unwrap();
+    let error = distance(&project(&half, &queries), &expected);
+    assert!(error > TOLERANCE && error < 1e-2, "{error}");
+}
+
+#[test]
+fn queries_are_checked_as_by_the_other_kinds() {
+    let model = model();
+    let mut out = vec![7.0; 8];
+    let mut kind = |query: &[f32]| model.project_into(query, &mut out, None).unwrap_err().kind();
+    assert_eq!(kind(&[0.0; 8]), ErrorKind::ZeroVector);
+    assert_eq!(kind(&[1.0; 7]), ErrorKind::DimensionMismatch);
+    assert_eq!(kind(&[f32::NAN; 8]), ErrorKind::NotFinite);
+    assert!(out.iter().all(|value| *value == 7.0));
+    let short = model.project_into(&[1.0; 8], &mut [0.0; 7], None).unwrap_err();
+    assert_eq!(short.kind(), ErrorKind::BufferSize);
+    let mut queries = Array2::<f32>::ones((3, 8));
+    queries[(2, 0)] = f32::INFINITY;
+    let mut batch = Array2::from_elem((3, 8), 7.0f32);
+    let error = model.project_batch_into(queries.view(), batch.view_mut(), None).unwrap_err();
+    assert!(error.to_string().contains("row 2"), "{error}");
+    assert!(batch.iter().all(|value| *value == 7.0));
+}
+
+#[test]
+fn our_file_holds_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, path) = (model(), folder.path().join("t.safetensors"));
+    model.save(&path, &json!({"teacher": "none"})).unwrap();
+    let again = projection_interop::load_transformer(&path).unwrap();
+    assert_eq!((again.shape(), again.weights()), (model.shape(), model.weights()));
+    let queries = matrix_f32(&fixture("queries.npy"));
+    assert_eq!(project(&again, &queries), project(&model, &queries));
+    let error = model.save(folder.path().join("no/t.safetensors"), &Value::Null).unwrap_err();
+    assert!(error.to_string().contains("no/t.safetensors"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn truncated_and_changed_files_are_errors_or_the_same_model() {
+    let model = model();
+    let torch = std::fs::read(fixture("transformer.pt")).unwrap();
+    let safetensors = Model::Transformer(model.clone()).to_bytes().unwrap();
+    for (name, whole) in [("t.pt", torch), ("t.safetensors", safetensors)] {
+        assert_eq!(
+            projection_interop::transformer_from_bytes(&whole, name).unwrap().weights(),
+            model.weights()
+        );
+        for length in 0..whole.len() {
+            let error =
+                projection_interop::transformer_from_bytes(&whole[..length], name).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidModel, "{length}: {error}");
+            assert!(error.to_string().starts_with(name), "{length}: {error}");
+        }
+        // Never a panic; torch's checksums find what our own format takes as other weights.
+        let mut state = 1u32;
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let mut changed = whole.clone();
+            let place = state as usize % whole.len();
+            changed[place] ^= 1 << (state >> 29);
+            if let Ok(other) = projection_interop::transformer_from_bytes(&changed, name) {
+                assert!(name != "t.pt" || other.weights() == model.weights(), "byte {place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_transformer_is_refused() {
+    let kind =
+        |bytes: &[u8]| projection_interop::transformer_from_bytes(bytes, "f").unwrap_err().kind();
+    for bytes in [&b""[..], b"PK", b"PK\x05\x06", b"SQLite format 3\0", &[0xff; 64]] {
+        assert_eq!(kind(bytes), ErrorKind::InvalidModel);
+    }
+    let error = projection_interop::load_transformer("no/such.pt").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(projection_interop::load_transformer(root()).unwrap_err().kind(), ErrorKind::Io);
+    let legacy = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+    let error = projection_interop::transformer_from_bytes(legacy, "old.pt").unwrap_err();
+    assert!(error.to_string().contains("before 1.6"), "{error}");
+
+    // The header of our format, with one thing changed.
+    let whole = Model::Transformer(model()).to_bytes().unwrap();
+    let text = String::from_utf8(whole[8..].iter().copied().take_while(|b| b.is_ascii()).collect());
+    assert!(text.unwrap().contains("embed_dim"));
+    let changed = |from: &str, to: &str| {
+        assert_eq!(from.len(), to.len());
+        let at = whole.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        let mut bytes = whole.clone();
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        projection_interop::transformer_from_bytes(&bytes, "t.safetensors").unwrap_err().to_string()
+    };
+    for (from, to, word) in [
+        ("\"kind\":\"transformer\"", "\"kind\":\"transformed\"", "transformed"),
+        ("\"format_version\":\"1\"", "\"format_version\":\"2\"", "format_version"),
+        ("\\\"num_layers\\\":2", "\\\"num_layers\\\":3", "encoder.layers.2"),
+        ("\\\"num_layers\\\":2", "\\\"num_layers\\\":1", "encoder.layers.1"),
+        ("\\\"num_heads\\\":2", "\\\"num_heads\\\":3", "num_heads 3"),
+        ("\\\"ff_dim\\\":12", "\\\"ff_dim\\\":11", "linear1.weight"),
+        ("\"F32\"", "\"I32\"", "F32"),
+        ("norm2.weight", "norm3.weight", "norm2.weight"),
+    ] {
+        let message = changed(from, to);
+        assert!(message.contains(word), "{from} → {to}: {message}");
+    }
+}
+
+/// Clusters of questions around four directions, in 16 dimensions.
+fn data() -> TrainingData {
+    let wave = |i: usize, step: f32| (i as f32 * step + 0.3).sin();
+    let answers = Array2::from_shape_fn((4, 16), |(row, i)| wave(row * 16 + i, 1.9));
+    let labels: Vec<usize> = (0..60).map(|i| i % 4).collect();
+    let questions = Array2::from_shape_fn((60, 16), |(row, i)| {
+        wave(labels[row] * 16 + i, 0.7) + 0.5 * wave(row * 16 + i, 2.3)
+    });
+    TrainingData::new(answers.view(), questions.view(), labels).unwrap()
+}
+
+fn options() -> Distillation {
+    Distillation { ff_dim: 64, epochs: 40, samples: 512, threads: 1, ..Distillation::default() }
+}
+
+#[test]
+fn a_student_agrees_with_its_teacher_on_questions_that_it_never_saw() {
+    let data = data();
+    let parts = train_residual(&data, &ResidualTraining::closed(), &mut |_| {}).unwrap();
+    let teacher = projection_core::projection::ResidualProjection::new(parts).unwrap();
+    let teacher = Model::Residual(teacher);
+    let mut losses = Vec::new();
+    let distilled = distill_model(&teacher, &data, None, &options(), &mut |progress| {
+        losses.push(progress.loss);
+        true
+    });
+    let distilled = distilled.unwrap();
+    assert_eq!(losses.len(), distilled.epochs);
+    assert!(losses[losses.len() - 1] < 0.9 * losses[0], "{losses:?}");
+    let agreed = distilled.held_out;
+    assert_eq!(agreed.questions, 6);
+    assert!(agreed.mean > 0.95 && agreed.min <= agreed.mean, "{agreed:?}");
+    assert!(agreed.same_first.unwrap() > 0.6, "{agreed:?}");
+    let trained = distilled.trained;
+    assert!(trained.questions == 48 && trained.mean > 0.95, "{trained:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_file_with_any_number_of_threads() {
+    let data = data();
+    let parts = train_residual(&data, &ResidualTraining::closed(), &mut |_| {}).unwrap();
+    let teacher = projection_core::projection::ResidualProjection::new(parts).unwrap();
+    let teacher = Model::Residual(teacher);
+    let bytes = |seed, threads, dropout| {
+        let options = Distillation { epochs: 2, seed, threads, dropout, ..options() };
+        let distilled = distill_model(&teacher, &data, None, &options, &mut |_| true).unwrap();
+        let record = distilled.to_json(&Value::Null).to_string();
+        (Model::Transformer(distilled.model).to_bytes().unwrap(), record)
+    };
+    let first = bytes(5, 1, 0.1);
+    assert!(first == bytes(5, 3, 0.1), "another number of threads");
+    assert!(first != bytes(6, 1, 0.1), "another seed");
+    assert!(first != bytes(5, 1, 0.0), "no dropout");
+}
+
+#[test]
+fn distillation_checks_what_it_is_given() {
+    let data = data();
+    let teacher = Model::Transformer(model());
+    let kind = |options: Distillation| {
+        distill_model(&teacher, &data, None, &options, &mut |_| true).unwrap_err().kind()
+    };
+    let good = options();
+    for wrong in [
+        Distillation { epochs: 0, ..good.clone() },
+        Distillation { batch: 0, ..good.clone() },
+        Distillation { samples: 10, ..good.clone() },
+        Distillation { rate: f64::NAN, ..good.clone() },
+        Distillation { cosine_weight: 1.5, ..good.clone() },
+        Distillation { held_out: 0.0, ..good.clone() },
+        Distillation { heads: 3, ..good.clone() },
+        Distillation { layers: 0, ..good.clone() },
+    ] {
+        assert_eq!(kind(wrong.clone()), ErrorKind::InvalidArgument, "{wrong:?}");
+    }
+    // Queries of dimension 8, questions of 16.
+    assert_eq!(kind(good), ErrorKind::DimensionMismatch);
+}

@@ -1,0 +1,84 @@
+//! Models as ONNX files, for ONNX Runtime and other programs that run them.
+//!
+//! The file has opset 17 and IR version 8. Its input `query` is float32 of shape (n, d) for
+//! any n; the outputs are `projected` (n, o) and, for kinds that route, `weights` (n, N), in
+//! ascending order of head id. The graph treats the query as the engine does; it does not
+//! refuse a query of zeros, for which kinds that route give NaN. Kind, head ids and parameters are among
+//! the file's metadata: `kind`, `head_ids` (JSON), `temperature`, `input_dim`, `output_dim`.
+
+mod graph;
+mod multi_head;
+mod proto;
+mod residual;
+mod transformer;
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::projection::{Model, Projection};
+use graph::{Graph, QUERY};
+
+/// Protobuf messages, which an ONNX file is one of, are smaller than this.
+const LARGEST: usize = i32::MAX as usize;
+
+/// Writes the model to the ONNX file at `path`, see [`onnx`](crate::onnx). A file that was
+/// there is replaced only by the complete new one.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] for a model of 2 GiB or more, which ONNX files can't
+/// hold, and for one of less than single precision; otherwise as [`Model::save_file`].
+pub fn save_onnx(model: &Model, path: impl AsRef<Path>) -> Result<()> {
+    let bytes = to_onnx(model)?;
+    crate::atomic::write(path.as_ref(), |writer| writer.write_all(&bytes))
+}
+
+/// The bytes of the file that [`save_onnx`](save_onnx) writes.
+///
+/// # Errors
+/// As [`save_onnx`](save_onnx).
+pub fn to_onnx(model: &Model) -> Result<Vec<u8>> {
+    model.check_values()?;
+    let mut graph = Graph::default();
+    match model {
+        Model::MultiHead(heads) => multi_head::build(&mut graph, heads)?,
+        Model::Residual(residual) => residual::build(&mut graph, residual),
+        Model::Transformer(network) => transformer::build(&mut graph, network),
+        Model::Linear(linear) => {
+            let shape = [model.output_dim(), model.input_dim()];
+            let matrix = graph.floats("matrix", &shape, linear.rows());
+            let projected = graph.times_transposed(QUERY, &matrix, None);
+            graph.output(&projected, "projected", model.output_dim());
+        }
+        _ => {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("a {} projection has no ONNX graph", model.kind().name()),
+            ));
+        }
+    }
+    let bytes = graph.into_file(model.input_dim(), &metadata_of(model));
+    if bytes.len() > LARGEST {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("a model of {} bytes, but ONNX files hold {LARGEST}", bytes.len()),
+        ));
+    }
+    Ok(bytes)
+}
+
+fn metadata_of(model: &Model) -> Vec<(&'static str, String)> {
+    let mut metadata = vec![
+        ("format", "projection".to_string()),
+        ("kind", model.kind().name().to_string()),
+        ("input_dim", model.input_dim().to_string()),
+        ("output_dim", model.output_dim().to_string()),
+    ];
+    if !model.head_ids().is_empty() {
+        metadata.push(("head_ids", serde_json::json!(model.head_ids()).to_string()));
+    }
+    if !model.temperature().is_nan() {
+        metadata.push(("temperature", model.temperature().to_string()));
+    }
+    metadata
+}

@@ -1,0 +1,173 @@
+//! What is searched for, and how answers are scored.
+//!
+//! An answer's score is made in up to three steps:
+//!
+//! ```text
+//! s  = cos(p, a)                         p the query, or its projection; a the answer
+//!      or max(cos(p, a), 0.8·n)          n the nearest training question of a's cluster
+//! s' = s + offset                        for answers that no head of the projection is for:
+//!                                        what the caller gives, or training chose
+//! f  = (1 − w)·(s' + 1)/(S + 1) + w·b/B  b the answer's BM25; S, B the largest s' and b
+//! ```
+//!
+//! The fusion f is the convex combination of scores, scaled from their least possible value
+//! to the query's largest, of S. Bruch, S. Gai and A. Ingber, "An Analysis of Fusion
+//! Functions for Hybrid Retrieval", ACM Transactions on Information Systems 42(1), 2023,
+//! arXiv 2210.11934 (TM2C2 there, with −1 and 0 as the least possible values of cosine and
+//! BM25). They find it better than reciprocal-rank fusion, and their weight of 0.8 for the
+//! vectors to hold for data sets that it was not tuned on: hence w = 0.2 here, where
+//! training did not choose another.
+
+use std::fmt;
+
+use super::{DEFAULT_HYBRID_WEIGHT, Hit};
+use crate::error::{Error, ErrorKind, Result};
+use crate::projection::Projection;
+
+/// What a training question's similarity counts, relative to an answer's. Questions are
+/// nearer to each other than to their answers.
+pub const NEAREST_QUESTION_FACTOR: f32 = 0.8;
+
+/// What is searched for.
+#[derive(Debug, Clone, Copy)]
+pub struct SearchQuery<'a> {
+    /// The question's embedding (d).
+    pub vector: &'a [f32],
+    /// The question; needed by hybrid search.
+    pub text: Option<&'a str>,
+}
+
+impl<'a> SearchQuery<'a> {
+    /// A query without a text.
+    pub fn of_vector(vector: &'a [f32]) -> Self {
+        Self { vector, text: None }
+    }
+}
+
+/// How much the words that a query and an answer share count.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Hybrid {
+    /// Nothing: only vectors do.
+    #[default]
+    Off,
+    /// What training chose for the projection, else [`DEFAULT_HYBRID_WEIGHT`].
+    OfModel,
+    /// This weight of BM25, from 0, which is [`Off`](Self::Off), to 1, words only.
+    Weight(f64),
+}
+
+/// What vectors say about an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ScoreMode {
+    /// The cosine of the (projected) query and the answer.
+    #[default]
+    Cosine,
+    /// That, or [`NEAREST_QUESTION_FACTOR`] times the cosine of the query and the nearest
+    /// training question of the answer's cluster, whichever is more. For residual
+    /// projections, and searchers that know their answers' clusters.
+    MaxNearestQuestion,
+    /// The cosine, and for answers that no head of the projection is for the offset that
+    /// [`SearchOptions::unheaded_offset`] gives, or else the one that training chose. For
+    /// projections with heads, and searchers that know their answers' clusters.
+    HeadedUnheaded,
+}
+
+/// How answers are found and scored.
+#[derive(Clone, Copy)]
+pub struct SearchOptions<'a> {
+    /// Number of answers.
+    pub k: usize,
+    /// The projection of the query; none is plain cosine.
+    pub projection: Option<&'a dyn Projection>,
+    /// How much words count.
+    pub hybrid: Hybrid,
+    /// What vectors say.
+    pub score_mode: ScoreMode,
+    /// Is added to what vectors say about answers that no head of the projection is for. A
+    /// projection draws queries towards the answers it was trained on; this makes up for
+    /// it, or for how seldom the others are asked for. Not with projections without heads.
+    /// 0 is none, and with [`ScoreMode::HeadedUnheaded`] the one that training chose.
+    pub unheaded_offset: f64,
+    /// The ids of the answers that may be found, in any order; all for `None`. Scores do not
+    /// depend on it, and ids of no answer are passed over.
+    pub allowed: Option<&'a [i64]>,
+    /// Threads that the queries of a batch, or the answers to be compared with one query, are
+    /// shared out among; they end before the search does. 0 counts as 1, the caller's thread.
+    /// The results do not depend on it.
+    pub threads: usize,
+}
+
+impl Default for SearchOptions<'_> {
+    /// Ten answers by plain cosine.
+    fn default() -> Self {
+        Self {
+            k: 10,
+            projection: None,
+            hybrid: Hybrid::Off,
+            score_mode: ScoreMode::Cosine,
+            unheaded_offset: 0.0,
+            allowed: None,
+            threads: 1,
+        }
+    }
+}
+
+impl fmt::Debug for SearchOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SearchOptions")
+            .field("k", &self.k)
+            .field("projection", &self.projection.map(|_| "…"))
+            .field("hybrid", &self.hybrid)
+            .field("score_mode", &self.score_mode)
+            .field("unheaded_offset", &self.unheaded_offset)
+            .field("allowed", &self.allowed.map(<[i64]>::len))
+            .field("threads", &self.threads)
+            .finish()
+    }
+}
+
+impl SearchOptions<'_> {
+    /// The weight of BM25.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] unless it is from 0 to 1.
+    pub fn hybrid_weight(&self) -> Result<f64> {
+        match self.hybrid {
+            Hybrid::Off => Ok(0.0),
+            Hybrid::OfModel => {
+                let chosen = self.projection.and_then(|projection| projection.hybrid_weight());
+                Ok(chosen.unwrap_or(DEFAULT_HYBRID_WEIGHT))
+            }
+            Hybrid::Weight(weight) if (0.0..=1.0).contains(&weight) => Ok(weight),
+            Hybrid::Weight(weight) => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("hybrid weight {weight}, expected a number from 0 to 1"),
+            )),
+        }
+    }
+}
+
+impl SearchOptions<'_> {
+    /// The offset of answers that no head of the projection is for.
+    pub fn effective_offset(&self) -> f64 {
+        match (self.score_mode, self.projection) {
+            (ScoreMode::HeadedUnheaded, Some(projection)) if self.unheaded_offset == 0.0 => {
+                projection.unheaded_offset().unwrap_or(0.0)
+            }
+            _ => self.unheaded_offset,
+        }
+    }
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SearchResult {
+    /// The min(k, all) best answers, best first, equal ones by ascending id.
+    pub hits: Vec<Hit>,
+    /// The weight of BM25 in the scores; 0 where words did not count.
+    pub hybrid_weight: f64,
+    /// The offset of answers that no head of the projection is for; 0 where there was none.
+    pub unheaded_offset: f64,
+}

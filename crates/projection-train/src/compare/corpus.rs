@@ -1,0 +1,307 @@
+//! What is searched when methods are compared: the embedded answers of a store, which of
+//! them are right for which question, and the training questions.
+
+use std::collections::{HashMap, HashSet};
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::search::LexicalIndex;
+use crate::train::TrainingData;
+
+/// The answers of a store and the questions that can be trained on.
+#[derive(Debug)]
+pub struct Corpus {
+    pub(super) ids: Vec<i64>,
+    names: Vec<Option<String>>,
+    texts: Vec<Option<String>>,
+    index: Option<Box<dyn LexicalIndex>>,
+    /// Answers at length 1 (m × d), row-major.
+    pub(super) units: Vec<f32>,
+    pub(super) dim: usize,
+    rows: HashMap<i64, usize>,
+    /// The rows of each cluster's answers.
+    clusters: HashMap<i64, Vec<usize>>,
+    clusters_of: Vec<Vec<i64>>,
+    /// `None` where no question has an answer.
+    pub(super) training: Option<TrainingData>,
+    pub(super) training_texts: Vec<Option<String>>,
+}
+
+/// What a [`Corpus`] is made of.
+#[derive(Debug)]
+pub struct CorpusParts {
+    /// Ids of the answers (m).
+    pub ids: Vec<i64>,
+    /// Names of the answers (m), if they have any.
+    pub names: Vec<Option<String>>,
+    /// Texts of the answers (m), if they are known.
+    pub texts: Vec<Option<String>>,
+    /// An index of these texts by row.
+    pub index: Option<Box<dyn LexicalIndex>>,
+    /// The answers at length 1 (m × d), row-major.
+    pub units: Vec<f32>,
+    /// Dimension d.
+    pub dim: usize,
+    /// Clusters and the ids of their answers.
+    pub members: Vec<(i64, i64)>,
+    /// The questions that can be trained on, if there are any.
+    pub training: Option<TrainingData>,
+    /// Their texts, one a question, if they are known.
+    pub training_texts: Vec<Option<String>>,
+}
+
+/// An answer of a file of test questions.
+#[derive(Debug, Clone)]
+pub struct TestCluster {
+    /// Its name.
+    pub name: String,
+    /// Its wordings.
+    pub answers: Vec<String>,
+    /// Questions that it is right for.
+    pub questions: Vec<String>,
+}
+
+/// Questions that are asked, with their right answers.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The embedded questions (n × d), of any length above zero.
+    pub(super) queries: Array2<f32>,
+    /// Row of the right answer of each.
+    pub(super) answers: Vec<usize>,
+    /// The questions, where they are known.
+    pub(super) texts: Vec<Option<String>>,
+}
+
+impl Asked {
+    /// Number of questions.
+    pub fn len(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
+    /// The question with this number, where its text is known.
+    pub fn text(&self, number: usize) -> Option<&str> {
+        self.texts[number].as_deref()
+    }
+
+    /// The row of the right answer to the question with this number.
+    pub fn answer(&self, number: usize) -> usize {
+        self.answers[number]
+    }
+}
+
+impl Corpus {
+    /// Takes the parts of a corpus.
+    ///
+    /// # Panics
+    /// If the parts are not of one length.
+    pub fn new(parts: CorpusParts) -> Self {
+        let CorpusParts { ids, names, texts, index, units, dim, members, training, training_texts } =
+            parts;
+        assert!(ids.len() == names.len() && ids.len() == texts.len());
+        assert!(units.len() == ids.len() * dim);
+        let rows: HashMap<i64, usize> =
+            ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
+        let mut clusters: HashMap<i64, Vec<usize>> = HashMap::new();
+        let mut clusters_of = vec![Vec::new(); ids.len()];
+        for (cluster, answer) in members {
+            if let Some(row) = rows.get(&answer) {
+                clusters.entry(cluster).or_default().push(*row);
+                clusters_of[*row].push(cluster);
+            }
+        }
+        let (training, training_texts) = (training, training_texts);
+        Self {
+            ids,
+            names,
+            texts,
+            index,
+            units,
+            dim,
+            rows,
+            clusters,
+            clusters_of,
+            training,
+            training_texts,
+        }
+    }
+
+    /// Number of answers.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The id of the answer in a row.
+    pub fn id(&self, row: usize) -> i64 {
+        self.ids[row]
+    }
+
+    /// The name of the answer in a row.
+    pub fn name(&self, row: usize) -> String {
+        self.names[row].clone().unwrap_or_else(|| format!("answer {}", self.ids[row]))
+    }
+
+    /// The text of the answer in a row, where it is known.
+    pub fn text(&self, row: usize) -> Option<&str> {
+        self.texts[row].as_deref()
+    }
+
+    /// The questions that can be trained on, if there are any.
+    pub fn training(&self) -> Option<&TrainingData> {
+        self.training.as_ref()
+    }
+
+    /// Number of training questions.
+    pub fn training_questions(&self) -> usize {
+        self.training.as_ref().map_or(0, |data| data.labels().len())
+    }
+
+    /// The rows of the answers that are right where that of `row` is: its own and those of
+    /// its clusters, such as other wordings.
+    pub(super) fn right(&self, row: usize) -> Vec<usize> {
+        let mut right: Vec<usize> = self.clusters_of[row]
+            .iter()
+            .flat_map(|cluster| &self.clusters[cluster])
+            .copied()
+            .collect();
+        right.push(row);
+        right.sort_unstable();
+        right.dedup();
+        right
+    }
+
+    /// The rows of the answers of each row of `data`, which is of this store.
+    pub(super) fn rows_of_labels(&self, data: &TrainingData) -> Vec<Vec<usize>> {
+        let rows = |cluster: &Option<i64>| {
+            cluster.and_then(|cluster| self.clusters.get(&cluster)).cloned().unwrap_or_default()
+        };
+        data.clusters().iter().map(rows).collect()
+    }
+
+    /// Whether each answer, or one that is right with it, has a question in `data`.
+    pub(super) fn headed(&self, data: Option<&TrainingData>) -> Vec<bool> {
+        let mut asked: HashSet<i64> = HashSet::new();
+        if let Some(data) = data {
+            asked.extend(data.labels().iter().filter_map(|label| data.clusters()[*label]));
+        }
+        let headed = |clusters: &Vec<i64>| clusters.iter().any(|cluster| asked.contains(cluster));
+        self.clusters_of.iter().map(headed).collect()
+    }
+
+    /// The index of the answers' texts, if any is known.
+    pub fn lexical(&self) -> Option<&dyn LexicalIndex> {
+        self.index.as_deref()
+    }
+
+    /// Questions (n × d) with the ids of their right answers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DimensionMismatch`] where there are not as many labels as questions or
+    /// these have another dimension than the answers, [`ErrorKind::NotFound`] for a label
+    /// that is no answer with a vector, [`ErrorKind::InvalidInput`] for no questions,
+    /// [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`] for unusable vectors. They name
+    /// the row.
+    pub fn asked(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        labels: &[i64],
+        texts: Vec<Option<String>>,
+    ) -> Result<Asked> {
+        let refuse = |kind, what: String| Err(Error::new(kind, what));
+        if queries.nrows() != labels.len() {
+            return refuse(
+                ErrorKind::DimensionMismatch,
+                format!("{} labels for {} questions", labels.len(), queries.nrows()),
+            );
+        }
+        if labels.is_empty() {
+            return refuse(ErrorKind::InvalidInput, "no questions".into());
+        }
+        if queries.ncols() != self.dim {
+            return refuse(
+                ErrorKind::DimensionMismatch,
+                format!(
+                    "questions of dimension {}, expected {} as the answers have",
+                    queries.ncols(),
+                    self.dim
+                ),
+            );
+        }
+        // Only for its checks.
+        TrainingData::new(queries, queries, (0..labels.len()).collect())
+            .map_err(|error| error.context("test"))?;
+        let mut answers = Vec::with_capacity(labels.len());
+        for (number, label) in labels.iter().enumerate() {
+            match self.rows.get(label) {
+                Some(row) => answers.push(*row),
+                None => {
+                    return refuse(
+                        ErrorKind::NotFound,
+                        format!("label {label} of question {number}: no answer with a vector"),
+                    );
+                }
+            }
+        }
+        let mut texts = texts;
+        texts.resize(labels.len(), None);
+        Ok(Asked { queries: queries.to_owned(), answers, texts })
+    }
+
+    /// Questions of a file with the ids of their right answers: those of the same text as
+    /// any wording in the file, else those called like the file's cluster.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for an answer that is not there or has no vector,
+    /// [`ErrorKind::InvalidInput`] for one that unlike answers are called like.
+    pub fn labels(&self, clusters: &[TestCluster]) -> Result<Vec<(String, i64)>> {
+        let (mut by_text, mut by_name) = (HashMap::new(), HashMap::<&str, Vec<usize>>::new());
+        for row in 0..self.len() {
+            if let Some(text) = self.text(row) {
+                by_text.entry(text).or_insert(row);
+            }
+            if let Some(name) = &self.names[row] {
+                by_name.entry(name).or_default().push(row);
+            }
+        }
+        let mut labels = Vec::new();
+        for cluster in clusters {
+            let name = &cluster.name;
+            let of_text = cluster.answers.iter().find_map(|text| by_text.get(text.as_str()));
+            let called = by_name.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+            let row = match (of_text, called) {
+                (Some(row), _) => *row,
+                (None, []) => {
+                    return Err(Error::new(
+                        ErrorKind::NotFound,
+                        format!("'{name}': no answer with a vector has this text or name"),
+                    ));
+                }
+                (None, [first, others @ ..]) => {
+                    let right = self.right(*first);
+                    if others.iter().any(|row| !right.contains(row)) {
+                        return Err(Error::new(
+                            ErrorKind::InvalidInput,
+                            format!(
+                                "'{name}': no answer has this text, and {} are called so",
+                                called.len()
+                            ),
+                        ));
+                    }
+                    *first
+                }
+            };
+            labels.extend(cluster.questions.iter().map(|text| (text.clone(), self.ids[row])));
+        }
+        Ok(labels)
+    }
+}

@@ -1,0 +1,246 @@
+//! The methods that are compared, and the ranks they give the right answers.
+//!
+//! Every method scores all answers for a question. The rank of the right answer is 1 and the
+//! number of answers with a higher score; where several are right (wordings of one answer),
+//! the best of them counts. An answer that a method gives no score (BM25 without a common
+//! word, the nearest question of an answer that has none) is not found at all.
+
+use crate::error::Result;
+use crate::evaluate::rank_of;
+use crate::kernel;
+use crate::kernel::{gemm, parallel};
+use crate::projection::{Model, Projection};
+use crate::search::{DEFAULT_HYBRID_WEIGHT, LexicalIndex, fuse};
+use crate::train::TrainingData;
+
+use super::{Asked, Corpus};
+
+/// The rank of an answer that is not found.
+pub const NOT_FOUND: usize = usize::MAX;
+
+/// Questions that are scored at a time.
+const BLOCK: usize = 128;
+
+/// A way of finding answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Cosine of question and answer.
+    Cosine,
+    /// BM25 of the question's words in the answer's text.
+    Bm25,
+    /// The highest cosine with a training question of the answer.
+    NearestQuestion,
+    /// The higher of cosine and nearest question.
+    CosineOrQuestion,
+    /// A multi-head projection at τ = 0.1, trained on the store's questions.
+    MultiHead,
+    /// The projection with this place among those that were chosen.
+    Chosen(usize),
+    /// The same fused with BM25 as hybrid search does it, at the weight that training chose,
+    /// else [`DEFAULT_HYBRID_WEIGHT`].
+    ChosenWithBm25(usize),
+}
+
+/// What a method found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The method.
+    pub method: Method,
+    /// Rank of the right answer to each question, or [`NOT_FOUND`].
+    pub ranks: Vec<usize>,
+    /// Row of the first answer, where there is any.
+    pub first: Vec<Option<usize>>,
+    /// Of a rounded model, the cosine of each projected question with what the exact model
+    /// makes of it; else empty.
+    pub cosines_with_exact: Vec<f64>,
+}
+
+/// What questions are asked of.
+pub(super) struct Bench<'a> {
+    pub corpus: &'a Corpus,
+    /// The questions of the store that may be used.
+    pub training: Option<&'a TrainingData>,
+    /// Models with the method that each stands for.
+    pub models: Vec<(Method, &'a Model)>,
+    /// The weight of BM25 for each of the chosen models.
+    pub weights: &'a [f64],
+    /// `None` where answers or questions have no texts.
+    pub lexical: Option<&'a dyn LexicalIndex>,
+    pub threads: usize,
+}
+
+impl Bench<'_> {
+    /// What every method finds. `progress` gets the number of questions that are done.
+    pub fn ask(&self, asked: &Asked, progress: &mut dyn FnMut(usize)) -> Result<Vec<Found>> {
+        let mut found: Vec<Found> = self
+            .methods()
+            .into_iter()
+            .map(|method| {
+                let cosines_with_exact = Vec::new();
+                Found { method, ranks: Vec::new(), first: Vec::new(), cosines_with_exact }
+            })
+            .collect();
+        let labels = self.training.map(|data| self.corpus.rows_of_labels(data));
+        for start in (0..asked.len()).step_by(BLOCK) {
+            let range = start..(start + BLOCK).min(asked.len());
+            let queries = asked.queries.slice(ndarray::s![range.clone(), ..]);
+            let scores = self.scores(queries, &asked.texts[range.clone()], labels.as_deref())?;
+            for (method, scores) in scores {
+                let own = found.iter_mut().find(|found| found.method == method);
+                let own = own.expect("methods are those that are scored");
+                for (scores, row) in
+                    scores.chunks(self.corpus.len()).zip(&asked.answers[range.clone()])
+                {
+                    own.ranks.push(rank(scores, &self.corpus.right(*row)));
+                    own.first.push(first(scores));
+                }
+            }
+            progress(range.end);
+        }
+        Ok(found)
+    }
+
+    fn methods(&self) -> Vec<Method> {
+        let mut methods = vec![Method::Cosine];
+        methods.extend(self.lexical.map(|_| Method::Bm25));
+        if self.training.is_some() {
+            methods.extend([Method::NearestQuestion, Method::CosineOrQuestion]);
+        }
+        for (method, _) in &self.models {
+            methods.push(*method);
+            if let (Method::Chosen(place), Some(_)) = (method, self.lexical) {
+                methods.push(Method::ChosenWithBm25(*place));
+            }
+        }
+        methods
+    }
+
+    /// The scores (n × m) of every method for some questions.
+    fn scores(
+        &self,
+        queries: ndarray::ArrayView2<'_, f32>,
+        texts: &[Option<String>],
+        labels: Option<&[Vec<usize>]>,
+    ) -> Result<Vec<(Method, Vec<f32>)>> {
+        let count = self.corpus.len();
+        let units = unit_rows(queries);
+        let cosines = self.cosines(&units);
+        let mut scores = Vec::new();
+        let lexical = self.lexical.map(|lexical| bm25(lexical, texts, count)).transpose()?;
+        if let (Some(data), Some(labels)) = (self.training, labels) {
+            let similar = self.dots(&units, data.questions().as_slice().expect("row-major"));
+            let mut nearest = vec![f32::NEG_INFINITY; cosines.len()];
+            let rows = nearest.chunks_mut(count).zip(similar.chunks(data.labels().len()));
+            for (nearest, similar) in rows {
+                for (similarity, label) in similar.iter().zip(data.labels()) {
+                    for row in &labels[*label] {
+                        nearest[*row] = nearest[*row].max(*similarity);
+                    }
+                }
+            }
+            let higher = nearest.iter().zip(&cosines).map(|(a, b)| a.max(*b)).collect();
+            scores.push((Method::NearestQuestion, nearest));
+            scores.push((Method::CosineOrQuestion, higher));
+        }
+        for (method, model) in &self.models {
+            let cosines = self.projected(model, queries)?;
+            if let (Method::Chosen(place), Some(lexical)) = (method, &lexical) {
+                let mut fused = cosines.clone();
+                let rows = fused.chunks_mut(count).zip(lexical.chunks(count));
+                rows.for_each(|(scores, words)| fuse(scores, words, self.weights[*place]));
+                scores.push((Method::ChosenWithBm25(*place), fused));
+            }
+            scores.push((*method, cosines));
+        }
+        scores.extend(lexical.map(|words| {
+            // An answer without a common word is not found.
+            let found = |score: f64| if score > 0.0 { score as f32 } else { f32::NEG_INFINITY };
+            (Method::Bm25, words.into_iter().map(found).collect())
+        }));
+        scores.push((Method::Cosine, cosines));
+        Ok(scores)
+    }
+
+    /// Cosines (n × m) of projected questions with the answers.
+    pub fn projected(
+        &self,
+        model: &Model,
+        queries: ndarray::ArrayView2<'_, f32>,
+    ) -> Result<Vec<f32>> {
+        let mut projected = ndarray::Array2::zeros((queries.nrows(), model.output_dim()));
+        model.project_batch_into(queries, projected.view_mut(), None)?;
+        Ok(self.cosines(&unit_rows(projected.view())))
+    }
+
+    fn cosines(&self, units: &[f32]) -> Vec<f32> {
+        self.dots(units, &self.corpus.units)
+    }
+
+    fn dots(&self, units: &[f32], vectors: &[f32]) -> Vec<f32> {
+        let (dim, count) = (self.corpus.dim, vectors.len() / self.corpus.dim);
+        let mut dots = vec![0.0; units.len() / dim * count];
+        parallel::parallel_chunks(self.threads, &mut dots, count, BLOCK / 4, |range, out| {
+            gemm::matmul_nt(&units[range.start * dim..range.end * dim], vectors, dim, out);
+        });
+        dots
+    }
+}
+
+/// The rank of the best of the rows in `right`.
+pub(super) fn rank(scores: &[f32], right: &[usize]) -> usize {
+    let own = right.iter().map(|row| scores[*row]).fold(f32::NEG_INFINITY, f32::max);
+    if own == f32::NEG_INFINITY { NOT_FOUND } else { rank_of(scores, own) }
+}
+
+/// The row with the highest score, the first of equal ones.
+fn first(scores: &[f32]) -> Option<usize> {
+    let mut best = (None, f32::NEG_INFINITY);
+    for (row, score) in scores.iter().enumerate() {
+        if *score > best.1 {
+            best = (Some(row), *score);
+        }
+    }
+    best.0
+}
+
+/// Scores (n × m), 0 for answers that share no word with the question.
+fn bm25(lexical: &dyn LexicalIndex, texts: &[Option<String>], count: usize) -> Result<Vec<f64>> {
+    let mut scores = vec![0.0; texts.len() * count];
+    for (text, scores) in texts.iter().zip(scores.chunks_mut(count)) {
+        for (row, score) in lexical.scores(text.as_deref().unwrap_or_default())? {
+            scores[row as usize] = score;
+        }
+    }
+    Ok(scores)
+}
+
+/// The weight of BM25 that a model is fused with.
+pub(super) fn weight_of(model: &Model) -> f64 {
+    model.hybrid_weight().unwrap_or(DEFAULT_HYBRID_WEIGHT)
+}
+
+/// Rows at length 1; one of length 0, as a projection may give, stays.
+fn unit_rows(rows: ndarray::ArrayView2<'_, f32>) -> Vec<f32> {
+    let mut units: Vec<f32> = rows.iter().copied().collect();
+    for unit in units.chunks_mut(rows.ncols()) {
+        let norm = kernel::norm(unit).max(f64::MIN_POSITIVE);
+        unit.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
+    }
+    units
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_of_one_and_of_several_right_answers() {
+        let none = f32::NEG_INFINITY;
+        let scores = [0.4, 0.9, 0.5, none];
+        assert_eq!(rank(&scores, &[2]), 2);
+        assert_eq!(rank(&scores, &[0, 1]), 1);
+        assert_eq!(rank(&scores, &[0, 3]), 3);
+        assert_eq!(rank(&scores, &[3]), NOT_FOUND);
+        assert_eq!((first(&scores), first(&[none, none])), (Some(1), None));
+    }
+}

@@ -1,0 +1,131 @@
+//! Cross-validation: every method is trained again on some of the questions and asked the others.
+
+use ndarray::Axis;
+
+use super::evaluation::{TEMPERATURE, compare_rounded, methods};
+use super::folds::Fold;
+use super::methods::Bench;
+use super::results::outcomes;
+use super::sweep::Sweeps;
+use super::{Asked, Choice, Corpus, Found, Options, Regime};
+use crate::error::Result;
+use crate::projection::{Model, Precision};
+use crate::search::LexicalIndex;
+use crate::train::{self, Progress, TrainingData, multi_head};
+
+/// How a chosen model is made of some of the questions.
+pub(super) enum Recipe {
+    Trained(train::Recipe),
+    /// From the model with this place, by rounding.
+    Rounded(usize, Precision),
+}
+
+impl Recipe {
+    fn exact(&self) -> Option<usize> {
+        match self {
+            Self::Trained(_) => None,
+            Self::Rounded(place, _) => Some(*place),
+        }
+    }
+}
+
+/// A cross-validation.
+pub(super) struct Validation<'a> {
+    pub corpus: &'a Corpus,
+    pub data: &'a TrainingData,
+    pub recipes: &'a [Recipe],
+    pub weights: &'a [f64],
+    pub lexical: Option<&'a dyn LexicalIndex>,
+    pub options: &'a Options,
+}
+
+impl Validation<'_> {
+    /// The chosen models, trained on these questions only.
+    fn train(&self, data: &TrainingData) -> Result<Vec<Model>> {
+        let mut models = Vec::<Model>::with_capacity(self.recipes.len());
+        for recipe in self.recipes {
+            models.push(match recipe {
+                Recipe::Trained(recipe) => recipe.train(data, &mut |_| {})?,
+                Recipe::Rounded(place, precision) => models[*place].with_precision(*precision)?,
+            });
+        }
+        Ok(models)
+    }
+
+    pub fn regime(
+        &self,
+        folds: &[Fold],
+        open: bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Regime> {
+        let stage = if open { "open folds" } else { "closed folds" };
+        let labels = self.corpus.rows_of_labels(self.data);
+        let (mut found, mut headed) = (Vec::<Found>::new(), Vec::new());
+        let (mut numbers, mut sweeps) = (Vec::new(), Sweeps::default());
+        let (mut headed_answers, mut training_questions) = (0, 0);
+        for (number, fold) in folds.iter().enumerate() {
+            let step = |step| Progress { stage, step, steps: folds.len(), loss: None };
+            progress(step(number));
+            let data = self.data.with_questions(&fold.left);
+            let asked = Asked {
+                queries: self.data.questions().select(Axis(0), &fold.asked),
+                // A label without answers has no questions.
+                answers: fold.asked.iter().map(|q| labels[self.data.labels()[*q]][0]).collect(),
+                texts: fold.asked.iter().map(|q| self.corpus.training_texts[*q].clone()).collect(),
+            };
+            let baseline = Model::MultiHead(multi_head(&data, TEMPERATURE)?);
+            let models: Vec<Model> = self.train(&data)?;
+            let bench = Bench {
+                corpus: self.corpus,
+                training: Some(&data),
+                models: methods(Some(&baseline), models.iter()),
+                weights: self.weights,
+                lexical: self.lexical,
+                threads: self.options.threads,
+            };
+            let mut here = bench.ask(&asked, &mut |_| {})?;
+            let exact = self.recipes.iter().map(Recipe::exact);
+            let exact: Vec<Option<usize>> = exact.collect();
+            let references: Vec<&Model> = models.iter().collect();
+            compare_rounded(&mut here, &references, &exact, asked.queries.view())?;
+            merge(&mut found, here);
+            let swept =
+                |(place, _): &(usize, &Model)| self.options.sweeps && exact[*place].is_none();
+            for (place, model) in models.iter().enumerate().filter(swept) {
+                sweeps.add(place, model, &bench, &asked)?;
+            }
+            let has = self.corpus.headed(Some(&data));
+            headed.extend(asked.answers.iter().map(|row| has[*row]));
+            headed_answers += has.iter().filter(|headed| **headed).count();
+            training_questions += fold.left.len();
+            numbers.extend(fold.asked.iter().copied());
+            progress(step(number + 1));
+        }
+        Ok(Regime {
+            choice: if open { Choice::Open } else { Choice::Closed },
+            asked: Asked {
+                queries: self.data.questions().select(Axis(0), &numbers),
+                answers: numbers.iter().map(|q| labels[self.data.labels()[*q]][0]).collect(),
+                texts: numbers.iter().map(|q| self.corpus.training_texts[*q].clone()).collect(),
+            },
+            outcomes: outcomes(found, &headed, self.options.seed),
+            headed,
+            headed_answers: headed_answers / folds.len(),
+            training_questions: training_questions / folds.len(),
+            sweeps: sweeps.finish(),
+        })
+    }
+}
+
+/// Adds what was found in another fold, where the methods are the same.
+fn merge(all: &mut Vec<Found>, fold: Vec<Found>) {
+    if all.is_empty() {
+        *all = fold;
+        return;
+    }
+    for (all, fold) in all.iter_mut().zip(fold) {
+        all.ranks.extend(fold.ranks);
+        all.first.extend(fold.first);
+        all.cosines_with_exact.extend(fold.cosines_with_exact);
+    }
+}
