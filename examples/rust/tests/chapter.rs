@@ -9,7 +9,7 @@ use unifyweaver::embedder::Embedder;
 use unifyweaver::import::import_file;
 use unifyweaver::search::Searcher;
 use unifyweaver::store::Store;
-use unifyweaver::train::{MultiHeadTraining, train_multi_head};
+use unifyweaver::{MultiHeadTraining, train_multi_head};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
