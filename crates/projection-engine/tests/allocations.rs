@@ -11,7 +11,7 @@ use std::cell::Cell;
 use ndarray::{Array2, s};
 use projection_core::projection::{
     Head, LinearProjection, Model, MultiHeadProjection, Precision, Projection, QuestionHead,
-    ResidualParts, ResidualProjection, TransformerProjection,
+    ResidualParts, ResidualProjection,
 };
 
 /// The system's allocator, which counts what each thread asks it for.
