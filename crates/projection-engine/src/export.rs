@@ -6,9 +6,9 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use projection_core::ivf::IndexStats;
 use projection_core::kernel::parallel;
 use projection_core::model_file::Description;
-use projection_core::ivf::IndexStats;
 use projection_core::projection::{Model, ModelKind, Precision, Projection};
 use projection_core::{Error, ErrorKind, Result};
 use projection_interop::onnx::save_onnx;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use projection_core::nearest::Found;
+use projection_core::ivf::IndexStats;
 use projection_core::projection::load_kinds::{linear, residual, with_temperature};
 use projection_core::projection::{Model, ModelKind, ModelParameters, MultiHeadProjection};
 use projection_core::{Error, ErrorKind, Result};
@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`model`](Self::model), and [`ErrorKind::Io`] if the file can't be written.
-    pub fn keep_lists(&self, id: i64, threads: usize) -> Result<Option<Found>> {
+    pub fn keep_lists(&self, id: i64, threads: usize) -> Result<Option<IndexStats>> {
         self.model(id)?.keep_lists(&self.model_folder(id)?, id, threads)
     }
 
@@ -70,7 +70,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Model::check_lists`] and [`model`](Self::model).
-    pub fn check_lists(&self, id: i64) -> Result<Option<Found>> {
+    pub fn check_lists(&self, id: i64) -> Result<Option<IndexStats>> {
         self.model(id)?.check_lists(&self.model_folder(id)?, id)
     }
 

@@ -21,7 +21,6 @@ use super::{Model, list_tensors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::{IndexStats, IvfIndex, UnitVectors};
 use crate::layout;
-use crate::ivf::{IndexStats, IvfIndex, UnitVectors};
 use crate::tensors::{self, TensorFile};
 
 const FORMAT: &str = "format";

@@ -74,10 +74,7 @@ impl MultiHeadProjection {
     }
 
     /// The centroids, which lists are made of.
-    pub fn with_listed_units<R>(
-        &self,
-        work: impl FnOnce(UnitVectors<'_>) -> R,
-    ) -> R {
+    pub fn with_listed_units<R>(&self, work: impl FnOnce(UnitVectors<'_>) -> R) -> R {
         self.heads.with_units(work)
     }
 
