@@ -50,8 +50,7 @@ impl<T: Copy + 'static> Default for Scratch<T> {
 impl<T: Copy + 'static> Drop for Scratch<T> {
     fn drop(&mut self) {
         let Some(mut buffer) = self.0.take() else { return };
-        let size = buffer.capacity() * size_of::<T>();
-        if size == 0 || size > MAX_KEPT_BYTES {
+        if buffer.capacity() * size_of::<T>() > MAX_KEPT_BYTES {
             return;
         }
         buffer.clear();
