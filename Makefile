@@ -1,5 +1,8 @@
 # The two commands for a fresh machine are `make demo` and `make test`; CONTRIBUTING.md lists
-# the others. Everything is built in one profile, see Cargo.toml.
+# the others.
+#
+# Everything is built in one profile (see Cargo.toml), and Cargo always selects the whole
+# workspace: if it selected one package, dependencies would be built again with other features.
 
 CARGO ?= cargo
 GO ?= go
@@ -26,23 +29,23 @@ tools:
 
 .PHONY: demo
 demo: tools model lib
-	$(CARGO) build --release --package projection-cli --package ask
+	$(CARGO) build --release --workspace --bins
 	$(MAKE) -C examples/c
 	cd examples/go && $(GO) build -o ../../target/examples/go/ask .
 	$(PYTHON) examples/demo.py
 
-# The microservice in Go on the demo's store; SERVE_FLAGS are further flags for it.
+# Starts the Go microservice on the demo's store; SERVE_FLAGS are passed on to it.
 .PHONY: serve
 serve: demo server
 	target/server/server --store target/demo/lda.db --text-model-dir $(MODEL) \
 	    --search.feedback store $(SERVE_FLAGS)
 
-# One file that needs nothing beside it but a store.
+# Builds the microservice as one executable that needs no shared library.
 .PHONY: server
 server: lib
 	cd bindings/go/server && $(GO) build -tags projection_static -o ../../../target/server/server .
 
-# The FAQ in the browser, see examples/edge-web; EDGE_FLAGS are further flags for its server.
+# Serves examples/edge-web, which searches the FAQ in the browser; EDGE_FLAGS are passed on to its server.
 .PHONY: edge-demo
 edge-demo: edge-site
 	$(PYTHON) examples/edge-web/site.py serve target/edge-demo/site $(EDGE_FLAGS)
@@ -50,7 +53,7 @@ edge-demo: edge-site
 .PHONY: edge-site
 edge-site: model
 	scripts/build_wasm.sh embedder
-	$(CARGO) build --release --package projection-cli
+	$(CARGO) build --release --workspace --bins
 	$(PYTHON) examples/edge-web/site.py build target/edge-demo/site
 
 .PHONY: model
@@ -59,14 +62,14 @@ model:
 
 .PHONY: lib
 lib:
-	$(CARGO) build --release --package projection-ffi
+	$(CARGO) build --release --workspace --lib
 	scripts/stage_library.sh target/release $(DIST)
 
-# Puts the command and the C library below $(PREFIX), such as `make install PREFIX=~/.local`.
+# Installs the command and the C library below $(PREFIX), such as `make install PREFIX=~/.local`.
 # Packagers set DESTDIR.
 .PHONY: install
 install:
-	$(CARGO) build --release --package projection-cli --package projection-ffi
+	$(CARGO) build --release --workspace --lib --bins
 	scripts/stage_library.sh target/release $(PREFIX) $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 target/release/projection $(DESTDIR)$(PREFIX)/bin/
@@ -75,15 +78,15 @@ install:
 bench: $(VENV) lib
 	$(VENV) -m pip install --quiet --disable-pip-version-check \
 		-r crates/projection-engine/benches/requirements.txt
-	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-engine --bench project -- $(BENCH)
-	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --package projection-engine --bench loading -- $(BENCH)
-	$(CARGO) bench --package projection-engine --bench calls -- $(BENCH)
+	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --workspace --bench project -- $(BENCH)
+	PYTHON=$(CURDIR)/$(VENV) $(CARGO) bench --workspace --bench loading -- $(BENCH)
+	$(CARGO) bench --workspace --bench calls -- $(BENCH)
 	cd bindings/go && $(GO) run ./benches $(filter --quick,$(BENCH)) $(CURDIR)/target/tmp
 	$(VENV) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./bindings/python
 	$(VENV) -m pip install --quiet --disable-pip-version-check ./bindings/python
 	$(VENV) bindings/python/benches/project.py $(BENCH)
 
-# BENCH="--soak 10" soaks it for ten minutes instead.
+# BENCH="--soak 10" runs a soak test of ten minutes instead.
 .PHONY: bench-server
 bench-server: demo server
 	cd bindings/go/server/tools && $(GO) build -o ../../../../target/tools/ github.com/rakyll/hey
@@ -92,8 +95,18 @@ bench-server: demo server
 
 # --- Checking --------------------------------------------------------------------------
 
+# Where CI=true, nothing is left out for want of a tool or of time.
+LINT := lint test-unit
+CONFORMANCE := test-rust test-c test-go test-python
+ifeq ($(CI),true)
+LINT := lint deny check-msrv check-windows test-unit
+CONFORMANCE += test-js test-torch test-onnx test-aarch64
+endif
+
 .PHONY: test
-test: tools model lint test-rust test-c test-go test-python
+test: tools model
+	scripts/stage.sh "lint and unit tests" $(LINT:%="$(MAKE) %")
+	scripts/stage.sh "conformance in every language" $(CONFORMANCE:%="$(MAKE) %")
 
 .PHONY: lint
 lint:
@@ -101,10 +114,40 @@ lint:
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --quiet --workspace --no-deps
 
-# The header's freshness is one of these tests.
+# Licences, duplicate versions, sources and vulnerabilities of the dependencies, see deny.toml.
+.PHONY: deny
+deny:
+	CARGO="$(CARGO)" scripts/check_dependencies.sh
+
+.PHONY: check-msrv
+check-msrv:
+	CARGO="$(CARGO)" PYTHON="$(PYTHON)" scripts/check_msrv.sh
+
+# Type checks for Windows. This needs no C compiler for Windows, because nothing is linked:
+# CC=true leaves SQLite out.
+WINDOWS := x86_64-pc-windows-gnu
+.PHONY: check-windows
+check-windows:
+	@if rustup target add $(WINDOWS); then set -x; \
+	CC_x86_64_pc_windows_gnu=true AR_x86_64_pc_windows_gnu=true \
+	CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="-D warnings" \
+	    $(CARGO) check --workspace --lib --bins --target $(WINDOWS); \
+	else echo "Windows is NOT CHECKED: rustup cannot install $(WINDOWS)"; fi
+
+.PHONY: test-unit
+test-unit: model
+	$(CARGO) test --release --workspace --lib --bins
+
+# All other tests in Rust. The header's freshness is one of them.
 .PHONY: test-rust
 test-rust: model
-	$(CARGO) test --release --workspace
+	$(CARGO) test --release --workspace --test '*'
+	$(CARGO) test --release --workspace --doc
+
+# The kernels for NEON, under qemu; see the script for what it needs.
+.PHONY: test-aarch64
+test-aarch64:
+	CARGO="$(CARGO)" scripts/test_aarch64.sh
 
 .PHONY: test-c
 test-c: model lib
@@ -119,27 +162,27 @@ test-go: model lib
 # Needs Chromium, and Go 1.26.7.
 .PHONY: test-server
 test-server: model lib
-	$(CARGO) build --release --package projection-cli
+	$(CARGO) build --release --workspace --bins
 	GO="$(GO)" PYTHON="$(PYTHON)" scripts/test_server.sh $(DIST)
 	$(PYTHON) tests/server_readme.py
 
 .PHONY: test-python
 test-python: model $(VENV)
-	$(CARGO) build --release --package projection-cli
+	$(CARGO) build --release --workspace --bins
 	$(VENV) tests/conformance/generate.py --check
 	$(VENV) tests/interop/python_code.py target/release/projection $(MODEL)
 	$(VENV) tests/interop/evaluate.py target/release/projection $(MODEL)
 	$(VENV) tests/interop/onnx_export.py target/release/projection $(MODEL)
-	$(CARGO) test --release --package projection-engine --test dump
+	$(CARGO) test --release --workspace --test dump
 	PYTHON="$(PYTHON)" scripts/test_python.sh
 
-# Needs Node, so it is no part of `make test`; CI runs it.
+# Needs Node, so `make test` runs it in CI only.
 .PHONY: test-onnx
 test-onnx: model $(VENV)
-	$(CARGO) build --release --package projection-cli
+	$(CARGO) build --release --workspace --bins
 	GO="$(GO)" scripts/test_onnx.sh $(VENV) $(MODEL)
 
-# Needs Node 18 or later, and for the build what scripts/build_wasm.sh says.
+# Needs Node 18 or later, and the build needs what scripts/build_wasm.sh lists.
 .PHONY: wasm
 wasm:
 	scripts/build_wasm.sh
@@ -148,13 +191,13 @@ wasm:
 test-js: model
 	CARGO="$(CARGO)" PYTHON="$(PYTHON)" scripts/test_js.sh
 
-# Beside onnxruntime-web. Needs Node and npm.
+# Compares with onnxruntime-web. Needs Node and npm.
 .PHONY: bench-js
 bench-js: test-js
 	cd bindings/js/bench && npm install --silent --no-fund --no-audit && node bench.js $(BENCH)
 
-# The page of edge-demo in Chromium, with and without a network. Needs Node and npm too;
-# CHROMIUM is the browser where it is not /usr/bin/chromium.
+# Tests the page of edge-demo in Chromium, with and without a network. Needs Node and npm too.
+# CHROMIUM names the browser if it is not /usr/bin/chromium.
 .PHONY: test-edge
 test-edge: edge-site
 	target/release/projection export target/demo/lda.db --format edge target/edge-demo/exact \
@@ -163,30 +206,29 @@ test-edge: edge-site
 	node examples/edge-web/test/browser.test.mjs target/edge-demo/site target/edge-demo/exact \
 	    target/demo/lda.db
 
-# Needs torch for the system's Python (Debian: python3-torch), so it is no part of `make test`;
-# CI runs it.
+# Needs torch for the system's Python (Debian: python3-torch), so `make test` runs it in CI only.
 TORCH_PYTHON ?= /usr/bin/python3
 .PHONY: test-torch
 test-torch:
 	@$(TORCH_PYTHON) -c 'import torch, numpy' 2>/dev/null || { \
 	    echo "missing: torch for $(TORCH_PYTHON). Install it (Debian: python3-torch), or set TORCH_PYTHON." >&2; \
 	    exit 1; }
-	$(CARGO) build --release --package projection-cli
+	$(CARGO) build --release --workspace --bins
 	$(TORCH_PYTHON) tests/interop/torch_parity.py target/release/projection
 
-# The tests of all that is unsafe under AddressSanitizer; builds on its own, for some minutes.
+# Tests the crates that contain unsafe code under AddressSanitizer. Its own build takes minutes.
 .PHONY: test-asan
 test-asan:
 	CARGO="$(CARGO)" scripts/test_asan.sh
 
-# Runs the README's commands and programs, see the script.
+# Runs the README's commands and programs.
 .PHONY: test-readme
 test-readme: model lib
 	$(PYTHON) tests/readme.py
 
 .PHONY: header
 header:
-	UPDATE_HEADER=1 $(CARGO) test --release --package projection-ffi --test header
+	UPDATE_HEADER=1 $(CARGO) test --release --workspace --test header
 
 $(VENV): tests/conformance/requirements.txt tests/interop/requirements.txt
 	$(PYTHON) -m venv target/venv

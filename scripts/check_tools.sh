@@ -1,6 +1,7 @@
 #!/bin/sh
-# Says what is missing for `make demo` and `make test`, and how to get it.
+# Reports what is missing for `make demo` and `make test`, and how to install it.
 set -u
+rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
 
 missing=0
 
@@ -11,7 +12,7 @@ need() { # COMMAND WHAT-TO-INSTALL
     fi
 }
 
-# at_least NAME FOUND WANTED HOW: compares dotted versions, two numbers each.
+# at_least NAME FOUND WANTED HOW: compares the first two numbers of dotted versions.
 at_least() {
     found=$(printf '%s' "$2" | sed 's/[^0-9.].*//')
     if [ -z "$found" ]; then
@@ -24,7 +25,7 @@ at_least() {
     fi
 }
 
-need "${CARGO:-cargo}" "Rust 1.89 or later with rustup (rust-lang.org/tools/install)"
+need "${CARGO:-cargo}" "Rust $rust or later with rustup (rust-lang.org/tools/install)"
 need cc "a C compiler (Debian: gcc, Fedora: gcc, macOS: xcode-select --install)"
 need ld "the linker of GNU binutils (Debian and Fedora: binutils)"
 need pkg-config "pkg-config (Debian: pkg-config, Fedora: pkgconf, macOS: brew install pkgconf)"
@@ -33,7 +34,7 @@ need "${PYTHON:-python3}" "Python 3.11 or later with pip and venv (Debian: pytho
 [ "$(uname -s)" = Darwin ] || need objcopy "GNU binutils (Debian and Fedora: binutils)"
 [ $missing -eq 0 ] || exit 1
 
-at_least Rust "$("${CARGO:-cargo}" --version | sed 's/^cargo //')" 1.89 "Run: rustup update."
+at_least Rust "$("${CARGO:-cargo}" --version | sed 's/^cargo //')" "$rust" "Run: rustup update."
 at_least Go "$("${GO:-go}" env GOVERSION | sed 's/^go//')" 1.24 "See go.dev/doc/install."
 at_least Python "$("${PYTHON:-python3}" -c 'import platform; print(platform.python_version())')" 3.11 \
     "See python.org/downloads."

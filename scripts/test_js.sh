@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests the JavaScript package in Node: the conformance vectors, damaged files, and the FAQ
-# beside the command, and the READMEs' programs.
+# Tests the JavaScript package in Node: the conformance vectors, damaged files, the FAQ compared
+# with the command, and the READMEs' programs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 CARGO=${CARGO:-cargo}
@@ -11,10 +11,10 @@ ${PYTHON:-python3} scripts/fetch_model.py
 scripts/build_wasm.sh
 
 # The models of the conformance vectors, for a runtime without files.
-$CARGO test --quiet --release --package projection-engine --test dump
+$CARGO test --quiet --release --workspace --test dump
 
-# A store of the FAQ, trained on.
-$CARGO build --quiet --release --package projection-cli
+# A store of the FAQ with a trained model.
+$CARGO build --quiet --release --workspace --bins
 folder=target/tests/js
 rm -rf $folder
 mkdir -p $folder
@@ -23,7 +23,7 @@ $PROJECTION embed $folder/lda.db --model-dir "$MODEL_DIR" >/dev/null
 $PROJECTION train $folder/lda.db --name faq --json >$folder/trained.json
 id=$(sed "s/^{\"id\":\([0-9]*\),.*/\1/" $folder/trained.json)
 $PROJECTION export $folder/lda.db --projection "$id" --output $folder/faq.safetensors >/dev/null
-# What the READMEs' programs read, as the main README's commands make it.
+# The files that the READMEs' programs read, as the main README's commands write them.
 cp $folder/faq.safetensors target/model.safetensors
 $PROJECTION export $folder/lda.db --projection "$id" --format edge target/readme-edge >/dev/null
 export FAQ_STORE=$PWD/$folder/lda.db FAQ_PROJECTION=$id FAQ_MODEL=$PWD/$folder/faq.safetensors

@@ -13,11 +13,11 @@ workspace=$2
 output=$3
 cd "$workspace"
 real() {
-    "$cargo" build --release --package projection-ffi
+    "$cargo" build --release --workspace --lib
 }
 mkdir -p "$output"
 trap 'real >/dev/null 2>&1' EXIT
-"$cargo" build --release --package projection-ffi --features inject-panics
+"$cargo" build --release --workspace --lib --features projection-ffi/inject-panics
 for name in libprojection.so libprojection.dylib; do
     if [ -f "target/release/$name" ]; then
         cp "target/release/$name" "$output/$name"
