@@ -19,7 +19,7 @@ export DYLD_LIBRARY_PATH := $(DIST)/lib:$(DYLD_LIBRARY_PATH)
 
 .PHONY: help
 help:
-	@sed -n 's/^| `make \([a-z-]*\)` | \(.*\) |/make \1:\t\2/p' CONTRIBUTING.md | expand -t 20
+	@sed -n 's/^| `make \([a-z0-9-]*\)` | \(.*\) |/make \1:\t\2/p' CONTRIBUTING.md | expand -t 20
 
 .PHONY: tools
 tools:
@@ -235,6 +235,10 @@ $(VENV): tests/conformance/requirements.txt tests/interop/requirements.txt
 	$(VENV) -m pip install --quiet --disable-pip-version-check -r tests/conformance/requirements.txt \
 		-r tests/interop/requirements.txt
 	touch $@
+
+.PHONY: lines
+lines:
+	@$(PYTHON) scripts/count_lines.py
 
 .PHONY: clean
 clean:

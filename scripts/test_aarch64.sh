@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds and runs the tests of projection-kernel and projection-core for aarch64, so that the NEON
-# kernels are tested on an x86-64 machine. A warning in the code for aarch64 is an error.
+# Builds and runs for aarch64 the unit tests of projection-kernel and projection-core and the
+# conformance tests, so that the NEON kernels are tested on an x86-64 machine. A warning in the code
+# for aarch64 is an error.
 #
 # Debian packages: qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross. The standard library for
 # the target comes from rustup.
@@ -32,4 +33,6 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-D warnings"
 # For dependencies written in C.
 export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc AR_aarch64_unknown_linux_gnu=aarch64-linux-gnu-ar
 
-"$CARGO" test --release --target $target --package projection-kernel --package projection-core --lib --tests
+test() { "$CARGO" test --release --target $target "$@"; }
+test --package projection-kernel --package projection-core --lib --tests
+test --package projection-engine --test 'conformance*'

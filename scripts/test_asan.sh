@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the tests of projection-kernel and projection-core under AddressSanitizer: the kernels for
-# every instruction set of this processor, rows in memory and in mapped files, and model files.
+# Runs under AddressSanitizer the tests of projection-kernel and projection-core and those of model
+# files: the kernels for every instruction set of this processor, rows in memory and in mapped files,
+# and damaged files.
 #
 # Rust's stable compiler has the sanitizer and its runtime but hides the flag, so RUSTC_BOOTSTRAP
 # makes it accept the flags of the nightly compiler. The standard library is not instrumented. Its
@@ -37,4 +38,6 @@ if found=$(target/asan/wrong 2>&1) || ! grep -q heap-buffer-overflow <<<"$found"
     exit 1
 fi
 
-"$CARGO" test --release --target "$host" --package projection-kernel --package projection-core --lib --tests
+test() { "$CARGO" test --release --target "$host" "$@"; }
+test --package projection-kernel --package projection-core --lib --tests
+test --package projection-engine --test '*file*' --test '*model*' --test allocations
