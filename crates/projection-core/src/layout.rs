@@ -9,8 +9,8 @@
 //!                         mh_{id}_adapter.npy                 next two, each optional
 //!                         mh_{id}_lift.npy
 //!                         mh_{id}_model.json                  kind and parameters, optional
-//!                         mh_{id}_lists.safetensors           lists of many heads or questions,
-//!                                                             optional; see `kept_lists`
+//!                         mh_{id}_index.safetensors           lists of many heads or questions,
+//!                                                             optional; see `stored_index`
 //!                         W_projection_{id}.npy               a linear projection
 //!                         answer_{id}_model_{id}.npy          embeddings
 //!                         question_{id}_model_{id}.npy
@@ -81,8 +81,8 @@ pub fn model_name(id: i64) -> String {
 }
 
 /// The file name of lists of the heads or training questions of projection `id`.
-pub fn lists_name(id: i64) -> String {
-    format!("mh_{id}_lists.safetensors")
+pub fn index_name(id: i64) -> String {
+    format!("mh_{id}_index.safetensors")
 }
 
 /// The file name of the matrix of the linear projection `id`.

@@ -12,7 +12,7 @@ use crate::json::Json;
 
 /// The keys of [`SearchValues`].
 pub const HYBRID_WEIGHT: &str = "hybrid_weight";
-pub const UNHEADED_OFFSET: &str = "unheaded_offset";
+pub const UNSEEN_OFFSET: &str = "unseen_offset";
 
 /// The kinds of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -161,7 +161,7 @@ pub struct SearchValues {
     /// The weight of BM25 in hybrid search, from 0 to 1.
     pub hybrid_weight: Option<f64>,
     /// The offset of answers that no head is for.
-    pub unheaded_offset: Option<f64>,
+    pub unseen_offset: Option<f64>,
 }
 
 impl SearchValues {
@@ -182,7 +182,7 @@ impl SearchValues {
             hybrid_weight: number(HYBRID_WEIGHT, "a number from 0 to 1", |weight| {
                 (0.0..=1.0).contains(weight)
             })?,
-            unheaded_offset: number(UNHEADED_OFFSET, "a number", |offset| offset.is_finite())?,
+            unseen_offset: number(UNSEEN_OFFSET, "a number", |offset| offset.is_finite())?,
         })
     }
 

@@ -79,7 +79,7 @@ pub struct ExportReport {
 }
 
 /// Writes a model to the file `output`, for this engine with the lists of
-/// [`Model::with_lists`], which is replaced only by the complete new one.
+/// [`Model::with_approximate_index`], which is replaced only by the complete new one.
 /// `source` is the file that the model is from, a database among them, which is not replaced;
 /// `id` is the model's in its store.
 ///
@@ -100,9 +100,9 @@ pub fn export(
     let mut lists = None;
     match format {
         ExportFormat::Safetensors => {
-            let model = model.with_lists(parallel::threads())?;
+            let model = model.with_approximate_index(parallel::threads())?;
             model.save_file_with(output, about)?;
-            lists = model.lists_found();
+            lists = model.index_stats();
         }
         ExportFormat::Onnx => save_onnx(model, output)?,
     }

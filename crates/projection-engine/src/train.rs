@@ -57,7 +57,7 @@ pub struct TrainReport {
     /// The weight of BM25 in hybrid search, where it was chosen.
     pub hybrid_weight: Option<f64>,
     /// The offset of answers that no head is for, where it was chosen.
-    pub unheaded_offset: Option<f64>,
+    pub unseen_offset: Option<f64>,
     /// What cross-validation measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<serde_json::Value>,
@@ -97,7 +97,7 @@ pub fn train(
         name: request.name.clone(),
         model: model.name,
         temperature: Some(trained.model().temperature()).filter(|t| !t.is_nan()),
-        heads: data.headed().iter().filter(|headed| **headed).count(),
+        heads: data.seen().iter().filter(|seen| **seen).count(),
         questions: trained.questions,
         clusters_left_out: trained.without_questions,
         terms: match &trained.recipe {
@@ -105,7 +105,7 @@ pub fn train(
             _ => None,
         },
         hybrid_weight: trained.model().hybrid_weight(),
-        unheaded_offset: trained.model().unheaded_offset(),
+        unseen_offset: trained.model().unseen_offset(),
         validation: trained.validation.as_ref().map(Validation::to_json),
         feedback_questions: None,
         measured: trained.validation,
@@ -213,7 +213,7 @@ pub fn store_model(
             adapter: adapter.map(|adapter| adapter.view()),
             lift: lift.map(|(direction, _)| &direction[..]),
             hybrid_weight,
-            unheaded_offset: trained.model().unheaded_offset(),
+            unseen_offset: trained.model().unseen_offset(),
             training: &training,
             metrics: &metrics,
             ..NewModel::new(parameters)
@@ -276,8 +276,8 @@ pub fn train_linear_model(
     }
     let kept = data.with_questions(&numbers);
     let matrix = train_linear(kept.questions(), targets.view(), &labels, method)?;
-    let headed = kept.headed();
-    let with_questions = kept.clusters().iter().zip(headed).filter(|(_, headed)| *headed);
+    let seen = kept.seen();
+    let with_questions = kept.clusters().iter().zip(seen).filter(|(_, seen)| *seen);
     let clusters: Vec<i64> = with_questions.filter_map(|(cluster, _)| *cluster).collect();
     let linear = NewLinear {
         name,

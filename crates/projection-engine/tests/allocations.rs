@@ -160,8 +160,8 @@ fn the_nearest_heads() {
         for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
             let mut model = model.with_precision(precision).unwrap();
             if lists {
-                model = model.with_lists(1).unwrap();
-                assert!(model.lists_found().is_some());
+                model = model.with_approximate_index(1).unwrap();
+                assert!(model.index_stats().is_some());
             }
             let name = format!("10 of {count}, {}", precision.name());
             check(&name, &Model::MultiHead(model));
@@ -178,8 +178,8 @@ fn residual_models() {
             let model = residual(questions, 32, terms);
             check(&format!("{questions} questions"), &Model::Residual(model.clone()));
             if questions > 16_384 {
-                let model = model.with_lists(1).unwrap();
-                assert!(model.lists_found().is_some());
+                let model = model.with_approximate_index(1).unwrap();
+                assert!(model.index_stats().is_some());
                 check(&format!("{questions} questions in lists"), &Model::Residual(model));
             }
         }

@@ -92,7 +92,7 @@ impl Place {
             heads: &heads,
             questions: &questions,
             hybrid_weight: Some(0.4),
-            unheaded_offset: Some(0.125),
+            unseen_offset: Some(0.125),
             ..NewModel::new(parameters(true, false))
         };
         let still = NewModel {
@@ -243,7 +243,7 @@ fn the_nearest_question_may_count_more() {
     // With another wording of the mean, so that something was tested at all.
     let explained = place.searcher.explain(&query, &mode).unwrap();
     let zip = explained.hits.iter().find(|hit| hit.answer_id == place.answers["zip"]).unwrap();
-    assert_eq!((zip.nearest_question, zip.headed), (None, Some(false)));
+    assert_eq!((zip.nearest_question, zip.seen), (None, Some(false)));
     assert!(explained.hits.iter().filter(|hit| hit.nearest_question.is_some()).count() == 3);
     assert!(raised <= 3);
     for projection in [Some(&place.models[1] as &dyn Projection), Some(&place.models[2]), None] {
@@ -260,39 +260,38 @@ fn answers_without_a_head_can_be_raised() {
     for model in &place.models[..2] {
         let plain = SearchOptions { projection: Some(model), ..SearchOptions::default() };
         let cosines = place.scores(&query, &plain);
-        let offset = SearchOptions { unheaded_offset: 0.25, ..plain };
+        let offset = SearchOptions { unseen_offset: 0.25, ..plain };
         for (id, score) in place.scores(&query, &offset) {
             let added = if id == place.answers["zip"] { 0.25 } else { 0.0 };
             assert_eq!(score, cosines[&id] + added);
         }
-        let all = SearchOptions { unheaded_offset: 3.0, hybrid: Hybrid::Weight(0.1), ..plain };
+        let all = SearchOptions { unseen_offset: 3.0, hybrid: Hybrid::Weight(0.1), ..plain };
         let best = place.searcher.search(&query, &all).unwrap().hits[0];
         assert_eq!(best.answer_id, place.answers["zip"]);
-        let wrong = SearchOptions { unheaded_offset: f64::NAN, ..plain };
+        let wrong = SearchOptions { unseen_offset: f64::NAN, ..plain };
         assert!(place.refused(&query, &wrong).contains("finite"));
         // The options' offset, or else the one that training chose, if it did.
-        let mode = SearchOptions { score_mode: ScoreMode::HeadedUnheaded, ..plain };
-        let same = SearchOptions { unheaded_offset: 0.25, ..mode };
+        let mode = SearchOptions { score_mode: ScoreMode::SeenUnseen, ..plain };
+        let same = SearchOptions { unseen_offset: 0.25, ..mode };
         assert_eq!(place.scores(&query, &same), place.scores(&query, &offset));
-        let chosen = model.unheaded_offset().unwrap_or(0.0);
+        let chosen = model.unseen_offset().unwrap_or(0.0);
         let raised = place.searcher.search(&query, &mode).unwrap();
-        assert_eq!(raised.unheaded_offset, chosen);
+        assert_eq!(raised.unseen_offset, chosen);
         for (id, score) in place.scores(&query, &mode) {
             let added = if id == place.answers["zip"] { chosen as f32 } else { 0.0 };
             assert_eq!(score, cosines[&id] + added);
         }
     }
-    assert_eq!(place.models[0].unheaded_offset(), Some(0.125));
-    assert_eq!(place.models[1].unheaded_offset(), None);
+    assert_eq!(place.models[0].unseen_offset(), Some(0.125));
+    assert_eq!(place.models[1].unseen_offset(), None);
     for projection in [Some(&place.models[2] as &dyn Projection), None] {
-        let options =
-            SearchOptions { projection, unheaded_offset: 0.1, ..SearchOptions::default() };
+        let options = SearchOptions { projection, unseen_offset: 0.1, ..SearchOptions::default() };
         assert!(place.refused(&query, &options).contains("heads"));
-        let score_mode = ScoreMode::HeadedUnheaded;
+        let score_mode = ScoreMode::SeenUnseen;
         let options = SearchOptions { projection, score_mode, ..SearchOptions::default() };
         assert!(place.refused(&query, &options).contains("heads"));
     }
-    assert!(place.models[2].with_unheaded_offset(Some(0.1)).is_err());
+    assert!(place.models[2].with_unseen_offset(Some(0.1)).is_err());
 }
 
 #[test]
@@ -305,7 +304,7 @@ fn vectors_without_a_store_have_neither_texts_nor_clusters() {
     let plain = SearchOptions { projection: Some(&place.models[0]), ..SearchOptions::default() };
     for (options, word) in [
         (SearchOptions { hybrid: Hybrid::OfModel, ..plain }, "texts"),
-        (SearchOptions { unheaded_offset: 0.1, ..plain }, "clusters"),
+        (SearchOptions { unseen_offset: 0.1, ..plain }, "clusters"),
         (SearchOptions { score_mode: ScoreMode::MaxNearestQuestion, ..plain }, "clusters"),
     ] {
         let error = searcher.search(&query, &options).unwrap_err();
@@ -313,7 +312,7 @@ fn vectors_without_a_store_have_neither_texts_nor_clusters() {
         assert!(error.to_string().contains(word), "{error}");
     }
     let explained = searcher.explain(&query, &plain).unwrap();
-    assert!(explained.hits.iter().all(|hit| hit.headed.is_none() && hit.before.is_some()));
+    assert!(explained.hits.iter().all(|hit| hit.seen.is_none() && hit.before.is_some()));
     assert!(explained.questions.iter().all(|question| question.question.is_none()));
     // Answers of another dimension than the query: there is no rank before.
     let matrix = Array2::from_shape_fn((3, DIM), |(r, c)| ((r * 5 + c) as f32).sin());
@@ -376,7 +375,7 @@ fn explanations_name_what_moved_the_query() {
     }
     assert!(explain(1).questions.is_empty());
     let linear = explain(2);
-    assert!(linear.heads.is_empty() && linear.hits.iter().all(|hit| hit.headed.is_none()));
+    assert!(linear.heads.is_empty() && linear.hits.iter().all(|hit| hit.seen.is_none()));
     let plain = place.searcher.explain(&query, &SearchOptions::default()).unwrap();
     assert!(
         plain.angle.is_none() && plain.hits.iter().all(|hit| hit.before.unwrap().0 == hit.rank)
@@ -404,7 +403,7 @@ fn threads_share_a_searcher() {
         projection: Some(&place.models[0]),
         hybrid: Hybrid::OfModel,
         score_mode: ScoreMode::MaxNearestQuestion,
-        unheaded_offset: 0.05,
+        unseen_offset: 0.05,
         ..SearchOptions::default()
     };
     // The index of words is made by one of them.

@@ -99,26 +99,26 @@ fn tuning_chooses_reports_and_repeats() {
         let tune = |threads| train(&data, Method::Auto, Tuning { threads, ..Tuning::default() });
         let (trained, again) = (tune(1), tune(2));
         let validation = trained.validation.clone().unwrap();
-        assert_eq!(validation.unheaded, if answered == 60 { 0.0 } else { 0.5 });
+        assert_eq!(validation.unseen, if answered == 60 { 0.0 } else { 0.5 });
         assert!(validation.chosen.score >= validation.fixed.unwrap().score);
         assert!(!validation.is_below_cosine());
         assert!(validation.tried.len() > 36);
         assert!(validation.tried[0].validated.score >= validation.chosen.score);
-        assert_eq!(validation.chosen.unheaded.questions > 0, answered == 40);
+        assert_eq!(validation.chosen.unseen.questions > 0, answered == 40);
         // Both regimes are reported, and every kind was tried.
         let (cosine, open) = validation.open.unzip();
         assert_eq!(open.is_some(), answered == 60);
         if let (Some(cosine), Some(open)) = (cosine, open) {
-            assert!(open.unheaded.questions > 0);
-            assert_eq!(open.unheaded.questions, cosine.unheaded.questions);
+            assert!(open.unseen.questions > 0);
+            assert_eq!(open.unseen.questions, cosine.unseen.questions);
         }
         let kinds: Vec<ModelKind> =
             validation.best_of_kinds().iter().map(|tried| tried.recipe.kind()).collect();
         for kind in [ModelKind::Residual, ModelKind::MultiHead, ModelKind::Linear] {
             assert!(kinds.contains(&kind), "{kinds:?}");
         }
-        assert_eq!(validation.unheaded_offset.is_some(), answered == 40);
-        assert_eq!(trained.model().unheaded_offset().is_some(), answered == 40);
+        assert_eq!(validation.unseen_offset.is_some(), answered == 40);
+        assert_eq!(trained.model().unseen_offset().is_some(), answered == 40);
         assert!(validation.hybrid_weight.is_none(), "there are no texts");
         // The number of threads makes no difference.
         assert_eq!(validation.to_json(), again.validation.as_ref().unwrap().to_json());
@@ -130,7 +130,7 @@ fn tuning_chooses_reports_and_repeats() {
 fn wrong_options_and_too_few_questions() {
     let few = data(3, 3, 1);
     let options = TrainingOptions {
-        tuning: Tuning { unheaded: Some(1.5), ..Tuning::default() },
+        tuning: Tuning { unseen: Some(1.5), ..Tuning::default() },
         ..Default::default()
     };
     let error = train_model(&few, &options, &mut |_| {}).unwrap_err();
@@ -152,8 +152,8 @@ fn every_kind_is_measured_beside_cosine() {
         let validation = trained.validation.unwrap();
         assert_eq!(validation.tried.len(), 1, "{method:?}");
         assert_eq!(validation.tried[0].recipe, trained.recipe);
-        assert!(validation.chosen.headed.questions > 0 && validation.chosen.unheaded.questions > 0);
-        assert_eq!(validation.unheaded_offset.is_some(), method == Method::MultiHead);
+        assert!(validation.chosen.seen.questions > 0 && validation.chosen.unseen.questions > 0);
+        assert_eq!(validation.unseen_offset.is_some(), method == Method::MultiHead);
         let below = validation.chosen.score < validation.cosine.score;
         assert_eq!(validation.is_below_cosine(), below);
         let tuned = TrainingOptions { method, tune: true, ..TrainingOptions::default() };
@@ -197,7 +197,7 @@ fn from_a_store_into_the_store() {
     let (mut store, model) = store(folder.path());
     let data = training_data(&store, &model).unwrap();
     assert_eq!((data.answers().nrows(), data.labels().len()), (5, 12));
-    assert_eq!(data.headed().iter().filter(|headed| !**headed).count(), 1);
+    assert_eq!(data.seen().iter().filter(|seen| !**seen).count(), 1);
     let trained = train(&data, Method::Residual, Tuning::default());
     assert_eq!((trained.questions, trained.without_questions), (12, 1));
     let id = store_model(&mut store, &model, Some("first"), &trained).unwrap();
@@ -240,7 +240,7 @@ fn weights_and_offsets_are_stored() {
         let weight = validation.hybrid_weight.unwrap();
         assert!(weight.score >= weight.without);
         assert_eq!(trained.model().hybrid_weight(), Some(weight.value));
-        assert_eq!(validation.unheaded_offset.is_some(), method != Method::Ridge);
+        assert_eq!(validation.unseen_offset.is_some(), method != Method::Ridge);
         let id = store_model(&mut store, &model, None, &trained).unwrap();
         let in_folder = Model::load(folder.path().join("embeddings/toy"), id, None).unwrap();
         for opened in [
@@ -251,7 +251,7 @@ fn weights_and_offsets_are_stored() {
         ] {
             assert_eq!(opened.kind(), trained.recipe.kind());
             assert_eq!(opened.hybrid_weight(), trained.model().hybrid_weight());
-            assert_eq!(opened.unheaded_offset(), trained.model().unheaded_offset());
+            assert_eq!(opened.unseen_offset(), trained.model().unseen_offset());
             if method != Method::MultiHead {
                 // Its answers keep the lengths that they have in the store.
                 assert_eq!(projected(&opened, &data), projected(trained.model(), &data));

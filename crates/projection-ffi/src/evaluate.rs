@@ -62,10 +62,10 @@ unsafe impl Options for EvaluateOptionsC {
 /// `options` may be NULL. The store is only read.
 ///
 /// The result is JSON, {"store", "model", "answers", "seed", "warnings", "notes", "regimes":
-/// [{"regime": "test", "closed" or "open", "questions", "headed_questions", "headed_answers",
+/// [{"regime": "test", "closed" or "open", "questions", "seen_questions", "seen_answers",
 /// "training_questions", "methods": [{"method", "projection_id", "model_file", "precision",
-/// "against_exact", "all", "headed", "unheaded"}], "details"}]}, where against_exact is null or
-/// how a rounded projection differs, {"mean_cosine", "least_cosine", "recall_at_1"}, and all, headed and unheaded are {"questions", "recall_at_1", "recall_at_5",
+/// "against_exact", "all", "seen", "unseen"}], "details"}]}, where against_exact is null or
+/// how a rounded projection differs, {"mean_cosine", "least_cosine", "recall_at_1"}, and all, seen and unseen are {"questions", "recall_at_1", "recall_at_5",
 /// "mrr_at_10", "ndcg_at_10", each {"value", "low", "high"}, "gained", "lost",
 /// "p_against_cosine"} or null. The first method is cosine.
 ///

@@ -81,7 +81,7 @@ pub struct ExplainedHit {
     pub bm25: f64,
     /// Whether a head of the model is for the answer: 1, 0, or -1 where the model has no
     /// heads or the index is not of a store.
-    pub headed: i32,
+    pub seen: i32,
 }
 
 impl ExplanationHandle {
@@ -110,7 +110,7 @@ impl ExplanationHandle {
             cosine: hit.cosine,
             nearest_question: hit.nearest_question.unwrap_or(f32::NAN),
             bm25: hit.bm25.unwrap_or(f64::NAN),
-            headed: hit.headed.map_or(-1, i32::from),
+            seen: hit.seen.map_or(-1, i32::from),
         };
         Self {
             angle: found.angle.unwrap_or(f64::NAN),

@@ -119,7 +119,7 @@ pub unsafe extern "C" fn projection_index_make_lists(
         let queries = unsafe { queries.read()? };
         let queries = ArrayView2::from_shape((n, query_dim), queries).map_err(shape)?;
         let queries = Some(queries).filter(|queries| queries.nrows() > 0);
-        let lists = searcher.make_lists(queries, projection, threads)?;
+        let lists = searcher.build_index(queries, projection, threads)?;
         // SAFETY: the caller's promise.
         unsafe { tell(found, Some(lists)) }
     };
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn projection_index_drop_lists(index: *const IndexHandle) 
     guard::value("projection_index_drop_lists", (), || {
         // SAFETY: the caller's promise.
         if let Ok(index) = unsafe { handle("index", index) } {
-            index.write().drop_lists();
+            index.write().drop_index();
         }
     })
 }

@@ -60,7 +60,7 @@ pub unsafe extern "C" fn projection_model_with_lists(
     let body = || {
         // SAFETY: the caller's promises.
         let (model, out) = unsafe { (handle("model", model)?, Out::new("copy", copy)?) };
-        out.give(ModelHandle::new(model.model.with_lists(threads)?));
+        out.give(ModelHandle::new(model.model.with_approximate_index(threads)?));
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn projection_model_lists(
         // SAFETY: the caller's promises.
         let (model, _) = unsafe { (handle("model", model)?, Out::new("found", found)?) };
         // SAFETY: the caller's promise.
-        unsafe { tell(found, model.model.lists_found()) }
+        unsafe { tell(found, model.model.index_stats()) }
     };
     // SAFETY: the caller's promise about `error`.
     unsafe { guard::status("projection_model_lists", error, body) }
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn projection_model_keep_lists(
     let body = || {
         // SAFETY: the caller's promise.
         let store = Store::open_read_only(unsafe { path("database", database)? })?;
-        let lists = store.keep_lists(id, threads)?;
+        let lists = store.store_index(id, threads)?;
         // SAFETY: the caller's promise.
         unsafe { tell(found, lists) }
     };
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn projection_model_check_lists(
     let body = || {
         // SAFETY: the caller's promise.
         let store = Store::open_read_only(unsafe { path("database", database)? })?;
-        let lists = store.check_lists(id)?;
+        let lists = store.check_index(id)?;
         // SAFETY: the caller's promise.
         unsafe { tell(found, lists) }
     };

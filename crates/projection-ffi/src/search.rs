@@ -23,9 +23,9 @@ pub enum ScoreKind {
     /// answer's cluster, whichever is more. For residual models and indexes of a store.
     MaxNearestQuestion = 1,
     /// The cosine, and for answers that no head of the model is for the options'
-    /// `unheaded_offset`, or where that is 0 the one that training chose. For models with
+    /// `unseen_offset`, or where that is 0 the one that training chose. For models with
     /// heads and indexes of a store.
-    HeadedUnheaded = 2,
+    SeenUnseen = 2,
 }
 
 /// A `hybrid_weight`: what training chose for the model, else 0.2.
@@ -47,9 +47,9 @@ pub struct SearchOptionsC {
     /// PROJECTION_HYBRID_WEIGHT_OF_MODEL.
     pub hybrid_weight: f64,
     /// Is added to what vectors say about answers that no head of the model is for; 0 is none,
-    /// and with PROJECTION_SCORE_MODE_HEADED_UNHEADED the one that training chose. Needs a
+    /// and with PROJECTION_SCORE_MODE_SEEN_UNSEEN the one that training chose. Needs a
     /// model with heads and an index of a store.
-    pub unheaded_offset: f64,
+    pub unseen_offset: f64,
     /// The ids of the answers that may be found, `allowed_len` of them in any order; NULL for
     /// all, and any other pointer with `allowed_len` 0 for none. Scores do not depend on it, and
     /// ids of no answer are passed over.
@@ -80,7 +80,7 @@ impl SearchOptionsC {
         let score_mode = match self.score_mode {
             mode if mode == ScoreKind::Cosine as i32 => ScoreMode::Cosine,
             mode if mode == ScoreKind::MaxNearestQuestion as i32 => ScoreMode::MaxNearestQuestion,
-            mode if mode == ScoreKind::HeadedUnheaded as i32 => ScoreMode::HeadedUnheaded,
+            mode if mode == ScoreKind::SeenUnseen as i32 => ScoreMode::SeenUnseen,
             mode => {
                 let message =
                     format!("argument options has the score_mode {mode}, expected 0, 1 or 2");
@@ -95,7 +95,7 @@ impl SearchOptionsC {
                 weight => Hybrid::Weight(weight),
             },
             score_mode,
-            unheaded_offset: self.unheaded_offset,
+            unseen_offset: self.unseen_offset,
             allowed: match self.allowed.is_null() {
                 true if self.allowed_len > 0 => {
                     let message = format!(

@@ -90,7 +90,7 @@ pub struct TrainOptionsC {
     pub force: i32,
     /// Share of the questions to be expected whose answer has no training questions, from 0 to
     /// 1; NULL is 0.5 where there are such answers, else 0.
-    pub unheaded: *const f64,
+    pub unseen: *const f64,
     /// The same seed gives the same model.
     pub seed: u64,
     /// Softmax temperature of routing or rotation; 0 is 0.1.
@@ -115,12 +115,12 @@ unsafe impl Options for TrainOptionsC {
 /// the store's models as they were.
 ///
 /// The result is JSON, {"id", "method", "kind", "name", "model", "temperature", "heads",
-/// "questions", "clusters_left_out", "terms", "hybrid_weight", "unheaded_offset", "validation",
+/// "questions", "clusters_left_out", "terms", "hybrid_weight", "unseen_offset", "validation",
 /// "feedback_questions", "notes"}; what there is not is null or left out.
 ///
 /// # Safety
 /// `database` is NULL or a text; `options` is NULL or as large as its size says, its texts are
-/// NULL or texts and `unheaded` NULL or readable; `progress` is NULL or may be called with
+/// NULL or texts and `unseen` NULL or readable; `progress` is NULL or may be called with
 /// `context`; `result` and `error` are NULL or places for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_train(
@@ -160,22 +160,22 @@ impl TrainOptionsC {
     /// As the engine knows them, and the folder of the feedback's text model.
     ///
     /// # Safety
-    /// The texts are NULL or texts, `unheaded` is NULL or readable.
+    /// The texts are NULL or texts, `unseen` is NULL or readable.
     unsafe fn request(&self) -> Result<(TrainRequest, Option<std::path::PathBuf>), Failure> {
         // SAFETY: the caller's promises.
-        let (method, unheaded, name, model_name, feedback) = unsafe {
+        let (method, unseen, name, model_name, feedback) = unsafe {
             (
                 optional_text("options.method", self.method)?,
-                self.unheaded.as_ref().copied(),
+                self.unseen.as_ref().copied(),
                 optional_string("options.name", self.name)?,
                 optional_string("options.model_name", self.model_name)?,
                 optional_path("options.feedback_model_dir", self.feedback_model_dir)?,
             )
         };
         let invalid = |message: String| ErrorHandle::new(Status::InvalidArgument, &message);
-        if let Some(share) = unheaded.filter(|share| !(0.0..=1.0).contains(share)) {
+        if let Some(share) = unseen.filter(|share| !(0.0..=1.0).contains(share)) {
             return Err(invalid(format!(
-                "argument options.unheaded is {share}, expected a number from 0 to 1"
+                "argument options.unseen is {share}, expected a number from 0 to 1"
             )));
         }
         let default = TrainingOptions::default();
@@ -194,7 +194,7 @@ impl TrainOptionsC {
                 method: method.map_or(Ok(default.method), Method::from_name)?,
                 tune: flag("options.tune", self.tune)?,
                 temperature,
-                tuning: Tuning { unheaded, seed: self.seed, ..Tuning::default() },
+                tuning: Tuning { unseen, seed: self.seed, ..Tuning::default() },
             },
             force: flag("options.force", self.force)?,
             name,

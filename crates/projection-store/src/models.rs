@@ -57,21 +57,21 @@ impl Store {
     }
 
     /// Makes lists of the heads or training questions of projection `id` and keeps them in a
-    /// file beside the projection's others; see [`Model::keep_lists`].
+    /// file beside the projection's others; see [`Model::store_index`].
     ///
     /// # Errors
     /// As [`model`](Self::model), and [`ErrorKind::Io`] if the file can't be written.
-    pub fn keep_lists(&self, id: i64, threads: usize) -> Result<Option<IndexStats>> {
-        self.model(id)?.keep_lists(&self.model_folder(id)?, id, threads)
+    pub fn store_index(&self, id: i64, threads: usize) -> Result<Option<IndexStats>> {
+        self.model(id)?.store_index(&self.model_folder(id)?, id, threads)
     }
 
     /// What was found out when the lists of projection `id` were made; see
-    /// [`Model::check_lists`].
+    /// [`Model::check_index`].
     ///
     /// # Errors
-    /// As [`Model::check_lists`] and [`model`](Self::model).
-    pub fn check_lists(&self, id: i64) -> Result<Option<IndexStats>> {
-        self.model(id)?.check_lists(&self.model_folder(id)?, id)
+    /// As [`Model::check_index`] and [`model`](Self::model).
+    pub fn check_index(&self, id: i64) -> Result<Option<IndexStats>> {
+        self.model(id)?.check_index(&self.model_folder(id)?, id)
     }
 
     /// The folder of the files of projection `id`.
@@ -86,7 +86,7 @@ fn from_store(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
     let record = store.model_record(id)?.filter(|record| record.kind == kind);
     let values = record.map(|record| record.search_values()).transpose()?;
     let folder = folder(store, kind, id)?;
-    model.with_kept_lists(&folder, id).and_search_values(values.unwrap_or_default())
+    model.with_stored_index(&folder, id).and_search_values(values.unwrap_or_default())
 }
 
 fn open(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {

@@ -45,7 +45,7 @@ struct Parts {
     projected_cosine: f32,
     nearest_question: Option<f32>,
     bm25: Option<f64>,
-    headed: Option<bool>,
+    seen: Option<bool>,
     #[serde(skip)]
     name: String,
 }
@@ -77,7 +77,7 @@ impl Explained {
             projected_cosine: hit.cosine,
             nearest_question: hit.nearest_question,
             bm25: hit.bm25,
-            headed: hit.headed,
+            seen: hit.seen,
             name: name_of(hit.answer_id),
         };
         Self {
@@ -102,17 +102,17 @@ impl Explained {
             let before = hit.rank_before.map_or("–".to_string(), |rank| rank.to_string());
             let number =
                 |value: Option<f64>| value.map_or("–".to_string(), |v| format!("{v:.4}"));
-            let headed = hit.headed.map_or("–", |headed| if headed { "yes" } else { "no" });
+            let seen = hit.seen.map_or("–", |seen| if seen { "yes" } else { "no" });
             vec![
                 format!("{before} → {}", hit.rank),
                 format!("{:.4}", hit.projected_cosine),
                 number(hit.nearest_question.map(f64::from)),
                 number(hit.bm25),
-                headed.to_string(),
+                seen.to_string(),
                 hit.name.clone(),
             ]
         });
-        let header = ["ranks", "projected cosine", "nearest question", "BM25", "headed", "answer"];
+        let header = ["ranks", "projected cosine", "nearest question", "BM25", "seen", "answer"];
         text += &screen.table(&header, rows);
         text + "\n"
     }

@@ -51,8 +51,8 @@ pub fn run(args: &Args) -> Result<Lists, Failure> {
     let id = args.projection.map_or_else(|| store.newest_projection(), Ok)?;
     let threads = || std::thread::available_parallelism().map_or(1, usize::from);
     let lists = match args.check {
-        true => store.check_lists(id)?,
-        false => store.keep_lists(id, args.threads.unwrap_or_else(threads))?,
+        true => store.check_index(id)?,
+        false => store.store_index(id, args.threads.unwrap_or_else(threads))?,
     };
     Ok(Lists { projection_id: id, lists })
 }

@@ -78,9 +78,9 @@ pub struct Args {
     score_mode: Mode,
 
     /// Offset of answers without training questions [default: with --score-mode
-    /// headed-unheaded the one that training chose, else 0]
+    /// seen-unseen the one that training chose, else 0]
     #[arg(long, value_name = "B", allow_negative_numbers = true, value_parser = offset)]
-    unheaded_offset: Option<f64>,
+    unseen_offset: Option<f64>,
 
     /// Show what moved the query, how far, and the ranks before and after
     #[arg(long)]
@@ -103,7 +103,7 @@ pub enum Mode {
     /// The larger of that and 0.8 times the nearest training question's
     MaxNearest,
     /// The first, and for answers without training questions the offset that training chose
-    HeadedUnheaded,
+    SeenUnseen,
 }
 
 /// A weight from the command line.
@@ -193,7 +193,7 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
         precision: projection.as_ref().map(|(_, projection)| projection.precision()),
         score_mode: args.score_mode,
         hybrid_weight: args.hybrid.then_some(result.hybrid_weight),
-        unheaded_offset: result.unheaded_offset,
+        unseen_offset: result.unseen_offset,
         weights,
         hits: describe(&store, &searcher, &hits, &by_cosine),
         explanation,
@@ -214,9 +214,9 @@ impl Args {
             score_mode: match self.score_mode {
                 Mode::Cosine => ScoreMode::Cosine,
                 Mode::MaxNearest => ScoreMode::MaxNearestQuestion,
-                Mode::HeadedUnheaded => ScoreMode::HeadedUnheaded,
+                Mode::SeenUnseen => ScoreMode::SeenUnseen,
             },
-            unheaded_offset: self.unheaded_offset.unwrap_or_default(),
+            unseen_offset: self.unseen_offset.unwrap_or_default(),
             threads: 1,
             allowed: None,
         }

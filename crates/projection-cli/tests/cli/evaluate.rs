@@ -55,7 +55,7 @@ fn questions_of_a_file() {
     assert_eq!((&regime["regime"], &regime["questions"]), (&json!("test"), &json!(4)));
     assert_eq!(regime["methods"][0]["method"], "cosine");
     assert_eq!(regime["methods"][0]["all"]["p_against_cosine"], 1.0);
-    assert_eq!(regime["methods"][0]["unheaded"], Value::Null);
+    assert_eq!(regime["methods"][0]["unseen"], Value::Null);
     let chosen = regime["methods"].as_array().unwrap().iter();
     assert_eq!(chosen.filter(|method| method["projection_id"] == 1).count(), 2, "and with BM25");
     let questions = regime["details"]["questions"].as_array().unwrap();
@@ -133,8 +133,8 @@ fn cross_validation_of_all_kinds() {
         panic!("{report}");
     };
     assert_eq!((&closed["regime"], &open["regime"]), (&json!("closed"), &json!("open")));
-    assert_eq!((&closed["questions"], &closed["headed_questions"]), (&json!(400), &json!(400)));
-    let asked = open["questions"].as_u64().unwrap() - open["headed_questions"].as_u64().unwrap();
+    assert_eq!((&closed["questions"], &closed["seen_questions"]), (&json!(400), &json!(400)));
+    let asked = open["questions"].as_u64().unwrap() - open["seen_questions"].as_u64().unwrap();
     assert_eq!(asked, 400, "every question once with its answer left out");
 
     // Trained anew on the same questions, the multi-head projection is the baseline.
@@ -145,9 +145,9 @@ fn cross_validation_of_all_kinds() {
         let first = |name: &str| method(regime, name)["all"]["recall_at_1"]["value"].as_f64();
         assert!(first("projection 2 (residual)") > first("projection 1 (multi_head)"));
     }
-    let unheaded = |name: &str| method(open, name)["unheaded"]["recall_at_5"]["value"].clone();
-    assert_eq!(unheaded("nearest question"), 0.0, "such answers have no question");
-    assert!(unheaded("cosine").as_f64().unwrap() > 0.5);
+    let unseen = |name: &str| method(open, name)["unseen"]["recall_at_5"]["value"].clone();
+    assert_eq!(unseen("nearest question"), 0.0, "such answers have no question");
+    assert!(unseen("cosine").as_f64().unwrap() > 0.5);
     let warnings = report["warnings"].to_string();
     assert!(warnings.contains("projection 1 (multi_head) is below cosine"), "{warnings}");
     let again = evaluate(&place, &args).json();
@@ -230,7 +230,7 @@ fn what_can_not_be_measured() {
         .map(|method| method["method"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["cosine", "BM25"]);
-    assert_eq!(report["regimes"][0]["headed_questions"], 0);
+    assert_eq!(report["regimes"][0]["seen_questions"], 0);
     assert!(report["notes"][0].as_str().unwrap().contains("no projection yet"));
 }
 

@@ -24,14 +24,14 @@ fn a_store_keeps_lists_and_says_what_is_wrong_with_them() {
     let question = ["How do I read a CSV file?", "--json"];
     let before = place.query(&question).json();
     let folder = fs::read_dir(place.path("embeddings")).unwrap().next().unwrap().unwrap().path();
-    let file = folder.join("mh_1_lists.safetensors");
+    let file = folder.join("mh_1_index.safetensors");
     fs::write(&file, "not lists").unwrap();
     assert_eq!(place.query(&question).json()["hits"], before["hits"]);
     let (kind, message) = run(["lists", &db, "--check", "--json"]).json_error(1);
     assert_eq!(kind, "invalid_model");
-    assert!(message.contains("mh_1_lists.safetensors"), "{message}");
+    assert!(message.contains("mh_1_index.safetensors"), "{message}");
     let problems = place.inspect()["problems"].to_string();
-    assert!(problems.contains("mh_1_lists.safetensors"), "{problems}");
+    assert!(problems.contains("mh_1_index.safetensors"), "{problems}");
     run(["lists", &db, "--threads", "2"]).ok();
     assert!(!file.exists());
     place.healthy();

@@ -42,7 +42,7 @@ fn add_kinds(place: &Place) -> [i64; 2] {
         heads: &heads,
         questions: &questions,
         hybrid_weight: Some(0.35),
-        unheaded_offset: Some(0.125),
+        unseen_offset: Some(0.125),
         ..NewModel::new(parameters)
     };
     let same = Array2::eye(384);
@@ -81,7 +81,7 @@ fn explanations_of_every_kind() {
     {
         assert_eq!(hit["answer_id"], parts["answer_id"]);
         assert_eq!((&hit["rank"], &hit["cosine_rank"]), (&parts["rank"], &parts["rank_before"]));
-        assert_eq!((&parts["headed"], &parts["bm25"]), (&json!(true), &Value::Null));
+        assert_eq!((&parts["seen"], &parts["bm25"]), (&json!(true), &Value::Null));
     }
     let text = place.query(&[QUESTION, "--projection", "2", "--explain"]).ok();
     for words in ["residual projection 2", "routing weights", "pulled the query", "turned", "→"] {
@@ -137,18 +137,18 @@ fn words_and_the_nearest_question() {
         let expected = number("projected_cosine").max(0.8 * number("nearest_question"));
         assert!((number("score") - expected).abs() < 1e-6, "{hit}");
     }
-    let raised = ["--projection", "2", "--score-mode", "headed-unheaded"];
+    let raised = ["--projection", "2", "--score-mode", "seen-unseen"];
     let found = query(&raised);
-    assert_eq!(found["score_mode"], "headed-unheaded");
-    assert_eq!(found["unheaded_offset"], 0.125, "the one that training chose");
-    let other = query(&[&raised[..], &["--unheaded-offset", "-0.5"]].concat());
-    assert_eq!(other["unheaded_offset"], -0.5);
-    assert_eq!(query(&["--projection", "2"])["unheaded_offset"], 0.0);
+    assert_eq!(found["score_mode"], "seen-unseen");
+    assert_eq!(found["unseen_offset"], 0.125, "the one that training chose");
+    let other = query(&[&raised[..], &["--unseen-offset", "-0.5"]].concat());
+    assert_eq!(other["unseen_offset"], -0.5);
+    assert_eq!(query(&["--projection", "2"])["unseen_offset"], 0.0);
     let text = place.query(&[&[words], &raised[..]].concat()).ok();
     assert!(text.contains("offset 0.125 for answers without"), "{text}");
     assert!(run(["inspect", &place.db()]).ok().contains("offset 0.125"));
     let (kind, message) =
-        place.query(&[words, "--json", "--score-mode", "headed-unheaded"]).json_error(1);
+        place.query(&[words, "--json", "--score-mode", "seen-unseen"]).json_error(1);
     assert!(kind == "invalid_argument" && message.contains("heads"), "{message}");
     let (kind, message) =
         place.query(&[words, "--json", "--score-mode", "max-nearest"]).json_error(1);

@@ -113,11 +113,8 @@ fn the_shipped_faq() {
     place.embed().ok();
     let trained = run(["train", &db, "--json"]).json();
     let validation = &trained["validation"];
-    assert_eq!(
-        (&trained["kind"], &validation["unheaded_share"]),
-        (&json!("residual"), &json!(0.0))
-    );
-    assert!(validation["open"]["model"]["unheaded"]["questions"].as_u64().unwrap() > 0);
+    assert_eq!((&trained["kind"], &validation["unseen_share"]), (&json!("residual"), &json!(0.0)));
+    assert!(validation["open"]["model"]["unseen"]["questions"].as_u64().unwrap() > 0);
     let kinds = validation["best_of_kinds"].as_array().unwrap();
     for kind in ["residual", "multi_head", "linear"] {
         assert!(kinds.iter().any(|best| best["kind"] == kind), "{kinds:?}");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::transformer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::Json;
-use crate::parameters::{HYBRID_WEIGHT, ModelKind, ModelParameters, SearchValues, UNHEADED_OFFSET};
+use crate::parameters::{HYBRID_WEIGHT, ModelKind, ModelParameters, SearchValues, UNSEEN_OFFSET};
 use crate::projection::{Model, Projection, TransformerShape};
 use crate::tensors::MappedFile;
 use crate::tensors::TensorFile;
@@ -154,8 +154,8 @@ pub fn write(
     if let Some(weight) = model.hybrid_weight() {
         parameters[HYBRID_WEIGHT] = weight.into();
     }
-    if let Some(offset) = model.unheaded_offset() {
-        parameters[UNHEADED_OFFSET] = offset.into();
+    if let Some(offset) = model.unseen_offset() {
+        parameters[UNSEEN_OFFSET] = offset.into();
     }
     let mut texts = BTreeMap::from([
         ("format", FORMAT.to_string()),

@@ -24,7 +24,7 @@
 //! | `transformer` | torch's tensors under torch's names, such as `encoder.layers.0.norm1.weight` |
 //!
 //! Models of either of the first two kinds that are in lists (see
-//! [`Model::with_lists`](crate::projection::Model::with_lists)), l of them, hold for their
+//! [`Model::with_approximate_index`](crate::projection::Model::with_approximate_index)), l of them, hold for their
 //! n training questions or heads also: `list_codes` I8 (n × d) with `list_code_scales` (n), the
 //! vectors at length 1, one list after another; `list_rows` I64 (n), their numbers;
 //! `list_offsets` I64 (l + 1), where each list begins; `list_centres` I8 (l × d) with

@@ -76,7 +76,7 @@ fn from_folder(
         let parameters = with_temperature(parameters.clone(), temperature);
         let file = |name: String| Ok(folder.join(name));
         let model = residual(&parameters, &heads, id, &file).map(Model::Residual)?;
-        let model = model.with_kept_lists(folder, id);
+        let model = model.with_stored_index(folder, id);
         return model.and_search_values(SearchValues::load(path)?);
     }
     if let Some(kind @ (ModelKind::Residual | ModelKind::Transformer)) = kind {
@@ -139,7 +139,7 @@ fn from_folder(
             model
                 .with_top_k(top_k)
                 .map(Model::MultiHead)?
-                .with_kept_lists(&heads.folder, id)
+                .with_stored_index(&heads.folder, id)
                 .and_search_values(values.unwrap_or_default())
         }
     }

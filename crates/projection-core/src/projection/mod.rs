@@ -1,7 +1,6 @@
 //! Models that move a query's embedding to where its answer lies.
 
 mod deferred;
-mod kept_lists;
 mod linear;
 pub mod list_tensors;
 mod load;
@@ -13,6 +12,7 @@ mod query;
 mod residual;
 pub mod rotation;
 mod similarities;
+mod stored_index;
 mod transformer;
 use ndarray::{Array2, Axis};
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -147,8 +147,8 @@ pub trait Projection: Send + Sync {
     }
 
     /// The offset that training chose for the scores of answers that no head is for, if it
-    /// did; see [`ScoreMode::HeadedUnheaded`](crate::search::ScoreMode::HeadedUnheaded).
-    fn unheaded_offset(&self) -> Option<f64> {
+    /// did; see [`ScoreMode::SeenUnseen`](crate::search::ScoreMode::SeenUnseen).
+    fn unseen_offset(&self) -> Option<f64> {
         None
     }
 

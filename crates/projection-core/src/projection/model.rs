@@ -98,23 +98,23 @@ impl Model {
     }
 
     /// The same model with its heads or training questions in lists, where it has many of
-    /// them: see [`ResidualProjection::with_lists`] and [`MultiHeadProjection::with_lists`].
+    /// them: see [`ResidualProjection::with_approximate_index`] and [`MultiHeadProjection::with_approximate_index`].
     ///
     /// # Errors
     /// As these.
-    pub fn with_lists(&self, threads: usize) -> Result<Self> {
+    pub fn with_approximate_index(&self, threads: usize) -> Result<Self> {
         match self {
-            Self::MultiHead(model) => model.with_lists(threads).map(Self::MultiHead),
-            Self::Residual(model) => model.with_lists(threads).map(Self::Residual),
+            Self::MultiHead(model) => model.with_approximate_index(threads).map(Self::MultiHead),
+            Self::Residual(model) => model.with_approximate_index(threads).map(Self::Residual),
             Self::Linear(_) | Self::Transformer(_) => Ok(self.clone()),
         }
     }
 
     /// What was found out when the lists were made, where there are any.
-    pub fn lists_found(&self) -> Option<IndexStats> {
+    pub fn index_stats(&self) -> Option<IndexStats> {
         match self {
-            Self::MultiHead(model) => model.lists_found(),
-            Self::Residual(model) => model.lists_found(),
+            Self::MultiHead(model) => model.index_stats(),
+            Self::Residual(model) => model.index_stats(),
             Self::Linear(_) | Self::Transformer(_) => None,
         }
     }
@@ -150,21 +150,21 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] unless it is finite, and for one of a model without
     /// heads.
-    pub fn with_unheaded_offset(&self, offset: Option<f64>) -> Result<Self> {
-        self.clone().and_unheaded_offset(offset)
+    pub fn with_unseen_offset(&self, offset: Option<f64>) -> Result<Self> {
+        self.clone().and_unseen_offset(offset)
     }
 
-    fn and_unheaded_offset(mut self, offset: Option<f64>) -> Result<Self> {
+    fn and_unseen_offset(mut self, offset: Option<f64>) -> Result<Self> {
         let refuse = |what: &str| {
-            let message = format!("unheaded offset {}{what}", number(offset.unwrap_or_default()));
+            let message = format!("unseen offset {}{what}", number(offset.unwrap_or_default()));
             Err(Error::new(ErrorKind::InvalidArgument, message))
         };
         if offset.is_some_and(|offset| !offset.is_finite()) {
             return refuse(", expected a finite number");
         }
         match &mut self {
-            Self::MultiHead(model) => model.unheaded_offset = offset,
-            Self::Residual(model) => model.unheaded_offset = offset,
+            Self::MultiHead(model) => model.unseen_offset = offset,
+            Self::Residual(model) => model.unseen_offset = offset,
             _ if offset.is_none() => {}
             _ => return refuse(" for a model without heads"),
         }
@@ -173,7 +173,7 @@ impl Model {
 
     /// The same model with what training chose for search.
     pub fn and_search_values(self, values: SearchValues) -> Result<Self> {
-        self.and_hybrid_weight(values.hybrid_weight)?.and_unheaded_offset(values.unheaded_offset)
+        self.and_hybrid_weight(values.hybrid_weight)?.and_unseen_offset(values.unseen_offset)
     }
 
     fn as_projection(&self) -> &dyn Projection {
@@ -230,8 +230,8 @@ impl Projection for Model {
         self.as_projection().hybrid_weight()
     }
 
-    fn unheaded_offset(&self) -> Option<f64> {
-        self.as_projection().unheaded_offset()
+    fn unseen_offset(&self) -> Option<f64> {
+        self.as_projection().unseen_offset()
     }
 
     fn as_residual(&self) -> Option<&ResidualProjection> {

@@ -47,8 +47,8 @@ pub struct MultiHeadProjection {
     top_k: Option<usize>,
     /// See [`Projection::hybrid_weight`].
     pub hybrid_weight: Option<f64>,
-    /// See [`Projection::unheaded_offset`].
-    pub unheaded_offset: Option<f64>,
+    /// See [`Projection::unseen_offset`].
+    pub unseen_offset: Option<f64>,
 }
 
 impl MultiHeadProjection {
@@ -154,7 +154,7 @@ impl Projection for MultiHeadProjection {
         self.hybrid_weight
     }
 
-    fn unheaded_offset(&self) -> Option<f64> {
-        self.unheaded_offset
+    fn unseen_offset(&self) -> Option<f64> {
+        self.unseen_offset
     }
 }

@@ -100,8 +100,8 @@ pub struct ResidualProjection {
     temperature: f64,
     /// See [`Projection::hybrid_weight`].
     pub hybrid_weight: Option<f64>,
-    /// See [`Projection::unheaded_offset`].
-    pub unheaded_offset: Option<f64>,
+    /// See [`Projection::unseen_offset`].
+    pub unseen_offset: Option<f64>,
 }
 
 #[derive(Debug, Clone)]
@@ -217,7 +217,7 @@ impl ResidualProjection {
             terms: Arc::new(terms),
             temperature: parts.temperature,
             hybrid_weight: None,
-            unheaded_offset: None,
+            unseen_offset: None,
         })
     }
 
@@ -264,7 +264,7 @@ impl ResidualProjection {
     /// # Errors
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`] for a model from a mapped file
     /// whose values are not sound.
-    pub fn with_lists(&self, threads: usize) -> Result<Self> {
+    pub fn with_approximate_index(&self, threads: usize) -> Result<Self> {
         self.check_values()?;
         let questions = self.terms.questions.in_lists(threads);
         if questions.stats().is_none() {
@@ -275,13 +275,13 @@ impl ResidualProjection {
     }
 
     /// The same model with these lists instead of its own.
-    pub fn with_kept_lists(mut self, lists: Option<Arc<IvfIndex>>) -> Self {
+    pub fn with_stored_index(mut self, lists: Option<Arc<IvfIndex>>) -> Self {
         Arc::make_mut(&mut self.terms).questions.set_lists(lists);
         self
     }
 
     /// The lists that may miss a question, where there are any.
-    pub fn kept_lists(&self) -> Option<Arc<IvfIndex>> {
+    pub fn stored_index(&self) -> Option<Arc<IvfIndex>> {
         self.terms.questions.approximate().cloned()
     }
 
@@ -291,7 +291,7 @@ impl ResidualProjection {
     }
 
     /// What was found out when the lists were made, where there are any.
-    pub fn lists_found(&self) -> Option<IndexStats> {
+    pub fn index_stats(&self) -> Option<IndexStats> {
         self.terms.questions.stats()
     }
 

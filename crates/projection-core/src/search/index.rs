@@ -32,7 +32,7 @@ pub struct Hit {
 }
 
 /// Answer vectors with their ids. Threads may search at once; [`add`](Self::add),
-/// [`remove`](Self::remove) and [`make_lists`](Self::make_lists) want it for themselves.
+/// [`remove`](Self::remove) and [`build_index`](Self::build_index) want it for themselves.
 /// Clones share the vectors until one of them changes.
 #[derive(Debug, Clone)]
 pub struct Index {
@@ -128,7 +128,7 @@ impl Index {
 
     /// The min(k, len) answers nearest to `query` (d) by cosine, best first, equal ones by
     /// ascending id. With a projection, the query is projected first; its dimension is then
-    /// the projection's input dimension. With lists, see [`make_lists`](Self::make_lists), an
+    /// the projection's input dimension. With lists, see [`build_index`](Self::build_index), an
     /// answer may be missed.
     ///
     /// # Errors

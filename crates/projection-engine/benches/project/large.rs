@@ -161,7 +161,7 @@ impl Large {
         }
         let mut lists = exact.clone();
         let start = Instant::now();
-        let found = lists.make_lists(None, None, 2)?;
+        let found = lists.build_index(None, None, 2)?;
         let seconds = start.elapsed().as_secs_f64();
         println!("lists of {}, made in {seconds:.1} s by 2 threads: {found:?}", self.count);
         Ok(Rc::clone(self.lists.get_or_init(|| Rc::new(lists))))
@@ -202,9 +202,9 @@ fn questions(row: Row, count: usize, lists: bool) -> Result<Work, Box<dyn Error>
     drop(rows);
     let model = ResidualProjection::new(ResidualParts { heads, ..ResidualParts::new(DIM) })?;
     let start = Instant::now();
-    let model = if lists { model.with_lists(2)? } else { model };
+    let model = if lists { model.with_approximate_index(2)? } else { model };
     let mut title = row.title(0);
-    if let Some(found) = model.lists_found() {
+    if let Some(found) = model.index_stats() {
         let seconds = start.elapsed().as_secs_f64();
         println!("lists of {count} questions, made in {seconds:.1} s by 2 threads: {found:?}");
         title += &format!(", recall {:.3}", recall_of_questions(&queries, &index, &model)?);

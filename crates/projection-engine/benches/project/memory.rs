@@ -74,7 +74,7 @@ fn measure(kind: &str, folder: &Path, count: &str) -> Result<(), Box<dyn Error>>
             let mut index = Index::from_vectors(&ids, load(folder, "clustered.npy")?.view())?;
             drop(ids);
             if kind == "lists" {
-                let found = index.make_lists(None, None, 2)?;
+                let found = index.build_index(None, None, 2)?;
                 if found.lists < 2 {
                     return Err("no lists were made".into());
                 }

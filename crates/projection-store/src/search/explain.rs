@@ -32,7 +32,7 @@ pub struct Explanation {
     /// The weight of BM25 in the scores; 0 where words did not count.
     pub hybrid_weight: f64,
     /// The offset of answers that no head is for; 0 where there was none.
-    pub unheaded_offset: f64,
+    pub unseen_offset: f64,
     /// The answers that were found, best first.
     pub hits: Vec<ExplainedHit>,
 }
@@ -75,7 +75,7 @@ pub struct ExplainedHit {
     pub bm25: Option<f64>,
     /// Whether a head of the projection is for it; `None` where the projection has no heads
     /// or the answers' clusters are not known.
-    pub headed: Option<bool>,
+    pub seen: Option<bool>,
 }
 
 impl From<Explanation> for SearchResult {
@@ -84,7 +84,7 @@ impl From<Explanation> for SearchResult {
         Self {
             hits: explanation.hits.iter().map(hit).collect(),
             hybrid_weight: explanation.hybrid_weight,
-            unheaded_offset: explanation.unheaded_offset,
+            unseen_offset: explanation.unseen_offset,
         }
     }
 }
@@ -102,10 +102,10 @@ impl Searcher {
     ) -> Result<Explanation> {
         let scores = self.scores(query, options)?;
         let index = self.index();
-        let headed = match (&scores.headed, options.projection) {
-            (Some(headed), _) => Some(headed.clone()),
+        let seen = match (&scores.seen, options.projection) {
+            (Some(seen), _) => Some(seen.clone()),
             (None, Some(projection)) if !projection.head_ids().is_empty() => {
-                self.members().and_then(|_| self.headed(projection).ok())
+                self.members().and_then(|_| self.seen(projection).ok())
             }
             _ => None,
         };
@@ -128,7 +128,7 @@ impl Searcher {
                     .map(|nearest| nearest[row])
                     .filter(|nearest| nearest.is_finite()),
                 bm25: scores.bm25.as_ref().map(|bm25| bm25[row]),
-                headed: headed.as_ref().map(|headed| headed[row]),
+                seen: seen.as_ref().map(|seen| seen[row]),
             }
         };
         let hits = scores.best(index, options).into_iter().enumerate().map(explain).collect();
@@ -138,7 +138,7 @@ impl Searcher {
             questions: Vec::new(),
             questions_move: false,
             hybrid_weight: scores.hybrid_weight,
-            unheaded_offset: scores.unheaded_offset,
+            unseen_offset: scores.unseen_offset,
             hits,
         };
         if let Some(projection) = options.projection {
@@ -172,7 +172,7 @@ impl Explanation {
             questions: Vec::new(),
             questions_move: false,
             hybrid_weight: 0.0,
-            unheaded_offset: 0.0,
+            unseen_offset: 0.0,
             hits: Vec::new(),
         };
         explanation.explain_projection(query, projection, None)?;

@@ -68,9 +68,9 @@ pub enum ScoreMode {
     /// projections, and searchers that know their answers' clusters.
     MaxNearestQuestion,
     /// The cosine, and for answers that no head of the projection is for the offset that
-    /// [`SearchOptions::unheaded_offset`] gives, or else the one that training chose. For
+    /// [`SearchOptions::unseen_offset`] gives, or else the one that training chose. For
     /// projections with heads, and searchers that know their answers' clusters.
-    HeadedUnheaded,
+    SeenUnseen,
 }
 
 /// How answers are found and scored.
@@ -87,8 +87,8 @@ pub struct SearchOptions<'a> {
     /// Is added to what vectors say about answers that no head of the projection is for. A
     /// projection draws queries towards the answers it was trained on; this makes up for
     /// it, or for how seldom the others are asked for. Not with projections without heads.
-    /// 0 is none, and with [`ScoreMode::HeadedUnheaded`] the one that training chose.
-    pub unheaded_offset: f64,
+    /// 0 is none, and with [`ScoreMode::SeenUnseen`] the one that training chose.
+    pub unseen_offset: f64,
     /// The ids of the answers that may be found, in any order; all for `None`. Scores do not
     /// depend on it, and ids of no answer are passed over.
     pub allowed: Option<&'a [i64]>,
@@ -106,7 +106,7 @@ impl Default for SearchOptions<'_> {
             projection: None,
             hybrid: Hybrid::Off,
             score_mode: ScoreMode::Cosine,
-            unheaded_offset: 0.0,
+            unseen_offset: 0.0,
             allowed: None,
             threads: 1,
         }
@@ -120,7 +120,7 @@ impl fmt::Debug for SearchOptions<'_> {
             .field("projection", &self.projection.map(|_| "…"))
             .field("hybrid", &self.hybrid)
             .field("score_mode", &self.score_mode)
-            .field("unheaded_offset", &self.unheaded_offset)
+            .field("unseen_offset", &self.unseen_offset)
             .field("allowed", &self.allowed.map(<[i64]>::len))
             .field("threads", &self.threads)
             .finish()
@@ -152,10 +152,10 @@ impl SearchOptions<'_> {
     /// The offset of answers that no head of the projection is for.
     pub fn effective_offset(&self) -> f64 {
         match (self.score_mode, self.projection) {
-            (ScoreMode::HeadedUnheaded, Some(projection)) if self.unheaded_offset == 0.0 => {
-                projection.unheaded_offset().unwrap_or(0.0)
+            (ScoreMode::SeenUnseen, Some(projection)) if self.unseen_offset == 0.0 => {
+                projection.unseen_offset().unwrap_or(0.0)
             }
-            _ => self.unheaded_offset,
+            _ => self.unseen_offset,
         }
     }
 }
@@ -169,5 +169,5 @@ pub struct SearchResult {
     /// The weight of BM25 in the scores; 0 where words did not count.
     pub hybrid_weight: f64,
     /// The offset of answers that no head of the projection is for; 0 where there was none.
-    pub unheaded_offset: f64,
+    pub unseen_offset: f64,
 }

@@ -17,7 +17,7 @@ pub(super) struct Scores {
     /// answers without any.
     pub nearest_question: Option<Vec<f32>>,
     /// Whether a head of the projection is for the answer, where it is asked for.
-    pub headed: Option<Vec<bool>>,
+    pub seen: Option<Vec<bool>>,
     /// BM25, 0 for answers that share no word, where words count.
     pub bm25: Option<Vec<f64>>,
     /// What answers are ranked by.
@@ -25,7 +25,7 @@ pub(super) struct Scores {
     /// The weight of BM25.
     pub hybrid_weight: f64,
     /// The offset of answers that no head is for.
-    pub unheaded_offset: f64,
+    pub unseen_offset: f64,
     /// Whether `total` is a cosine, which rounding must not make more than 1.
     is_cosine: bool,
 }
@@ -46,9 +46,7 @@ impl Scores {
 
 /// Whether answers are ranked by the cosine alone.
 pub(super) fn is_plain(options: &SearchOptions<'_>, hybrid_weight: f64) -> bool {
-    hybrid_weight == 0.0
-        && options.score_mode == ScoreMode::Cosine
-        && options.unheaded_offset == 0.0
+    hybrid_weight == 0.0 && options.score_mode == ScoreMode::Cosine && options.unseen_offset == 0.0
 }
 
 impl Searcher {
@@ -62,7 +60,7 @@ impl Searcher {
         let cosine = index.scores(&index.target(query.vector, options.projection)?);
         let mut total = cosine.clone();
         let nearest_question = match options.score_mode {
-            ScoreMode::Cosine | ScoreMode::HeadedUnheaded => None,
+            ScoreMode::Cosine | ScoreMode::SeenUnseen => None,
             ScoreMode::MaxNearestQuestion => {
                 let nearest = self.nearest_questions(query.vector, options.projection)?;
                 for (total, nearest) in total.iter_mut().zip(&nearest) {
@@ -71,16 +69,16 @@ impl Searcher {
                 Some(nearest)
             }
         };
-        let mut headed = None;
-        let unheaded_offset = options.effective_offset();
-        if unheaded_offset != 0.0 || options.score_mode == ScoreMode::HeadedUnheaded {
-            let answers = self.headed_for_offset(options)?;
-            for (total, headed) in total.iter_mut().zip(&answers) {
-                if !headed {
-                    *total += unheaded_offset as f32;
+        let mut seen = None;
+        let unseen_offset = options.effective_offset();
+        if unseen_offset != 0.0 || options.score_mode == ScoreMode::SeenUnseen {
+            let answers = self.seen_for_offset(options)?;
+            for (total, seen) in total.iter_mut().zip(&answers) {
+                if !seen {
+                    *total += unseen_offset as f32;
                 }
             }
-            headed = Some(answers);
+            seen = Some(answers);
         }
         let mut bm25 = None;
         if hybrid_weight > 0.0 {
@@ -88,15 +86,15 @@ impl Searcher {
             fuse(&mut total, &words, hybrid_weight);
             bm25 = Some(words);
         }
-        let is_cosine = bm25.is_none() && unheaded_offset == 0.0;
+        let is_cosine = bm25.is_none() && unseen_offset == 0.0;
         Ok(Scores {
             cosine,
             nearest_question,
-            headed,
+            seen,
             bm25,
             total,
             hybrid_weight,
-            unheaded_offset,
+            unseen_offset,
             is_cosine,
         })
     }
@@ -138,25 +136,25 @@ impl Searcher {
         Ok(answers)
     }
 
-    fn headed_for_offset(&self, options: &SearchOptions<'_>) -> Result<Vec<bool>> {
+    fn seen_for_offset(&self, options: &SearchOptions<'_>) -> Result<Vec<bool>> {
         let refuse = |what: String| Err(Error::new(ErrorKind::InvalidArgument, what));
         let offset = options.effective_offset();
         if !offset.is_finite() {
-            return refuse(format!("unheaded offset {offset}, expected a finite number"));
+            return refuse(format!("unseen offset {offset}, expected a finite number"));
         }
         match options.projection {
-            Some(projection) if !projection.head_ids().is_empty() => self.headed(projection),
-            _ => refuse(format!("unheaded offset {offset} without a projection that has heads")),
+            Some(projection) if !projection.head_ids().is_empty() => self.seen(projection),
+            _ => refuse(format!("unseen offset {offset} without a projection that has heads")),
         }
     }
 
     /// Whether a head of the projection is for each answer.
-    pub(super) fn headed(&self, projection: &dyn Projection) -> Result<Vec<bool>> {
-        let mut headed = vec![false; self.index().len()];
+    pub(super) fn seen(&self, projection: &dyn Projection) -> Result<Vec<bool>> {
+        let mut seen = vec![false; self.index().len()];
         for (_, row) in self.heads_of_rows(projection.head_ids())? {
-            headed[row] = true;
+            seen[row] = true;
         }
-        Ok(headed)
+        Ok(seen)
     }
 
     /// Numbers of heads, whose clusters ascend, each with the row of an answer in its cluster.

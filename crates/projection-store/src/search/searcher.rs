@@ -135,11 +135,11 @@ impl Searcher {
                 let SearchOptions { k, projection, threads, allowed, .. } = *options;
                 self.index.search_among(allowed, threads, query.vector, projection, k)?
             };
-            return Ok(SearchResult { hits, hybrid_weight, unheaded_offset: 0.0 });
+            return Ok(SearchResult { hits, hybrid_weight, unseen_offset: 0.0 });
         }
         let scores = self.scores(query, options)?;
         let hits = scores.best(&self.index, options);
-        Ok(SearchResult { hits, hybrid_weight, unheaded_offset: scores.unheaded_offset })
+        Ok(SearchResult { hits, hybrid_weight, unseen_offset: scores.unseen_offset })
     }
 
     /// [`search`](Self::search) for every query, in their order.
@@ -161,7 +161,7 @@ impl Searcher {
                 .expect("so many vectors of one length");
             let SearchOptions { k, projection, threads, allowed, .. } = *options;
             let found = self.index.search_batch_among(allowed, threads, vectors, projection, k)?;
-            let result = |hits| SearchResult { hits, hybrid_weight, unheaded_offset: 0.0 };
+            let result = |hits| SearchResult { hits, hybrid_weight, unseen_offset: 0.0 };
             return Ok(found.into_iter().map(result).collect());
         }
         let mut results: Vec<Option<Result<SearchResult>>> = vec![];
@@ -286,22 +286,22 @@ impl Searcher {
         removed.len()
     }
 
-    /// Puts the answers into lists, see [`Index::make_lists`].
+    /// Puts the answers into lists, see [`Index::build_index`].
     ///
     /// # Errors
     /// As there.
-    pub fn make_lists(
+    pub fn build_index(
         &mut self,
         queries: Option<ArrayView2<'_, f32>>,
         projection: Option<&dyn Projection>,
         threads: usize,
     ) -> Result<IndexStats> {
-        self.index.make_lists(queries, projection, threads)
+        self.index.build_index(queries, projection, threads)
     }
 
-    /// Forgets the lists, see [`Index::drop_lists`].
-    pub fn drop_lists(&mut self) {
-        self.index.drop_lists();
+    /// Forgets the lists, see [`Index::drop_index`].
+    pub fn drop_index(&mut self) {
+        self.index.drop_index();
     }
 
     /// The vectors, and the texts by answer id.

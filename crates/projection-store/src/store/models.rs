@@ -57,8 +57,8 @@ impl ModelRecord {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] where it is not a number.
-    pub fn unheaded_offset(&self) -> Result<Option<f64>> {
-        self.search_values().map(|values| values.unheaded_offset)
+    pub fn unseen_offset(&self) -> Result<Option<f64>> {
+        self.search_values().map(|values| values.unseen_offset)
     }
 
     pub(crate) fn search_values(&self) -> Result<SearchValues> {

@@ -9,7 +9,7 @@ use super::publish::Publishing;
 use super::{EmbeddingModel, ModelParameters, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, HeadFiles, Resolver};
-use crate::parameters::{HYBRID_WEIGHT, UNHEADED_OFFSET};
+use crate::parameters::{HYBRID_WEIGHT, UNSEEN_OFFSET};
 
 /// A row of `multi_head_projections`.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +64,7 @@ pub struct NewModel<'a> {
     /// The weight of BM25 in hybrid search, from 0 to 1, where training chose one.
     pub hybrid_weight: Option<f64>,
     /// The offset of answers that no head is for, where training chose one.
-    pub unheaded_offset: Option<f64>,
+    pub unseen_offset: Option<f64>,
     /// How it was trained, for people.
     pub training: &'a Value,
     /// What was measured, with `recall_at_1` and `mrr_at_10`; null where nothing was.
@@ -232,8 +232,8 @@ impl Store {
             if let Some(weight) = new.hybrid_weight {
                 parameters[HYBRID_WEIGHT] = weight.into();
             }
-            if let Some(offset) = new.unheaded_offset {
-                parameters[UNHEADED_OFFSET] = offset.into();
+            if let Some(offset) = new.unseen_offset {
+                parameters[UNSEEN_OFFSET] = offset.into();
             }
             staged.text(&layout::model_name(id), &format!("{parameters:#}\n"))?;
             change.record_model(id, new.parameters.kind(), &parameters, new.metrics)?;
@@ -254,7 +254,7 @@ impl NewModel<'_> {
             adapter: None,
             lift: None,
             hybrid_weight: None,
-            unheaded_offset: None,
+            unseen_offset: None,
             training: &Value::Null,
             metrics: &Value::Null,
         }
@@ -263,7 +263,7 @@ impl NewModel<'_> {
     /// Whether the tables of existing programs hold all that there is to say.
     fn is_plain(&self) -> bool {
         let plain = matches!(self.parameters, ModelParameters::MultiHead { top_k: None, .. });
-        let chosen = self.hybrid_weight.is_some() || self.unheaded_offset.is_some();
+        let chosen = self.hybrid_weight.is_some() || self.unseen_offset.is_some();
         plain && !chosen && self.training.is_null() && self.metrics.is_null()
     }
 
@@ -287,7 +287,7 @@ impl NewModel<'_> {
         if self.hybrid_weight.is_some_and(|weight| !(0.0..=1.0).contains(&weight)) {
             return refuse("a hybrid weight outside 0 to 1");
         }
-        if self.unheaded_offset.is_some_and(|offset| !offset.is_finite()) {
+        if self.unseen_offset.is_some_and(|offset| !offset.is_finite()) {
             return refuse("an offset that is not finite");
         }
         if self.heads.is_empty() {

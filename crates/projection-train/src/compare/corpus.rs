@@ -189,13 +189,13 @@ impl Corpus {
     }
 
     /// Whether each answer, or one that is right with it, has a question in `data`.
-    pub(super) fn headed(&self, data: Option<&TrainingData>) -> Vec<bool> {
+    pub(super) fn seen(&self, data: Option<&TrainingData>) -> Vec<bool> {
         let mut asked: HashSet<i64> = HashSet::new();
         if let Some(data) = data {
             asked.extend(data.labels().iter().filter_map(|label| data.clusters()[*label]));
         }
-        let headed = |clusters: &Vec<i64>| clusters.iter().any(|cluster| asked.contains(cluster));
-        self.clusters_of.iter().map(headed).collect()
+        let seen = |clusters: &Vec<i64>| clusters.iter().any(|cluster| asked.contains(cluster));
+        self.clusters_of.iter().map(seen).collect()
     }
 
     /// The index of the answers' texts, if any is known.

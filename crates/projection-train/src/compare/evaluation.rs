@@ -94,8 +94,8 @@ impl Evaluation {
         for (place, chosen) in chosen.iter().enumerate().filter(swept) {
             sweeps.add(place, &chosen.model, &bench, &asked)?;
         }
-        let headed_answers = corpus.headed(corpus.training.as_ref());
-        let headed: Vec<bool> = asked.answers.iter().map(|row| headed_answers[*row]).collect();
+        let seen_answers = corpus.seen(corpus.training.as_ref());
+        let seen: Vec<bool> = asked.answers.iter().map(|row| seen_answers[*row]).collect();
         let known = trained_on(&corpus, &asked);
         if known > 0 {
             notes.push(format!(
@@ -106,9 +106,9 @@ impl Evaluation {
         }
         let regime = Regime {
             choice: Choice::Test,
-            outcomes: outcomes(found, &headed, options.seed),
-            headed,
-            headed_answers: headed_answers.iter().filter(|headed| **headed).count(),
+            outcomes: outcomes(found, &seen, options.seed),
+            seen,
+            seen_answers: seen_answers.iter().filter(|seen| **seen).count(),
             training_questions: corpus.training_questions(),
             asked,
             sweeps: sweeps.finish(),
@@ -213,11 +213,11 @@ impl Evaluation {
                 let both = |part: fn(&Outcome) -> Option<Part>| part(outcome).zip(part(cosine));
                 for (what, parts) in [
                     ("", both(|outcome| Some(outcome.all))),
-                    (", for answers without training questions", both(|outcome| outcome.unheaded)),
+                    (", for answers without training questions", both(|outcome| outcome.unseen)),
                 ] {
                     let Some((own, cosine)) = parts else { continue };
                     // Said once where all answers are such.
-                    if what.is_empty() && outcome.headed.is_none() {
+                    if what.is_empty() && outcome.seen.is_none() {
                         continue;
                     }
                     if let Some(how_much) = below(&own, &cosine) {

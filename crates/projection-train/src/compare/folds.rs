@@ -20,13 +20,13 @@ pub(super) fn folds(data: &TrainingData, count: usize, open: bool, seed: u64) ->
     splits(data, count, open, &mut Random::new(seed, 0xc055))
         .into_iter()
         .map(|split| {
-            let mut headed = vec![false; split.answers_out.len()];
-            split.left.iter().for_each(|number| headed[labels[*number]] = true);
+            let mut seen = vec![false; split.answers_out.len()];
+            split.left.iter().for_each(|number| seen[labels[*number]] = true);
             let mut asked = split.out;
             asked.retain(|number| {
                 let answer = labels[*number];
                 // A question that is its answer's last makes it one without.
-                headed[answer] || split.answers_out[answer]
+                seen[answer] || split.answers_out[answer]
             });
             Fold { left: split.left, asked }
         })
@@ -57,14 +57,14 @@ mod tests {
             assert!(fold.asked.iter().all(has_others));
         }
 
-        let mut unheaded = [0; 21];
+        let mut unseen = [0; 21];
         for fold in folds(&data, 4, true, 1) {
             for q in &fold.asked {
                 assert!(!fold.left.contains(q));
                 let has_others = fold.left.iter().any(|left| labels[*left] == labels[*q]);
-                unheaded[*q] += usize::from(!has_others);
+                unseen[*q] += usize::from(!has_others);
             }
         }
-        assert_eq!(unheaded, [1; 21]);
+        assert_eq!(unseen, [1; 21]);
     }
 }

@@ -40,9 +40,9 @@ pub struct RegimeReport {
     /// Questions that were asked.
     pub questions: usize,
     /// Those whose answer has training questions.
-    pub headed_questions: usize,
+    pub seen_questions: usize,
     /// Answers that have training questions.
-    pub headed_answers: usize,
+    pub seen_answers: usize,
     /// Questions that were trained on.
     pub training_questions: usize,
     /// Cosine first.
@@ -67,9 +67,9 @@ pub struct MethodReport {
     /// All questions.
     pub all: PartReport,
     /// Questions whose answer has training questions; null where there are none.
-    pub headed: Option<PartReport>,
+    pub seen: Option<PartReport>,
     /// Questions whose answer has none.
-    pub unheaded: Option<PartReport>,
+    pub unseen: Option<PartReport>,
 }
 
 /// A projection whose vectors are rounded, on the same questions as the exact one.
@@ -126,7 +126,7 @@ struct Details {
 struct QuestionReport {
     text: Option<String>,
     answer_id: i64,
-    headed: bool,
+    seen: bool,
     /// By method, in their order; null where the right answer is not found.
     ranks: Vec<Option<usize>>,
 }
@@ -223,8 +223,8 @@ impl RegimeReport {
             precision: chosen_of(evaluation, outcome).map(Chosen::precision),
             against_exact: against_exact(evaluation, regime, outcome),
             all: PartReport::new(&outcome.all),
-            headed: outcome.headed.as_ref().map(PartReport::new),
-            unheaded: outcome.unheaded.as_ref().map(PartReport::new),
+            seen: outcome.seen.as_ref().map(PartReport::new),
+            unseen: outcome.unseen.as_ref().map(PartReport::new),
         };
         Self {
             regime: match regime.choice {
@@ -233,8 +233,8 @@ impl RegimeReport {
                 Choice::Open => "open",
             },
             questions: regime.asked.len(),
-            headed_questions: regime.headed.iter().filter(|headed| **headed).count(),
-            headed_answers: regime.headed_answers,
+            seen_questions: regime.seen.iter().filter(|seen| **seen).count(),
+            seen_answers: regime.seen_answers,
             training_questions: regime.training_questions,
             methods: regime.outcomes.iter().map(method).collect(),
             details: details.then(|| Details::new(evaluation, regime)),
@@ -283,7 +283,7 @@ impl Details {
         let question = |number: usize| QuestionReport {
             text: asked.text(number).map(str::to_string),
             answer_id: corpus.id(asked.answer(number)),
-            headed: regime.headed[number],
+            seen: regime.seen[number],
             ranks: regime.outcomes.iter().map(|o| rank(o.found.ranks[number])).collect(),
         };
         let mut confusions = Vec::new();

@@ -73,9 +73,9 @@ pub struct Outcome {
     /// All questions.
     pub all: Part,
     /// Those whose answer has training questions, where there are any.
-    pub headed: Option<Part>,
+    pub seen: Option<Part>,
     /// Those whose answer has none, where there are any.
-    pub unheaded: Option<Part>,
+    pub unseen: Option<Part>,
 }
 
 /// How the questions were chosen.
@@ -97,9 +97,9 @@ pub struct Regime {
     /// The questions.
     pub asked: Asked,
     /// Whether the answer to each question has training questions.
-    pub headed: Vec<bool>,
+    pub seen: Vec<bool>,
     /// Answers that have training questions; in a cross-validation the mean of the folds.
-    pub headed_answers: usize,
+    pub seen_answers: usize,
     /// Questions that were trained on; in a cross-validation the mean of the folds.
     pub training_questions: usize,
     /// Cosine first.
@@ -159,12 +159,12 @@ impl Regime {
 }
 
 /// Measures what methods found, cosine among them.
-pub(super) fn outcomes(found: Vec<Found>, headed: &[bool], seed: u64) -> Vec<Outcome> {
+pub(super) fn outcomes(found: Vec<Found>, seen: &[bool], seed: u64) -> Vec<Outcome> {
     let cosine = found.iter().find(|found| found.method == Method::Cosine);
     let cosine = cosine.expect("cosine is always asked").ranks.clone();
     let part = |ranks: &[usize], wanted: Option<bool>| {
         let of = |ranks: &[usize]| -> Vec<usize> {
-            let rows = ranks.iter().zip(headed);
+            let rows = ranks.iter().zip(seen);
             rows.filter(|(_, h)| wanted.is_none_or(|wanted| wanted == **h))
                 .map(|(r, _)| *r)
                 .collect()
@@ -180,8 +180,8 @@ pub(super) fn outcomes(found: Vec<Found>, headed: &[bool], seed: u64) -> Vec<Out
         .filter_map(|found| {
             Some(Outcome {
                 all: part(&found.ranks, None)?,
-                headed: part(&found.ranks, Some(true)),
-                unheaded: part(&found.ranks, Some(false)),
+                seen: part(&found.ranks, Some(true)),
+                unseen: part(&found.ranks, Some(false)),
                 found,
             })
         })
@@ -208,10 +208,10 @@ mod tests {
         assert_eq!(all.measured.metrics.recall_at_1, 0.75);
         assert_eq!(all.measured.metrics.mrr_at_10, 0.75);
         assert_eq!(all.against_cosine, Against { gained: 2, lost: 1, p: 1.0 });
-        let unheaded = outcomes[1].unheaded.unwrap();
-        assert_eq!(unheaded.measured.metrics.recall_at_5, 0.0);
-        assert_eq!(unheaded.against_cosine, Against { gained: 0, lost: 1, p: 1.0 });
-        assert_eq!(outcomes[1].headed.unwrap().measured.metrics.questions, 3);
+        let unseen = outcomes[1].unseen.unwrap();
+        assert_eq!(unseen.measured.metrics.recall_at_5, 0.0);
+        assert_eq!(unseen.against_cosine, Against { gained: 0, lost: 1, p: 1.0 });
+        assert_eq!(outcomes[1].seen.unwrap().measured.metrics.questions, 3);
         assert_eq!(outcomes[0].all.against_cosine, Against { gained: 0, lost: 0, p: 1.0 });
         assert_eq!(outcomes[0].all.measured.metrics.mrr_at_10, (1.0 + 0.5 + 1.0 + 0.25) / 4.0);
     }

@@ -60,9 +60,9 @@ impl Validation<'_> {
     ) -> Result<Regime> {
         let stage = if open { "open folds" } else { "closed folds" };
         let labels = self.corpus.rows_of_labels(self.data);
-        let (mut found, mut headed) = (Vec::<Found>::new(), Vec::new());
+        let (mut found, mut seen) = (Vec::<Found>::new(), Vec::new());
         let (mut numbers, mut sweeps) = (Vec::new(), Sweeps::default());
-        let (mut headed_answers, mut training_questions) = (0, 0);
+        let (mut seen_answers, mut training_questions) = (0, 0);
         for (number, fold) in folds.iter().enumerate() {
             let step = |step| Progress { stage, step, steps: folds.len(), loss: None };
             progress(step(number));
@@ -94,9 +94,9 @@ impl Validation<'_> {
             for (place, model) in models.iter().enumerate().filter(swept) {
                 sweeps.add(place, model, &bench, &asked)?;
             }
-            let has = self.corpus.headed(Some(&data));
-            headed.extend(asked.answers.iter().map(|row| has[*row]));
-            headed_answers += has.iter().filter(|headed| **headed).count();
+            let has = self.corpus.seen(Some(&data));
+            seen.extend(asked.answers.iter().map(|row| has[*row]));
+            seen_answers += has.iter().filter(|seen| **seen).count();
             training_questions += fold.left.len();
             numbers.extend(fold.asked.iter().copied());
             progress(step(number + 1));
@@ -108,9 +108,9 @@ impl Validation<'_> {
                 answers: numbers.iter().map(|q| labels[self.data.labels()[*q]][0]).collect(),
                 texts: numbers.iter().map(|q| self.corpus.training_texts[*q].clone()).collect(),
             },
-            outcomes: outcomes(found, &headed, self.options.seed),
-            headed,
-            headed_answers: headed_answers / folds.len(),
+            outcomes: outcomes(found, &seen, self.options.seed),
+            seen,
+            seen_answers: seen_answers / folds.len(),
             training_questions: training_questions / folds.len(),
             sweeps: sweeps.finish(),
         })

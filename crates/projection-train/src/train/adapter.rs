@@ -84,7 +84,7 @@ pub(super) struct Trainer<'a> {
     base: Option<Vec<f32>>,
     random: Random,
     /// Answers that have questions.
-    headed: Vec<usize>,
+    seen: Vec<usize>,
     /// Numbers of the questions that come next.
     order: Vec<usize>,
     pub adapter: Vec<f32>,
@@ -100,16 +100,16 @@ impl<'a> Trainer<'a> {
         training: &'a AdapterTraining,
         base: Option<Vec<f32>>,
     ) -> Self {
-        let mut headed = data.labels().to_vec();
-        headed.sort_unstable();
-        headed.dedup();
+        let mut seen = data.labels().to_vec();
+        seen.sort_unstable();
+        seen.dedup();
         let zeros = || vec![0.0; data.dim() * data.dim()];
         Self {
             data,
             training,
             base,
             random: Random::new(training.seed, 0xada),
-            headed,
+            seen,
             order: Vec::new(),
             adapter: zeros(),
             momentum: zeros(),
@@ -166,8 +166,8 @@ impl<'a> Trainer<'a> {
             self.order.extend(more);
         }
         let batch: Vec<usize> = self.order.drain(..self.training.batch).collect();
-        if self.headed.len() <= self.training.candidates {
-            return (batch, self.headed.clone());
+        if self.seen.len() <= self.training.candidates {
+            return (batch, self.seen.clone());
         }
         let mut candidates: Vec<usize> =
             batch.iter().map(|question| self.data.labels()[*question]).collect();
@@ -175,7 +175,7 @@ impl<'a> Trainer<'a> {
         candidates.dedup();
         // One drawn twice counts once, so there may be a few fewer.
         while candidates.len() < self.training.candidates {
-            candidates.push(self.headed[self.random.below(self.headed.len())]);
+            candidates.push(self.seen[self.random.below(self.seen.len())]);
         }
         candidates.sort_unstable();
         candidates.dedup();

@@ -67,18 +67,18 @@ pub(super) fn hybrid_weight(
 ) -> Result<Calibrated> {
     let words = &texts.index;
     // Every so many questions of either sort, so that their shares stay.
-    let step = plan.headed.len().div_ceil(WORD_QUESTIONS).max(1);
-    let (mut headed, mut ranks) = (Vec::new(), Vec::new());
-    let mut seen = [0usize; 2];
+    let step = plan.seen.len().div_ceil(WORD_QUESTIONS).max(1);
+    let (mut seen, mut ranks) = (Vec::new(), Vec::new());
+    let mut sampled = [0usize; 2];
     for (fold, projected) in plan.folds.iter().zip(projected) {
         let mut kept = Vec::new();
-        for (row, is_headed) in fold.headed.iter().enumerate() {
-            let seen = &mut seen[usize::from(*is_headed)];
-            if *seen % step == 0 {
+        for (row, is_seen) in fold.seen.iter().enumerate() {
+            let sampled = &mut sampled[usize::from(*is_seen)];
+            if *sampled % step == 0 {
                 kept.push(row);
-                headed.push(*is_headed);
+                seen.push(*is_seen);
             }
-            *seen += 1;
+            *sampled += 1;
         }
         let labels = plan.labels(fold);
         let labels: Vec<usize> = kept.iter().map(|row| labels[*row]).collect();
@@ -114,14 +114,14 @@ pub(super) fn hybrid_weight(
         }
         ranks.extend(found);
     }
-    Ok(choose(&WEIGHTS, &ranks, &headed, plan.share))
+    Ok(choose(&WEIGHTS, &ranks, &seen, plan.share))
 }
 
 /// The offset of answers without training questions, for questions as `projected`.
-pub(super) fn unheaded_offset(plan: &Plan<'_>, projected: &[Array2<f32>]) -> Calibrated {
+pub(super) fn unseen_offset(plan: &Plan<'_>, projected: &[Array2<f32>]) -> Calibrated {
     let mut ranks = Vec::new();
     for (fold, projected) in plan.folds.iter().zip(projected) {
-        let (answers, labels) = (fold.data.headed(), plan.labels(fold));
+        let (answers, labels) = (fold.data.seen(), plan.labels(fold));
         ranks.extend(rank_grid(plan, projected, &labels, OFFSETS.len(), |row, scores, ranks| {
             let label = labels[row];
             for (rank, offset) in ranks.iter_mut().zip(OFFSETS) {
@@ -132,7 +132,7 @@ pub(super) fn unheaded_offset(plan: &Plan<'_>, projected: &[Array2<f32>]) -> Cal
             }
         }));
     }
-    choose(&OFFSETS, &ranks, &plan.headed, plan.share)
+    choose(&OFFSETS, &ranks, &plan.seen, plan.share)
 }
 
 /// Calls `work` with the number of each row of `projected`, its cosines with all answers and
@@ -160,22 +160,22 @@ fn rank_grid(
 
 /// Of values with the nearest to zero first, the first that is not clearly worse than the
 /// best; `ranks` are n × values.
-fn choose(values: &[f64], ranks: &[u32], headed: &[bool], share: f64) -> Calibrated {
+fn choose(values: &[f64], ranks: &[u32], seen: &[bool], share: f64) -> Calibrated {
     let column =
-        |at: usize| Column::of(ranks.iter().skip(at).step_by(values.len()).copied(), headed, share);
+        |at: usize| Column::of(ranks.iter().skip(at).step_by(values.len()).copied(), seen, share);
     let columns: Vec<Column> = (0..values.len()).map(column).collect();
     let score = |column: &Column| column.validated.score;
     let best = columns.iter().rev().max_by(|a, b| score(a).total_cmp(&score(b)));
     let best = best.expect("zero is among the values");
     let good = |column: &Column| {
-        score(best) - score(column) <= CLEARLY * column.standard_error(best, headed, share)
+        score(best) - score(column) <= CLEARLY * column.standard_error(best, seen, share)
     };
     let at = columns.iter().position(good).expect("the best is not worse than itself");
     Calibrated {
         value: values[at],
         score: score(&columns[at]),
         without: score(&columns[0]),
-        questions: headed.len(),
+        questions: seen.len(),
     }
 }
 
@@ -188,12 +188,12 @@ mod tests {
         // One question of forty is better at the second value: it may be luck.
         let mut ranks = [2, 2].repeat(40);
         ranks[1] = 1;
-        let headed = [true; 40];
-        let found = choose(&[0.0, 0.5], &ranks, &headed, 0.0);
+        let seen = [true; 40];
+        let found = choose(&[0.0, 0.5], &ranks, &seen, 0.0);
         assert_eq!((found.value, found.score, found.questions), (0.0, 0.5, 40));
         // Thirty are not.
         ranks.iter_mut().skip(1).step_by(2).take(30).for_each(|rank| *rank = 1);
-        let found = choose(&[0.0, 0.5], &ranks, &headed, 0.0);
+        let found = choose(&[0.0, 0.5], &ranks, &seen, 0.0);
         assert_eq!((found.value, found.score, found.without), (0.5, 0.875, 0.5));
     }
 }

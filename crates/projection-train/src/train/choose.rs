@@ -23,14 +23,14 @@ pub struct Tried {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Validation {
     /// Share of questions whose answer has no training questions that was chosen for.
-    pub unheaded: f64,
+    pub unseen: f64,
     /// The chosen model.
     pub chosen: Validated,
     /// A residual projection with the fixed parameters, where it was tried.
     pub fixed: Option<Validated>,
     /// Plain cosine.
     pub cosine: Validated,
-    /// Where `unheaded` is 0: cosine and the chosen model where whole answers lose their
+    /// Where `unseen` is 0: cosine and the chosen model where whole answers lose their
     /// questions too, both sorts of questions weighing the same. It was not chosen by this.
     pub open: Option<(Validated, Validated)>,
     /// All candidates, best first.
@@ -39,7 +39,7 @@ pub struct Validation {
     pub hybrid_weight: Option<Calibrated>,
     /// The offset of answers without training questions, where questions for such are
     /// expected and the model has heads.
-    pub unheaded_offset: Option<Calibrated>,
+    pub unseen_offset: Option<Calibrated>,
 }
 
 impl Validation {
@@ -66,8 +66,8 @@ impl Validation {
     /// The metrics as they are stored with the model.
     pub fn to_json(&self) -> Value {
         let share = |of: fn(&Metrics) -> f64| {
-            let Validated { headed, unheaded, .. } = &self.chosen;
-            (1.0 - self.unheaded) * of(headed) + self.unheaded * of(unheaded)
+            let Validated { seen, unseen, .. } = &self.chosen;
+            (1.0 - self.unseen) * of(seen) + self.unseen * of(unseen)
         };
         let best = self.best_of_kinds().into_iter().map(|tried| {
             json!({
@@ -79,7 +79,7 @@ impl Validation {
         json!({
             "recall_at_1": share(|m| m.recall_at_1),
             "mrr_at_10": self.chosen.score,
-            "unheaded_share": self.unheaded,
+            "unseen_share": self.unseen,
             "model": self.chosen.to_json(),
             "fixed": self.fixed.map(Validated::to_json),
             "cosine": self.cosine.to_json(),
@@ -89,7 +89,7 @@ impl Validation {
             "candidates": self.tried.len(),
             "best_of_kinds": best.collect::<Vec<_>>(),
             "hybrid_weight": self.hybrid_weight.map(Calibrated::to_json),
-            "unheaded_offset": self.unheaded_offset.map(Calibrated::to_json),
+            "unseen_offset": self.unseen_offset.map(Calibrated::to_json),
         })
     }
 }
@@ -143,17 +143,17 @@ pub(super) fn choose(
     let texts = data.texts();
     let hybrid_weight =
         texts.map(|texts| calibrate::hybrid_weight(&plan, &projected, texts)).transpose()?;
-    let unheaded_offset =
-        (has_heads && plan.share > 0.0).then(|| calibrate::unheaded_offset(&plan, &projected));
+    let unseen_offset =
+        (has_heads && plan.share > 0.0).then(|| calibrate::unseen_offset(&plan, &projected));
     let mut validation = Validation {
-        unheaded: plan.share,
+        unseen: plan.share,
         chosen,
         fixed: residual.as_ref().map(|search| search.fixed().1.validated),
         cosine: plan.cosine().validated,
         open: None,
         tried: Vec::new(),
         hybrid_weight,
-        unheaded_offset,
+        unseen_offset,
     };
     let residuals = residual.into_iter().flat_map(|search| search.candidates);
     let residuals = residuals.map(|(training, column)| (Recipe::Residual(training.into()), column));
@@ -175,7 +175,7 @@ fn open(
     recipe: &Recipe,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Option<(Validated, Validated)>> {
-    let tuning = Tuning { unheaded: Some(0.5), ..tuning.clone() };
+    let tuning = Tuning { unseen: Some(0.5), ..tuning.clone() };
     let plan = match Plan::new(data, &tuning) {
         Ok(plan) => plan,
         Err(error) if error.kind() == ErrorKind::InvalidModel => return Ok(None),

@@ -143,10 +143,10 @@ impl TrainingData {
     }
 
     /// Whether each answer has a question.
-    pub fn headed(&self) -> Vec<bool> {
-        let mut headed = vec![false; self.answers.nrows()];
-        self.labels.iter().for_each(|label| headed[*label] = true);
-        headed
+    pub fn seen(&self) -> Vec<bool> {
+        let mut seen = vec![false; self.answers.nrows()];
+        self.labels.iter().for_each(|label| seen[*label] = true);
+        seen
     }
 
     /// The texts of all questions and of some answers, where they are known.

@@ -29,8 +29,8 @@ pub(crate) fn splits(
     // `None` for answers that have no questions anyway.
     let mut fold_of_answer = vec![None; data.answers().nrows()];
     if open {
-        let headed = data.headed();
-        let mut answers: Vec<usize> = (0..headed.len()).filter(|row| headed[*row]).collect();
+        let seen = data.seen();
+        let mut answers: Vec<usize> = (0..seen.len()).filter(|row| seen[*row]).collect();
         random.shuffle(&mut answers);
         answers.iter().enumerate().for_each(|(i, row)| fold_of_answer[*row] = Some(i % count));
     }
@@ -53,7 +53,7 @@ pub(super) struct Fold {
     /// Numbers of the questions that are asked.
     pub asked: Vec<usize>,
     /// Whether the answer of each asked question still has questions.
-    pub headed: Vec<bool>,
+    pub seen: Vec<bool>,
 }
 
 /// The [`splits`], of which at most `limit` questions are asked a fold and side.
@@ -72,18 +72,18 @@ pub(super) fn folds(
         .into_iter()
         .map(|Split { left, out: mut asked, .. }| {
             let data = data.with_questions(&left);
-            let headed = data.headed();
+            let seen = data.seen();
             random.shuffle(&mut asked);
             let mut taken = [0; 2];
             asked.retain(|number| {
-                let headed = headed[labels[*number]];
-                let taken = &mut taken[usize::from(headed)];
+                let seen = seen[labels[*number]];
+                let taken = &mut taken[usize::from(seen)];
                 *taken += 1;
-                (headed || open) && *taken <= limit
+                (seen || open) && *taken <= limit
             });
             asked.sort_unstable();
-            let headed = asked.iter().map(|number| headed[labels[*number]]).collect();
-            Fold { data, asked, headed }
+            let seen = asked.iter().map(|number| seen[labels[*number]]).collect();
+            Fold { data, asked, seen }
         })
         .filter(|fold| !fold.asked.is_empty() && !fold.data.labels().is_empty())
         .collect()

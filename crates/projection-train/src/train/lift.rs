@@ -12,11 +12,11 @@ const RIDGE: f64 = 0.1;
 
 /// The direction u (d); zero where all answers have questions, or none.
 pub(super) fn lift_direction(data: &TrainingData, threads: usize) -> Result<Vec<f32>> {
-    let (headed, dim) = (data.headed(), data.dim());
-    let mean = headed.iter().filter(|headed| !**headed).count() as f64 / headed.len() as f64;
+    let (seen, dim) = (data.seen(), data.dim());
+    let mean = seen.iter().filter(|seen| !**seen).count() as f64 / seen.len() as f64;
     let mut target = vec![0.0f64; dim];
-    for (answer, headed) in data.answers().rows().into_iter().zip(&headed) {
-        let t = f64::from(u8::from(!headed)) - mean;
+    for (answer, seen) in data.answers().rows().into_iter().zip(&seen) {
+        let t = f64::from(u8::from(!seen)) - mean;
         target.iter_mut().zip(answer).for_each(|(sum, value)| *sum += t * f64::from(*value));
     }
     let mut matrix = gram(data.answer_values(), dim, threads);

@@ -90,14 +90,14 @@ pub fn train_model(
     };
     let model = model
         .with_hybrid_weight(value(|validation| validation.hybrid_weight))?
-        .with_unheaded_offset(value(|validation| validation.unheaded_offset))?;
-    let headed = data.headed();
-    let with_questions = data.clusters().iter().zip(&headed).filter(|(_, headed)| **headed);
+        .with_unseen_offset(value(|validation| validation.unseen_offset))?;
+    let seen = data.seen();
+    let with_questions = data.clusters().iter().zip(&seen).filter(|(_, seen)| **seen);
     Ok(TrainedModel {
         recipe,
         validation,
         questions: data.labels().len(),
-        without_questions: headed.iter().filter(|headed| !**headed).count(),
+        without_questions: seen.iter().filter(|seen| !**seen).count(),
         model,
         parts,
         clusters: with_questions.filter_map(|(cluster, _)| *cluster).collect(),

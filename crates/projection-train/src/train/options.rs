@@ -8,7 +8,7 @@ use crate::kernel::parallel;
 pub struct Tuning {
     /// The share of questions to be expected whose answer has no training questions, from 0
     /// to 1. By default ½ where there are such answers, else 0.
-    pub unheaded: Option<f64>,
+    pub unseen: Option<f64>,
     /// Folds; each is left out in turn.
     pub folds: usize,
     /// Questions that are asked a fold, at most, of either sort.
@@ -21,7 +21,7 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { unheaded: None, folds: 4, limit: 1500, seed: 0, threads: parallel::threads() }
+        Self { unseen: None, folds: 4, limit: 1500, seed: 0, threads: parallel::threads() }
     }
 }
 

@@ -48,7 +48,7 @@ impl ResidualTraining {
 
     /// The fixed parameters for these answers.
     pub fn fixed(data: &TrainingData) -> Self {
-        if data.headed().iter().all(|headed| *headed) { Self::closed() } else { Self::open() }
+        if data.seen().iter().all(|seen| *seen) { Self::closed() } else { Self::open() }
     }
 }
 

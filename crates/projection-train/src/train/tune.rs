@@ -48,13 +48,13 @@ impl<'a> ResidualSearch<'a> {
         options: &TrainingOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self> {
-        let some_unheaded = plan.data.headed().iter().any(|headed| !headed);
+        let some_unseen = plan.data.seen().iter().any(|seen| !seen);
         let mut fixed = ResidualTraining::fixed(plan.data);
         fixed.temperature = options.temperature;
         fixed.adapter_training.seed = options.tuning.seed;
         fixed.adapter_training.threads = options.tuning.threads;
         let trainings = AdapterTraining::candidates(&fixed.adapter_training);
-        let grid = grid(plan.share > 0.0 && some_unheaded);
+        let grid = grid(plan.share > 0.0 && some_unseen);
 
         let mut ranks: Vec<Vec<u32>> = vec![Vec::new(); trainings.len()];
         let mut works = Vec::with_capacity(plan.folds.len());

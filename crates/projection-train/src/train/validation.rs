@@ -18,9 +18,9 @@ pub(super) const CLEARLY: f64 = 2.0;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Validated {
     /// Questions whose answer had other questions.
-    pub headed: Metrics,
+    pub seen: Metrics,
     /// Questions whose answer had none.
-    pub unheaded: Metrics,
+    pub unseen: Metrics,
     /// MRR@10 at the expected share of the two.
     pub score: f64,
 }
@@ -38,8 +38,8 @@ impl Validated {
         };
         json!({
             "score": self.score,
-            "headed": metrics(&self.headed),
-            "unheaded": metrics(&self.unheaded),
+            "seen": metrics(&self.seen),
+            "unseen": metrics(&self.unseen),
         })
     }
 }
@@ -51,7 +51,7 @@ pub(super) struct Plan<'a> {
     /// Share of questions whose answer has no training questions.
     pub share: f64,
     /// Of each asked question, fold by fold, whether its answer has other questions.
-    pub headed: Vec<bool>,
+    pub seen: Vec<bool>,
     pub threads: usize,
 }
 
@@ -60,27 +60,27 @@ impl<'a> Plan<'a> {
     /// [`ErrorKind::InvalidArgument`] for fewer than 2 folds or a share outside 0 to 1,
     /// [`ErrorKind::InvalidModel`] where there are too few questions to leave any out.
     pub fn new(data: &'a TrainingData, tuning: &Tuning) -> Result<Self> {
-        let some_unheaded = data.headed().iter().any(|headed| !headed);
-        let share = tuning.unheaded.unwrap_or(if some_unheaded { 0.5 } else { 0.0 });
+        let some_unseen = data.seen().iter().any(|seen| !seen);
+        let share = tuning.unseen.unwrap_or(if some_unseen { 0.5 } else { 0.0 });
         if !(0.0..=1.0).contains(&share) || tuning.folds < 2 {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!(
-                    "unheaded share {share} and {} folds, expected 0 to 1 and at least 2",
+                    "unseen share {share} and {} folds, expected 0 to 1 and at least 2",
                     tuning.folds
                 ),
             ));
         }
         let folds = folds(data, tuning.folds, share > 0.0, tuning.limit, tuning.seed);
-        let headed: Vec<bool> = folds.iter().flat_map(|fold| &fold.headed).copied().collect();
-        let with = headed.iter().filter(|headed| **headed).count();
-        if (with == 0 && share < 1.0) || (with == headed.len() && share > 0.0) {
+        let seen: Vec<bool> = folds.iter().flat_map(|fold| &fold.seen).copied().collect();
+        let with = seen.iter().filter(|seen| **seen).count();
+        if (with == 0 && share < 1.0) || (with == seen.len() && share > 0.0) {
             return Err(Error::new(
                 ErrorKind::InvalidModel,
                 format!("{} questions are too few to leave some out and tune", data.labels().len()),
             ));
         }
-        Ok(Self { data, folds, share, headed, threads: tuning.threads })
+        Ok(Self { data, folds, share, seen, threads: tuning.threads })
     }
 
     /// The rows of the answers to the questions that a fold asks.
@@ -101,7 +101,7 @@ impl<'a> Plan<'a> {
 
     /// What is measured of ranks, one for each question that is asked, fold by fold.
     pub fn column(&self, ranks: impl Iterator<Item = u32>) -> Column {
-        Column::of(ranks, &self.headed, self.share)
+        Column::of(ranks, &self.seen, self.share)
     }
 
     /// Plain cosine.
@@ -112,7 +112,7 @@ impl<'a> Plan<'a> {
 
     /// The standard error of the difference of two scores.
     pub fn standard_error(&self, a: &Column, b: &Column) -> f64 {
-        a.standard_error(b, &self.headed, self.share)
+        a.standard_error(b, &self.seen, self.share)
     }
 }
 
@@ -124,25 +124,25 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// `headed` has one value a rank: whether the answer has other questions.
-    pub fn of(ranks: impl Iterator<Item = u32>, headed: &[bool], share: f64) -> Self {
+    /// `seen` has one value a rank: whether the answer has other questions.
+    pub fn of(ranks: impl Iterator<Item = u32>, seen: &[bool], share: f64) -> Self {
         let ranks: Vec<usize> = ranks.map(|rank| rank as usize).collect();
         let part = |wanted: bool| {
-            let rows = ranks.iter().zip(headed).filter(|(_, headed)| **headed == wanted);
+            let rows = ranks.iter().zip(seen).filter(|(_, seen)| **seen == wanted);
             Metrics::of(&rows.map(|(rank, _)| *rank).collect::<Vec<_>>())
         };
         let (with, without) = (part(true), part(false));
         let score = (1.0 - share) * with.mrr_at_10 + share * without.mrr_at_10;
         Self {
             reciprocals: ranks.iter().map(|rank| Metrics::reciprocal(*rank) as f32).collect(),
-            validated: Validated { headed: with, unheaded: without, score },
+            validated: Validated { seen: with, unseen: without, score },
         }
     }
 
     /// The standard error of the difference of two scores on the same questions.
-    pub fn standard_error(&self, other: &Self, headed: &[bool], share: f64) -> f64 {
+    pub fn standard_error(&self, other: &Self, seen: &[bool], share: f64) -> f64 {
         let variance = |wanted: bool| {
-            let pairs = self.reciprocals.iter().zip(&other.reciprocals).zip(headed);
+            let pairs = self.reciprocals.iter().zip(&other.reciprocals).zip(seen);
             let differences: Vec<f64> = pairs
                 .filter(|(_, h)| **h == wanted)
                 .map(|((a, b), _)| f64::from(*a) - f64::from(*b))

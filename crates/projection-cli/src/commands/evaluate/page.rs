@@ -149,12 +149,12 @@ fn metric_charts(regime: &Regime, numbers: &RegimeReport) -> String {
         // The two parts, where there are two.
         (
             "recall@1 where the answer has training questions",
-            |m| m.unheaded.as_ref().and(m.headed.as_ref()).map(|part| &part.recall_at_1),
+            |m| m.unseen.as_ref().and(m.seen.as_ref()).map(|part| &part.recall_at_1),
             true,
         ),
         (
             "recall@1 where the answer has none",
-            |m| m.headed.as_ref().and(m.unheaded.as_ref()).map(|part| &part.recall_at_1),
+            |m| m.seen.as_ref().and(m.unseen.as_ref()).map(|part| &part.recall_at_1),
             true,
         ),
     ];
@@ -185,7 +185,7 @@ fn table(regime: &Regime, numbers: &RegimeReport) -> String {
     let mut html =
         "<h3>All numbers</h3>\n<div class=\"scroll\"><table>\n<thead><tr><th>method</th>\
                     <th>recall@1 %</th><th>recall@5 %</th><th>MRR@10</th><th>nDCG@10</th>\
-                    <th>headed</th><th>unheaded</th><th>gained</th><th>lost</th><th>p</th>\
+                    <th>seen</th><th>unseen</th><th>gained</th><th>lost</th><th>p</th>\
                     </tr></thead>\n<tbody>\n"
             .to_string();
     for (number, (outcome, method)) in regime.outcomes.iter().zip(&numbers.methods).enumerate() {
@@ -208,8 +208,8 @@ fn table(regime: &Regime, numbers: &RegimeReport) -> String {
             all.recall_at_5.percent(),
             all.mrr_at_10.number(),
             all.ndcg_at_10.number(),
-            part(&method.headed),
-            part(&method.unheaded),
+            part(&method.seen),
+            part(&method.unseen),
         ];
         html += &format!(
             "<tr{}><th>{}</th>",
@@ -343,7 +343,7 @@ fn reading(seed: u64) -> String {
          beyond rank 10.</dd>\n\
          <dt>Whiskers and brackets</dt><dd>95 % intervals from 1,000 bootstrap resamples of the \
          questions (seed {seed}). The dashed line is cosine.</dd>\n\
-         <dt>headed, unheaded</dt><dd>recall@1 of questions whose right answer has training \
+         <dt>seen, unseen</dt><dd>recall@1 of questions whose right answer has training \
          questions, and of those whose answer has none.</dd>\n\
          <dt>gained, lost, p</dt><dd>Questions whose right answer only the method, or only cosine, \
          puts first. p is McNemar’s: how likely two equally good methods would differ so much.</dd>\n\

@@ -22,8 +22,8 @@ pub fn size(regime: &RegimeReport, answers: usize) -> String {
         "{} asked, {} of them of answers with training questions; {answers} answers, {} of \
          them with questions, {} training questions{mean}",
         count(regime.questions, "question"),
-        regime.headed_questions,
-        regime.headed_answers,
+        regime.seen_questions,
+        regime.seen_answers,
         regime.training_questions,
     )
 }
@@ -46,8 +46,8 @@ impl Report for EvaluationReport {
                     "recall@5 %",
                     "MRR@10",
                     "nDCG@10",
-                    "headed",
-                    "unheaded",
+                    "seen",
+                    "unseen",
                     "gained",
                     "lost",
                     "p",
@@ -61,7 +61,7 @@ impl Report for EvaluationReport {
                 }
             }
         }
-        text += "In brackets: 95 % intervals. headed, unheaded: recall@1 where the right answer has \
+        text += "In brackets: 95 % intervals. seen, unseen: recall@1 where the right answer has \
                  training questions\nand where it has none. gained, lost: questions that only the method, \
                  or only cosine, answers first;\np: McNemar's, of these two.\n";
         for message in &self.notes {
@@ -100,8 +100,8 @@ fn row(number: usize, method: &MethodReport) -> Vec<String> {
         all.recall_at_5.percent(),
         all.mrr_at_10.number(),
         all.ndcg_at_10.number(),
-        part(&method.headed),
-        part(&method.unheaded),
+        part(&method.seen),
+        part(&method.unseen),
     ];
     // Cosine is not compared with itself.
     row.extend(match number {

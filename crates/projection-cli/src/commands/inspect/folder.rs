@@ -92,7 +92,7 @@ fn inspect_projection(
             Ok(model) => {
                 facts.kind = kind_name(model.kind());
                 facts.hybrid_weight = model.hybrid_weight();
-                facts.unheaded_offset = model.unheaded_offset();
+                facts.unseen_offset = model.unseen_offset();
             }
             Err(error) => problems.error(&error.context(what)),
         }

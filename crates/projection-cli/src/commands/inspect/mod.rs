@@ -87,7 +87,7 @@ struct ProjectionFacts {
     /// The weight of BM25 in hybrid search that training chose.
     hybrid_weight: Option<f64>,
     /// The offset of answers without training questions that training chose.
-    unheaded_offset: Option<f64>,
+    unseen_offset: Option<f64>,
     created_at: Option<String>,
     heads: usize,
     matrices: usize,

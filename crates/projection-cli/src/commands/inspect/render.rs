@@ -105,7 +105,7 @@ fn projection_row(facts: &ProjectionFacts) -> Vec<String> {
         _ => String::new(),
     };
     let weight = facts.hybrid_weight.map(|weight| format!("BM25 {weight}"));
-    let offset = facts.unheaded_offset.map(|offset| format!("offset {offset}"));
+    let offset = facts.unseen_offset.map(|offset| format!("offset {offset}"));
     let search: Vec<String> = weight.into_iter().chain(offset).collect();
     let heads = match &facts.network {
         Some(network) => format!(

@@ -197,7 +197,7 @@ fn inspect_projection(
     {
         problems.error(&error);
     }
-    if let Err(error) = store.check_lists(row.id) {
+    if let Err(error) = store.check_index(row.id) {
         problems.error(&error);
     }
     facts
@@ -211,7 +211,7 @@ fn set_search_values(
 ) {
     if let Some(record) = record {
         facts.hybrid_weight = problems.value_of(record.hybrid_weight());
-        facts.unheaded_offset = problems.value_of(record.unheaded_offset());
+        facts.unseen_offset = problems.value_of(record.unseen_offset());
     }
 }
 

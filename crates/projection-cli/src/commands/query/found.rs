@@ -31,7 +31,7 @@ pub struct Found {
     /// None where words did not count.
     pub hybrid_weight: Option<f64>,
     /// Of answers that no head is for; 0 where there was none.
-    pub unheaded_offset: f64,
+    pub unseen_offset: f64,
     /// In ascending order of cluster id.
     pub weights: Vec<Weight>,
     pub hits: Vec<FoundHit>,
@@ -80,8 +80,8 @@ impl Report for Found {
         if self.score_mode == Mode::MaxNearest {
             how += ", or the nearest training question";
         }
-        if self.unheaded_offset != 0.0 {
-            let offset = self.unheaded_offset;
+        if self.unseen_offset != 0.0 {
+            let offset = self.unseen_offset;
             how += &format!(", offset {offset} for answers without training questions");
         }
         if let Some(weight) = self.hybrid_weight {

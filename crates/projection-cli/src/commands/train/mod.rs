@@ -42,7 +42,7 @@ pub struct Args {
     /// Share of the questions to be expected whose answer has no training questions, 0 to 1
     /// [default: 0.5 where there are such answers, else 0]
     #[arg(long, value_name = "SHARE", value_parser = share)]
-    unheaded: Option<f64>,
+    unseen: Option<f64>,
 
     /// Seed: the same one gives the same model
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -106,7 +106,7 @@ impl Args {
             },
             tune: self.tune,
             temperature: self.temperature,
-            tuning: Tuning { unheaded: self.unheaded, seed: self.seed, ..Tuning::default() },
+            tuning: Tuning { unseen: self.unseen, seed: self.seed, ..Tuning::default() },
         }
     }
 }

@@ -36,8 +36,8 @@ impl Trained {
         let mut text = format!(
             "\ncross-validation on {} of answers with and {} of answers without training \
              questions, {} tried\n{}",
-            count(validation.chosen.headed.questions, "question"),
-            count(validation.chosen.unheaded.questions, "question"),
+            count(validation.chosen.seen.questions, "question"),
+            count(validation.chosen.unseen.questions, "question"),
             count(validation.tried.len(), "candidate"),
             screen.table(&HEADER, rows)
         );
@@ -48,7 +48,7 @@ impl Trained {
             ];
             text += &format!(
                 "\nwhere answers lose all their questions too, {} of such\n{}",
-                count(model.unheaded.questions, "question"),
+                count(model.unseen.questions, "question"),
                 screen.table(&HEADER, rows)
             );
         }
@@ -65,7 +65,7 @@ impl Trained {
                 found.value, found.score, found.without
             );
         }
-        if let Some(found) = validation.unheaded_offset {
+        if let Some(found) = validation.unseen_offset {
             text += &format!(
                 "offset {} for answers without training questions, MRR@10 {:.3} against {:.3} \
                  without\n",
@@ -90,7 +90,7 @@ fn row(name: String, v: &Validated) -> Vec<String> {
     let recall = |m: &projection_train::evaluate::Metrics| {
         part(m.questions, format!("{:.1} %", 100.0 * m.recall_at_1))
     };
-    let (with, without) = (&v.headed, &v.unheaded);
+    let (with, without) = (&v.seen, &v.unseen);
     let score = format!("{:.3}", v.score);
     vec![name, score, mrr(with), mrr(without), recall(with), recall(without)]
 }

@@ -178,7 +178,7 @@ impl MultiHeadProjection {
             temperature,
             top_k: None,
             hybrid_weight: None,
-            unheaded_offset: None,
+            unseen_offset: None,
         })
     }
 }

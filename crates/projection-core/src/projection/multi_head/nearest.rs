@@ -35,22 +35,22 @@ impl MultiHeadProjection {
     /// # Errors
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`] for a model from a mapped file
     /// whose values are not sound.
-    pub fn with_lists(&self, threads: usize) -> Result<Self> {
+    pub fn with_approximate_index(&self, threads: usize) -> Result<Self> {
         self.check_values()?;
         let heads = &*self.heads;
         let few = heads.ids.len() < MIN_INDEX_ROWS || !scan_pays_off(heads.ids.len(), heads.dim);
-        if few || self.top_k.is_none() || self.lists_found().is_some() {
+        if few || self.top_k.is_none() || self.index_stats().is_some() {
             return Ok(self.clone());
         }
         let lists = heads.with_units(|units| IvfIndex::build(units, &[], threads));
         if lists.is_exact() {
             return Ok(self.clone());
         }
-        Ok(self.clone().with_kept_lists(Some(Arc::new(lists))))
+        Ok(self.clone().with_stored_index(Some(Arc::new(lists))))
     }
 
     /// The same model with these lists instead of its own.
-    pub fn with_kept_lists(mut self, lists: Option<Arc<IvfIndex>>) -> Self {
+    pub fn with_stored_index(mut self, lists: Option<Arc<IvfIndex>>) -> Self {
         let lists = lists.map_or_else(OnceLock::new, OnceLock::from);
         if let Some(heads) = Arc::get_mut(&mut self.heads) {
             heads.lists = lists;
@@ -69,7 +69,7 @@ impl MultiHeadProjection {
     }
 
     /// The lists that may miss a head, where there are any.
-    pub fn kept_lists(&self) -> Option<Arc<IvfIndex>> {
+    pub fn stored_index(&self) -> Option<Arc<IvfIndex>> {
         self.heads.approximate().cloned()
     }
 
@@ -79,7 +79,7 @@ impl MultiHeadProjection {
     }
 
     /// What was found out when the lists were made, where there are any.
-    pub fn lists_found(&self) -> Option<IndexStats> {
+    pub fn index_stats(&self) -> Option<IndexStats> {
         self.heads.approximate().map(|lists| lists.stats())
     }
 

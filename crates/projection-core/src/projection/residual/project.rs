@@ -202,8 +202,8 @@ impl Projection for ResidualProjection {
         self.hybrid_weight
     }
 
-    fn unheaded_offset(&self) -> Option<f64> {
-        self.unheaded_offset
+    fn unseen_offset(&self) -> Option<f64> {
+        self.unseen_offset
     }
 
     fn as_residual(&self) -> Option<&ResidualProjection> {

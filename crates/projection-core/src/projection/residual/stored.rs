@@ -83,7 +83,7 @@ impl ResidualProjection {
             terms: Arc::new(terms),
             temperature: parts.temperature,
             hybrid_weight: None,
-            unheaded_offset: None,
+            unseen_offset: None,
         })
     }
 

@@ -23,7 +23,7 @@ impl Index {
     ///
     /// # Errors
     /// As [`search`](Self::search) for each of the queries, naming the row.
-    pub fn make_lists(
+    pub fn build_index(
         &mut self,
         queries: Option<ArrayView2<'_, f32>>,
         projection: Option<&dyn Projection>,
@@ -42,16 +42,16 @@ impl Index {
             _ => Some(IvfIndex::build(units, &targets, threads)),
         };
         self.lists = lists.map(Arc::new);
-        Ok(self.lists_found().unwrap_or(IndexStats { recall: 1.0, read: 1.0, lists: 1 }))
+        Ok(self.index_stats().unwrap_or(IndexStats { recall: 1.0, read: 1.0, lists: 1 }))
     }
 
     /// Forgets the lists: searches are exact again.
-    pub fn drop_lists(&mut self) {
+    pub fn drop_index(&mut self) {
         self.lists = None;
     }
 
     /// What was found out when the lists were made, where there are any.
-    pub fn lists_found(&self) -> Option<IndexStats> {
+    pub fn index_stats(&self) -> Option<IndexStats> {
         self.lists.as_ref().map(|lists| lists.stats())
     }
 }

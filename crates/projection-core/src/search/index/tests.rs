@@ -105,7 +105,7 @@ fn only_allowed_answers_are_found() {
                 assert_eq!(found, one);
             }
         }
-        assert_eq!(index.make_lists(None, None, 1).unwrap().recall, 1.0);
+        assert_eq!(index.build_index(None, None, 1).unwrap().recall, 1.0);
     }
 }
 
@@ -121,7 +121,7 @@ fn answers_come_and_go() {
         let (ids, some) = part(0..5000);
         let mut index = Index::from_vectors(&ids, some).unwrap();
         if lists {
-            index.make_lists(None, None, 1).unwrap();
+            index.build_index(None, None, 1).unwrap();
         }
         let before = index.clone();
         for range in [5000..5001, 5001..6000] {
@@ -173,7 +173,7 @@ fn what_comes_may_be_wrong_empty_or_all_the_same() {
     for lists in [false, true] {
         let mut index = Index::from_vectors(&ids, vectors.view()).unwrap();
         if lists {
-            index.make_lists(None, None, 1).unwrap();
+            index.build_index(None, None, 1).unwrap();
         }
         let query = vectors.row(7).to_vec();
         let before = index.search(&query, None, 20).unwrap();
@@ -211,7 +211,7 @@ fn what_comes_may_be_wrong_empty_or_all_the_same() {
         assert_eq!(ids_of(&found), [7, 8]);
         // Lists of an index that is empty, and of vectors that are all the same.
         let mut empty = Index::from_vectors(&[], Array2::zeros((0, 20)).view()).unwrap();
-        assert_eq!(empty.make_lists(None, None, 2).unwrap().lists, 1);
+        assert_eq!(empty.build_index(None, None, 2).unwrap().lists, 1);
         assert_eq!(empty.search(&query, None, 3).unwrap(), []);
     }
 }
@@ -222,10 +222,10 @@ fn lists_of_equal_vectors_find_them_by_id() {
     let ids: Vec<i64> = (0..17_000).rev().collect();
     let mut index = Index::from_vectors(&ids, same.view()).unwrap();
     let exact = index.search(same.row(0).to_slice().unwrap(), None, 12).unwrap();
-    assert_eq!(index.make_lists(None, None, 2).unwrap().recall, 1.0);
+    assert_eq!(index.build_index(None, None, 2).unwrap().recall, 1.0);
     assert_eq!(index.search(same.row(0).to_slice().unwrap(), None, 12).unwrap(), exact);
     let nan = Array2::from_elem((1, 8), f32::NAN);
-    let error = index.make_lists(Some(nan.view()), None, 1).unwrap_err();
+    let error = index.build_index(Some(nan.view()), None, 1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFinite);
     assert_eq!(index.search(same.row(0).to_slice().unwrap(), None, 12).unwrap(), exact);
 }

@@ -1,14 +1,14 @@
 //! IvfIndex of a store's model in a file of their own, so that they are made once.
 //!
-//! The file `mh_{id}_lists.safetensors` lies beside the model's other files, which stay as
+//! The file `mh_{id}_index.safetensors` lies beside the model's other files, which stay as
 //! they are: programs that do not know it need not. It has the tensors that a model file has
 //! for lists, and among its metadata two SHA-256: `vectors_sha256`, of the heads' centroids or
 //! the training questions at length 1, and `lists_sha256`, of the tensors.
 //!
 //! Opening a model takes the lists where both are right. Otherwise the model opens without
 //! lists, and answers as it does without: lists of other vectors, which another program may
-//! have put in place, and damaged ones are never used. [`Model::check_lists`] says what is
-//! wrong with them, [`Model::keep_lists`] makes them anew.
+//! have put in place, and damaged ones are never used. [`Model::check_index`] says what is
+//! wrong with them, [`Model::store_index`] makes them anew.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -36,7 +36,7 @@ const MOST_OF_A_ROW: usize = 2;
 
 impl Model {
     /// Makes lists of the heads or training questions of projection `id`, as
-    /// [`with_lists`](Self::with_lists) does, and keeps them in a file beside the projection's
+    /// [`with_approximate_index`](Self::with_approximate_index) does, and keeps them in a file beside the projection's
     /// others: whoever opens it afterwards has them. What was found out, or `None` where the
     /// model stays without lists; a file that was there is removed then.
     ///
@@ -45,14 +45,19 @@ impl Model {
     ///
     /// # Errors
     /// As [`open`](Self::open), and [`ErrorKind::Io`] where the file can't be written.
-    pub fn keep_lists(&self, folder: &Path, id: i64, threads: usize) -> Result<Option<IndexStats>> {
-        let path = folder.join(layout::lists_name(id));
+    pub fn store_index(
+        &self,
+        folder: &Path,
+        id: i64,
+        threads: usize,
+    ) -> Result<Option<IndexStats>> {
+        let path = folder.join(layout::index_name(id));
         let model = match self.clone().with_lists_of(None) {
             // Lists are made for models of which few heads take part.
             Self::MultiHead(model) => Self::MultiHead(model.with_top_k(Some(1))?),
             model => model,
         };
-        let model = model.with_lists(threads)?;
+        let model = model.with_approximate_index(threads)?;
         let Some(lists) = model.approximate_lists() else {
             return match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -78,8 +83,8 @@ impl Model {
     /// [`ErrorKind::InvalidModel`], naming the file and what is wrong, for lists that are
     /// damaged or of other vectors than the projection has: it opens without them.
     /// Otherwise as [`open`](Self::open).
-    pub fn check_lists(&self, folder: &Path, id: i64) -> Result<Option<IndexStats>> {
-        let path = folder.join(layout::lists_name(id));
+    pub fn check_index(&self, folder: &Path, id: i64) -> Result<Option<IndexStats>> {
+        let path = folder.join(layout::index_name(id));
         match path.exists() {
             true => self.clone().read_lists(&path).map(|lists| Some(lists.stats())),
             false => Ok(None),
@@ -87,8 +92,8 @@ impl Model {
     }
 
     /// The model with the lists that are kept in `folder`, where these are right.
-    pub fn with_kept_lists(self, folder: &Path, id: i64) -> Self {
-        let path = folder.join(layout::lists_name(id));
+    pub fn with_stored_index(self, folder: &Path, id: i64) -> Self {
+        let path = folder.join(layout::index_name(id));
         if !path.exists() {
             return self;
         }
@@ -128,8 +133,8 @@ impl Model {
 
     fn approximate_lists(&self) -> Option<Arc<IvfIndex>> {
         match self {
-            Self::MultiHead(model) => model.kept_lists(),
-            Self::Residual(model) => model.kept_lists(),
+            Self::MultiHead(model) => model.stored_index(),
+            Self::Residual(model) => model.stored_index(),
             Self::Linear(_) | Self::Transformer(_) => None,
         }
     }
@@ -137,8 +142,8 @@ impl Model {
     /// The model with these lists instead of its own.
     fn with_lists_of(self, lists: Option<Arc<IvfIndex>>) -> Self {
         match self {
-            Self::MultiHead(model) => Self::MultiHead(model.with_kept_lists(lists)),
-            Self::Residual(model) => Self::Residual(model.with_kept_lists(lists)),
+            Self::MultiHead(model) => Self::MultiHead(model.with_stored_index(lists)),
+            Self::Residual(model) => Self::Residual(model.with_stored_index(lists)),
             model @ (Self::Linear(_) | Self::Transformer(_)) => model,
         }
     }

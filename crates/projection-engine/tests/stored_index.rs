@@ -51,7 +51,7 @@ fn store(folder: &Path) -> (Store, PathBuf) {
     let mut store = Store::open_or_create(folder.join("lda.db")).unwrap();
     let model = store.register_embedding_model("toy", DIM, "test", None).unwrap();
     assert_eq!(store.add_model(&model, &new).unwrap(), 1);
-    let file = store.embeddings_folder("toy").join("mh_1_lists.safetensors");
+    let file = store.embeddings_folder("toy").join("mh_1_index.safetensors");
     (store, file)
 }
 
@@ -73,12 +73,12 @@ fn lists_are_kept_beside_the_model() {
     let plain = projection_store::Store::open_read_only(&database)
         .and_then(|store| store.model(1))
         .unwrap();
-    assert_eq!((plain.lists_found(), store.check_lists(1).unwrap()), (None, None));
+    assert_eq!((plain.index_stats(), store.check_index(1).unwrap()), (None, None));
 
-    let found = store.keep_lists(1, 2).unwrap().unwrap();
+    let found = store.store_index(1, 2).unwrap().unwrap();
     assert!(found.lists > 100 && found.recall >= 0.99, "{found:?}");
-    assert_eq!(store.check_lists(1).unwrap(), Some(found));
-    let expected = project(&plain.with_lists(1).unwrap());
+    assert_eq!(store.check_index(1).unwrap(), Some(found));
+    let expected = project(&plain.with_approximate_index(1).unwrap());
     let embeddings = folder.path().join("embeddings");
     for opened in [
         projection_store::Store::open_read_only(&database)
@@ -88,19 +88,19 @@ fn lists_are_kept_beside_the_model() {
         Model::load(embeddings.join("toy"), 1, None).unwrap(),
         Model::load(embeddings, 1, None).unwrap(),
     ] {
-        assert_eq!(opened.lists_found(), Some(found));
+        assert_eq!(opened.index_stats(), Some(found));
         assert_eq!(project(&opened), expected);
     }
     // To those who take it for a multi-head model, it has other vectors.
     let other = projection_store::Store::open_read_only(&database)
         .and_then(|store| store.model_of_kind(ModelKind::MultiHead, 1))
         .unwrap();
-    assert_eq!(other.lists_found(), None);
+    assert_eq!(other.index_stats(), None);
     // The same lists again, whoever makes them.
     let before = std::fs::read(&file).unwrap();
-    assert_eq!(store.keep_lists(1, 1).unwrap(), Some(found));
+    assert_eq!(store.store_index(1, 1).unwrap(), Some(found));
     assert_eq!(std::fs::read(&file).unwrap(), before);
-    assert_eq!(store.keep_lists(7, 1).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(store.store_index(7, 1).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
@@ -108,18 +108,18 @@ fn lists_of_an_interrupted_training_go_with_its_other_files() {
     let folder = tempfile::tempdir().unwrap();
     let toy = folder.path().join("embeddings").join("toy");
     std::fs::create_dir_all(&toy).unwrap();
-    std::fs::write(toy.join("mh_1_lists.safetensors"), b"of another model").unwrap();
+    std::fs::write(toy.join("mh_1_index.safetensors"), b"of another model").unwrap();
     std::fs::write(toy.join("mh_1.incomplete"), b"").unwrap();
     let (store, file) = store(folder.path());
     assert!(file.starts_with(&toy) && !file.exists());
-    assert_eq!(store.check_lists(1).unwrap(), None);
+    assert_eq!(store.check_index(1).unwrap(), None);
 }
 
 #[test]
 fn stale_and_damaged_lists_are_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let (store, file) = store(folder.path());
-    store.keep_lists(1, 2).unwrap().unwrap();
+    store.store_index(1, 2).unwrap().unwrap();
     let whole = std::fs::read(&file).unwrap();
     let open = || store.model(1).unwrap();
     let plain = project(&{
@@ -128,12 +128,12 @@ fn stale_and_damaged_lists_are_not_used() {
     });
     let refused = |bytes: &[u8], what: &str| {
         std::fs::write(&file, bytes).unwrap();
-        let error = store.check_lists(1).unwrap_err();
+        let error = store.check_index(1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidModel, "{what}: {error}");
         let (message, path) = (error.to_string(), file.display().to_string());
         assert!(message.contains(&path) && message.contains(what), "{message}, not {what}");
         let model = open();
-        assert!(model.lists_found().is_none());
+        assert!(model.index_stats().is_none());
         assert_eq!(project(&model), plain);
     };
     for length in [0, 5, 8, 100, whole.len() / 2, whole.len() - 1] {
@@ -160,17 +160,17 @@ fn stale_and_damaged_lists_are_not_used() {
 
     // Another program replaces training questions.
     std::fs::write(&file, &whole).unwrap();
-    assert!(open().lists_found().is_some());
+    assert!(open().index_stats().is_some());
     let questions = file.with_file_name("mh_1_cluster_3_questions.npy");
     let mut bytes = std::fs::read(&questions).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 0x80;
     std::fs::write(&questions, bytes).unwrap();
-    let error = store.check_lists(1).unwrap_err().to_string();
+    let error = store.check_index(1).unwrap_err().to_string();
     assert!(error.contains("lists of other vectors") && error.contains("make them anew"));
-    assert!(open().lists_found().is_none());
-    let found = store.keep_lists(1, 2).unwrap().unwrap();
-    assert_eq!(open().lists_found(), Some(found));
+    assert!(open().index_stats().is_none());
+    let found = store.store_index(1, 2).unwrap().unwrap();
+    assert_eq!(open().index_stats(), Some(found));
 }
 
 #[test]
@@ -189,11 +189,11 @@ fn small_models_and_others_have_none() {
     let new = NewModel { heads: &[head], ..NewModel::new(parameters) };
     let id = store.add_model(&model, &new).unwrap();
     // What is left of a larger model goes.
-    let file = store.embeddings_folder("toy").join(format!("mh_{id}_lists.safetensors"));
+    let file = store.embeddings_folder("toy").join(format!("mh_{id}_index.safetensors"));
     std::fs::write(&file, "stale").unwrap();
-    assert_eq!(store.check_lists(id).unwrap_err().kind(), ErrorKind::InvalidModel);
-    assert_eq!(store.keep_lists(id, 1).unwrap(), None);
+    assert_eq!(store.check_index(id).unwrap_err().kind(), ErrorKind::InvalidModel);
+    assert_eq!(store.store_index(id, 1).unwrap(), None);
     assert!(!file.exists());
-    assert_eq!(store.keep_lists(id, 1).unwrap(), None);
-    assert_eq!(store.check_lists(id).unwrap(), None);
+    assert_eq!(store.store_index(id, 1).unwrap(), None);
+    assert_eq!(store.check_index(id).unwrap(), None);
 }

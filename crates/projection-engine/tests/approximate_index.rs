@@ -58,10 +58,10 @@ fn recall(plain: &Model, lists: &Model, queries: &Array2<f32>) -> f64 {
 }
 
 fn check(plain: Model) {
-    let lists = plain.with_lists(2).unwrap();
-    let known = lists.lists_found().unwrap();
+    let lists = plain.with_approximate_index(2).unwrap();
+    let known = lists.index_stats().unwrap();
     assert!(known.recall >= 0.99 && known.read < 0.25 && known.lists > 100, "{known:?}");
-    assert!(plain.lists_found().is_none());
+    assert!(plain.index_stats().is_none());
     let queries = rows(60, 9);
     let share = recall(&plain, &lists, &queries);
     assert!(share > 0.97, "{share}, {known:?}");
@@ -84,7 +84,7 @@ fn check(plain: Model) {
         assert!(shared == projected && routed == weights, "{threads} threads");
     }
     for model in [&lists, &mapped, &read] {
-        assert_eq!(model.lists_found(), Some(known));
+        assert_eq!(model.index_stats(), Some(known));
         for (row, query) in queries.rows().into_iter().enumerate() {
             let (mut one, mut routed) = (vec![0.0; DIM], vec![0.0; heads]);
             model.project_into(query.to_slice().unwrap(), &mut one, Some(&mut routed)).unwrap();
@@ -92,7 +92,7 @@ fn check(plain: Model) {
             assert_eq!(routed, weights.row(row).to_vec());
         }
     }
-    assert_eq!(lists.with_lists(1).unwrap().lists_found(), Some(known));
+    assert_eq!(lists.with_approximate_index(1).unwrap().index_stats(), Some(known));
     damaged(&bytes);
 }
 
@@ -140,6 +140,6 @@ fn few_heads_stay_as_they_are() {
         matrix: None,
     };
     let model = MultiHeadProjection::from_heads((0..50).map(head).collect(), 0.1).unwrap();
-    let model = model.with_top_k(Some(5)).unwrap().with_lists(1).unwrap();
-    assert!(model.lists_found().is_none());
+    let model = model.with_top_k(Some(5)).unwrap().with_approximate_index(1).unwrap();
+    assert!(model.index_stats().is_none());
 }
