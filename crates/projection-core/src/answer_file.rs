@@ -23,7 +23,6 @@ use std::collections::BTreeMap;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 use crate::search::Index;
-use crate::shown::{self, Shape};
 use crate::tensors::{self, Dtype, NewTensor, TensorFile, Values};
 
 const FORMAT: &str = "projection_answers";
@@ -83,7 +82,7 @@ impl Index {
         };
         let shape = file.any_shape(VECTORS)?.to_vec();
         let &[count, dim] = &shape[..] else {
-            let what = format!("tensor '{VECTORS}': shape {}, expected two axes", Shape(&shape));
+            let what = format!("tensor '{VECTORS}': shape {shape:?}, expected two axes");
             return Err(file.invalid(what));
         };
         check_dimension(&file, dim)?;
@@ -198,8 +197,7 @@ fn check_lengths(ids: &[i64], values: &[f32], dim: usize) -> Result<()> {
             return Err(Error::new(ErrorKind::NotFinite, what));
         }
         if (length - 1.0).abs() > SLACK {
-            let what =
-                format!("vector of answer {id}: length {}, expected 1", shown::number(length));
+            let what = format!("vector of answer {id}: length {length}, expected 1");
             return Err(Error::new(ErrorKind::InvalidModel, format!("{BYTES}: {what}")));
         }
     }

@@ -28,7 +28,6 @@ pub mod npy;
 pub mod parameters;
 pub mod projection;
 pub mod search;
-pub mod shown;
 pub mod tensors;
 
 pub use error::{Error, ErrorKind, Result};

@@ -6,7 +6,6 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::shown::number;
 
 /// Whether the values of a model are known to be sound.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +63,7 @@ pub fn check_rows_finite(what: &str, rows: &crate::kernel::Rows) -> Result<()> {
                 format!(
                     "tensor '{what}': the value {} in row {row}, column {at}, expected finite \
                      numbers",
-                    number(rows.row(row)[at])
+                    rows.row(row)[at]
                 ),
             ));
         }

@@ -7,7 +7,6 @@ use super::deferred::check_rows_finite;
 use super::query::{project_batch_unrouted, project_unrouted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows, gemm};
-use crate::shown::number;
 
 /// A linear projection. Cheap to clone: clones share the matrix.
 ///
@@ -36,10 +35,7 @@ impl LinearProjection {
         if let Some((at, value)) = matrix.indexed_iter().find(|(_, value)| !value.is_finite()) {
             return Err(Error::new(
                 ErrorKind::NotFinite,
-                format!(
-                    "matrix W with the value {} at {at:?}, expected finite numbers",
-                    number(*value)
-                ),
+                format!("matrix W with the value {value} at {at:?}, expected finite numbers"),
             ));
         }
         let values: Vec<f32> = matrix.iter().copied().collect();

@@ -7,7 +7,6 @@ use super::{LinearProjection, MultiHeadProjection, Precision, Projection, Residu
 use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::IndexStats;
 use crate::parameters::{ModelKind, SearchValues};
-use crate::shown::number;
 
 /// A trained model of any kind. Cheap to clone: clones share their vectors.
 #[derive(Debug, Clone)]
@@ -56,8 +55,7 @@ impl Model {
             Self::Linear(_) | Self::Transformer(_) => Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!(
-                    "temperature {} for a {} projection, which has none",
-                    number(temperature),
+                    "temperature {temperature} for a {} projection, which has none",
                     self.kind().name()
                 ),
             )),
@@ -132,7 +130,7 @@ impl Model {
         if let Some(weight) = weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("hybrid weight {}, expected a number from 0 to 1", number(weight)),
+                format!("hybrid weight {weight}, expected a number from 0 to 1"),
             ));
         }
         *match &mut self {
@@ -156,7 +154,7 @@ impl Model {
 
     fn and_unseen_offset(mut self, offset: Option<f64>) -> Result<Self> {
         let refuse = |what: &str| {
-            let message = format!("unseen offset {}{what}", number(offset.unwrap_or_default()));
+            let message = format!("unseen offset {}{what}", offset.unwrap_or_default());
             Err(Error::new(ErrorKind::InvalidArgument, message))
         };
         if offset.is_some_and(|offset| !offset.is_finite()) {

@@ -26,7 +26,6 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::Projection;
 use crate::error::{Error, ErrorKind, Result};
-use crate::shown::number;
 use heads::Heads;
 
 pub use heads::Head;
@@ -106,7 +105,7 @@ pub fn check_temperature(temperature: f64) -> Result<()> {
     }
     Err(Error::new(
         ErrorKind::InvalidArgument,
-        format!("temperature {}, expected a finite number above zero", number(temperature)),
+        format!("temperature {temperature}, expected a finite number above zero"),
     ))
 }
 

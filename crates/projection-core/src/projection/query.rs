@@ -8,7 +8,6 @@ use super::Projection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 use crate::kernel::Scratch;
-use crate::shown::{Shape, number};
 
 /// Checks a query and gives its norm, which is finite and above zero.
 pub fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
@@ -25,10 +24,7 @@ pub fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
     Err(match query.iter().position(|value| !value.is_finite()) {
         Some(at) => Error::new(
             ErrorKind::NotFinite,
-            format!(
-                "query with the value {} at index {at}, expected finite numbers",
-                number(query[at])
-            ),
+            format!("query with the value {} at index {at}, expected finite numbers", query[at]),
         ),
         None => Error::new(ErrorKind::ZeroVector, "query with all values zero has no direction"),
     })
@@ -66,7 +62,7 @@ fn check_batch_buffer(what: &str, found: [usize; 2], expected: [usize; 2]) -> Re
     }
     Err(Error::new(
         ErrorKind::BufferSize,
-        format!("buffer for {what} has shape {}, expected {}", Shape(&found), Shape(&expected)),
+        format!("buffer for {what} has shape {found:?}, expected {expected:?}"),
     ))
 }
 

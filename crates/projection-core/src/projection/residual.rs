@@ -27,8 +27,6 @@ use crate::ivf::IndexStats;
 use crate::ivf::{IvfIndex, UnitVectors};
 use crate::kernel::Rows;
 
-use crate::shown::number;
-
 pub use project::unit;
 pub use stored::StoredTerms;
 
@@ -346,7 +344,7 @@ fn check_parameters(dim: usize, gain: f64, neighbours: usize) -> Result<()> {
         return refuse("dimension 0, expected at least 1".into());
     }
     if !gain.is_finite() {
-        return refuse(format!("gain {}, expected a finite number", number(gain)));
+        return refuse(format!("gain {gain}, expected a finite number"));
     }
     if neighbours == 0 {
         return refuse("0 neighbours, expected at least 1".into());
@@ -358,7 +356,7 @@ fn check_lift(parts: &ResidualParts) -> Result<()> {
     match &parts.lift {
         Some((_, factor)) if !factor.is_finite() => Err(Error::new(
             ErrorKind::InvalidArgument,
-            format!("lift {}, expected a finite number", number(*factor)),
+            format!("lift {factor}, expected a finite number"),
         )),
         _ => Ok(()),
     }
@@ -369,7 +367,7 @@ fn check_finite(values: &[f32]) -> Result<()> {
         None => Ok(()),
         Some(at) => Err(Error::new(
             ErrorKind::NotFinite,
-            format!("the value {} at index {at}, expected finite numbers", number(values[at])),
+            format!("the value {} at index {at}, expected finite numbers", values[at]),
         )),
     }
 }

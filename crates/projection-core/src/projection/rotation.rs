@@ -27,7 +27,6 @@ use crate::ivf::MIN_INDEX_ROWS;
 use crate::ivf::{HAS_IVF, IndexStats, IvfIndex, UnitVectors, prefetched, scan_pays_off};
 use crate::kernel::Scratch;
 use crate::kernel::{self, Rows, top_k};
-use crate::shown::number;
 
 pub use stored::StoredQuestions;
 
@@ -115,7 +114,7 @@ impl Questions {
         if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
             return Err(Error::new(
                 ErrorKind::NotFinite,
-                format!("the value {} at index {at}, expected finite numbers", number(vector[at])),
+                format!("the value {} at index {at}, expected finite numbers", vector[at]),
             ));
         }
         let norm = kernel::norm(vector);

@@ -14,7 +14,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::IvfIndex;
 use crate::kernel::{self, PrefetchHint, Rows, parallel};
 use crate::projection::{Projection, row_major};
-use crate::shown::number;
 use best::Best;
 pub use best::better_first;
 
@@ -333,7 +332,7 @@ fn normalise(vector: &mut [f32]) -> Result<()> {
     Err(match vector.iter().position(|value| !value.is_finite()) {
         Some(at) => Error::new(
             ErrorKind::NotFinite,
-            format!("the value {} at index {at}, expected finite numbers", number(vector[at])),
+            format!("the value {} at index {at}, expected finite numbers", vector[at]),
         ),
         None => Error::new(ErrorKind::ZeroVector, "all values are zero, there is no direction"),
     })

@@ -7,7 +7,6 @@
 use std::ops::Range;
 
 use crate::json::Json;
-use crate::shown::Shape;
 
 /// Longest header that is read. Ours have a few hundred bytes a tensor.
 const LONGEST: usize = 16 << 20;
@@ -199,7 +198,7 @@ fn entry(value: &Json<'_>, start: usize, length: usize) -> Result<Entry, String>
     let shape = numbers("shape")?;
     let offsets = numbers("data_offsets")?;
     let &[begin, end] = &offsets[..] else {
-        return Err(format!("'data_offsets' is {}, expected two numbers", Shape(&offsets)));
+        return Err(format!("'data_offsets' is {offsets:?}, expected two numbers"));
     };
     if begin > end || end > length - start {
         return Err(format!(
@@ -211,8 +210,7 @@ fn entry(value: &Json<'_>, start: usize, length: usize) -> Result<Entry, String>
     let size = shape.iter().try_fold(dtype.size(), |product, n| product.checked_mul(*n));
     if size != Some(end - begin) {
         return Err(format!(
-            "shape {} of {} takes {}, but it has {} bytes",
-            Shape(&shape),
+            "shape {shape:?} of {} takes {}, but it has {} bytes",
             dtype.name(),
             size.map_or("more than memory can hold".into(), |size| format!("{size} bytes")),
             end - begin

@@ -13,7 +13,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Mapping, StableBytes};
 use crate::kernel::{Plain, Rows};
 use crate::npy;
-use crate::shown::Shape;
 
 pub use header::{Dtype, Entry, Named};
 pub use write::{NewTensor, Values, write};
@@ -191,8 +190,8 @@ impl<'a> TensorFile<'a> {
         let shape = &self.entry(name, T::DTYPE)?.shape[..];
         if shape.len() != axes || shape.contains(&0) {
             return Err(self.invalid(format_args!(
-                "tensor '{name}': shape {}, expected {axes} {}, none of them 0",
-                Shape(shape),
+                "tensor '{name}': shape {:?}, expected {axes} {}, none of them 0",
+                shape,
                 if axes == 1 { "axis" } else { "axes" }
             )));
         }
@@ -279,7 +278,7 @@ impl<'a> TensorFile<'a> {
         }
         Err(Error::new(
             ErrorKind::DimensionMismatch,
-            format!("{}: shape {}, expected {}", self.name_of(name), Shape(found), Shape(expected)),
+            format!("{}: shape {found:?}, expected {expected:?}", self.name_of(name)),
         ))
     }
 }

@@ -10,7 +10,6 @@ use crate::ivf::IvfIndex;
 use crate::kernel::Scratch;
 use crate::kernel::{self, QuantizedRows, Rows, RowsRef, Tails};
 use crate::projection::deferred::Deferred;
-use crate::shown::number;
 
 /// One head, as a caller or a file gives it.
 #[derive(Debug, Clone)]
@@ -261,12 +260,12 @@ fn check_matrix_shape(found: (usize, usize), expected: (usize, usize)) -> Result
     ))
 }
 
-fn check_finite<T: Copy + Into<f64>>(values: &[T]) -> Result<()> {
+fn check_finite<T: Copy + Into<f64> + std::fmt::Display>(values: &[T]) -> Result<()> {
     match values.iter().position(|value| !(*value).into().is_finite()) {
         None => Ok(()),
         Some(at) => Err(Error::new(
             ErrorKind::NotFinite,
-            format!("the value {} at index {at}, expected finite numbers", number(values[at])),
+            format!("the value {} at index {at}, expected finite numbers", values[at]),
         )),
     }
 }

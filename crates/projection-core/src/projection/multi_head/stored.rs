@@ -9,7 +9,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::IvfIndex;
 use crate::kernel::{self, QuantizedRows, Rows};
 use crate::projection::deferred::{Deferred, check_rows_finite};
-use crate::shown::number;
 
 /// How far the length of a centroid may be from 1, beside what rounding has done to it.
 const UNIT: f64 = 1e-3;
@@ -125,8 +124,7 @@ impl Heads {
                 return Err(Error::new(ErrorKind::NotFinite, what));
             }
             if let Some((head, scale)) = rows.negative_scale() {
-                let what =
-                    format!("the scale {} in tensor '{name}', expected at least 0", number(scale));
+                let what = format!("the scale {scale} in tensor '{name}', expected at least 0");
                 return self.invalid(head, what);
             }
         }
@@ -146,7 +144,7 @@ impl Heads {
         if (norm - 1.0).abs() <= doubt {
             return Ok(());
         }
-        self.invalid(head, format!("tensor 'centroids': length {}, expected 1", number(norm)))
+        self.invalid(head, format!("tensor 'centroids': length {norm}, expected 1"))
     }
 
     /// Heads with a matrix have no answer.

@@ -7,7 +7,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::IvfIndex;
 use crate::kernel::{self, Rows};
 use crate::projection::deferred::check_rows_finite;
-use crate::shown::number;
 
 /// How far recorded factors and cosines may be from those of the vectors.
 const DOUBT: f64 = 1e-6;
@@ -75,8 +74,7 @@ impl Questions {
                     format!(
                         "tensor 'question_alignments': {} for question {question}, \
                          whose cosine with its answer is {}",
-                        number(*alignment),
-                        number(cosine)
+                        *alignment, cosine
                     ),
                 ));
             }
@@ -96,11 +94,7 @@ fn check_scales(what: &str, vectors: &Rows, scales: &[f64]) -> Result<()> {
         if !USUAL_NORMS.contains(&norm) || !is_near(scale * norm, 1.0) {
             return Err(Error::new(
                 ErrorKind::InvalidModel,
-                format!(
-                    "tensor '{what}': {} for row {row}, a vector of length {}",
-                    number(*scale),
-                    number(norm)
-                ),
+                format!("tensor '{what}': {scale} for row {row}, a vector of length {norm}"),
             ));
         }
     }

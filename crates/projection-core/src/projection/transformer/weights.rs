@@ -1,7 +1,6 @@
 //! The weights of a transformer, under the names that torch gives them.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::shown::{Shape, number};
 
 /// Most layers. The number comes from files.
 const MAX_LAYERS: usize = 64;
@@ -45,10 +44,7 @@ impl TransformerShape {
             ));
         }
         if !(0.0..=1.0).contains(&self.dropout) {
-            return invalid(format!(
-                "dropout {}, expected a number from 0 to 1",
-                number(self.dropout)
-            ));
+            return invalid(format!("dropout {}, expected a number from 0 to 1", self.dropout));
         }
         Ok(())
     }
@@ -140,16 +136,13 @@ impl TransformerWeights {
                 }
                 return Err(Error::new(
                     ErrorKind::InvalidModel,
-                    format!("{name}: shape {}, expected [{wanted}]", Shape(&found)),
+                    format!("{name}: shape {found:?}, expected [{wanted}]"),
                 ));
             }
             if let Some(at) = values.iter().position(|value| !value.is_finite()) {
                 return Err(Error::new(
                     ErrorKind::NotFinite,
-                    format!(
-                        "{name}: the value {} at {at}, expected finite numbers",
-                        number(values[at])
-                    ),
+                    format!("{name}: the value {} at {at}, expected finite numbers", values[at]),
                 ));
             }
             tensors.push(NamedTensor { name, shape: found, values });
