@@ -7,66 +7,81 @@
 use std::fmt;
 use std::path::Path;
 
-/// What went wrong, for programs to branch on.
-///
-/// The C ABI gives each kind a stable number; add kinds at the end and never reuse one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// An argument is outside what the call accepts, such as a temperature of zero.
-    InvalidArgument,
-    /// Two vectors, or a vector and a model, have different dimensions.
-    DimensionMismatch,
-    /// A vector holds NaN or infinity.
-    NotFinite,
-    /// A vector that needs a direction has none.
-    ZeroVector,
-    /// A file, folder, model, answer or other named thing does not exist.
-    NotFound,
-    /// The operating system refused to read or write.
-    Io,
-    /// A `.npy` file is damaged or of a kind that the engine does not read.
-    InvalidArray,
-    /// The files or rows of a model do not fit together.
-    InvalidModel,
-    /// A file is not a store of a schema that this version knows.
-    InvalidStore,
-    /// A model id names more than one model.
-    AmbiguousModel,
-    /// Another process is writing to the store.
-    Busy,
-    /// The files of a text-embedding model are damaged, do not fit together or are of an
-    /// unknown kind.
-    InvalidEmbedder,
-    /// A caller's buffer has the wrong length.
-    BufferSize,
-    /// A question–answer file does not have one of the known shapes.
-    InvalidInput,
-    /// A defect of the engine itself.
-    Internal,
+macro_rules! error_kinds {
+    ($($(#[doc = $description:literal])* $kind:ident = $number:literal, $name:literal;)*) => {
+        /// What went wrong, for programs to branch on.
+        ///
+        /// The one table of kinds: the C interface's status codes, the header and Go's error
+        /// codes are generated from it. Numbers are stable and never reused; 0 is success.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(i32)]
+        #[non_exhaustive]
+        pub enum ErrorKind {
+            $($(#[doc = $description])* $kind = $number,)*
+        }
+
+        impl ErrorKind {
+            /// All kinds, in ascending order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The kind in a few words, such as `dimension mismatch`. Stable.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// The kind in a sentence.
+            pub const fn description(self) -> &'static str {
+                match self {
+                    $(Self::$kind => concat!($($description),*).trim_ascii(),)*
+                }
+            }
+
+            /// The stable number of the kind.
+            pub const fn number(self) -> i32 {
+                self as i32
+            }
+        }
+    };
 }
 
-impl ErrorKind {
-    /// The kind in a few words, such as `dimension mismatch`. Stable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::InvalidArgument => "invalid argument",
-            Self::DimensionMismatch => "dimension mismatch",
-            Self::NotFinite => "not finite",
-            Self::ZeroVector => "zero vector",
-            Self::NotFound => "not found",
-            Self::Io => "io",
-            Self::InvalidArray => "invalid array",
-            Self::InvalidModel => "invalid model",
-            Self::InvalidStore => "invalid store",
-            Self::AmbiguousModel => "ambiguous model",
-            Self::Busy => "busy",
-            Self::InvalidEmbedder => "invalid embedder",
-            Self::BufferSize => "buffer size",
-            Self::InvalidInput => "invalid input",
-            Self::Internal => "internal",
-        }
-    }
+error_kinds! {
+    /// An argument is outside what the call accepts, such as a temperature of zero.
+    InvalidArgument = 1, "invalid argument";
+    /// Two vectors, or a vector and a model, have different dimensions.
+    DimensionMismatch = 2, "dimension mismatch";
+    /// A vector holds NaN or infinity.
+    NotFinite = 3, "not finite";
+    /// A vector that needs a direction is zero.
+    ZeroVector = 4, "zero vector";
+    /// A file, folder, model, answer or other named thing does not exist.
+    NotFound = 5, "not found";
+    /// The operating system refused to read or write.
+    Io = 6, "io";
+    /// A .npy file is damaged or of an unsupported type.
+    InvalidArray = 7, "invalid array";
+    /// The files or rows of a model do not fit together.
+    InvalidModel = 8, "invalid model";
+    /// A file is not a store of a schema that this version knows.
+    InvalidStore = 9, "invalid store";
+    /// An id or name is missing, or matches more than one model.
+    AmbiguousModel = 10, "ambiguous model";
+    /// Another process is writing to the store.
+    Busy = 11, "busy";
+    /// The files of an embedding model are damaged, do not fit together or are of an unknown
+    /// kind.
+    InvalidEmbedder = 12, "invalid embedder";
+    /// A buffer of the caller has the wrong length.
+    BufferSize = 13, "buffer size";
+    /// A question-answer file does not have a known format.
+    InvalidInput = 14, "invalid input";
+    /// A defect of the engine.
+    Internal = 15, "internal";
+    /// A defect of the engine that was caught at the boundary to another language.
+    Panic = 16, "panic";
+    /// The caller cancelled the work.
+    Cancelled = 17, "cancelled";
 }
 
 /// An error of the engine: a kind for programs and a message for people.
