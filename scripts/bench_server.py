@@ -1,22 +1,24 @@
 #!/usr/bin/env python3
-"""Puts load on the Go microservice and prints what it bears, as a table for the README.
+"""Measures the Go microservice under load and prints a table for the README.
 
 usage: bench_server.py [--seconds S] [--connections 1,16,256]
        bench_server.py --soak MINUTES
 
-The server runs on the demo's store, with answers in memory, once with its residual model and once
-with a multi-head one that is trained on a copy; requests bring the vector of a question of
-examples/faq/faq_test.json, which no model was trained on. hey loads REST and ghz gRPC, on the
-same machine, so that both sides share its processors. Every measurement is taken with the
-projection and without it (`"project": false`, the same handler and search), one after the other;
-processor time is that of the server's process by request, user and system. The difference of the
-two also holds what the machine did otherwise in between, which may be more than a projection; so
-the time from the beginning of the stage that projects to its end, as /metrics has it, stands
-beside it. Every answer's status is checked, and before the load, that both protocols give the
-answers that the other one gives.
+The server runs on the demo's store with the answers in memory, once with the store's residual model
+and once with a multi-head model that is trained on a copy. Each request carries the vector of a
+question of examples/faq/faq_test.json, which no model was trained on. hey sends the load for REST and
+ghz for gRPC. They run on the same machine as the server and share its processors.
 
---soak loads REST at 16 connections with a reload a second, and fails where memory after the
-first fifth of the time grows by more than 5 %, or goroutines stay.
+Every measurement is taken with the projection and then without it (`"project": false`, the same
+handler and search). Processor time is the server's user and system time per request. The difference
+of the two measurements includes other work of the machine, which may take more time than a
+projection, so the table also shows the duration of the projection stage from /metrics.
+
+The status of every response is checked. Before the load starts, both protocols must return the same
+hits.
+
+--soak sends REST requests on 16 connections for the given time and reloads the model every second.
+It fails if memory grows by more than 5 % after the first fifth of the time, or if goroutines leak.
 """
 
 import argparse
@@ -41,7 +43,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Server:
-    """A server in a process of its own."""
+    """A server process."""
 
     def __init__(self, store, model="latest", *settings):
         with socket.socket() as free:
@@ -58,7 +60,7 @@ class Server:
                 if self.process.poll() is not None:
                     break
                 time.sleep(0.02)
-        sys.exit("bench_server.py: the server does not start")
+        sys.exit("bench_server.py: the server did not start")
 
     def get(self, path):
         with urllib.request.urlopen(f"http://{self.address}{path}", timeout=30) as answer:
@@ -82,14 +84,14 @@ class Server:
         return float(re.search(rf"^{re.escape(name)} (\S+)$", self.get("/metrics"), re.MULTILINE)[1])
 
     def projecting(self):
-        """Seconds that projecting has taken, and how often."""
+        """The seconds spent on projections so far, and their number."""
         names = (f'projection_stage_seconds_{what}{{stage="project"}}' for what in ("sum", "count"))
         return [self.metric(name) for name in names]
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         if self.process.wait(60) != 0:
-            sys.exit("bench_server.py: the server did not stop in order")
+            sys.exit("bench_server.py: the server did not shut down cleanly")
 
 
 def hey(server, body, connections, seconds):
@@ -99,7 +101,7 @@ def hey(server, body, connections, seconds):
     statuses = dict(re.findall(r"\[(\d+)\]\s+(\d+) responses", output))
     if list(statuses) != ["200"] or "Error distribution" in output:
         sys.exit(f"bench_server.py: requests failed\n{output}")
-    # hey has no p99 where there were too few requests.
+    # hey reports no p99 after too few requests.
     latency = {p: 1000 * float(s) for p, s in re.findall(r"(\d+)%+ in ([\d.]+) secs", output)}
     return {"requests": int(statuses["200"]), "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),
             "p50": latency["50"], "p99": latency["99"]}
@@ -127,7 +129,7 @@ def measure(server, tool, body, connections, seconds):
 
 
 def bodies(folder):
-    """The same question with projection and without, as files."""
+    """Writes the same request to files, with projection and without."""
     question = json.loads((ROOT / "examples/faq/faq_test.json").read_text())["clusters"][0]["questions"][0]
     embedding = Server(STORE, "latest", f"--text-model-dir={ROOT / 'models/all-MiniLM-L6-v2'}")
     vector = embedding.post("/v1/embed", {"text": question})["vector"]
@@ -140,7 +142,7 @@ def bodies(folder):
 
 
 def stores(folder):
-    """A copy of the demo's store with a model of each kind, and their ids."""
+    """Copies the demo's store, trains a model of each kind and returns the store with the models' ids."""
     shutil.copytree(STORE.parent, folder, dirs_exist_ok=True)
     store = Path(folder) / STORE.name
     models = {}
@@ -152,7 +154,7 @@ def stores(folder):
 
 
 def load(connection_counts, seconds):
-    print("| model | protocol | connections | requests/s | p50 ms | p99 ms | CPU µs a request | more than without projection | projecting takes | requests/s without projection |")
+    print("| model | protocol | connections | requests/s | p50 ms | p99 ms | CPU µs a request | more than without projection | projection stage | requests/s without projection |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         store, models = stores(folder)
@@ -168,11 +170,11 @@ def load_model(store, kind, model, files, connection_counts, seconds):
         rest = server.post("/v1/search", request)["hits"]
         connect = server.post("/projection.v1.ProjectionService/Search", request)["hits"]
         if len(rest) != 10 or rest != connect:
-            sys.exit("bench_server.py: REST and Connect differ")
+            sys.exit("bench_server.py: REST and Connect return different hits")
     for name, tool in (("REST", hey), ("gRPC", ghz)):
         tool(server, files["projected"], 16, 1)
         for connections in connection_counts:
-            # In turns, so that what else the machine does meets both alike.
+            # In turns, so that other work of the machine affects both alike.
             runs = {"projected": [], "plain": []}
             for _ in range(3):
                 for side in runs:
@@ -184,7 +186,7 @@ def load_model(store, kind, model, files, connection_counts, seconds):
                   f"{with_it['cpu']:.0f} | {with_it['cpu'] - without['cpu']:.0f} µs, "
                   f"{100 * (1 - without['cpu'] / with_it['cpu']):.0f} % | "
                   f"{with_it['stage']:.0f} µs, {100 * with_it['stage'] / with_it['cpu']:.0f} % | {without['rps']:,.0f} |", flush=True)
-    note = f"{kind}: {server.megabytes():.0f} MB resident after all of that."
+    note = f"{kind}: {server.megabytes():.0f} MB resident afterwards."
     server.stop()
     return note
 
@@ -211,7 +213,7 @@ def soak(minutes):
     idle = server.metric("go_goroutines")
     half = samples[len(samples) // 5:]
     half = half[:len(half) // 2], half[len(half) // 2:]
-    # Memory goes up and down with garbage collection: compare the middles of both halves.
+    # Garbage collection makes memory rise and fall, so compare the medians of both halves.
     early, late = (sorted(sample[0] for sample in part)[len(part) // 2] for part in half)
     growth = 100 * (late / early - 1)
     print(f"{minutes:g} minutes at 16 connections: {int(statuses['200']):,} requests, {len(samples)} reloads, none failed. "
@@ -225,7 +227,7 @@ def soak(minutes):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=9, help="for each measurement, in three parts")
+    parser.add_argument("--seconds", type=float, default=9, help="duration of each measurement, which has three parts")
     parser.add_argument("--connections", default="1,16,256")
     parser.add_argument("--soak", type=float, metavar="MINUTES")
     arguments = parser.parse_args()

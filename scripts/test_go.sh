@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs all tests of the Go side: the binding, its example and the program with a SQLite of
-# its own, against the staged shared and static library.
+# Runs all Go tests against the staged shared and static library: the binding, its example and a
+# program that links its own SQLite.
 #
 # usage: test_go.sh PREFIX      PREFIX as given to stage_library.sh
 set -eu
@@ -20,9 +20,9 @@ test -e "$prefix/lib/pkgconfig/projection.pc" || {
 
 export CGO_ENABLED=1
 export PKG_CONFIG_PATH="$prefix/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
-# So that test programs find the shared library; unlike LD_LIBRARY_PATH the same everywhere.
+# Test programs find the shared library by this path on every platform, unlike LD_LIBRARY_PATH.
 export CGO_LDFLAGS="-Wl,-rpath,$prefix/lib"
-# Go's build cache does not notice when a header outside of its modules changes.
+# Go's build cache does not see changes of a header outside its modules.
 header=$(cksum <"$prefix/include/projection.h" | cut -d ' ' -f 1)
 export CGO_CFLAGS="-O2 -g -DHEADER_$header"
 
@@ -42,7 +42,7 @@ test -z "$unformatted" || {
 cd "$here/bindings/go"
 step "vet" "$go" vet ./...
 step "vet, static" "$go" vet -tags projection_static ./...
-# Only this run has all rounds of the leak tests: -short has a fiftieth, and so has -race.
+# Only this run does all rounds of the leak tests; -short and -race do a fiftieth of them.
 step "shared library" "$go" test -count=1 ./...
 step "static library" "$go" test -count=1 -short -tags projection_static ./...
 step "race detector" "$go" test -count=1 -race ./...
@@ -57,7 +57,7 @@ step "build, example" "$go" build -o "$here/target/go/ask" .
 step "build, static example" "$go" build -tags projection_static -o "$here/target/go/ask-static" .
 
 cd "$here/tests/go-sqlite"
-# SQLite needs a minute to compile with optimisation and a few seconds without.
+# SQLite takes a minute to compile with optimisation and a few seconds without.
 export CGO_CFLAGS="-O0 -DHEADER_$header"
 step "vet, own SQLite" "$go" vet ./...
 step "own SQLite, shared library" "$go" test -count=1 ./...

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs exported models in ONNX Runtime's bindings for Go and JavaScript: every model of the
-# conformance data, a transformer, and models of every kind trained on the FAQ, beside the engine.
+# Runs exported models in ONNX Runtime's Go and JavaScript bindings and compares the results with
+# the engine's: every conformance model, a transformer, and one model of each kind trained on the
+# FAQ.
 #
 # usage: test_onnx.sh PYTHON MODEL_FOLDER
 #
-# It needs the command `projection` and Node with npm. PYTHON has the packages of
-# tests/interop/requirements.txt, whose ONNX Runtime Go runs.
+# Needs the command `projection` and Node with npm. PYTHON must have the packages of
+# tests/interop/requirements.txt; the Go program loads their ONNX Runtime.
 set -euo pipefail
 
 python=$1
@@ -27,7 +28,7 @@ print(*(pathlib.Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime
 (cd "$here/tests/onnx/go" && test -z "$(gofmt -l .)" && "${GO:-go}" vet . &&
     "${GO:-go}" run . "$library" "$cases")
 
-# Beside the other things that are built, not in the checkout.
+# npm writes into the working folder, so it must not be the checkout.
 work=$here/target/onnx-js
 mkdir -p "$work"
 cp "$here"/tests/onnx/js/* "$work/"

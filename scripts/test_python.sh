@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds the wheel and runs all tests of the Python side against it, installed into
-# environments of their own: with the given interpreter, and the inference tests once more
-# with the oldest other one from 3.9 on that the machine has.
+# Builds the Python wheel, installs it into new virtual environments and runs all Python tests
+# against it. A second environment, for the oldest other Python from 3.9 on that the machine has,
+# runs the inference tests again.
 #
-# usage: test_python.sh      $PYTHON is the interpreter, python3 unless set
+# usage: test_python.sh      $PYTHON is the interpreter (default: python3)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -39,7 +39,7 @@ install "$main" -r "$package/tests/requirements.txt"
 cd "$package"
 step "mypy --strict"
 "$main" -m mypy --strict src
-# As users see it: the installed package, by its py.typed.
+# The types as users see them, from the installed package's py.typed.
 (cd tests/typed && "$main" -m mypy --strict --config-file= uses.py)
 
 step "tests, $("$main" --version)"
@@ -49,7 +49,7 @@ cmp "$here/target/tests/rust_dump.txt" "$here/target/tests/python_dump.txt"
 step "notebooks"
 "$main" "$here/examples/notebooks/run.py"
 
-# All versions that pyenv has, where it is what provides them.
+# If pyenv manages the interpreters, make all of its versions available.
 if command -v pyenv >/dev/null; then
     PYENV_VERSION=$(pyenv versions --bare | paste -sd:)
     export PYENV_VERSION
@@ -67,4 +67,4 @@ for minor in 9 10 11 12 13 14; do
         exit
     fi
 done
-step "no other Python from 3.9 on was found: tested with $tested alone"
+step "no other Python from 3.9 on was found; tested with $tested only"

