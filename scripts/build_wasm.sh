@@ -12,37 +12,18 @@
 #          Cargo fetches the dependencies of the standard library, and the stable compiler is made to
 #          accept unstable flags (RUSTC_BOOTSTRAP).
 # target   Needs only rustup's target (rustup target add wasm32-unknown-unknown).
-# debian   Needs Debian 12 or later with apt-get, dpkg and readelf. Unpacks packages of a compiler,
-#          of the standard library's source and of a linker, 900 MB in all, below target/wasm-tools;
-#          installs nothing. Then builds as in `source`.
+# debian   Unpacks a compiler, the standard library's source and a linker from Debian's packages, see
+#          debian_rust.sh. Then builds as in `source`.
 #
 # wasm-opt comes from the PATH or from Debian's package binaryen, which is unpacked in the same way.
 #
 # The script fails if a file exceeds its size limit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tools=$PWD/target/wasm-tools
 out=bindings/js/wasm
 triple=wasm32-unknown-unknown
 
-# Unpacks Debian packages, once.
-unpack() {
-    local stamp=$tools/$1.done
-    [ -e "$stamp" ] && return
-    echo "unpacking Debian's $* below target/wasm-tools"
-    mkdir -p "$tools/packages"
-    (cd "$tools/packages" && apt-get download -qq "$@") ||
-        { echo "missing: $*; apt-get update, or install wasm-opt and rustup's $triple" >&2; exit 1; }
-    for package in "$tools"/packages/*.deb; do dpkg -x "$package" "$tools/debian"; done
-    rm -r "$tools/packages"
-    touch "$stamp"
-}
-
-# The newest Debian package whose name matches.
-newest() {
-    apt-cache search --names-only "$1" | cut -d' ' -f1 | sort -V | tail -1
-}
-
+. scripts/debian_rust.sh
 cargo=(cargo)
 sysroot=$(rustc --print sysroot)
 if [ -n "${WASM_TOOLS:-}" ]; then
@@ -70,25 +51,15 @@ if [ "$by" != target ]; then
     common="$common -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zinline-mir=no"
 fi
 if [ "$by" = debian ]; then
-    version=$(newest '^libstd-rust-web-1\.[0-9]+$')
-    unpack rustc-web rust-web-src libstd-rust-web-dev "$version"
-    rustc=$tools/debian/usr/bin/rustc
-    # The compiler is linked with one version of LLVM.
-    llvm=$(readelf -d "$tools"/debian/usr/lib/*-linux-gnu/librustc_driver-*.so |
-        sed -n 's/.*\[libLLVM\.so\.\([0-9]*\).*/\1/p' | head -1)
-    unpack "libllvm$llvm" "lld-$llvm"
-    export RUSTC=$rustc
-    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$tools/debian/usr/bin/wasm-ld-$llvm
-    libraries=$(echo "$tools"/debian/usr/lib/*-linux-gnu):$tools/debian/usr/lib
-    cargo=(env "LD_LIBRARY_PATH=$libraries" cargo)
-    if command -v rustup >/dev/null; then cargo=(env "LD_LIBRARY_PATH=$libraries" "$(rustup which cargo)"); fi
+    use_debian_rust
+    unpack "lld-$llvm"
+    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$debian_rust/usr/bin/wasm-ld-$llvm
 fi
 if command -v wasm-opt >/dev/null; then
     optimise=(wasm-opt)
 else
     unpack binaryen
-    libraries=$(echo "$tools"/debian/usr/lib/*-linux-gnu):$tools/debian/usr/lib
-    optimise=(env "LD_LIBRARY_PATH=$libraries" "$tools/debian/usr/bin/wasm-opt")
+    optimise=(env "LD_LIBRARY_PATH=$(debian_libraries)" "$debian_rust/usr/bin/wasm-opt")
 fi
 
 # Builds one file. Arguments: its name, compiler flags, features of the crate, size limit.
