@@ -22,8 +22,9 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
+use crate::model_file::check_format;
 use crate::search::Index;
-use crate::tensors::{self, Dtype, NewTensor, TensorFile, Values};
+use crate::tensors::{self, Dtype, NewTensor, TensorFile};
 
 const FORMAT: &str = "projection_answers";
 const VERSION: usize = 1;
@@ -69,18 +70,17 @@ impl Index {
     /// vector is not of length 1, or where an id comes twice.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let file = TensorFile::from_bytes(bytes, BYTES)?;
-        check_format(&file)?;
-        let ids = file.integers(IDS, None)?;
-        let precision = match file.dtype(VECTORS)? {
+        check_format(&file, FORMAT, VERSION)?;
+        let ids = file.vector::<i64>(IDS, None)?;
+        let precision = match file.info(VECTORS)?.dtype {
             Dtype::F32 => AnswerPrecision::F32,
             Dtype::I8 => AnswerPrecision::Int8,
             other => {
-                let what =
-                    format!("tensor '{VECTORS}': dtype {}, expected F32 or I8", other.name());
+                let what = format!("tensor '{VECTORS}': dtype {}, expected F32 or I8", other);
                 return Err(file.invalid(what));
             }
         };
-        let shape = file.any_shape(VECTORS)?.to_vec();
+        let shape = file.info(VECTORS)?.shape.clone();
         let &[count, dim] = &shape[..] else {
             let what = format!("tensor '{VECTORS}': shape {shape:?}, expected two axes");
             return Err(file.invalid(what));
@@ -97,7 +97,7 @@ impl Index {
             AnswerPrecision::F32 => file.rows(VECTORS, &shape)?.to_vec(),
             AnswerPrecision::Int8 => {
                 let scales = file.rows::<f32>(SCALES, &[count])?;
-                let bytes = file.bytes(VECTORS, &shape)?;
+                let bytes = file.rows::<i8>(VECTORS, &shape)?;
                 let rows = bytes.chunks_exact(dim).zip(scales.iter());
                 rows.flat_map(|(row, scale)| row.iter().map(move |byte| f32::from(*byte) * scale))
                     .collect()
@@ -128,15 +128,16 @@ impl Index {
         let shape = [self.len(), self.dim()];
         let rounded;
         let mut tensors = match precision {
-            AnswerPrecision::F32 => vec![NewTensor::singles(VECTORS, &shape, self.units())],
+            AnswerPrecision::F32 => vec![NewTensor::new(VECTORS, &shape, self.units())],
             AnswerPrecision::Int8 => {
                 rounded = Rounded::new(self.units(), self.dim());
-                let values = Values::Bytes(vec![&rounded.bytes]);
-                let vectors = NewTensor { name: VECTORS.into(), shape: shape.to_vec(), values };
-                vec![vectors, NewTensor::singles(SCALES, &shape[..1], &rounded.scales)]
+                vec![
+                    NewTensor::new(VECTORS, &shape, &rounded.bytes),
+                    NewTensor::new(SCALES, &shape[..1], &rounded.scales),
+                ]
             }
         };
-        tensors.push(NewTensor::integers(IDS, self.ids()));
+        tensors.push(NewTensor::vector(IDS, self.ids()));
         let mut bytes = Vec::new();
         tensors::write(&mut bytes, &tensors, &metadata)
             .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
@@ -164,23 +165,8 @@ impl Rounded {
     }
 }
 
-fn check_format(file: &TensorFile<'_>) -> Result<()> {
-    let text = |key: &str| file.metadata().get(key).map(String::as_str);
-    if text("format") != Some(FORMAT) {
-        let found = text("format").unwrap_or("missing");
-        return Err(file.invalid(format_args!("'format' is {found}, expected '{FORMAT}'")));
-    }
-    let version = text("format_version").and_then(|version| version.parse::<usize>().ok());
-    if version.is_none_or(|version| version == 0 || version > VERSION) {
-        let found = text("format_version").unwrap_or("missing");
-        let what = format!("'format_version' is {found}, expected {VERSION}, which this reads");
-        return Err(file.invalid(what));
-    }
-    Ok(())
-}
-
 fn check_dimension(file: &TensorFile<'_>, dim: usize) -> Result<()> {
-    let recorded = file.metadata().get("dimension").map_or("missing", String::as_str);
+    let recorded = file.text("dimension").unwrap_or("missing");
     if dim == 0 || recorded.parse() != Ok(dim) {
         let what = format!("'dimension' is {recorded}, but the vectors have {dim}");
         return Err(file.invalid(what));

@@ -21,7 +21,6 @@
 
 pub mod answer_file;
 pub mod atomic;
-pub mod json;
 pub mod layout;
 pub mod model_file;
 pub mod npy;

@@ -1,18 +1,18 @@
 //! What a trained model is, beside its vectors: its kind and its numbers, as JSON.
 //!
 //! The same JSON is in the store's own table `engine_models` and in `mh_{id}_model.json`
-//! beside the vectors, so that a folder alone is enough. A multi-head model without it, as
-//! other programs make them, has nothing to say here.
+//! beside the vectors, so that a folder alone is enough. Other programs write multi-head models
+//! without it.
+
+use std::num::NonZeroUsize;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::Json;
-
-/// The keys of [`SearchValues`].
-pub const HYBRID_WEIGHT: &str = "hybrid_weight";
-pub const UNSEEN_OFFSET: &str = "unseen_offset";
+use crate::projection::TransformerShape;
 
 /// The kinds of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,13 +48,15 @@ impl ModelKind {
 }
 
 /// The kind of a model and its parameters.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ModelParameters {
     /// Of a multi-head projection.
     MultiHead {
         /// Softmax temperature τ.
         temperature: f64,
         /// Only so many of the nearest heads take part.
+        #[serde(default, deserialize_with = "above_zero_if_any")]
         top_k: Option<usize>,
     },
     /// Of a residual projection.
@@ -64,6 +66,7 @@ pub enum ModelParameters {
         /// Temperature τ of the rotation.
         temperature: f64,
         /// Nearest training questions k of the rotation.
+        #[serde(deserialize_with = "above_zero")]
         neighbours: usize,
         /// Whether the rotation is added.
         rotation: bool,
@@ -73,7 +76,9 @@ pub enum ModelParameters {
         lift: Option<f64>,
     },
     /// Of a linear projection: all in its matrix.
-    Linear,
+    Linear {},
+    /// Of a transformer: its sizes.
+    Transformer(TransformerShape),
 }
 
 impl ModelParameters {
@@ -82,85 +87,64 @@ impl ModelParameters {
         match self {
             Self::MultiHead { .. } => ModelKind::MultiHead,
             Self::Residual { .. } => ModelKind::Residual,
-            Self::Linear => ModelKind::Linear,
+            Self::Linear {} => ModelKind::Linear,
+            Self::Transformer(_) => ModelKind::Transformer,
         }
     }
 
-    /// As JSON. `training` says how the model was made and is for people; nothing reads it.
+    /// As a JSON object with the key `kind`. `training` says how the model was made and is for
+    /// people; nothing reads it.
     pub fn to_json(&self, training: &Value) -> Value {
-        let mut json = match self {
-            Self::MultiHead { temperature, top_k } => {
-                json!({"temperature": temperature, "top_k": top_k})
-            }
-            Self::Residual { gain, temperature, neighbours, rotation, adapter, lift } => json!({
-                "gain": gain,
-                "temperature": temperature,
-                "neighbours": neighbours,
-                "rotation": rotation,
-                "adapter": adapter,
-                "lift": lift,
-            }),
-            Self::Linear => json!({}),
-        };
-        json["kind"] = self.kind().name().into();
+        let kind = self.kind().name();
+        // Serde writes the kind around the parameters.
+        let mut json = json!(self)[kind].take();
+        json["kind"] = kind.into();
         if !training.is_null() {
             json["training"] = training.clone();
         }
         json
     }
 
-    /// Reads what [`to_json`](Self::to_json) gave. `name` stands for the source in messages.
+    /// Reads the JSON that [`to_json`](Self::to_json) returns. `name` stands for the source in
+    /// messages.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`], naming the source and the key.
     pub fn from_json(text: &str, name: &str) -> Result<Self> {
-        let invalid = |what: String| Error::new(ErrorKind::InvalidModel, format!("{name}: {what}"));
-        let json = Json::parse(text).map_err(|error| invalid(format!("not JSON: {error}")))?;
-        if json.entries().is_none() {
-            return Err(invalid("expected a JSON object".into()));
-        }
-        let keys = Keys { json: &json, name };
-        let kind = keys.get("kind").and_then(Json::text).ok_or_else(|| {
-            invalid("expected 'kind' to be multi_head, residual or linear".to_string())
-        })?;
-        match ModelKind::from_name(kind) {
-            Some(ModelKind::MultiHead) => Ok(Self::MultiHead {
-                temperature: keys.number("temperature")?,
-                top_k: keys.get("top_k").map(|_| keys.count("top_k")).transpose()?,
-            }),
-            Some(ModelKind::Residual) => Ok(Self::Residual {
-                gain: keys.number("gain")?,
-                temperature: keys.number("temperature")?,
-                neighbours: keys.count("neighbours")?,
-                rotation: keys.truth("rotation")?,
-                adapter: keys.truth("adapter")?,
-                lift: keys.get("lift").map(|_| keys.number("lift")).transpose()?,
-            }),
-            Some(ModelKind::Linear) => Ok(Self::Linear),
-            // In a file of its own, never among those of a store.
-            Some(ModelKind::Transformer) | None => Err(invalid(format!(
-                "unknown kind '{kind}', expected multi_head, residual or linear"
-            ))),
-        }
+        let json = parse(text, name)?;
+        let Some(kind) = json.get("kind").and_then(Value::as_str) else {
+            let kinds = ModelKind::ALL.map(ModelKind::name).join(", ");
+            let what = format!("{name}: expected an object with a 'kind', one of {kinds}");
+            return Err(Error::new(ErrorKind::InvalidModel, what));
+        };
+        read(json!({ kind: json }), name)
     }
 
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// As [`from_json`](Self::from_json), and where the file can't be read.
+    /// As [`from_json`](Self::from_json), and if the file can't be read.
     pub fn load(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))?;
-        Self::from_json(&text, &path.display().to_string())
+        Self::from_json(&read_text(path)?, &path.display().to_string())
     }
 }
 
-/// What training chose for search, beside the parameters that [`ModelParameters`] knows.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+fn above_zero<'de, D: Deserializer<'de>>(value: D) -> Result<usize, D::Error> {
+    NonZeroUsize::deserialize(value).map(usize::from)
+}
+
+fn above_zero_if_any<'de, D: Deserializer<'de>>(value: D) -> Result<Option<usize>, D::Error> {
+    Ok(Option::<NonZeroUsize>::deserialize(value)?.map(usize::from))
+}
+
+/// What training chose for search, among the keys of a model's JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct SearchValues {
     /// The weight of BM25 in hybrid search, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hybrid_weight: Option<f64>,
-    /// The offset of answers that no head is for.
+    /// The offset of answers without training questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen_offset: Option<f64>,
 }
 
@@ -169,65 +153,47 @@ impl SearchValues {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`], naming the source and the key.
-    pub fn of(text: &str, name: &str) -> Result<Self> {
-        let json = Json::parse(text).map_err(|error| {
-            Error::new(ErrorKind::InvalidModel, format!("{name}: not JSON: {error}"))
-        })?;
-        let keys = Keys { json: &json, name };
-        let number = |key: &str, what: &str, valid: fn(&f64) -> bool| {
-            let check = |value: &Json<'_>| keys.expect(key, what, value.number().filter(valid));
-            keys.get(key).map(check).transpose()
-        };
-        Ok(Self {
-            hybrid_weight: number(HYBRID_WEIGHT, "a number from 0 to 1", |weight| {
-                (0.0..=1.0).contains(weight)
-            })?,
-            unseen_offset: number(UNSEEN_OFFSET, "a number", |offset| offset.is_finite())?,
-        })
+    pub fn from_json(text: &str, name: &str) -> Result<Self> {
+        let values: Self = read(parse(text, name)?, name)?;
+        match values.hybrid_weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
+            Some(weight) => Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!("{name}: hybrid_weight {weight}, expected a number from 0 to 1"),
+            )),
+            None => Ok(values),
+        }
     }
 
     /// From the file at `path`.
+    ///
+    /// # Errors
+    /// As [`from_json`](Self::from_json), and if the file can't be read.
     pub fn load(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))?;
-        Self::of(&text, &path.display().to_string())
+        Self::from_json(&read_text(path)?, &path.display().to_string())
+    }
+
+    /// Adds what was chosen to the JSON of a model's parameters.
+    pub fn add_to(&self, parameters: &mut Value) {
+        if let (Value::Object(all), Value::Object(chosen)) = (parameters, json!(self)) {
+            all.extend(chosen);
+        }
     }
 }
 
-/// The values of a JSON object, checked.
-struct Keys<'a> {
-    json: &'a Json<'a>,
-    name: &'a str,
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))
 }
 
-impl<'a> Keys<'a> {
-    /// A value that is there and not null.
-    fn get(&self, key: &str) -> Option<&'a Json<'a>> {
-        self.json.get(key).filter(|value| !value.is_null())
-    }
+/// Parses the JSON of a model, whose source messages call `name`.
+pub(crate) fn parse(text: &str, name: &str) -> Result<Value> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::new(ErrorKind::InvalidModel, format!("{name}: not JSON: {error}")))
+}
 
-    fn expect<T>(&self, key: &str, what: &str, found: Option<T>) -> Result<T> {
-        found.ok_or_else(|| {
-            let value = self.json.get(key).map_or("nothing".to_string(), Json::to_string);
-            Error::new(
-                ErrorKind::InvalidModel,
-                format!("{}: '{key}' is {value}, expected {what}", self.name),
-            )
-        })
-    }
-
-    fn number(&self, key: &str) -> Result<f64> {
-        self.expect(key, "a number", self.get(key).and_then(Json::number))
-    }
-
-    fn count(&self, key: &str) -> Result<usize> {
-        let value = self.get(key).and_then(Json::count);
-        self.expect(key, "a whole number above zero", value.filter(|n| *n > 0))
-    }
-
-    fn truth(&self, key: &str) -> Result<bool> {
-        self.expect(key, "true or false", self.get(key).and_then(Json::truth))
-    }
+/// What JSON holds. Messages name the source and the key.
+pub(crate) fn read<T: DeserializeOwned>(json: Value, name: &str) -> Result<T> {
+    serde_path_to_error::deserialize(json)
+        .map_err(|error| Error::new(ErrorKind::InvalidModel, format!("{name}: {error}")))
 }
 
 #[cfg(test)]
@@ -236,6 +202,13 @@ mod tests {
 
     #[test]
     fn every_kind_survives_the_way_through_json() {
+        let shape = TransformerShape {
+            embed_dim: 8,
+            num_heads: 2,
+            num_layers: 1,
+            ff_dim: 16,
+            dropout: 0.1,
+        };
         for parameters in [
             ModelParameters::MultiHead { temperature: 0.07, top_k: Some(3) },
             ModelParameters::MultiHead { temperature: 0.1, top_k: None },
@@ -247,10 +220,16 @@ mod tests {
                 adapter: false,
                 lift: Some(0.04),
             },
-            ModelParameters::Linear,
+            ModelParameters::Linear {},
+            ModelParameters::Transformer(shape),
         ] {
-            let text = parameters.to_json(&json!({"seed": 1})).to_string();
+            let mut json = parameters.to_json(&json!({"seed": 1}));
+            assert_eq!(json["kind"], parameters.kind().name());
+            let chosen = SearchValues { hybrid_weight: Some(0.25), unseen_offset: None };
+            chosen.add_to(&mut json);
+            let text = json.to_string();
             assert_eq!(ModelParameters::from_json(&text, "x").unwrap(), parameters);
+            assert_eq!(SearchValues::from_json(&text, "x").unwrap(), chosen);
         }
     }
 
@@ -264,11 +243,14 @@ mod tests {
             (r#"{"kind": "multi_head", "temperature": "warm"}"#, "temperature"),
             (r#"{"kind": "multi_head", "temperature": 1, "top_k": 0}"#, "top_k"),
             (r#"{"kind": "residual", "gain": 1, "temperature": 1}"#, "neighbours"),
+            (r#"{"kind": "linear"} 1"#, "trailing"),
         ] {
             let error = ModelParameters::from_json(text, "file.json").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidModel);
             let message = error.to_string();
             assert!(message.contains(word) && message.contains("file.json"), "{message}");
         }
+        let error = SearchValues::from_json(r#"{"hybrid_weight": 2}"#, "file.json").unwrap_err();
+        assert!(error.to_string().contains("hybrid_weight 2"), "{error}");
     }
 }

@@ -72,7 +72,7 @@ fn files_give_the_same_bits_as_memory() {
             let cold = |model: &Model| answers(&model.with_temperature(1e-3).unwrap(), &queries);
             assert!(cold(&loaded) == cold(&compact));
             let tensors = model_file::inspect(&path).unwrap().tensors;
-            let dtype = |name: &str| tensors.iter().find(|t| t.0 == name).map(|t| t.1);
+            let dtype = |name: &str| tensors.iter().find(|t| t.0 == name).map(|t| t.1.as_str());
             let bytes_a_value = match precision {
                 Precision::Bf16 => {
                     assert_eq!([dtype("centroids"), dtype("answer_scales")], [Some("BF16"), None]);

@@ -127,7 +127,7 @@ fn a_description_goes_along() {
     assert_eq!(info.description, about);
     assert_eq!(info.kind, ModelKind::Linear);
     assert_eq!(info.parameters["kind"], "linear");
-    assert_eq!(info.tensors, [("matrix".to_string(), "F32", vec![2, 2])]);
+    assert_eq!(info.tensors, [("matrix".into(), "F32".into(), vec![2, 2])]);
     assert_eq!(info.bytes as u64, fs::metadata(&path).unwrap().len());
     assert_eq!(Model::load_file(&path).unwrap().kind(), ModelKind::Linear);
 }

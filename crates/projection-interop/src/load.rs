@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use projection_core::model_file::transformer::{finish, parameters, size};
-use projection_core::model_file::{Description, ModelFileInfo, in_file};
+use projection_core::model_file::{Description, ModelFileInfo, from_weights, in_file};
 use projection_core::projection::{
-    Model, ModelKind, TransformerProjection, TransformerShape, TransformerWeights,
+    Model, ModelParameters, TransformerProjection, TransformerShape, TransformerWeights,
 };
 use projection_core::tensors::MappedFile;
 
@@ -50,13 +49,14 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<ModelFileInfo> {
         return projection_core::model_file::inspect(path);
     }
     let model = from_torch(file.bytes(), file.name())?;
+    let parameters = ModelParameters::Transformer(model.shape().clone());
     let tensors = model.weights().tensors().iter();
     Ok(ModelFileInfo {
-        kind: ModelKind::Transformer,
-        parameters: parameters(model.shape()),
+        kind: parameters.kind(),
+        parameters: parameters.to_json(&serde_json::Value::Null),
         description: Description::default(),
         bytes: file.bytes().len(),
-        tensors: tensors.map(|t| (t.name.clone(), "F32", t.shape.clone())).collect(),
+        tensors: tensors.map(|t| (t.name.clone(), "F32".into(), t.shape.clone())).collect(),
     })
 }
 
@@ -94,14 +94,18 @@ const STATES: [&str; 3] = ["input_proj", "encoder", "output_proj"];
 
 fn from_torch(bytes: &[u8], name: &str) -> Result<TransformerProjection> {
     let mut file = TorchFile::read(bytes, name)?;
-    let sizes = ["embed_dim", "num_heads", "num_layers", "ff_dim"];
-    let sizes = sizes.map(|key| size(Some(file.integer(key)?), key, name));
-    let [embed_dim, num_heads, num_layers, ff_dim] = sizes;
+    let size = |key: &str| {
+        let size = file.integer(key)?;
+        usize::try_from(size).map_err(|_| {
+            let what = format!("{name}: {key} {size}, expected a size");
+            Error::new(ErrorKind::InvalidModel, what)
+        })
+    };
     let shape = TransformerShape {
-        embed_dim: embed_dim?,
-        num_heads: num_heads?,
-        num_layers: num_layers?,
-        ff_dim: ff_dim?,
+        embed_dim: size("embed_dim")?,
+        num_heads: size("num_heads")?,
+        num_layers: size("num_layers")?,
+        ff_dim: size("ff_dim")?,
         dropout: file.number("dropout")?,
     };
     let weights = TransformerWeights::read(&shape, |full| {
@@ -114,5 +118,5 @@ fn from_torch(bytes: &[u8], name: &str) -> Result<TransformerProjection> {
     for state in STATES {
         found.extend(file.keys(state)?.into_iter().map(|key| format!("{state}.{key}")));
     }
-    finish(weights, found, name)
+    from_weights(weights, &found, name)
 }

@@ -36,23 +36,26 @@
 //! answer.
 
 mod description;
-mod linear;
 mod multi_head;
 mod residual;
-pub mod transformer;
+mod transformer;
+
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::parameters::ModelParameters;
-use crate::projection::{Model, Projection};
-use crate::tensors::MappedFile;
-use crate::tensors::{self, TensorFile};
-use description::{Metadata, Parameters};
+use crate::projection::{LinearProjection, Model, Projection};
+use crate::tensors::{self, MappedFile, NewTensor, TensorFile};
+use description::Metadata;
 
-pub use description::Description;
-pub use description::{ModelFileInfo, inspect};
+pub(crate) use description::check_format;
+pub use description::{Description, ModelFileInfo, inspect};
+pub use transformer::from_weights;
+
+/// The one tensor of a linear projection.
+const MATRIX: &str = "matrix";
 
 /// What [`Model::from_bytes`] calls the bytes in messages.
 const BYTES: &str = "model";
@@ -127,12 +130,15 @@ impl Model {
 
     /// Kind and parameters as JSON, as a model file has them beside its tensors.
     pub fn parameters(&self) -> Value {
-        let untold = &Value::Null;
+        self.model_parameters().to_json(&Value::Null)
+    }
+
+    fn model_parameters(&self) -> ModelParameters {
         match self {
-            Self::MultiHead(heads) => multi_head::parameters(heads).to_json(untold),
-            Self::Residual(terms) => residual::parameters(&terms.stored()).to_json(untold),
-            Self::Linear(_) => ModelParameters::Linear.to_json(untold),
-            Self::Transformer(network) => transformer::parameters(network.shape()),
+            Self::MultiHead(heads) => multi_head::parameters(heads),
+            Self::Residual(terms) => residual::parameters(&terms.stored()),
+            Self::Linear(_) => ModelParameters::Linear {},
+            Self::Transformer(network) => ModelParameters::Transformer(network.shape().clone()),
         }
     }
 
@@ -164,26 +170,26 @@ pub fn in_file(error: Error, name: &str) -> Error {
 fn from_tensors(file: &TensorFile<'_>) -> Result<Model> {
     let metadata = Metadata::read(file)?;
     let model = match &metadata.parameters {
-        Parameters::Stored(ModelParameters::MultiHead { temperature, top_k }) => {
+        ModelParameters::MultiHead { temperature, top_k } => {
             multi_head::read(file, *temperature, *top_k).map(Model::MultiHead)
         }
-        Parameters::Stored(parameters @ ModelParameters::Residual { .. }) => {
+        parameters @ ModelParameters::Residual { .. } => {
             residual::read(file, parameters).map(Model::Residual)
         }
-        Parameters::Stored(ModelParameters::Linear) => linear::read(file).map(Model::Linear),
-        Parameters::Transformer(shape) => transformer::read(file, shape).map(Model::Transformer),
+        ModelParameters::Linear {} => read_linear(file).map(Model::Linear),
+        ModelParameters::Transformer(shape) => {
+            transformer::read(file, shape).map(Model::Transformer)
+        }
     };
     let model = model.and_then(|model| model.and_search_values(metadata.search));
     let model = model.map_err(|error| in_file(error, file.name()))?;
-    for (key, recorded, found) in [
+    for (key, said, found) in [
         ("input_dim", metadata.input_dim, model.input_dim()),
         ("output_dim", metadata.output_dim, model.output_dim()),
     ] {
-        if recorded.is_some_and(|recorded| recorded != found) {
-            let recorded = recorded.unwrap_or(0);
-            return Err(
-                file.invalid(format_args!("'{key}' is {recorded}, but the tensors have {found}"))
-            );
+        if let Some(said) = said.filter(|said| *said != found) {
+            let what = format!("'{key}' is {said}, but the tensors have {found}");
+            return Err(file.invalid(what));
         }
     }
     if !file.is_mapped() || file.len() <= CHECKED_AT_ONCE {
@@ -192,34 +198,31 @@ fn from_tensors(file: &TensorFile<'_>) -> Result<Model> {
     Ok(model)
 }
 
+fn read_linear(file: &TensorFile<'_>) -> Result<LinearProjection> {
+    let shape = file.shape::<f32>(MATRIX, 2)?;
+    LinearProjection::from_rows(file.rows(MATRIX, shape)?)
+}
+
 fn write_model(
     model: &Model,
     about: &Description,
     writer: &mut impl std::io::Write,
 ) -> std::io::Result<()> {
-    let metadata = |parameters| description::write(model, parameters, about);
-    let training = &about.training;
-    match model {
-        Model::MultiHead(heads) => {
-            let stored = heads.stored();
-            let parameters = multi_head::parameters(heads).to_json(training);
-            tensors::write(writer, &multi_head::tensors(&stored), &metadata(parameters))
+    let metadata = description::write(model, about);
+    let (heads, terms);
+    let tensors = match model {
+        Model::MultiHead(model) => {
+            heads = model.stored();
+            multi_head::tensors(&heads)
         }
-        Model::Residual(terms) => {
-            let stored = terms.stored();
-            let parameters = residual::parameters(&stored).to_json(training);
-            tensors::write(writer, &residual::tensors(&stored), &metadata(parameters))
+        Model::Residual(model) => {
+            terms = model.stored();
+            residual::tensors(&terms)
         }
-        Model::Linear(linear) => {
-            let parameters = ModelParameters::Linear.to_json(training);
-            tensors::write(writer, &linear::tensors(linear), &metadata(parameters))
+        Model::Linear(model) => {
+            vec![NewTensor::new(MATRIX, &[model.output_dim(), model.input_dim()], model.rows())]
         }
-        Model::Transformer(network) => {
-            let mut parameters = transformer::parameters(network.shape());
-            if !training.is_null() {
-                parameters["training"] = training.clone();
-            }
-            tensors::write(writer, &transformer::tensors(network.weights()), &metadata(parameters))
-        }
-    }
+        Model::Transformer(model) => transformer::tensors(model.weights()),
+    };
+    tensors::write(writer, &tensors, &metadata)
 }

@@ -1,11 +1,11 @@
 //! Multi-head projections as tensors.
 
 use crate::error::Result;
-use crate::kernel::{MAX_INT8_DIM, QuantizedParts, QuantizedRows, Rows, Tails};
+use crate::kernel::{MAX_INT8_DIM, Plain, QuantizedParts, QuantizedRows, Rows, Tails};
 use crate::parameters::ModelParameters;
 use crate::projection::list_tensors as lists;
 use crate::projection::{HeadVectors, MultiHeadProjection, StoredHeads};
-use crate::tensors::{Dtype, Element, NewTensor, TensorFile, Values};
+use crate::tensors::{Dtype, Element, NewTensor, TensorFile};
 
 const IDS: &str = "head_ids";
 const CENTROIDS: &str = "centroids";
@@ -29,25 +29,24 @@ pub fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
     let mut tensors = match &heads.vectors {
         HeadVectors::Single { centroids, centroid_tails, answers } => {
             if let Some(steps) = centroid_tails.steps() {
-                let (name, shape) = (TAILS.into(), vec![n, dim.div_ceil(2)]);
-                small.push(NewTensor { name, shape, values: Values::Bytes(vec![steps]) });
+                small.push(NewTensor::new(TAILS, &[n, dim.div_ceil(2)], steps));
             }
             vec![
-                NewTensor::singles(CENTROIDS, &[n, dim], centroids),
-                NewTensor::singles(ANSWERS, &[n, out], answers),
+                NewTensor::new(CENTROIDS, &[n, dim], centroids),
+                NewTensor::new(ANSWERS, &[n, out], answers),
             ]
         }
         HeadVectors::Compact { centroids, answers } => {
             let mut compact = |name: &'static str, scales_name: &'static str, rows| {
                 let rows: &QuantizedRows = rows;
-                let values = match rows.parts() {
-                    QuantizedParts::Bf16(rows) => Values::Halves(rows),
+                let shape = [n, rows.dim()];
+                match rows.parts() {
+                    QuantizedParts::Bf16(rows) => NewTensor::of_parts(name, &shape, rows),
                     QuantizedParts::Int8(rows, scales) => {
-                        small.push(NewTensor::singles(scales_name, &[n], scales));
-                        Values::Bytes(rows)
+                        small.push(NewTensor::new(scales_name, &[n], scales));
+                        NewTensor::of_parts(name, &shape, rows)
                     }
-                };
-                NewTensor { name: name.into(), shape: vec![n, rows.dim()], values }
+                }
             };
             vec![
                 compact(CENTROIDS, CENTROID_SCALES, centroids),
@@ -56,18 +55,15 @@ pub fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
         }
     };
     if !heads.matrices.is_empty() {
-        tensors.push(NewTensor {
-            name: MATRICES.into(),
-            shape: vec![heads.matrices.len(), out, dim],
-            values: Values::Singles(heads.matrices.iter().map(|(_, rows)| &rows[..]).collect()),
-        });
+        let matrices = heads.matrices.iter().map(|(_, rows)| &rows[..]);
+        tensors.push(NewTensor::of_parts(MATRICES, &[heads.matrices.len(), out, dim], matrices));
     }
     tensors.extend(small);
-    tensors.push(NewTensor::integers(IDS, &heads.ids));
+    tensors.push(NewTensor::vector(IDS, &heads.ids[..]));
     tensors.extend(lists::tensors(heads.lists.as_ref()));
     if !heads.matrices.is_empty() {
         let numbers: Vec<i64> = heads.matrices.iter().map(|(head, _)| *head as i64).collect();
-        tensors.push(NewTensor::integers(MATRIX_HEADS, numbers));
+        tensors.push(NewTensor::vector(MATRIX_HEADS, numbers));
     }
     tensors
 }
@@ -77,9 +73,9 @@ pub fn read(
     temperature: f64,
     top_k: Option<usize>,
 ) -> Result<MultiHeadProjection> {
-    let ids = file.integers(IDS, None)?;
+    let ids = file.vector::<i64>(IDS, None)?;
     let n = ids.len();
-    let vectors = match file.dtype(CENTROIDS)? {
+    let vectors = match file.info(CENTROIDS)?.dtype {
         Dtype::F32 => single(file, n)?,
         Dtype::BF16 => HeadVectors::Compact {
             centroids: QuantizedRows::from_bf16(rows(file, CENTROIDS, n)?),
@@ -90,7 +86,6 @@ pub fn read(
             answers: bytes(file, ANSWERS, ANSWER_SCALES, n)?,
         },
         other => {
-            let other = other.name();
             return Err(file.invalid(format_args!(
                 "tensor '{CENTROIDS}': dtype {other}, expected F32, BF16 or I8"
             )));
@@ -109,32 +104,16 @@ pub fn read(
 fn single(file: &TensorFile<'_>, n: usize) -> Result<HeadVectors> {
     let centroids = rows(file, CENTROIDS, n)?;
     let dim = centroids.width();
-    let centroid_tails = match file.has(TAILS).then(|| file.dtype(TAILS)).transpose()? {
-        None => Tails::none(),
-        Some(Dtype::F32) if cfg!(not(target_arch = "wasm32")) => {
-            tails_of(&centroids, &file.rows(TAILS, &[n, dim])?)
-        }
-        // Where the binary is to be small: weights as of single precision.
-        Some(Dtype::F32) => Tails::none(),
-        Some(_) => Tails::from_steps(file.rows(TAILS, &[n, dim.div_ceil(2)])?),
+    let centroid_tails = match file.has(TAILS) {
+        true => Tails::from_steps(file.rows(TAILS, &[n, dim.div_ceil(2)])?),
+        false => Tails::none(),
     };
     Ok(HeadVectors::Single { centroids, centroid_tails, answers: rows(file, ANSWERS, n)? })
 }
 
-/// Tails of early files, in single precision.
-fn tails_of(centroids: &Rows, singles: &Rows) -> Tails {
-    let mut tails = Tails::with_capacity(centroids.width(), centroids.count());
-    for head in 0..centroids.count() {
-        let (centroid, tail) = (centroids.row(head), singles.row(head));
-        let exact = centroid.iter().zip(tail).map(|(c, t)| f64::from(*c) + f64::from(*t));
-        tails.push(&exact.collect::<Vec<_>>(), centroid);
-    }
-    tails
-}
-
 /// A vector for each of `n` heads.
-fn rows<T: Element>(file: &TensorFile<'_>, name: &str, n: usize) -> Result<Rows<T>> {
-    let dim = file.shape_of::<T>(name, 2)?[1];
+fn rows<T: Element + Plain>(file: &TensorFile<'_>, name: &str, n: usize) -> Result<Rows<T>> {
+    let dim = file.shape::<T>(name, 2)?[1];
     file.rows(name, &[n, dim])
 }
 
@@ -159,7 +138,7 @@ fn matrices(
     if !file.has(MATRICES) && !file.has(MATRIX_HEADS) {
         return Ok(Vec::new());
     }
-    let numbers = file.integers(MATRIX_HEADS, None)?;
+    let numbers = file.vector::<i64>(MATRIX_HEADS, None)?;
     let ascending = numbers.windows(2).all(|pair| pair[0] < pair[1]);
     let inside = numbers.iter().all(|n| usize::try_from(*n).is_ok_and(|n| n < heads));
     if !ascending || !inside {

@@ -33,23 +33,23 @@ pub fn tensors(terms: &StoredTerms) -> Vec<NewTensor<'_>> {
     // Small tensors last, see the multi-head ones.
     if let Some(questions) = &terms.questions {
         let shape = [questions.scales.len(), dim];
-        tensors.push(NewTensor::singles(QUESTIONS, &shape, &questions.vectors));
+        tensors.push(NewTensor::new(QUESTIONS, &shape, &questions.vectors));
         let shape = [questions.answer_scales.len(), dim];
-        tensors.push(NewTensor::singles(ANSWERS, &shape, &questions.answers));
+        tensors.push(NewTensor::new(ANSWERS, &shape, &questions.answers));
     }
     if let Some(adapter) = &terms.adapter {
-        tensors.push(NewTensor::singles(ADAPTER, &[dim, dim], adapter));
+        tensors.push(NewTensor::new(ADAPTER, &[dim, dim], adapter));
     }
     if let Some((direction, _)) = &terms.lift {
-        tensors.push(NewTensor::singles(LIFT, &[dim], direction));
+        tensors.push(NewTensor::new(LIFT, &[dim], direction));
     }
     if let Some(questions) = &terms.questions {
         let counts: Vec<i64> = questions.counts.iter().map(|count| *count as i64).collect();
-        tensors.push(NewTensor::doubles(SCALES, &questions.scales));
-        tensors.push(NewTensor::doubles(ALIGNMENTS, &questions.alignments));
-        tensors.push(NewTensor::doubles(ANSWER_SCALES, &questions.answer_scales));
-        tensors.push(NewTensor::integers(IDS, &terms.ids));
-        tensors.push(NewTensor::integers(COUNTS, counts));
+        tensors.push(NewTensor::vector(SCALES, &questions.scales[..]));
+        tensors.push(NewTensor::vector(ALIGNMENTS, &questions.alignments[..]));
+        tensors.push(NewTensor::vector(ANSWER_SCALES, &questions.answer_scales[..]));
+        tensors.push(NewTensor::vector(IDS, &terms.ids[..]));
+        tensors.push(NewTensor::vector(COUNTS, counts));
         tensors.extend(lists::tensors(questions.lists.as_ref()));
     }
     tensors
@@ -62,11 +62,11 @@ pub fn read(file: &TensorFile<'_>, parameters: &ModelParameters) -> Result<Resid
         return Err(Error::new(ErrorKind::Internal, "parameters of another kind"));
     };
     let dim = if rotation || file.has(QUESTIONS) {
-        file.shape(QUESTIONS, 2)?[1]
+        file.shape::<f32>(QUESTIONS, 2)?[1]
     } else if adapter {
-        file.shape(ADAPTER, 2)?[0]
+        file.shape::<f32>(ADAPTER, 2)?[0]
     } else if lift.is_some() {
-        file.shape(LIFT, 1)?[0]
+        file.shape::<f32>(LIFT, 1)?[0]
     } else {
         return Err(
             file.invalid(format_args!("tensor '{QUESTIONS}' is missing, adapter and lift too"))
@@ -97,9 +97,9 @@ pub fn read(file: &TensorFile<'_>, parameters: &ModelParameters) -> Result<Resid
 }
 
 fn read_questions(file: &TensorFile<'_>, dim: usize) -> Result<(Vec<i64>, StoredQuestions)> {
-    let ids = file.integers(IDS, None)?;
-    let n = file.shape(QUESTIONS, 2)?[0];
-    let counts = file.integers(COUNTS, Some(ids.len()))?;
+    let ids = file.vector::<i64>(IDS, None)?;
+    let n = file.shape::<f32>(QUESTIONS, 2)?[0];
+    let counts = file.vector::<i64>(COUNTS, Some(ids.len()))?;
     let counts: Option<Vec<usize>> =
         counts.iter().map(|count| usize::try_from(*count).ok()).collect();
     let sum = |counts: &Vec<usize>| counts.iter().try_fold(0usize, |sum, n| sum.checked_add(*n));
@@ -110,11 +110,11 @@ fn read_questions(file: &TensorFile<'_>, dim: usize) -> Result<(Vec<i64>, Stored
     };
     let questions = StoredQuestions {
         vectors: file.rows(QUESTIONS, &[n, dim])?,
-        scales: file.doubles(SCALES, n)?,
-        alignments: file.doubles(ALIGNMENTS, n)?,
+        scales: file.vector(SCALES, Some(n))?,
+        alignments: file.vector(ALIGNMENTS, Some(n))?,
         counts,
         answers: file.rows(ANSWERS, &[ids.len(), dim])?,
-        answer_scales: file.doubles(ANSWER_SCALES, ids.len())?,
+        answer_scales: file.vector(ANSWER_SCALES, Some(ids.len()))?,
         lists: lists::read(file, n, dim)?,
     };
     Ok((ids, questions))

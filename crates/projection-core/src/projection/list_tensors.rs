@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::ivf::{HAS_IVF, IvfIndex, StoredIndex};
 use crate::kernel::{MAX_INT8_DIM, QuantizedParts, QuantizedRows};
-use crate::tensors::{NewTensor, TensorFile, Values};
+use crate::tensors::{NewTensor, TensorFile};
 
 const CODES: &str = "list_codes";
 const CODE_SCALES: &str = "list_code_scales";
@@ -28,17 +28,16 @@ pub fn tensors(lists: Option<&Arc<IvfIndex>>) -> Vec<NewTensor<'_>> {
         // IvfIndex that are stored lend what they hold.
         let Cow::Borrowed(rows) = rows else { continue };
         if let QuantizedParts::Int8(bytes, scales) = rows.parts() {
-            let shape = vec![rows.count(), rows.dim()];
-            tensors.push(NewTensor { name: name.into(), shape, values: Values::Bytes(bytes) });
-            small.push(NewTensor::singles(scales_name, &[rows.count()], scales));
+            tensors.push(NewTensor::of_parts(name, &[rows.count(), rows.dim()], bytes));
+            small.push(NewTensor::new(scales_name, &[rows.count()], scales));
         }
     }
     if let Cow::Borrowed(spreads) = parts.spreads {
-        small.push(NewTensor::singles(SPREADS, &[spreads.len()], spreads));
+        small.push(NewTensor::new(SPREADS, &[spreads.len()], spreads));
     }
-    small.push(NewTensor::integers(ROWS, parts.rows));
-    small.push(NewTensor::integers(OFFSETS, parts.offsets));
-    small.push(NewTensor::doubles(FACTS, parts.facts));
+    small.push(NewTensor::vector(ROWS, parts.rows));
+    small.push(NewTensor::vector(OFFSETS, parts.offsets));
+    small.push(NewTensor::vector(FACTS, parts.facts));
     tensors.extend(small);
     tensors
 }
@@ -53,18 +52,18 @@ pub fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option<Arc<Iv
             "tensor '{CODES}': rows of {dim} bytes, expected at most {MAX_INT8_DIM}"
         )));
     }
-    let lists = file.shape_of::<i8>(CENTRES, 2)?[0];
+    let lists = file.shape::<i8>(CENTRES, 2)?[0];
     let bytes = |name: &str, scales: &str, count: usize| {
         let scales = file.rows(scales, &[count])?;
         Ok(Cow::Owned(QuantizedRows::from_int8(file.rows::<i8>(name, &[count, dim])?, scales)))
     };
     let parts = StoredIndex {
         codes: bytes(CODES, CODE_SCALES, n)?,
-        rows: file.integers(ROWS, Some(n))?,
-        offsets: file.integers(OFFSETS, Some(lists + 1))?,
+        rows: file.vector(ROWS, Some(n))?,
+        offsets: file.vector(OFFSETS, Some(lists + 1))?,
         centres: bytes(CENTRES, CENTRE_SCALES, lists)?,
-        spreads: Cow::Owned(file.rows::<f32>(SPREADS, &[lists])?.to_vec()),
-        facts: file.doubles(FACTS, StoredIndex::FACTS)?,
+        spreads: Cow::Owned(file.vector(SPREADS, Some(lists))?),
+        facts: file.vector(FACTS, Some(StoredIndex::FACTS))?,
     };
     let lists = IvfIndex::from_stored(parts).map_err(|what| file.invalid(what))?;
     Ok(Some(Arc::new(lists)))

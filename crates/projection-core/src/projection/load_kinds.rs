@@ -104,7 +104,7 @@ fn from_folder(
                 Some(path) => {
                     check_complete(path.parent().unwrap_or(Path::new("")), id)?;
                     let values = match (&described, parameters) {
-                        (Some(path), Some(ModelParameters::Linear)) => {
+                        (Some(path), Some(ModelParameters::Linear {})) => {
                             Some(SearchValues::load(path)?)
                         }
                         _ => None,

@@ -1,34 +1,42 @@
 //! Named tensors in one file, in the `.safetensors` format, with texts beside them.
 //!
-//! A file is read in place where it is mapped: [`TensorFile::rows`] are then a part of the
-//! mapping, which they keep alive. Whatever a file says of itself is checked when it is
-//! opened; the values of tensors are not looked at here.
+//! A mapped file is read in place: [`TensorFile::rows`] are then part of the mapping, which they
+//! keep alive. The `safetensors` crate checks the header when the file is opened; what the
+//! values mean is checked by the models that are made of them.
 
-mod header;
 mod write;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytemuck::Pod;
+pub use safetensors::Dtype;
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorInfo;
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Mapping, StableBytes};
-use crate::kernel::{Plain, Rows};
+use crate::kernel::{Mapping, Plain, Rows, StableBytes};
 use crate::npy;
 
-pub use header::{Dtype, Entry, Named};
-pub use write::{NewTensor, Values, write};
+pub use write::{NewTensor, write};
 
 /// An open file of tensors.
 pub struct TensorFile<'a> {
     source: Source<'a>,
-    header: header::Header,
-    /// For messages.
+    tensors: BTreeMap<String, TensorInfo>,
+    metadata: BTreeMap<String, String>,
+    /// Where the values begin, from which the header's offsets count.
+    data_start: usize,
+    /// What messages call the file.
     name: String,
 }
 
 enum Source<'a> {
-    /// Tensors lie in the mapping.
+    /// Rows lie in the mapping.
     Mapped(Arc<dyn StableBytes>),
-    /// Tensors are copied.
+    /// Rows are copied.
     Borrowed(&'a [u8]),
 }
 
@@ -37,11 +45,12 @@ pub struct MappedFile {
     bytes: Arc<dyn StableBytes>,
     name: String,
 }
+
 impl MappedFile {
     /// Maps the file at `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] where it can't be read.
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if it can't be read.
     pub fn open(path: &Path) -> Result<Self> {
         let (file, _) = npy::open(path)?;
         let mapping = Mapping::of(&file).map_err(|error| Error::io("mapping", path, error))?;
@@ -59,13 +68,18 @@ impl MappedFile {
     }
 }
 
-/// Numbers that tensors of several axes are made of.
-pub trait Element: Plain {
+/// Numbers that tensors are made of.
+pub trait Element: Pod {
+    /// The type's name in the format.
     const DTYPE: Dtype;
 }
 
 impl Element for f32 {
     const DTYPE: Dtype = Dtype::F32;
+}
+
+impl Element for f64 {
+    const DTYPE: Dtype = Dtype::F64;
 }
 
 /// bfloat16, by its bits.
@@ -76,11 +90,16 @@ impl Element for u16 {
 impl Element for i8 {
     const DTYPE: Dtype = Dtype::I8;
 }
+
+impl Element for i64 {
+    const DTYPE: Dtype = Dtype::I64;
+}
+
 impl TensorFile<'static> {
-    /// Reads a mapped file, which tensors then lie in.
+    /// Reads a mapped file, in which rows then lie.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidModel`] where it is damaged or no such file.
+    /// [`ErrorKind::InvalidModel`] if it is damaged or no such file.
     pub fn of_mapped(file: MappedFile) -> Result<Self> {
         Self::new(Source::Mapped(file.bytes), file.name)
     }
@@ -90,15 +109,28 @@ impl<'a> TensorFile<'a> {
     /// Reads the bytes of a file, which messages call `name`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidModel`] where they are damaged or not of such a file.
+    /// [`ErrorKind::InvalidModel`] if they are damaged or not of such a file.
     pub fn from_bytes(bytes: &'a [u8], name: &str) -> Result<Self> {
         Self::new(Source::Borrowed(bytes), name.to_string())
     }
 
     fn new(source: Source<'a>, name: String) -> Result<Self> {
-        let header = header::Header::parse(source.bytes())
-            .map_err(|what| Error::new(ErrorKind::InvalidModel, format!("{name}: {what}")))?;
-        Ok(Self { source, header, name })
+        let invalid = |what: String| Error::new(ErrorKind::InvalidModel, format!("{name}: {what}"));
+        let bytes = source.bytes();
+        let (header, parsed) = SafeTensors::read_metadata(bytes)
+            .map_err(|error| invalid(format!("damaged, or not a .safetensors file: {error}")))?;
+        let data_start = 8 + header;
+        let tensors: BTreeMap<_, _> =
+            parsed.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
+        // Offsets near the largest number may wrap around in the sum that the crate compares
+        // with the file's length.
+        let data = bytes.len() - data_start;
+        if let Some((tensor, _)) = tensors.iter().find(|(_, info)| info.data_offsets.1 > data) {
+            return Err(invalid(format!("tensor '{tensor}': truncated")));
+        }
+        let metadata = parsed.metadata().iter().flatten();
+        let metadata = metadata.map(|(key, text)| (key.clone(), text.clone())).collect();
+        Ok(Self { source, tensors, metadata, data_start, name })
     }
 
     /// What messages call the file.
@@ -111,24 +143,29 @@ impl<'a> TensorFile<'a> {
         self.source.bytes().len()
     }
 
-    /// Whether tensors lie in a mapped file.
+    /// Whether rows lie in a mapped file.
     pub fn is_mapped(&self) -> bool {
-        !matches!(self.source, Source::Borrowed(_))
+        matches!(self.source, Source::Mapped(_))
     }
 
     /// The texts beside the tensors.
-    pub fn metadata(&self) -> &Named<String> {
-        &self.header.metadata
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The text of a key.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
     }
 
     /// The tensors by name.
-    pub fn tensors(&self) -> &Named<Entry> {
-        &self.header.tensors
+    pub fn tensors(&self) -> &BTreeMap<String, TensorInfo> {
+        &self.tensors
     }
 
     /// Whether there is a tensor of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.header.tensors.has(name)
+        self.tensors.contains_key(name)
     }
 
     /// An error about this file.
@@ -136,86 +173,52 @@ impl<'a> TensorFile<'a> {
         Error::new(ErrorKind::InvalidModel, format!("{}: {what}", self.name))
     }
 
-    /// The name of a tensor with that of the file, for messages.
-    pub fn name_of(&self, tensor: &str) -> String {
-        format!("{}: tensor '{tensor}'", self.name)
-    }
-
-    /// The element type of a tensor.
+    /// Dtype and shape of a tensor.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidModel`] where it is missing.
-    pub fn dtype(&self, name: &str) -> Result<Dtype> {
-        self.entry_of(name).map(|entry| entry.dtype)
-    }
-
-    /// The shape of a tensor of any type.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidModel`] where it is missing.
-    pub fn any_shape(&self, name: &str) -> Result<&[usize]> {
-        self.entry_of(name).map(|entry| &entry.shape[..])
-    }
-
-    fn entry_of(&self, name: &str) -> Result<&Entry> {
-        self.header.tensors.get(name).ok_or_else(|| {
-            let mut known = String::new();
-            for name in self.header.tensors.names().take(20) {
-                known.push_str(if known.is_empty() { "" } else { ", " });
-                known.push_str(name);
-            }
+    /// [`ErrorKind::InvalidModel`] if it is missing.
+    pub fn info(&self, name: &str) -> Result<&TensorInfo> {
+        self.tensors.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.tensors.keys().map(String::as_str).take(20).collect();
+            let known = known.join(", ");
             self.invalid(format_args!("tensor '{name}' is missing, there are: {known}"))
         })
     }
 
-    fn entry(&self, name: &str, dtype: Dtype) -> Result<&Entry> {
-        let entry = self.entry_of(name)?;
-        if entry.dtype != dtype {
-            return Err(self.invalid(format_args!(
-                "tensor '{name}': dtype {}, expected {}",
-                entry.dtype.name(),
-                dtype.name()
-            )));
+    fn info_of<T: Element>(&self, name: &str) -> Result<&TensorInfo> {
+        let info = self.info(name)?;
+        if info.dtype != T::DTYPE {
+            let (found, expected) = (info.dtype, T::DTYPE);
+            let what = format!("tensor '{name}': dtype {found}, expected {expected}");
+            return Err(self.invalid(what));
         }
-        Ok(entry)
+        Ok(info)
     }
 
-    /// The shape of a tensor of single precision, of `axes` axes, none of them empty.
-    pub fn shape(&self, name: &str, axes: usize) -> Result<&[usize]> {
-        self.shape_of::<f32>(name, axes)
-    }
-
-    /// The same of another type.
-    pub fn shape_of<T: Element>(&self, name: &str, axes: usize) -> Result<&[usize]> {
-        let shape = &self.entry(name, T::DTYPE)?.shape[..];
+    /// The shape of a tensor of this type with `axes` axes, none of them empty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`], naming the tensor, if it is not so.
+    pub fn shape<T: Element>(&self, name: &str, axes: usize) -> Result<&[usize]> {
+        let shape = &self.info_of::<T>(name)?.shape;
         if shape.len() != axes || shape.contains(&0) {
-            return Err(self.invalid(format_args!(
-                "tensor '{name}': shape {:?}, expected {axes} {}, none of them 0",
-                shape,
-                if axes == 1 { "axis" } else { "axes" }
-            )));
+            let axes = if axes == 1 { "one axis".into() } else { format!("{axes} axes") };
+            let what = format!("tensor '{name}': shape {shape:?}, expected {axes}, none of them 0");
+            return Err(self.invalid(what));
         }
         Ok(shape)
     }
 
-    /// The shape of a tensor of single precision, whatever it is.
-    pub fn tensor_shape(&self, name: &str) -> Result<&[usize]> {
-        Ok(&self.entry(name, Dtype::F32)?.shape)
-    }
-
-    /// The values of a tensor as rows along its last axis; in place where the file is mapped,
+    /// The values of a tensor as rows along its last axis: in place if the file is mapped,
     /// otherwise copied.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidModel`], naming the tensor, where it is missing or of another
-    /// dtype, [`ErrorKind::DimensionMismatch`] where it is of another shape.
-    pub fn rows<T: Element>(&self, name: &str, shape: &[usize]) -> Result<Rows<T>> {
-        let entry = self.entry(name, T::DTYPE)?;
-        self.check_shape(name, &entry.shape, shape)?;
-        let width = shape.last().copied().unwrap_or(1);
-        let count = shape[..shape.len().saturating_sub(1)].iter().product();
-        self.values_at(entry.place.start, count, width)
-            .map_err(|error| error.context(self.name_of(name)))
+    /// [`ErrorKind::InvalidModel`], naming the tensor, if it is missing or of another dtype,
+    /// [`ErrorKind::DimensionMismatch`] if it is of another shape.
+    pub fn rows<T: Element + Plain>(&self, name: &str, shape: &[usize]) -> Result<Rows<T>> {
+        let place = self.place::<T>(name, shape)?;
+        let (width, outer) = shape.split_last().unwrap_or((&1, &[]));
+        self.rows_at(place.start, outer.iter().product(), *width)
     }
 
     /// The blocks of a tensor of three axes, each as [`rows`](Self::rows).
@@ -223,63 +226,43 @@ impl<'a> TensorFile<'a> {
     /// # Errors
     /// As [`rows`](Self::rows).
     pub fn blocks(&self, name: &str, shape: [usize; 3]) -> Result<Vec<Rows>> {
-        let entry = self.entry(name, Dtype::F32)?;
-        self.check_shape(name, &entry.shape, &shape)?;
+        let place = self.place::<f32>(name, &shape)?;
         let [blocks, rows, width] = shape;
-        let places = (0..blocks).map(|block| entry.place.start + block * rows * width * 4);
-        let blocks: Result<_> = places.map(|place| self.values_at(place, rows, width)).collect();
-        blocks.map_err(|error| error.context(self.name_of(name)))
+        let starts = (0..blocks).map(|block| place.start + block * rows * width * 4);
+        starts.map(|start| self.rows_at(start, rows, width)).collect()
     }
 
-    fn values_at<T: Element>(&self, start: usize, rows: usize, width: usize) -> Result<Rows<T>> {
+    fn rows_at<T: Plain>(&self, start: usize, rows: usize, width: usize) -> Result<Rows<T>> {
         match &self.source {
             Source::Mapped(bytes) => Rows::mapped(bytes.clone(), start, rows, width),
             Source::Borrowed(bytes) => {
-                let part = &bytes[start..start + rows * width * size_of::<T>()];
-                Ok(Rows::from_le_bytes(width, part))
+                let end = start + rows * width * size_of::<T>();
+                Ok(Rows::from_le_bytes(width, &bytes[start..end]))
             }
         }
     }
 
-    /// The values of a one-dimensional tensor of whole numbers.
-    ///
-    /// # Errors
-    /// As [`rows`](Self::rows); for `None`, any length will do.
-    pub fn integers(&self, name: &str, len: Option<usize>) -> Result<Vec<i64>> {
-        let entry = self.entry(name, Dtype::I64)?;
-        let len = len.or(entry.shape.first().copied()).unwrap_or(0);
-        self.check_shape(name, &entry.shape, &[len])?;
-        Ok(elements(&self.source.bytes()[entry.place.clone()], i64::from_le_bytes))
-    }
-
-    /// The values of a tensor of bytes.
+    /// The values of a tensor of one axis, which may have any length if `len` is `None`.
     ///
     /// # Errors
     /// As [`rows`](Self::rows).
-    pub fn bytes(&self, name: &str, shape: &[usize]) -> Result<Vec<i8>> {
-        let entry = self.entry(name, Dtype::I8)?;
-        self.check_shape(name, &entry.shape, shape)?;
-        Ok(elements(&self.source.bytes()[entry.place.clone()], i8::from_le_bytes))
+    pub fn vector<T: Element>(&self, name: &str, len: Option<usize>) -> Result<Vec<T>> {
+        let shape = &self.info_of::<T>(name)?.shape;
+        let len = len.or(shape.first().copied()).unwrap_or(0);
+        let place = self.place::<T>(name, &[len])?;
+        Ok(bytemuck::pod_collect_to_vec(&self.source.bytes()[place]))
     }
 
-    /// The values of a one-dimensional tensor of double precision.
-    ///
-    /// # Errors
-    /// As [`rows`](Self::rows).
-    pub fn doubles(&self, name: &str, len: usize) -> Result<Vec<f64>> {
-        let entry = self.entry(name, Dtype::F64)?;
-        self.check_shape(name, &entry.shape, &[len])?;
-        Ok(elements(&self.source.bytes()[entry.place.clone()], f64::from_le_bytes))
-    }
-
-    fn check_shape(&self, name: &str, found: &[usize], expected: &[usize]) -> Result<()> {
-        if found == expected {
-            return Ok(());
+    /// Where the values of a tensor of this type and shape lie in the file.
+    fn place<T: Element>(&self, name: &str, shape: &[usize]) -> Result<Range<usize>> {
+        let info = self.info_of::<T>(name)?;
+        if info.shape == shape {
+            let (start, end) = info.data_offsets;
+            return Ok(self.data_start + start..self.data_start + end);
         }
-        Err(Error::new(
-            ErrorKind::DimensionMismatch,
-            format!("{}: shape {found:?}, expected {expected:?}", self.name_of(name)),
-        ))
+        let found = &info.shape;
+        let what = format!("{}: tensor '{name}': shape {found:?}, expected {shape:?}", self.name);
+        Err(Error::new(ErrorKind::DimensionMismatch, what))
     }
 }
 
@@ -292,8 +275,97 @@ impl Source<'_> {
     }
 }
 
-/// Elements of `N` bytes each.
-fn elements<const N: usize, T>(bytes: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
-    let (elements, _) = bytes.as_chunks::<N>();
-    elements.iter().map(|bytes| decode(*bytes)).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &str, data: usize) -> Vec<u8> {
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend(header.as_bytes());
+        file.extend(vec![0; data]);
+        file
+    }
+
+    fn message(bytes: &[u8]) -> String {
+        let error = TensorFile::from_bytes(bytes, "a.safetensors").err().expect("a damaged file");
+        assert_eq!(error.kind(), ErrorKind::InvalidModel);
+        error.to_string()
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        let metadata = BTreeMap::from([("b", "text".to_string()), ("a", String::new())]);
+        let (values, bits, bytes) = ([1.0f32, -2.5, 3.0, 0.5], [0x3f80u16, 0, 7, 1], [-1i8, 2, 3]);
+        let tensors = [
+            NewTensor::new("x", &[2, 2], &values),
+            NewTensor::of_parts("half", &[4], [&bits[..1], &bits[1..]]),
+            NewTensor::new("odd", &[3], &bytes),
+            NewTensor::vector("ids", vec![7i64, -1]),
+            NewTensor::vector("scales", &[0.1f64][..]),
+        ];
+        let mut written = Vec::new();
+        write(&mut written, &tensors, &metadata).unwrap();
+        let file = TensorFile::from_bytes(&written, "x.safetensors").unwrap();
+        // Large tensors that are written first are aligned for every register.
+        assert_eq!(file.data_start % 64, 0);
+        assert_eq!(
+            (file.text("a"), file.text("b"), file.text("c")),
+            (Some(""), Some("text"), None)
+        );
+        assert_eq!(file.rows::<f32>("x", &[2, 2]).unwrap().row(1), [3.0, 0.5]);
+        assert_eq!(file.rows::<u16>("half", &[4]).unwrap().row(0), bits);
+        assert_eq!(file.vector::<i8>("odd", None).unwrap(), bytes);
+        // They begin at odd places.
+        assert_eq!(file.vector::<i64>("ids", Some(2)).unwrap(), [7, -1]);
+        assert_eq!(file.vector::<f64>("scales", Some(1)).unwrap(), [0.1]);
+        let kind = |result: Result<Rows>| result.unwrap_err().kind();
+        assert_eq!(kind(file.rows("x", &[4])), ErrorKind::DimensionMismatch);
+        assert_eq!(kind(file.rows("odd", &[3])), ErrorKind::InvalidModel);
+        assert_eq!(kind(file.rows("y", &[3])), ErrorKind::InvalidModel);
+        assert!(file.shape::<f32>("x", 1).is_err() && file.shape::<f32>("x", 2).is_ok());
+    }
+
+    #[test]
+    fn damaged_headers_are_refused() {
+        let one = |dtype: &str, shape: &str, offsets: &str| {
+            format!(
+                r#"{{"x": {{"dtype": "{dtype}", "shape": {shape}, "data_offsets": {offsets}}}}}"#
+            )
+        };
+        let huge = "18446744073709551615";
+        assert!(TensorFile::from_bytes(&file(&one("F32", "[2]", "[0, 8]"), 8), "").is_ok());
+        for text in [
+            one("F32", "[2]", "[0, 4]"),
+            one("F32", "[3]", "[0, 12]"),
+            one("F32", "[1]", "[4, 8]"),
+            one("F32", "[1]", "[0, 4]"),
+            one("F32", "[1]", "[8, 4]"),
+            one("Q4", "[2]", "[0, 8]"),
+            one("F32", "[-2]", "[0, 8]"),
+            one("F32", "[2.0]", "[0, 8]"),
+            one("F32", "2", "[0, 8]"),
+            one("F32", "[2]", "[0]"),
+            one("F32", "[4294967296, 4294967296]", "[0, 8]"),
+            one("U8", &format!("[{huge}]"), &format!("[0, {huge}]")),
+            r#"{"x": 1}"#.into(),
+            "[]".into(),
+            "{".into(),
+            r#"{"__metadata__": {"a": 1}}"#.into(),
+            // Two that overlap, and two of one name.
+            r#"{"x": {"dtype": "U8", "shape": [8], "data_offsets": [0, 8]},
+                "y": {"dtype": "U8", "shape": [7], "data_offsets": [1, 8]}}"#
+                .into(),
+            r#"{"x": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]},
+                "x": {"dtype": "U8", "shape": [4], "data_offsets": [4, 8]}}"#
+                .into(),
+        ] {
+            let message = message(&file(&text, 8));
+            assert!(message.starts_with("a.safetensors: "), "{message}");
+        }
+        message(&file(&"[".repeat(100_000), 0));
+        let mut endless = file("{}", 0);
+        endless[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        message(&endless);
+        message(b"1234567");
+    }
 }

@@ -12,7 +12,7 @@ use super::publish::Publishing;
 use super::{EmbeddingModel, ModelKind, ModelParameters, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
-use crate::parameters::{HYBRID_WEIGHT, SearchValues};
+use crate::parameters::SearchValues;
 
 /// A row of `projections`: a linear projection.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ impl ModelRecord {
     }
 
     pub(crate) fn search_values(&self) -> Result<SearchValues> {
-        SearchValues::of(
+        SearchValues::from_json(
             &self.parameters.to_string(),
             &format!("parameters of projection {}", self.id),
         )
@@ -320,9 +320,10 @@ impl Store {
                 params![id, cluster],
             )?;
         }
-        let mut parameters = ModelParameters::Linear.to_json(linear.training);
-        if let Some(weight) = linear.hybrid_weight {
-            parameters[HYBRID_WEIGHT] = weight.into();
+        let mut parameters = ModelParameters::Linear {}.to_json(linear.training);
+        if linear.hybrid_weight.is_some() {
+            let hybrid_weight = linear.hybrid_weight;
+            SearchValues { hybrid_weight, unseen_offset: None }.add_to(&mut parameters);
             // Without it there is nothing that the matrix does not say.
             publishing.files.text(&layout::model_name(id), &format!("{parameters:#}\n"))?;
         }

@@ -9,7 +9,7 @@ use super::publish::Publishing;
 use super::{EmbeddingModel, ModelParameters, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, HeadFiles, Resolver};
-use crate::parameters::{HYBRID_WEIGHT, UNSEEN_OFFSET};
+use crate::parameters::SearchValues;
 
 /// A row of `multi_head_projections`.
 #[derive(Debug, Clone, PartialEq)]
@@ -229,12 +229,8 @@ impl Store {
         if !new.is_plain() {
             change.own_tables()?;
             let mut parameters = new.parameters.to_json(new.training);
-            if let Some(weight) = new.hybrid_weight {
-                parameters[HYBRID_WEIGHT] = weight.into();
-            }
-            if let Some(offset) = new.unseen_offset {
-                parameters[UNSEEN_OFFSET] = offset.into();
-            }
+            let &NewModel { hybrid_weight, unseen_offset, .. } = new;
+            SearchValues { hybrid_weight, unseen_offset }.add_to(&mut parameters);
             staged.text(&layout::model_name(id), &format!("{parameters:#}\n"))?;
             change.record_model(id, new.parameters.kind(), &parameters, new.metrics)?;
         }
@@ -271,14 +267,16 @@ impl NewModel<'_> {
         match self.parameters {
             ModelParameters::MultiHead { temperature, .. }
             | ModelParameters::Residual { temperature, .. } => Some(temperature),
-            ModelParameters::Linear => None,
+            ModelParameters::Linear {} | ModelParameters::Transformer(_) => None,
         }
     }
 
     fn check(&self) -> Result<()> {
         let refuse = |what: &str| Err(Error::new(ErrorKind::InvalidModel, what));
         let (questions, adapter, lift) = match self.parameters {
-            ModelParameters::Linear => return refuse("a linear projection has no heads"),
+            ModelParameters::Linear {} | ModelParameters::Transformer(_) => {
+                return refuse("a projection of this kind has no heads");
+            }
             ModelParameters::MultiHead { .. } => (0, false, false),
             ModelParameters::Residual { adapter, lift, .. } => {
                 (self.heads.len(), adapter, lift.is_some())

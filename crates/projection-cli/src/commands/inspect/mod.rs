@@ -107,7 +107,7 @@ struct ProjectionFacts {
 #[derive(Debug, Serialize)]
 struct Tensor {
     name: String,
-    dtype: &'static str,
+    dtype: String,
     shape: Vec<usize>,
 }
 

@@ -37,7 +37,7 @@ impl Report for Inspected {
             tensors
                 .map(|tensor| {
                     let shape: Vec<String> = tensor.shape.iter().map(usize::to_string).collect();
-                    vec![tensor.name.clone(), tensor.dtype.to_string(), shape.join(" × ")]
+                    vec![tensor.name.clone(), tensor.dtype.clone(), shape.join(" × ")]
                 })
                 .collect(),
         );

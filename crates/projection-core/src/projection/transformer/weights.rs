@@ -1,12 +1,14 @@
 //! The weights of a transformer, under the names that torch gives them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most layers. The number comes from files.
 const MAX_LAYERS: usize = 64;
 
 /// Sizes of a transformer, as its file says them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TransformerShape {
     /// Width h of the layers.
     pub embed_dim: usize,
@@ -30,8 +32,9 @@ impl TransformerShape {
         let invalid = |what: String| Err(Error::new(ErrorKind::InvalidModel, what));
         let sizes =
             [("embed_dim", self.embed_dim), ("ff_dim", self.ff_dim), ("num_heads", self.num_heads)];
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return invalid(format!("{name} 0, expected a number above zero"));
+        let expected = 1..=u32::MAX as usize;
+        if let Some((name, size)) = sizes.iter().find(|(_, size)| !expected.contains(size)) {
+            return invalid(format!("{name} {size}, expected a size above zero"));
         }
         if !(1..=MAX_LAYERS).contains(&self.num_layers) {
             let layers = self.num_layers;
