@@ -22,9 +22,9 @@ pub use weights::{NamedTensor, TransformerShape, TransformerWeights};
 /// weights.
 ///
 /// ```no_run
-/// use projection_core::projection::{Projection, TransformerProjection};
+/// use projection_core::projection::{Model, Projection};
 /// # fn main() -> projection_core::Result<()> {
-/// let model = TransformerProjection::load("transformer.pt")?;
+/// let model = Model::load_file("transformer.safetensors")?;
 /// let (projected, _) = model.project(&vec![0.1; model.input_dim()])?;
 /// # Ok(())
 /// # }
