@@ -41,4 +41,4 @@ export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc AR_aarch64_unknown_lin
 
 test() { "${cargo[@]}" test --release --target $target "${further[@]}" "$@"; }
 test --package projection-kernel --package projection-core --lib --tests
-test --package projection-engine --test 'conformance*'
+test --package projection-store --test 'conformance*'

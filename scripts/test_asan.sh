@@ -40,4 +40,4 @@ fi
 
 test() { "$CARGO" test --release --target "$host" "$@"; }
 test --package projection-kernel --package projection-core --lib --tests
-test --package projection-engine --test '*file*' --test '*model*' --test allocations
+test --package projection-store --test '*file*' --test '*index*' --test allocations

@@ -2,6 +2,7 @@
 
 // Shared with other tests, which use other parts of it.
 #[allow(dead_code)]
+#[path = "../../projection-store/tests/vectors/mod.rs"]
 mod vectors;
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! Lists that are kept beside a store's model: they are there when it is opened, and never used
 //! where they are stale or damaged.
 
+#[path = "../../projection-core/tests/clustered/mod.rs"]
 mod clustered;
 
 use std::path::{Path, PathBuf};
