@@ -128,7 +128,7 @@ check-msrv:
 WINDOWS := x86_64-pc-windows-gnu
 .PHONY: check-windows
 check-windows:
-	@if rustup target add $(WINDOWS); then set -x; \
+	@if [ -d "$$(rustc --print sysroot)/lib/rustlib/$(WINDOWS)" ] || rustup target add $(WINDOWS); then set -x; \
 	CC_x86_64_pc_windows_gnu=true AR_x86_64_pc_windows_gnu=true \
 	CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="-D warnings" \
 	    $(CARGO) check --workspace --lib --bins --target $(WINDOWS); \

@@ -14,7 +14,7 @@ if [ "${1:-}" = --summary ]; then
     # A command that was started and has no result was interrupted.
     awk -F '\t' '
         function row(indent, name, result, seconds) {
-            printf "%-52s %-12s %3d:%02d\n", indent name, result, seconds / 60, seconds % 60
+            printf "%-60s %-12s %3d:%02d\n", indent name, result, seconds / 60, seconds % 60
         }
         !(($1, $2) in result) { commands[$1] = commands[$1] FS $2 }
         !($1 in stage_seconds) { stages[++count] = $1 }

@@ -27,7 +27,8 @@ for tool in qemu-aarch64 aarch64-linux-gnu-gcc; do
     command -v $tool >/dev/null ||
         missing "$tool. Install it (Debian: qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)."
 done
-if [ "${AARCH64_TOOLS:-}" = debian ] || ! rustup target add $target; then
+has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] || rustup target add $target; }
+if [ "${AARCH64_TOOLS:-}" = debian ] || ! has_target; then
     use_debian_rust
     export RUSTC_BOOTSTRAP=1
     further=(-Z build-std=std,test --target-dir target/aarch64-debian)
