@@ -144,7 +144,7 @@ test-rust: model
 	$(CARGO) test --release --workspace --test '*'
 	$(CARGO) test --release --workspace --doc
 
-# The kernels for NEON, under qemu; see the script for what it needs.
+# Tests kernel, core and store for aarch64 under qemu; see the script for what it needs.
 .PHONY: test-aarch64
 test-aarch64:
 	CARGO="$(CARGO)" scripts/test_aarch64.sh
@@ -216,7 +216,7 @@ test-torch:
 	$(CARGO) build --release --workspace --bins
 	$(TORCH_PYTHON) tests/interop/torch_parity.py target/release/projection
 
-# Tests the crates that contain unsafe code under AddressSanitizer. Its own build takes minutes.
+# Tests kernel, core and store under AddressSanitizer. Its own build takes minutes.
 .PHONY: test-asan
 test-asan:
 	CARGO="$(CARGO)" scripts/test_asan.sh

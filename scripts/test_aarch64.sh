@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds and runs for aarch64 the unit tests of projection-kernel and projection-core and the
-# conformance tests, so that the NEON kernels are tested on an x86-64 machine. A warning in the code
-# for aarch64 is an error.
+# Builds and runs the tests of projection-kernel, projection-core and projection-store for aarch64, the
+# conformance tests among them, so that the NEON kernels are tested on an x86-64 machine. A warning in
+# the code for aarch64 is an error.
 #
 # Debian packages: qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross. rustup installs the standard
 # library for the target. If it cannot, or with AARCH64_TOOLS=debian, the script builds the library from
@@ -40,6 +40,5 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-D warnings"
 # For dependencies written in C.
 export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc AR_aarch64_unknown_linux_gnu=aarch64-linux-gnu-ar
 
-test() { "${cargo[@]}" test --release --target $target "${further[@]}" "$@"; }
-test --package projection-kernel --package projection-core --lib --tests
-test --package projection-store --test 'conformance*'
+"${cargo[@]}" test --release --target $target "${further[@]}" \
+    --package projection-kernel --package projection-core --package projection-store --lib --tests

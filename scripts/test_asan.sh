@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs under AddressSanitizer the tests of projection-kernel and projection-core and those of model
-# files: the kernels for every instruction set of this processor, rows in memory and in mapped files,
-# and damaged files.
+# Runs the tests of projection-kernel, projection-core and projection-store under AddressSanitizer: the
+# kernels for every instruction set of this processor, rows in memory and in mapped files, and damaged
+# files.
 #
 # Rust's stable compiler has the sanitizer and its runtime but hides the flag, so RUSTC_BOOTSTRAP
 # makes it accept the flags of the nightly compiler. The standard library is not instrumented. Its
@@ -38,6 +38,5 @@ if found=$(target/asan/wrong 2>&1) || ! grep -q heap-buffer-overflow <<<"$found"
     exit 1
 fi
 
-test() { "$CARGO" test --release --target "$host" "$@"; }
-test --package projection-kernel --package projection-core --lib --tests
-test --package projection-store --test '*file*' --test '*index*' --test allocations
+"$CARGO" test --release --target "$host" \
+    --package projection-kernel --package projection-core --package projection-store --lib --tests
