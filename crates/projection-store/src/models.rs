@@ -1,25 +1,244 @@
-//! Models of any kind, opened from a store.
+//! The trained models of a store, of every kind: what the database says of them, and opening
+//! them.
+//!
+//! A multi-head or residual model is a row of `multi_head_projections` with its heads in
+//! `cluster_heads`, a linear one a row of `projections`. What these tables have no columns for
+//! is in `engine_models`, which models of other programs are not in.
 
 use std::path::{Path, PathBuf};
 
 use projection_core::ivf::IndexStats;
+use projection_core::layout::{HeadFiles, Resolver};
+use projection_core::model_file::Description;
+use projection_core::parameters::SearchValues;
 use projection_core::projection::load_kinds::{linear, residual, with_temperature};
-use projection_core::projection::{Model, ModelKind, ModelParameters, MultiHeadProjection};
+use projection_core::projection::{Model, MultiHeadProjection};
 use projection_core::{Error, ErrorKind, Result};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
-use crate::store::Store;
+use crate::store::{Store, path_in_database};
+use crate::{ModelKind, ModelParameters, Searcher};
 
-impl Store {
-    /// Opens projection `id`, of whatever kind. If an existing store has both a linear
-    /// projection and one with heads of this id, it is the one with heads; see
-    /// [`model_of_kind`](Self::model_of_kind).
+/// A trained model as the database describes it. Serializes to JSON with the field names `id`,
+/// `kind`, `name`, `model`, `answer_model`, `temperature`, `heads`, `created_at` and `metrics`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct StoredModel {
+    /// The model's id.
+    pub id: i64,
+    /// The model's kind.
+    #[serde(serialize_with = "kind_name")]
+    pub kind: ModelKind,
+    /// A name for people, if it has one.
+    pub name: Option<String>,
+    /// The embedding model of queries; empty if the database does not know it.
+    #[serde(rename = "model")]
+    pub model_name: String,
+    /// The embedding model of answers, which differs from that of queries for some linear
+    /// models only.
+    pub answer_model: String,
+    /// Softmax temperature; `None` for linear models.
+    pub temperature: Option<f64>,
+    /// Number of heads that it was trained with; `None` for linear models.
+    pub heads: Option<usize>,
+    /// When it was stored, in UTC.
+    pub created_at: Option<String>,
+    /// What was measured when it was trained, such as `recall_at_1`; null if nothing was.
+    pub metrics: Value,
+    /// λ and μ of the training of a linear model, if they are recorded.
+    #[serde(skip)]
+    pub regularisation: (Option<f64>, Option<f64>),
+    /// The JSON of kind, parameters and training, if the model is in `engine_models`.
+    #[serde(skip)]
+    parameters: Option<String>,
+    /// The path in the database of the matrix of a linear model.
+    #[serde(skip)]
+    matrix: String,
+}
+
+fn kind_name<S: Serializer>(kind: &ModelKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.name())
+}
+
+impl TryFrom<&rusqlite::Row<'_>> for StoredModel {
+    type Error = rusqlite::Error;
+
+    fn try_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let kind: Option<String> = row.get("kind")?;
+        let metrics: Option<String> = row.get("metrics")?;
+        let metrics = metrics.and_then(|text| serde_json::from_str(&text).ok());
+        let (recall, mrr): (Option<f64>, Option<f64>) = (row.get("recall_at_1")?, row.get("mrr")?);
+        Ok(Self {
+            id: row.get("id")?,
+            // A kind that this version does not know can be listed; opening it says more.
+            kind: kind.as_deref().and_then(ModelKind::from_name).unwrap_or(ModelKind::MultiHead),
+            name: row.get("name")?,
+            model_name: row.get("model_name")?,
+            answer_model: row.get("answer_model")?,
+            temperature: row.get("temperature")?,
+            heads: row.get("heads")?,
+            created_at: row.get("created_at")?,
+            // Other programs have two columns for what they measured.
+            metrics: metrics.unwrap_or(match recall.is_some() || mrr.is_some() {
+                true => json!({"recall_at_1": recall, "mrr": mrr}),
+                false => Value::Null,
+            }),
+            regularisation: (row.get("lambda_reg")?, row.get("ridge")?),
+            parameters: row.get("parameters")?,
+            matrix: row.get("matrix")?,
+        })
+    }
+}
+
+impl StoredModel {
+    /// Kind and parameters; `None` for models of other programs.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if the id or a file does not exist,
-    /// [`ErrorKind::InvalidStore`] if the database is damaged or a path leads outside the
-    /// store's folder, otherwise as [`MultiHeadProjection::load_unified`].
+    /// [`ErrorKind::InvalidModel`] if they can't be read.
+    pub fn parameters(&self) -> Result<Option<ModelParameters>> {
+        let text = self.parameters.as_deref();
+        text.map(|text| ModelParameters::from_json(text, &self.title())).transpose()
+    }
+
+    /// What training chose for search.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] for values outside their range.
+    pub fn search_values(&self) -> Result<SearchValues> {
+        let text = self.parameters.as_deref();
+        let values = text.map(|text| SearchValues::from_json(text, &self.title())).transpose()?;
+        Ok(values.unwrap_or_default())
+    }
+
+    /// How it was trained, for people; null if that is not recorded.
+    pub fn training(&self) -> Value {
+        let json = self.parameters.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        json.map_or(Value::Null, |json: Value| json["training"].clone())
+    }
+
+    /// What a file of the model says of it beside its numbers.
+    pub fn description(&self) -> Description {
+        Description {
+            name: self.name.clone(),
+            training: self.training(),
+            metrics: match self.parameters {
+                Some(_) => self.metrics.clone(),
+                None => Value::Null,
+            },
+        }
+    }
+
+    fn title(&self) -> String {
+        format!("parameters of projection {}", self.id)
+    }
+
+    /// The model's file called `name`.
+    pub(crate) fn file(&self, store: &Store, name: &str) -> Result<PathBuf> {
+        store.resolve_path(&path_in_database(&self.model_name, name), &self.model_name)
+    }
+
+    /// The file of the matrix of a linear model.
+    pub(crate) fn matrix(&self, store: &Store) -> Result<PathBuf> {
+        store.resolve_path(&self.matrix, &self.model_name)
+    }
+
+    /// The folder of the model's files.
+    fn folder(&self, store: &Store) -> PathBuf {
+        let name = if self.kind == ModelKind::Linear { "" } else { &self.model_name };
+        let folder = store.embeddings_folder(name);
+        // Older stores have all files directly in `embeddings`.
+        let parent = folder.parent().map(Path::to_path_buf);
+        if folder.is_dir() { folder } else { parent.unwrap_or_default() }
+    }
+}
+
+impl Store {
+    /// All trained models in ascending order of id. Existing stores number linear models apart
+    /// from the others; of two models with one id, the one with heads comes first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`] for a damaged database.
+    pub fn models(&self) -> Result<Vec<StoredModel>> {
+        let records = match self.has_table("engine_models")? {
+            true => "engine_models",
+            false => {
+                "(SELECT NULL AS mh_projection_id, NULL AS kind, NULL AS parameters, \
+                 NULL AS metrics WHERE 0)"
+            }
+        };
+        let sql = format!(
+            "SELECT p.mh_projection_id AS id, e.kind AS kind, p.name AS name, \
+             coalesce(m.name, '') AS model_name, coalesce(m.name, '') AS answer_model, \
+             coalesce(p.temperature, 1.0) AS temperature, p.num_heads AS heads, \
+             p.created_at AS created_at, e.metrics AS metrics, p.recall_at_1 AS recall_at_1, \
+             p.mrr AS mrr, NULL AS lambda_reg, NULL AS ridge, e.parameters AS parameters, \
+             '' AS matrix \
+             FROM multi_head_projections p LEFT JOIN embedding_models m USING (model_id) \
+             LEFT JOIN {records} e \
+             ON e.mh_projection_id = p.mh_projection_id AND e.kind <> 'linear' \
+             UNION ALL \
+             SELECT p.projection_id, 'linear', p.name, coalesce(i.name, ''), \
+             coalesce(o.name, ''), NULL, NULL, p.created_at, e.metrics, p.recall_at_1, p.mrr, \
+             p.lambda_reg, p.ridge, e.parameters, p.W_path \
+             FROM projections p LEFT JOIN embedding_models i ON i.model_id = p.input_model_id \
+             LEFT JOIN embedding_models o ON o.model_id = p.output_model_id \
+             LEFT JOIN {records} e ON e.mh_projection_id = p.projection_id AND e.kind = 'linear'"
+        );
+        let mut models: Vec<StoredModel> = self.rows(&sql, [])?;
+        models.sort_by_key(|model| (model.id, model.kind == ModelKind::Linear));
+        Ok(models)
+    }
+
+    /// The model with the given id, or the newest. If the id is that of a linear model and of
+    /// one with heads, it is the one with heads; see [`choose_kind`](Self::choose_kind).
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none; the message names those there are.
+    pub fn choose(&self, id: Option<i64>) -> Result<StoredModel> {
+        let models = self.models()?;
+        let newest = models.iter().map(|model| model.id).max();
+        let mut ids: Vec<String> = models.iter().map(|model| model.id.to_string()).collect();
+        let found = models.into_iter().find(|model| Some(model.id) == id.or(newest));
+        found.ok_or_else(|| {
+            ids.dedup();
+            let what = match id {
+                Some(id) if ids.is_empty() => format!("no projection {id}, the store has none"),
+                Some(id) => format!("no projection {id}, the store has {}", ids.join(", ")),
+                None => "the store has no projection yet, `projection train` makes one".into(),
+            };
+            self.error(ErrorKind::NotFound, what)
+        })
+    }
+
+    /// The model of `kind` with the given id. A residual model is a multi-head one too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none of the kind.
+    pub fn choose_kind(&self, kind: ModelKind, id: i64) -> Result<StoredModel> {
+        let is_of_kind = |model: &StoredModel| {
+            let residual = model.kind == ModelKind::Residual;
+            model.kind == kind || residual && kind == ModelKind::MultiHead
+        };
+        let mut models = self.models()?.into_iter();
+        match models.find(|model| model.id == id && is_of_kind(model)) {
+            Some(model) => Ok(StoredModel { kind, ..model }),
+            None => {
+                self.choose(Some(id))?;
+                let what = format!("projection {id} is not a {} one", kind.name());
+                Err(self.error(ErrorKind::NotFound, what))
+            }
+        }
+    }
+
+    /// Opens projection `id`, of whatever kind, as [`choose`](Self::choose) finds it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the id or a file does not exist, [`ErrorKind::InvalidStore`]
+    /// if the database is damaged or a path leads outside the store's folder, otherwise as
+    /// [`Model::load`].
     pub fn model(&self, id: i64) -> Result<Model> {
-        self.model_of_kind(self.model_kind(id)?, id)
+        self.open_model(&self.choose(Some(id))?)
     }
 
     /// Opens the newest projection, of whatever kind.
@@ -27,16 +246,17 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::NotFound`] if the store has none; otherwise as [`model`](Self::model).
     pub fn latest_model(&self) -> Result<Model> {
-        self.model(self.newest_projection()?)
+        self.open_model(&self.choose(None)?)
     }
 
     /// Opens projection `id` as a model of `kind`. A residual projection opens as a
     /// multi-head one too.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none of the kind, otherwise as [`model`](Self::model).
+    /// [`ErrorKind::NotFound`] if there is none of the kind, otherwise as
+    /// [`model`](Self::model).
     pub fn model_of_kind(&self, kind: ModelKind, id: i64) -> Result<Model> {
-        from_store(self, kind, id)
+        self.open_model(&self.choose_kind(kind, id)?)
     }
 
     /// Opens projection `id` as a multi-head one, at the temperature in the database.
@@ -44,98 +264,112 @@ impl Store {
     /// # Errors
     /// As [`model`](Self::model).
     pub fn multi_head_model(&self, id: i64) -> Result<MultiHeadProjection> {
-        let row = self.multi_head_projection(id)?;
-        let files = self.cluster_heads(id)?;
-        if files.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidModel,
-                format!("{}: projection {id} has no heads", self.path().display()),
-            ));
-        }
-        MultiHeadProjection::load_heads(&files, row.temperature)
-            .map_err(|error| error.context(format!("projection {id}")))
+        self.open_heads(&self.choose_kind(ModelKind::MultiHead, id)?)
     }
 
-    /// Makes lists of the heads or training questions of projection `id` and keeps them in a
-    /// file beside the projection's others; see [`Model::store_index`].
+    /// Opens a model of [`models`](Self::models).
+    ///
+    /// # Errors
+    /// As [`model`](Self::model).
+    pub fn open_model(&self, model: &StoredModel) -> Result<Model> {
+        let id = model.id;
+        let in_database = |error: Error| error.context(self.path().display());
+        let parameters = model.parameters().map_err(in_database)?;
+        // A residual model that is opened as a multi-head one uses none of its own parameters.
+        let as_recorded = parameters.as_ref().is_some_and(|found| found.kind() == model.kind);
+        let opened = match (model.kind, parameters) {
+            (ModelKind::MultiHead, Some(ModelParameters::MultiHead { top_k, .. })) => {
+                Model::MultiHead(self.open_heads(model)?.with_top_k(top_k)?)
+            }
+            (ModelKind::MultiHead, _) => Model::MultiHead(self.open_heads(model)?),
+            (ModelKind::Residual, Some(parameters @ ModelParameters::Residual { .. })) => {
+                // Existing programs know, and may have changed, the temperature in their table.
+                let parameters = with_temperature(parameters, model.temperature);
+                let file = |name: String| model.file(self, &name);
+                residual(&parameters, &self.head_files(model)?, id, &file)
+                    .map(Model::Residual)
+                    .map_err(|error| error.context(format!("projection {id}")))?
+            }
+            (ModelKind::Linear, _) => {
+                let matrix = model.matrix(self);
+                linear(&matrix.map_err(|e| e.context(format!("matrix W of projection {id}")))?)
+                    .map(Model::Linear)
+                    .map_err(|error| error.context(format!("projection {id}")))?
+            }
+            (kind, _) => {
+                let what = format!("no {} projection {id}", kind.name());
+                return Err(self.error(ErrorKind::NotFound, what));
+            }
+        };
+        let values = if as_recorded { model.search_values() } else { Ok(SearchValues::default()) };
+        let values = values.map_err(in_database)?;
+        opened.with_stored_index(&model.folder(self), id).and_search_values(values)
+    }
+
+    fn open_heads(&self, model: &StoredModel) -> Result<MultiHeadProjection> {
+        let files = self.head_files(model)?;
+        if files.is_empty() {
+            let what = format!("projection {} has no heads", model.id);
+            return Err(self.error(ErrorKind::InvalidModel, what));
+        }
+        MultiHeadProjection::load_heads(&files, model.temperature.unwrap_or(1.0))
+            .map_err(|error| error.context(format!("projection {}", model.id)))
+    }
+
+    /// The files of the heads of a model, in ascending order of cluster id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if a file does not exist, [`ErrorKind::InvalidStore`] if a path
+    /// leads outside the store's folder.
+    pub fn head_files(&self, model: &StoredModel) -> Result<Vec<HeadFiles>> {
+        let rows: Vec<(i64, String, String, Option<String>)> = self.rows(
+            "SELECT cluster_id, centroid_path, answer_emb_path, W_path FROM cluster_heads \
+             WHERE mh_projection_id = ?1 ORDER BY cluster_id",
+            [model.id],
+        )?;
+        let outside = self.allows_outside_paths();
+        let mut paths = Resolver::new(self.path(), &model.model_name, outside, 2 * rows.len());
+        let heads = rows.into_iter().map(|(cluster_id, centroid, answer, matrix)| {
+            let mut resolve = |path: &str| {
+                let file = paths.resolve(path);
+                file.map_err(|error| error.context(format!("head of cluster {cluster_id}")))
+            };
+            let matrix = matrix.filter(|path| !path.is_empty());
+            Ok(HeadFiles {
+                cluster_id,
+                centroid: resolve(&centroid)?,
+                answer: resolve(&answer)?,
+                matrix: matrix.map(|path| resolve(&path)).transpose()?,
+            })
+        });
+        heads.collect()
+    }
+
+    /// Builds an approximate index of the heads or training questions of projection `id` and
+    /// stores it in a file beside the projection's others; see [`Model::store_index`].
     ///
     /// # Errors
     /// As [`model`](Self::model), and [`ErrorKind::Io`] if the file can't be written.
-    pub fn store_index(&self, id: i64, threads: usize) -> Result<Option<IndexStats>> {
-        self.model(id)?.store_index(&self.model_folder(id)?, id, threads)
+    pub fn build_index(&self, id: i64, threads: usize) -> Result<Option<IndexStats>> {
+        let model = self.choose(Some(id))?;
+        self.open_model(&model)?.store_index(&model.folder(self), id, threads)
     }
 
-    /// What was found out when the lists of projection `id` were made; see
-    /// [`Model::check_index`].
+    /// What was measured when the index of projection `id` was built; `None` if it has none.
     ///
     /// # Errors
     /// As [`Model::check_index`] and [`model`](Self::model).
     pub fn check_index(&self, id: i64) -> Result<Option<IndexStats>> {
-        self.model(id)?.check_index(&self.model_folder(id)?, id)
+        let model = self.choose(Some(id))?;
+        self.open_model(&model)?.check_index(&model.folder(self), id)
     }
 
-    /// The folder of the files of projection `id`.
-    fn model_folder(&self, id: i64) -> Result<PathBuf> {
-        folder(self, self.model_kind(id)?, id)
+    /// The answers that have embeddings by the model called `model_name`, or by the only one
+    /// there is, ready to be searched.
+    ///
+    /// # Errors
+    /// As [`Searcher::open`].
+    pub fn searcher(&self, model_name: Option<&str>) -> Result<Searcher> {
+        Searcher::from_store(self, model_name)
     }
-}
-
-/// Opens the model of `kind` with the given id in a store.
-fn from_store(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
-    let model = open(store, kind, id)?;
-    let record = store.model_record(id)?.filter(|record| record.kind == kind);
-    let values = record.map(|record| record.search_values()).transpose()?;
-    let folder = folder(store, kind, id)?;
-    model.with_stored_index(&folder, id).and_search_values(values.unwrap_or_default())
-}
-
-fn open(store: &Store, kind: ModelKind, id: i64) -> Result<Model> {
-    let named = |error: Error| error.context(format!("projection {id}"));
-    match kind {
-        ModelKind::MultiHead => {
-            let model = store.multi_head_model(id)?;
-            match store.model_parameters(id)? {
-                Some(ModelParameters::MultiHead { top_k, .. }) => {
-                    model.with_top_k(top_k).map(Model::MultiHead)
-                }
-                _ => Ok(Model::MultiHead(model)),
-            }
-        }
-        ModelKind::Residual => {
-            let row = store.multi_head_projection(id)?;
-            let Some(parameters @ ModelParameters::Residual { .. }) = store.model_parameters(id)?
-            else {
-                return Err(Error::new(
-                    ErrorKind::NotFound,
-                    format!("{}: projection {id} is not a residual one", store.path().display()),
-                ));
-            };
-            let heads = store.cluster_heads(id)?;
-            // An existing store records the temperature in its own table, where it may have
-            // been changed.
-            let parameters = with_temperature(parameters, Some(row.temperature));
-            let file = |name: String| store.model_file(&row.model_name, &name);
-            residual(&parameters, &heads, id, &file).map(Model::Residual).map_err(named)
-        }
-        ModelKind::Linear => linear(&store.linear_matrix(id)?).map(Model::Linear).map_err(named),
-        ModelKind::Transformer => Err(Error::new(
-            ErrorKind::NotFound,
-            format!(
-                "{}: no transformer {id}: these are files, not in stores",
-                store.path().display()
-            ),
-        )),
-    }
-}
-
-/// The folder of a model's files.
-fn folder(store: &Store, kind: ModelKind, id: i64) -> Result<PathBuf> {
-    let name = match kind {
-        ModelKind::MultiHead | ModelKind::Residual => store.multi_head_projection(id)?.model_name,
-        ModelKind::Linear | ModelKind::Transformer => String::new(),
-    };
-    let folder = store.embeddings_folder(&name);
-    // Older stores have all files directly in `embeddings`.
-    let parent = folder.parent().map(Path::to_path_buf);
-    Ok(if folder.is_dir() { folder } else { parent.unwrap_or_default() })
 }

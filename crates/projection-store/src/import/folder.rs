@@ -1,44 +1,144 @@
-//! Finding the question–answer files of a folder.
+//! Importing many files, and folders of them, one after the other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{source_name, source_path};
-use crate::error::{Error, ErrorKind, Result};
-use crate::layout;
+use projection_core::{Error, Result, layout};
+use serde::Serialize;
+
+use super::versions::{source_name, source_path};
+use super::{ImportOutcome, ImportReport, PrecomputedEmbeddings, import_embeddings, import_file};
+use crate::batches::Batch;
 use crate::store::Store;
 
-/// The question–answer files of a folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Folder {
-    /// The files, in ascending order of path.
-    pub files: Vec<PathBuf>,
-    /// Files that the store has imported from the folder and that are gone. The store keeps
-    /// what they brought.
-    pub missing: Vec<PathBuf>,
+/// What became of every file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Imported {
+    /// The store's database.
+    pub store: String,
+    /// The files, in the order in which they were imported.
+    pub files: Vec<ImportedFile>,
 }
 
-/// The files below `folder` whose names end in `.json`, and those that were imported from
-/// there and are gone.
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImportedFile {
+    /// The file.
+    pub file: String,
+    /// What it brought.
+    #[serde(flatten)]
+    pub report: ImportReport,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<FileError>,
+}
+
+/// Why a file failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileError {
+    /// Name of the kind, such as `invalid_input`.
+    pub kind: String,
+    /// The message.
+    pub message: String,
+}
+
+impl From<&Error> for FileError {
+    fn from(error: &Error) -> Self {
+        let kind = error.kind().name().replace(' ', "_");
+        Self { kind, message: error.to_string() }
+    }
+}
+
+/// Imports question–answer files, and those of folders. With `retry_failed` it first tries
+/// again what failed or was interrupted before. A file that can't be imported does not keep
+/// the others from it.
 ///
-/// Folders in the folder are searched too. Names that begin with a dot are passed over, links
-/// to folders are not followed, and the store's own folder of arrays is left out.
+/// Folders in a folder are searched too. Only files whose names end in `.json` are imported.
+/// Names that begin with a dot are passed over, links to folders are not followed, and the
+/// store's own folder of arrays is left out.
+///
+/// `progress` is told the numbers of files done and to do, and what became of the last one.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where there is no such folder, [`ErrorKind::Io`] where a folder
-/// can't be listed.
-pub fn question_answer_files(store: &Store, folder: impl AsRef<Path>) -> Result<Folder> {
-    let folder = folder.as_ref();
-    if !folder.is_dir() {
-        let what = if folder.exists() { "not a folder" } else { "no such folder" };
-        return Err(Error::new(ErrorKind::NotFound, format!("{}: {what}", folder.display())));
+/// Whatever is wrong with the store. What is wrong with a file is in the result.
+pub fn import_paths(
+    store: &mut Store,
+    paths: &[PathBuf],
+    retry_failed: bool,
+    progress: &mut dyn FnMut(usize, usize, Option<&ImportedFile>),
+) -> Result<Imported> {
+    // Listed before anything is imported: what fails now is not tried twice.
+    let failed = if retry_failed { store.failed_batches()? } else { Vec::new() };
+    let mut total = failed.len() + paths.len();
+    let mut files = Vec::new();
+    progress(0, total, None);
+    let mut add = |files: &mut Vec<ImportedFile>, total, file: &Path, result| {
+        files.push(ImportedFile::new(file, result));
+        progress(files.len(), total, files.last());
+    };
+    let mut missing = Vec::new();
+    for batch in &failed {
+        let file = source_path(store.path(), &batch.source_file);
+        let result = retry(store, batch, &file)?;
+        add(&mut files, total, &file, result);
     }
+    for path in paths {
+        if !path.is_dir() {
+            let result = import_file(store, path);
+            add(&mut files, total, path, result);
+            continue;
+        }
+        match question_answer_files(store, path) {
+            Ok(found) => {
+                total = total + found.len() - 1;
+                for file in &found {
+                    let result = import_file(store, file);
+                    add(&mut files, total, file, result);
+                }
+                // Some may have moved to where they were just imported from.
+                missing.extend(missing_files(store, path)?);
+            }
+            Err(error) => add(&mut files, total, path, Err(error)),
+        }
+    }
+    let missing =
+        missing.iter().map(|file| ImportedFile::new(file, Ok(ImportOutcome::Missing.into())));
+    files.extend(missing);
+    Ok(Imported { store: store.path().display().to_string(), files })
+}
+
+impl ImportedFile {
+    fn new(file: &Path, result: Result<ImportReport>) -> Self {
+        let error = result.as_ref().err().map(FileError::from);
+        let report = result.unwrap_or(ImportOutcome::Failed.into());
+        Self { file: file.display().to_string(), report, error }
+    }
+}
+
+/// Imports `file`, that of `batch`, as it is now. If these are precomputed embeddings, their
+/// other files are imported with it.
+fn retry(store: &mut Store, batch: &Batch, file: &Path) -> Result<Result<ImportReport>> {
+    let Some(vectors) = store.vector_batch(batch.batch_id)? else {
+        return Ok(import_file(store, file));
+    };
+    let path = |source: &str| source_path(store.path(), source);
+    let files = PrecomputedEmbeddings {
+        answers: file.to_path_buf(),
+        questions: path(&vectors.questions_file),
+        labels: path(&vectors.labels_file),
+        texts: vectors.texts_file.as_deref().map(path),
+        model_name: vectors.model_name,
+    };
+    Ok(import_embeddings(store, &files).map(|imported| imported.report()))
+}
+
+/// The question–answer files below a folder, in ascending order of path.
+fn question_answer_files(store: &Store, folder: &Path) -> Result<Vec<PathBuf>> {
     let arrays = source_path(store.path(), layout::EMBEDDINGS_FOLDER).canonicalize().ok();
-    let mut found = Folder::default();
-    search(folder, arrays.as_deref(), &mut found.files)?;
-    found.files.sort();
-    found.missing = missing(store, folder)?;
-    Ok(found)
+    let mut files = Vec::new();
+    search(folder, arrays.as_deref(), &mut files)?;
+    files.sort();
+    Ok(files)
 }
 
 fn search(folder: &Path, left_out: Option<&Path>, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -62,17 +162,15 @@ fn search(folder: &Path, left_out: Option<&Path>, files: &mut Vec<PathBuf>) -> R
 }
 
 /// Imported files below `folder` that are not there any more.
-pub(super) fn missing(store: &Store, folder: &Path) -> Result<Vec<PathBuf>> {
+fn missing_files(store: &Store, folder: &Path) -> Result<Vec<PathBuf>> {
     // As sources are named: relative to the database's folder, or absolute.
     let below = source_name(store.path(), folder)?;
     let below = Path::new(&below);
     let sources = store.sources()?.into_iter().map(|(source, _)| source);
-    let missing = sources.filter(|source| {
-        let inside = match below.as_os_str().is_empty() {
-            true => Path::new(source).is_relative(),
-            false => Path::new(source).starts_with(below),
-        };
-        inside && !source_path(store.path(), source).exists()
+    let inside = sources.filter(|source| match below.as_os_str().is_empty() {
+        true => Path::new(source).is_relative(),
+        false => Path::new(source).starts_with(below),
     });
-    Ok(missing.map(|source| source_path(store.path(), &source)).collect())
+    let files = inside.map(|source| source_path(store.path(), &source));
+    Ok(files.filter(|file| !file.exists()).collect())
 }

@@ -8,140 +8,225 @@
 //! ```
 //! Both may be mixed in one file. Other keys are ignored.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::path::Path;
 
-use serde_json::{Map, Value};
+use projection_core::{Error, ErrorKind, Result};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::replacement::{NewAnswer, Replacement};
 
 /// One cluster of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct QaCluster {
     /// Its name: `answer_id` or `id`. Unique in the file.
     pub name: String,
-    /// The document that the answer comes from, where the file says so.
+    /// The document that the answer comes from, if the file says so.
     pub answer_source: Option<String>,
     /// Variant and text of every answer, the variant `default` first.
     pub answers: Vec<(String, String)>,
-    /// Length type, where the file says so, and text of every question.
+    /// Length type, if the file says so, and text of every question.
     pub questions: Vec<(Option<&'static str>, String)>,
 }
 
-const LENGTH_TYPES: [&str; 3] = ["short", "medium", "long"];
-
-/// Reads the clusters of a file. Errors say where in the file something else was expected.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<QaCluster>, String> {
-    let file: Value = serde_json::from_slice(bytes).map_err(|e| format!("not JSON: {e}"))?;
-    let clusters = file
-        .get("clusters")
-        .and_then(Value::as_array)
-        .ok_or("expected an object with a list \"clusters\"")?;
-    let mut names = HashSet::new();
-    clusters
-        .iter()
-        .enumerate()
-        .map(|(number, cluster)| {
-            let place = format!("clusters[{number}]");
-            let cluster = cluster
-                .as_object()
-                .ok_or_else(|| format!("{place}: expected an object, found {}", kind(cluster)))?;
-            let cluster = parse_cluster(cluster).map_err(|error| format!("{place}{error}"))?;
-            if !names.insert(cluster.name.clone()) {
-                return Err(format!("{place}: the id '{}' comes twice", cluster.name));
-            }
-            Ok(cluster)
-        })
-        .collect()
+#[derive(Deserialize)]
+#[serde(expecting = "an object with a list \"clusters\"")]
+struct File {
+    clusters: Vec<Cluster>,
 }
 
-fn parse_cluster(cluster: &Map<String, Value>) -> Result<QaCluster, String> {
-    let (id_key, has_variants) = match (cluster.get("answer"), cluster.get("answers")) {
-        (Some(_), None) => ("answer_id", false),
-        (None, Some(_)) => ("id", true),
-        (Some(_), Some(_)) => return Err(": both \"answer\" and \"answers\", expected one".into()),
-        (None, None) => return Err(": expected \"answer\" or \"answers\"".into()),
-    };
-    let name = text(id_key, cluster.get(id_key))?;
-    let answer_source = match cluster.get("answer_source") {
-        None | Some(Value::Null) => None,
-        source => Some(text("answer_source", source)?),
-    };
-    let (answers, questions) = if has_variants {
-        (variants(&cluster["answers"])?, queries(cluster.get("queries"))?)
-    } else {
-        let answer = text("answer", cluster.get("answer"))?;
-        let questions = texts("questions", cluster.get("questions"))?;
-        let untyped = questions.into_iter().map(|question| (None, question)).collect();
-        (vec![("default".to_string(), answer)], untyped)
-    };
-    let mut seen = HashSet::new();
-    if let Some((_, question)) = questions.iter().find(|(_, question)| !seen.insert(question)) {
-        return Err(format!(": the question '{question}' comes twice"));
-    }
-    Ok(QaCluster { name, answer_source, answers, questions })
+/// A cluster of either shape.
+#[derive(Deserialize)]
+#[serde(expecting = "an object")]
+struct Cluster {
+    answer_id: Option<Text>,
+    answer: Option<Text>,
+    questions: Option<Vec<Text>>,
+    id: Option<Text>,
+    answer_source: Option<Text>,
+    answers: Option<BTreeMap<String, Text>>,
+    queries: Option<Queries>,
 }
 
-/// The wordings of an answer; the default one, which the others are variants of, first.
-fn variants(answers: &Value) -> Result<Vec<(String, String)>, String> {
-    let answers = answers
-        .as_object()
-        .ok_or_else(|| format!(".answers: expected an object, found {}", kind(answers)))?;
-    let default = text("answers.default", answers.get("default"))?;
-    let mut variants = vec![("default".to_string(), default)];
-    for (variant, answer) in answers.iter().filter(|(variant, _)| *variant != "default") {
-        variants.push((variant.clone(), text(&format!("answers[\"{variant}\"]"), Some(answer))?));
-    }
-    Ok(variants)
-}
-
-fn queries(queries: Option<&Value>) -> Result<Vec<(Option<&'static str>, String)>, String> {
-    let queries = match queries {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Object(queries)) => queries,
-        Some(other) => return Err(format!(".queries: expected an object, found {}", kind(other))),
-    };
-    if let Some(key) = queries.keys().find(|key| !LENGTH_TYPES.contains(&key.as_str())) {
-        return Err(format!(".queries: '{key}', expected short, medium or long"));
-    }
-    let mut questions = Vec::new();
-    for length_type in LENGTH_TYPES {
-        let of_type = texts(&format!("queries.{length_type}"), queries.get(length_type))?;
-        questions.extend(of_type.into_iter().map(|question| (Some(length_type), question)));
-    }
-    Ok(questions)
-}
-
-/// A list of texts; an absent one is empty.
-fn texts(key: &str, value: Option<&Value>) -> Result<Vec<String>, String> {
-    match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(values)) => values
-            .iter()
-            .enumerate()
-            .map(|(number, value)| text(&format!("{key}[{number}]"), Some(value)))
-            .collect(),
-        Some(other) => Err(format!(".{key}: expected a list of texts, found {}", kind(other))),
-    }
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct Queries {
+    short: Option<Vec<Text>>,
+    medium: Option<Vec<Text>>,
+    long: Option<Vec<Text>>,
 }
 
 /// A text with something in it. Numbers serve as ids, so they are taken too.
-fn text(key: &str, value: Option<&Value>) -> Result<String, String> {
-    match value {
-        Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.clone()),
-        Some(Value::String(_)) => Err(format!(".{key}: empty text")),
-        Some(Value::Number(number)) => Ok(number.to_string()),
-        Some(other) => Err(format!(".{key}: expected a text, found {}", kind(other))),
-        None => Err(format!(": no \"{key}\"")),
+#[derive(Debug)]
+pub(super) struct Text(pub String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) if !text.trim().is_empty() => Ok(Self(text)),
+            Value::String(_) => Err(D::Error::custom("empty text")),
+            Value::Number(number) => Ok(Self(number.to_string())),
+            other => Err(D::Error::custom(format!("expected a text, found {other:.40}"))),
+        }
     }
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+/// Reads JSON. Errors say where in it something else was expected.
+pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let what = if error.inner().is_data() { "" } else { "not JSON: " };
+        format!("{what}{error}")
+    })?;
+    json.end().map_err(|error| format!("not JSON: {error}"))?;
+    Ok(value)
+}
+
+/// Reads the clusters of a file.
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<QaCluster>, String> {
+    let file: File = from_json(bytes)?;
+    let mut names = HashSet::new();
+    let clusters = file.clusters.into_iter().enumerate().map(|(number, cluster)| {
+        let cluster = cluster.check().map_err(|what| format!("clusters[{number}]: {what}"))?;
+        if !names.insert(cluster.name.clone()) {
+            return Err(format!("clusters[{number}]: the id '{}' comes twice", cluster.name));
+        }
+        Ok(cluster)
+    });
+    clusters.collect()
+}
+
+impl Cluster {
+    fn check(self) -> Result<QaCluster, String> {
+        let untyped = |text: Text| (None, text.0);
+        let (name, answers, questions): (_, Vec<_>, Vec<_>) = match (self.answer, self.answers) {
+            (Some(answer), None) => (
+                self.answer_id.ok_or("no \"answer_id\"")?,
+                vec![("default".to_string(), answer.0)],
+                self.questions.unwrap_or_default().into_iter().map(untyped).collect(),
+            ),
+            (None, Some(mut answers)) => {
+                let default = answers.remove_entry("default").ok_or("no \"answers.default\"")?;
+                let variants = std::iter::once(default).chain(answers);
+                let queries = self.queries.unwrap_or_default();
+                let by_length =
+                    [("short", queries.short), ("medium", queries.medium), ("long", queries.long)];
+                let questions = by_length.into_iter().flat_map(|(length_type, texts)| {
+                    let texts = texts.unwrap_or_default().into_iter();
+                    texts.map(move |text| (Some(length_type), text.0))
+                });
+                (
+                    self.id.ok_or("no \"id\"")?,
+                    variants.map(|(variant, text)| (variant, text.0)).collect(),
+                    questions.collect(),
+                )
+            }
+            (Some(_), Some(_)) => {
+                return Err("both \"answer\" and \"answers\", expected one".into());
+            }
+            (None, None) => return Err("expected \"answer\" or \"answers\"".into()),
+        };
+        let mut seen = HashSet::new();
+        if let Some((_, question)) = questions.iter().find(|(_, question)| !seen.insert(question)) {
+            return Err(format!("the question '{question}' comes twice"));
+        }
+        let answer_source = self.answer_source.map(|source| source.0);
+        Ok(QaCluster { name: name.0, answer_source, answers, questions })
     }
+}
+
+/// Puts the clusters of a file into the store. Clusters keep their rows by name, answers by
+/// cluster and variant, questions by cluster and text.
+pub(super) fn add_clusters(
+    replacement: &mut Replacement<'_>,
+    clusters: &[QaCluster],
+) -> Result<()> {
+    let (change, source) = (replacement.change, replacement.source);
+    let known_clusters: Vec<(String, i64)> = change.rows(
+        "SELECT name, cluster_id FROM qa_clusters JOIN engine_imports ON \
+         entity_type = 'cluster' AND entity_id = cluster_id WHERE source_file = ?1",
+        [source],
+    )?;
+    let known_answers: Vec<(String, String, i64)> = change.rows(
+        "SELECT record_id, text_variant, answer_id FROM answers JOIN engine_imports i ON \
+         entity_type = 'answer' AND entity_id = answer_id WHERE i.source_file = ?1",
+        [source],
+    )?;
+    let known_questions: Vec<(i64, String, i64)> = change.rows(
+        "SELECT cluster_id, text, question_id FROM questions JOIN cluster_questions \
+         USING (question_id) JOIN engine_imports ON entity_type = 'question' AND \
+         entity_id = question_id WHERE source_file = ?1",
+        [source],
+    )?;
+    let known_clusters: HashMap<&str, i64> =
+        known_clusters.iter().map(|(name, id)| (&name[..], *id)).collect();
+    let known_answers: HashMap<(&str, &str), i64> =
+        known_answers.iter().map(|(name, variant, id)| ((&name[..], &variant[..]), *id)).collect();
+    let known_questions: HashMap<(i64, &str), i64> =
+        known_questions.iter().map(|(cluster, text, id)| ((*cluster, &text[..]), *id)).collect();
+
+    for cluster in clusters {
+        let name = &cluster.name[..];
+        let cluster_id = replacement.add_cluster(known_clusters.get(name).copied(), name)?;
+        let document = cluster.answer_source.as_deref().unwrap_or(source);
+        let mut default = None;
+        for (variant, text) in &cluster.answers {
+            let known = known_answers.get(&(name, &variant[..])).copied();
+            let answer = NewAnswer { document, name, variant, text };
+            let answer_id = replacement.add_answer(known, cluster_id, &answer)?;
+            match default {
+                None => default = Some(answer_id),
+                Some(default) => {
+                    change.execute(
+                        "INSERT OR IGNORE INTO answer_relations \
+                         (from_answer_id, to_answer_id, relation_type) \
+                         VALUES (?1, ?2, 'variant_of')",
+                        [answer_id, default],
+                    )?;
+                }
+            }
+        }
+        for (length_type, text) in &cluster.questions {
+            let known = known_questions.get(&(cluster_id, &text[..])).copied();
+            replacement.add_question(known, Some(cluster_id), text, *length_type)?;
+        }
+    }
+    Ok(())
+}
+
+/// An answer of a question–answer file that is read, not imported, with its questions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestCluster {
+    /// The answer's name in the file.
+    pub name: String,
+    /// All wordings of the answer, the default one first.
+    pub answers: Vec<String>,
+    /// The questions.
+    pub questions: Vec<String>,
+}
+
+/// Reads questions that were kept aside from the question–answer file at `file`.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if the file can't be read,
+/// [`ErrorKind::InvalidInput`] if it has neither shape or no questions.
+pub fn read_test_questions(file: impl AsRef<Path>) -> Result<Vec<TestCluster>> {
+    let file = file.as_ref();
+    let bytes = fs::read(file).map_err(|error| Error::io("reading", file, error))?;
+    let invalid = |what| Error::new(ErrorKind::InvalidInput, format!("{}: {what}", file.display()));
+    let clusters = parse(&bytes).map_err(invalid)?;
+    if clusters.iter().all(|cluster| cluster.questions.is_empty()) {
+        return Err(invalid("no questions".into()));
+    }
+    let clusters = clusters.into_iter().map(|cluster| TestCluster {
+        name: cluster.name,
+        answers: cluster.answers.into_iter().map(|(_, text)| text).collect(),
+        questions: cluster.questions.into_iter().map(|(_, text)| text).collect(),
+    });
+    Ok(clusters.collect())
 }
 
 #[cfg(test)]
@@ -177,9 +262,9 @@ mod tests {
     #[test]
     fn says_where_something_else_was_expected() {
         for (file, words) in [
-            ("[1", "not JSON"),
-            ("{}", "\"clusters\""),
-            (r#"{"clusters": [7]}"#, "clusters[0]: expected an object, found a number"),
+            ("{\"clusters\": [", "not JSON"),
+            ("{}", "missing field `clusters`"),
+            (r#"{"clusters": [7]}"#, "clusters[0]: invalid type: integer `7`, expected an object"),
             (r#"{"clusters": [{"answer": "x"}]}"#, "clusters[0]: no \"answer_id\""),
             (r#"{"clusters": [{"answer_id": "x"}]}"#, "\"answer\" or \"answers\""),
             (r#"{"clusters": [{"answer_id": "x", "answer": " "}]}"#, "clusters[0].answer: empty"),
@@ -194,7 +279,7 @@ mod tests {
             (r#"{"clusters": [{"id": "x", "answers": {"m": "y"}}]}"#, "no \"answers.default\""),
             (
                 r#"{"clusters": [{"id": "x", "answers": {"default": "y"}, "queries": {"big": []}}]}"#,
-                "'big', expected short",
+                "clusters[0].queries.big: unknown field `big`, expected one of `short`",
             ),
             (
                 r#"{"clusters": [{"answer_id": 1, "answer": "y"}, {"answer_id": "1", "answer": "z"}]}"#,

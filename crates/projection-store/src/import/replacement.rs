@@ -1,177 +1,161 @@
-//! Putting the clusters of a question–answer file into a store, in place of those that the
-//! file's last version brought.
+//! Putting the rows of a file into a store, in place of those that its last version brought.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
+use projection_core::Result;
 use rusqlite::params;
 
-use super::qa_file::QaCluster;
-use super::tracked::Tracked;
-use crate::error::Result;
-use crate::store::{BatchStatus, Change, Store};
+use crate::deletion::id_list;
+use crate::store::Change;
 
-/// Replaces what `source` brought by `clusters`, in one change. Gives the numbers of
-/// answers, removed texts, clusters and questions.
-pub(super) fn replace(
-    store: &mut Store,
-    source: &str,
-    batch_id: i64,
-    clusters: &[QaCluster],
-) -> Result<(usize, usize, usize, usize)> {
-    let change = store.begin()?;
-    change.own_tables()?;
-    let mut replacement = Replacement::begin(&change, source)?;
-    for cluster in clusters {
-        replacement.add(cluster)?;
-    }
-    let (answers, questions) =
-        (replacement.tracked.count("answer"), replacement.tracked.count("question"));
-    let removed = replacement.tracked.finish(batch_id, clusters.len(), questions)?;
-    change.set_batch_status(batch_id, BatchStatus::Embedding, None)?;
-    change.commit()?;
-    store.remove_discarded_files();
-    Ok((answers, removed, clusters.len(), questions))
+/// The rows of one source while a new version of it is put into the store. The `known` ids are
+/// those of rows that its last version brought, and which this one has too.
+pub(super) struct Replacement<'a> {
+    pub change: &'a Change<'a>,
+    pub source: &'a str,
+    /// `cluster`, `answer` or `question`, and the id.
+    kept: HashSet<(&'static str, i64)>,
 }
 
-/// What a file's last version brought, and what of it the new version has too.
-struct Replacement<'a> {
-    change: &'a Change<'a>,
-    source: &'a str,
-    tracked: Tracked<'a>,
-    old_clusters: HashMap<String, i64>,
-    /// By record and variant.
-    old_answers: HashMap<(String, String), i64>,
-    /// By cluster and text.
-    old_questions: HashMap<(i64, String), i64>,
+/// An answer of a new version.
+pub(super) struct NewAnswer<'a> {
+    /// The document that it comes from.
+    pub document: &'a str,
+    /// Its name in the document.
+    pub name: &'a str,
+    /// `default`, or the embedding model that the wording is for.
+    pub variant: &'a str,
+    pub text: &'a str,
 }
 
 impl<'a> Replacement<'a> {
-    fn begin(change: &'a Change<'a>, source: &'a str) -> Result<Self> {
-        let old_clusters = change.query(
-            "SELECT name, cluster_id FROM qa_clusters JOIN engine_imports ON \
-             entity_type = 'cluster' AND entity_id = cluster_id WHERE source_file = ?1",
-            [source],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        let old_answers = change.query(
-            "SELECT record_id, text_variant, answer_id FROM answers JOIN engine_imports i ON \
-             entity_type = 'answer' AND entity_id = answer_id WHERE i.source_file = ?1",
-            [source],
-            |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)),
-        )?;
-        let old_questions = change.query(
-            "SELECT cluster_id, text, question_id FROM questions JOIN cluster_questions \
-             USING (question_id) JOIN engine_imports ON entity_type = 'question' AND \
-             entity_id = question_id WHERE source_file = ?1",
-            [source],
-            |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)),
-        )?;
-        Ok(Self {
-            change,
-            source,
-            tracked: Tracked::new(change, source),
-            old_clusters: old_clusters.into_iter().collect(),
-            old_answers: old_answers.into_iter().collect(),
-            old_questions: old_questions.into_iter().collect(),
-        })
+    pub fn new(change: &'a Change<'a>, source: &'a str) -> Self {
+        Self { change, source, kept: HashSet::new() }
     }
 
-    fn add(&mut self, cluster: &QaCluster) -> Result<()> {
-        let cluster_id = match self.old_clusters.get(&cluster.name) {
-            Some(cluster_id) => *cluster_id,
-            None => {
-                let sql = "INSERT INTO qa_clusters (name) VALUES (?1)";
-                self.change.insert(sql, [&cluster.name])?
-            }
-        };
-        self.tracked.keep("cluster", cluster_id)?;
-        let mut default_answer = None;
-        for (variant, text) in &cluster.answers {
-            let answer_id = self.add_answer(cluster_id, cluster, variant, text)?;
-            match default_answer {
-                None => default_answer = Some(answer_id),
-                Some(default) => {
-                    self.change.execute(
-                        "INSERT OR IGNORE INTO answer_relations \
-                         (from_answer_id, to_answer_id, relation_type) \
-                         VALUES (?1, ?2, 'variant_of')",
-                        [answer_id, default],
-                    )?;
-                }
-            }
-        }
-        for (length_type, text) in &cluster.questions {
-            self.add_question(cluster_id, *length_type, text)?;
-        }
-        Ok(())
-    }
-
-    fn add_answer(
-        &mut self,
-        cluster_id: i64,
-        cluster: &QaCluster,
-        variant: &str,
-        text: &str,
-    ) -> Result<i64> {
-        let document = cluster.answer_source.as_deref().unwrap_or(self.source);
-        let key = (cluster.name.clone(), variant.to_string());
-        let answer_id = match self.old_answers.get(&key) {
-            Some(answer_id) => {
-                let answer_id = *answer_id;
-                let reworded = self.change.query(
-                    "SELECT 1 FROM answers WHERE answer_id = ?1 AND text <> ?2",
-                    params![answer_id, text],
-                    |_| Ok(()),
+    /// Adds or keeps a cluster, and returns its id.
+    pub fn add_cluster(&mut self, known: Option<i64>, name: &str) -> Result<i64> {
+        let cluster_id = match known {
+            Some(cluster_id) => {
+                self.change.execute(
+                    "UPDATE qa_clusters SET name = ?2 WHERE cluster_id = ?1",
+                    params![cluster_id, name],
                 )?;
-                if !reworded.is_empty() {
+                cluster_id
+            }
+            None => self.change.insert("INSERT INTO qa_clusters (name) VALUES (?1)", [name])?,
+        };
+        self.keep("cluster", cluster_id)
+    }
+
+    /// Adds or keeps an answer of a cluster, and returns its id. An answer whose text has
+    /// changed loses its embeddings.
+    pub fn add_answer(
+        &mut self,
+        known: Option<i64>,
+        cluster_id: i64,
+        answer: &NewAnswer<'_>,
+    ) -> Result<i64> {
+        let NewAnswer { document, name, variant, text } = answer;
+        let answer_id = match known {
+            Some(answer_id) => {
+                let reworded = "SELECT 1 FROM answers WHERE answer_id = ?1 AND text <> ?2";
+                if self.change.exists(reworded, params![answer_id, text])? {
                     self.change.delete_vectors("answer", &[answer_id])?;
                 }
                 self.change.execute(
-                    "UPDATE answers SET text = ?2, source_file = ?3 WHERE answer_id = ?1",
-                    params![answer_id, text, document],
+                    "UPDATE answers SET source_file = ?2, record_id = ?3, text = ?4 \
+                     WHERE answer_id = ?1",
+                    params![answer_id, document, name, text],
                 )?;
                 answer_id
             }
             None => self.change.insert(
                 "INSERT INTO answers (source_file, record_id, text, text_variant) \
-                     VALUES (?1, ?2, ?3, ?4)",
-                params![document, cluster.name, text, variant],
+                 VALUES (?1, ?2, ?3, ?4)",
+                params![document, name, text, variant],
             )?,
         };
-        self.change.execute(
-            "INSERT OR IGNORE INTO cluster_answers (cluster_id, answer_id) VALUES (?1, ?2)",
-            [cluster_id, answer_id],
-        )?;
-        self.tracked.keep("answer", answer_id)?;
-        Ok(answer_id)
+        self.change.put_into_cluster(cluster_id, answer_id)?;
+        self.keep("answer", answer_id)
     }
 
-    fn add_question(
+    /// Adds or keeps a question, and returns its id.
+    pub fn add_question(
         &mut self,
-        cluster_id: i64,
-        length_type: Option<&str>,
+        known: Option<i64>,
+        cluster_id: Option<i64>,
         text: &str,
-    ) -> Result<()> {
-        let question_id = match self.old_questions.get(&(cluster_id, text.to_string())) {
+        length_type: Option<&str>,
+    ) -> Result<i64> {
+        let question_id = match known {
             Some(question_id) => {
                 self.change.execute(
                     "UPDATE questions SET length_type = ?2 WHERE question_id = ?1",
                     params![question_id, length_type],
                 )?;
-                *question_id
-            }
-            None => {
-                let question_id = self.change.insert(
-                    "INSERT INTO questions (text, length_type) VALUES (?1, ?2)",
-                    params![text, length_type],
-                )?;
-                self.change.execute(
-                    "INSERT INTO cluster_questions (cluster_id, question_id) VALUES (?1, ?2)",
-                    [cluster_id, question_id],
-                )?;
                 question_id
             }
+            None => self.change.add_question(cluster_id, text, length_type)?,
         };
-        self.tracked.keep("question", question_id)
+        self.keep("question", question_id)
+    }
+
+    fn keep(&mut self, entity_type: &'static str, entity_id: i64) -> Result<i64> {
+        if self.kept.insert((entity_type, entity_id)) {
+            self.change.execute(
+                "INSERT OR IGNORE INTO engine_imports (source_file, entity_type, entity_id) \
+                 VALUES (?1, ?2, ?3)",
+                params![self.source, entity_type, entity_id],
+            )?;
+        }
+        Ok(entity_id)
+    }
+
+    /// Number of rows of a type in the new version.
+    pub fn count(&self, entity_type: &str) -> usize {
+        self.kept.iter().filter(|(kept, _)| *kept == entity_type).count()
+    }
+
+    /// Removes what the new version does not have, and records that the source's rows are
+    /// now those of `batch_id`. Returns the number of removed texts.
+    pub fn finish(self, batch_id: i64, clusters: usize, questions: usize) -> Result<usize> {
+        let gone = |entity_type: &'static str| -> Result<Vec<i64>> {
+            let mut ids = self.change.ids(
+                "SELECT entity_id FROM engine_imports WHERE source_file = ?1 AND entity_type = ?2",
+                [self.source, entity_type],
+            )?;
+            ids.retain(|id| !self.kept.contains(&(entity_type, *id)));
+            Ok(ids)
+        };
+        let (gone_answers, gone_questions) = (gone("answer")?, gone("question")?);
+        let gone_clusters = gone("cluster")?;
+        self.change.delete_answers(&gone_answers)?;
+        self.change.delete_questions(&gone_questions)?;
+        // Trained heads keep the number and the name of their cluster.
+        self.change.execute(
+            "DELETE FROM qa_clusters WHERE cluster_id IN (SELECT value FROM json_each(?1)) \
+             AND cluster_id NOT IN (SELECT cluster_id FROM cluster_heads) \
+             AND cluster_id NOT IN (SELECT cluster_id FROM projection_clusters)",
+            [id_list(&gone_clusters)],
+        )?;
+        for (entity_type, ids) in
+            [("answer", &gone_answers), ("question", &gone_questions), ("cluster", &gone_clusters)]
+        {
+            self.change.execute(
+                "DELETE FROM engine_imports WHERE source_file = ?1 AND entity_type = ?2 AND \
+                 entity_id IN (SELECT value FROM json_each(?3))",
+                params![self.source, entity_type, id_list(ids)],
+            )?;
+        }
+        self.change.execute(
+            "INSERT OR REPLACE INTO engine_sources (source_file, batch_id) VALUES (?1, ?2)",
+            params![self.source, batch_id],
+        )?;
+        self.change.execute(
+            "UPDATE training_batches SET num_clusters = ?2, num_questions = ?3 WHERE batch_id = ?1",
+            params![batch_id, clusters, questions],
+        )?;
+        Ok(gone_answers.len() + gone_questions.len())
     }
 }

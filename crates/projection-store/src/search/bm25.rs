@@ -4,17 +4,15 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use projection_core::search::LexicalIndex;
+use projection_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OpenFlags};
 
-use projection_core::search::LexicalIndex;
-
-use crate::error::{Error, ErrorKind, Result};
-
-/// Databases in memory made so far: each has a name of its own.
+/// Number of databases in memory made so far: each has a name of its own.
 static MADE: AtomicU64 = AtomicU64::new(0);
 
-/// Texts by number, ranked by the words that they share with a query. To be shared by any
-/// number of threads.
+/// Texts by number, ranked by the words that they share with a query. Any number
+/// of threads may share it.
 ///
 /// The score is FTS5's: Okapi BM25 with k₁ = 1.2 and b = 0.75, summed over the different
 /// words of the query, in which words that are in more than half of the texts count next to
@@ -35,7 +33,7 @@ impl Bm25 {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a number that comes twice,
-    /// [`ErrorKind::Internal`] where memory runs out.
+    /// [`ErrorKind::Internal`] if memory runs out.
     pub fn new<'a>(texts: impl IntoIterator<Item = (i64, &'a str)>) -> Result<Self> {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         // A name that begins with a slash is one database for all connections to it.
@@ -56,7 +54,7 @@ impl LexicalIndex for Bm25 {
     /// Any text is a valid query; one without words finds nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] where memory runs out.
+    /// [`ErrorKind::Internal`] if memory runs out.
     fn scores(&self, query: &str) -> Result<Vec<(i64, f64)>> {
         let Some(query) = match_any_word(query) else { return Ok(Vec::new()) };
         // Not held while searching.

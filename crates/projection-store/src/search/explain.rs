@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
+use projection_core::npy::NpyArray;
+use projection_core::projection::{Projection, ResidualProjection};
+use projection_core::search::better_first;
+use projection_core::{Result, kernel};
+
 use super::searcher::Origin;
 use super::{Hit, SearchOptions, SearchQuery, SearchResult, Searcher};
-use crate::error::Result;
-use crate::kernel;
-use crate::npy::NpyArray;
-use crate::projection::{Projection, ResidualProjection};
-use crate::store::{EmbeddedQuestion, EmbeddingModel, Store};
-use projection_core::search::better_first;
+use crate::embeddings::{EmbeddedQuestion, EmbeddingModel};
+use crate::store::Store;
 
 /// Least cosine of the vectors of one question, as stored and as trained on.
 const SAME_QUESTION: f64 = 0.99999;

@@ -20,9 +20,10 @@
 
 use std::fmt;
 
+use projection_core::projection::Projection;
+use projection_core::{Error, ErrorKind, Result};
+
 use super::{DEFAULT_HYBRID_WEIGHT, Hit};
-use crate::error::{Error, ErrorKind, Result};
-use crate::projection::Projection;
 
 /// What a training question's similarity counts, relative to an answer's. Questions are
 /// nearer to each other than to their answers.

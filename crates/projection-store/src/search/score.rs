@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
+use projection_core::projection::Projection;
+use projection_core::search::LexicalIndex;
+use projection_core::{Error, ErrorKind, Result};
+
 use super::options::{NEAREST_QUESTION_FACTOR, ScoreMode, SearchOptions, SearchQuery};
 use super::{Hit, Index, Searcher, fuse};
-use projection_core::search::LexicalIndex;
-
-use crate::error::{Error, ErrorKind, Result};
-use crate::projection::Projection;
 
 /// The scores of all answers, each part in the order of the index.
 pub(super) struct Scores {

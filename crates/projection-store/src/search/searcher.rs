@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::{Array2, ArrayView2};
+use projection_core::ivf::IndexStats;
+use projection_core::kernel::parallel;
+use projection_core::npy::NpyArray;
+use projection_core::projection::Projection;
+use projection_core::{Error, ErrorKind, Result};
 
 use super::score::is_plain;
 use super::{Bm25, Hit, Index, SearchOptions, SearchQuery, SearchResult};
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::parallel;
-use crate::npy::NpyArray;
-use crate::projection::{IndexStats, Projection};
-use crate::store::{EmbeddingModel, Store};
+use crate::embeddings::EmbeddingModel;
+use crate::store::Store;
 
 /// The embedded answers of a store, with their texts. A snapshot: answers that are embedded
 /// later are seen by searchers made later, unless they are [added](Self::add). Threads may
@@ -44,33 +46,25 @@ impl Origin {
 }
 
 impl Searcher {
-    /// Opens the answers that the store at `database` has vectors of, by the text model
+    /// Opens the answers that the store at `database` has embeddings of, by the model called
     /// `model_name`, or by the only one there is.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where the database, the model or any answer's vector does
-    /// not exist, [`ErrorKind::AmbiguousModel`] where `model_name` is `None` and there are
-    /// several models, and as [`Index::from_vectors`] where vectors are unusable.
+    /// [`ErrorKind::NotFound`] if the database, the model or any answer's embedding does not
+    /// exist, [`ErrorKind::AmbiguousModel`] if `model_name` is `None` and there are several
+    /// models, and as [`Index::from_vectors`] for unusable embeddings.
     pub fn open(database: impl AsRef<Path>, model_name: Option<&str>) -> Result<Self> {
-        Self::from_store(&Store::open_read_only(database)?, model_name)
+        Store::open_read_only(database)?.searcher(model_name)
     }
 
-    /// [`open`](Self::open) from a store that is open already.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn from_store(store: &Store, model_name: Option<&str>) -> Result<Self> {
+    /// See [`Store::searcher`].
+    pub(crate) fn from_store(store: &Store, model_name: Option<&str>) -> Result<Self> {
         let model = store.embedding_model(model_name)?;
         let answers = store.embedded_answers(&model)?;
         if answers.is_empty() {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "{}: no answer has a vector by the model '{}'; embed the store first",
-                    store.path().display(),
-                    model.name
-                ),
-            ));
+            let what =
+                format!("no answer has an embedding by '{}'; embed the store first", model.name);
+            return Err(store.error(ErrorKind::NotFound, what));
         }
         let mut ids = Vec::with_capacity(answers.len());
         let mut texts = HashMap::with_capacity(answers.len());
@@ -286,7 +280,7 @@ impl Searcher {
         removed.len()
     }
 
-    /// Puts the answers into lists, see [`Index::build_index`].
+    /// Builds an approximate index of the answers, see [`Index::build_index`].
     ///
     /// # Errors
     /// As there.
@@ -299,7 +293,7 @@ impl Searcher {
         self.index.build_index(queries, projection, threads)
     }
 
-    /// Forgets the lists, see [`Index::drop_index`].
+    /// Drops the approximate index, see [`Index::drop_index`].
     pub fn drop_index(&mut self) {
         self.index.drop_index();
     }

@@ -1,11 +1,11 @@
-//! Training batches: which question–answer files were imported, and how far they got.
+//! Training batches: which files were imported, and how far they got.
 
 use std::collections::HashMap;
 
-use rusqlite::{OptionalExtension, params};
+use projection_core::Result;
+use rusqlite::params;
 
-use super::{Change, Store};
-use crate::error::Result;
+use crate::store::{Change, Store, from_row};
 
 /// How far a batch got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,7 +14,7 @@ pub enum BatchStatus {
     Pending,
     /// Its file is being read.
     Importing,
-    /// Its texts are in the store and wait for vectors.
+    /// Its texts are in the store and wait for embeddings.
     Embedding,
     /// A model is being trained on it.
     Training,
@@ -43,7 +43,7 @@ impl BatchStatus {
 pub struct Batch {
     /// The batch's id.
     pub batch_id: i64,
-    /// The file, relative to the database's folder where it lies below it.
+    /// The file, relative to the database's folder if it lies below it, otherwise absolute.
     pub source_file: String,
     /// SHA-256 of the file's bytes, in hexadecimal.
     pub file_hash: String,
@@ -51,11 +51,11 @@ pub struct Batch {
     pub status: String,
     /// Why it failed.
     pub error_message: Option<String>,
-    /// The text model that gave its texts their vectors.
+    /// The embedding model of its texts.
     pub model_name: Option<String>,
-    /// Number of clusters, where the file was read.
+    /// Number of clusters, if the file was read.
     pub num_clusters: Option<usize>,
-    /// Number of questions, where the file was read.
+    /// Number of questions, if the file was read.
     pub num_questions: Option<usize>,
     /// When it was registered, in UTC.
     pub created_at: Option<String>,
@@ -65,16 +65,32 @@ pub struct Batch {
     pub completed_at: Option<String>,
 }
 
-/// What a batch of own vectors consists of beside its answers' file.
+from_row!(Batch {
+    batch_id,
+    source_file,
+    file_hash,
+    status,
+    error_message,
+    model_name,
+    num_clusters,
+    num_questions,
+    created_at,
+    started_at,
+    completed_at,
+});
+
+/// What a batch of precomputed embeddings consists of, beside the file of its answers. Files are
+/// named as [`Batch::source_file`] is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VectorBatch {
-    /// The text model that the vectors are by.
+    /// The embedding model.
     pub model_name: String,
-    /// The files are recorded as [`Batch::source_file`] is.
     pub questions_file: String,
     pub labels_file: String,
     pub texts_file: Option<String>,
 }
+
+from_row!(VectorBatch { model_name, questions_file, labels_file, texts_file });
 
 impl Store {
     /// All batches in ascending order of id.
@@ -82,109 +98,67 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn batches(&self) -> Result<Vec<Batch>> {
-        self.query(
-            "SELECT batch_id, source_file, file_hash, status, error_message, model_name, \
-                 num_clusters, num_questions, created_at, started_at, completed_at \
-                 FROM training_batches ORDER BY batch_id",
-            [],
-            |row| {
-                Ok(Batch {
-                    batch_id: row.get(0)?,
-                    source_file: row.get(1)?,
-                    file_hash: row.get(2)?,
-                    status: row.get(3)?,
-                    error_message: row.get(4)?,
-                    model_name: row.get(5)?,
-                    num_clusters: row.get(6)?,
-                    num_questions: row.get(7)?,
-                    created_at: row.get(8)?,
-                    started_at: row.get(9)?,
-                    completed_at: row.get(10)?,
-                })
-            },
-        )
+        self.rows("SELECT * FROM training_batches ORDER BY batch_id", [])
     }
 
     /// The batch that brought the present rows of `source_file`.
     pub(crate) fn current_batch(&self, source_file: &str) -> Result<Option<Batch>> {
-        let current = match self.has_table("engine_sources")? {
-            true => {
-                let sql = "SELECT batch_id FROM engine_sources WHERE source_file = ?1";
-                self.query(sql, [source_file], |row| row.get::<_, i64>(0))?.first().copied()
-            }
-            false => None,
-        };
-        Ok(self.batches()?.into_iter().rev().find(|batch| match current {
-            Some(batch_id) => batch.batch_id == batch_id,
+        let mut sources = self.sources()?.into_iter();
+        match sources.find(|(source, _)| source == source_file) {
+            Some((_, id)) => self.row("SELECT * FROM training_batches WHERE batch_id = ?1", [id]),
             // Databases of other programs: the newest batch that got through.
-            None => {
-                batch.source_file == source_file && batch.status == BatchStatus::Completed.name()
-            }
-        }))
+            None => self.row(
+                "SELECT * FROM training_batches WHERE source_file = ?1 AND status = 'completed' \
+                 ORDER BY batch_id DESC",
+                [source_file],
+            ),
+        }
     }
 
-    /// Every imported file with the batch that brought its present rows, in ascending order
-    /// of name.
+    /// Every imported file with the batch that brought its present rows, in ascending order of
+    /// name.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn sources(&self) -> Result<Vec<(String, i64)>> {
-        if !self.has_table("engine_sources")? {
-            return Ok(Vec::new());
+        match self.has_table("engine_sources")? {
+            true => self
+                .rows("SELECT source_file, batch_id FROM engine_sources ORDER BY source_file", []),
+            false => Ok(Vec::new()),
         }
-        let sql = "SELECT source_file, batch_id FROM engine_sources ORDER BY source_file";
-        self.query(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// Batches that failed or were interrupted, the last of each file, in ascending order of
-    /// id. Those of a file of which another version got through afterwards are left out.
+    /// id. Batches of a file of which another version got through afterwards are left out.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn failed_batches(&self) -> Result<Vec<Batch>> {
-        let by_time: Vec<(String, i64)> = self.query(
+        let by_time: Vec<(String, i64)> = self.rows(
             "SELECT source_file, batch_id FROM training_batches b ORDER BY (SELECT \
-                 max(history_id) FROM batch_status_history h WHERE h.batch_id = b.batch_id), \
-                 batch_id",
+             max(history_id) FROM batch_status_history h WHERE h.batch_id = b.batch_id), batch_id",
             [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         // Of each file the batch that something happened to last.
         let last: HashMap<String, i64> = by_time.into_iter().collect();
-        let unfinished = [BatchStatus::Pending, BatchStatus::Importing, BatchStatus::Failed];
-        let unfinished = unfinished.map(BatchStatus::name);
-        let failed = self.batches()?.into_iter().filter(|batch| {
+        let mut batches = self.batches()?;
+        batches.retain(|batch| {
             last.get(&batch.source_file) == Some(&batch.batch_id)
-                && unfinished.contains(&batch.status.as_str())
+                && ["pending", "importing", "failed"].contains(&batch.status.as_str())
         });
-        Ok(failed.collect())
+        Ok(batches)
     }
 
-    /// The other files of a batch, where it is one of own vectors.
+    /// The files of a batch, if it is one of precomputed embeddings.
     pub(crate) fn vector_batch(&self, batch_id: i64) -> Result<Option<VectorBatch>> {
-        if !self.has_table("engine_vector_batches")? {
-            return Ok(None);
+        match self.has_table("engine_vector_batches")? {
+            true => self.row("SELECT * FROM engine_vector_batches WHERE batch_id = ?1", [batch_id]),
+            false => Ok(None),
         }
-        self.connection
-            .query_row(
-                "SELECT model_name, questions_file, labels_file, texts_file \
-                 FROM engine_vector_batches WHERE batch_id = ?1",
-                [batch_id],
-                |row| {
-                    Ok(VectorBatch {
-                        model_name: row.get(0)?,
-                        questions_file: row.get(1)?,
-                        labels_file: row.get(2)?,
-                        texts_file: row.get(3)?,
-                    })
-                },
-            )
-            .optional()
-            .map_err(self.reading())
     }
 
-    /// Registers a version of a file, or takes up the batch of a version that was
-    /// registered before.
+    /// Registers a version of a file, or takes up the batch of a version that was registered
+    /// before.
     pub(crate) fn register_batch(
         &mut self,
         source_file: &str,
@@ -192,10 +166,9 @@ impl Store {
         vectors: Option<&VectorBatch>,
     ) -> Result<i64> {
         let change = self.begin()?;
-        let known = change.query(
+        let known = change.ids(
             "SELECT batch_id FROM training_batches WHERE source_file = ?1 AND file_hash = ?2",
             [source_file, file_hash],
-            |row| row.get::<_, i64>(0),
         )?;
         let batch_id = match known.first() {
             Some(batch_id) => *batch_id,
@@ -206,7 +179,7 @@ impl Store {
             )?,
         };
         if let Some(files) = vectors {
-            change.own_tables()?;
+            change.create_own_tables()?;
             change.set_vector_batch(batch_id, files)?;
         }
         change.set_batch_status(batch_id, BatchStatus::Pending, None)?;
@@ -218,7 +191,7 @@ impl Store {
     ///
     /// # Errors
     /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) or [`ErrorKind::Io`](crate::ErrorKind::Io)
-    /// where the database can't be written.
+    /// if the database can't be written.
     pub fn set_batch_status(
         &mut self,
         batch_id: i64,
@@ -232,17 +205,21 @@ impl Store {
 }
 
 impl Change<'_> {
-    /// Records what a batch of own vectors consists of.
+    /// Records what a batch of precomputed embeddings consists of.
     pub(crate) fn set_vector_batch(&self, batch_id: i64, files: &VectorBatch) -> Result<()> {
+        let VectorBatch { model_name, questions_file, labels_file, texts_file } = files;
         self.execute(
             "INSERT OR REPLACE INTO engine_vector_batches VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                batch_id,
-                files.model_name,
-                files.questions_file,
-                files.labels_file,
-                files.texts_file
-            ],
+            params![batch_id, model_name, questions_file, labels_file, texts_file],
+        )?;
+        Ok(())
+    }
+
+    /// Records the embedding model of a batch.
+    pub(crate) fn set_batch_model(&self, batch_id: i64, model_name: &str) -> Result<()> {
+        self.execute(
+            "UPDATE training_batches SET model_name = ?2 WHERE batch_id = ?1",
+            params![batch_id, model_name],
         )?;
         Ok(())
     }

@@ -1,14 +1,15 @@
-//! Reading the files of own vectors: arrays of answers and questions, labels, texts.
+//! Reading the files of precomputed embeddings: arrays of answers and questions, labels, texts.
 
 use std::fs;
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView1};
-use serde_json::Value;
+use ndarray::Array2;
+use projection_core::npy::{Dtype, NpyArray, integers_from};
+use projection_core::{Error, ErrorKind, Result};
+use serde::Deserialize;
 
-use super::{VectorFiles, sha256};
-use crate::error::{Error, ErrorKind, Result};
-use crate::npy::{Dtype, NpyArray, integers_from};
+use super::qa_file::{Text, from_json};
+use super::{PrecomputedEmbeddings, sha256};
 
 /// What the files hold, each as far as it could be read.
 pub(super) struct Read {
@@ -17,11 +18,18 @@ pub(super) struct Read {
     answers: Result<Array2<f32>>,
     questions: Result<Array2<f32>>,
     labels: Result<Vec<i64>>,
-    /// Lists of answers' and questions' texts.
-    texts: Result<Option<(Vec<String>, Vec<String>)>>,
+    texts: Result<Option<Texts>>,
 }
 
-/// Vectors that fit together.
+/// The texts of answers and questions, one for each row.
+#[derive(Deserialize)]
+#[serde(expecting = "an object with the lists \"answers\" and \"questions\"")]
+struct Texts {
+    answers: Vec<Text>,
+    questions: Vec<Text>,
+}
+
+/// Embeddings that fit together.
 pub(super) struct Content {
     pub answers: Array2<f32>,
     pub questions: Array2<f32>,
@@ -34,8 +42,9 @@ pub(super) struct Content {
 /// Reads all files, each as a whole and once, so that the hash is that of what was read.
 ///
 /// # Errors
-/// Where a file can't be read. What is wrong in a file is kept for [`Read::check`].
-pub(super) fn read(files: &VectorFiles) -> Result<Read> {
+/// If a file can't be read. What is wrong in a file is kept for [`Read::check`].
+pub(super) fn read(files: &PrecomputedEmbeddings) -> Result<Read> {
+    // Part of what existing stores have hashed: to change it would import every file again.
     let mut hashes = format!("own vectors by {}\n", files.model_name);
     let mut bytes_of = |path: &Path| {
         let reading = |error| Error::io("reading", path, error);
@@ -48,19 +57,16 @@ pub(super) fn read(files: &VectorFiles) -> Result<Read> {
         hashes.push('\n');
         Ok((bytes, path.display().to_string()))
     };
-    let (bytes, name) = bytes_of(&files.answers)?;
-    let answers = rows(&bytes, &name, "answers");
-    drop(bytes);
-    let (bytes, name) = bytes_of(&files.questions)?;
-    let questions = rows(&bytes, &name, "questions");
-    drop(bytes);
+    let array = |(bytes, name): (Vec<u8>, String), what| rows(&bytes, &name, what);
+    let answers = array(bytes_of(&files.answers)?, "answers");
+    let questions = array(bytes_of(&files.questions)?, "questions");
     let (bytes, name) = bytes_of(&files.labels)?;
     let labels = integers_from(&bytes, &name);
     let texts = match &files.texts {
         Some(path) => {
             let (bytes, name) = bytes_of(path)?;
             let invalid = |what| Error::new(ErrorKind::InvalidInput, format!("{name}: {what}"));
-            parse_texts(&bytes).map(Some).map_err(invalid)
+            from_json(&bytes).map(Some).map_err(invalid)
         }
         None => Ok(None),
     };
@@ -78,7 +84,7 @@ fn rows(bytes: &[u8], name: &str, what: &str) -> Result<Array2<f32>> {
         );
         return Err(Error::new(ErrorKind::DimensionMismatch, message));
     };
-    // Doubles that are too large are finite in the file and must be found by row.
+    // Doubles beyond float32 are finite in the file: they must be found by row.
     if array.dtype() == Dtype::Float64
         && let Some(at) = array.to_f64().iter().position(|value| !(*value as f32).is_finite())
     {
@@ -90,7 +96,7 @@ fn rows(bytes: &[u8], name: &str, what: &str) -> Result<Array2<f32>> {
         if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
             return Err(not_finite(name, row, at, vector[at].into()));
         }
-        if is_zero(vector) {
+        if vector.iter().all(|value| *value == 0.0) {
             let message = format!(
                 "{name}: row {row}: all components are zero, expected a vector with a direction"
             );
@@ -100,37 +106,15 @@ fn rows(bytes: &[u8], name: &str, what: &str) -> Result<Array2<f32>> {
     Ok(vectors)
 }
 
-fn is_zero(vector: ArrayView1<'_, f32>) -> bool {
-    vector.iter().all(|value| *value == 0.0)
-}
-
 fn not_finite(name: &str, row: usize, column: usize, value: f64) -> Error {
     let message =
         format!("{name}: row {row}: component {column} is {value:e}, expected finite float32");
     Error::new(ErrorKind::NotFinite, message)
 }
 
-/// Errors say where in the file something else was expected.
-fn parse_texts(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), String> {
-    let file: Value =
-        serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {error}"))?;
-    let list = |key: &str| {
-        let list = file.get(key).and_then(Value::as_array).ok_or_else(|| {
-            format!("expected an object with the lists \"answers\" and \"questions\", no {key}")
-        })?;
-        let text = |(number, value): (usize, &Value)| match value.as_str() {
-            Some(text) if !text.trim().is_empty() => Ok(text.to_string()),
-            Some(_) => Err(format!("{key}[{number}]: empty text")),
-            None => Err(format!("{key}[{number}]: expected a text, found {value:.40}")),
-        };
-        list.iter().enumerate().map(text).collect::<Result<Vec<_>, String>>()
-    };
-    Ok((list("answers")?, list("questions")?))
-}
-
 impl Read {
-    /// What was read, if all of it fits together. `files` are those that it was read from.
-    pub fn check(self, files: &VectorFiles) -> Result<Content> {
+    /// What was read from `files`, if all of it fits together.
+    pub fn check(self, files: &PrecomputedEmbeddings) -> Result<Content> {
         let (answers, questions, labels) = (self.answers?, self.questions?, self.labels?);
         let error = |kind, path: &Path, what: String| {
             Err(Error::new(kind, format!("{}: {what}", path.display())))
@@ -154,19 +138,18 @@ impl Read {
             return error(ErrorKind::DimensionMismatch, &files.labels, what);
         }
         let count = answers.nrows();
-        let wrong =
-            |label: &&i64| **label < -1 || usize::try_from(**label).is_ok_and(|l| l >= count);
-        if let Some(row) = labels.iter().position(|label| wrong(&label)) {
+        let last = count as i64 - 1;
+        if let Some(row) = labels.iter().position(|label| !(-1..=last).contains(label)) {
             let what = format!(
-                "row {row}: label {}, expected a row of {} (0 to {}) or -1 for none",
+                "row {row}: label {}, expected a row of {} (0 to {last}) or -1 for none",
                 labels[row],
                 files.answers.display(),
-                count - 1
             );
             return error(ErrorKind::InvalidInput, &files.labels, what);
         }
+        let texts = |texts: Vec<Text>| texts.into_iter().map(|text| text.0).collect::<Vec<_>>();
         let (answer_texts, question_texts) = match (self.texts?, &files.texts) {
-            (Some((of_answers, of_questions)), Some(path)) => {
+            (Some(Texts { answers: of_answers, questions: of_questions }), Some(path)) => {
                 for (key, found, vectors, expected) in [
                     ("answers", of_answers.len(), &files.answers, count),
                     ("questions", of_questions.len(), &files.questions, questions.nrows()),
@@ -179,7 +162,7 @@ impl Read {
                         return error(ErrorKind::InvalidInput, path, what);
                     }
                 }
-                (of_answers, of_questions)
+                (texts(of_answers), texts(of_questions))
             }
             _ => (placeholders("answer", count), placeholders("question", questions.nrows())),
         };

@@ -1,0 +1,305 @@
+//! A folder with all that a search needs, without the store: to be served as static files to a
+//! browser or a worker, which open it with the JavaScript package.
+//!
+//! ```text
+//! manifest.json        what is there, with the size and the SHA-256 of each other file
+//! model.safetensors    the projection, see model_file
+//! answers.safetensors  the answers' vectors, see answer_file
+//! texts.json           {"answers": [{"id", "title", "text"}…], "questions": [text…]}
+//! ```
+//!
+//! Answers stand in the order of their vectors. The questions are the training questions of
+//! a residual projection in the model's order, null if the store has lost one; other kinds have
+//! none. A title or text that is not known is left out.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use projection_core::answer_file::AnswerPrecision;
+use projection_core::kernel::parallel;
+use projection_core::projection::{Precision, Projection};
+use projection_core::{Error, ErrorKind, Result, atomic};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::import::sha256;
+use crate::store::Store;
+
+const FORMAT: &str = "projection_edge";
+const VERSION: u64 = 1;
+
+const MANIFEST: &str = "manifest.json";
+const MODEL: &str = "model.safetensors";
+const ANSWERS: &str = "answers.safetensors";
+const TEXTS: &str = "texts.json";
+
+/// The longest manifest that is read; ours has a thousand bytes.
+const LONGEST_MANIFEST: u64 = 1 << 20;
+
+/// How a folder is written.
+#[derive(Debug, Clone, Default)]
+pub struct EdgeOptions {
+    /// Softmax temperature in place of the stored one.
+    pub temperature: Option<f64>,
+    /// How the vectors of a multi-head projection are written; `None` for as they are.
+    pub precision: Option<Precision>,
+    /// How the answers' vectors are written.
+    pub answers: AnswerPrecision,
+    /// Whether to write into a folder that holds something else, which stays as it is.
+    pub force: bool,
+}
+
+/// A file of a folder.
+#[derive(Debug, Clone, Serialize)]
+pub struct EdgePart {
+    /// The file's name.
+    pub name: &'static str,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Serialize)]
+pub struct EdgeReport {
+    /// The folder.
+    pub output: String,
+    /// The projection's id.
+    pub projection_id: i64,
+    /// The model's kind, such as `residual`.
+    pub kind: &'static str,
+    /// Dimension of queries.
+    pub input_dim: usize,
+    /// Dimension of answers.
+    pub output_dim: usize,
+    /// The embedding model of queries.
+    pub embedding_model: String,
+    /// Number of answers.
+    pub answers: usize,
+    /// How their vectors are written.
+    pub answers_precision: &'static str,
+    /// Number of training questions.
+    pub questions: usize,
+    /// The files.
+    pub parts: Vec<EdgePart>,
+}
+
+/// Writes the projection `id` of a store, or the newest, with its answers to the folder `output`.
+/// All files are written beside it first: a folder of an earlier export is replaced by the whole
+/// new one.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] if `output` is not a folder, or holds what is not from an
+/// export and is not forced; [`ErrorKind::NotFound`] for no such projection, or a parent that
+/// does not exist; [`ErrorKind::DimensionMismatch`] if the answers do not have the dimension of
+/// the projection; [`ErrorKind::Io`] if writing fails; and as [`Store::model`] and
+/// [`Store::searcher`].
+pub fn export_edge(
+    store: &Store,
+    id: Option<i64>,
+    options: &EdgeOptions,
+    output: &Path,
+) -> Result<EdgeReport> {
+    let stored = store.choose(id)?;
+    // Links are followed, and `.` gets a name.
+    let folder = match output.exists() {
+        true => output.canonicalize().map_err(|error| Error::io("opening", output, error))?,
+        false => output.to_path_buf(),
+    };
+    let found = look_at(&folder)?;
+    if found == Found::Foreign && !options.force {
+        let what = "is not empty and holds what is not from an export to this folder";
+        return refuse(output, &format!("{what}; expected another folder, or force"));
+    }
+    let searcher = store.searcher(Some(&stored.answer_model))?;
+    let index = searcher.index();
+    let mut model = store.open_model(&stored)?;
+    if let Some(temperature) = options.temperature {
+        model = model.with_temperature(temperature)?;
+    }
+    let model = model.with_precision(options.precision.unwrap_or_default())?;
+    let model = model.with_approximate_index(parallel::threads())?;
+    if model.output_dim() != index.dim() {
+        return Err(Error::new(
+            ErrorKind::DimensionMismatch,
+            format!(
+                "answers by '{}' of dimension {}, expected {} as projection {} gives",
+                stored.answer_model,
+                index.dim(),
+                model.output_dim(),
+                stored.id
+            ),
+        ));
+    }
+    let questions = match model.as_residual() {
+        Some(residual) => searcher.training_questions(residual),
+        None => Vec::new(),
+    };
+
+    let temporary = temporary_beside(&folder)?;
+    let model_file = temporary.path().join(MODEL);
+    model.save_file_with(&model_file, &stored.description())?;
+    let model_bytes =
+        fs::read(&model_file).map_err(|error| Error::io("reading", &model_file, error))?;
+    let answers = index.to_bytes(Some(&stored.answer_model), options.answers)?;
+    let texts = json!({"answers": answer_texts(store, index.ids())?, "questions": questions});
+    let texts = texts.to_string().into_bytes();
+    let contents = [(MODEL, &model_bytes), (ANSWERS, &answers), (TEXTS, &texts)];
+    let parts = contents
+        .map(|(name, bytes)| json!({"name": name, "bytes": bytes.len(), "sha256": sha256(bytes)}));
+    let manifest = json!({
+        "format": FORMAT,
+        "format_version": VERSION,
+        "projection": {
+            "id": stored.id,
+            "kind": model.kind().name(),
+            "heads": model.head_ids().len(),
+            "temperature": Some(model.temperature()).filter(|value| !value.is_nan()),
+            "input_dim": model.input_dim(),
+            "output_dim": model.output_dim(),
+        },
+        "embedding_model": stored.model_name,
+        "answers": {
+            "count": index.len(),
+            "precision": options.answers.name(),
+            "embedding_model": stored.answer_model,
+        },
+        "parts": parts,
+    });
+    let manifest = format!("{manifest:#}\n").into_bytes();
+    for (name, bytes) in [(ANSWERS, &answers), (TEXTS, &texts), (MANIFEST, &manifest)] {
+        atomic::write(&temporary.path().join(name), |writer| writer.write_all(bytes))?;
+    }
+    match found {
+        Found::Foreign => move_files(temporary.path(), &folder)?,
+        Found::Nothing | Found::Ours => replace(temporary, &folder)?,
+    }
+    let all = contents.into_iter().chain([(MANIFEST, &manifest)]);
+    Ok(EdgeReport {
+        output: output.display().to_string(),
+        projection_id: stored.id,
+        kind: model.kind().name(),
+        input_dim: model.input_dim(),
+        output_dim: model.output_dim(),
+        embedding_model: stored.model_name,
+        answers: index.len(),
+        answers_precision: options.answers.name(),
+        questions: questions.len(),
+        parts: all.map(|(name, bytes)| EdgePart { name, bytes: bytes.len() as u64 }).collect(),
+    })
+}
+
+fn refuse<T>(folder: &Path, what: &str) -> Result<T> {
+    Err(Error::new(ErrorKind::InvalidArgument, format!("{}: {what}", folder.display())))
+}
+
+fn answer_texts(store: &Store, ids: &[i64]) -> Result<Vec<Value>> {
+    let known = store.answer_texts()?.into_iter();
+    let known: HashMap<i64, _> = known.map(|answer| (answer.answer_id, answer)).collect();
+    let entry = |id: &i64| {
+        let mut entry = json!({"id": id});
+        if let Some(answer) = known.get(id) {
+            let fields = [("title", &answer.record_id), ("text", &answer.text)];
+            for (key, value) in fields {
+                if let Some(value) = value {
+                    entry[key] = json!(value);
+                }
+            }
+        }
+        entry
+    };
+    Ok(ids.iter().map(entry).collect())
+}
+
+/// What is in the place of the new folder.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// Nothing, or an empty folder.
+    Nothing,
+    /// The folder of an earlier export, and nothing else in it.
+    Ours,
+    /// A folder with other things.
+    Foreign,
+}
+
+fn look_at(folder: &Path) -> Result<Found> {
+    if !folder.exists() {
+        return Ok(Found::Nothing);
+    }
+    if !folder.is_dir() {
+        return refuse(folder, "is a file, expected a folder");
+    }
+    let reading = |error| Error::io("reading", folder, error);
+    let entries = fs::read_dir(folder).map_err(reading)?;
+    let names: std::io::Result<HashSet<_>> =
+        entries.map(|entry| entry.map(|entry| entry.file_name())).collect();
+    let names = names.map_err(reading)?;
+    if names.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    let ours = [MANIFEST, MODEL, ANSWERS, TEXTS].map(OsStr::new);
+    let known = names.iter().all(|name| ours.contains(&name.as_os_str()));
+    Ok(if known && is_manifest(&folder.join(MANIFEST)) { Found::Ours } else { Found::Foreign })
+}
+
+/// Whether a file is the manifest of an export. It may be anybody's, of any size.
+fn is_manifest(path: &Path) -> bool {
+    let mut bytes = Vec::new();
+    // A device or a pipe could be read for ever.
+    let regular = path.metadata().is_ok_and(|about| about.is_file());
+    let Some(file) = regular.then(|| fs::File::open(path).ok()).flatten() else { return false };
+    if file.take(LONGEST_MANIFEST + 1).read_to_end(&mut bytes).is_err()
+        || bytes.len() as u64 > LONGEST_MANIFEST
+    {
+        return false;
+    }
+    let manifest: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    manifest["format"] == FORMAT
+}
+
+/// An empty folder beside `folder`, which is removed if it does not take its place.
+fn temporary_beside(folder: &Path) -> Result<tempfile::TempDir> {
+    if folder.file_name().is_none() {
+        return refuse(folder, "not the name of a folder");
+    }
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix(".projection-edge-").suffix(".tmp");
+    // Whoever serves the folder may be another user.
+    #[cfg(unix)]
+    let builder = builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    builder
+        .tempdir_in(parent.unwrap_or(Path::new(".")))
+        .map_err(|error| Error::io("writing", folder, error))
+}
+
+/// Puts a new folder in the place of `folder`, which may exist.
+fn replace(new: tempfile::TempDir, folder: &Path) -> Result<()> {
+    let writing = |error| Error::io("writing", folder, error);
+    let old = atomic::temporary_name(folder);
+    let exists = folder.exists();
+    if exists {
+        fs::rename(folder, &old).map_err(writing)?;
+    }
+    if let Err(error) = fs::rename(new.path(), folder) {
+        // The first error is the one to report.
+        let _ = fs::rename(&old, folder);
+        return Err(writing(error));
+    }
+    let _ = new.keep();
+    if exists {
+        fs::remove_dir_all(&old).map_err(writing)?;
+    }
+    Ok(())
+}
+
+/// Moves the files into `folder`, the manifest last, which then says what the others are.
+fn move_files(new: &Path, folder: &Path) -> Result<()> {
+    for name in [MODEL, ANSWERS, TEXTS, MANIFEST] {
+        fs::rename(new.join(name), folder.join(name))
+            .map_err(|error| Error::io("writing", &folder.join(name), error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! Answers, questions, and the clusters that join them.
+
+use projection_core::{ErrorKind, Result};
+
+use crate::embeddings::EmbeddingModel;
+use crate::store::{Change, Store, from_row};
+
+/// A row of `answers`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The answer's id.
+    pub answer_id: i64,
+    /// The document that the answer comes from.
+    pub source_file: String,
+    /// The answer's name in that document.
+    pub record_id: Option<String>,
+    /// The text.
+    pub text: String,
+    /// `default`, or the name of the embedding model that this wording is for.
+    pub text_variant: Option<String>,
+}
+
+from_row!(Answer { answer_id, source_file, record_id, text, text_variant });
+
+/// An answer as people know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerText {
+    /// The answer's id.
+    pub answer_id: i64,
+    /// The answer's name in the document that it comes from.
+    pub record_id: Option<String>,
+    /// The text; `None` if its embedding was imported without one.
+    pub text: Option<String>,
+}
+
+from_row!(AnswerText { answer_id, record_id, text });
+
+/// A row of `qa_clusters` with the sizes of its two sides.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Cluster {
+    /// The cluster's id.
+    pub cluster_id: i64,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Number of its answers.
+    pub answers: usize,
+    /// Number of its questions.
+    pub questions: usize,
+}
+
+from_row!(Cluster { cluster_id, name, answers, questions });
+
+/// A question in a cluster that has an answer, both with embeddings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusteredQuestion {
+    /// The cluster.
+    pub cluster_id: i64,
+    /// The text; `None` if its embedding was imported without one.
+    pub text: Option<String>,
+}
+
+from_row!(ClusteredQuestion { cluster_id, text });
+
+impl Store {
+    /// The answer with the given id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none.
+    pub fn answer(&self, answer_id: i64) -> Result<Answer> {
+        self.row("SELECT * FROM answers WHERE answer_id = ?1", [answer_id])?
+            .ok_or_else(|| self.error(ErrorKind::NotFound, format!("no answer {answer_id}")))
+    }
+
+    /// Numbers of answers and of questions.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`] for a damaged database.
+    pub fn text_counts(&self) -> Result<(usize, usize)> {
+        let sql = "SELECT (SELECT count(*) FROM answers), (SELECT count(*) FROM questions)";
+        Ok(self.row(sql, [])?.unwrap_or_default())
+    }
+
+    /// All answers in ascending order of id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`] for a damaged database.
+    pub fn answer_texts(&self) -> Result<Vec<AnswerText>> {
+        let placeholders = self.placeholders()?;
+        let sql = format!(
+            "SELECT answer_id, record_id, CASE WHEN ('answer', answer_id) NOT IN \
+             ({placeholders}) THEN text END AS text FROM answers ORDER BY answer_id"
+        );
+        self.rows(&sql, [])
+    }
+
+    /// All clusters in ascending order of id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`] for a damaged database.
+    pub fn clusters(&self) -> Result<Vec<Cluster>> {
+        self.rows(
+            "SELECT cluster_id, name, \
+             (SELECT count(*) FROM cluster_answers a WHERE a.cluster_id = c.cluster_id) \
+             AS answers, \
+             (SELECT count(*) FROM cluster_questions q WHERE q.cluster_id = c.cluster_id) \
+             AS questions FROM qa_clusters c ORDER BY cluster_id",
+            [],
+        )
+    }
+
+    /// Which answers are in which clusters: cluster and answer ids, ascending.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`] for a damaged database.
+    pub fn cluster_answers(&self) -> Result<Vec<(i64, i64)>> {
+        self.rows(
+            "SELECT DISTINCT cluster_id, answer_id FROM cluster_answers \
+             ORDER BY cluster_id, answer_id",
+            [],
+        )
+    }
+
+    /// Cluster and answer ids, ascending, of all answers that are in a cluster and have an
+    /// embedding by `model`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`] for a damaged database.
+    pub fn clustered_answers(&self, model: &EmbeddingModel) -> Result<Vec<(i64, i64)>> {
+        self.rows(
+            "SELECT cluster_id, answer_id FROM cluster_answers JOIN answers USING (answer_id) \
+             JOIN embeddings ON entity_type = 'answer' AND entity_id = answer_id \
+             WHERE model_id = ?1 ORDER BY cluster_id, answer_id",
+            [model.model_id],
+        )
+    }
+
+    /// All questions that have an embedding by `model` in clusters whose answers have one too,
+    /// in ascending order of cluster and question. A question in two clusters comes twice.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`] for a damaged database.
+    pub fn clustered_questions(&self, model: &EmbeddingModel) -> Result<Vec<ClusteredQuestion>> {
+        let placeholders = self.placeholders()?;
+        let sql = format!(
+            "SELECT c.cluster_id AS cluster_id, CASE WHEN ('question', c.question_id) NOT IN \
+             ({placeholders}) THEN q.text END AS text FROM cluster_questions c \
+             JOIN embeddings e ON e.entity_type = 'question' AND e.entity_id = c.question_id \
+             LEFT JOIN questions q USING (question_id) \
+             WHERE e.model_id = ?1 AND c.cluster_id IN (SELECT a.cluster_id FROM \
+             cluster_answers a JOIN embeddings e ON e.entity_type = 'answer' AND \
+             e.entity_id = a.answer_id WHERE e.model_id = ?1) \
+             ORDER BY c.cluster_id, c.question_id"
+        );
+        self.rows(&sql, [model.model_id])
+    }
+
+    /// A query for type and id of the rows whose text is only a placeholder, because their
+    /// embeddings were imported without texts.
+    pub(crate) fn placeholders(&self) -> Result<&'static str> {
+        Ok(match self.has_table("engine_vector_batches")? {
+            true => {
+                "SELECT i.entity_type, i.entity_id FROM engine_imports i \
+                 JOIN engine_sources s USING (source_file) \
+                 JOIN engine_vector_batches b USING (batch_id) WHERE b.texts_file IS NULL"
+            }
+            false => "SELECT NULL, NULL WHERE 0",
+        })
+    }
+}
+
+impl Change<'_> {
+    /// Adds a question and puts it into a cluster, if one is given.
+    pub(crate) fn add_question(
+        &self,
+        cluster_id: Option<i64>,
+        text: &str,
+        length_type: Option<&str>,
+    ) -> Result<i64> {
+        let question_id = self.insert(
+            "INSERT INTO questions (text, length_type) VALUES (?1, ?2)",
+            (text, length_type),
+        )?;
+        if let Some(cluster_id) = cluster_id {
+            self.execute(
+                "INSERT INTO cluster_questions (cluster_id, question_id) VALUES (?1, ?2)",
+                [cluster_id, question_id],
+            )?;
+        }
+        Ok(question_id)
+    }
+
+    /// Puts an answer into a cluster, unless it is there.
+    pub(crate) fn put_into_cluster(&self, cluster_id: i64, answer_id: i64) -> Result<()> {
+        self.execute(
+            "INSERT OR IGNORE INTO cluster_answers (cluster_id, answer_id) VALUES (?1, ?2)",
+            [cluster_id, answer_id],
+        )?;
+        Ok(())
+    }
+}
