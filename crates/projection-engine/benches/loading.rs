@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use projection_core::projection::{Model, Projection};
-use projection_store::store::{NewHead, NewModel, Store};
+use projection_store::{NewHead, NewModel, Store};
 
 const HEADS: usize = 10_000;
 const DIM: usize = 384;

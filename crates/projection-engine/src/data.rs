@@ -7,7 +7,7 @@ use ndarray::Array2;
 use projection_core::npy::NpyArray;
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::search::Bm25;
-use projection_store::store::{EmbeddingModel, Store};
+use projection_store::{EmbeddingModel, Store};
 use projection_train::train::{TrainingData, TrainingTexts, unit_rows};
 
 /// The embedded clusters and answers of a store: one answer row a cluster that has

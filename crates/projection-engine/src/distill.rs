@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use projection_core::npy::NpyArray;
-use projection_core::projection::{Model, ModelKind, Projection};
+use projection_core::projection::{Model, Projection};
 use projection_core::{Error, ErrorKind, Result};
-use projection_store::store::{EmbeddingModel, Store};
+use projection_store::Store;
 use projection_train::train::{
     Agreement, Distillation, DistillationProgress, Distilled, distill_model,
 };
@@ -104,7 +104,9 @@ pub fn distill_store(
         return Err(Error::new(ErrorKind::Io, message));
     }
     expect_other_file(store.path(), output)?;
-    let (id, teacher, model) = teacher(store, request.projection)?;
+    let stored = store.choose(request.projection)?;
+    let (id, teacher) = (stored.id, store.open_model(&stored)?);
+    let model = store.embedding_model(Some(&stored.model_name))?;
     let data = training_data(store, &model)?;
     let options = request.options_for(&teacher);
     let test = request.test.as_deref().map(load_test).transpose()?;
@@ -136,23 +138,6 @@ fn load_test(path: &std::path::Path) -> Result<Array2<f32>> {
     let array = NpyArray::load(path)?;
     let rows = Array2::from_shape_vec(array.matrix_shape(), array.to_f32()?);
     rows.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
-}
-
-/// The projection with the given id, or the newest, and the text model of its queries.
-fn teacher(store: &Store, id: Option<i64>) -> Result<(i64, Model, EmbeddingModel)> {
-    let id = id.map_or_else(|| store.newest_projection(), Ok)?;
-    let teacher = store.model(id)?;
-    let name = match teacher.kind() {
-        ModelKind::Linear => {
-            let mut rows = store.linear_projections()?.into_iter();
-            rows.find(|row| row.id == id).map(|row| row.model_name)
-        }
-        _ => {
-            let mut rows = store.multi_head_projections()?.into_iter();
-            rows.find(|row| row.id == id).map(|row| row.model_name)
-        }
-    };
-    Ok((id, teacher, store.embedding_model(name.as_deref())?))
 }
 
 fn notes(distilled: &Distilled) -> Vec<String> {

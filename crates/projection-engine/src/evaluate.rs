@@ -9,10 +9,9 @@ use projection_core::projection::ModelKind;
 use projection_core::projection::Precision;
 use projection_core::search::LexicalIndex;
 use projection_core::{Error, ErrorKind, Result};
-use projection_store::Searcher;
 use projection_store::import::read_test_questions;
 use projection_store::search::Bm25;
-use projection_store::store::{EmbeddingModel, Store};
+use projection_store::{EmbeddingModel, Store};
 use projection_train::compare::{
     Asked, Chosen, Corpus, CorpusParts, Evaluation, EvaluationReport, Options, TestCluster,
 };
@@ -258,9 +257,9 @@ fn from_vectors(corpus: &Corpus, questions: &Path, labels: &Path) -> Result<Aske
 /// Reads the answers and questions of a store that have vectors by `model`.
 ///
 /// # Errors
-/// As [`Searcher::from_store`] and [`training_data`].
+/// As [`Store::searcher`] and [`training_data`].
 pub fn corpus(store: &Store, model: &EmbeddingModel) -> Result<Corpus> {
-    let (index, _) = Searcher::from_store(store, Some(&model.name))?.into_parts();
+    let (index, _) = store.searcher(Some(&model.name))?.into_parts();
     let ids = index.ids().to_vec();
     let rows: HashMap<i64, usize> = ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
     let (mut names, mut texts) = (vec![None; ids.len()], vec![None; ids.len()]);
@@ -296,32 +295,21 @@ pub fn corpus(store: &Store, model: &EmbeddingModel) -> Result<Corpus> {
     }))
 }
 
-/// Opens the projection `id`, or the newest if it is `None`; `None` if the store has none.
+/// Opens the projection `id`, or the newest; `None` if the store has none.
 ///
 /// # Errors
-/// As [`Store::model_of_kind`], and [`ErrorKind::AmbiguousModel`] if two have the id.
+/// As [`Store::model`].
 pub fn choose_stored(store: &Store, id: Option<i64>) -> Result<Option<Chosen>> {
-    let heads = store.multi_head_projections()?;
-    let linear = store.linear_projections()?;
-    let newest = heads.iter().map(|row| row.id).chain(linear.iter().map(|row| row.id)).max();
-    let kind = match (id, newest) {
-        (None, None) => return Ok(None),
-        // Of two that share the highest id, the heads.
-        (None, Some(newest)) => store.model_kinds(newest)?[0],
-        (Some(id), _) => store.model_kind(id)?,
-    };
-    let id = id.or(newest).expect("one of them is there");
-    let model_name = match kind {
-        ModelKind::Linear => linear.into_iter().find(|row| row.id == id).map(|r| r.model_name),
-        _ => heads.into_iter().find(|row| row.id == id).map(|row| row.model_name),
-    };
-    let model_name = model_name.unwrap_or_default();
-    let model = store.model_of_kind(kind, id)?;
+    if id.is_none() && store.models()?.is_empty() {
+        return Ok(None);
+    }
+    let stored = store.choose(id)?;
+    let model = store.open_model(&stored)?;
     Ok(Some(Chosen {
-        id: Some(id),
+        id: Some(stored.id),
         file: None,
-        kind,
-        model_name,
+        kind: stored.kind,
+        model_name: stored.model_name,
         exact: None,
         recipe: None,
         model,
@@ -351,7 +339,8 @@ fn recipes(store: &Store, corpus: &Corpus, chosen: &mut [Chosen]) -> Result<()> 
     let Some(data) = corpus.training() else { return Ok(()) };
     for chosen in chosen.iter_mut().filter(|chosen| chosen.exact.is_none()) {
         if let Some(id) = chosen.id {
-            chosen.recipe = recipe_of(store, chosen.kind, id, data)?;
+            let stored = store.choose_kind(chosen.kind, id)?;
+            chosen.recipe = recipe_of(store, &stored, data)?;
         }
     }
     Ok(())

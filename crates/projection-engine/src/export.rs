@@ -4,12 +4,11 @@
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use projection_core::ivf::IndexStats;
 use projection_core::kernel::parallel;
 use projection_core::model_file::Description;
-use projection_core::projection::{Model, ModelKind, Precision, Projection};
+use projection_core::projection::{Model, Precision, Projection};
 use projection_core::{Error, ErrorKind, Result};
 use projection_interop::onnx::save_onnx;
 use projection_store::Store;
@@ -73,7 +72,7 @@ pub struct ExportReport {
     pub output: String,
     /// Its size.
     pub bytes: u64,
-    /// What was found out about lists of its many heads or training questions.
+    /// Recall and cost of the approximate index of its heads or training questions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lists: Option<IndexStats>,
 }
@@ -148,30 +147,11 @@ pub fn export_store(
     format: ExportFormat,
     output: &Path,
 ) -> Result<ExportReport> {
-    let id = id.map_or_else(|| store.newest_projection(), Ok)?;
-    let model = store.model(id)?;
-    let about = describe(store, id, model.kind())?;
-    let model = match temperature {
-        Some(temperature) => model.with_temperature(temperature)?,
-        None => model,
-    };
+    let stored = store.choose(id)?;
+    let mut model = store.open_model(&stored)?;
+    if let Some(temperature) = temperature {
+        model = model.with_temperature(temperature)?;
+    }
     let model = model.with_precision(precision.unwrap_or_default())?;
-    export(&model, Some(id), &about, format, Some(store.path()), output)
-}
-
-/// What the store knows of a model beside its numbers.
-fn describe(store: &Store, id: i64, kind: ModelKind) -> Result<Description> {
-    let name = match kind {
-        ModelKind::Linear => {
-            let mut rows = store.linear_projections()?.into_iter();
-            rows.find(|row| row.id == id).and_then(|row| row.name)
-        }
-        _ => store.multi_head_projection(id)?.name,
-    };
-    let record = store.model_record(id)?.filter(|record| record.kind == kind);
-    let (training, metrics) = match record {
-        Some(record) => (record.parameters["training"].clone(), record.metrics),
-        None => (Value::Null, Value::Null),
-    };
-    Ok(Description { name, training, metrics })
+    export(&model, Some(stored.id), &stored.description(), format, Some(store.path()), output)
 }

@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use projection_core::projection::{Head, MultiHeadProjection};
 use projection_core::{Error, ErrorKind, Result};
-use projection_store::store::{EmbeddedCluster, EmbeddingModel, NewHead, Store};
+use projection_store::{EmbeddedCluster, EmbeddingModel, NewHead, Store};
 use projection_train::train::weighted_centroid;
 
 use crate::data::load_rows;

@@ -1,11 +1,22 @@
-//! The whole projection engine: the operations that join the store, training, embedding
-//! models and file formats. The command line and the C interface call these.
-
-#![allow(missing_docs)]
+//! The whole projection engine: operations that join the store, training, embedding models and
+//! file formats, each from a request to a report. The command line and the C interface call
+//! these, and programs in Rust need no other crate: the parts are exported here, too.
+//!
+//! | operation | from | to |
+//! |---|---|---|
+//! | [`import::import_paths`] | question–answer files | texts in a [`Store`] |
+//! | [`embed_store`] | texts without embeddings, an [`embedder`] | embeddings |
+//! | [`add_feedback`] | helpful feedback in the query log | training questions |
+//! | [`train`](fn@train) | embeddings | a model in the store |
+//! | [`evaluate`](fn@evaluate) | models, test questions | metrics beside other methods |
+//! | [`distill_store`] | a model | a transformer in a file |
+//! | [`export_store`] | a model | a file for this engine or ONNX Runtime |
+//! | [`edge::export_edge`] | a model and its answers | a folder for browsers |
+//!
+//! Requests and reports have the shape of the JSON that the C interface takes and returns.
 
 mod data;
 mod distill;
-pub mod edge;
 mod embed;
 mod evaluate;
 mod export;
@@ -28,7 +39,7 @@ pub use projection_core::{
 };
 pub use projection_embed as embedder;
 pub use projection_interop as interop;
-pub use projection_store::{Searcher, Store, import, search, store};
+pub use projection_store::{self as store, Searcher, Store, edge, import, search};
 pub use projection_train as training;
 
 /// Compiles the programs in Rust that the README shows.

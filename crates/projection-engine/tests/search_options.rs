@@ -13,7 +13,7 @@ use projection_store::search::{
     Bm25, DEFAULT_HYBRID_WEIGHT, Explanation, Hit, Hybrid, Index, NEAREST_QUESTION_FACTOR,
     ScoreMode, SearchOptions, SearchQuery, SearchResult, Searcher,
 };
-use projection_store::store::{NewHead, NewLinear, NewModel, Store};
+use projection_store::{NewHead, NewLinear, NewModel, Store};
 use serde_json::Value;
 
 const DIM: usize = 16;
@@ -119,14 +119,11 @@ impl Place {
             store.add_linear_projection(&model, &model, &linear).unwrap(),
             store.add_model(&model, &still).unwrap(),
         ];
-        let searcher = Searcher::from_store(&store, None).unwrap();
+        let searcher = store.searcher(None).unwrap();
         let name = |id: &i64| (store.answer(*id).unwrap().record_id.unwrap(), *id);
         let answers = searcher.index().ids().iter().map(name).collect();
-        let models = ids.map(|id| {
-            projection_store::Store::open_read_only(&database)
-                .and_then(|store| store.model(id))
-                .unwrap()
-        });
+        let models = ids
+            .map(|id| Store::open_read_only(&database).and_then(|store| store.model(id)).unwrap());
         Self { _folder: folder, database, searcher, models, answers, clusters }
     }
 

@@ -12,7 +12,7 @@ use projection_core::{ErrorKind, npy};
 use projection_engine::{MultiHeadTraining, train_multi_head};
 use projection_store::import::{ImportOutcome, import_file, import_paths};
 use projection_store::search::Searcher;
-use projection_store::store::{EntityType, Store};
+use projection_store::{EntityType, Store};
 use projection_train::train::weighted_centroid;
 
 const DIM: usize = 12;
@@ -75,12 +75,11 @@ fn from_pairs_to_hits() {
     let training = MultiHeadTraining { name: Some("first".into()), ..Default::default() };
     let trained = train_multi_head(&mut store, &training).unwrap();
     assert_eq!((trained.id, trained.heads, trained.questions), (1, 3, 7));
-    assert_eq!(store.multi_head_projection(1).unwrap().name.as_deref(), Some("first"));
+    assert_eq!(store.choose(Some(1)).unwrap().name.as_deref(), Some("first"));
 
     // The folder and the database give the same model, which is what the definition says.
-    let by_id = projection_store::Store::open_read_only(&database)
-        .and_then(|store| store.multi_head_model(1))
-        .unwrap();
+    let by_id =
+        Store::open_read_only(&database).and_then(|store| store.multi_head_model(1)).unwrap();
     let folder = store.embeddings_folder(MODEL);
     let by_folder = MultiHeadProjection::load_unified(&folder, 1, 0.1).unwrap();
     let query = vector("reading comma separated files");
@@ -114,7 +113,7 @@ fn from_pairs_to_hits() {
     // A second training gets a new id and leaves the first model as it was.
     assert_eq!(train_multi_head(&mut store, &MultiHeadTraining::default()).unwrap().id, 2);
     assert_eq!(
-        projection_store::Store::open_read_only(&database)
+        Store::open_read_only(&database)
             .and_then(|store| store.multi_head_model(1))
             .unwrap()
             .project(&query)
@@ -128,7 +127,7 @@ fn a_folder_can_be_copied_elsewhere() {
     let (folder, database, _) = filled();
     train_multi_head(&mut Store::open(&database).unwrap(), &MultiHeadTraining::default()).unwrap();
     let query = vector("json");
-    let expected = projection_store::Store::open_read_only(&database)
+    let expected = Store::open_read_only(&database)
         .and_then(|store| store.multi_head_model(1))
         .unwrap()
         .project(&query)
@@ -136,7 +135,7 @@ fn a_folder_can_be_copied_elsewhere() {
     let elsewhere = tempfile::tempdir().unwrap();
     let moved = elsewhere.path().join("copy");
     fs::rename(folder.path(), &moved).unwrap();
-    let model = projection_store::Store::open_read_only(moved.join("lda.db"))
+    let model = Store::open_read_only(moved.join("lda.db"))
         .and_then(|store| store.multi_head_model(1))
         .unwrap();
     assert_eq!(model.project(&query).unwrap(), expected);
@@ -182,7 +181,7 @@ fn a_changed_file_replaces_what_it_brought() {
     assert_eq!(embed(&mut store), 2);
     // The model that was trained before is still there.
     assert_eq!(
-        projection_store::Store::open_read_only(&database)
+        Store::open_read_only(&database)
             .and_then(|store| store.multi_head_model(1))
             .unwrap()
             .cluster_ids(),
@@ -213,8 +212,8 @@ fn a_moved_file_keeps_what_it_brought_and_a_copy_brings_nothing() {
     fs::remove_file(&file).unwrap();
     let folders = [elsewhere.path().to_path_buf(), file.parent().unwrap().to_path_buf()];
     let imported = import_paths(&mut store, &folders, false, &mut |_, _, _| {}).unwrap();
-    let outcomes: Vec<&str> = imported.files.iter().map(|file| file.outcome).collect();
-    assert_eq!(outcomes, ["moved"], "nothing is missing");
+    let outcomes: Vec<_> = imported.files.iter().map(|file| file.report.outcome).collect();
+    assert_eq!(outcomes, [ImportOutcome::Moved], "nothing is missing");
     assert_eq!(ids_by_text(&database), before);
     assert_eq!(store.batches().unwrap().len(), 1);
     assert_eq!(store.batches().unwrap()[0].source_file, moved.to_str().unwrap());
@@ -265,7 +264,7 @@ fn training_needs_vectors_of_both_sides() {
         let training = MultiHeadTraining { temperature, ..Default::default() };
         let error = train_multi_head(&mut Store::open(&database).unwrap(), &training).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-        assert!(Store::open(&database).unwrap().multi_head_projections().unwrap().is_empty());
+        assert!(Store::open(&database).unwrap().models().unwrap().is_empty());
     }
 }
 
@@ -286,7 +285,7 @@ fn what_a_killed_training_left_is_no_model_and_is_cleared_away() {
     assert_eq!(error.kind(), ErrorKind::InvalidModel);
     assert!(error.to_string().contains("interrupted"), "{error}");
     assert_eq!(
-        projection_store::Store::open_read_only(&database)
+        Store::open_read_only(&database)
             .and_then(|store| store.multi_head_model(1))
             .unwrap_err()
             .kind(),
@@ -366,7 +365,7 @@ fn databases_that_are_no_stores() {
     let bytes = fs::read(&database).unwrap();
     fs::write(&database, &bytes[..bytes.len() / 2]).unwrap();
     let error = Store::open(&database)
-        .and_then(|store| store.multi_head_projections().map(drop).and(store.clusters().map(drop)))
+        .and_then(|store| store.models().map(drop).and(store.clusters().map(drop)))
         .and_then(|()| Searcher::open(&database, None).map(drop))
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidStore, "{error}");
@@ -392,7 +391,7 @@ fn a_change_that_was_cut_short_is_undone_by_readers_too() {
     assert!(elsewhere.path().join("lda.db-journal").metadata().unwrap().len() > 0);
     let database = elsewhere.path().join("lda.db");
     assert_eq!(
-        projection_store::Store::open_read_only(&database)
+        Store::open_read_only(&database)
             .and_then(|store| store.multi_head_model(1))
             .unwrap()
             .cluster_ids(),
@@ -423,7 +422,7 @@ fn a_second_writer_waits_and_then_gives_up() {
             });
         }
     });
-    let ids: Vec<i64> = store.multi_head_projections().unwrap().iter().map(|row| row.id).collect();
+    let ids: Vec<i64> = store.models().unwrap().iter().map(|model| model.id).collect();
     assert_eq!(ids, [1, 2, 3]);
 }
 
@@ -442,15 +441,14 @@ fn a_store_of_the_python_code_is_trained_as_it_would_train_it() {
         rows.map(|row| row.unwrap().unwrap_or_default()).collect()
     };
     let schema = dump(&database);
-    let expected = projection_store::Store::open_read_only(&database)
-        .and_then(|store| store.multi_head_model(1))
-        .unwrap();
+    let expected =
+        Store::open_read_only(&database).and_then(|store| store.multi_head_model(1)).unwrap();
     let mut store = Store::open(&database).unwrap();
     let training = MultiHeadTraining { temperature: 1.0, ..Default::default() };
     let trained = train_multi_head(&mut store, &training).unwrap();
     assert_eq!(trained.heads, 13);
     assert_eq!(dump(&database), schema, "existing tables are never altered");
-    let ours = projection_store::Store::open_read_only(&database)
+    let ours = Store::open_read_only(&database)
         .and_then(|store| store.multi_head_model(trained.id))
         .unwrap();
     assert_eq!(ours.cluster_ids(), expected.cluster_ids());

@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::{Array2, ArrayView2};
 use projection_core::ErrorKind;
 use projection_core::projection::{Model, ModelKind, ModelParameters, Projection};
-use projection_store::store::{EmbeddingModel, NewHead, NewLinear, NewModel, Store};
+use projection_store::{EmbeddingModel, NewHead, NewLinear, NewModel, Store};
 use serde_json::{Value, json};
 
 const MODEL: &str = "toy";
@@ -89,10 +89,8 @@ fn every_kind_comes_back_from_the_database_and_from_the_folder() {
     for (id, kind) in
         ids.into_iter().zip([ModelKind::Residual, ModelKind::MultiHead, ModelKind::Linear])
     {
-        assert_eq!(store.model_kinds(id).unwrap(), [kind]);
-        let opened = projection_store::Store::open_read_only(&database)
-            .and_then(|store| store.model(id))
-            .unwrap();
+        assert_eq!(store.choose(Some(id)).unwrap().kind, kind);
+        let opened = Store::open_read_only(&database).and_then(|store| store.model(id)).unwrap();
         assert_eq!(opened.kind(), kind);
         for place in ["embeddings/toy", "embeddings"] {
             let loaded = Model::load(folder.path().join(place), id, None).unwrap();
@@ -100,33 +98,28 @@ fn every_kind_comes_back_from_the_database_and_from_the_folder() {
             let loaded = Model::load_kind(folder.path().join(place), kind, id, None).unwrap();
             assert_eq!(project(&loaded), project(&opened), "{kind:?} from {place}");
         }
-        let of_kind = projection_store::Store::open_read_only(&database)
+        let of_kind = Store::open_read_only(&database)
             .and_then(|store| store.model_of_kind(kind, id))
             .unwrap();
         assert_eq!(project(&of_kind), project(&opened));
     }
-    let record = store.model_record(1).unwrap().unwrap();
-    assert_eq!(record.parameters["training"]["seed"], 7);
-    assert_eq!(record.metrics["mrr_at_10"], 0.75);
+    let stored = &store.models().unwrap()[0];
+    assert_eq!(stored.training()["seed"], 7);
+    assert_eq!(stored.metrics["mrr_at_10"], 0.75);
     // A residual model is a multi-head one to those who know no other.
-    let other = projection_store::Store::open_read_only(&database)
+    let other = Store::open_read_only(&database)
         .and_then(|store| store.model_of_kind(ModelKind::MultiHead, 1))
         .unwrap();
     assert_eq!(other.head_ids(), [2, 10]);
-    let wrong = projection_store::Store::open_read_only(&database)
+    let wrong = Store::open_read_only(&database)
         .and_then(|store| store.model_of_kind(ModelKind::Residual, 2))
         .unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::NotFound);
-    let missing = projection_store::Store::open_read_only(&database)
-        .and_then(|store| store.model(9))
-        .unwrap_err();
+    let missing = Store::open_read_only(&database).and_then(|store| store.model(9)).unwrap_err();
     assert!(missing.to_string().contains("1, 2, 3"), "{missing}");
     // Top-1 gives all weight to one head.
-    let (_, weights) = project(
-        &projection_store::Store::open_read_only(&database)
-            .and_then(|store| store.model(2))
-            .unwrap(),
-    );
+    let (_, weights) =
+        project(&Store::open_read_only(&database).and_then(|store| store.model(2)).unwrap());
     assert!(weights == [1.0, 0.0] || weights == [0.0, 1.0], "{weights:?}");
 }
 
@@ -141,15 +134,12 @@ fn an_id_of_two_kinds_is_that_of_the_model_with_heads() {
     existing.execute("UPDATE projections SET projection_id = 1", []).unwrap();
     let database = store.path().to_path_buf();
     assert_eq!(
-        projection_store::Store::open_read_only(&database)
-            .and_then(|store| store.model(residual))
-            .unwrap()
-            .kind(),
+        Store::open_read_only(&database).and_then(|store| store.model(residual)).unwrap().kind(),
         ModelKind::Residual
     );
     for kind in [ModelKind::Residual, ModelKind::Linear] {
         assert_eq!(
-            projection_store::Store::open_read_only(&database)
+            Store::open_read_only(&database)
                 .and_then(|store| store.model_of_kind(kind, 1))
                 .unwrap()
                 .kind(),
@@ -192,6 +182,6 @@ fn a_refused_model_leaves_nothing_behind() {
     };
     let error = store.add_linear_projection(&model, &model, &linear).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DimensionMismatch);
-    assert!(store.multi_head_projections().unwrap().is_empty());
+    assert!(store.models().unwrap().is_empty());
     assert!(!folder.path().join("embeddings/toy").exists());
 }

@@ -9,8 +9,7 @@ use projection_core::projection::{Model, ModelKind, Projection, ResidualProjecti
 use projection_engine::training_data;
 use projection_engine::{store_model, train_linear_model};
 use projection_store::import;
-use projection_store::search::Searcher;
-use projection_store::store::{EmbeddingModel, Store};
+use projection_store::{EmbeddingModel, Store};
 use projection_train::evaluate;
 use projection_train::train::{
     LinearMethod, Method, Recipe, ResidualTraining, TrainedModel, TrainingData, TrainingOptions,
@@ -204,11 +203,9 @@ fn from_a_store_into_the_store() {
     let linear = train_linear_model(&mut store, &model, &model, None, LinearMethod::lda()).unwrap();
     assert_eq!((id, linear), (1, 2));
 
-    let opened = projection_store::Store::open_read_only(store.path())
-        .and_then(|store| store.model(id))
-        .unwrap();
+    let opened = Store::open_read_only(store.path()).and_then(|store| store.model(id)).unwrap();
     assert_eq!((opened.kind(), opened.head_ids().len()), (ModelKind::Residual, 4));
-    let searcher = Searcher::from_store(&store, None).unwrap();
+    let searcher = store.searcher(None).unwrap();
     for query in data.questions().rows() {
         let project = |model: &Model| {
             let mut projected = vec![0.0; DIM];
@@ -218,11 +215,9 @@ fn from_a_store_into_the_store() {
         assert_eq!(project(&opened), project(trained.model()));
         searcher.vector_search_with_projection(&query.to_vec(), Some(&opened), 3).unwrap();
     }
-    let record = store.model_record(id).unwrap().unwrap();
-    assert_eq!(record.parameters["training"]["steps"], 120);
-    let opened = projection_store::Store::open_read_only(store.path())
-        .and_then(|store| store.model(linear))
-        .unwrap();
+    let stored = store.choose(Some(id)).unwrap();
+    assert_eq!(stored.training()["steps"], 120);
+    let opened = Store::open_read_only(store.path()).and_then(|store| store.model(linear)).unwrap();
     assert_eq!((opened.kind(), opened.output_dim()), (ModelKind::Linear, DIM));
 }
 
@@ -244,9 +239,7 @@ fn weights_and_offsets_are_stored() {
         let id = store_model(&mut store, &model, None, &trained).unwrap();
         let in_folder = Model::load(folder.path().join("embeddings/toy"), id, None).unwrap();
         for opened in [
-            projection_store::Store::open_read_only(store.path())
-                .and_then(|store| store.model(id))
-                .unwrap(),
+            Store::open_read_only(store.path()).and_then(|store| store.model(id)).unwrap(),
             in_folder,
         ] {
             assert_eq!(opened.kind(), trained.recipe.kind());
@@ -258,10 +251,10 @@ fn weights_and_offsets_are_stored() {
             }
             assert_eq!(opened.head_ids(), trained.model().head_ids());
         }
-        let record = store.model_record(id).unwrap().unwrap();
-        let score = record.metrics["mrr_at_10"].as_f64().unwrap();
+        let stored = store.choose(Some(id)).unwrap();
+        let score = stored.metrics["mrr_at_10"].as_f64().unwrap();
         assert!((score - validation.chosen.score).abs() < 1e-12);
-        assert_eq!(record.metrics["hybrid_weight"]["value"], weight.value);
-        assert_eq!(record.hybrid_weight().unwrap(), Some(weight.value));
+        assert_eq!(stored.metrics["hybrid_weight"]["value"], weight.value);
+        assert_eq!(stored.search_values().unwrap().hybrid_weight, Some(weight.value));
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 use ndarray::ArrayView2;
 use projection_core::projection::{Model, Precision, Projection};
 use projection_engine::{DistillRequest, ExportFormat, distill_store, export_store};
-use projection_store::store::Store;
+use projection_store::Store;
 use projection_train::train::{Distillation, DistillationProgress, distill_questions};
 
 use crate::argument::{Buffer, Out, handle, path};

@@ -2,8 +2,8 @@
 
 use std::ffi::{c_char, c_void};
 
-use projection_store::import::{ImportedVectors, VectorFiles, import_paths, import_vectors};
-use projection_store::store::Store;
+use projection_store::Store;
+use projection_store::import::{PrecomputedEmbeddings, import_embeddings, import_paths};
 
 use crate::argument::{Buffer, Out, path, text};
 use crate::error::{ErrorHandle, Status};
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn projection_import_vectors(
         let (database, files, out) = unsafe {
             let database = path("database", database)?;
             let options = read_options(options)?;
-            let files = VectorFiles {
+            let files = PrecomputedEmbeddings {
                 model_name: text("options.model_name", options.model_name)?.to_string(),
                 answers: path("options.answers", options.answers)?.to_path_buf(),
                 questions: path("options.questions", options.questions)?.to_path_buf(),
@@ -145,8 +145,7 @@ pub unsafe extern "C" fn projection_import_vectors(
             return Err(ErrorHandle::new(Status::InvalidArgument, message));
         }
         let mut store = Store::open_or_create(database)?;
-        let brought = import_vectors(&mut store, &files)?;
-        out.give(TextHandle::json(&ImportedVectors::new(&store, &files, &brought))?);
+        out.give(TextHandle::json(&import_embeddings(&mut store, &files)?)?);
         Ok(())
     };
     // SAFETY: the caller's promise about `error`.

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use projection_core::projection::IndexStats as Found;
-use projection_store::store::Store;
+use projection_store::Store;
 
 use crate::argument::{Out, handle, path};
 use crate::error::{ErrorHandle, Failure, Status};
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn projection_model_keep_lists(
     let body = || {
         // SAFETY: the caller's promise.
         let store = Store::open_read_only(unsafe { path("database", database)? })?;
-        let lists = store.store_index(id, threads)?;
+        let lists = store.build_index(id, threads)?;
         // SAFETY: the caller's promise.
         unsafe { tell(found, lists) }
     };

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use projection_store::store::Store;
+use projection_store::Store;
 
 use crate::argument::path;
 use crate::error::{ErrorHandle, Status};

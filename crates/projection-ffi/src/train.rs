@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 
 use projection_engine::{TrainReport, TrainRequest, add_feedback, embed_store_with, train};
-use projection_store::store::Store;
+use projection_store::Store;
 use projection_train::train::{Method, TrainingOptions, Tuning};
 use serde::Serialize;
 

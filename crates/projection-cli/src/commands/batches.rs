@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use projection_store::store::{Batch, Store};
+use projection_store::{Batch, Store};
 use serde::Serialize;
 
 use crate::failure::Failure;

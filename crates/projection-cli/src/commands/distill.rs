@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use indicatif::ProgressBar;
 use projection_engine::{DistillReport, DistillRequest, distill_store};
-use projection_store::store::Store;
+use projection_store::Store;
 use projection_train::train::{Agreement, Distillation, DistillationProgress};
 
 use crate::failure::Failure;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use projection_engine::embed_store_with;
-use projection_store::store::Store;
+use projection_store::Store;
 use serde::Serialize;
 
 use crate::failure::Failure;

@@ -9,9 +9,9 @@ use clap::{ArgGroup, ValueEnum};
 use projection_core::model_file::Description;
 use projection_core::projection::{Model, Precision};
 use projection_core::{Error, ErrorKind};
-use projection_engine::edge::EdgeReport;
 use projection_engine::{ExportFormat, ExportReport, export, export_store};
-use projection_store::store::Store;
+use projection_store::Store;
+use projection_store::edge::EdgeReport;
 use serde::Serialize;
 
 use super::{precision, temperature, with_precision};
@@ -127,7 +127,7 @@ fn to_file(args: &Args, format: ExportFormat) -> Result<ExportReport, Failure> {
     match (&args.store, &args.embeddings, &args.model) {
         (Some(database), None, None) => {
             let store = Store::open_read_only(database)?;
-            let id = args.projection.map_or_else(|| store.newest_projection(), Ok)?;
+            let id = store.choose(args.projection)?.id;
             let (temperature, precision) = (args.temperature, args.precision);
             export_store(&store, Some(id), temperature, precision, format, &numbered(id))
                 .map_err(refused)

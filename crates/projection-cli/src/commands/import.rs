@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use projection_store::import::{Imported, ImportedFile, import_paths};
-use projection_store::store::Store;
+use projection_store::Store;
+use projection_store::import::{ImportOutcome, Imported, ImportedFile, import_paths};
 
 use crate::failure::{Failure, print_error};
 use crate::output::{Report, Screen, count, note, progress};
@@ -60,15 +60,16 @@ impl Report for Imported {
             return "nothing to import\n".to_string();
         }
         let rows = self.files.iter().map(|file| {
-            let read = matches!(file.outcome, "imported" | "replaced");
+            let report = &file.report;
+            let read = matches!(report.outcome, ImportOutcome::Imported | ImportOutcome::Replaced);
             let number = |n: usize| if read { n.to_string() } else { "-".to_string() };
             vec![
                 file.file.clone(),
-                file.outcome.to_string(),
-                number(file.clusters),
-                number(file.answers),
-                number(file.questions),
-                number(file.removed),
+                report.outcome.to_string(),
+                number(report.clusters),
+                number(report.answers),
+                number(report.questions),
+                number(report.removed),
             ]
         });
         let header = ["file", "outcome", "clusters", "answers", "questions", "removed"];
@@ -77,7 +78,8 @@ impl Report for Imported {
         if failed > 0 {
             text += &format!("{} of {} failed\n", failed, count(self.files.len(), "file"));
         }
-        let missing = self.files.iter().filter(|file| file.outcome == "missing").count();
+        let is_missing = |file: &&ImportedFile| file.report.outcome == ImportOutcome::Missing;
+        let missing = self.files.iter().filter(is_missing).count();
         if missing > 0 {
             text += &note(&format!(
                 "{} gone; the store keeps what they brought",

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use projection_store::import::{ImportOutcome, ImportedVectors, VectorFiles, import_vectors};
-use projection_store::store::Store;
+use projection_store::Store;
+use projection_store::import::{
+    ImportOutcome, ImportedEmbeddings, PrecomputedEmbeddings, import_embeddings,
+};
 
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, note, spinner};
@@ -52,11 +54,11 @@ pub struct Args {
     texts: Option<PathBuf>,
 }
 
-pub fn run(args: &Args) -> Result<ImportedVectors, Failure> {
+pub fn run(args: &Args) -> Result<ImportedEmbeddings, Failure> {
     if args.model_name.trim().is_empty() {
         return Err(Failure::Usage("--model-name: empty, expected the name of a model".into()));
     }
-    let files = VectorFiles {
+    let files = PrecomputedEmbeddings {
         model_name: args.model_name.clone(),
         answers: args.answers.clone(),
         questions: args.questions.clone(),
@@ -65,17 +67,14 @@ pub fn run(args: &Args) -> Result<ImportedVectors, Failure> {
     };
     let mut store = Store::open_or_create(&args.store)?;
     let spinner = spinner("importing vectors");
-    let brought = import_vectors(&mut store, &files)?;
+    let brought = import_embeddings(&mut store, &files)?;
     spinner.finish_and_clear();
-    Ok(ImportedVectors::new(&store, &files, &brought))
+    Ok(brought)
 }
 
-impl Report for ImportedVectors {
+impl Report for ImportedEmbeddings {
     fn render(&self, screen: &Screen) -> String {
-        if [ImportOutcome::Unchanged, ImportOutcome::Moved]
-            .map(ImportOutcome::name)
-            .contains(&self.outcome)
-        {
+        if matches!(self.outcome, ImportOutcome::Unchanged | ImportOutcome::Moved) {
             return format!("{}, the store has these vectors already\n", self.outcome);
         }
         let mut text = format!(

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use projection_core::projection::IndexStats;
-use projection_store::store::Store;
+use projection_store::Store;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -48,11 +48,11 @@ pub struct Lists {
 
 pub fn run(args: &Args) -> Result<Lists, Failure> {
     let store = Store::open_read_only(&args.store)?;
-    let id = args.projection.map_or_else(|| store.newest_projection(), Ok)?;
+    let id = store.choose(args.projection)?.id;
     let threads = || std::thread::available_parallelism().map_or(1, usize::from);
     let lists = match args.check {
         true => store.check_index(id)?,
-        false => store.store_index(id, args.threads.unwrap_or_else(threads))?,
+        false => store.build_index(id, args.threads.unwrap_or_else(threads))?,
     };
     Ok(Lists { projection_id: id, lists })
 }

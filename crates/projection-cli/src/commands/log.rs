@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use projection_store::store::{Feedback, LoggedQuery, Store};
+use projection_store::{Feedback, LoggedQuery, Store};
 use serde::Serialize;
 
 use crate::failure::Failure;

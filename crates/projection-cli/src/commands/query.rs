@@ -11,8 +11,8 @@ use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use projection_core::projection::{Model, Precision, Projection};
 use projection_core::{Error, ErrorKind};
 use projection_embed::Embedder;
+use projection_store::Store;
 use projection_store::search::{Hit, Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
-use projection_store::store::Store;
 use serde::Serialize;
 
 use super::explain::Explained;
@@ -132,7 +132,7 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
     let model = store.embedding_model(model_name.as_deref())?;
     let projection = chosen.map(|chosen| (chosen.id, chosen.projection));
     let dimension = projection.as_ref().map_or(model.dimension, |(_, p)| p.input_dim());
-    let searcher = Searcher::from_store(&store, Some(&model.name))?;
+    let searcher = store.searcher(Some(&model.name))?;
 
     let loading = spinner("loading the text model");
     let embedder = Embedder::load(&args.model_dir)?;

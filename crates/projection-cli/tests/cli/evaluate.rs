@@ -5,7 +5,7 @@ use std::fs;
 use ndarray::{Array1, Array2, array};
 use projection_core::npy;
 use projection_embed::Embedder;
-use projection_store::store::Store;
+use projection_store::Store;
 use serde_json::{Value, json};
 
 use crate::common::{Place, model_dir, root, run};

@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 use projection_core::projection::ModelParameters;
-use projection_store::store::{NewHead, NewLinear, NewModel, Store};
+use projection_store::{NewHead, NewLinear, NewModel, Store};
 use serde_json::{Value, json};
 
 use crate::common::{Place, run};

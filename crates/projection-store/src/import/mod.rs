@@ -12,8 +12,8 @@ mod qa_file;
 mod replacement;
 mod versions;
 
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
 
 use projection_core::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -46,17 +46,17 @@ pub enum ImportOutcome {
     Missing,
 }
 
-impl ImportOutcome {
-    /// Its name in reports, such as `imported`.
-    pub fn name(self) -> &'static str {
-        match self {
+impl fmt::Display for ImportOutcome {
+    /// Writes its name in reports, such as `imported`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Imported => "imported",
             Self::Replaced => "replaced",
             Self::Unchanged => "unchanged",
             Self::Moved => "moved",
             Self::Failed => "failed",
             Self::Missing => "missing",
-        }
+        })
     }
 }
 

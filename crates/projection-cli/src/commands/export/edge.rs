@@ -3,8 +3,8 @@
 use clap::ValueEnum;
 use projection_core::ErrorKind;
 use projection_core::answer_file::AnswerPrecision;
-use projection_engine::edge::{EdgeOptions, EdgeReport, export_edge};
-use projection_store::store::Store;
+use projection_store::Store;
+use projection_store::edge::{EdgeOptions, EdgeReport, export_edge};
 
 use super::{Args, size};
 use crate::failure::Failure;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use projection_core::projection::{Model, Projection};
 use projection_core::{Error, ErrorKind};
-use projection_store::store::{ModelKind, Store};
+use projection_store::{ModelKind, Store};
 
 use super::arrays::{Content, check};
 use super::heads::{HeadPaths, Heads, check_heads};
@@ -233,8 +233,7 @@ pub(super) fn check_markers(found: &Found, known: &[i64], problems: &mut Problem
 fn known_ids(folder: &Path) -> Vec<i64> {
     let ids = |database: &str| {
         let store = Store::open_read_only(folder.join(database)).ok()?;
-        let rows = store.multi_head_projections().ok()?;
-        Some(rows.into_iter().map(|row| row.id).collect())
+        Some(store.models().ok()?.into_iter().map(|model| model.id).collect())
     };
     ["../lda.db", "../../lda.db"].into_iter().find_map(ids).unwrap_or_default()
 }

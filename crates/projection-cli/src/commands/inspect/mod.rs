@@ -10,7 +10,7 @@ mod store;
 use std::path::PathBuf;
 
 use projection_core::{Error, ErrorKind};
-use projection_store::store::ModelKind;
+use projection_store::ModelKind;
 use serde::Serialize;
 
 use crate::failure::{self, Failure};

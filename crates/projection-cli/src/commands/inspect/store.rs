@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use projection_core::projection::ModelKind;
 use projection_core::{Error, ErrorKind, layout};
-use projection_store::store::{FileUse, ModelRecord, MultiHeadRow, RecordedFile, Store};
+use projection_store::{FileUse, Store, StoredFile, StoredModel};
 
 use super::arrays::{Content, check, check_len};
 use super::folder;
@@ -32,28 +32,33 @@ pub(super) fn inspect(database: &Path) -> Result<Inspected, Error> {
             dtypes: Dtypes::default(),
         })
         .collect();
-    let recorded = problems.value_of(store.recorded_files());
+    let stored = problems.value_of(store.files());
     let mut files = Files::default();
-    let bar = progress("reading", recorded.len());
-    for file in recorded {
+    let bar = progress("reading", stored.len());
+    for file in stored {
         files.check(file, &mut models, &mut problems);
         bar.inc(1);
     }
-    let rows = problems.value_of(store.multi_head_projections());
-    let known: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let (linear, with_heads): (Vec<_>, Vec<_>) = problems
+        .value_of(store.models())
+        .into_iter()
+        .partition(|model| model.kind == ModelKind::Linear);
+    let known: Vec<i64> = with_heads.iter().map(|model| model.id).collect();
     let mut projections = Vec::new();
-    for row in rows {
-        let heads = files.heads.remove(&row.id).unwrap_or_default();
-        let trouble = files.trouble.contains(&row.id);
-        projections.push(inspect_projection(&store, row, &heads, trouble, &models, &mut problems));
+    for stored in with_heads {
+        let heads = files.heads.remove(&stored.id).unwrap_or_default();
+        let trouble = files.trouble.contains(&stored.id);
+        let facts = inspect_projection(&store, stored, &heads, trouble, &models, &mut problems);
+        projections.push(facts);
     }
     for id in files.heads.keys() {
         let message = format!("heads of projection {id}, which the database does not have");
         problems.of_kind(ErrorKind::InvalidModel, message);
     }
     for facts in &mut files.linear {
-        let record = facts.id.and_then(|id| problems.value_of(store.model_record(id)));
-        set_search_values(record.filter(|r| r.kind == ModelKind::Linear), facts, &mut problems);
+        if let Some(stored) = linear.iter().find(|stored| Some(stored.id) == facts.id) {
+            set_search_values(stored, facts, &mut problems);
+        }
     }
     projections.append(&mut files.linear);
     check_folder(&store, &files.paths, &known, &mut problems);
@@ -80,7 +85,7 @@ struct Files {
 }
 
 impl Files {
-    fn check(&mut self, file: RecordedFile, models: &mut [TextModel], problems: &mut Problems) {
+    fn check(&mut self, file: StoredFile, models: &mut [TextModel], problems: &mut Problems) {
         let what = describe(&file.file_use);
         let path = match file.path {
             Ok(path) => Some(path),
@@ -106,17 +111,13 @@ impl Files {
                     model.dtypes.0.insert(array.dtype);
                 }
             }
-            FileUse::Centroid { projection, cluster_id } => {
-                let there = path.is_some();
-                self.head(projection, cluster_id, there).centroid = path;
-            }
-            FileUse::HeadAnswer { projection, cluster_id } => {
-                let there = path.is_some();
-                self.head(projection, cluster_id, there).answer = path;
-            }
-            FileUse::HeadMatrix { projection, cluster_id } => {
-                let there = path.is_some();
-                self.head(projection, cluster_id, there).matrix = path;
+            FileUse::Head { projection, cluster_id, part } => {
+                let head = self.head(projection, cluster_id, path.is_some());
+                match part {
+                    "centroid" => head.centroid = path,
+                    "answer" => head.answer = path,
+                    _ => head.matrix = path,
+                }
             }
             FileUse::Part { projection, name } => match path {
                 Some(path) if name.ends_with(".npy") => {
@@ -141,16 +142,13 @@ impl Files {
 }
 
 fn describe(file_use: &FileUse) -> String {
-    let head = |projection, cluster_id, role| {
-        format!("projection {projection}, head of cluster {cluster_id}, {role}")
-    };
     match file_use {
         FileUse::Vector { entity_type, entity_id, .. } => {
             format!("vector of {entity_type} {entity_id}")
         }
-        FileUse::Centroid { projection, cluster_id } => head(projection, cluster_id, "centroid"),
-        FileUse::HeadAnswer { projection, cluster_id } => head(projection, cluster_id, "answer"),
-        FileUse::HeadMatrix { projection, cluster_id } => head(projection, cluster_id, "matrix"),
+        FileUse::Head { projection, cluster_id, part } => {
+            format!("projection {projection}, head of cluster {cluster_id}, {part}")
+        }
         FileUse::Part { projection, name } => format!("projection {projection}, {name}"),
         FileUse::LinearMatrix { projection } => format!("linear projection {projection}, matrix"),
     }
@@ -158,25 +156,24 @@ fn describe(file_use: &FileUse) -> String {
 
 fn inspect_projection(
     store: &Store,
-    row: MultiHeadRow,
+    stored: StoredModel,
     heads: &Heads,
     trouble: bool,
     models: &[TextModel],
     problems: &mut Problems,
 ) -> ProjectionFacts {
-    let what = format!("projection {}", row.id);
+    let what = format!("projection {}", stored.id);
     let before = problems.len();
-    let record = problems.value_of(store.model_record(row.id));
     let mut facts = ProjectionFacts {
-        id: Some(row.id),
-        kind: record.as_ref().map_or("multi-head", |r| kind_name(r.kind)),
-        name: row.name,
-        temperature: Some(row.temperature),
-        created_at: row.created_at,
+        id: Some(stored.id),
+        kind: kind_name(stored.kind),
+        name: stored.name.clone(),
+        temperature: stored.temperature,
+        created_at: stored.created_at.clone(),
         ..ProjectionFacts::default()
     };
-    set_search_values(record, &mut facts, problems);
-    let model = models.iter().find(|model| model.name == row.model_name);
+    set_search_values(&stored, &mut facts, problems);
+    let model = models.iter().find(|model| model.name == stored.model_name);
     match model {
         Some(model) => facts.model = Some(model.name.clone()),
         None => {
@@ -184,7 +181,7 @@ fn inspect_projection(
             problems.of_kind(ErrorKind::InvalidStore, message);
         }
     }
-    if let Some(expected) = row.num_heads.filter(|expected| *expected != heads.len()) {
+    if let Some(expected) = stored.heads.filter(|expected| *expected != heads.len()) {
         let message = format!("{what}: {} heads, expected {expected} as trained", heads.len());
         problems.of_kind(ErrorKind::InvalidModel, message);
     }
@@ -192,27 +189,21 @@ fn inspect_projection(
     // The engine has the last word where the checks above found nothing.
     if !trouble
         && problems.len() == before
-        && let Some(kind) = store.model_kinds(row.id).ok().and_then(|kinds| kinds.first().copied())
-        && let Err(error) = store.model_of_kind(kind, row.id)
+        && let Err(error) = store.open_model(&stored)
     {
         problems.error(&error);
     }
-    if let Err(error) = store.check_index(row.id) {
+    if let Err(error) = store.check_index(stored.id) {
         problems.error(&error);
     }
     facts
 }
 
 /// What training chose for search.
-fn set_search_values(
-    record: Option<ModelRecord>,
-    facts: &mut ProjectionFacts,
-    problems: &mut Problems,
-) {
-    if let Some(record) = record {
-        facts.hybrid_weight = problems.value_of(record.hybrid_weight());
-        facts.unseen_offset = problems.value_of(record.unseen_offset());
-    }
+fn set_search_values(stored: &StoredModel, facts: &mut ProjectionFacts, problems: &mut Problems) {
+    let values = problems.value_of(stored.search_values());
+    facts.hybrid_weight = values.hybrid_weight;
+    facts.unseen_offset = values.unseen_offset;
 }
 
 fn batches(store: &Store, problems: &mut Problems) -> Vec<ImportedFile> {

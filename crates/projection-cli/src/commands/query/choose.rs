@@ -1,8 +1,8 @@
 //! Which projection and which text model a question is asked with.
 
-use projection_core::projection::{Model, ModelKind};
+use projection_core::projection::Model;
 use projection_engine::folder_name;
-use projection_store::store::Store;
+use projection_store::Store;
 
 use super::Args;
 use crate::commands::with_precision;
@@ -33,25 +33,14 @@ pub(super) fn choose_projection(
         let (trained_on, searched) = Default::default();
         return Ok(Some(Chosen { id: None, projection, trained_on, searched }));
     }
-    let (routing, linear) = (store.multi_head_projections()?, store.linear_projections()?);
-    let newest = routing.iter().map(|row| row.id).chain(linear.iter().map(|row| row.id)).max();
-    let Some(id) = args.projection.or(newest) else {
+    if args.projection.is_none() && store.models()?.is_empty() {
         notes.push("the store has no projection yet, `projection train` makes one".into());
         return Ok(None);
-    };
-    // Stores of other programs have linear projections and others of one id: without a
-    // kind, those with heads are meant.
-    let projection = with_precision(store.model(id)?, args.precision)?;
-    let (trained_on, searched) = match projection.kind() {
-        ModelKind::Linear => linear
-            .into_iter()
-            .find(|row| row.id == id)
-            .map(|row| (row.model_name, row.output_model_name)),
-        _ => (routing.into_iter().find(|row| row.id == id))
-            .map(|row| (row.model_name.clone(), row.model_name)),
     }
-    .unwrap_or_default();
-    Ok(Some(Chosen { id: Some(id), projection, trained_on, searched }))
+    let stored = store.choose(args.projection)?;
+    let projection = with_precision(store.open_model(&stored)?, args.precision)?;
+    let (trained_on, searched) = (stored.model_name, stored.answer_model);
+    Ok(Some(Chosen { id: Some(stored.id), projection, trained_on, searched }))
 }
 
 /// The text model whose vectors are searched: the one that the projection was trained on,

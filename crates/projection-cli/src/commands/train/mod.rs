@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use projection_engine::{TrainReport, TrainRequest, add_feedback, train};
-use projection_store::store::Store;
+use projection_store::Store;
 use projection_train::train::{self, Progress, TrainingOptions, Tuning};
 
 use super::resources::Resources;
