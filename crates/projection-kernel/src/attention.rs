@@ -5,13 +5,12 @@
 //! the caller wants it. The sums so far belong to the best score so far: where a block has a
 //! better one, they are scaled down to it ("online softmax", Milakov and Gimelshein, 2018).
 
-use std::cell::Cell;
-
-use super::SMALL;
-use super::quantized::QuantizedRows;
-use super::{PrefetchHint, WHOLE, add_weighted, dots_batch, dots_hinted};
-use super::{add_weighted_sum, scale, softmax_of_rows, weighted_blocks};
-use super::{exponentials, exponentials_of_rows, largest, largest_of_rows};
+use crate::batch::{dots_batch, weighted_sum_batch};
+use crate::dot::dots_hinted;
+use crate::prefetch::PrefetchHint;
+use crate::quantized::QuantizedRows;
+use crate::softmax::{WHOLE, exponentials, exponentials_rows, largest, largest_rows, softmax_rows};
+use crate::weighted_sum::{scale, weighted_sum_hinted};
 
 /// Queries that pass by a block of heads before the next one; with their sums they stay in
 /// the second-level cache beside the block.
@@ -26,12 +25,6 @@ const HEADS: usize = 64;
 /// Heads that a single query sees at a time: their scores take part of the first-level
 /// cache.
 const HEADS_OF_ONE: usize = 1024;
-
-/// Sizes in bytes of all vectors together that are a little more than a first-level cache
-/// holds. Read in the same order by query after query, each would displace the one that is
-/// wanted next, and none would be found there. So every other query reads them the other way
-/// round, and begins with what the one before it has read last.
-const TURNED: std::ops::Range<usize> = 48 << 10..64 << 10;
 
 /// The centroids (h × d) or the answers (h × o) of heads.
 #[derive(Clone, Copy)]
@@ -60,15 +53,23 @@ impl RowsRef<'_> {
         }
     }
 
-    /// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`, of those from
-    /// the `first` on.
-    pub fn weighted_sum(self, weights: &[f32], first: usize, ends: (bool, f32), out: &mut [f32]) {
+    /// alpha·Σₖ weightₖ·rowₖ of those from the `first` on, added to `out` or, with `overwrite`,
+    /// written over it.
+    fn weighted_sum(
+        self,
+        weights: &[f32],
+        first: usize,
+        overwrite: bool,
+        alpha: f32,
+        out: &mut [f32],
+    ) {
         match self {
             Self::F32(rows) => {
                 let part = &rows[first * out.len()..][..weights.len() * out.len()];
-                add_weighted_sum(PrefetchHint::of(rows), weights, part, ends, out);
+                let hint = PrefetchHint::of(rows);
+                weighted_sum_hinted(hint, weights, part, overwrite, alpha, out);
             }
-            Self::Quantized(rows) => rows.weighted_sum(weights, first, ends, out),
+            Self::Quantized(rows) => rows.weighted_sum(weights, first, overwrite, alpha, out),
         }
     }
 
@@ -117,11 +118,6 @@ pub fn attend_one(
     }
 }
 
-thread_local! {
-    /// Whether the next query reads backwards, see [`TURNED`].
-    static TURN: Cell<bool> = const { Cell::new(false) };
-}
-
 fn attend_with(
     query: &[f32],
     factor: f32,
@@ -129,23 +125,11 @@ fn attend_with(
     weights: &mut [f32],
     out: &mut [f32],
 ) {
-    if let (RowsRef::F32(centroids), RowsRef::F32(answers)) = (centroids, answers)
-        && !SMALL
-        && TURNED.contains(&(size_of_val(centroids) + size_of_val(answers)))
-    {
-        let backwards = TURN.replace(!TURN.get());
-        let reading = if backwards { PrefetchHint::Reversed } else { PrefetchHint::Cached };
-        dots_hinted(reading, query, centroids, weights);
-        let top = largest(weights);
-        let inverse = (1.0 / exponentials(weights, factor, top)) as f32;
-        weighted_blocks(weights, answers, inverse, backwards, out);
-        return scale(weights, inverse);
-    }
     centroids.dots(query, 0, weights);
     let top = largest(weights);
     // The division takes time that the weighted sum can use, so it comes last.
     let inverse = (1.0 / exponentials(weights, factor, top)) as f32;
-    answers.weighted_sum(weights, 0, (true, inverse), out);
+    answers.weighted_sum(weights, 0, true, inverse, out);
     scale(weights, inverse);
 }
 
@@ -174,7 +158,7 @@ fn online_one(
         if let Some(here) = here {
             here.copy_from_slice(scores);
         }
-        answers.weighted_sum(scores, first, (first == 0, 1.0), out);
+        answers.weighted_sum(scores, first, first == 0, 1.0, out);
     }
     let inverse = (1.0 / sum) as f32;
     scale(out, inverse);
@@ -216,7 +200,7 @@ pub fn attend(
         let weights =
             weights.map(|all| &mut all[block * QUERIES * heads..][..factors.len() * heads]);
         match heads {
-            ..=HEADS if !SMALL => few_heads(queries, vectors, heads, &mut room, weights, out),
+            ..=HEADS => few_heads(queries, vectors, heads, &mut room, weights, out),
             _ => online(queries, vectors, heads, &mut room, weights, out),
         }
     }
@@ -247,7 +231,7 @@ fn few_heads(
         for scores in scores.chunks_exact_mut(HEADS).take(factors.len()) {
             scores[heads..filled].fill(f32::NEG_INFINITY);
         }
-        softmax_of_rows(&mut scores, HEADS, filled, factors);
+        softmax_rows(&mut scores, HEADS, filled, factors);
         if let Some(weights) = &mut weights {
             let weights = weights[group * GROUP * heads..].chunks_exact_mut(heads);
             for (weights, scores) in weights.zip(scores.chunks_exact(HEADS)).take(factors.len()) {
@@ -255,7 +239,7 @@ fn few_heads(
             }
         }
         let out = &mut out[group * GROUP * out_dim..][..factors.len() * out_dim];
-        add_weighted(out_dim, &scores, HEADS, answers, out, true);
+        weighted_sum_batch(out_dim, &scores, HEADS, answers, out, true);
     }
 }
 
@@ -293,7 +277,7 @@ fn online(
             let (tops, sums) = (&mut tops[first..][..count], &mut sums[first..][..count]);
             let mut here = [0.0; GROUP];
             let here = &mut here[..count];
-            largest_of_rows(&scores, HEADS, filled, here);
+            largest_rows(&scores, HEADS, filled, here);
             for (query, best) in here.iter().enumerate() {
                 let before = weights.as_mut().map(|weights| {
                     let row = &mut weights[(first + query) * heads..];
@@ -306,7 +290,7 @@ fn online(
                 let so_far = (&mut tops[query], &mut sums[query]);
                 raise(*best, factors[query], so_far, [out, before.unwrap_or_default()]);
             }
-            exponentials_of_rows(&mut scores, (HEADS, filled), factors, tops, here);
+            exponentials_rows(&mut scores, (HEADS, filled), factors, tops, here);
             sums.iter_mut().zip(here).for_each(|(sum, here)| *sum += f64::from(*here));
             if let Some(weights) = &mut weights {
                 let rows = weights[first * heads..].chunks_exact_mut(heads);
@@ -314,7 +298,7 @@ fn online(
                     weights[start..][..width].copy_from_slice(&scores[..width]);
                 }
             }
-            add_weighted(out_dim, &scores, HEADS, answers, out, start == 0);
+            weighted_sum_batch(out_dim, &scores, HEADS, answers, out, start == 0);
         }
     }
     for (query, (out, sum)) in out.chunks_exact_mut(out_dim).zip(sums).enumerate() {

@@ -14,7 +14,7 @@ pub fn matmul_nt(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
 /// The same by the kernel of batches.
 #[cfg(target_arch = "wasm32")]
 pub fn matmul_nt(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
-    super::dots_batch(dim, a, b, out, b.len() / dim);
+    crate::batch::dots_batch(dim, a, b, out, b.len() / dim);
 }
 
 /// `a` (n × k) times `b` (k × m), into `out` (n × m).
@@ -27,7 +27,7 @@ pub fn matmul(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
 /// The same by the kernel of weighted sums.
 #[cfg(target_arch = "wasm32")]
 pub fn matmul(a: &[f32], b: &[f32], inner: usize, out: &mut [f32]) {
-    super::add_weighted(b.len() / inner, a, inner, b, out, true);
+    crate::batch::weighted_sum_batch(b.len() / inner, a, inner, b, out, true);
 }
 
 /// The transpose of `a` (k × n) times `b` (k × m), into `out` (n × m).

@@ -1,6 +1,6 @@
 //! Lengths of vectors, and vectors at length 1.
 
-use super::{dot_f64, norm};
+use crate::dot::{dot_f64, norm};
 
 /// Divides a vector by its Euclidean norm, in double precision, and returns the norm. A vector
 /// without a direction (zero, or not finite) stays as it is; its norm says so.
@@ -21,6 +21,19 @@ pub fn normalized(vector: &[f32], norm: f64) -> impl ExactSizeIterator<Item = f3
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let norms = norm(a) * norm(b);
     if norms > 0.0 { (dot_f64(a, b) / norms).clamp(-1.0, 1.0) } else { 0.0 }
+}
+
+/// The Euclidean norm of a vector in double precision; not finite if a square is not.
+pub fn norm_of_f64(vector: &[f64]) -> f64 {
+    vector.iter().map(|value| value * value).sum::<f64>().sqrt()
+}
+
+/// Multiplies a vector in double precision, and rounds it to single precision.
+pub fn scale_and_round(exact: &mut [f64], factor: f64, rounded: &mut [f32]) {
+    for (exact, rounded) in exact.iter_mut().zip(rounded) {
+        *exact *= factor;
+        *rounded = *exact as f32;
+    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,15 @@
 //! of it, and a dot product with a vector of length 1 within 2⁻²³/30 < 4.1e-9 of the vector's
 //! length, where single precision alone has 6e-8. What is zero stays exactly zero.
 
-use super::Rows;
-use super::body::{DOUBLE_LANES, ROUND, sum_of_lanes};
-use super::table::kernels;
+use crate::dot::dot_f64;
+use crate::rows::Rows;
 use crate::scratch::Scratch;
+use crate::simd::ROUND;
 
 /// A step in units in the last place, where the value's power of two is known.
 const STEP: f32 = f32::EPSILON / 15.0;
+
+const LANES: usize = 8;
 
 /// The greatest number of steps.
 const MOST: f32 = 7.0;
@@ -56,7 +58,7 @@ impl Tails {
         };
         assert!(exact.len() == rounded.len() && exact.len().div_ceil(2) == steps.width());
         let mut row = Scratch::filled(steps.width(), 0);
-        (kernels().tail)(exact, rounded, &mut row);
+        tail(exact, rounded, &mut row);
         steps.push(&row);
     }
 
@@ -77,10 +79,10 @@ impl Tails {
     pub fn dot(&self, number: usize, query: &[f32], rounded: &[f32]) -> f64 {
         assert_eq!(query.len(), rounded.len());
         match &self.steps {
-            None => (kernels().dot_f64)(query, rounded),
+            None => dot_f64(query, rounded),
             Some(steps) => {
                 assert_eq!(steps.width(), query.len().div_ceil(2));
-                (kernels().dot_in_double)(query, rounded, steps.row(number))
+                dot_in_double(query, rounded, steps.row(number))
             }
         }
     }
@@ -88,7 +90,7 @@ impl Tails {
 
 /// The dot product in double precision with a vector and its tail.
 #[inline(always)]
-pub(super) fn dot_in_double(query: &[f32], head: &[f32], tail: &[i8]) -> f64 {
+fn dot_in_double(query: &[f32], head: &[f32], tail: &[i8]) -> f64 {
     let (query, rest) = query.split_at(tail.len());
     let (head, rest_of_head) = head.split_at(tail.len());
     let first = dot_with_steps(query, head, tail, low);
@@ -97,7 +99,7 @@ pub(super) fn dot_in_double(query: &[f32], head: &[f32], tail: &[i8]) -> f64 {
 
 /// The tail of a vector that is rounded.
 #[inline(always)]
-pub(super) fn tail(exact: &[f64], rounded: &[f32], tail: &mut [i8]) {
+fn tail(exact: &[f64], rounded: &[f32], tail: &mut [i8]) {
     let (exact, rest) = exact.split_at(tail.len());
     let (rounded, rest_of_rounded) = rounded.split_at(tail.len());
     for ((byte, exact), rounded) in tail.iter_mut().zip(exact).zip(rounded) {
@@ -108,44 +110,20 @@ pub(super) fn tail(exact: &[f64], rounded: &[f32], tail: &mut [i8]) {
     }
 }
 
-/// Multiplies a vector, and rounds it to single precision.
-#[inline(always)]
-pub(super) fn scale_and_round(exact: &mut [f64], factor: f64, rounded: &mut [f32]) {
-    for (exact, rounded) in exact.iter_mut().zip(rounded) {
-        *exact *= factor;
-        *rounded = *exact as f32;
-    }
-}
-
-/// The sum of squares of double precision.
-#[inline(always)]
-pub(super) fn squares_of_doubles(vector: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let mut lanes = [0.0f64; LANES];
-    let (blocks, rest) = vector.as_chunks::<LANES>();
-    for values in blocks {
-        for (lane, value) in lanes.iter_mut().zip(values) {
-            *lane += value * value;
-        }
-    }
-    lanes.iter_mut().zip(rest).for_each(|(lane, value)| *lane += value * value);
-    lanes.iter().sum()
-}
-
 #[inline(always)]
 fn dot_with_steps(query: &[f32], head: &[f32], tail: &[i8], steps: impl Fn(i8) -> i32) -> f64 {
-    let mut lanes = [0.0f64; DOUBLE_LANES];
-    let (queries, last) = query.as_chunks::<DOUBLE_LANES>();
-    let (heads, last_head) = head.as_chunks::<DOUBLE_LANES>();
-    let (tails, last_tail) = tail.as_chunks::<DOUBLE_LANES>();
+    let mut lanes = [0.0f64; LANES];
+    let (queries, last) = query.as_chunks::<LANES>();
+    let (heads, last_head) = head.as_chunks::<LANES>();
+    let (tails, last_tail) = tail.as_chunks::<LANES>();
     for ((query, head), tail) in queries.iter().zip(heads).zip(tails) {
-        for i in 0..DOUBLE_LANES {
+        for i in 0..LANES {
             lanes[i] += f64::from(query[i]) * with_tail(head[i], steps(tail[i]));
         }
     }
     let last = last.iter().zip(last_head).zip(last_tail);
     let last: f64 = last.map(|((q, h), t)| f64::from(*q) * with_tail(*h, steps(*t))).sum();
-    sum_of_lanes(lanes) + last
+    lanes.iter().sum::<f64>() + last
 }
 
 /// How many steps a value is from what it was rounded to.

@@ -2,9 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::SMALL;
-use super::largest;
 use crate::scratch::Scratch;
+use crate::softmax::largest;
 
 /// Scores that are passed over together where none is good enough.
 const BLOCK: usize = 64;
@@ -12,18 +11,18 @@ const BLOCK: usize = 64;
 /// Up to so many scores, counting them again and again is faster than keeping the best.
 const FEW: usize = 2048;
 
-/// The k-th best of the scores seen so far.
+/// The best k of the scores seen so far, of which the k-th is the threshold for others.
 pub struct TopK {
     k: usize,
     /// Fewer than twice k of the best scores, in any order.
     kept: Scratch<f32>,
-    limit: f32,
+    threshold: f32,
 }
 
 impl TopK {
     /// For `k` above zero.
     pub fn new(k: usize) -> Self {
-        Self { k, kept: Scratch::new(), limit: f32::NEG_INFINITY }
+        Self { k, kept: Scratch::new(), threshold: f32::NEG_INFINITY }
     }
 
     /// Calls `see` with the position of each score that is not more than `margin` below what
@@ -31,13 +30,13 @@ impl TopK {
     pub fn add(&mut self, scores: &[f32], margin: f32, mut see: impl FnMut(usize)) {
         for (block, scores) in scores.chunks(BLOCK).enumerate() {
             let best = largest(scores);
-            if best > self.limit {
-                let limit = self.limit;
-                self.keep(scores.iter().copied().filter(|score| *score > limit));
+            if best > self.threshold {
+                let threshold = self.threshold;
+                self.keep(scores.iter().copied().filter(|score| *score > threshold));
             }
-            if best >= self.limit - margin {
+            if best >= self.threshold - margin {
                 for (at, score) in scores.iter().enumerate() {
-                    if *score >= self.limit - margin {
+                    if *score >= self.threshold - margin {
                         see(block * BLOCK + at);
                     }
                 }
@@ -59,31 +58,27 @@ impl TopK {
 
     fn cut(&mut self) {
         keep_top(&mut self.kept, self.k, |a, b| b.total_cmp(a));
-        self.limit = self.kept[self.k - 1];
+        self.threshold = self.kept[self.k - 1];
     }
 
-    /// The k-th best score, −∞ where there were fewer.
+    /// The k-th best score, −∞ if there were fewer.
     pub fn threshold(&self) -> f32 {
-        self.limit
+        self.threshold
     }
 }
 
-/// Keeps the `k` first of more values in an order, the last of them at the end; k is above zero.
+/// Truncates more than `k` values to the first `k` in an order, the last of them at the end; k is
+/// above zero.
 pub fn keep_top<T>(values: &mut Vec<T>, k: usize, order: fn(&T, &T) -> Ordering) {
-    if SMALL {
-        // Sorting is needed anyway.
-        values.sort_unstable_by(order);
-    } else {
-        values.select_nth_unstable_by(k - 1, order);
-    }
+    values.select_nth_unstable_by(k - 1, order);
     values.truncate(k);
 }
 
 /// The positions, ascending, of scores not more than `margin` below the k-th best one.
 pub fn near_top_k(scores: &[f32], k: usize, margin: f32) -> Scratch<usize> {
-    if SMALL || scores.len() <= FEW {
-        let limit = kth_largest(scores, k) - margin;
-        return (0..scores.len()).filter(|at| scores[*at] >= limit).collect();
+    if scores.len() <= FEW {
+        let threshold = kth_largest(scores, k) - margin;
+        return (0..scores.len()).filter(|at| scores[*at] >= threshold).collect();
     }
     let mut cut = TopK::new(k);
     let mut found = Scratch::new();
@@ -92,7 +87,7 @@ pub fn near_top_k(scores: &[f32], k: usize, margin: f32) -> Scratch<usize> {
     found
 }
 
-/// The k-th best score, −∞ where fewer are finite. Halves the range in which it lies, until
+/// The k-th best score, −∞ if fewer are finite. Halves the range in which it lies, until
 /// a bound lets exactly k scores pass: a count is a few instructions for each register.
 fn kth_largest(scores: &[f32], k: usize) -> f32 {
     let count = |least: f32| -> usize {

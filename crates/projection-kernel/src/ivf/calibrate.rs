@@ -141,7 +141,7 @@ impl Routes {
     fn needed(&self, group: &[Known<'_>], lists: &[u32], k: usize) -> Vec<f32> {
         let mut needed = Vec::new();
         for query in &group[..group.len().div_ceil(2)] {
-            let scores = self.scores(&self.centres.ready(query.unit));
+            let scores = self.scores(&self.centres.quantize(query.unit));
             let nearest = &query.nearest[..k.min(query.nearest.len())];
             let Some((worst, _)) = nearest.last() else { continue };
             let lists = nearest.iter().map(|(_, row)| lists[*row as usize] as usize);
@@ -157,7 +157,7 @@ impl Routes {
         for query in group {
             let nearest = &query.nearest[..k.min(query.nearest.len())];
             let Some((worst, _)) = nearest.last() else { continue };
-            let scores = self.scores(&self.centres.ready(query.unit));
+            let scores = self.scores(&self.centres.quantize(query.unit));
             let sizes = self.offsets.windows(2).map(|pair| pair[1] - pair[0]);
             let read =
                 sizes.zip(scores.iter().copied()).filter(|(_, score)| *score >= worst - slack);

@@ -48,7 +48,7 @@ impl Added {
         let part = self.parts.partition_point(|(first, _)| *first <= number) - 1;
         let (first, codes) = &self.parts[part];
         let (place, mut dot) = (number - first, [0.0]);
-        codes.dots_ready(query, place..place + 1, codes.count(), &mut dot);
+        codes.dots_quantized(query, place..place + 1, codes.count(), &mut dot);
         dot[0]
     }
 }

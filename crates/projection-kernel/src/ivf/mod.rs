@@ -46,13 +46,9 @@ const SCAN_FROM: usize = 256;
 #[cfg(not(target_arch = "wasm32"))]
 pub const MIN_INDEX_ROWS: usize = 16_384;
 
-/// Whether there are lists at all. Where the binary is to be small there are none, nor are those
-/// of files read: all rows are compared, which misses none and takes longer.
-pub const HAS_IVF: bool = cfg!(not(target_arch = "wasm32"));
-
 /// Whether so many rows of so many values each are looked through in bytes first.
 pub fn scan_pays_off(rows: usize, dim: usize) -> bool {
-    HAS_IVF && (SCAN_FROM..GONE as usize).contains(&rows) && dim <= MAX_INT8_DIM
+    (SCAN_FROM..GONE as usize).contains(&rows) && dim <= MAX_INT8_DIM
 }
 
 /// The share of the true nearest rows that must be found, on average.
@@ -141,7 +137,7 @@ impl IvfIndex {
         k: usize,
         allowed: Allowed<'_>,
     ) -> Option<Scratch<usize>> {
-        let query = &self.codes.ready(unit);
+        let query = &self.codes.quantize(unit);
         // The query is rounded to 16 bits, by at most half a step of its largest value.
         let step = unit.iter().fold(0.0f32, |top, value| top.max(value.abs())) / 32_512.0;
         let rounding = 0.51 * step * (unit.len() as f32).sqrt();
@@ -230,7 +226,7 @@ impl Search<'_> {
             let part = first..places.end.min(first + SCANNED);
             let next = if part.end == places.end { next } else { part.end };
             let scores = &mut scores[..part.len()];
-            self.lists.codes.dots_ready(self.query, part, next, scores);
+            self.lists.codes.dots_quantized(self.query, part, next, scores);
             self.add(scores, |at| first + at)?;
         }
         let added = self.lists.added.of_list(list);

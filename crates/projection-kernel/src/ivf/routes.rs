@@ -42,7 +42,7 @@ impl Routes {
 
     /// The list of a new row.
     pub fn nearest_to(&self, unit: &[f32]) -> usize {
-        let scores = self.scores(&self.centres.ready(unit));
+        let scores = self.scores(&self.centres.quantize(unit));
         let score = |list: usize| {
             // |c|² is in the spread; |x − c|² is least where x·c − |c|²/2 is greatest.
             let spread = self.spreads[list];
@@ -54,7 +54,7 @@ impl Routes {
     /// The score of each list for a unit vector.
     pub fn scores(&self, query: &QuantizedQuery) -> Scratch<f32> {
         let mut scores = Scratch::filled(self.count(), 0.0);
-        self.centres.dots_ready(query, 0..self.count(), self.count(), &mut scores);
+        self.centres.dots_quantized(query, 0..self.count(), self.count(), &mut scores);
         for (score, spread) in scores.iter_mut().zip(&self.spreads) {
             *score += spread;
         }

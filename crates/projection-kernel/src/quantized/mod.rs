@@ -1,31 +1,33 @@
-//! RowsRef in half or a quarter of the memory.
+//! Vectors in half or a quarter of the memory.
 //!
-//! bfloat16 keeps 8 of 24 bits of each value, in half the memory. Bytes keep 8 bits of what
-//! a value is of the largest one of its row, in a quarter. What is computed is as exact as in
+//! bfloat16 keeps 8 of 24 bits of each value, in half the memory. Bytes keep 8 bits of each value
+//! relative to the largest one of its row, in a quarter. Computations with them are as exact as in
 //! single precision; only the vectors are rounded.
+
+pub(crate) mod bf16;
+pub(crate) mod int8;
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::narrow::{ByteQuery, ByteRows};
-use super::prefetch::{lead, prefetch};
-use super::stack::{with_apart, with_scratch};
-use super::table::{Ends, kernels};
-use super::{PrefetchHint, Rows};
+use crate::prefetch::{PrefetchHint, prefetch};
+use crate::rows::Rows;
 use crate::scratch::Scratch;
+use int8::{Int8Query, Int8Rows};
 
 /// Rows are filled up with zeros to a multiple of so many values.
-pub(super) const PAD: usize = 64;
+pub(crate) const PAD: usize = 64;
 
 /// The longest rows of bytes: the products of two bytes for each value, added up, fit into
 /// 32 bits.
 pub const MAX_INT8_DIM: usize = 1 << 16;
 
-/// The largest value of a query, in two bytes: 127·256.
-const HALF_RANGE: f32 = 32_512.0;
-
-/// Rows of bytes whose scales are put into the weights at a time.
+/// Rows of bytes whose scales are multiplied into the weights at a time.
 const BLOCK: usize = 256;
+
+/// Bytes that are requested ahead of those that are multiplied: rows of bytes pass so fast that
+/// a shorter lead would be too late.
+const LEAD: usize = 6 << 10;
 
 /// How the values of vectors are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +64,20 @@ pub enum QuantizedParts<'a> {
     Int8(Vec<&'a [i8]>, &'a [f32]),
 }
 
-/// A query that is made ready for rows of bytes once, to be compared with rows in many places.
+/// A query that is rounded for rows of bytes once, to be multiplied by rows in many places.
 pub struct QuantizedQuery {
     /// High bytes, then low ones.
     bytes: Scratch<u8>,
     scale: f32,
+}
+
+impl QuantizedQuery {
+    /// The greatest distance of a query from what is stored of it.
+    pub(crate) fn rounding(query: &[f32]) -> f32 {
+        // Half a step of the largest value, for each of them.
+        let step = largest(query) / int8::HALF_RANGE;
+        0.51 * step * (query.len() as f32).sqrt()
+    }
 }
 
 impl QuantizedRows {
@@ -210,59 +221,42 @@ impl QuantizedRows {
     /// The dot product of `query` (dim) with `out.len()` rows from the `first` on.
     pub fn dots(&self, query: &[f32], first: usize, out: &mut [f32]) {
         assert!(query.len() == self.dim && first + out.len() <= self.count());
-        let width = self.dim.next_multiple_of(PAD);
-        if width != self.dim {
-            return with_scratch(width, |padded| {
-                padded[..self.dim].copy_from_slice(query);
-                self.padded_dots(padded, first, out);
-            });
-        }
-        self.padded_dots(query, first, out)
-    }
-
-    fn padded_dots(&self, query: &[f32], first: usize, out: &mut [f32]) {
-        let width = query.len();
         match &self.values {
-            Values::Bf16(values) => with_apart(query, |apart| {
+            Values::Bf16(values) => {
+                let width = values.width();
+                let mut padded = Scratch::new();
+                let mut query = query;
+                if width != self.dim {
+                    padded.extend_from_slice(query);
+                    padded.resize(width, 0.0);
+                    query = &padded;
+                }
+                let mut deinterleaved = Scratch::filled(width, 0.0);
+                bf16::deinterleave(query, &mut deinterleaved);
                 let rows = &values[first * width..][..out.len() * width];
-                (kernels().dots_bf16)(reading(values), apart, rows, out);
-            }),
-            Values::Int8 { bytes, scales, sums } => {
-                with_scratch(2 * width, |prepared: &mut [u8]| {
-                    let (high, low) = prepared.split_at_mut(width);
-                    let sums = sums.get_or_init(|| sums_of(bytes));
-                    let top = (kernels().largest_magnitude)(query);
-                    (kernels().to_bytes)(query, HALF_RANGE / top, high, low);
-                    let rows = ByteRows {
-                        bytes: &bytes[first * width..][..out.len() * width],
-                        scales: &scales[first..][..out.len()],
-                        sums: &sums[first..][..out.len()],
-                        next: rows_from(bytes, first + lead(width)),
-                    };
-                    let scale = top / HALF_RANGE;
-                    let query = ByteQuery { high, low, scale };
-                    (kernels().dots_i8)(query, rows, out);
-                })
+                bf16::dots(PrefetchHint::of(values), &deinterleaved, rows, out);
+            }
+            Values::Int8 { .. } => {
+                let range = first..first + out.len();
+                self.dots_quantized(&self.quantize(query), range.clone(), range.end, out);
             }
         }
     }
 
-    /// Makes a query (dim) ready for these and other rows of bytes.
-    pub fn ready(&self, query: &[f32]) -> QuantizedQuery {
+    /// Rounds a query (dim) for these and other rows of bytes.
+    pub fn quantize(&self, query: &[f32]) -> QuantizedQuery {
         assert_eq!(query.len(), self.dim);
         let width = self.dim.next_multiple_of(PAD);
-        let mut padded = Scratch::filled(width, 0.0);
-        padded[..self.dim].copy_from_slice(query);
-        let top = (kernels().largest_magnitude)(query);
         let mut bytes = Scratch::filled(2 * width, 0);
         let (high, low) = bytes.split_at_mut(width);
-        (kernels().to_bytes)(&padded, HALF_RANGE / top, high, low);
-        QuantizedQuery { bytes, scale: top / HALF_RANGE }
+        let scale = int8::quantize(query, high, low);
+        QuantizedQuery { bytes, scale }
     }
 
-    /// [`dots`](Self::dots) of a range of rows of bytes with a query of [`ready`](Self::ready).
-    /// The rows from `next` on are those to be read then, and are asked for early.
-    pub fn dots_ready(
+    /// [`dots`](Self::dots) of a range of rows of bytes with a query of
+    /// [`quantize`](Self::quantize). The rows from `next` on are those to be read then, and are
+    /// requested early.
+    pub fn dots_quantized(
         &self,
         query: &QuantizedQuery,
         range: Range<usize>,
@@ -270,78 +264,83 @@ impl QuantizedRows {
         out: &mut [f32],
     ) {
         let Values::Int8 { bytes, scales, sums } = &self.values else {
-            unreachable!("a query is made ready for rows of bytes only")
+            unreachable!("a query is quantized for rows of bytes only")
         };
         let width = bytes.width();
         assert!(query.bytes.len() == 2 * width && range.len() == out.len());
         let (high, low) = query.bytes.split_at(width);
-        let query = ByteQuery { high, low, scale: query.scale };
+        let query = Int8Query { high, low, scale: query.scale };
         let sums = &sums.get_or_init(|| sums_of(bytes))[..];
-        // While the first are multiplied, later ones are asked for; with the last, the next.
-        let lead = lead(width);
+        let rows = |first: usize, count: usize, next| Int8Rows {
+            bytes: &bytes[first * width..][..count * width],
+            scales: &scales[first..][..count],
+            sums: &sums[first..][..count],
+            next,
+        };
+        if PrefetchHint::of(bytes) == PrefetchHint::Cached {
+            return int8::dots_int8(query, rows(range.start, out.len(), &[][..]), out);
+        }
+        // While the first are multiplied, later ones are requested; with the last, the next.
+        let lead = LEAD.div_ceil(width);
         let last = range.end - range.len().min(lead);
         let (out, out_of_last) = out.split_at_mut(last - range.start);
         let parts = [(range.start, range.start + lead, out), (last, next, out_of_last)];
         for (first, next, out) in parts {
+            let next = next.min(self.count());
             let end = self.count().min(next + out.len());
-            prefetch(&scales[next.min(end)..end]);
-            prefetch(&sums[next.min(end)..end]);
-            let rows = ByteRows {
-                bytes: &bytes[first * width..][..out.len() * width],
-                scales: &scales[first..][..out.len()],
-                sums: &sums[first..][..out.len()],
-                next: rows_from(bytes, next),
-            };
-            (kernels().dots_i8)(query, rows, out);
+            prefetch(&scales[next..end]);
+            prefetch(&sums[next..end]);
+            int8::dots_int8(query, rows(first, out.len(), &bytes[next * width..]), out);
         }
     }
 
-    /// factor·(out + Σₖ weightₖ·rowₖ), or without `out` where it is `fresh`, for rows from
-    /// the `first` on, into `out` (dim).
+    /// alpha·Σₖ weightₖ·rowₖ for rows from the `first` on, added to `out` (dim) or, with
+    /// `overwrite`, written over it.
     pub fn weighted_sum(
         &self,
         weights: &[f32],
         first: usize,
-        (fresh, factor): Ends,
+        overwrite: bool,
+        alpha: f32,
         out: &mut [f32],
     ) {
         assert!(out.len() == self.dim && first + weights.len() <= self.count());
         let width = self.dim.next_multiple_of(PAD);
-        if width != self.dim {
-            return with_scratch(width, |padded| {
-                padded[..self.dim].copy_from_slice(out);
-                self.padded_sum(weights, first, (fresh, factor), padded);
-                out.copy_from_slice(&padded[..self.dim]);
-            });
+        if width == self.dim {
+            return self.padded_sum(weights, first, overwrite, alpha, out);
         }
-        self.padded_sum(weights, first, (fresh, factor), out)
+        let mut padded = Scratch::new();
+        padded.extend_from_slice(out);
+        padded.resize(width, 0.0);
+        self.padded_sum(weights, first, overwrite, alpha, &mut padded);
+        out.copy_from_slice(&padded[..self.dim]);
     }
 
-    fn padded_sum(&self, weights: &[f32], first: usize, (fresh, factor): Ends, out: &mut [f32]) {
+    fn padded_sum(
+        &self,
+        weights: &[f32],
+        first: usize,
+        overwrite: bool,
+        alpha: f32,
+        out: &mut [f32],
+    ) {
         let width = out.len();
         match &self.values {
             Values::Bf16(values) => {
                 let rows = &values[first * width..][..weights.len() * width];
-                let ends = (fresh, factor);
-                (kernels().weighted_sum_bf16)(weights, rows, ends, out);
+                bf16::weighted_sum(weights, rows, overwrite, alpha, out);
             }
             Values::Int8 { bytes, scales, .. } => {
                 let mut scaled = [0.0; BLOCK];
                 for (block, weights) in weights.chunks(BLOCK).enumerate() {
                     let start = first + block * BLOCK;
                     let scaled = &mut scaled[..weights.len()];
-                    for ((scaled, weight), scale) in
-                        scaled.iter_mut().zip(weights).zip(&scales[start..])
-                    {
-                        *scaled = weight * scale * factor;
+                    let pairs = weights.iter().zip(&scales[start..]);
+                    for (scaled, (weight, scale)) in scaled.iter_mut().zip(pairs) {
+                        *scaled = weight * scale * alpha;
                     }
                     let rows = &bytes[start * width..][..weights.len() * width];
-                    // What was in `out` is multiplied by the factor once.
-                    let ends = (fresh && block == 0, 1.0);
-                    if !fresh && block == 0 && factor != 1.0 {
-                        super::scale(out, factor);
-                    }
-                    (kernels().weighted_sum_i8)(scaled, rows, ends, out);
+                    int8::weighted_sum_int8(scaled, rows, overwrite && block == 0, out);
                 }
             }
         }
@@ -375,7 +374,7 @@ fn sums_of(bytes: &Rows<i8>) -> Vec<i32> {
     (0..bytes.count()).map(|row| bytes.row(row).iter().copied().map(i32::from).sum()).collect()
 }
 
-/// Puts the nearest bytes to a row into `bytes`, and gives their scale.
+/// Puts the nearest bytes to a row into `bytes`, and returns their scale.
 fn round(row: &[f32], bytes: &mut [i8]) -> f32 {
     let scale = largest(row) / 127.0;
     for (byte, value) in bytes.iter_mut().zip(row) {
@@ -387,14 +386,4 @@ fn round(row: &[f32], bytes: &mut [i8]) -> f32 {
 
 fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |top, value| f32::max(top, value.abs()))
-}
-
-/// The rows from the `first` on, to be asked for early; none where all are near.
-fn rows_from(rows: &Rows<i8>, first: usize) -> &[i8] {
-    let near = reading(rows) == PrefetchHint::Cached;
-    if near { &[] } else { &rows[rows.len().min(first * rows.width())..] }
-}
-
-fn reading<T: Copy>(rows: &Rows<T>) -> PrefetchHint {
-    PrefetchHint::of_size(size_of_val::<[T]>(rows))
 }
