@@ -104,7 +104,7 @@ pub(crate) fn multiply(left: Matrix, right: Matrix, out: &mut [f32], out_step: u
     }
     let right = right.packed();
     let mut products = vec![0.0; rows * columns];
-    products::add_weighted(columns, &left, inner, &right, &mut products, true);
+    products::weighted_sum_batch(columns, &left, inner, &right, &mut products, true);
     for (row, out) in products.chunks_exact(columns).zip(out.chunks_mut(out_step)) {
         out[..columns].copy_from_slice(row);
     }

@@ -29,7 +29,9 @@ const HEADS_OF_ONE: usize = 1024;
 /// The centroids (h × d) or the answers (h × o) of heads.
 #[derive(Clone, Copy)]
 pub enum RowsRef<'a> {
+    /// Row-major, in single precision.
     F32(&'a [f32]),
+    /// In half or a quarter of the memory.
     Quantized(&'a QuantizedRows),
 }
 

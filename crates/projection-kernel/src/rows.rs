@@ -50,6 +50,7 @@ enum Owner {
 /// [`bytes`](Self::bytes) gives the same slice, at the same place and with the same content,
 /// as long as the value lives, wherever the value itself is moved to.
 pub unsafe trait StableBytes: Send + Sync {
+    /// The bytes.
     fn bytes(&self) -> &[u8];
 }
 
@@ -306,7 +307,8 @@ mod tests {
 
     // SAFETY: a vector that nobody can reach to change keeps its bytes where they are.
     unsafe impl StableBytes for Vec<u8> {
-        fn bytes(&self) -> &[u8] {
+        /// The bytes.
+    fn bytes(&self) -> &[u8] {
             self
         }
     }

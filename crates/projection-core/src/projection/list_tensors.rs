@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::ivf::{HAS_IVF, IvfIndex, StoredIndex};
+use crate::ivf::{IvfIndex, StoredIndex};
 use crate::kernel::{MAX_INT8_DIM, QuantizedParts, QuantizedRows};
 use crate::tensors::{NewTensor, TensorFile};
 
@@ -44,7 +44,7 @@ pub fn tensors(lists: Option<&Arc<IvfIndex>>) -> Vec<NewTensor<'_>> {
 
 /// The lists of `n` vectors of dimension `dim`, where the file has any.
 pub fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option<Arc<IvfIndex>>> {
-    if !HAS_IVF || !file.has(CODES) {
+    if !file.has(CODES) {
         return Ok(None);
     }
     if dim > MAX_INT8_DIM {

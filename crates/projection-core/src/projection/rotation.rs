@@ -24,7 +24,7 @@ use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::MIN_INDEX_ROWS;
-use crate::ivf::{HAS_IVF, IndexStats, IvfIndex, UnitVectors, prefetched, scan_pays_off};
+use crate::ivf::{IndexStats, IvfIndex, UnitVectors, prefetched, scan_pays_off};
 use crate::kernel::Scratch;
 use crate::kernel::{self, Rows, top_k};
 
@@ -211,7 +211,7 @@ impl Questions {
     fn lists(&self) -> Option<&Arc<IvfIndex>> {
         let one = || Arc::new(self.with_units(IvfIndex::flat));
         let lists = self.lists.get_or_init(|| scan_pays_off(self.len(), self.dim).then(one));
-        lists.as_ref().filter(|_| HAS_IVF)
+        lists.as_ref()
     }
 
     /// Puts these lists into the place of those there are.
@@ -238,7 +238,7 @@ impl Questions {
 
     /// The lists where they may miss a question.
     pub fn approximate(&self) -> Option<&Arc<IvfIndex>> {
-        self.lists.get()?.as_ref().filter(|lists| HAS_IVF && !lists.is_exact())
+        self.lists.get()?.as_ref().filter(|lists| !lists.is_exact())
     }
 
     pub fn with_units<R>(&self, make: impl FnOnce(UnitVectors<'_>) -> R) -> R {

@@ -32,7 +32,9 @@ const LEAD: usize = 6 << 10;
 /// How the values of vectors are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowFormat {
+    /// bfloat16, in half the memory.
     Bf16,
+    /// Bytes with a scale a row, in a quarter.
     Int8,
 }
 

@@ -9,7 +9,7 @@ use super::heads::{HeadVectors, Heads};
 use super::{MultiHeadProjection, route};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::MIN_INDEX_ROWS;
-use crate::ivf::{HAS_IVF, IndexStats, IvfIndex, UnitVectors, scan_pays_off};
+use crate::ivf::{IndexStats, IvfIndex, UnitVectors, scan_pays_off};
 use crate::kernel::Scratch;
 use crate::kernel::{self, parallel};
 
@@ -158,7 +158,7 @@ impl Heads {
 
     /// The lists where they may miss a head.
     pub fn approximate(&self) -> Option<&Arc<IvfIndex>> {
-        self.lists.get().filter(|lists| HAS_IVF && !lists.is_exact())
+        self.lists.get().filter(|lists| !lists.is_exact())
     }
 
     fn with_units<R>(&self, make: impl FnOnce(UnitVectors<'_>) -> R) -> R {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::best::{Best, better_first};
 use super::{Hit, Index};
-use crate::ivf::{HAS_IVF, prefetched};
+use crate::ivf::prefetched;
 use crate::kernel::{self, PrefetchHint, parallel};
 
 /// Rows that are scored for all queries of a block before the next ones: they stay in the
@@ -158,7 +158,7 @@ impl Index {
         targets: &[f32],
         k: usize,
     ) -> Option<Vec<Vec<Hit>>> {
-        let lists = self.lists.as_ref().filter(|_| HAS_IVF && k > 0)?;
+        let lists = self.lists.as_ref().filter(|_| k > 0)?;
         let few = allowed.is_some_and(|rows| rows.len() < self.len() / SPARSE);
         if few || lists.is_exact() && targets.len() / self.dim >= MANY {
             return None;
