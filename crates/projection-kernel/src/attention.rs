@@ -57,7 +57,7 @@ impl RowsRef<'_> {
 
     /// alpha·Σₖ weightₖ·rowₖ of those from the `first` on, added to `out` or, with `overwrite`,
     /// written over it.
-    fn weighted_sum(
+    pub fn weighted_sum(
         self,
         weights: &[f32],
         first: usize,

@@ -216,7 +216,7 @@ impl MultiHeadProjection {
                     None => &mut scratch,
                 };
                 self.route(query, *norm, routed);
-                heads.vectors().1.weighted_sum(routed, 0, (true, 1.0), projected);
+                heads.vectors().1.weighted_sum(routed, 0, true, 1.0, projected);
             }
         }
     }

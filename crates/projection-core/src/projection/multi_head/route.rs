@@ -114,12 +114,12 @@ impl Heads {
     /// Σ w_k a_k, with w_k W_k q for heads that have a matrix.
     pub fn combine(&self, query: &[f32], weights: &[f32], projected: &mut [f32]) -> Result<()> {
         if self.matrices.is_empty() {
-            self.vectors().1.weighted_sum(weights, 0, (true, 1.0), projected);
+            self.vectors().1.weighted_sum(weights, 0, true, 1.0, projected);
             return Ok(());
         }
         let mut sum = Scratch::filled(self.output_dim, 0.0);
         let mut mapped = Scratch::filled(self.output_dim, 0.0);
-        self.vectors().1.weighted_sum(weights, 0, (true, 1.0), &mut sum);
+        self.vectors().1.weighted_sum(weights, 0, true, 1.0, &mut sum);
         for (head, matrix) in &self.matrices {
             kernel::dots(query, matrix, &mut mapped);
             for (sum, mapped) in sum.iter_mut().zip(mapped.iter()) {
