@@ -10,7 +10,7 @@ export PROJECTION=$PWD/target/release/projection
 ${PYTHON:-python3} scripts/fetch_model.py
 scripts/build_wasm.sh
 
-# The models of the conformance vectors, for a runtime without files.
+# Writes the models of the conformance vectors as one-file models.
 $CARGO test --quiet --release --workspace --test dump
 
 # A store of the FAQ with a trained model.

@@ -1,5 +1,5 @@
-// The classes over one instance of the engine. What crosses the border, and who frees what,
-// is said in crates/projection-wasm.
+// The classes over one instance of the engine. crates/projection-wasm describes how a call passes
+// its input and output, and who frees what.
 
 const utf8 = new TextDecoder();
 const toUtf8 = new TextEncoder();
@@ -54,14 +54,10 @@ function bigOf(id, place) {
   throw invalid(`ids[${place}]: expected a whole number of 64 bits, found ${describe(id)}`);
 }
 
-/** Memory of one instance, and calls into it. */
+/** Calls into one instance, and its memory. */
 class Border {
   #exports;
-  #views = null;
   #broken = null;
-  // Room for the vectors of a query, kept from call to call.
-  #room = 0;
-  #roomSize = 0;
 
   constructor(instance) {
     this.#exports = instance.exports;
@@ -81,94 +77,70 @@ class Border {
       throw failure("INTERNAL", `the engine stopped before: ${this.#broken}`);
     }
     try {
-      return this.#exports[name](...numbers);
+      return this.#exports[name](...numbers) >>> 0;
     } catch (error) {
-      // No input may lead here. If one does, memory is not to be trusted any more.
+      // No input should lead here. If one does, the memory can no longer be trusted.
       this.#broken = error?.message ?? String(error);
       throw failure("INTERNAL", `the engine stopped: ${this.#broken}`);
     }
   }
 
-  /** The same where 0 says that it went wrong. */
+  /** Calls a function that returns 0 after an error. */
   try(name, ...numbers) {
     const result = this.call(name, ...numbers);
     if (result === 0) {
-      const [kind, message] = utf8.decode(this.outbox()).split("\0", 2);
+      const [kind, message] = this.text().split("\0", 2);
       throw failure(kind.toUpperCase().replaceAll(" ", "_"), message);
     }
-    return result >>> 0;
+    return result;
   }
 
-  outbox() {
-    const start = this.call("outbox") >>> 0;
-    return new Uint8Array(this.#exports.memory.buffer, start, this.call("outbox_length") >>> 0);
-  }
-
-  text() {
-    return utf8.decode(this.outbox());
-  }
-
-  get views() {
-    const { buffer } = this.#exports.memory;
-    // Growing memory takes the old buffer away.
-    if (this.#views?.bytes.buffer !== buffer) {
-      this.#views = { bytes: new Uint8Array(buffer), floats: new Float32Array(buffer) };
-    }
-    return this.#views;
-  }
-
-  #allocate(size) {
-    const place = size > 0xffffffff ? 0 : this.call("allocate", size) >>> 0;
-    if (place === 0) {
+  /** Makes room for so many values of input, as a typed array. */
+  #room(name, Type, count) {
+    const start = count > 0xffffffff ? 0 : this.call(name, count);
+    if (start === 0) {
+      const size = count * Type.BYTES_PER_ELEMENT;
       throw failure("OUT_OF_MEMORY", `the engine has no memory for ${size} bytes`);
     }
-    return place;
+    return new Type(this.#exports.memory.buffer, start, count);
   }
 
-  /** Calls `work` with the place of `size` bytes. */
-  with(size, work) {
-    const place = this.#allocate(size);
-    try {
-      return work(place);
-    } finally {
-      if (!this.#broken) {
-        this.call("release", place, size);
-      }
-    }
-  }
-
-  /** Room for so many floats, good until the next call; large room is not kept. */
-  withFloats(count, work) {
-    const size = 4 * count;
-    if (size > 1 << 20) {
-      return this.with(size, work);
-    }
-    if (size > this.#roomSize || this.#room === 0) {
-      const place = this.#allocate(size);
-      this.call("release", this.#room, this.#roomSize);
-      this.#room = place;
-      this.#roomSize = size;
-    }
-    return work(this.#room);
-  }
-
-  /** Calls `work` with the places of copies of some typed arrays. */
-  withCopies(arrays, work) {
-    // Each begins at a multiple of eight bytes.
-    const starts = [];
-    let size = 0;
+  /** Makes the bytes of arrays, one after the other, the input of the next call. */
+  bytes(...arrays) {
+    const room = this.#room("input_bytes", Uint8Array, arrays.reduce((n, { length }) => n + length, 0));
+    let start = 0;
     for (const array of arrays) {
-      starts.push(size);
-      size += (array.byteLength + 7) & ~7;
+      room.set(array, start);
+      start += array.length;
     }
-    return this.with(size, (place) => {
-      const { bytes } = this.views;
-      arrays.forEach((array, i) => {
-        const { buffer, byteOffset, byteLength } = array;
-        bytes.set(new Uint8Array(buffer, byteOffset, byteLength), place + starts[i]);
-      });
-      return work(...starts.map((start) => place + start));
-    });
+  }
+
+  /** Makes numbers the input of the next call. */
+  floats(values) {
+    this.#room("input_floats", Float32Array, values.length).set(values);
+  }
+
+  /** Makes ids the input of the next call. */
+  ids(values) {
+    this.#room("input_ids", BigInt64Array, values.length).set(values);
+  }
+
+  /** The text of the output. */
+  text() {
+    const start = this.call("output_text");
+    return utf8.decode(new Uint8Array(this.#exports.memory.buffer, start, this.call("output_text_length")));
+  }
+
+  /** The numbers of the output, valid until the next call. */
+  numbers() {
+    const start = this.call("output_floats");
+    return new Float32Array(this.#exports.memory.buffer, start, this.call("output_floats_length"));
+  }
+
+  /** The ids of the output, as many as numbers. */
+  hitIds() {
+    const start = this.call("output_ids");
+    return new BigInt64Array(this.#exports.memory.buffer, start, this.call("output_floats_length"));
   }
 }
 
@@ -176,9 +148,9 @@ class Border {
 export function bind(instance, another, simd) {
   const shared = new Border(instance);
   const made = Symbol("made by the engine");
-  const abandoned = new FinalizationRegistry(([border, type, handle]) => {
+  const abandoned = new FinalizationRegistry(([border, handle]) => {
     try {
-      border.call(`${type}_free`, handle);
+      border.call("free", handle);
     } catch {
       // An engine that stopped has nothing to free.
     }
@@ -196,7 +168,13 @@ export function bind(instance, another, simd) {
       this.#border = border;
       this.#type = type;
       this.#handle = handle;
-      abandoned.register(this, [border, type, handle], this);
+      abandoned.register(this, [border, handle], this);
+    }
+
+    /** What the engine says about a new object. */
+    static describe(border, handle) {
+      border.try("describe", handle);
+      return JSON.parse(border.text());
     }
 
     /** Where it lives, and the live handle. */
@@ -212,7 +190,7 @@ export function bind(instance, another, simd) {
         abandoned.unregister(this);
         const handle = this.#handle;
         this.#handle = 0;
-        this.#border.call(`${this.#type}_free`, handle);
+        this.#border.call("free", handle);
         // The last to hold an instance of its own gives its memory back.
         this.#border = null;
       }
@@ -226,22 +204,15 @@ export function bind(instance, another, simd) {
   class Model extends Owned {
     constructor(key, border, handle) {
       super(key, border, "model", handle);
-      border.call("model_kind", handle);
-      this.kind = border.text();
-      this.inputDim = border.call("model_input_dim", handle);
-      this.outputDim = border.call("model_output_dim", handle);
-      this.temperature = border.call("model_temperature", handle);
-      const count = border.call("model_heads", handle);
-      const start = border.call("model_head_ids", handle) >>> 0;
-      const ids = new BigInt64Array(border.views.bytes.buffer, start, count);
-      this.headIds = Object.freeze(Array.from(ids, idOf));
+      const { kind, inputDim, outputDim, temperature, headIds } = Owned.describe(border, handle);
+      Object.assign(this, { kind, inputDim, outputDim, temperature: temperature ?? NaN });
+      this.headIds = Object.freeze(headIds.map((id) => idOf(BigInt(id))));
       Object.freeze(this);
     }
 
     static fromBytes(bytes) {
-      const copy = [bytesOf("bytes", bytes)];
-      const make = (place) => shared.try("model_from_bytes", place, copy[0].length);
-      return new Model(made, shared, shared.withCopies(copy, make));
+      shared.bytes(bytesOf("bytes", bytes));
+      return new Model(made, shared, shared.try("model_from_bytes"));
     }
 
     project(query) {
@@ -256,85 +227,64 @@ export function bind(instance, another, simd) {
 
     #run(name, queries, rows) {
       const [border, handle] = of(this);
-      const [out, heads] = [rows * this.outputDim, rows * this.headIds.length];
-      return border.withFloats(queries.length + out + heads, (place) => {
-        const projectedPlace = place + 4 * queries.length;
-        const weightsPlace = projectedPlace + 4 * out;
-        border.views.floats.set(queries, place / 4);
-        border.try(name, handle, place, queries.length, projectedPlace, weightsPlace);
-        const { floats } = border.views;
-        return {
-          projected: floats.slice(projectedPlace / 4, projectedPlace / 4 + out),
-          weights: floats.slice(weightsPlace / 4, weightsPlace / 4 + heads),
-        };
-      });
+      border.floats(queries);
+      border.try(name, handle);
+      const numbers = border.numbers();
+      const split = rows * this.outputDim;
+      return { projected: numbers.slice(0, split), weights: numbers.slice(split) };
     }
 
     explain(query, k = 10) {
       checkFloats("query", query);
-      const most = checkCount("k", k);
+      const max = checkCount("k", k);
       const [border, handle] = of(this);
-      return border.withFloats(query.length, (place) => {
-        border.views.floats.set(query, place / 4);
-        border.try("model_explain", handle, place, query.length, most);
-        const { buffer, byteOffset, byteLength } = border.outbox();
-        const values = Array.from(new Float64Array(buffer, byteOffset, byteLength / 8));
-        const ids = this.headIds;
-        const heads = ids.map((id, i) => ({ id, weight: values[2 * i], similarity: values[2 * i + 1] }));
-        heads.sort((a, b) => b.weight - a.weight);
-        const questions = [];
-        for (let at = 2 * ids.length; at < values.length; at += 4) {
-          const [index, head, weight, similarity] = values.slice(at, at + 4);
-          questions.push({ index, headId: ids[head], weight, similarity });
-        }
-        return { heads, questions };
-      });
+      border.floats(query);
+      border.try("model_explain", handle, max);
+      const ids = this.headIds;
+      const { heads, questions } = JSON.parse(border.text());
+      return {
+        heads: heads.map((head, i) => ({ id: ids[i], ...head })).sort((a, b) => b.weight - a.weight),
+        questions: questions.map(({ head, ...question }) => ({ headId: ids[head], ...question })),
+      };
     }
   }
 
   class Index extends Owned {
     constructor(key, border, handle) {
       super(key, border, "index", handle);
-      this.length = border.call("index_length", handle) >>> 0;
-      this.dim = border.call("index_dim", handle) >>> 0;
+      Object.assign(this, Owned.describe(border, handle));
       Object.freeze(this);
     }
 
     static fromBytes(bytes) {
-      const copy = [bytesOf("bytes", bytes)];
-      const make = (place) => shared.try("index_from_bytes", place, copy[0].length);
-      return new Index(made, shared, shared.withCopies(copy, make));
+      shared.bytes(bytesOf("bytes", bytes));
+      return new Index(made, shared, shared.try("index_from_bytes"));
     }
 
     static fromVectors(ids, vectors) {
       checkFloats("vectors", vectors);
       const count = checkCount("ids.length", ids?.length);
       const bigs = BigInt64Array.from({ length: count }, (_, place) => bigOf(ids[place], place));
-      const make = (idsPlace, place) =>
-        shared.try("index_from_vectors", idsPlace, count, place, vectors.length);
-      return new Index(made, shared, shared.withCopies([bigs, vectors], make));
+      shared.ids(bigs);
+      shared.floats(vectors);
+      return new Index(made, shared, shared.try("index_from_vectors"));
     }
 
     search(query, k) {
       checkFloats("query", query);
-      const most = checkCount("k", k);
+      const max = checkCount("k", k);
       const [border, handle] = of(this);
-      return border.withFloats(query.length, (place) => {
-        border.views.floats.set(query, place / 4);
-        border.try("index_search", handle, place, query.length, most);
-        const { buffer, byteOffset, byteLength } = border.outbox();
-        const count = byteLength / 12;
-        const ids = new BigInt64Array(buffer, byteOffset, count);
-        const scores = new Float32Array(buffer, byteOffset + 8 * count, count);
-        return Array.from(scores, (score, i) => ({ answerId: idOf(ids[i]), score }));
-      });
+      border.floats(query);
+      border.try("index_search", handle, max);
+      const ids = border.hitIds();
+      return Array.from(border.numbers(), (score, i) => ({ answerId: idOf(ids[i]), score }));
     }
   }
 
   class Embedder extends Owned {
     constructor(key, border, handle) {
       super(key, border, "embedder", handle);
-      this.dim = border.call("embedder_dim", handle) >>> 0;
+      this.dim = Owned.describe(border, handle).dim;
       Object.freeze(this);
     }
 
@@ -342,24 +292,20 @@ export function bind(instance, another, simd) {
       if (!shared.has("embedder_from_bytes")) {
         throw invalid("this build has no embedder: load({ embedder: true }) has one");
       }
-      // In memory of its own: it takes hundreds of megabytes, which an instance never gives
-      // back, and the tokenizer's library stops an engine at some damaged files.
+      // In an instance of its own, because an instance never returns the hundreds of megabytes
+      // that this takes, and the tokenizer's library stops an engine at some damaged files.
       const border = new Border(another());
       const { maxTokens = 0, lowerCase = false, normalise = true } = options;
-      const most = checkCount("maxTokens", maxTokens);
-      const files = [
-        bytesOf("model", model),
-        bytesOf("tokenizer", tokenizer),
-        bytesOf("config", config),
-      ];
-      const sizes = files.map((file) => file.length);
-      const make = (a, b, c) =>
-        border.try("embedder_from_bytes", a, sizes[0], b, sizes[1], c, sizes[2], most, lowerCase ? 1 : 0, normalise ? 1 : 0);
+      const max = checkCount("maxTokens", maxTokens);
+      const weights = bytesOf("model", model);
+      const words = bytesOf("tokenizer", tokenizer);
+      border.bytes(weights, words, bytesOf("config", config));
+      const numbers = [weights.length, words.length, max, lowerCase ? 1 : 0, normalise ? 1 : 0];
       try {
-        return new Embedder(made, border, border.withCopies(files, make));
+        return new Embedder(made, border, border.try("embedder_from_bytes", ...numbers));
       } catch (error) {
         if (error.code === "INTERNAL") {
-          const what = "text model: the engine stopped at its files, which do not fit together";
+          const what = "embedding model: the engine stopped at its files, which do not fit together";
           throw failure("INVALID_EMBEDDER", what);
         }
         throw error;
@@ -371,12 +317,9 @@ export function bind(instance, another, simd) {
         throw invalid(`text: expected a string, found ${describe(text)}`);
       }
       const [border, handle] = of(this);
-      const bytes = toUtf8.encode(text);
-      return border.withCopies([bytes], (place) => {
-        border.try("embedder_embed", handle, place, bytes.length);
-        const { buffer, byteOffset } = border.outbox();
-        return new Float32Array(buffer, byteOffset, this.dim).slice();
-      });
+      border.bytes(toUtf8.encode(text));
+      border.try("embedder_embed", handle);
+      return border.numbers().slice();
     }
   }
 

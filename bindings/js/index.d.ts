@@ -2,9 +2,9 @@
  * Semantic projections: a model that was trained elsewhere moves the embedding of a question
  * to where its answer lies. Everything runs here, without a server.
  *
- * Vectors are `Float32Array`s of any length above zero, matrices flat and row-major. What
- * goes wrong throws an {@link EngineError}; nothing else is thrown, and no input of any kind
- * makes the engine trap.
+ * Vectors are `Float32Array`s of any length above zero; matrices are flat and row-major. A
+ * call that fails throws an {@link EngineError} and nothing else, and no input of any kind makes
+ * the engine trap.
  *
  * @example
  * const { Model, Index } = await load();
@@ -13,13 +13,13 @@
  * const hits = index.search(projected, 10);
  */
 
-/** A cluster's or an answer's id: a bigint only where a number could not hold it exactly. */
+/** The id of a cluster or an answer: a bigint only if a number could not hold it exactly. */
 export type Id = number | bigint;
 
-/** What every failing call throws. */
+/** The error that every failing call throws. */
 export interface EngineError extends Error {
   /**
-   * What went wrong, for programs: `INVALID_ARGUMENT`, `DIMENSION_MISMATCH`, `NOT_FINITE`,
+   * The kind of error, for programs: `INVALID_ARGUMENT`, `DIMENSION_MISMATCH`, `NOT_FINITE`,
    * `ZERO_VECTOR`, `INVALID_MODEL`, `INVALID_EMBEDDER`, `BUFFER_SIZE`, `INVALID_INPUT`,
    * `OUT_OF_MEMORY` or `INTERNAL`.
    */
@@ -27,18 +27,18 @@ export interface EngineError extends Error {
 }
 
 export interface LoadOptions {
-  /** Whether to take the build with SIMD; by default, where this machine can run it. */
+  /** Whether to load the build with SIMD; by default, if this machine can run it. */
   simd?: boolean;
-  /** Whether to take the larger build, which has {@link Embedder}; by default not. */
+  /** Whether to load the larger build, which has {@link Embedder}; by default not. */
   embedder?: boolean;
   /**
-   * The binary: its bytes, a compiled module (as workers that compile ahead of time have it),
-   * a response, or its address. By default the file in `wasm/` beside this module.
+   * The binary: its bytes, a compiled module (for workers that compile ahead of time), a
+   * response, or its address. By default the file in `wasm/` beside this module.
    */
   wasm?: ArrayBuffer | ArrayBufferView | WebAssembly.Module | Response | URL | string;
 }
 
-/** Loads the engine. Each call makes an engine with memory of its own. */
+/** Loads the engine. Each call creates an engine with its own memory. */
 export function load(options?: LoadOptions): Promise<Engine>;
 
 /** Whether this machine can run the build with SIMD. */
@@ -49,11 +49,11 @@ export interface Engine {
   readonly Index: IndexClass;
   /** `fromBytes` throws unless the engine was loaded with `embedder: true`. */
   readonly Embedder: EmbedderClass;
-  /** Whether this is the build with SIMD; undefined where the binary was given. */
+  /** Whether this is the build with SIMD; undefined if the binary was passed to `load`. */
   readonly simd: boolean | undefined;
   /**
-   * Bytes of memory that models and indexes have taken; it is used again but never shrinks.
-   * An embedder has memory of its own, which goes with it.
+   * Size in bytes of the memory for models and indexes; it is reused but never shrinks.
+   * An embedder has its own memory, which is released with it.
    */
   readonly memory: number;
 }
@@ -61,7 +61,7 @@ export interface Engine {
 export interface ModelClass {
   /**
    * Opens a model file (`projection export`). The bytes are copied and checked.
-   * @throws {EngineError} for a file that is damaged or no model, naming what is wrong.
+   * @throws {EngineError} if the file is damaged or is no model; the message says what is wrong.
    */
   fromBytes(bytes: Uint8Array | ArrayBuffer): Model;
 }
@@ -76,15 +76,15 @@ export interface Model {
   readonly outputDim: number;
   /** The clusters of the heads, ascending: the order of routing weights. */
   readonly headIds: readonly Id[];
-  /** NaN for kinds without one. */
+  /** NaN for kinds that have none. */
   readonly temperature: number;
-  /** Projects a query (d): the projected query (o), and a weight for each head. */
+  /** Projects a query (d). Returns the projected query (o) and a weight for each head. */
   project(query: Float32Array): Projected;
-  /** The same for rows of queries (n × d), into rows (n × o and n × heads). */
+  /** Projects rows of queries (n × d). Returns rows (n × o and n × heads). */
   projectBatch(queries: Float32Array): Projected;
-  /** What pulls a query (d): its heads, the largest weight first, and up to `k` training questions. */
+  /** Explains how a query (d) is moved: the weights of all heads and up to `k` training questions. */
   explain(query: Float32Array, k?: number): Explanation;
-  /** Gives the memory back; the model is of no more use. Without it, garbage collection does. */
+  /** Frees the model, which can no longer be used. Otherwise garbage collection frees it. */
   free(): void;
   [Symbol.dispose](): void;
 }
@@ -103,9 +103,9 @@ export interface Explanation {
     /** Cosine with the head's centroid, or with its nearest training question. */
     similarity: number;
   }[];
-  /** Training questions near the query, the largest weight first, of a residual projection. */
+  /** For a residual projection: training questions near the query, the largest weight first. */
   questions: {
-    /** The question's number among all of the model's. */
+    /** The question's number among all training questions of the model. */
     index: number;
     headId: Id;
     weight: number;
@@ -115,9 +115,9 @@ export interface Explanation {
 }
 
 export interface IndexClass {
-  /** Opens a file of answers (`answers.safetensors` of an edge folder). */
+  /** Opens a file of answers (`answers.safetensors` of an exported folder). */
   fromBytes(bytes: Uint8Array | ArrayBuffer): Index;
-  /** Makes an index of rows (n × d), which need not have length 1, and an id for each. */
+  /** Builds an index of rows (n × d), which need not have length 1, with an id for each row. */
   fromVectors(ids: ArrayLike<Id>, vectors: Float32Array): Index;
 }
 
@@ -126,7 +126,7 @@ export interface Index {
   /** Number of answers. */
   readonly length: number;
   readonly dim: number;
-  /** The nearest answers by cosine, best first: k of them, or all where there are fewer. */
+  /** Returns the k answers nearest by cosine, best first, or all if there are fewer. */
   search(query: Float32Array, k: number): Hit[];
   free(): void;
   [Symbol.dispose](): void;
@@ -140,18 +140,18 @@ export interface Hit {
 
 export interface EmbedderOptions {
   /**
-   * The most tokens of a text, `max_seq_length` of `sentence_bert_config.json` (256 for
-   * all-MiniLM-L6-v2); by default as many as the model has positions.
+   * The most tokens of a text: `max_seq_length` of `sentence_bert_config.json` (256 for
+   * all-MiniLM-L6-v2). By default as many as the model has positions.
    */
   maxTokens?: number;
-  /** Whether texts are lower-cased first, `do_lower_case` of the same file; by default not. */
+  /** Whether texts are lower-cased first: `do_lower_case` of the same file. By default not. */
   lowerCase?: boolean;
-  /** Whether vectors are scaled to length 1; by default so, as most models want it. */
+  /** Whether vectors are scaled to length 1. By default they are, as most models require it. */
   normalise?: boolean;
 }
 
 export interface EmbedderClass {
-  /** Opens the files of a sentence-transformers model (BERT with mean pooling). */
+  /** Opens the files of an embedding model of sentence-transformers (BERT with mean pooling). */
   fromBytes(
     model: Uint8Array | ArrayBuffer,
     tokenizer: Uint8Array | ArrayBuffer,
@@ -163,7 +163,7 @@ export interface EmbedderClass {
 /** Text to vector. */
 export interface Embedder {
   readonly dim: number;
-  /** The vector of a text; what comes after the most tokens does not change it. */
+  /** Returns the vector of a text. Tokens after the first `maxTokens` do not change it. */
   embed(text: string): Float32Array;
   free(): void;
   [Symbol.dispose](): void;

@@ -1,8 +1,8 @@
-// Loading the engine: which build, from where. What it does is in engine.js.
+// Loads the engine: chooses and fetches a build. The classes are in engine.js.
 
 import { bind } from "./engine.js";
 
-// A function that counts bits of bytes in a register of 128 bits.
+// A module with a function that counts the bits of each byte in a 128-bit vector.
 const SIMD_MODULE = new Uint8Array([
   0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, // magic, version
   0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b, // a type: () -> v128
@@ -14,7 +14,7 @@ export function hasSimd() {
   return WebAssembly.validate(SIMD_MODULE);
 }
 
-// Written out one by one, so that bundlers find the files.
+// Written out one by one so that bundlers find the files.
 const FILES = {
   simd: () => new URL("./wasm/projection.wasm", import.meta.url),
   scalar: () => new URL("./wasm/projection-scalar.wasm", import.meta.url),
@@ -29,7 +29,7 @@ export async function load(options = {}) {
     wasm = FILES[(simd ? "simd" : "scalar") + (embedder ? "Embedder" : "")]();
   }
   const module = await compiled(wasm);
-  // The engine asks nothing of its host: no clock, no random numbers, no console.
+  // The engine imports nothing from its host: no clock, no random numbers, no console.
   const instance = await WebAssembly.instantiate(module, {});
   return bind(instance, () => new WebAssembly.Instance(module, {}), simd);
 }

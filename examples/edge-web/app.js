@@ -1,11 +1,11 @@
-// The page: what is typed goes to the worker, what comes back is shown.
+// The page: sends what is typed to the worker and shows what comes back.
 
 import { hasSimd } from "./engine/index.js";
 
 const element = (id) => document.getElementById(id);
 const input = element("question");
 
-/** Long enough without a key that a screen reader may speak. */
+/** Milliseconds without a key press after which a screen reader may speak. */
 const SPEAK_AFTER = 900;
 
 let texts = null;
@@ -13,11 +13,11 @@ let titles = new Map();
 let answers = new Map();
 let number = 0;
 let ready = false;
-// What an offline visit needs: the page with the service worker, and the text model.
+// An offline visit needs the page, which the service worker caches, and the embedding model.
 let pageKept = false;
 let modelKept = false;
 let speaking = 0;
-/** Answers that the reader unfolded stay so while typing goes on. */
+/** Answers that the reader unfolded stay unfolded during further typing. */
 const unfolded = new Set();
 
 function make(name, properties = {}, ...children) {
@@ -51,7 +51,7 @@ const hear = {
     const { projection, answers: about, embedding_model: name } = message.manifest;
     element("about").textContent =
       `${about.count} answers, ${texts.questions.length} known questions, a ${projection.kind} ` +
-      `projection of ${projection.input_dim} dimensions, text model ${name}.`;
+      `projection of ${projection.input_dim} dimensions, embedding model ${name}.`;
     element("pulls").hidden = texts.questions.length === 0;
   },
   progress({ done, total }) {
@@ -62,8 +62,8 @@ const hear = {
     say(
       "loading",
       done < total
-        ? `Loading the text model, once: ${megabytes(done)} of ${megabytes(total)}. You can type already.`
-        : "Preparing the text model…",
+        ? `Loading the embedding model, once: ${megabytes(done)} of ${megabytes(total)}. You can type already.`
+        : "Preparing the embedding model…",
     );
   },
   ready({ keeps }) {
@@ -146,7 +146,7 @@ function entry({ answerId, score }, rank, changed) {
   const answer = answers.get(answerId) ?? { id: answerId };
   const details = make("details", { open: unfolded.has(answerId) });
   details.addEventListener("toggle", () => {
-    // Also called for those that are open when they are made.
+    // Also called for elements that are open when they are created.
     if (details.isConnected) {
       unfolded[details.open ? "add" : "delete"](answerId);
     }
@@ -278,7 +278,7 @@ document.addEventListener("keydown", (event) => {
 
 // --- Start ------------------------------------------------------------------------------
 
-// Without a network the page itself must come from somewhere: the service worker has it.
+// Without a network the service worker provides the page itself.
 if ("serviceWorker" in navigator) {
   navigator.serviceWorker
     .register(`sw.js?${hasSimd() ? "simd" : "scalar"}`)

@@ -1,7 +1,8 @@
-// The plane in which a question and its answers are drawn: to the right is where the
-// projection moves the question, upwards what the answers differ in most besides.
+// The plane in which a question and its answers are drawn. The horizontal axis is the direction in
+// which the projection moves the question; the vertical one is that in which the answers differ most
+// otherwise.
 
-/** The vectors (flat, row-major) of an answers file; its form is that of the engine's. */
+/** The vectors (flat, row-major) of the engine's file of answers. */
 export function answerVectors(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = Number(view.getBigUint64(0, true));
@@ -23,7 +24,7 @@ const ROUNDS = 40;
 
 const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
 
-/** At length 1 and without its parts along `others`; null where nothing is left. */
+/** The vector at length 1 without its components along `others`; null if nothing is left. */
 function cleared(vector, others) {
   const rest = Float64Array.from(vector);
   const length = Math.hypot(...rest);
@@ -35,7 +36,7 @@ function cleared(vector, others) {
   return left > 1e-6 * Math.max(length, 1e-6) ? rest.map((value) => value / left) : null;
 }
 
-/** The two principal axes of the vectors, by power iteration; fewer of vectors all alike. */
+/** The two principal axes of the vectors, by power iteration; fewer if all vectors are alike. */
 export function principalAxes({ count, dim, values }) {
   const mean = new Float64Array(dim);
   for (let row = 0; row < count; row++) {
@@ -45,7 +46,7 @@ export function principalAxes({ count, dim, values }) {
   }
   const axes = [];
   while (axes.length < Math.min(2, dim)) {
-    // From a start that has a part of everything.
+    // From a start with a component in every direction.
     let axis = cleared(Float64Array.from({ length: dim }, (_, i) => Math.sin(i + 1)), axes);
     for (let round = 0; axis && round < ROUNDS; round++) {
       const next = new Float64Array(dim);

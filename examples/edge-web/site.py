@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Puts the page together, and serves it on this machine alone.
+"""Builds the page, and serves it on this machine alone.
 
-usage: site.py build SITE [--store STORE.db]   exports a projection, the FAQ's by default, and
-                                               copies it with the page and the engine to SITE
-       site.py serve SITE [--port 8600]        until Ctrl-C; port 0 is any free one
+usage: site.py build SITE [--store STORE.db]   exports a projection, by default the FAQ's,
+                                               and copies it with page and engine to SITE
+       site.py serve SITE [--port 8600]        until Ctrl-C; port 0 stands for any free one
 
-The folder SITE is all there is: any server of static files will do that knows the type of
-.wasm, on https or on the machine itself, which is where browsers keep pages for offline use.
+The folder SITE is complete. Any server of static files can serve it that knows the type of
+.wasm; browsers keep pages for offline use only from https or from the machine itself.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 PAGE = Path(__file__).resolve().parent
 ROOT = PAGE.parent.parent
 ENGINE = ROOT / "bindings/js"
-TEXT_MODEL = ROOT / "models/all-MiniLM-L6-v2"
+EMBEDDING_MODEL = ROOT / "models/all-MiniLM-L6-v2"
 PROJECTION = ROOT / "target/release/projection"
 
 PAGE_FILES = [
@@ -31,7 +31,7 @@ PAGE_FILES = [
     "style.css",
     "app.js",
     "worker.js",
-    "text-model.js",
+    "embedding-model.js",
     "picture.js",
     "icon.svg",
     "app.webmanifest",
@@ -43,7 +43,7 @@ ENGINE_FILES = [
     "wasm/projection-embedder-scalar.wasm",
 ]
 DATA_FILES = ["manifest.json", "model.safetensors", "answers.safetensors", "texts.json"]
-TEXT_MODEL_FILES = [
+EMBEDDING_MODEL_FILES = [
     "model.safetensors",
     "tokenizer.json",
     "config.json",
@@ -68,7 +68,7 @@ def sha256(path):
 
 
 def place(source, target):
-    """A link where that can be: the text model is large."""
+    """Links the file if possible: the embedding model is large."""
     if not source.is_file():
         sys.exit(f"missing: {source}; see make edge-demo")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def copy(source, target):
 
 def build(site, store):
     if store is None:
-        # The store of `make demo`, trained if it is not there yet.
+        # The store of `make demo`, trained now if it does not exist.
         sys.path.insert(0, str(ROOT / "examples"))
         import demo
 
@@ -104,41 +104,41 @@ def build(site, store):
         copy(PAGE / name, site / name)
     for name in ENGINE_FILES:
         copy(ENGINE / name, site / "engine" / name)
-    for name in TEXT_MODEL_FILES:
-        place(TEXT_MODEL / name, site / "text-model" / name)
+    for name in EMBEDDING_MODEL_FILES:
+        place(EMBEDDING_MODEL / name, site / "embedding-model" / name)
 
     files = PAGE_FILES + [f"engine/{name}" for name in ENGINE_FILES]
     files += [f"data/{name}" for name in DATA_FILES]
     sums = {name: sha256(site / name) for name in files + ["sw.js"]}
-    text_model = [f"text-model/{name}" for name in TEXT_MODEL_FILES]
+    embedding_model = [f"embedding-model/{name}" for name in EMBEDDING_MODEL_FILES]
     about = {
-        # Whatever changes, the version changes with it.
+        # A change of any file changes the version.
         "version": hashlib.sha256(json.dumps(sums).encode()).hexdigest()[:16],
         # The page's address is that of its folder.
         "files": ["./", "site.js", *files],
-        "textModel": [
+        "embeddingModel": [
             {"path": name, "bytes": (site / name).stat().st_size, "sha256": sha256(site / name)}
-            for name in text_model
+            for name in embedding_model
         ],
     }
     (site / "site.js").write_text(f"self.SITE = {json.dumps(about, indent=1)};\n")
-    show(site, files + ["sw.js", "site.js"], text_model)
+    show(site, files + ["sw.js", "site.js"], embedding_model)
 
 
-def show(site, files, text_model):
-    """What a visitor's device loads. It takes one of the two builds of the engine."""
+def show(site, files, embedding_model):
+    """Prints what a visitor's device loads: one of the two builds of the engine, and the rest."""
     parts = {"page": [], "engine": [], "data": []}
     for name in files:
         if not name.endswith("-scalar.wasm"):
             folder = name.split("/")[0]
             parts[folder if folder in parts else "page"].append(site / name)
-    parts["text model"] = [site / name for name in text_model]
+    parts["embedding model"] = [site / name for name in embedding_model]
     print(f"{'what a visitor loads':<20} {'bytes':>12} {'gzipped':>12}")
     for what, paths in parts.items():
         contents = [path.read_bytes() for path in paths]
         size = sum(map(len, contents))
         # Weights do not compress.
-        zipped = "" if what == "text model" else f"{sum(len(gzip.compress(c)) for c in contents):,}"
+        zipped = "" if what == "embedding model" else f"{sum(len(gzip.compress(c)) for c in contents):,}"
         print(f"{what:<20} {size:>12,} {zipped:>12}")
 
 
@@ -147,7 +147,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, **TYPES}
 
     def end_headers(self):
-        # The service worker keeps what is to be kept.
+        # The service worker decides what is kept.
         self.send_header("Cache-Control", "no-cache")
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()

@@ -1,12 +1,12 @@
-// Makes the page work without a network. What belongs to it, and the version of all that, is
-// in site.js: the browser reads both anew on a visit, and a new version brings a new cache.
-// The text model is not here: the engine's worker keeps it itself, see text-model.js.
+// Makes the page work without a network. site.js lists the page's files and their version. The
+// browser reads site.js and this file again on each visit; a new version gets a new cache.
+// The engine's worker caches the embedding model itself, see embedding-model.js.
 
 importScripts("site.js");
 
 const PREFIX = "edge-page-";
 const CACHE = PREFIX + self.SITE.version;
-// The page says which of the two builds of the engine this device runs; the other is not kept.
+// The page says which of the two builds of the engine this device runs; the other is not cached.
 const OTHER = {
   "?simd": "engine/wasm/projection-embedder-scalar.wasm",
   "?scalar": "engine/wasm/projection-embedder.wasm",
@@ -15,7 +15,7 @@ const OTHER = {
 self.addEventListener("install", (event) => {
   const load = async () => {
     const cache = await caches.open(CACHE);
-    // Past the browser's own cache, which may hold an older version.
+    // Bypasses the browser's own cache, which may hold an older version.
     const files = self.SITE.files.filter((path) => path !== OTHER);
     await cache.addAll(files.map((path) => new Request(path, { cache: "reload" })));
     await self.skipWaiting();

@@ -1,12 +1,12 @@
-// The engine, away from the page, so that typing never waits for it.
+// The engine runs here rather than in the page, so that typing never waits for it.
 
 import { load } from "./engine/index.js";
 import { answerVectors, picture, principalAxes } from "./picture.js";
-import { loadTextModel } from "./text-model.js";
+import { loadEmbeddingModel } from "./embedding-model.js";
 
 const ANSWERS = 5;
 const QUESTIONS = 6;
-/** Ranks without the projection are known up to this one. */
+/** Ranks without the projection are computed up to this one. */
 const RANKS = 1000;
 
 const tell = (type, more) => self.postMessage({ type, ...more });
@@ -26,7 +26,7 @@ async function start() {
     file("manifest.json").then((response) => response.json()),
     ...names.map(bytes),
   ]);
-  // A copy that was broken off, or files of two exports, would give answers that are wrong.
+  // An incomplete copy, or files of two exports, would return wrong answers.
   for (const [at, name] of names.entries()) {
     const expected = manifest.parts?.find((part) => part.name === name)?.bytes;
     if (parts[at].length !== expected) {
@@ -42,7 +42,7 @@ async function start() {
   const axes = principalAxes(vectors);
   tell("opened", { manifest, texts });
 
-  const { files, keeps } = await loadTextModel((done, total) => tell("progress", { done, total }));
+  const { files, keeps } = await loadEmbeddingModel((done, total) => tell("progress", { done, total }));
   // As the answers were embedded.
   const about = JSON.parse(new TextDecoder().decode(files["sentence_bert_config.json"]));
   const embedder = engine.Embedder.fromBytes(
@@ -85,7 +85,7 @@ function angle(a, b) {
   return (Math.acos(Math.min(1, Math.max(-1, cosine))) * 180) / Math.PI;
 }
 
-// Only the newest question counts: those typed while one was answered are passed over.
+// Only the newest question counts: those typed while another was answered are skipped.
 let waiting = null;
 let tools = null;
 
@@ -104,7 +104,7 @@ function work() {
 
 self.addEventListener("message", ({ data }) => {
   waiting = data;
-  // After the messages that are already here.
+  // After the messages that have already arrived.
   setTimeout(work);
 });
 

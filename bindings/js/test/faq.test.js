@@ -59,7 +59,7 @@ for (const simd of [true, false]) {
   });
 }
 
-test("damaged files of a text model are refused, and the engine goes on", async () => {
+test("damaged files of an embedding model are refused, and the engine still works", async () => {
   const engine = await load({ embedder: true });
   const parts = ["model.safetensors", "tokenizer.json", "config.json"].map((name) => exact(MODEL_DIR, name));
   const text = new TextDecoder().decode(parts[1]);

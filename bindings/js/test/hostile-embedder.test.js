@@ -1,6 +1,6 @@
-// Damaged files of a text model: an error or an embedder that works, whatever stops inside.
-// A text model of a few kilobytes stands for a real one, which is too large to be opened
-// hundreds of times. Seeded, so that what fails once fails again.
+// Damaged files of an embedding model return an error or an embedder that works.
+// A model of a few kilobytes stands for a real one, which is too large to be opened hundreds of
+// times. The random numbers are seeded, so that a failure is repeatable.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -77,7 +77,7 @@ function damaged(file, random) {
   if (kind === 0) { // cut short
     return file.slice(0, place(file.length));
   }
-  // Of weights, the header is text too.
+  // The header of the weights is text too.
   const start = file[0] === 0x7b ? 0 : 8;
   const length = start === 0 ? file.length : Number(new DataView(file.buffer).getBigUint64(0, true));
   if (kind === 1) { // some bytes, most of them of the text
@@ -106,7 +106,7 @@ function damaged(file, random) {
   return made;
 }
 
-test("damaged text models", async () => {
+test("damaged embedding models", async () => {
   const engine = await load({ embedder: true });
   const whole = tinyModel();
   const embedder = engine.Embedder.fromBytes(...whole);
@@ -136,9 +136,9 @@ test("damaged text models", async () => {
     }
   }
   assert.ok(refused > 100 && opened > 20, `${refused} refused, ${opened} opened`);
-  // None of them took what its numbers ask for.
+  // No file made the engine allocate what its numbers claim.
   const { maxRSS } = process.resourceUsage();
   assert.ok(maxRSS < 1 << 20, `${maxRSS} KB`);
-  // The others have not noticed.
+  // Other engines are unaffected.
   assert.deepEqual(engine.Embedder.fromBytes(...whole).embed("How do I read a file?"), vector);
 });

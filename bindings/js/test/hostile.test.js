@@ -1,5 +1,5 @@
-// Damaged and made-up files: an error or a model that works, never a trap, and no more memory
-// than the files are worth. Seeded, so that what fails once fails again.
+// Damaged and made-up files return an error or a model that works: never a trap, and no more memory
+// than the files justify. The random numbers are seeded, so that a failure is repeatable.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,16 +1,16 @@
 //! The JSON files of a model folder: what kind of model it is, and its sizes.
 //!
 //! Everything that this crate cannot compute exactly as sentence-transformers does is
-//! refused here, so that no model gives wrong vectors in silence.
+//! refused here, so that no model silently returns wrong vectors.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use projection_core::{Error, ErrorKind, Result};
+use projection_kernel::{Error, ErrorKind, Result};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::files::{invalid, parse_json, read_json, read_optional_json, stays_inside};
+use crate::files::{invalid, parse_json, parse_object, read, read_optional, stays_inside};
 
 /// What the files of a model folder say, checked.
 #[derive(Debug, Clone)]
@@ -33,10 +33,8 @@ pub(crate) struct Config {
 /// size costs nothing.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct BertConfig {
-    model_type: String,
     #[serde(default = "gelu")]
     hidden_act: String,
-    #[serde(default)]
     position_embedding_type: Option<String>,
     #[serde(default)]
     is_decoder: bool,
@@ -59,11 +57,28 @@ fn default_eps() -> f64 {
     1e-12
 }
 
+/// The part of `config.json` that every kind of model has.
+#[derive(Deserialize)]
+struct Kind {
+    model_type: Option<String>,
+}
+
 /// One entry of `modules.json`.
 #[derive(Deserialize)]
 struct Module {
     path: String,
     r#type: String,
+}
+
+/// `1_Pooling/config.json`: a flag `pooling_mode_…` for each mode, or since version 5 of
+/// sentence-transformers the name of one mode.
+#[derive(Deserialize)]
+struct PoolingConfig {
+    pooling_mode: Option<Value>,
+    #[serde(alias = "embedding_dimension")]
+    word_embedding_dimension: Option<Value>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 /// `sentence_bert_config.json`.
@@ -74,10 +89,10 @@ struct TransformerConfig {
     do_lower_case: bool,
 }
 
-/// The part of `tokenizer_config.json` that limits a text where nothing else does.
+/// The part of `tokenizer_config.json` that limits a text if nothing else does.
 #[derive(Deserialize, Default)]
 struct TokenizerConfig {
-    /// Written as 1e30 where there is no limit, so not an integer.
+    /// 1e30 stands for no limit, so not an integer.
     model_max_length: Option<f64>,
 }
 
@@ -93,20 +108,20 @@ impl Config {
         }
         let steps = Steps::load(&dir.join("modules.json"))?;
         let network_dir = dir.join(steps.network);
-        let bert = BertConfig::load(&network_dir.join("config.json"))?;
+        let path = network_dir.join("config.json");
+        let bert = BertConfig::parse(&path, &read(&path)?)?;
         check_pooling(&dir.join(steps.pooling).join("config.json"), bert.hidden_size)?;
 
-        let limits_file = network_dir.join("sentence_bert_config.json");
-        let limits: TransformerConfig = read_optional_json(&limits_file)?.unwrap_or_default();
+        let path = network_dir.join("sentence_bert_config.json");
+        let limits: TransformerConfig = read_optional(&path)?;
         let max_tokens = match limits.max_seq_length {
-            Some(0) => return Err(invalid(&limits_file, "max_seq_length: expected > 0, found 0")),
+            Some(0) => return Err(invalid(&path, "max_seq_length: expected > 0, found 0")),
             Some(n) => n,
             None => {
-                let config: TokenizerConfig =
-                    read_optional_json(&network_dir.join("tokenizer_config.json"))?
-                        .unwrap_or_default();
+                let tokenizer: TokenizerConfig =
+                    read_optional(&network_dir.join("tokenizer_config.json"))?;
                 // A cast from f64 saturates: the 1e30 of "no limit" becomes usize::MAX.
-                config.model_max_length.map_or(usize::MAX, |n| n as usize)
+                tokenizer.model_max_length.map_or(usize::MAX, |n| n as usize)
             }
         };
         Ok(Self {
@@ -119,22 +134,6 @@ impl Config {
     }
 }
 
-impl Config {
-    /// Of the bytes of `config.json`, which messages call `path`, and of what the other files
-    /// of a folder would say; all positions where `max_tokens` is `None`.
-    pub fn of_bytes(
-        path: &Path,
-        bytes: &[u8],
-        max_tokens: Option<usize>,
-        lower_case: bool,
-        normalise: bool,
-    ) -> Result<Self> {
-        let bert = BertConfig::of_bytes(path, bytes)?;
-        let max_tokens = max_tokens.unwrap_or(usize::MAX).min(bert.max_position_embeddings);
-        Ok(Self { bert, network_dir: PathBuf::new(), max_tokens, lower_case, normalise })
-    }
-}
-
 /// The steps of `modules.json`: network, pooling, perhaps normalisation.
 struct Steps {
     network: String,
@@ -144,8 +143,8 @@ struct Steps {
 
 impl Steps {
     fn load(path: &Path) -> Result<Self> {
-        let modules: Vec<Module> = read_json(path)?;
-        // Types are written as Python paths, which differ between versions; names do not.
+        let modules: Vec<Module> = parse_json(path, &read(path)?)?;
+        // Types are Python paths, whose packages differ between versions; class names do not.
         let names: Vec<&str> =
             modules.iter().map(|m| m.r#type.rsplit('.').next().unwrap_or_default()).collect();
         let normalise = match names[..] {
@@ -162,48 +161,35 @@ impl Steps {
             }
         };
         if let Some(module) = modules.iter().find(|m| !stays_inside(&m.path)) {
-            return Err(invalid(
-                path,
-                format_args!("expected a path inside the folder, found {:?}", module.path),
-            ));
+            let found = &module.path;
+            let what = format_args!("expected a path inside the folder, found {found:?}");
+            return Err(invalid(path, what));
         }
         let mut paths = modules.into_iter().map(|m| m.path);
-        let (network, pooling) =
-            (paths.next().unwrap_or_default(), paths.next().unwrap_or_default());
-        Ok(Self { network, pooling, normalise })
+        let mut next = || paths.next().unwrap_or_default();
+        Ok(Self { network: next(), pooling: next(), normalise })
     }
 }
 
 impl BertConfig {
-    fn load(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io("reading", path, e))?;
-        Self::of_bytes(path, &bytes)
-    }
-
-    /// [`load`](Self::load) of the bytes of a file, which messages call `path`.
-    fn of_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
+    /// Parses the bytes of `config.json`, which messages call `path`.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         // The kind first: other kinds lack other fields, and "missing field" would mislead.
-        let whole: Map<String, Value> = parse_json(path, bytes)?;
-        match whole.get("model_type").and_then(Value::as_str) {
+        let kind: Kind = parse_object(path, bytes)?;
+        match kind.model_type.as_deref() {
             Some("bert") => {}
-            other => {
-                return Err(invalid(
-                    path,
-                    format_args!(
-                        "model_type: expected \"bert\", found {}",
-                        other.map_or("none".into(), |kind| format!("{kind:?}"))
-                    ),
-                ));
+            None => return Err(invalid(path, "model_type: expected \"bert\", found none")),
+            Some(other) => {
+                let what = format_args!("model_type: expected \"bert\", found {other:?}");
+                return Err(invalid(path, what));
             }
         }
-        let config: Self = serde_json::from_value(Value::Object(whole))
-            .map_err(|e| invalid(path, format_args!("not a BERT configuration: {e}")))?;
+        let config: Self = parse_object(path, bytes)?;
         config.check().map_err(|what| invalid(path, what))?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), String> {
-        debug_assert_eq!(self.model_type, "bert");
         if self.hidden_act != "gelu" {
             return Err(format!("hidden_act: expected \"gelu\", found {:?}", self.hidden_act));
         }
@@ -244,19 +230,22 @@ impl BertConfig {
 /// Refuses every pooling but the plain mean over tokens.
 fn check_pooling(path: &Path, hidden_size: usize) -> Result<()> {
     const MEAN: &str = "pooling_mode_mean_tokens";
-    let config: BTreeMap<String, Value> = read_json(path)?;
-    // Modes add up: with two set, sentence-transformers concatenates their vectors.
-    let modes: Vec<&str> = config
-        .iter()
-        .filter(|(key, value)| {
-            key.starts_with("pooling_mode_") && !matches!(value, Value::Bool(false) | Value::Null)
-        })
-        .map(|(key, _)| key.as_str())
-        .collect();
-    if modes != [MEAN] {
-        return Err(invalid(path, format_args!("expected only {MEAN}, found {modes:?}")));
+    let config: PoolingConfig = parse_object(path, &read(path)?)?;
+    // Flags add up: with two set, sentence-transformers concatenates their vectors.
+    let is_set = |value: &Value| !matches!(value, Value::Bool(false) | Value::Null);
+    let flags = config.rest.iter().filter(|(key, _)| key.starts_with("pooling_mode_"));
+    let flags: Vec<_> = flags.filter(|(_, value)| is_set(value)).map(|(key, _)| key).collect();
+    match &config.pooling_mode {
+        Some(mode) if mode != "mean" || flags.iter().any(|flag| *flag != MEAN) => {
+            let what = format_args!("pooling_mode: expected \"mean\", found {mode} and {flags:?}");
+            return Err(invalid(path, what));
+        }
+        None if flags != [MEAN] => {
+            return Err(invalid(path, format_args!("expected only {MEAN}, found {flags:?}")));
+        }
+        _ => {}
     }
-    match config.get("word_embedding_dimension") {
+    match &config.word_embedding_dimension {
         Some(found) if found.as_u64() != Some(hidden_size as u64) => Err(invalid(
             path,
             format_args!(

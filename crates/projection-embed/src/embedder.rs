@@ -1,20 +1,19 @@
 //! [`Embedder`]: a loaded model folder.
 
 use std::path::{Path, PathBuf};
-#[cfg(not(target_arch = "wasm32"))]
-use std::sync::{Mutex, PoisonError};
 
 use ndarray::Array2;
-use projection_core::{Error, ErrorKind, Result};
+use projection_kernel::parallel::{parallel_for_each, threads};
+use projection_kernel::{Error, ErrorKind, Result, normalize};
 
 use crate::bert::Bert;
-use crate::config::Config;
-use crate::files::invalid;
+use crate::config::{BertConfig, Config};
+use crate::files::{invalid, read};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 
 /// The most tokens that go through the network together. More would no longer fit the
-/// processor's caches, and gain nothing.
+/// processor's caches, and be no faster.
 const TOKENS_AT_ONCE: usize = 256;
 
 /// The files of a model, and what the small ones beside them would say; for programs without
@@ -28,7 +27,7 @@ pub struct EmbedderParts<'a> {
     /// `config.json`.
     pub config: &'a [u8],
     /// The most tokens of a text, `max_seq_length` of `sentence_bert_config.json`; as many as
-    /// the model has positions where it is `None`.
+    /// the model has positions if it is `None`.
     pub max_tokens: Option<usize>,
     /// Whether texts are lower-cased first, `do_lower_case` of the same file.
     pub lower_case: bool,
@@ -61,41 +60,48 @@ impl Embedder {
     /// Loads the model folder `dir`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where the folder or one of its files is missing,
-    /// [`ErrorKind::InvalidEmbedder`] where a file is damaged, files do not fit together, or
-    /// the model is of a kind that this crate does not compute.
+    /// [`ErrorKind::NotFound`] if the folder or one of its files is missing;
+    /// [`ErrorKind::InvalidEmbedder`] if a file is damaged, files do not fit together, or
+    /// this crate does not compute models of this kind.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let config = Config::load(dir)?;
-        let tokenizer = Tokenizer::load(
-            &config.network_dir.join("tokenizer.json"),
-            config.max_tokens,
-            config.bert.vocab_size,
-            config.lower_case,
-        )?;
-        let mut weights = Weights::open(&config.network_dir.join("model.safetensors"))?;
-        let bert = Bert::load(&mut weights, &config.bert)?;
-        Ok(Self { bert, tokenizer, config, dir: dir.to_owned() })
+        let path = |name: &str| config.network_dir.join(name);
+        let (tokenizer, weights) = (path("tokenizer.json"), path("model.safetensors"));
+        let (tokenizer_bytes, weights_bytes) = (read(&tokenizer)?, read(&weights)?);
+        Self::new(dir, config, (&tokenizer, &tokenizer_bytes), (&weights, &weights_bytes))
     }
 
-    /// Makes an embedder of the bytes of a model's files. Pooling is the mean over tokens.
+    /// Makes an embedder from the bytes of a model's files. Pooling is the mean over tokens.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_parts(parts: &EmbedderParts<'_>) -> Result<Self> {
-        let config = Path::new("config.json");
-        let EmbedderParts { max_tokens, lower_case, normalise, .. } = *parts;
-        let config = Config::of_bytes(config, parts.config, max_tokens, lower_case, normalise)?;
-        let tokenizer = Tokenizer::of_bytes(
-            Path::new("tokenizer.json"),
-            parts.tokenizer,
-            config.max_tokens,
-            config.bert.vocab_size,
-            config.lower_case,
-        )?;
-        let mut weights = Weights::of_bytes(Path::new("model.safetensors"), parts.model)?;
-        let bert = Bert::load(&mut weights, &config.bert)?;
-        Ok(Self { bert, tokenizer, config, dir: "text model".into() })
+        let bert = BertConfig::parse(Path::new("config.json"), parts.config)?;
+        let max_tokens = parts.max_tokens.unwrap_or(usize::MAX);
+        let config = Config {
+            max_tokens: max_tokens.min(bert.max_position_embeddings),
+            lower_case: parts.lower_case,
+            normalise: parts.normalise,
+            network_dir: PathBuf::new(),
+            bert,
+        };
+        let tokenizer = (Path::new("tokenizer.json"), parts.tokenizer);
+        let weights = (Path::new("model.safetensors"), parts.model);
+        Self::new(Path::new("embedding model"), config, tokenizer, weights)
+    }
+
+    /// Makes an embedder from the bytes of the two large files, which messages call by these
+    /// paths.
+    fn new(
+        dir: &Path,
+        config: Config,
+        tokenizer: (&Path, &[u8]),
+        weights: (&Path, &[u8]),
+    ) -> Result<Self> {
+        let tokenizer = Tokenizer::new(tokenizer.0, tokenizer.1, &config)?;
+        let bert = Bert::load(&Weights::new(weights.0, weights.1)?, &config.bert)?;
+        Ok(Self { bert, tokenizer, config, dir: dir.to_owned() })
     }
 
     /// The number of components of each vector.
@@ -112,17 +118,17 @@ impl Embedder {
     /// The vector of one text, of [`dim`](Self::dim) components. The empty text has one too.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidEmbedder`] where the model gives no finite vector.
+    /// [`ErrorKind::InvalidEmbedder`] if the model returns a vector that is not finite.
     pub fn embed(&self, text: &str) -> Result<Vec<f32>> {
         let (vectors, _) = self.embed_batch(&[text])?.into_raw_vec_and_offset();
         Ok(vectors)
     }
 
-    /// The vectors of many texts, one row a text; faster than one by one. A text's vector is
-    /// the one that [`embed`](Self::embed) gives, up to rounding (1e-6).
+    /// The vectors of many texts, one row per text; faster than one by one. A text's vector is
+    /// the one that [`embed`](Self::embed) returns, up to rounding (1e-6).
     ///
-    /// Large batches are shared out among the processors; threads that this needs end before
-    /// the call returns.
+    /// Large batches use as many threads as there are processors; these threads end before the
+    /// call returns.
     ///
     /// # Errors
     /// As [`embed`](Self::embed).
@@ -132,7 +138,7 @@ impl Embedder {
             .map(|text| self.tokenizer.tokens(text.as_ref()))
             .collect::<Result<Vec<_>>>()?;
         if tokens.iter().any(Vec::is_empty) {
-            return Err(self.defect("the tokenizer gives no token for a text"));
+            return Err(self.defect("the tokenizer returns no token for a text"));
         }
         let mut vectors = vec![0.0; texts.len() * self.dim()];
         let mut jobs = Vec::new();
@@ -143,10 +149,12 @@ impl Embedder {
             jobs.push((now, out));
             (rest, rest_vectors) = (later, later_out);
         }
-        share_out(jobs, |(texts, vectors)| self.embed_tokens(texts, vectors));
+        parallel_for_each(threads(), jobs.into_iter(), |(texts, vectors)| {
+            self.embed_tokens(texts, vectors);
+        });
 
         if !vectors.iter().all(|x| x.is_finite()) {
-            return Err(self.defect("the model gives a vector that is not finite"));
+            return Err(self.defect("the model returns a vector that is not finite"));
         }
         Array2::from_shape_vec((texts.len(), self.dim()), vectors)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("shape of a batch: {e}")))
@@ -157,7 +165,10 @@ impl Embedder {
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
         vectors.copy_from_slice(&self.bert.mean_states(&texts));
         if self.config.normalise {
-            vectors.chunks_exact_mut(self.dim()).for_each(normalise);
+            // A zero vector stays as it is, as in sentence-transformers.
+            for vector in vectors.chunks_exact_mut(self.dim()) {
+                normalize(vector);
+            }
         }
     }
 
@@ -177,39 +188,4 @@ fn fitting(texts: &[Vec<u32>]) -> usize {
         })
         .count();
     count.max(1)
-}
-
-/// Scales a vector to unit length. Where it has none, sentence-transformers divides by 1e-12.
-fn normalise(vector: &mut [f32]) {
-    let length = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt().max(1e-12);
-    vector.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
-}
-
-/// Does all `jobs` on this thread, the only one.
-#[cfg(target_arch = "wasm32")]
-fn share_out<T>(jobs: Vec<T>, work: impl Fn(T)) {
-    jobs.into_iter().for_each(work);
-}
-
-/// Does all `jobs`, on this thread and on as many others as there are processors and jobs.
-#[cfg(not(target_arch = "wasm32"))]
-fn share_out<T: Send>(jobs: Vec<T>, work: impl Fn(T) + Sync) {
-    let threads = match jobs.len() {
-        0 | 1 => 1,
-        count => std::thread::available_parallelism().map_or(1, |n| n.get()).min(count),
-    };
-    let queue = Mutex::new(jobs);
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let run = || {
-        while let Some(job) = next() {
-            work(job);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            // A system that refuses another thread leaves more work to this one.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, run);
-        }
-        run();
-    });
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path};
 
-use projection_core::{Error, ErrorKind, Result};
+use projection_kernel::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -11,10 +11,9 @@ pub(crate) fn invalid(path: &Path, what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::InvalidEmbedder, format!("{}: {what}", path.display()))
 }
 
-/// Reads and parses a JSON file. A missing file is [`ErrorKind::NotFound`].
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io("reading", path, e))?;
-    parse_json(path, &bytes)
+/// The bytes of a file. A missing one is [`ErrorKind::NotFound`].
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::io("reading", path, e))
 }
 
 /// Parses the bytes of the JSON file `path`.
@@ -23,16 +22,20 @@ pub(crate) fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Resu
         .map_err(|e| invalid(path, format_args!("not the JSON expected here: {e}")).with_source(e))
 }
 
-/// As [`read_json`], for an object in a file that a model folder may lack.
-pub(crate) fn read_optional_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    // By way of a map: serde would also take a list of the fields' values.
-    let map: Map<String, Value> = match read_json(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        map => map?,
-    };
-    serde_json::from_value(Value::Object(map))
-        .map(Some)
-        .map_err(|e| invalid(path, e.to_string()).with_source(e))
+/// Parses a JSON file that holds an object.
+///
+/// By way of a map, because serde also takes a list of the fields' values for a struct.
+pub(crate) fn parse_object<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
+    let map: Map<String, Value> = parse_json(path, bytes)?;
+    serde_json::from_value(Value::Object(map)).map_err(|e| invalid(path, &e).with_source(e))
+}
+
+/// As [`parse_object`], for a file that a model folder may lack.
+pub(crate) fn read_optional<T: DeserializeOwned + Default>(path: &Path) -> Result<T> {
+    match read(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(T::default()),
+        bytes => parse_object(path, &bytes?),
+    }
 }
 
 /// Whether `path`, as written in a model's files, stays inside the model's folder.

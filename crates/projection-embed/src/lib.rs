@@ -2,7 +2,7 @@
 //! `all-MiniLM-L6-v2`. No Python, no network: the folder is all it needs.
 //!
 //! ```no_run
-//! # fn main() -> projection_core::Result<()> {
+//! # fn main() -> projection_embed::Result<()> {
 //! use projection_embed::Embedder;
 //!
 //! let embedder = Embedder::load("models/all-MiniLM-L6-v2")?;
@@ -18,7 +18,8 @@
 //! # What it reads
 //! BERT encoders with absolute positions and the `gelu` activation, mean pooling, and
 //! optionally a final normalisation: the shape of most sentence-transformers models. Other
-//! kinds are refused when the folder is loaded, with the file, the expected and the found.
+//! kinds are refused when the folder is loaded; the message names the file, what was expected
+//! and what was found.
 //!
 //! | file | for |
 //! |---|---|
@@ -39,8 +40,8 @@ mod bert;
 mod config;
 mod embedder;
 mod files;
-mod math;
 mod tokenizer;
 mod weights;
 
 pub use embedder::{Embedder, EmbedderParts};
+pub use projection_kernel::{Error, ErrorKind, Result};

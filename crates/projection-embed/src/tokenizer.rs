@@ -3,10 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use projection_core::{Error, Result};
+use projection_kernel::Result;
 use serde::de::IgnoredAny;
 use tokenizers::{PostProcessor, TruncationParams};
 
+use crate::config::Config;
 use crate::files::invalid;
 
 /// The tokenizer of a model folder.
@@ -18,26 +19,11 @@ pub(crate) struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`. The limit and the padding that the file may ask for are
-    /// replaced: sentence-transformers does the same with its own settings.
-    pub fn load(
-        path: &Path,
-        max_tokens: usize,
-        vocab_size: usize,
-        lower_case: bool,
-    ) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io("reading", path, e))?;
-        Self::of_bytes(path, &bytes, max_tokens, vocab_size, lower_case)
-    }
-
-    /// [`load`](Self::load) of the bytes of a file, which messages call `path`.
-    pub fn of_bytes(
-        path: &Path,
-        bytes: &[u8],
-        max_tokens: usize,
-        vocab_size: usize,
-        lower_case: bool,
-    ) -> Result<Self> {
+    /// Reads the bytes of `tokenizer.json`, which messages call `path`. The limit and the
+    /// padding that the file may ask for are replaced: sentence-transformers does the same
+    /// with its own settings.
+    pub fn new(path: &Path, bytes: &[u8], config: &Config) -> Result<Self> {
+        let (max_tokens, vocab_size) = (config.max_tokens, config.bert.vocab_size);
         // First as plain JSON: on a file cut off in the wrong place the library panics.
         let text = std::str::from_utf8(bytes).map_err(|e| invalid(path, e).with_source(e))?;
         serde_json::from_str::<IgnoredAny>(text)
@@ -61,8 +47,9 @@ impl Tokenizer {
             .map_err(|e| invalid(path, format_args!("limit of {max_tokens} tokens: {e}")))?;
 
         let highest = inner.get_vocab(true).into_values().max().unwrap_or(0);
+        let lower_case = config.lower_case;
         let tokenizer = Self { inner, lower_case, vocab_size, path: path.to_owned() };
-        // What is damaged shows here rather than at the first text.
+        // A damaged file is reported here rather than at the first text.
         tokenizer.check(&[highest])?;
         tokenizer.tokens("")?;
         Ok(tokenizer)
@@ -100,8 +87,8 @@ impl Tokenizer {
 /// Calls into the tokenizer library, which panics on some damaged files, such as one whose
 /// template names a token that is missing.
 fn guarded<T>(path: &Path, call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
-    // Nothing half-changed can be seen afterwards: the library is called through `&self`, or
-    // makes a new value.
+    // Nothing half-changed can be seen afterwards: calls of the library go through `&self`, or
+    // make a new value.
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(e)) => {

@@ -10,7 +10,7 @@ use projection_core::kernel::parallel;
 use projection_core::model_file::Description;
 use projection_core::projection::{Model, Precision, Projection};
 use projection_core::{Error, ErrorKind, Result};
-use projection_interop::onnx::save_onnx;
+use projection_interop::onnx;
 use projection_store::Store;
 
 /// Kind of file.
@@ -103,7 +103,7 @@ pub fn export(
             model.save_file_with(output, about)?;
             lists = model.index_stats();
         }
-        ExportFormat::Onnx => save_onnx(model, output)?,
+        ExportFormat::Onnx => onnx::save(model, output)?,
     }
     let written = std::fs::metadata(output).map_err(|e| Error::io("reading", output, e))?;
     Ok(ExportReport {

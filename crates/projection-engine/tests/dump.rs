@@ -27,7 +27,7 @@ fn models_folder() -> PathBuf {
 fn write_case(dump: &mut String, name: &str, queries: &Path, model: &Model) {
     model.save_file(models_folder().join(format!("{name}.safetensors"))).unwrap();
     if name == TIMED {
-        projection_interop::onnx::save_onnx(model, models_folder().join(format!("{name}.onnx")))
+        projection_interop::onnx::save(model, models_folder().join(format!("{name}.onnx")))
             .unwrap();
     }
     let queries = NpyArray::load(queries).unwrap().to_f32().unwrap();

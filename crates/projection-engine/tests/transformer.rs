@@ -5,11 +5,11 @@
 #[path = "../../projection-store/tests/vectors/mod.rs"]
 mod vectors;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
-use projection_core::ErrorKind;
 use projection_core::projection::{Model, ModelKind, Projection, TransformerProjection};
+use projection_core::{ErrorKind, Result};
 use projection_train::train::{
     Distillation, ResidualTraining, TrainingData, distill_model, train_residual,
 };
@@ -20,8 +20,21 @@ fn fixture(name: &str) -> PathBuf {
     root().join("transformer").join(name)
 }
 
+fn load(path: impl AsRef<Path>) -> Result<TransformerProjection> {
+    projection_interop::load_file(path).map(transformer)
+}
+
+fn from_bytes(bytes: &[u8], name: &str) -> Result<TransformerProjection> {
+    projection_interop::from_bytes(bytes, name).map(transformer)
+}
+
+fn transformer(model: Model) -> TransformerProjection {
+    let Model::Transformer(model) = model else { panic!("kind {}", model.kind().name()) };
+    model
+}
+
 fn model() -> TransformerProjection {
-    projection_interop::load_transformer(fixture("transformer.pt")).unwrap()
+    load(fixture("transformer.pt")).unwrap()
 }
 
 /// The largest error of a row, relative to its largest value.
@@ -61,7 +74,7 @@ fn a_file_of_torch_gives_the_numbers_of_torch() {
         assert!(distance(&found, &expected) < TOLERANCE && weights.is_empty());
     }
     // Half precision rounds the weights, to three digits.
-    let half = projection_interop::load_transformer(fixture("float16.pt")).unwrap();
+    let half = load(fixture("float16.pt")).unwrap();
     let error = distance(&project(&half, &queries), &expected);
     assert!(error > TOLERANCE && error < 1e-2, "{error}");
 }
@@ -90,7 +103,7 @@ fn our_file_holds_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     let (model, path) = (model(), folder.path().join("t.safetensors"));
     model.save(&path, &json!({"teacher": "none"})).unwrap();
-    let again = projection_interop::load_transformer(&path).unwrap();
+    let again = load(&path).unwrap();
     assert_eq!((again.shape(), again.weights()), (model.shape(), model.weights()));
     let queries = matrix_f32(&fixture("queries.npy"));
     assert_eq!(project(&again, &queries), project(&model, &queries));
@@ -105,13 +118,9 @@ fn truncated_and_changed_files_are_errors_or_the_same_model() {
     let torch = std::fs::read(fixture("transformer.pt")).unwrap();
     let safetensors = Model::Transformer(model.clone()).to_bytes().unwrap();
     for (name, whole) in [("t.pt", torch), ("t.safetensors", safetensors)] {
-        assert_eq!(
-            projection_interop::transformer_from_bytes(&whole, name).unwrap().weights(),
-            model.weights()
-        );
+        assert_eq!(from_bytes(&whole, name).unwrap().weights(), model.weights());
         for length in 0..whole.len() {
-            let error =
-                projection_interop::transformer_from_bytes(&whole[..length], name).unwrap_err();
+            let error = from_bytes(&whole[..length], name).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidModel, "{length}: {error}");
             assert!(error.to_string().starts_with(name), "{length}: {error}");
         }
@@ -122,7 +131,7 @@ fn truncated_and_changed_files_are_errors_or_the_same_model() {
             let mut changed = whole.clone();
             let place = state as usize % whole.len();
             changed[place] ^= 1 << (state >> 29);
-            if let Ok(other) = projection_interop::transformer_from_bytes(&changed, name) {
+            if let Ok(other) = from_bytes(&changed, name) {
                 assert!(name != "t.pt" || other.weights() == model.weights(), "byte {place}");
             }
         }
@@ -131,16 +140,15 @@ fn truncated_and_changed_files_are_errors_or_the_same_model() {
 
 #[test]
 fn what_is_no_transformer_is_refused() {
-    let kind =
-        |bytes: &[u8]| projection_interop::transformer_from_bytes(bytes, "f").unwrap_err().kind();
+    let kind = |bytes: &[u8]| from_bytes(bytes, "f").unwrap_err().kind();
     for bytes in [&b""[..], b"PK", b"PK\x05\x06", b"SQLite format 3\0", &[0xff; 64]] {
         assert_eq!(kind(bytes), ErrorKind::InvalidModel);
     }
-    let error = projection_interop::load_transformer("no/such.pt").unwrap_err();
+    let error = load("no/such.pt").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(projection_interop::load_transformer(root()).unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(load(root()).unwrap_err().kind(), ErrorKind::Io);
     let legacy = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
-    let error = projection_interop::transformer_from_bytes(legacy, "old.pt").unwrap_err();
+    let error = from_bytes(legacy, "old.pt").unwrap_err();
     assert!(error.to_string().contains("before 1.6"), "{error}");
 
     // The header of our format, with one thing changed.
@@ -152,7 +160,7 @@ fn what_is_no_transformer_is_refused() {
         let at = whole.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
         let mut bytes = whole.clone();
         bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
-        projection_interop::transformer_from_bytes(&bytes, "t.safetensors").unwrap_err().to_string()
+        from_bytes(&bytes, "t.safetensors").unwrap_err().to_string()
     };
     for (from, to, word) in [
         ("\"kind\":\"transformer\"", "\"kind\":\"transformed\"", "transformed"),

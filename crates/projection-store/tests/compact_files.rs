@@ -106,7 +106,7 @@ fn rounding_is_not_undone_nor_done_twice() {
             let words = [format!("precision {}", other.name()), precision.name().to_string()];
             assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
         }
-        let error = projection_interop::onnx::to_onnx(&compact).unwrap_err();
+        let error = projection_interop::onnx::to_bytes(&compact).unwrap_err();
         assert!(error.to_string().contains(precision.name()), "{error}");
         let linear = Model::Linear(LinearProjection::new(array![[1.0, 2.0]]).unwrap());
         let error = linear.with_precision(precision).unwrap_err();

@@ -1,26 +1,21 @@
-//! What `bindings/js` calls. Everything that users see is there; here are plain functions
-//! over numbers and memory, so that one small JavaScript module drives every build (with and
+//! What `bindings/js` calls. The interface that users see is there; this crate has plain
+//! functions over numbers, so that one small JavaScript module drives every build (with and
 //! without SIMD, with and without the embedder) without generated code.
 //!
-//! # Conventions
-//! The caller owns all memory that it passes, from [`allocate`](memory::allocate). A
-//! function that can fail gives 0 (a null handle, or false) and leaves the error in the
-//! outbox, see [`outbox`]; results without a known length lie there too. The outbox is good
-//! until the next call. Handles are freed once, by their own function, and used no more.
+//! A call has three steps, see [`exchange`]:
+//! 1. The caller makes room for its input ([`exchange::input_floats`] and the like) and writes
+//!    the values there.
+//! 2. It calls a function of [`model`], [`index`] or [`embedder`]. A function that can fail
+//!    returns 0 (no handle, or false) and leaves the error as the output's text.
+//! 3. It reads the output, which is valid until the next call.
 //!
-//! # Safety
-//! Of every function: pointers are those of live memory of the said lengths, aligned for
-//! their type, and handles are live ones of their type. Only our own JavaScript calls them,
-//! and it keeps handles and pointers to itself.
-
-// The condition is the same for all, see above.
-#![allow(clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks)]
+//! Models, indexes and embedders stay in a table of this crate, see [`objects`]; the caller has
+//! their numbers and frees each of them once. A wrong number is an error, as any other wrong
+//! argument is.
 
 #[cfg(feature = "embed")]
-mod embedder;
-#[cfg(any(target_family = "wasm", test))]
-mod heap;
-mod index;
-mod memory;
-mod model;
-mod outbox;
+pub mod embedder;
+pub mod exchange;
+pub mod index;
+pub mod model;
+pub mod objects;

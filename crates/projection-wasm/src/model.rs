@@ -1,140 +1,85 @@
-//! Models.
-
-use std::slice;
+//! Calls of models.
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 use projection_core::projection::{Model, Projection};
 use projection_core::{Error, ErrorKind, Result};
+use serde_json::{Value, json};
 
-use crate::outbox;
+use crate::exchange::{Input, Output};
+use crate::objects::{Object, make, run_on, shape, wrong_handle};
 
+/// Makes a model of the bytes of its file, the input.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn model_from_bytes(bytes: *const u8, length: usize) -> *mut Model {
-    outbox::handle(Model::from_bytes(unsafe { slice::from_raw_parts(bytes, length) }))
+pub extern "C" fn model_from_bytes() -> usize {
+    make(|input| Model::from_bytes(&input.bytes).map(Object::Model))
 }
 
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn model_free(model: *mut Model) {
-    drop(unsafe { Box::from_raw(model) });
+fn run(handle: usize, work: impl FnOnce(&Model, &mut Input, &mut Output) -> Result<()>) -> bool {
+    run_on(handle, |object, input, output| match object {
+        Object::Model(model) => work(model, input, output),
+        _ => Err(wrong_handle()),
+    })
 }
 
-/// Puts the name of the kind into the outbox.
+/// Projects the query in the input. The output is the projected query and then the weights.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn model_kind(model: &Model) {
-    outbox::put_bytes(model.kind().name().as_bytes());
+pub extern "C" fn model_project(handle: usize) -> bool {
+    run(handle, |model, input, output| {
+        let out = model.output_dim();
+        output.floats.resize(out + model.head_ids().len(), 0.0);
+        let (projected, weights) = output.floats.split_at_mut(out);
+        model.project_into(&input.floats, projected, Some(weights))
+    })
 }
 
+/// [`model_project`] for rows of queries: rows of projected queries, then rows of weights.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn model_input_dim(model: &Model) -> usize {
-    model.input_dim()
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn model_output_dim(model: &Model) -> usize {
-    model.output_dim()
-}
-
-/// Number of heads.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn model_heads(model: &Model) -> usize {
-    model.head_ids().len()
-}
-
-/// As many ids as there are heads; they live as long as the model.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn model_head_ids(model: &Model) -> *const i64 {
-    model.head_ids().as_ptr()
-}
-
-/// NaN for kinds without one.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn model_temperature(model: &Model) -> f64 {
-    model.temperature()
-}
-
-/// Projects a query into room for the output dimension and for as many weights as heads.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn model_project(
-    model: &Model,
-    query: *const f32,
-    length: usize,
-    projected: *mut f32,
-    weights: *mut f32,
-) -> bool {
-    let (query, projected, weights) = unsafe {
-        (
-            slice::from_raw_parts(query, length),
-            slice::from_raw_parts_mut(projected, model.output_dim()),
-            slice::from_raw_parts_mut(weights, model.head_ids().len()),
-        )
-    };
-    outbox::status(model.project_into(query, projected, Some(weights)))
-}
-
-/// The same for rows of queries, `length` values in all, whose number is that of the input
-/// dimensions in `length`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn model_project_batch(
-    model: &Model,
-    queries: *const f32,
-    length: usize,
-    projected: *mut f32,
-    weights: *mut f32,
-) -> bool {
-    let (dim, out, heads) = (model.input_dim(), model.output_dim(), model.head_ids().len());
-    let rows = length / dim;
-    let project = || -> Result<()> {
+pub extern "C" fn model_project_batch(handle: usize) -> bool {
+    run(handle, |model, input, output| {
+        let (dim, out, heads) = (model.input_dim(), model.output_dim(), model.head_ids().len());
+        let length = input.floats.len();
         if !length.is_multiple_of(dim) {
             return Err(Error::new(
                 ErrorKind::DimensionMismatch,
                 format!("queries of {length} values, expected a multiple of {dim}"),
             ));
         }
-        // By the condition of all these functions there are as many values.
-        let (queries, projected, weights) = unsafe {
-            (
-                ArrayView2::from_shape_ptr((rows, dim), queries),
-                ArrayViewMut2::from_shape_ptr((rows, out), projected),
-                ArrayViewMut2::from_shape_ptr((rows, heads), weights),
-            )
-        };
+        let rows = length / dim;
+        output.floats.resize(rows * (out + heads), 0.0);
+        let (projected, weights) = output.floats.split_at_mut(rows * out);
+        let queries = ArrayView2::from_shape((rows, dim), &input.floats).map_err(shape)?;
+        let projected = ArrayViewMut2::from_shape((rows, out), projected).map_err(shape)?;
+        let weights = ArrayViewMut2::from_shape((rows, heads), weights).map_err(shape)?;
         model.project_batch_into(queries, projected, Some(weights))
-    };
-    outbox::status(project())
+    })
 }
 
-/// Puts doubles into the outbox: for each head its weight and its similarity, then for each of up to
-/// `most` training questions its number, the place of its head, its weight and its
-/// similarity, the largest weight first.
+/// Explains the projection of the query in the input, as JSON: weight and similarity of each
+/// head, and up to `max` training questions, the largest weight first.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn model_explain(
-    model: &Model,
-    query: *const f32,
-    length: usize,
-    most: usize,
-) -> bool {
-    let query = unsafe { slice::from_raw_parts(query, length) };
-    let explain = || -> Result<()> {
+pub extern "C" fn model_explain(handle: usize, max: usize) -> bool {
+    run(handle, |model, input, output| {
+        let query = &input.floats;
         let (_, weights) = model.project(query)?;
-        let mut words = Vec::new();
-        let mut put = |value: f64| words.push(value.to_bits());
-        for (weight, similarity) in weights.iter().zip(model.head_similarities(query)?) {
-            put(f64::from(*weight));
-            put(f64::from(similarity));
-        }
-        if let Some(residual) = model.as_residual() {
-            // The nearest first, whose weights are the largest.
-            for near in residual.neighbours_of(query)?.iter().take(most) {
-                let head = model.head_ids().binary_search(&near.cluster_id).unwrap_or(0);
-                put(near.number as f64);
-                put(head as f64);
-                put(near.weight);
-                put(near.similarity);
-            }
-        }
-        let size = 8 * words.len();
-        outbox::put(words, size);
+        let heads = weights.iter().zip(model.head_similarities(query)?);
+        let heads: Vec<Value> = heads
+            .map(|(weight, similarity)| json!({"weight": weight, "similarity": similarity}))
+            .collect();
+        let near = model.as_residual().map(|residual| residual.neighbours_of(query)).transpose()?;
+        // The nearest first, whose weights are the largest.
+        let near = near.iter().flatten().take(max);
+        let head = |id| model.head_ids().binary_search(id).unwrap_or(0);
+        let questions: Vec<Value> = near
+            .map(|near| {
+                json!({
+                    "index": near.number,
+                    "head": head(&near.cluster_id),
+                    "weight": near.weight,
+                    "similarity": near.similarity,
+                })
+            })
+            .collect();
+        output.text = json!({"heads": heads, "questions": questions}).to_string();
         Ok(())
-    };
-    outbox::status(explain())
+    })
 }

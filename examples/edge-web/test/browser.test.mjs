@@ -24,7 +24,7 @@ const faq = JSON.parse(readFileSync(path.join(repository, "examples/faq/faq_test
 const questions = faq.clusters.flatMap((cluster) => cluster.questions);
 const manifest = JSON.parse(readFileSync(path.join(site, "data/manifest.json"), "utf8"));
 
-/** Every eighth question is asked of the command too, which loads its text model each time. */
+/** Every eighth question also goes to the command, which loads its embedding model each time. */
 const NATIVE = 8;
 /** What bytes may change in a score; the largest change seen is half of it. */
 const ROUNDED = 0.005;
@@ -201,7 +201,7 @@ async function main() {
     watch(page);
     const started = Date.now();
     await page.goto(address);
-    // What is typed before the text model is there is answered once it is.
+    // A question typed before the embedding model is loaded is answered as soon as it is.
     await page.getByRole("searchbox", { name: "Your question" }).fill(questions[7]);
     await page.getByText("Ready. Works without a network").waitFor();
     await page.locator("#after > li").first().waitFor();

@@ -6,9 +6,9 @@ export async function measure({ questions }) {
   const bytes = async (name) => new Uint8Array(await (await fetch(name)).arrayBuffer());
   const engine = await load({ embedder: true });
   const embedder = engine.Embedder.fromBytes(
-    await bytes("/text-model/model.safetensors"),
-    await bytes("/text-model/tokenizer.json"),
-    await bytes("/text-model/config.json"),
+    await bytes("/embedding-model/model.safetensors"),
+    await bytes("/embedding-model/tokenizer.json"),
+    await bytes("/embedding-model/config.json"),
     { maxTokens: 256 },
   );
   const model = engine.Model.fromBytes(await bytes("/data/model.safetensors"));

@@ -53,7 +53,7 @@ impl Data {
         npy::save(folder.join("centroids.npy"), self.centroids.view())?;
         npy::save(folder.join("answers.npy"), self.answers.view())?;
         npy::save(folder.join("queries.npy"), self.queries.view())?;
-        projection_interop::onnx::save_onnx(
+        projection_interop::onnx::save(
             &Model::MultiHead(self.model(FEW)?),
             folder.join("heads.onnx"),
         )

@@ -2,9 +2,9 @@
 //!
 //! The file has opset 17 and IR version 8. Its input `query` is float32 of shape (n, d) for
 //! any n; the outputs are `projected` (n, o) and, for kinds that route, `weights` (n, N), in
-//! ascending order of head id. The graph treats the query as the engine does; it does not
-//! refuse a query of zeros, for which kinds that route give NaN. Kind, head ids and parameters are among
-//! the file's metadata: `kind`, `head_ids` (JSON), `temperature`, `input_dim`, `output_dim`.
+//! ascending order of head id. The graph treats the query as the engine does, but does not
+//! refuse a query of zeros: kinds that route return NaN for it. The file's metadata holds
+//! `kind`, `head_ids` (JSON), `temperature`, `input_dim` and `output_dim`.
 
 mod graph;
 mod multi_head;
@@ -17,38 +17,38 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::projection::{Model, Projection};
-use graph::{Graph, QUERY};
+use graph::Graph;
 
-/// Protobuf messages, which an ONNX file is one of, are smaller than this.
+/// The largest protobuf message, and an ONNX file is one.
 const LARGEST: usize = i32::MAX as usize;
 
-/// Writes the model to the ONNX file at `path`, see [`onnx`](crate::onnx). A file that was
-/// there is replaced only by the complete new one.
+/// Writes the model to the ONNX file at `path`. An existing file is replaced only by the
+/// complete new one.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for a model of 2 GiB or more, which ONNX files can't
 /// hold, and for one of less than single precision; otherwise as [`Model::save_file`].
-pub fn save_onnx(model: &Model, path: impl AsRef<Path>) -> Result<()> {
-    let bytes = to_onnx(model)?;
+pub fn save(model: &Model, path: impl AsRef<Path>) -> Result<()> {
+    let bytes = to_bytes(model)?;
     crate::atomic::write(path.as_ref(), |writer| writer.write_all(&bytes))
 }
 
-/// The bytes of the file that [`save_onnx`](save_onnx) writes.
+/// The bytes of the file that [`save`] writes.
 ///
 /// # Errors
-/// As [`save_onnx`](save_onnx).
-pub fn to_onnx(model: &Model) -> Result<Vec<u8>> {
+/// As [`save`].
+pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     model.check_values()?;
-    let mut graph = Graph::default();
+    let graph = Graph::default();
     match model {
-        Model::MultiHead(heads) => multi_head::build(&mut graph, heads)?,
-        Model::Residual(residual) => residual::build(&mut graph, residual),
-        Model::Transformer(network) => transformer::build(&mut graph, network),
+        Model::MultiHead(heads) => multi_head::build(&graph, heads)?,
+        Model::Residual(residual) => residual::build(&graph, residual),
+        Model::Transformer(network) => transformer::build(&graph, network),
         Model::Linear(linear) => {
             let shape = [model.output_dim(), model.input_dim()];
             let matrix = graph.floats("matrix", &shape, linear.rows());
-            let projected = graph.times_transposed(QUERY, &matrix, None);
-            graph.output(&projected, "projected", model.output_dim());
+            let projected = graph.query().times_transposed(matrix, None);
+            projected.output("projected", model.output_dim());
         }
         _ => {
             return Err(Error::new(
@@ -57,7 +57,7 @@ pub fn to_onnx(model: &Model) -> Result<Vec<u8>> {
             ));
         }
     }
-    let bytes = graph.into_file(model.input_dim(), &metadata_of(model));
+    let bytes = graph.into_file(model.input_dim(), &metadata(model));
     if bytes.len() > LARGEST {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
@@ -67,7 +67,7 @@ pub fn to_onnx(model: &Model) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn metadata_of(model: &Model) -> Vec<(&'static str, String)> {
+fn metadata(model: &Model) -> Vec<(&'static str, String)> {
     let mut metadata = vec![
         ("format", "projection".to_string()),
         ("kind", model.kind().name().to_string()),

@@ -1,5 +1,5 @@
-//! The part of the protobuf encoding that ONNX files need, and the messages of ONNX as far as
-//! models use them. Field numbers are those of `onnx.proto3`.
+//! The part of the protobuf encoding that ONNX files need, and the messages of ONNX that models
+//! use. Field numbers are those of `onnx.proto3`.
 
 /// The bytes of a message.
 #[derive(Debug, Default, Clone)]
@@ -57,10 +57,10 @@ pub(super) enum Element {
 }
 
 /// An attribute of a node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Attribute {
     Int(&'static str, i64),
-    Ints(&'static str, Vec<i64>),
+    Ints(&'static str, &'static [i64]),
     Float(&'static str, f32),
     Text(&'static str, &'static str),
 }

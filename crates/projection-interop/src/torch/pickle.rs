@@ -3,12 +3,24 @@
 //! Values lie in one list and refer to each other by number, so that a value which the
 //! pickle repeats exists once, and one that contains itself does no harm.
 
+use std::collections::HashMap;
+
 use super::tensor::{Element, Storage, View};
 
-/// Longest pickle. Torch takes some 3 kB for a layer.
-const MAX_BYTES: usize = 4 << 20;
-/// Most values, and most items of all dictionaries together. Torch takes some 250 a layer.
-const MAX_NODES: usize = 1 << 16;
+/// Longest pickle. Torch takes some 3 kB for a layer. An instruction takes a byte or more and
+/// makes one value, so this also limits the memory that values take.
+const MAX_BYTES: usize = 1 << 19;
+
+/// The only functions and types that a pickle may name.
+const GLOBALS: [(&str, &str, Global); 7] = [
+    ("collections", "OrderedDict", Global::OrderedDict),
+    ("torch._utils", "_rebuild_tensor_v2", Global::Tensor),
+    ("torch._utils", "_rebuild_parameter", Global::Parameter),
+    ("torch", "HalfStorage", Global::Storage(Element::Float16)),
+    ("torch", "BFloat16Storage", Global::Storage(Element::BFloat16)),
+    ("torch", "FloatStorage", Global::Storage(Element::Float32)),
+    ("torch", "DoubleStorage", Global::Storage(Element::Float64)),
+];
 
 type Result<T> = std::result::Result<T, String>;
 type Id = usize;
@@ -24,18 +36,18 @@ pub(super) enum Node {
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
-    Function(Function),
-    StorageType(Element),
+    Global(Global),
     Storage(Storage),
     Tensor(View),
 }
 
-/// What a pickle may call. None of it is called: each is a rule for making a value.
+/// What a pickle may name. Nothing is ever called: a function is a rule for making a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Function {
+pub(super) enum Global {
     OrderedDict,
     Tensor,
     Parameter,
+    Storage(Element),
 }
 
 impl Node {
@@ -50,8 +62,7 @@ impl Node {
             Self::Tuple(_) => "a tuple".into(),
             Self::List(_) => "a list".into(),
             Self::Dict(_) => "a dictionary".into(),
-            Self::Function(_) => "a function".into(),
-            Self::StorageType(_) => "a type".into(),
+            Self::Global(_) => "a function or a type".into(),
             Self::Storage(_) => "a storage".into(),
             Self::Tensor(view) => format!("a tensor of shape {:?}", view.shape),
         }
@@ -69,7 +80,7 @@ impl Pickle {
         if bytes.len() > MAX_BYTES {
             return Err(format!("{} bytes, expected at most {MAX_BYTES}", bytes.len()));
         }
-        let mut machine = Machine::new(bytes);
+        let mut machine = Machine { bytes, ..Machine::default() };
         let root = machine
             .run()
             .map_err(|what| format!("{what} (before byte {} of {})", machine.at, bytes.len()))?;
@@ -80,24 +91,24 @@ impl Pickle {
         &self.nodes[self.root]
     }
 
-    /// The value of a key; the last one where it was set several times, as in Python.
+    /// The value of a key; the last one if it was set several times, as in Python.
     pub fn item(&self, items: &[(Id, Id)], key: &str) -> Option<&Node> {
-        let of_key =
-            |(k, _): &&(Id, Id)| matches!(&self.nodes[*k], Node::Text(text) if text == key);
-        items.iter().rev().find(of_key).map(|(_, value)| &self.nodes[*value])
+        let has_key =
+            |(id, _): &&(Id, Id)| matches!(&self.nodes[*id], Node::Text(text) if text == key);
+        items.iter().rev().find(has_key).map(|(_, value)| &self.nodes[*value])
     }
 
     /// The keys that are texts.
-    pub fn keys(&self, items: &[(Id, Id)]) -> Vec<&str> {
-        let text = |(key, _): &(Id, Id)| match &self.nodes[*key] {
+    pub fn keys<'a>(&'a self, items: &'a [(Id, Id)]) -> impl Iterator<Item = &'a str> {
+        items.iter().filter_map(|(key, _)| match &self.nodes[*key] {
             Node::Text(text) => Some(text.as_str()),
             _ => None,
-        };
-        items.iter().filter_map(text).collect()
+        })
     }
 }
 
 /// A pickle being read.
+#[derive(Default)]
 struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -105,169 +116,93 @@ struct Machine<'a> {
     stack: Vec<Id>,
     /// Heights of the stack at its marks.
     marks: Vec<usize>,
-    memo: std::collections::HashMap<u32, Id>,
-    /// Items of all dictionaries and lists.
-    items: usize,
+    memo: HashMap<u64, Id>,
 }
 
 impl<'a> Machine<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            at: 0,
-            nodes: Vec::new(),
-            stack: Vec::new(),
-            marks: Vec::new(),
-            memo: Default::default(),
-            items: 0,
-        }
-    }
-
+    /// Follows the instructions up to the last one, which names the result.
     fn run(&mut self) -> Result<Id> {
         loop {
-            let [opcode] = self.take()?;
-            match opcode {
-                0x80 => {
-                    let [version] = self.take()?;
-                    if !(2..=5).contains(&version) {
-                        return Err(format!("pickle protocol {version}, expected 2 to 5"));
-                    }
-                }
-                // The length of a frame says nothing that is needed.
-                0x95 => drop(self.take::<8>()?),
-                b'N' => self.push(Node::None)?,
-                0x88 => self.push(Node::Bool(true))?,
-                0x89 => self.push(Node::Bool(false))?,
-                b'K' => {
-                    let [value] = self.take()?;
-                    self.push(Node::Int(value.into()))?;
-                }
-                b'M' => {
-                    let value = u16::from_le_bytes(self.take()?);
-                    self.push(Node::Int(value.into()))?;
-                }
-                b'J' => {
-                    let value = i32::from_le_bytes(self.take()?);
-                    self.push(Node::Int(value.into()))?;
-                }
-                0x8a => self.long()?,
-                b'G' => {
-                    let value = f64::from_be_bytes(self.take()?);
-                    self.push(Node::Float(value))?;
-                }
-                0x8c => {
-                    let [length] = self.take()?;
-                    self.text(length.into())?;
-                }
-                b'X' => {
-                    let length = u32::from_le_bytes(self.take()?);
-                    self.text(length as usize)?;
-                }
-                b')' => self.push(Node::Tuple(Vec::new()))?,
-                b']' => self.push(Node::List(Vec::new()))?,
-                b'}' => self.push(Node::Dict(Vec::new()))?,
-                0x85..=0x87 => {
-                    let length = usize::from(opcode - 0x84);
-                    let first = self.height_of(length)?;
-                    let items = self.stack.split_off(first);
-                    self.push(Node::Tuple(items))?;
-                }
-                b'(' => self.marks.push(self.stack.len()),
-                b't' => {
-                    let items = self.above_mark()?;
-                    self.push(Node::Tuple(items))?;
-                }
-                b's' => {
-                    let first = self.height_of(2)?;
-                    let items = self.stack.split_off(first);
-                    self.set_items(&items)?;
-                }
-                b'u' => {
-                    let items = self.above_mark()?;
-                    self.set_items(&items)?;
-                }
-                b'a' => {
-                    let item = self.pop()?;
-                    self.append(&[item])?;
-                }
-                b'e' => {
-                    let items = self.above_mark()?;
-                    self.append(&items)?;
-                }
-                b'q' => {
-                    let [place] = self.take()?;
-                    self.remember(place.into())?;
-                }
-                b'r' => {
-                    let place = u32::from_le_bytes(self.take()?);
-                    self.remember(place)?;
-                }
-                0x94 => self.remember(self.memo.len() as u32)?,
-                b'h' => {
-                    let [place] = self.take()?;
-                    self.recall(place.into())?;
-                }
-                b'j' => {
-                    let place = u32::from_le_bytes(self.take()?);
-                    self.recall(place)?;
-                }
-                b'c' => {
-                    let (module, name) = (self.line()?, self.line()?);
-                    self.global(module, name)?;
-                }
-                0x93 => {
-                    let (name, module) = (self.pop()?, self.pop()?);
-                    let (Node::Text(module), Node::Text(name)) =
-                        (&self.nodes[module], &self.nodes[name])
-                    else {
-                        return Err("a function whose name is no text".into());
-                    };
-                    let (module, name) = (module.clone(), name.clone());
-                    self.global(&module, &name)?;
-                }
+            let node = match self.slice(1)?[0] {
+                b'N' => Node::None,
+                0x88 => Node::Bool(true),
+                0x89 => Node::Bool(false),
+                b'K' => Node::Int(self.unsigned(1)? as i64),
+                b'M' => Node::Int(self.unsigned(2)? as i64),
+                b'J' => Node::Int(self.signed(4)?),
+                0x8a => Node::Int(self.long()?),
+                b'G' => Node::Float(f64::from_bits(self.unsigned(8)?.swap_bytes())),
+                0x8c => Node::Text(self.text(1)?),
+                b'X' => Node::Text(self.text(4)?),
+                b']' => Node::List(Vec::new()),
+                b'}' => Node::Dict(Vec::new()),
+                b')' => Node::Tuple(Vec::new()),
+                opcode @ 0x85..=0x87 => Node::Tuple(self.pop_many(usize::from(opcode - 0x84))?),
+                b't' => Node::Tuple(self.above_mark()?),
+                b'c' => global(self.line()?, self.line()?)?,
+                0x93 => self.global_of_texts()?,
                 b'R' => self.reduce()?,
-                b'b' => self.build()?,
                 b'Q' => self.persistent()?,
                 b'.' => return self.pop(),
                 other => {
-                    let shown = char::from(other).escape_default();
-                    return Err(format!(
-                        "the instruction {other:#04x} ('{shown}'), which no dictionary of numbers \
-                         and tensors needs: refused"
-                    ));
+                    self.change(other)?;
+                    continue;
                 }
-            }
+            };
+            self.stack.push(self.nodes.len());
+            self.nodes.push(node);
         }
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let bytes = self.slice(N)?;
-        Ok(bytes.try_into().expect("the slice has N bytes"))
+    /// Follows an instruction that makes no new value.
+    fn change(&mut self, opcode: u8) -> Result<()> {
+        match opcode {
+            0x80 => self.version(),
+            // The length of a frame says nothing that is needed.
+            0x95 => self.slice(8).map(drop),
+            b'(' => {
+                self.marks.push(self.stack.len());
+                Ok(())
+            }
+            b's' => self.pop_many(2).and_then(|items| self.set_items(&items)),
+            b'u' => self.above_mark().and_then(|items| self.set_items(&items)),
+            b'a' => self.pop_many(1).and_then(|items| self.append(&items)),
+            b'e' => self.above_mark().and_then(|items| self.append(&items)),
+            b'q' => self.unsigned(1).and_then(|place| self.remember(place)),
+            b'r' => self.unsigned(4).and_then(|place| self.remember(place)),
+            0x94 => self.remember(self.memo.len() as u64),
+            b'h' => self.unsigned(1).and_then(|place| self.recall(place)),
+            b'j' => self.unsigned(4).and_then(|place| self.recall(place)),
+            b'b' => self.build(),
+            other => Err(format!(
+                "the instruction {other:#04x} ('{}'), which no dictionary of numbers and tensors \
+                 needs: refused",
+                char::from(other).escape_default()
+            )),
+        }
     }
 
+    // What follows an instruction in the file.
+
     fn slice(&mut self, length: usize) -> Result<&'a [u8]> {
-        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len());
-        let end = end.ok_or("truncated")?;
-        let bytes = &self.bytes[self.at..end];
-        self.at = end;
-        Ok(bytes)
+        let (part, _) = self.bytes[self.at..].split_at_checked(length).ok_or("truncated")?;
+        self.at += length;
+        Ok(part)
+    }
+
+    /// A little-endian number of up to 8 bytes without a sign.
+    fn unsigned(&mut self, length: usize) -> Result<u64> {
+        Ok(self.slice(length)?.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
 
     fn line(&mut self) -> Result<&'a str> {
-        let rest = &self.bytes[self.at..];
-        let length = rest.iter().position(|byte| *byte == b'\n').ok_or("truncated")?;
-        self.at += length + 1;
-        std::str::from_utf8(&rest[..length]).map_err(|_| "a name that is not UTF-8".into())
+        let length = self.bytes[self.at..].iter().position(|byte| *byte == b'\n');
+        let line = self.slice(length.ok_or("truncated")? + 1)?;
+        let text = std::str::from_utf8(&line[..line.len() - 1]);
+        text.map_err(|_| "a name that is not UTF-8".into())
     }
 
-    fn push(&mut self, node: Node) -> Result<()> {
-        if self.nodes.len() >= MAX_NODES {
-            return Err(format!("more than {MAX_NODES} values"));
-        }
-        self.stack.push(self.nodes.len());
-        self.nodes.push(node);
-        Ok(())
-    }
+    // The stack.
 
     /// The height of the stack below its top `length` values, which are above any mark.
     fn height_of(&self, length: usize) -> Result<usize> {
@@ -276,9 +211,13 @@ impl<'a> Machine<'a> {
         first.ok_or_else(|| "an instruction without its values".into())
     }
 
+    fn pop_many(&mut self, length: usize) -> Result<Vec<Id>> {
+        let first = self.height_of(length)?;
+        Ok(self.stack.split_off(first))
+    }
+
     fn pop(&mut self) -> Result<Id> {
-        let first = self.height_of(1)?;
-        Ok(self.stack.split_off(first)[0])
+        Ok(self.pop_many(1)?[0])
     }
 
     fn top(&self) -> Result<Id> {
@@ -290,48 +229,53 @@ impl<'a> Machine<'a> {
         Ok(self.stack.split_off(mark))
     }
 
-    fn remember(&mut self, place: u32) -> Result<()> {
-        let top = self.top()?;
-        self.memo.insert(place, top);
-        if self.memo.len() > MAX_NODES {
-            return Err(format!("more than {MAX_NODES} remembered values"));
+    // Instructions.
+
+    fn version(&mut self) -> Result<()> {
+        match self.unsigned(1)? {
+            2..=5 => Ok(()),
+            other => Err(format!("pickle protocol {other}, expected 2 to 5")),
         }
-        Ok(())
     }
 
-    fn recall(&mut self, place: u32) -> Result<()> {
-        let id = *self.memo.get(&place).ok_or("a remembered value that is not there")?;
-        if self.stack.len() >= MAX_NODES {
-            return Err(format!("more than {MAX_NODES} values at once"));
-        }
-        self.stack.push(id);
-        Ok(())
+    /// A number in two's complement of so many bytes as the byte before it says.
+    fn long(&mut self) -> Result<i64> {
+        let length = self.unsigned(1)? as usize;
+        self.signed(length)
     }
 
-    /// A whole number of given length, little-endian, in two's complement.
-    fn long(&mut self) -> Result<()> {
-        let [length] = self.take()?;
-        let bytes = self.slice(length.into())?;
-        if bytes.len() > 8 {
+    /// A number of so many bytes in two's complement.
+    fn signed(&mut self, length: usize) -> Result<i64> {
+        if length > 8 {
             return Err(format!("a whole number of {length} bytes, expected at most 8"));
         }
-        let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-        let mut filled = [if negative { 0xff } else { 0 }; 8];
-        filled[..bytes.len()].copy_from_slice(bytes);
-        self.push(Node::Int(i64::from_le_bytes(filled)))
+        let unused = 64 - 8 * length as u32;
+        let value = self.unsigned(length)?.checked_shl(unused).unwrap_or(0) as i64;
+        Ok(value.checked_shr(unused).unwrap_or(0))
     }
 
-    fn text(&mut self, length: usize) -> Result<()> {
+    /// A text after its length, which takes so many bytes.
+    fn text(&mut self, bytes: usize) -> Result<String> {
+        let length = self.unsigned(bytes)? as usize;
         let text = std::str::from_utf8(self.slice(length)?);
-        let text = text.map_err(|_| "a text that is not UTF-8")?;
-        self.push(Node::Text(text.to_string()))
+        text.map(str::to_string).map_err(|_| "a text that is not UTF-8".into())
+    }
+
+    fn remember(&mut self, place: u64) -> Result<()> {
+        let top = self.top()?;
+        self.memo.insert(place, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, place: u64) -> Result<()> {
+        self.stack.push(*self.memo.get(&place).ok_or("a remembered value that is not there")?);
+        Ok(())
     }
 
     fn set_items(&mut self, items: &[Id]) -> Result<()> {
         let (pairs, []) = items.as_chunks::<2>() else {
             return Err("a key without a value".into());
         };
-        self.count_items(pairs.len())?;
         let top = self.top()?;
         match &mut self.nodes[top] {
             Node::Dict(dict) => dict.extend(pairs.iter().map(|[key, value]| (*key, *value))),
@@ -340,16 +284,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn count_items(&mut self, more: usize) -> Result<()> {
-        self.items += more;
-        if self.items > MAX_NODES {
-            return Err(format!("more than {MAX_NODES} items"));
-        }
-        Ok(())
-    }
-
     fn append(&mut self, items: &[Id]) -> Result<()> {
-        self.count_items(items.len())?;
         let top = self.top()?;
         match &mut self.nodes[top] {
             Node::List(list) => list.extend(items),
@@ -358,63 +293,43 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn global(&mut self, module: &str, name: &str) -> Result<()> {
-        let node = match (module, name) {
-            ("collections", "OrderedDict") => Node::Function(Function::OrderedDict),
-            ("torch._utils", "_rebuild_tensor_v2") => Node::Function(Function::Tensor),
-            ("torch._utils", "_rebuild_parameter") => Node::Function(Function::Parameter),
-            ("torch", "HalfStorage") => Node::StorageType(Element::Float16),
-            ("torch", "BFloat16Storage") => Node::StorageType(Element::BFloat16),
-            ("torch", "FloatStorage") => Node::StorageType(Element::Float32),
-            ("torch", "DoubleStorage") => Node::StorageType(Element::Float64),
-            _ => {
-                let shown: String = format!("{module}.{name}").chars().take(120).collect();
-                return Err(format!(
-                    "it names {:?}: refused, only tensors of floats and dictionaries are read",
-                    shown
-                ));
-            }
-        };
-        self.push(node)
+    fn global_of_texts(&mut self) -> Result<Node> {
+        let (name, module) = (self.pop()?, self.pop()?);
+        match (&self.nodes[module], &self.nodes[name]) {
+            (Node::Text(module), Node::Text(name)) => global(module, name),
+            _ => Err("a function whose name is no text".into()),
+        }
     }
 
-    /// What a call of a known function would give.
-    fn reduce(&mut self) -> Result<()> {
+    /// What a call of a known function would return.
+    fn reduce(&mut self) -> Result<Node> {
         let (arguments, function) = (self.pop()?, self.pop()?);
-        let (Node::Function(function), Node::Tuple(arguments)) =
+        let (Node::Global(function), Node::Tuple(arguments)) =
             (&self.nodes[function], &self.nodes[arguments])
         else {
             return Err("a call of something that is no function: refused".into());
         };
-        let node = match (function, &arguments[..]) {
-            (Function::OrderedDict, []) => Node::Dict(Vec::new()),
-            // Whether it needs a gradient, hooks and newer attributes say nothing here.
-            (
-                Function::Tensor,
-                [storage, offset, shape, strides, _, _]
-                | [storage, offset, shape, strides, _, _, _],
-            ) => {
+        match (function, &arguments[..]) {
+            (Global::OrderedDict, []) => Ok(Node::Dict(Vec::new())),
+            // The arguments after the strides (whether the tensor needs a gradient, hooks)
+            // do not change its values.
+            (Global::Tensor, [storage, offset, shape, strides, _, _])
+            | (Global::Tensor, [storage, offset, shape, strides, _, _, _]) => {
                 let (Node::Storage(storage), Node::Int(offset)) =
                     (&self.nodes[*storage], &self.nodes[*offset])
                 else {
                     return Err("a tensor without a storage".into());
                 };
-                Node::Tensor(View {
-                    storage: storage.clone(),
-                    offset: *offset,
-                    shape: self.integers(*shape)?,
-                    strides: self.integers(*strides)?,
-                })
+                let (shape, strides) = (self.integers(*shape)?, self.integers(*strides)?);
+                let storage = storage.clone();
+                Ok(Node::Tensor(View { storage, offset: *offset, shape, strides }))
             }
-            (Function::Parameter, [data, _, _]) => match &self.nodes[*data] {
-                Node::Tensor(view) => Node::Tensor(view.clone()),
-                other => return Err(format!("a parameter of {}", other.describe())),
+            (Global::Parameter, [data, _, _]) => match &self.nodes[*data] {
+                Node::Tensor(view) => Ok(Node::Tensor(view.clone())),
+                other => Err(format!("a parameter of {}", other.describe())),
             },
-            (function, arguments) => {
-                return Err(format!("{function:?} of {} arguments", arguments.len()));
-            }
-        };
-        self.push(node)
+            (function, arguments) => Err(format!("{function:?} of {} arguments", arguments.len())),
+        }
     }
 
     fn integers(&self, id: Id) -> Result<Vec<i64>> {
@@ -431,8 +346,7 @@ impl<'a> Machine<'a> {
         items.iter().map(integer).collect()
     }
 
-    /// Attributes of a dictionary, such as the versions that torch keeps with state: passed
-    /// over.
+    /// Ignores attributes of a dictionary, such as the versions that torch keeps with state.
     fn build(&mut self) -> Result<()> {
         let (state, top) = (self.pop()?, self.top()?);
         match (&self.nodes[top], &self.nodes[state]) {
@@ -442,19 +356,30 @@ impl<'a> Machine<'a> {
     }
 
     /// A storage: ("storage", type, key, device, number of elements).
-    fn persistent(&mut self) -> Result<()> {
+    fn persistent(&mut self) -> Result<Node> {
         let id = self.pop()?;
         let unknown = || "a reference to something else than a storage: refused".to_string();
         let Node::Tuple(parts) = &self.nodes[id] else { return Err(unknown()) };
         let [kind, element, key, _, length] = parts[..] else { return Err(unknown()) };
-        let storage = match [kind, element, key, length].map(|id| &self.nodes[id]) {
-            [Node::Text(kind), Node::StorageType(element), Node::Text(key), Node::Int(length)]
-                if kind == "storage" =>
-            {
-                Storage { element: *element, key: key.clone(), length: *length }
+        let [kind, element, key, length] = [kind, element, key, length].map(|id| &self.nodes[id]);
+        match (kind, element, key, length) {
+            (
+                Node::Text(kind),
+                Node::Global(Global::Storage(element)),
+                Node::Text(key),
+                Node::Int(length),
+            ) if kind == "storage" => {
+                Ok(Node::Storage(Storage { element: *element, key: key.clone(), length: *length }))
             }
-            _ => return Err(unknown()),
-        };
-        self.push(Node::Storage(storage))
+            _ => Err(unknown()),
+        }
     }
+}
+
+fn global(module: &str, name: &str) -> Result<Node> {
+    let known = GLOBALS.iter().find(|known| (known.0, known.1) == (module, name));
+    known.map(|known| Node::Global(known.2)).ok_or_else(|| {
+        let found: String = format!("{module}.{name}").chars().take(120).collect();
+        format!("it names {found:?}: refused, only tensors of floats and dictionaries are read")
+    })
 }

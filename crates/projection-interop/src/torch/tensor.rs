@@ -22,6 +22,22 @@ impl Element {
             Self::Float64 => 8,
         }
     }
+
+    /// The value of an element in `bytes`, as many as its size.
+    fn decode(self, bytes: &[u8], big_endian: bool) -> f64 {
+        let mut little = [0; 8];
+        little[..bytes.len()].copy_from_slice(bytes);
+        if big_endian {
+            little[..bytes.len()].reverse();
+        }
+        let [a, b, c, d, ..] = little;
+        match self {
+            Self::Float16 => f16::from_le_bytes([a, b]).to_f64(),
+            Self::BFloat16 => bf16::from_le_bytes([a, b]).to_f64(),
+            Self::Float32 => f32::from_le_bytes([a, b, c, d]).into(),
+            Self::Float64 => f64::from_le_bytes(little),
+        }
+    }
 }
 
 /// Raw numbers in an entry of the archive.
@@ -45,19 +61,13 @@ pub(super) struct View {
     pub strides: Vec<i64>,
 }
 
-/// A tensor's values, row-major.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    pub shape: Vec<usize>,
-    pub values: Vec<f32>,
-}
-
-/// Reads a tensor; `budget` is the number of bytes that may still be taken.
+/// Reads shape and row-major values of a tensor. `budget` is the number of bytes that may
+/// still be allocated.
 pub(super) fn read(
     view: &View,
     archive: &Archive<'_>,
     budget: &mut usize,
-) -> Result<Tensor, (ErrorKind, String)> {
+) -> Result<(Vec<usize>, Vec<f32>), (ErrorKind, String)> {
     let invalid = |what: String| (ErrorKind::InvalidModel, what);
     let Storage { element, key, length } = &view.storage;
     let data = archive.entry(&format!("data/{key}")).map_err(invalid)?;
@@ -69,97 +79,59 @@ pub(super) fn read(
             data.len()
         )));
     }
-    let (shape, strides, start, count) = checked(view, data.len() / size).ok_or_else(|| {
-        invalid(format!(
+    let Some(Layout { shape, strides, start, count }) = Layout::of(view, data.len() / size) else {
+        return Err(invalid(format!(
             "shape {:?} with strides {:?} from element {}, expected it inside a storage of \
-                 {length} elements",
+             {length} elements",
             view.shape, view.strides, view.offset
-        ))
-    })?;
-    let bytes = count * size_of::<f32>();
-    *budget = budget.checked_sub(bytes).ok_or_else(|| {
+        )));
+    };
+    *budget = budget.checked_sub(count * size_of::<f32>()).ok_or_else(|| {
         invalid("more numbers than fit into the file: too many tensors share a storage".into())
     })?;
-
-    let mut places = Vec::new();
-    let contiguous = is_contiguous(&shape, &strides);
-    if !contiguous {
-        places = vec![start];
-        for (length, stride) in shape.iter().zip(&strides) {
-            places = (places.iter())
-                .flat_map(|place| (0..*length).map(move |i| place + i * stride))
-                .collect();
+    let mut values = Vec::with_capacity(count);
+    for number in 0..count {
+        let (mut rest, mut place) = (number, start);
+        for (length, stride) in shape.iter().zip(&strides).rev() {
+            place += rest % length * stride;
+            rest /= length;
         }
-    }
-    let place = |i: usize| if contiguous { start + i } else { places[i] };
-    let big = archive.big_endian;
-    let values: Vec<f32> = match element {
-        Element::Float16 => decode(data, count, place, |bytes| {
-            f16::from_bits(if big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-                .to_f32()
-        }),
-        Element::BFloat16 => decode(data, count, place, |bytes| {
-            bf16::from_bits(if big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-                .to_f32()
-        }),
-        Element::Float32 => decode(data, count, place, |bytes| {
-            if big { f32::from_be_bytes(bytes) } else { f32::from_le_bytes(bytes) }
-        }),
-        Element::Float64 => {
-            let mut too_large = None;
-            let values = decode(data, count, place, |bytes| {
-                let value = if big { f64::from_be_bytes(bytes) } else { f64::from_le_bytes(bytes) };
-                let single = value as f32;
-                if value.is_finite() && !single.is_finite() {
-                    too_large = Some(value);
-                }
-                single
-            });
-            if let Some(value) = too_large {
-                let message = format!("the value {value:e} is too large for float32");
-                return Err((ErrorKind::NotFinite, message));
-            }
-            values
+        let exact = element.decode(&data[place * size..][..size], archive.big_endian);
+        let value = exact as f32;
+        if exact.is_finite() && !value.is_finite() {
+            let message = format!("the value {exact:e} is too large for float32");
+            return Err((ErrorKind::NotFinite, message));
         }
-    };
-    Ok(Tensor { shape, values })
-}
-
-/// Shape, strides, first element and number of elements of a view that lies inside a
-/// storage of `length` elements and has no more than that.
-fn checked(view: &View, length: usize) -> Option<(Vec<usize>, Vec<usize>, usize, usize)> {
-    let sizes = |values: &[i64]| -> Option<Vec<usize>> {
-        values.iter().map(|value| usize::try_from(*value).ok()).collect()
-    };
-    let (shape, strides) = (sizes(&view.shape)?, sizes(&view.strides)?);
-    let start = usize::try_from(view.offset).ok()?;
-    if shape.len() != strides.len() || shape.len() > 8 || shape.contains(&0) {
-        return None;
+        values.push(value);
     }
-    let mut count = 1usize;
-    let mut last = start;
-    for (length, stride) in shape.iter().zip(&strides) {
-        count = count.checked_mul(*length)?;
-        last = last.checked_add((length - 1).checked_mul(*stride)?)?;
-    }
-    (last < length && count <= length).then_some((shape, strides, start, count))
+    Ok((shape, values))
 }
 
-fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
-    let mut step = 1;
-    shape.iter().zip(strides).rev().all(|(length, stride)| {
-        let fits = *length == 1 || *stride == step;
-        step *= length;
-        fits
-    })
-}
-
-fn decode<const N: usize>(
-    data: &[u8],
+/// Where the elements of a tensor lie in its storage.
+struct Layout {
+    shape: Vec<usize>,
+    strides: Vec<usize>,
+    start: usize,
     count: usize,
-    place: impl Fn(usize) -> usize,
-    mut decode: impl FnMut([u8; N]) -> f32,
-) -> Vec<f32> {
-    let (elements, _) = data.as_chunks::<N>();
-    (0..count).map(|i| decode(elements[place(i)])).collect()
+}
+
+impl Layout {
+    /// The layout of a view that lies inside a storage of `length` elements and has no more
+    /// elements than that; `None` for any other.
+    fn of(view: &View, length: usize) -> Option<Self> {
+        let sizes = |values: &[i64]| -> Option<Vec<usize>> {
+            values.iter().map(|value| usize::try_from(*value).ok()).collect()
+        };
+        let (shape, strides) = (sizes(&view.shape)?, sizes(&view.strides)?);
+        let start = usize::try_from(view.offset).ok()?;
+        if shape.len() != strides.len() || shape.contains(&0) {
+            return None;
+        }
+        let (mut count, mut last) = (1usize, start);
+        for (length, stride) in shape.iter().zip(&strides) {
+            count = count.checked_mul(*length)?;
+            last = last.checked_add((length - 1).checked_mul(*stride)?)?;
+        }
+        (last < length && count <= length).then_some(Self { shape, strides, start, count })
+    }
 }

@@ -1,15 +1,16 @@
-// The text model's files: fetched once with progress, checked, and kept for the next visits.
+// The files of the embedding model: fetched once with progress, checked, and cached for later
+// visits.
 
 import "./site.js";
 
-const PREFIX = "edge-text-model-";
+const PREFIX = "edge-embedding-model-";
 
 /**
- * The files by name, and whether all are kept for the next visit; `report` is told of the
- * bytes that have come, of how many.
+ * Returns the files by name, and whether all of them are cached for the next visit. Calls `report`
+ * with the number of bytes received and the total.
  */
-export async function loadTextModel(report) {
-  const files = self.SITE.textModel;
+export async function loadEmbeddingModel(report) {
+  const files = self.SITE.embeddingModel;
   const total = files.reduce((sum, file) => sum + file.bytes, 0);
   let done = 0;
   const cache = await openCache(PREFIX + files.map((file) => file.sha256.slice(0, 12)).join("-"));
@@ -22,7 +23,7 @@ export async function loadTextModel(report) {
     let bytes = kept && new Uint8Array(await kept.arrayBuffer());
     if (bytes?.length !== file.bytes) {
       bytes = await fetchFile(url, file, (more) => report(done + more, total));
-      // A full disk costs the next visit a download, no more.
+      // If the disk is full, the next visit downloads the file again.
       await cache?.put(url, new Response(bytes)).catch(() => (keeps = false));
     }
     done += file.bytes;
@@ -32,7 +33,7 @@ export async function loadTextModel(report) {
   return { files: loaded, keeps };
 }
 
-/** The cache of this model, without those of others; null where the browser gives none. */
+/** Opens the cache of this model and deletes those of others; null if the browser has no caches. */
 async function openCache(name) {
   if (!("caches" in self)) {
     return null;
@@ -48,7 +49,7 @@ async function fetchFile(url, file, report) {
   if (!response.ok) {
     throw new Error(`${file.path}: the server answered ${response.status}`);
   }
-  // The size is known beforehand, and no server makes it larger.
+  // The size is known beforehand; a server that sends more is an error.
   const bytes = new Uint8Array(file.bytes);
   let at = 0;
   const reader = response.body.getReader();
@@ -65,14 +66,14 @@ async function fetchFile(url, file, report) {
     report(at);
   }
   if (at !== bytes.length) {
-    throw new Error(`${file.path}: ${at} bytes came, expected ${file.bytes}`);
+    throw new Error(`${file.path}: ${at} bytes received, expected ${file.bytes}`);
   }
-  // Only secure pages have it; others keep no files either.
+  // Only secure pages have `subtle`; other pages cannot cache files either.
   if (self.crypto?.subtle) {
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
     const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
     if (found !== file.sha256) {
-      throw new Error(`${file.path}: not the file that belongs to this page`);
+      throw new Error(`${file.path}: not the file that this page expects`);
     }
   }
   return bytes;
