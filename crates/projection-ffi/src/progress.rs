@@ -1,16 +1,13 @@
-//! Telling a caller how far long work is, and being told to stop.
+//! Progress of long work, and cancellation.
 
-use std::any::Any;
 use std::ffi::{CString, c_char, c_void};
-use std::panic::resume_unwind;
+use std::ops::ControlFlow;
 
-use projection_train::train::Progress;
-
-/// Is called now and then during long work, on the thread that called: with the caller's
-/// `context`, the `stage` of the work, such as "tuning", how many of how many steps are done,
-/// and the loss of the last step, NaN where there is none. The text lives until the function
-/// returns. It returns 0 to stop the work, which then ends with PROJECTION_STATUS_CANCELLED,
-/// and any other number to go on. It may call the library, but not for the same store.
+/// Progress callback, invoked on the calling thread with the caller's `context`, the `stage` of
+/// the work, such as "tuning", the number of steps that are done and their total, and the loss of
+/// the last step, which is NaN if the stage has none. `stage` is valid until the callback returns.
+/// Return non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED. The callback may
+/// call the library, but not for the same store.
 pub type ProgressC = Option<
     unsafe extern "C" fn(
         context: *mut c_void,
@@ -20,15 +17,6 @@ pub type ProgressC = Option<
         loss: f64,
     ) -> i32,
 >;
-
-/// What unwinds through the work when the caller stops it. Everything that the work has not
-/// made durable is dropped on the way, as it is when the process is killed.
-struct Cancelled;
-
-/// Whether unwinding came from a caller who stopped the work.
-pub fn is_cancelled(panic: &(dyn Any + Send)) -> bool {
-    panic.is::<Cancelled>()
-}
 
 /// A caller's function with its context.
 #[derive(Clone, Copy)]
@@ -44,25 +32,48 @@ impl Reporter {
         Self { function, context }
     }
 
-    /// Tells the caller. Where they want to stop, unwinds to [`guard`](crate::guard).
-    pub fn tell(&self, stage: &str, done: usize, total: usize, loss: Option<f64>) {
-        let Some(function) = self.function else { return };
-        // Stages are texts of ours and hold no NUL.
+    /// Tells the caller, who may want to stop.
+    pub fn report(
+        self,
+        stage: &str,
+        done: usize,
+        total: usize,
+        loss: Option<f64>,
+    ) -> ControlFlow<()> {
+        let Some(function) = self.function else { return ControlFlow::Continue(()) };
+        // Stages are texts of the engine and hold no NUL.
         let stage = CString::new(stage).unwrap_or_default();
         let loss = loss.unwrap_or(f64::NAN);
-        // SAFETY: promised when `self` was made.
-        let go_on =
+        // SAFETY: whoever called `new` promised that the function may be called.
+        let stop =
             unsafe { function(self.context, stage.as_ptr(), done as u64, total as u64, loss) };
-        if go_on == 0 {
-            // No panic: the hook that prints panics is not called.
-            resume_unwind(Box::new(Cancelled));
+        if stop == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+/// A progress callback with its context.
+macro_rules! reporter {
+    ($progress:ident, $context:ident) => {
+        // SAFETY: the header requires NULL or a function that may be called with `context`
+        // until the call returns.
+        unsafe { $crate::progress::Reporter::new($progress, $context) }
+    };
+}
+
+/// What unwinds through work that cannot be cancelled otherwise.
+pub struct Cancelled;
+
+impl Reporter {
+    /// Tells the caller. If the caller wants to stop, unwinds to the panic boundary.
+    pub fn tell(self, stage: &str, done: usize, total: usize, loss: Option<f64>) {
+        if self.report(stage, done, total, loss).is_break() {
+            // The hook that prints panics is not called.
+            std::panic::resume_unwind(Box::new(Cancelled));
         }
     }
 
-    /// The same, for what trains and evaluates.
-    pub fn progress(self) -> impl FnMut(Progress) {
-        move |progress: Progress| {
-            self.tell(progress.stage, progress.step, progress.steps, progress.loss);
-        }
+    /// The same, for training and evaluation.
+    pub fn progress(self) -> impl FnMut(projection_train::train::Progress) {
+        move |progress| self.tell(progress.stage, progress.step, progress.steps, progress.loss)
     }
 }

@@ -1,130 +1,137 @@
-//! Search with options.
+//! Search.
 
 use std::ffi::c_char;
+use std::mem::offset_of;
 
-use ndarray::ArrayView2;
-use projection_core::projection::Model;
-use projection_store::search::{Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
+use projection_core::Result;
+use projection_store::search::{Hybrid, ScoreMode, SearchOptions, SearchQuery};
 
-use crate::argument::{Buffer, Out, expect_dim, handle, product};
-use crate::error::{ErrorHandle, Failure, Status};
-use crate::guard;
-use crate::index::{Hit, IndexHandle, copy_hits, query_dim_of};
-use crate::model::{ModelHandle, shape};
-use crate::options::{Options, optional_text, read_options};
+use crate::argument::{Buffer, expect_dim, invalid, product};
+use crate::error::{ErrorHandle, Status};
+use crate::json::{SizedOptions, sized_options};
+use crate::model::ModelHandle;
+use crate::searcher::{SearcherHandle, projection};
 
-/// What vectors say about an answer.
+/// An answer found by a search.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Hit {
+    /// The answer's id.
+    pub answer_id: i64,
+    /// Cosine of the (projected) query and the answer, unless the options ask for another score.
+    pub score: f32,
+}
+
+/// How vectors score an answer.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScoreKind {
-    /// The cosine of the query, or of the projected query, and the answer.
+    /// The cosine of the (projected) query and the answer.
     Cosine = 0,
-    /// That, or 0.8 times the cosine of the query and the nearest training question of the
-    /// answer's cluster, whichever is more. For residual models and indexes of a store.
+    /// The cosine, or 0.8 times the cosine of the query and the nearest training question of the
+    /// answer's cluster if that is larger. For residual models and searchers of a store.
     MaxNearestQuestion = 1,
-    /// The cosine, and for answers that no head of the model is for the options'
-    /// `unseen_offset`, or where that is 0 the one that training chose. For models with
-    /// heads and indexes of a store.
+    /// The cosine, plus `unseen_offset` for answers without training questions; if that is 0, plus
+    /// the offset that training chose. For models with heads and searchers of a store.
     SeenUnseen = 2,
 }
 
-/// A `hybrid_weight`: what training chose for the model, else 0.2.
+/// A `hybrid_weight`: the one that training chose for the model, else 0.2.
 pub const PROJECTION_HYBRID_WEIGHT_OF_MODEL: f64 = -1.0;
 
-/// How answers are scored. All but `size` may be 0, which is a search by cosine:
+/// How answers are scored. All fields but `size` may be 0, which is a search by cosine:
 /// `projection_search_options options = {sizeof options};`.
 ///
-/// With s what vectors say, from -1 to S for the best answer, and b the answer's BM25, at
+/// With s the score by vectors, from -1 to S for the best answer, and b the answer's BM25 score, at
 /// most B, hybrid search ranks by (1 - w) (s + 1) / (S + 1) + w b / B.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct SearchOptionsC {
-    /// Size of this structure, as the caller knows it. Later versions may add to its end.
+    /// Size of this structure as the caller knows it. Later versions may add fields at the end.
     pub size: usize,
-    /// What vectors say, a projection_score_mode.
+    /// How vectors score an answer, a projection_score_mode.
     pub score_mode: i32,
-    /// Weight w of BM25 over the answers' texts, from 0, vectors only, to 1, words only; or
+    /// Weight w of BM25 over the answers' texts, from 0 (vectors only) to 1 (words only), or
     /// PROJECTION_HYBRID_WEIGHT_OF_MODEL.
     pub hybrid_weight: f64,
-    /// Is added to what vectors say about answers that no head of the model is for; 0 is none,
-    /// and with PROJECTION_SCORE_MODE_SEEN_UNSEEN the one that training chose. Needs a
-    /// model with heads and an index of a store.
+    /// Added to the scores by vectors of answers without training questions. 0 is none, and with
+    /// PROJECTION_SCORE_MODE_SEEN_UNSEEN the offset that training chose. Needs a model with heads
+    /// and a searcher of a store.
     pub unseen_offset: f64,
-    /// The ids of the answers that may be found, `allowed_len` of them in any order; NULL for
-    /// all, and any other pointer with `allowed_len` 0 for none. Scores do not depend on it, and
-    /// ids of no answer are passed over.
+    /// Ids of the answers that may be found, `allowed_len` of them in any order. NULL allows all;
+    /// any other pointer with `allowed_len` 0 allows none. Scores do not depend on it, and unknown
+    /// ids are ignored.
     pub allowed: *const i64,
-    /// See there.
+    /// Number of allowed ids.
     pub allowed_len: usize,
-    /// Threads that the queries of a batch, or the answers to be compared with one query, are
-    /// shared out among; they end before the call returns. 0 and 1 are the caller's thread.
-    /// The results do not depend on it.
+    /// Number of threads that share the queries of a batch, or the answers for one query. They end
+    /// before the call returns. 0 and 1 are the calling thread. Results do not depend on it.
     pub threads: usize,
 }
 
-// SAFETY: repr(C), and `size` comes first.
-unsafe impl Options for SearchOptionsC {
+// SAFETY: repr(C), `size` comes first, and zeros are numbers and a NULL pointer.
+unsafe impl SizedOptions for SearchOptionsC {
     const NAME: &'static str = "projection_search_options";
+    const MINIMUM: usize = offset_of!(Self, allowed);
 }
 
-impl SearchOptionsC {
-    /// As the engine knows them.
-    ///
-    /// # Safety
-    /// `allowed` is NULL or has `allowed_len` values, which live for `'a`.
-    pub unsafe fn to_core<'a>(
-        self,
-        k: usize,
-        model: Option<&'a Model>,
-    ) -> Result<SearchOptions<'a>, Failure> {
-        let score_mode = match self.score_mode {
-            mode if mode == ScoreKind::Cosine as i32 => ScoreMode::Cosine,
-            mode if mode == ScoreKind::MaxNearestQuestion as i32 => ScoreMode::MaxNearestQuestion,
-            mode if mode == ScoreKind::SeenUnseen as i32 => ScoreMode::SeenUnseen,
-            mode => {
-                let message =
-                    format!("argument options has the score_mode {mode}, expected 0, 1 or 2");
-                return Err(ErrorHandle::new(Status::InvalidArgument, &message));
-            }
-        };
-        Ok(SearchOptions {
-            k,
-            projection: model.map(|model| model as _),
-            hybrid: match self.hybrid_weight {
-                PROJECTION_HYBRID_WEIGHT_OF_MODEL => Hybrid::OfModel,
-                weight => Hybrid::Weight(weight),
-            },
-            score_mode,
-            unseen_offset: self.unseen_offset,
-            allowed: match self.allowed.is_null() {
-                true if self.allowed_len > 0 => {
-                    let message = format!(
-                        "argument options has allowed_len {} and allowed NULL",
-                        self.allowed_len
-                    );
-                    return Err(ErrorHandle::new(Status::InvalidArgument, &message));
-                }
-                true => None,
-                // SAFETY: the caller's promise.
-                false => Some(unsafe {
-                    Buffer::new("options.allowed", self.allowed, self.allowed_len)?.read()?
-                }),
-            },
-            threads: self.threads,
-        })
-    }
-}
-
-/// projection_index_search with options. `text` is the query in words; NULL stands for none,
-/// which hybrid search refuses.
+/// The options of a caller as the engine takes them.
 ///
 /// # Safety
-/// As for projection_index_search; `text` is NULL or a text; `options` is NULL or as large as
-/// its size says, and has as many allowed ids as it says.
+/// `options` is NULL or points to as many bytes as its size says; its `allowed` is NULL or has
+/// `allowed_len` values; both live for `'a`.
+pub unsafe fn options_of<'a>(
+    options: *const SearchOptionsC,
+    k: usize,
+    model: Option<&'a ModelHandle>,
+) -> Result<SearchOptions<'a>> {
+    // SAFETY: the caller promises as many bytes as the size says.
+    let given = unsafe { sized_options("options", options)? };
+    let invalid = |what: String| Err(invalid("options", what));
+    let score_mode = match given.score_mode {
+        mode if mode == ScoreKind::Cosine as i32 => ScoreMode::Cosine,
+        mode if mode == ScoreKind::MaxNearestQuestion as i32 => ScoreMode::MaxNearestQuestion,
+        mode if mode == ScoreKind::SeenUnseen as i32 => ScoreMode::SeenUnseen,
+        mode => return invalid(format!("has the score_mode {mode}, expected 0, 1 or 2")),
+    };
+    let (ids, len) = (given.allowed, given.allowed_len);
+    let allowed = match Buffer::optional("options.allowed", ids, len)? {
+        // SAFETY: the caller promises `allowed_len` values.
+        Some(ids) => Some(unsafe { ids.read()? }),
+        None => None,
+    };
+    Ok(SearchOptions {
+        k,
+        projection: projection(model),
+        hybrid: match given.hybrid_weight {
+            PROJECTION_HYBRID_WEIGHT_OF_MODEL => Hybrid::OfModel,
+            weight => Hybrid::Weight(weight),
+        },
+        score_mode,
+        unseen_offset: given.unseen_offset,
+        allowed,
+        threads: given.threads,
+    })
+}
+
+/// The options of a search.
+macro_rules! search_options {
+    ($options:ident, $k:expr, $model:expr) => {
+        // SAFETY: the header requires NULL or a structure as large as its size says, whose
+        // arrays have the given lengths.
+        unsafe { $crate::search::options_of($options, $k, $model)? }
+    };
+}
+pub(crate) use search_options;
+
+/// Finds the best answers to a query, best first, equal scores by ascending id. `model` projects
+/// the query; NULL searches for the query itself. `text` is the query in words, which only hybrid
+/// search needs, or NULL. `options` may be NULL. `hits` has room for `hits_len` >= k answers;
+/// `found` receives their number, which is below k only if there are no more.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn projection_index_search_with_options(
-    index: *const IndexHandle,
-    model: *const ModelHandle,
+pub unsafe extern "C" fn projection_searcher_search(
+    searcher: Option<&SearcherHandle>,
+    model: Option<&ModelHandle>,
     query: *const f32,
     query_len: usize,
     text: *const c_char,
@@ -135,45 +142,30 @@ pub unsafe extern "C" fn projection_index_search_with_options(
     found: *mut usize,
     error: *mut *mut ErrorHandle,
 ) -> Status {
-    let body = || {
-        // SAFETY: the caller's promises.
-        let (searcher, model, options, text, found) = unsafe {
-            (
-                handle("index", index)?.read(),
-                model.as_ref().map(|model| &model.model),
-                read_options(options)?,
-                optional_text("text", text)?,
-                Out::new("found", found)?,
-            )
-        };
-        // SAFETY: the caller's promise about the options.
-        let options = unsafe { options.to_core(k, model)? };
+    ffi_try!(error, {
+        let (searcher, text, found) = (handle!(searcher).read(), optional_text!(text), out!(found));
+        let options = search_options!(options, k, model);
         let query = Buffer::new("query", query, query_len)?;
         let hits = Buffer::new("hits", hits, hits_len)?;
-        expect_dim("query", query_len, query_dim_of(searcher.index(), options.projection))?;
+        expect_dim("query", query_len, crate::searcher::query_dim(&searcher, model))?;
         hits.expect_room(k)?;
         query.expect_apart(&[found.addresses()])?;
         hits.expect_apart(&[query.addresses(), found.addresses()])?;
-        // SAFETY: the caller's promises, and the output overlaps nothing.
-        let (query, hits) = unsafe { (query.read()?, hits.write()?) };
-        let best = searcher.search(&SearchQuery { vector: query, text }, &options)?.hits;
+        // SAFETY: the header requires arrays of these lengths, and the outputs overlap nothing.
+        let (vector, hits) = unsafe { (query.read()?, hits.write()?) };
+        let best = searcher.search(&SearchQuery { vector, text }, &options)?.hits;
         copy_hits(&best, hits);
         found.set(best.len());
-        Ok(())
-    };
-    // SAFETY: the caller's promise about `error`.
-    unsafe { guard::status("projection_index_search_with_options", error, body) }
+    })
 }
 
-/// projection_index_search_batch with options. `texts` are the `n` queries in words, and
-/// NULL stands for none.
-///
-/// # Safety
-/// As for projection_index_search_with_options; `texts` is NULL or has `n` texts.
+/// Searches for `n` queries of `query_dim` values each. `texts` are the queries in words; it may be
+/// NULL, and so may each of them. The hits of query i begin at `hits[i * k]`, `hits_len` = n * k.
+/// `found` receives the number of hits of each query, which is the same for all.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn projection_index_search_batch_with_options(
-    index: *const IndexHandle,
-    model: *const ModelHandle,
+pub unsafe extern "C" fn projection_searcher_search_batch(
+    searcher: Option<&SearcherHandle>,
+    model: Option<&ModelHandle>,
     queries: *const f32,
     n: usize,
     query_dim: usize,
@@ -185,61 +177,29 @@ pub unsafe extern "C" fn projection_index_search_batch_with_options(
     found: *mut usize,
     error: *mut *mut ErrorHandle,
 ) -> Status {
-    let body = || {
-        // SAFETY: the caller's promises.
-        let (searcher, model, options, found) = unsafe {
-            (
-                handle("index", index)?.read(),
-                model.as_ref().map(|model| &model.model),
-                read_options(options)?,
-                Out::new("found", found)?,
-            )
-        };
-        // SAFETY: the caller's promise about the options.
-        let options = unsafe { options.to_core(k, model)? };
+    ffi_try!(error, {
+        let (searcher, found) = (handle!(searcher).read(), out!(found));
+        let options = search_options!(options, k, model);
         let queries = Buffer::new("queries", queries, product("queries", n, query_dim)?)?;
         let hits = Buffer::new("hits", hits, hits_len)?;
-        expect_dim("queries", query_dim, query_dim_of(searcher.index(), options.projection))?;
+        expect_dim("queries", query_dim, crate::searcher::query_dim(&searcher, model))?;
         hits.expect_len(product("hits", n, k)?)?;
         queries.expect_apart(&[found.addresses()])?;
         hits.expect_apart(&[queries.addresses(), found.addresses()])?;
-        let texts = match texts.is_null() {
-            true => vec![None; n],
-            false => {
-                // SAFETY: the caller's promise.
-                let texts = unsafe { Buffer::new("texts", texts, n)?.read()? };
-                // SAFETY: the caller's promise.
-                let read = |text: &*const c_char| unsafe { optional_text("texts", *text) };
-                texts.iter().map(read).collect::<Result<_, _>>()?
-            }
-        };
-        // SAFETY: the caller's promises, and the output overlaps nothing.
+        // SAFETY: the header requires arrays of these lengths, and the outputs overlap nothing.
         let (queries, hits) = unsafe { (queries.read()?, hits.write()?) };
-        let queries = ArrayView2::from_shape((n, query_dim), queries).map_err(shape)?;
-        let best = search_rows(&searcher, queries, &texts, &options)?;
-        if k > 0 {
-            for (best, hits) in best.iter().zip(hits.chunks_exact_mut(k)) {
-                copy_hits(best, hits);
-            }
+        let rows = queries.chunks_exact(query_dim.max(1)).zip(optional_texts!(texts, n));
+        let queries: Vec<_> = rows.map(|(vector, text)| SearchQuery { vector, text }).collect();
+        let results = searcher.search_many(&queries, &options)?;
+        for (result, hits) in results.iter().zip(hits.chunks_exact_mut(k.max(1))) {
+            copy_hits(&result.hits, hits);
         }
-        // As many for each: all that there are, where these are fewer than k.
-        found.set(best.iter().map(Vec::len).min().unwrap_or(0));
-        Ok(())
-    };
-    // SAFETY: the caller's promise about `error`.
-    unsafe { guard::status("projection_index_search_batch_with_options", error, body) }
+        found.set(results.iter().map(|result| result.hits.len()).min().unwrap_or(0));
+    })
 }
 
-fn search_rows(
-    searcher: &Searcher,
-    queries: ArrayView2<'_, f32>,
-    texts: &[Option<&str>],
-    options: &SearchOptions<'_>,
-) -> Result<Vec<Vec<projection_store::search::Hit>>, Failure> {
-    let queries = queries.as_slice().expect("it was made of a slice");
-    let dim = queries.len().checked_div(texts.len()).unwrap_or(0).max(1);
-    let rows = queries.chunks_exact(dim).zip(texts);
-    let queries: Vec<_> = rows.map(|(vector, text)| SearchQuery { vector, text: *text }).collect();
-    let results = searcher.search_many(&queries, options)?;
-    Ok(results.into_iter().map(|result| result.hits).collect())
+fn copy_hits(best: &[projection_store::search::Hit], hits: &mut [Hit]) {
+    for (best, hit) in best.iter().zip(hits) {
+        *hit = Hit { answer_id: best.answer_id, score: best.score };
+    }
 }

@@ -11,7 +11,7 @@ use crate::publish::NewVectors;
 use crate::store::{Change, Store, from_row};
 
 /// A row of `embedding_models`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct EmbeddingModel {
     /// The model's id.
     pub model_id: i64,

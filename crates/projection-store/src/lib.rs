@@ -46,6 +46,7 @@ mod publish;
 mod query_log;
 mod schema;
 pub mod search;
+mod serving;
 mod store;
 mod texts;
 
@@ -60,5 +61,6 @@ pub use projection_core::parameters::{ModelKind, ModelParameters};
 pub use projection_core::{Error, ErrorKind, Result};
 pub use query_log::{Feedback, FeedbackQuestion, LoggedQuery};
 pub use search::Searcher;
+pub use serving::AnsweredQuery;
 pub use store::Store;
 pub use texts::{Answer, AnswerText, Cluster, ClusteredQuestion};

@@ -1,0 +1,125 @@
+//! What a store contains: models, embedding models, clusters, answers and their vectors; and the
+//! query log.
+
+use std::ffi::c_char;
+
+use projection_store::AnsweredQuery;
+use serde_json::json;
+
+use crate::argument::Buffer;
+use crate::error::{ErrorHandle, Status};
+use crate::json::{TextHandle, give_json};
+use crate::store::StoreHandle;
+
+/// Lists the trained models, in ascending order of id. Of two models with one id, the one with
+/// heads comes first.
+///
+/// The result is JSON, [{"id", "kind": "multi_head", "residual" or "linear", "name" or null,
+/// "model": the embedding model of queries, "answer_model": that of answers, "temperature" or
+/// null, "heads" or null, "created_at" or null, "metrics": what was measured when the model was
+/// trained, or null}].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_store_models(
+    store: Option<&StoreHandle>,
+    result: *mut *mut TextHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, { give_json(out!(result), &handle!(store).lock().models()?)? })
+}
+
+/// Lists the embedding models. The result is JSON, [{"model_id", "name", "dimension"}].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_store_embedding_models(
+    store: Option<&StoreHandle>,
+    result: *mut *mut TextHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, { give_json(out!(result), &handle!(store).lock().embedding_models()?)? })
+}
+
+/// Lists the clusters. The result is JSON, [{"cluster_id", "name" or null, "answers",
+/// "questions"}]; the last two are numbers of texts.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_store_clusters(
+    store: Option<&StoreHandle>,
+    result: *mut *mut TextHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, { give_json(out!(result), &handle!(store).lock().clusters()?)? })
+}
+
+/// Lists the answers that have a vector by the embedding model `model_name`, in ascending order of
+/// id; NULL stands for the only one there is. The result is JSON, [{"answer_id", "text"}].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_store_answers(
+    store: Option<&StoreHandle>,
+    model_name: *const c_char,
+    result: *mut *mut TextHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, {
+        let (store, model_name) = (handle!(store).lock(), optional_text!(model_name));
+        let answers = store.embedded_texts(&store.embedding_model(model_name)?)?.into_iter();
+        let listed = answers.map(|(id, text)| json!({"answer_id": id, "text": text}));
+        give_json(out!(result), &listed.collect::<Vec<_>>())?;
+    })
+}
+
+/// Reads the vectors of the answers `ids`, `n` of them, by the embedding model `model_name`, as
+/// they are stored, into the rows of `vectors`, `vectors_len` = n * dimension.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_store_vectors(
+    store: Option<&StoreHandle>,
+    model_name: *const c_char,
+    ids: *const i64,
+    n: usize,
+    vectors: *mut f32,
+    vectors_len: usize,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, {
+        let (store, model_name) = (handle!(store).lock(), optional_text!(model_name));
+        let ids = slice!(ids, n);
+        let vectors = Buffer::new("vectors", vectors, vectors_len)?;
+        let model = store.embedding_model(model_name)?;
+        vectors.expect_len(crate::argument::product("vectors", n, model.dimension)?)?;
+        let found = store.answer_vectors(&model, ids)?;
+        // SAFETY: the header requires an array of this length; the ids are not used any more.
+        let vectors = unsafe { vectors.write() }?;
+        vectors.iter_mut().zip(&found).for_each(|(value, found)| *value = *found);
+    })
+}
+
+/// Returns a JSON string that changes whenever answers, clusters, embeddings or models change, and
+/// not when the query log grows.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_store_fingerprint(
+    store: Option<&StoreHandle>,
+    result: *mut *mut TextHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, { give_json(out!(result), &handle!(store).lock().fingerprint()?)? })
+}
+
+/// Adds queries with feedback to the query log, all of them or none. The store must be open for
+/// writing.
+///
+/// `entries` is JSON, [{"query", "helpful": true or false, "selected": id of the right answer,
+/// only if helpful, "results": ids of the answers shown, best first, "projection_id",
+/// "model_name"}]; all but the first two are optional. An entry whose right answer the store does
+/// not have is not added.
+///
+/// The result is JSON, an array with the new row's id for each entry, or null if it was not added.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_store_log_feedback(
+    store: Option<&StoreHandle>,
+    entries: *const c_char,
+    result: *mut *mut TextHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, {
+        let (store, entries, out) = (handle!(store), text!(entries), out!(result));
+        let entries: Vec<AnsweredQuery> = crate::json::parse("entries", entries)?;
+        give_json(out, &store.lock().log_feedback(&entries)?)?;
+    })
+}
