@@ -37,7 +37,7 @@ demo: tools model lib
 # Starts the Go microservice on the demo's store; SERVE_FLAGS are passed on to it.
 .PHONY: serve
 serve: demo server
-	target/server/server --store target/demo/lda.db --text-model-dir $(MODEL) \
+	target/server/server --store target/demo/lda.db --embedding-model-dir $(MODEL) \
 	    --search.feedback store $(SERVE_FLAGS)
 
 # Builds the microservice as one executable that needs no shared library.
@@ -228,7 +228,7 @@ test-readme: model lib
 
 .PHONY: header
 header:
-	UPDATE_HEADER=1 $(CARGO) test --release --workspace --test header
+	UPDATE_HEADER=1 $(CARGO) test --release --package projection-ffi --test generated
 
 $(VENV): tests/conformance/requirements.txt tests/interop/requirements.txt
 	$(PYTHON) -m venv target/venv

@@ -1,24 +1,27 @@
 /*
  * projection.h: semantic projections in C.
  *
- * Ownership. A function that fills in a `projection_x **` gives the caller a handle, which
- * exactly one function, `projection_x_free`, takes back. Freeing NULL does nothing. What a
- * handle's functions point into (a text, an array's data) lives as long as the handle.
+ * Ownership. A function that fills in a `projection_x **` returns a handle, which exactly one
+ * function, `projection_x_free`, frees. Freeing NULL does nothing. What a handle's functions
+ * point to (a text, an array's data) lives as long as the handle.
  *
  * Errors. Functions that can fail return a `projection_status`, 0 for success. Their last
- * parameter, which may be NULL, receives an error with a message that the caller frees. It
- * should point to NULL: what it points to is overwritten. There is no global or
- * thread-local state. A defect of the library ends the call that meets it, with
- * PROJECTION_STATUS_PANIC; functions without a status then return what they return for NULL,
- * projection_error_code PROJECTION_STATUS_PANIC, and version and status name are "".
+ * parameter, which may be NULL, receives an error with a message; the caller frees it. It should
+ * point to NULL, because it is overwritten. There is no global or thread-local state. A defect
+ * of the library ends the call with PROJECTION_STATUS_PANIC. Functions without a status then
+ * return what they return for NULL, projection_error_code returns PROJECTION_STATUS_PANIC, and
+ * version and status name are "".
  *
- * Buffers belong to the caller, who passes their lengths in elements. Outputs, handles
- * among them, are written only on success and must not overlap inputs.
+ * Buffers belong to the caller, who passes their lengths in elements. Outputs, including
+ * handles, are written only on success and must not overlap inputs.
  *
- * Threads. A `const` handle may be used by any number of threads at once. A handle may be
- * freed when no thread uses it any more.
+ * Threads. Any number of threads may use a `const` handle at once. A handle may be freed when
+ * no thread uses it any more.
  *
  * Texts are UTF-8 and end with NUL. Arrays of vectors are row-major.
+ *
+ * Options of calls that take long are JSON objects. A key that is missing has its default, an
+ * unknown key is an error. Reports are JSON; later versions may add keys.
  */
 
 #ifndef PROJECTION_H
@@ -30,21 +33,15 @@
 #include <stdint.h>
 
 /**
- * A `hybrid_weight`: what training chose for the model, else 0.2.
+ * Result code of a call. The numbers are stable and never reused; later versions may add some.
  */
-#define PROJECTION_HYBRID_WEIGHT_OF_MODEL -1.0
-
-/**
- * What became of a call. The numbers are stable and never reused; later versions may add
- * some.
- */
-typedef enum {
+typedef enum projection_status {
   /**
    * Success.
    */
   PROJECTION_STATUS_OK = 0,
   /**
-   * An argument is NULL, not UTF-8, or outside what the call accepts.
+   * An argument is outside what the call accepts, such as a temperature of zero.
    */
   PROJECTION_STATUS_INVALID_ARGUMENT = 1,
   /**
@@ -60,7 +57,7 @@ typedef enum {
    */
   PROJECTION_STATUS_ZERO_VECTOR = 4,
   /**
-   * A file, folder, model or other named thing does not exist.
+   * A file, folder, model, answer or other named thing does not exist.
    */
   PROJECTION_STATUS_NOT_FOUND = 5,
   /**
@@ -68,7 +65,7 @@ typedef enum {
    */
   PROJECTION_STATUS_IO = 6,
   /**
-   * A .npy file is damaged or of a kind that is not read.
+   * A .npy file is damaged or of an unsupported type.
    */
   PROJECTION_STATUS_INVALID_ARRAY = 7,
   /**
@@ -80,7 +77,7 @@ typedef enum {
    */
   PROJECTION_STATUS_INVALID_STORE = 9,
   /**
-   * A model id or name is missing or not enough to choose among several.
+   * An id or name is missing, or matches more than one model.
    */
   PROJECTION_STATUS_AMBIGUOUS_MODEL = 10,
   /**
@@ -88,63 +85,68 @@ typedef enum {
    */
   PROJECTION_STATUS_BUSY = 11,
   /**
-   * The files of a text model are damaged, do not fit together or are of an unknown kind.
+   * The files of an embedding model are damaged, do not fit together or are of an unknown kind.
    */
   PROJECTION_STATUS_INVALID_EMBEDDER = 12,
   /**
-   * A caller's buffer has the wrong length.
+   * A buffer of the caller has the wrong length.
    */
   PROJECTION_STATUS_BUFFER_SIZE = 13,
   /**
-   * A question-answer file is of no known shape.
+   * A question-answer file does not have a known format.
    */
   PROJECTION_STATUS_INVALID_INPUT = 14,
   /**
-   * A defect of the library.
+   * A defect of the engine.
    */
   PROJECTION_STATUS_INTERNAL = 15,
   /**
-   * A defect of the library that was stopped at this call.
+   * A defect of the engine that was caught at the boundary to another language.
    */
   PROJECTION_STATUS_PANIC = 16,
   /**
-   * The caller's progress function stopped the work.
+   * The caller cancelled the work.
    */
   PROJECTION_STATUS_CANCELLED = 17,
 } projection_status;
 
 /**
- * What a model is.
+ * A `hybrid_weight`: the one that training chose for the model, else 0.2.
+ */
+#define PROJECTION_HYBRID_WEIGHT_OF_MODEL -1.0
+
+/**
+ * The kind of a model.
  */
 typedef enum {
   /**
-   * Of NULL, or of a kind that has no number yet.
+   * NULL, or a kind that has no number yet.
    */
   PROJECTION_KIND_UNKNOWN = 0,
   /**
-   * One head a cluster, mixed by softmax.
+   * One head per cluster, mixed by softmax.
    */
   PROJECTION_KIND_MULTI_HEAD = 1,
   /**
-   * The query and what training learned to add to it.
+   * The query plus what training learned to add to it.
    */
   PROJECTION_KIND_RESIDUAL = 2,
   /**
-   * One matrix; it has no heads and no temperature.
+   * One matrix. It has no heads and no temperature.
    */
   PROJECTION_KIND_LINEAR = 3,
   /**
-   * A distilled network, from a file of its own; it has no heads and no temperature.
+   * A distilled network, from a file of its own. It has no heads and no temperature.
    */
   PROJECTION_KIND_TRANSFORMER = 4,
 } projection_kind;
 
 /**
- * How a model keeps its vectors.
+ * How a model stores its vectors.
  */
 typedef enum {
   /**
-   * Of NULL, or of a precision that has no number yet.
+   * NULL, or a precision that has no number yet.
    */
   PROJECTION_PRECISION_UNKNOWN = 0,
   /**
@@ -152,154 +154,103 @@ typedef enum {
    */
   PROJECTION_PRECISION_F32 = 1,
   /**
-   * bfloat16, in half the memory: the direction of projected queries changes by about a
-   * hundred-thousandth.
+   * bfloat16, in half the memory. The direction of projected queries changes by about 1e-5.
    */
   PROJECTION_PRECISION_BF16 = 2,
   /**
-   * Bytes with a scale for each vector, in a quarter of the memory.
+   * int8 with a scale for each vector, in a quarter of the memory.
    */
   PROJECTION_PRECISION_INT8 = 3,
 } projection_precision;
 
 /**
- * What vectors say about an answer.
+ * How vectors score an answer.
  */
 typedef enum {
   /**
-   * The cosine of the query, or of the projected query, and the answer.
+   * The cosine of the (projected) query and the answer.
    */
   PROJECTION_SCORE_MODE_COSINE = 0,
   /**
-   * That, or 0.8 times the cosine of the query and the nearest training question of the
-   * answer's cluster, whichever is more. For residual models and indexes of a store.
+   * The cosine, or 0.8 times the cosine of the query and the nearest training question of the
+   * answer's cluster if that is larger. For residual models and searchers of a store.
    */
   PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION = 1,
   /**
-   * The cosine, and for answers that no head of the model is for the options'
-   * `unheaded_offset`, or where that is 0 the one that training chose. For models with
-   * heads and indexes of a store.
+   * The cosine, plus `unseen_offset` for answers without training questions; if that is 0, plus
+   * the offset that training chose. For models with heads and searchers of a store.
    */
-  PROJECTION_SCORE_MODE_HEADED_UNHEADED = 2,
+  PROJECTION_SCORE_MODE_SEEN_UNSEEN = 2,
 } projection_score_mode;
 
 /**
- * An array of floats. Free it with projection_array_free. May be used by many threads at
+ * An array of floats. Free it with projection_array_free. Any number of threads may use it at
  * once.
  */
 typedef struct projection_array projection_array;
 
 /**
- * A text model. Free it with projection_embedder_free. May be used by many threads at
+ * An embedding model. Free it with projection_embedder_free. Any number of threads may use it at
  * once.
  */
 typedef struct projection_embedder projection_embedder;
 
 /**
- * An error that a call gave. Free it with projection_error_free. May be read by many
- * threads at once.
+ * An error returned by a call. Free it with projection_error_free. Any number of threads may
+ * read it at once.
  */
 typedef struct projection_error projection_error;
 
 /**
- * What moved a query, how far, and what became of the answers' ranks. Free it with
- * projection_explanation_free. May be used by many threads at once.
- */
-typedef struct projection_explanation projection_explanation;
-
-/**
- * Answer vectors with their ids, and their texts where they come from a store. Free it
- * with projection_index_free. May be used by many threads at once: what changes it waits for
- * the searches under way, and these for it.
- */
-typedef struct projection_index projection_index;
-
-/**
- * A trained model. Free it with projection_model_free. May be used by many threads at
+ * A trained model. Free it with projection_model_free. Any number of threads may use it at
  * once.
  */
 typedef struct projection_model projection_model;
 
 /**
- * A text that a call gave, UTF-8. Free it with projection_text_free. May be read by many
- * threads at once.
+ * Answer vectors with their ids, and their texts if they come from a store. Free it with
+ * projection_searcher_free. Any number of threads may use it at once: a change waits until the
+ * running searches end, and searches wait for it.
+ */
+typedef struct projection_searcher projection_searcher;
+
+/**
+ * An open store. Free it with projection_store_free. Any number of threads may use it; their
+ * calls wait for each other. Models and searchers opened from a store do not depend on it.
+ */
+typedef struct projection_store projection_store;
+
+/**
+ * A text returned by a call, UTF-8. Free it with projection_text_free. Any number of threads
+ * may read it at once.
  */
 typedef struct projection_text projection_text;
 
 /**
- * How to distil. All but `size` may be 0.
+ * Recall and cost measured while building an approximate index.
  */
 typedef struct {
   /**
-   * Size of this structure, as the caller knows it. Later versions may add to its end.
+   * The smallest share of the true 1, 10 and 32 nearest answers, heads or training questions
+   * that held-out queries find; 1 if search is exact.
    */
-  size_t size;
+  double recall;
   /**
-   * Id of the projection to distil; NULL for the newest.
+   * The share of all vectors that a query reads on average; 1 if search is exact.
    */
-  const int64_t *projection;
+  double read;
   /**
-   * Attention heads, a divisor of the dimension, and encoder layers; 0 for such that
-   * heads^layers is near the teacher's number of heads.
+   * Number of inverted lists; 1 if search is exact.
    */
-  size_t heads;
-  /**
-   * See `heads`.
-   */
-  size_t layers;
-  /**
-   * Width of the layers' inner part; 0 is 512.
-   */
-  size_t ff_dim;
-  /**
-   * Epochs at most, each over queries made anew; 0 is 200.
-   */
-  size_t epochs;
-  /**
-   * Queries an epoch; 0 is 4096.
-   */
-  size_t samples;
-  /**
-   * Queries a step; 0 is 128, or `samples` where those are fewer.
-   */
-  size_t batch;
-  /**
-   * Highest learning rate; 0 is 0.003.
-   */
-  double rate;
-  /**
-   * Share of the inner values that training drops.
-   */
-  double dropout;
-  /**
-   * L of the loss (1 - L) MSE + L (1 - cosine), 0 to 1; NULL is 0.7.
-   */
-  const double *cosine_weight;
-  /**
-   * Share of the questions that is held out, without `test`; 0 is 0.2.
-   */
-  double held_out;
-  /**
-   * Vectors of questions (n x d) that the teacher was not trained on, to measure with, .npy;
-   * NULL for none.
-   */
-  const char *test;
-  /**
-   * The same seed gives the same transformer.
-   */
-  uint64_t seed;
-  /**
-   * Threads; 0 for as many as the machine has. The result does not depend on it.
-   */
-  size_t threads;
-} projection_distill_options;
+  size_t lists;
+} projection_index_stats;
 
 /**
- * Is called now and then during long work, on the thread that called: with the caller's
- * `context`, the `stage` of the work, such as "tuning", how many of how many steps are done,
- * and the loss of the last step, NaN where there is none. The text lives until the function
- * returns. It returns 0 to stop the work, which then ends with PROJECTION_STATUS_CANCELLED,
- * and any other number to go on. It may call the library, but not for the same store.
+ * Progress callback, invoked on the calling thread with the caller's `context`, the `stage` of
+ * the work, such as "tuning", the number of steps that are done and their total, and the loss of
+ * the last step, which is NaN if the stage has none. `stage` is valid until the callback returns.
+ * Return non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED. The callback may
+ * call the library, but not for the same store.
  */
 typedef int32_t (*projection_progress)(void *context,
                                        const char *stage,
@@ -308,193 +259,51 @@ typedef int32_t (*projection_progress)(void *context,
                                        double loss);
 
 /**
- * What to export. All but `size` may be 0.
- */
-typedef struct {
-  /**
-   * Size of this structure, as the caller knows it. Later versions may add to its end.
-   */
-  size_t size;
-  /**
-   * Id of the projection; NULL for the newest.
-   */
-  const int64_t *projection;
-  /**
-   * "safetensors", which is the default for NULL, holds everything and opens in every
-   * language of the engine; "onnx" is a graph for ONNX Runtime.
-   */
-  const char *format;
-  /**
-   * Softmax temperature; 0 for the recorded one.
-   */
-  double temperature;
-  /**
-   * How a multi-head projection's vectors are kept: "f32", which is the default for NULL,
-   * "bf16" or "int8"; see projection_model_with_precision.
-   */
-  const char *precision;
-} projection_export_options;
-
-/**
- * What to measure. All but `size` may be 0, which cross-validates the newest projection.
- *
- * Test questions are given as a question-answer file, `test` with `model_dir`, or as vectors,
- * `test_questions` with `test_labels`. Without, questions and then answers with all their
- * questions are left out in turn, and every method is trained again on the others.
- */
-typedef struct {
-  /**
-   * Size of this structure, as the caller knows it. Later versions may add to its end.
-   */
-  size_t size;
-  /**
-   * Ids of the projections; none stands for the newest.
-   */
-  const int64_t *projections;
-  /**
-   * Number of these ids.
-   */
-  size_t projections_len;
-  /**
-   * Question-answer file of test questions, whose answers the store has.
-   */
-  const char *test;
-  /**
-   * Folder of the text model that the store was embedded with.
-   */
-  const char *model_dir;
-  /**
-   * Vectors of test questions (n x d), .npy.
-   */
-  const char *test_questions;
-  /**
-   * Ids of their right answers (n), .npy of integers.
-   */
-  const char *test_labels;
-  /**
-   * The text model whose vectors are used; NULL for that of the projections, or the only
-   * one.
-   */
-  const char *model_name;
-  /**
-   * Folds of the cross-validation, at least 2; 0 is 4.
-   */
-  size_t folds;
-  /**
-   * Seed of the folds and of the intervals.
-   */
-  uint64_t seed;
-  /**
-   * 1 for every question with its ranks, confusions, and other parameters.
-   */
-  int32_t details;
-  /**
-   * Models in files of their own, beside the projections. They need test questions.
-   */
-  const char *const *models;
-  /**
-   * Number of these files.
-   */
-  size_t models_len;
-  /**
-   * What multi-head projections and models are measured in too, projection_precision
-   * numbers, beside what they are in single precision.
-   */
-  const int32_t *precisions;
-  /**
-   * Number of these.
-   */
-  size_t precisions_len;
-} projection_evaluate_options;
-
-/**
- * How answers are scored. All but `size` may be 0, which is a search by cosine:
+ * How answers are scored. All fields but `size` may be 0, which is a search by cosine:
  * `projection_search_options options = {sizeof options};`.
  *
- * With s what vectors say, from -1 to S for the best answer, and b the answer's BM25, at
+ * With s the score by vectors, from -1 to S for the best answer, and b the answer's BM25 score, at
  * most B, hybrid search ranks by (1 - w) (s + 1) / (S + 1) + w b / B.
  */
 typedef struct {
   /**
-   * Size of this structure, as the caller knows it. Later versions may add to its end.
+   * Size of this structure as the caller knows it. Later versions may add fields at the end.
    */
   size_t size;
   /**
-   * What vectors say, a projection_score_mode.
+   * How vectors score an answer, a projection_score_mode.
    */
   int32_t score_mode;
   /**
-   * Weight w of BM25 over the answers' texts, from 0, vectors only, to 1, words only; or
+   * Weight w of BM25 over the answers' texts, from 0 (vectors only) to 1 (words only), or
    * PROJECTION_HYBRID_WEIGHT_OF_MODEL.
    */
   double hybrid_weight;
   /**
-   * Is added to what vectors say about answers that no head of the model is for; 0 is none,
-   * and with PROJECTION_SCORE_MODE_HEADED_UNHEADED the one that training chose. Needs a
-   * model with heads and an index of a store.
+   * Added to the scores by vectors of answers without training questions. 0 is none, and with
+   * PROJECTION_SCORE_MODE_SEEN_UNSEEN the offset that training chose. Needs a model with heads
+   * and a searcher of a store.
    */
-  double unheaded_offset;
+  double unseen_offset;
   /**
-   * The ids of the answers that may be found, `allowed_len` of them in any order; NULL for
-   * all, and any other pointer with `allowed_len` 0 for none. Scores do not depend on it, and
-   * ids of no answer are passed over.
+   * Ids of the answers that may be found, `allowed_len` of them in any order. NULL allows all;
+   * any other pointer with `allowed_len` 0 allows none. Scores do not depend on it, and unknown
+   * ids are ignored.
    */
   const int64_t *allowed;
   /**
-   * See there.
+   * Number of allowed ids.
    */
   size_t allowed_len;
   /**
-   * Threads that the queries of a batch, or the answers to be compared with one query, are
-   * shared out among; they end before the call returns. 0 and 1 are the caller's thread.
-   * The results do not depend on it.
+   * Number of threads that share the queries of a batch, or the answers for one query. They end
+   * before the call returns. 0 and 1 are the calling thread. Results do not depend on it.
    */
   size_t threads;
 } projection_search_options;
 
 /**
- * A head's routing weight.
- */
-typedef struct {
-  /**
-   * The head's cluster.
-   */
-  int64_t cluster_id;
-  /**
-   * Its weight.
-   */
-  float weight;
-} projection_explained_head;
-
-/**
- * A training question near the query.
- */
-typedef struct {
-  /**
-   * The question's cluster.
-   */
-  int64_t cluster_id;
-  /**
-   * Its row among the model's questions of the cluster.
-   */
-  size_t row;
-  /**
-   * Its cosine with the query.
-   */
-  double similarity;
-  /**
-   * Its weight; all weights sum to 1.
-   */
-  double weight;
-  /**
-   * Its text, which lives as long as the explanation; NULL where the index is not of a
-   * store that still has the question.
-   */
-  const char *text;
-} projection_explained_question;
-
-/**
- * An answer that was found, with the parts of its score.
+ * An answer found by a search.
  */
 typedef struct {
   /**
@@ -502,169 +311,10 @@ typedef struct {
    */
   int64_t answer_id;
   /**
-   * Rank from 1.
-   */
-  size_t rank;
-  /**
-   * Rank by plain cosine; 0 where query and answers have different dimensions.
-   */
-  size_t rank_before;
-  /**
-   * What it was ranked by.
-   */
-  float score;
-  /**
-   * Score by plain cosine; NaN where there is none.
-   */
-  float score_before;
-  /**
-   * Cosine with the query, or with the projected query.
-   */
-  float cosine;
-  /**
-   * Cosine of the query with the nearest training question of the answer's cluster; NaN
-   * where it did not count, or there is none.
-   */
-  float nearest_question;
-  /**
-   * BM25; NaN where words did not count.
-   */
-  double bm25;
-  /**
-   * Whether a head of the model is for the answer: 1, 0, or -1 where the model has no
-   * heads or the index is not of a store.
-   */
-  int32_t headed;
-} projection_explained_hit;
-
-/**
- * How to import. All but `size` may be 0.
- */
-typedef struct {
-  /**
-   * Size of this structure, as the caller knows it. Later versions may add to its end.
-   */
-  size_t size;
-  /**
-   * 1 to try again first what failed or was interrupted before, else 0.
-   */
-  int32_t retry_failed;
-} projection_import_options;
-
-/**
- * Vectors of the caller's own text model. The texts may be NULL, all others are needed.
- */
-typedef struct {
-  /**
-   * Size of this structure, as the caller knows it. Later versions may add to its end.
-   */
-  size_t size;
-  /**
-   * Name of the text model that gave the vectors.
-   */
-  const char *model_name;
-  /**
-   * Vectors of the answers, .npy.
-   */
-  const char *answers;
-  /**
-   * Vectors of the questions, .npy.
-   */
-  const char *questions;
-  /**
-   * For each question the row of its answer from 0, or -1 for none, .npy of integers.
-   */
-  const char *labels;
-  /**
-   * JSON with a text for each row, {"answers": [...], "questions": [...]}; NULL for
-   * placeholders.
-   */
-  const char *texts;
-} projection_import_vectors_options;
-
-/**
- * An answer that was found.
- */
-typedef struct {
-  /**
-   * The answer's id.
-   */
-  int64_t answer_id;
-  /**
-   * Cosine of the query, or of the projected query, and the answer, unless options ask for
-   * another score.
+   * Cosine of the (projected) query and the answer, unless the options ask for another score.
    */
   float score;
 } projection_hit;
-
-/**
- * What making lists found out.
- */
-typedef struct {
-  /**
-   * The share of the true 1, 10 and 32 nearest answers, heads or training questions that
-   * queries find that were held out, the least of them; 1 where searches stay exact.
-   */
-  double recall;
-  /**
-   * The share of all of them that queries read on average.
-   */
-  double read;
-  /**
-   * Number of lists; 1 where searches stay exact.
-   */
-  size_t lists;
-} projection_lists;
-
-/**
- * How to train. All but `size` may be 0: then kind, terms and parameters are chosen by
- * cross-validation.
- */
-typedef struct {
-  /**
-   * Size of this structure, as the caller knows it. Later versions may add to its end.
-   */
-  size_t size;
-  /**
-   * "auto", "residual", "multi-head", "linear" or "ridge"; NULL is "auto", the kind that
-   * cross-validation finds best.
-   */
-  const char *method;
-  /**
-   * 1 to choose terms and parameters by cross-validation, which "auto" does anyway.
-   */
-  int32_t tune;
-  /**
-   * 1 to store the model even where its validation is below plain cosine.
-   */
-  int32_t force;
-  /**
-   * Share of the questions to be expected whose answer has no training questions, from 0 to
-   * 1; NULL is 0.5 where there are such answers, else 0.
-   */
-  const double *unheaded;
-  /**
-   * The same seed gives the same model.
-   */
-  uint64_t seed;
-  /**
-   * Softmax temperature of routing or rotation; 0 is 0.1.
-   */
-  double temperature;
-  /**
-   * A name for people, or NULL.
-   */
-  const char *name;
-  /**
-   * The text model whose vectors are used; NULL for the only one that has vectors.
-   */
-  const char *model_name;
-  /**
-   * Folder of a text model: logged queries with helpful feedback become questions first.
-   * NULL for none.
-   */
-  const char *feedback_model_dir;
-} projection_train_options;
 
 #ifdef __cplusplus
 extern "C" {
@@ -676,8 +326,23 @@ extern "C" {
 const char *projection_version(void);
 
 /**
+ * The text, which ends with NUL, valid until it is freed; "" for NULL.
+ */
+const char *projection_text_data(const projection_text *text);
+
+/**
+ * The length of the text in bytes, without the NUL; 0 for NULL.
+ */
+size_t projection_text_len(const projection_text *text);
+
+/**
+ * Frees a text. NULL is allowed.
+ */
+void projection_text_free(projection_text *text);
+
+/**
  * Loads a .npy file of float16, float32 or float64 numbers, little-endian, of one or two
- * dimensions, in any order. The values become row-major float32.
+ * dimensions, in C or Fortran order. The values become row-major float32.
  */
 projection_status projection_array_load(const char *path,
                                         projection_array **array,
@@ -689,9 +354,10 @@ projection_status projection_array_load(const char *path,
 size_t projection_array_ndim(const projection_array *array);
 
 /**
- * Length of the dimension `axis`, counted from 0; 0 where there is none and for NULL.
+ * Length of the dimension `axis`, counted from 0; 0 if there is no such dimension, and for NULL.
  */
-size_t projection_array_shape(const projection_array *array, size_t axis);
+size_t projection_array_shape(const projection_array *array,
+                              size_t axis);
 
 /**
  * Number of values; 0 for NULL.
@@ -709,49 +375,122 @@ const float *projection_array_data(const projection_array *array);
 void projection_array_free(projection_array *array);
 
 /**
- * Distils a projection of a store into a transformer, which is written to the .safetensors
- * file `output`; a file that was there is replaced only by the complete new one. `options` may
- * be NULL. The store is only read. Work that is stopped writes nothing. The progress function
- * is told the stage "distilling" after each epoch, with the epoch's mean loss.
+ * Adds `n` answers of `dim` values each, which are copied. `ids` holds `n` different ids that the
+ * searcher does not have. `texts` holds their texts, or is NULL; a text may be NULL too. After an
+ * error, nothing is added. An approximate index is kept up to date.
+ */
+projection_status projection_searcher_add(const projection_searcher *searcher,
+                                          const int64_t *ids,
+                                          const float *vectors,
+                                          size_t n,
+                                          size_t dim,
+                                          const char *const *texts,
+                                          projection_error **error);
+
+/**
+ * Removes the answers with these `n` ids; unknown ids are ignored. `removed`, which may be NULL,
+ * receives the number of removed answers. The store keeps them. Texts that the searcher returned
+ * stay valid.
+ */
+projection_status projection_searcher_remove(const projection_searcher *searcher,
+                                             const int64_t *ids,
+                                             size_t n,
+                                             size_t *removed,
+                                             projection_error **error);
+
+/**
+ * Builds an approximate index of the answers, so that a query is compared with a few of them
+ * only. Held-out queries find at least 99% of the nearest answers. `stats`, which may be NULL,
+ * receives what was measured. If the index cannot reach that, or if there are fewer than 16,384
+ * answers, search stays exact.
+ *
+ * `queries` are `n` queries of `query_dim` values that resemble later ones. They are projected by
+ * `model` unless that is NULL. A few hundred make sure that the 99% hold for such queries. NULL
+ * and 0 stand for none. Up to `threads` threads work; 0 counts as 1. All other use of the searcher
+ * waits. The index takes a quarter more memory.
+ */
+projection_status projection_searcher_build_index(const projection_searcher *searcher,
+                                                  const projection_model *model,
+                                                  const float *queries,
+                                                  size_t n,
+                                                  size_t query_dim,
+                                                  size_t threads,
+                                                  projection_index_stats *stats,
+                                                  projection_error **error);
+
+/**
+ * Drops the approximate index: search is exact again. NULL is allowed.
+ */
+void projection_searcher_drop_index(const projection_searcher *searcher);
+
+/**
+ * Distills a projection of a store into a transformer, which is written to the .safetensors file
+ * `output`. An existing file is replaced only by the complete new one. The store is only read. If
+ * the work is cancelled, nothing is written. The progress callback is invoked after each epoch
+ * with the stage "distilling" and the epoch's mean loss.
+ *
+ * `options` is a JSON object with these keys, all optional, or NULL:
+ * - "projection": id of the projection; default the newest
+ * - "test": .npy file of question vectors (n x d) that the projection was not trained on, to
+ *   measure with; default a share of the questions, see "held_out"
+ * - "heads" and "layers": attention heads, a divisor of the dimension, and encoder layers;
+ *   default such that heads^layers is near the projection's number of heads
+ * - "ff_dim": width of the layers' inner part; default 512
+ * - "epochs": maximum number of epochs; default 200
+ * - "samples": queries per epoch; default 4096
+ * - "batch": queries per step; default 128, at most "samples"
+ * - "rate": highest learning rate; default 0.003
+ * - "dropout": share of the inner values that training drops; default 0
+ * - "cosine_weight": L of the loss (1 - L) MSE + L (1 - cosine), 0 to 1; default 0.7
+ * - "held_out": share of the questions that is held out; default 0.2
+ * - "seed": integer; the same seed gives the same transformer; default 0
+ * - "threads": default one per processor; the result does not depend on it
  *
  * The result is JSON, {"projection_id", "kind", "model", "output", "heads", "layers", "ff_dim",
- * "weights", "epochs", "best_epoch", "seconds", "held_out", "trained", "notes"}, where held_out
- * and trained are {"questions", "mean_cosine", "min_cosine", "same_first" or null}: how near
- * the transformer is to the projection.
+ * "weights", "epochs", "best_epoch", "seconds", "held_out", "trained", "notes"}. "held_out" and
+ * "trained" are {"questions", "mean_cosine", "min_cosine", "same_first" or null}: how close the
+ * transformer is to the projection.
  */
 projection_status projection_distill(const char *database,
                                      const char *output,
-                                     const projection_distill_options *options,
+                                     const char *options,
                                      projection_progress progress,
                                      void *context,
                                      projection_text **result,
                                      projection_error **error);
 
 /**
- * Distils a model into a transformer, `student`, with `n` questions of the model's input
- * dimension, row-major, four or more. `options` may be NULL; `projection` and `test` of it must
- * be. Progress as for projection_distill.
+ * Distills a model into a transformer, `student`, with `n` questions of the model's input
+ * dimension, row-major, four or more. `options` and progress are those of projection_distill;
+ * "projection" and "test" must be absent.
  */
 projection_status projection_model_distill(const projection_model *teacher,
                                            const float *questions,
                                            size_t n,
-                                           const projection_distill_options *options,
+                                           const char *options,
                                            projection_progress progress,
                                            void *context,
                                            projection_model **student,
                                            projection_error **error);
 
 /**
- * Writes a projection of a store to the file `output`, for programs that have no store. A file
- * that was there is replaced only by the complete new one. `options` may be NULL. The store is
- * only read.
+ * Writes a projection of a store to the file `output`, for programs that have no store. An
+ * existing file is replaced only by the complete new one. The store is only read.
+ *
+ * `options` is a JSON object with these keys, all optional, or NULL:
+ * - "projection": id of the projection; default the newest
+ * - "format": "safetensors", the default, which contains everything and opens in every language of
+ *   the engine, or "onnx", a graph for ONNX Runtime
+ * - "temperature": softmax temperature; default the stored one
+ * - "precision": how the vectors of a multi-head projection are stored, "f32", the default,
+ *   "bf16" or "int8"; see projection_model_with_precision
  *
  * The result is JSON, {"projection_id", "kind", "temperature" or null, "precision", "heads",
  * "input_dim", "output_dim", "format", "output", "bytes"}.
  */
 projection_status projection_export(const char *database,
                                     const char *output,
-                                    const projection_export_options *options,
+                                    const char *options,
                                     projection_text **result,
                                     projection_error **error);
 
@@ -787,12 +526,12 @@ projection_status projection_embedder_embed_batch(const projection_embedder *emb
                                                   projection_error **error);
 
 /**
- * Frees a text model. NULL is allowed.
+ * Frees an embedding model. NULL is allowed.
  */
 void projection_embedder_free(projection_embedder *embedder);
 
 /**
- * The status that the call which gave `error` returned; PROJECTION_STATUS_OK for NULL.
+ * The status returned with `error`; PROJECTION_STATUS_OK for NULL.
  */
 projection_status projection_error_code(const projection_error *error);
 
@@ -807,301 +546,130 @@ const char *projection_error_message(const projection_error *error);
 void projection_error_free(projection_error *error);
 
 /**
- * A short English name of a status, such as "dimension mismatch"; "unknown status" for
- * numbers that are none. Never NULL, never to be freed.
+ * A short English name of a status, such as "dimension mismatch"; "unknown status" for other
+ * numbers. Never NULL, never to be freed.
  */
 const char *projection_status_name(int32_t status);
 
 /**
- * Measures projections of a store beside cosine, BM25 and the nearest training question.
- * `options` may be NULL. The store is only read.
+ * Evaluates projections of a store beside cosine, BM25 and the nearest training question. The
+ * store is only read.
+ *
+ * `options` is a JSON object with these keys, all optional, or NULL, which cross-validates the
+ * newest projection:
+ * - "projections": ids of projections; default the newest
+ * - "models": files of further models, which need test questions
+ * - "precisions": "f32", "bf16" or "int8", in which multi-head models are evaluated too
+ * - "test" and "model_dir": question-answer file of test questions, whose answers the store has,
+ *   and folder of the embedding model of the store
+ * - "test_questions" and "test_labels": .npy files of test questions (n x d) and of the ids of
+ *   their answers (n); without test questions, questions and then answers with all their
+ *   questions are left out in turn, and every method is trained again on the others
+ * - "model_name": the embedding model whose vectors are used; default that of the projections
+ * - "folds": folds of the cross-validation, at least 2; default 4
+ * - "seed": integer seed of folds and intervals; default 0
+ * - "details": true for every question with its ranks, confusions, and other parameters
  *
  * The result is JSON, {"store", "model", "answers", "seed", "warnings", "notes", "regimes":
- * [{"regime": "test", "closed" or "open", "questions", "headed_questions", "headed_answers",
+ * [{"regime": "test", "closed" or "open", "questions", "seen_questions", "seen_answers",
  * "training_questions", "methods": [{"method", "projection_id", "model_file", "precision",
- * "against_exact", "all", "headed", "unheaded"}], "details"}]}, where against_exact is null or
- * how a rounded projection differs, {"mean_cosine", "least_cosine", "recall_at_1"}, and all, headed and unheaded are {"questions", "recall_at_1", "recall_at_5",
- * "mrr_at_10", "ndcg_at_10", each {"value", "low", "high"}, "gained", "lost",
- * "p_against_cosine"} or null. The first method is cosine.
+ * "against_exact", "all", "seen", "unseen"}], "details"}]}. "against_exact" is null or how a
+ * rounded projection differs, {"mean_cosine", "least_cosine", "recall_at_1"}; "all", "seen" and
+ * "unseen" are {"questions", "recall_at_1", "recall_at_5", "mrr_at_10", "ndcg_at_10", each
+ * {"value", "low", "high"}, "gained", "lost", "p_against_cosine"} or null. The first method is
+ * cosine.
  */
 projection_status projection_evaluate(const char *database,
-                                      const projection_evaluate_options *options,
+                                      const char *options,
                                       projection_progress progress,
                                       void *context,
                                       projection_text **result,
                                       projection_error **error);
 
 /**
- * Searches for `k` answers as projection_index_search_with_options does, and says why they
- * were found.
+ * Searches for `k` answers as projection_searcher_search does, and explains why they were found.
+ *
+ * The result is JSON; what does not apply is null:
+ *
+ *     {"angle": degrees between the query and the projected query,
+ *      "hybrid_weight": weight of BM25 in the scores, 0 without words,
+ *      "unseen_offset": added to the scores of answers without training questions,
+ *      "heads": [{"cluster_id", "weight"}], the routing weights by ascending cluster,
+ *      "questions_move": whether the training questions move the query; if false, they only
+ *          determine the routing weights,
+ *      "questions": [{"cluster_id", "row", "similarity", "weight", "question_id", "text"}], the
+ *          training questions behind the routing weights of a residual model, the largest weight
+ *          first; id and text are null if the store no longer has the question,
+ *      "hits": [{"answer_id", "rank" from 1, "score", "cosine" with the (projected) query,
+ *          "rank_before" and "score_before" by plain cosine, "nearest_question": cosine of the
+ *          query with the nearest training question of the answer's cluster, "bm25", "seen":
+ *          whether the answer has training questions}], best first}
  */
-projection_status projection_index_explain(const projection_index *index,
-                                           const projection_model *model,
-                                           const float *query,
-                                           size_t query_len,
-                                           const char *text,
-                                           const projection_search_options *options,
-                                           size_t k,
-                                           projection_explanation **explanation,
-                                           projection_error **error);
+projection_status projection_searcher_explain(const projection_searcher *searcher,
+                                              const projection_model *model,
+                                              const float *query,
+                                              size_t query_len,
+                                              const char *text,
+                                              const projection_search_options *options,
+                                              size_t k,
+                                              projection_text **result,
+                                              projection_error **error);
 
 /**
- * Says how `model` moves a query, without a search: the explanation has no hits, and its
- * training questions have no texts.
+ * Explains how `model` moves a query, without a search. The result is that of
+ * projection_searcher_explain, without hits and without ids and texts of training questions.
  */
 projection_status projection_model_explain(const projection_model *model,
                                            const float *query,
                                            size_t query_len,
-                                           projection_explanation **explanation,
+                                           projection_text **result,
                                            projection_error **error);
 
 /**
- * Angle between the query and the projected query in degrees; NaN for NULL, without a
- * model, or where the two have different dimensions.
- */
-double projection_explanation_angle(const projection_explanation *explanation);
-
-/**
- * Weight of BM25 in the scores, 0 where words did not count; NaN for NULL.
- */
-double projection_explanation_hybrid_weight(const projection_explanation *explanation);
-
-/**
- * 1 where the training questions move the query, 0 where they only give the routing
- * weights, or for NULL.
- */
-int32_t projection_explanation_questions_move(const projection_explanation *explanation);
-
-/**
- * The routing weights of the model's heads by ascending cluster, `count` of them; NULL for
- * none. They live as long as the explanation.
- */
-const projection_explained_head *projection_explanation_heads(const projection_explanation *explanation,
-                                                              size_t *count);
-
-/**
- * The training questions behind the routing weights, the largest weight first, `count` of
- * them; NULL for none, as for models that are not residual. They live as long as the
- * explanation.
- */
-const projection_explained_question *projection_explanation_questions(const projection_explanation *explanation,
-                                                                      size_t *count);
-
-/**
- * The answers that were found, best first, `count` of them; NULL for none. They live as
- * long as the explanation.
- */
-const projection_explained_hit *projection_explanation_hits(const projection_explanation *explanation,
-                                                            size_t *count);
-
-/**
- * Frees an explanation. NULL is allowed.
- */
-void projection_explanation_free(projection_explanation *explanation);
-
-/**
- * Imports the question-answer files `paths`, `n` of them, and those of folders among them,
- * into the store whose database is the file `database`, which is made where there is none
- * and `n` is not 0. A file that can't be imported does not keep the others from it. `options`
- * may be NULL.
+ * Imports the question-answer files `paths`, `n` of them, and those in folders among them, into
+ * the store whose database is the file `database`. The store is created if it does not exist and
+ * `n` is not 0. A file that cannot be imported does not stop the others.
  *
- * The result is JSON, {"store", "files": [{"file", "outcome", "clusters", "answers",
- * "questions", "removed", "error": {"kind", "message"}}]}; outcome is "imported", "replaced",
- * "unchanged", "moved", a known file at another path, "failed", which has an error, or
- * "missing", a file that a folder had before.
+ * `options` is a JSON object or NULL. Its only key, which is optional, is
+ * - "retry_failed": true to retry first what failed or was interrupted before
+ *
+ * The result is JSON, {"store", "files": [{"file", "outcome", "clusters", "answers", "questions",
+ * "removed", "error": {"kind", "message"}}]}. "outcome" is "imported", "replaced", "unchanged",
+ * "moved" (a known file at another path), "failed", with an error, or "missing" (a file that a
+ * folder had before).
  */
 projection_status projection_import(const char *database,
                                     const char *const *paths,
                                     size_t n,
-                                    const projection_import_options *options,
+                                    const char *options,
                                     projection_progress progress,
                                     void *context,
                                     projection_text **result,
                                     projection_error **error);
 
 /**
- * Imports vectors and labels into the store whose database is the file `database`, which is
- * made where there is none. Everything becomes visible together, or nothing.
+ * Imports precomputed embeddings and labels into the store whose database is the file `database`,
+ * which is created if it does not exist. Everything becomes visible at once, or nothing.
+ *
+ * `options` is a JSON object with these keys, all but "texts" required:
+ * - "model_name": name of the embedding model that computed the vectors
+ * - "answers" and "questions": .npy files of their vectors
+ * - "labels": .npy file with an integer for each question, the row of its answer from 0, or -1
+ * - "texts": JSON file with a text for each row, {"answers": [...], "questions": [...]}; default
+ *   placeholders
  *
  * The result is JSON, {"store", "model", "outcome", "dimension", "answers", "questions",
  * "removed", "answers_without_question", "questions_without_answer"}.
  */
-projection_status projection_import_vectors(const char *database,
-                                            const projection_import_vectors_options *options,
-                                            projection_text **result,
-                                            projection_error **error);
-
-/**
- * Reads the answers of the store whose database is the file `database`. `model_name` is
- * the text model whose vectors are read; NULL stands for the only one there is.
- */
-projection_status projection_index_open(const char *database,
-                                        const char *model_name,
-                                        projection_index **index,
-                                        projection_error **error);
-
-/**
- * Makes an index of `n` vectors of `dim` values each, which are copied. `ids` holds `n`
- * different ids.
- */
-projection_status projection_index_from_vectors(const int64_t *ids,
-                                                const float *vectors,
-                                                size_t n,
-                                                size_t dim,
-                                                projection_index **index,
-                                                projection_error **error);
-
-/**
- * Number of answers; 0 for NULL.
- */
-size_t projection_index_len(const projection_index *index);
-
-/**
- * Dimension of the answers' vectors; 0 for NULL.
- */
-size_t projection_index_dim(const projection_index *index);
-
-/**
- * The text of an answer, valid until the index is freed; NULL where the index has none.
- */
-const char *projection_index_text(const projection_index *index, int64_t answer_id);
-
-/**
- * Finds the answers nearest to a query by cosine, best first, equal ones by ascending id.
- * With a model, the query is projected first; NULL stands for none. `hits` has room for
- * `hits_len` >= k answers; `found` receives how many there are, k or all.
- */
-projection_status projection_index_search(const projection_index *index,
-                                          const projection_model *model,
-                                          const float *query,
-                                          size_t query_len,
-                                          size_t k,
-                                          projection_hit *hits,
-                                          size_t hits_len,
-                                          size_t *found,
-                                          projection_error **error);
-
-/**
- * Searches for `n` queries of `query_dim` values each. The hits of query i begin at
- * `hits[i * k]`, `hits_len` = n * k; `found` receives how many there are for each query, k
- * or all, which is the same for every query.
- */
-projection_status projection_index_search_batch(const projection_index *index,
-                                                const projection_model *model,
-                                                const float *queries,
-                                                size_t n,
-                                                size_t query_dim,
-                                                size_t k,
-                                                projection_hit *hits,
-                                                size_t hits_len,
-                                                size_t *found,
-                                                projection_error **error);
-
-/**
- * Frees an index. NULL is allowed.
- */
-void projection_index_free(projection_index *index);
-
-/**
- * Adds `n` answers of `dim` values each, which are copied. `ids` holds `n` different ids that
- * the index does not have. `texts` holds their texts, or is NULL; a text may be NULL too.
- * Nothing is added after an error. Lists are kept up.
- */
-projection_status projection_index_add(const projection_index *index,
-                                       const int64_t *ids,
-                                       const float *vectors,
-                                       size_t n,
-                                       size_t dim,
-                                       const char *const *texts,
-                                       projection_error **error);
-
-/**
- * Removes the answers with these `n` ids; other ids are passed over. `removed` receives how
- * many there were, and may be NULL. A store keeps them. Texts that the index gave stay valid.
- */
-projection_status projection_index_remove(const projection_index *index,
-                                          const int64_t *ids,
-                                          size_t n,
-                                          size_t *removed,
-                                          projection_error **error);
-
-/**
- * Puts the answers into lists, so that searches find the nearest of many without comparing a
- * query with each: at least 99% of them, for queries that are held out. `found`, which may be
- * NULL, receives what was found out. Where lists cannot do that, and below 16,384 answers,
- * searches stay exact.
- *
- * `queries` are `n` queries of `query_dim` values that are like those to come, projected by
- * `model` where that is not NULL; a few hundred of them make sure that the promise holds for
- * such. NULL and 0 stand for none. Up to `threads` threads work, 0 counts as 1. The index
- * waits for all other use, and takes a quarter more memory.
- */
-projection_status projection_index_make_lists(const projection_index *index,
-                                              const projection_model *model,
-                                              const float *queries,
-                                              size_t n,
-                                              size_t query_dim,
-                                              size_t threads,
-                                              projection_lists *found,
-                                              projection_error **error);
-
-/**
- * Forgets the lists of an index: searches are exact again. NULL is allowed.
- */
-void projection_index_drop_lists(const projection_index *index);
-
-/**
- * Makes a copy of `model` with its heads or training questions in lists, so that the nearest of
- * many are found without comparing a query with each: at least 99% of them, for queries that
- * are held out. projection_model_save_file keeps the lists. Where lists cannot do that, below
- * 16,384 heads or questions, and where all heads take part anyway, the copy is as the model.
- * Up to `threads` threads work, 0 counts as 1; the result does not depend on their number.
- * Each of the two models is freed on its own.
- */
-projection_status projection_model_with_lists(const projection_model *model,
-                                              size_t threads,
-                                              projection_model **copy,
-                                              projection_error **error);
-
-/**
- * What was found out when the lists of `model` were made. Of a model without lists, whose
- * nearest heads or questions are found exactly, it is one list, all of which is read.
- */
-projection_status projection_model_lists(const projection_model *model,
-                                         projection_lists *found,
-                                         projection_error **error);
-
-/**
- * Makes lists as projection_model_with_lists does, of projection `id` of the store whose
- * database is the file `database`, and keeps them in a file beside the projection's others:
- * whoever opens it afterwards has them, and what does not know them does as before. `found`,
- * which may be NULL, receives what was found out. Where there are no lists worth making, none
- * are kept.
- *
- * Lists that are damaged, or of other vectors than the projection has later, are not used:
- * make them anew then. projection_model_check_lists says so.
- */
-projection_status projection_model_keep_lists(const char *database,
-                                              int64_t id,
-                                              size_t threads,
-                                              projection_lists *found,
-                                              projection_error **error);
-
-/**
- * What was found out when the lists were made that are kept for projection `id`, in `found`,
- * which may be NULL; one list that is read as a whole where none are kept. It is
- * PROJECTION_STATUS_INVALID_MODEL, and the message says why, where they are damaged or of other
- * vectors than the projection has: it opens without them.
- */
-projection_status projection_model_check_lists(const char *database,
-                                               int64_t id,
-                                               projection_lists *found,
+projection_status projection_import_embeddings(const char *database,
+                                               const char *options,
+                                               projection_text **result,
                                                projection_error **error);
 
 /**
- * Loads projection `id`, of whatever kind, from the folder of its files:
+ * Loads projection `id`, of any kind, from the folder of its files:
  * embeddings/{model_name}, or embeddings. `temperature` is that of the routing, above 0; 0.1
- * is the usual one. A linear model has none, and takes no notice.
+ * is the usual value. Linear models have none and ignore it.
  */
 projection_status projection_model_load(const char *folder,
                                         int64_t id,
@@ -1110,8 +678,9 @@ projection_status projection_model_load(const char *folder,
                                         projection_error **error);
 
 /**
- * Loads projection `id` as projection_model_load does, at the temperature that its files
- * say. Those of a multi-head model may not: that is PROJECTION_STATUS_INVALID_ARGUMENT.
+ * Loads projection `id` as projection_model_load does, at the temperature stored in its files.
+ * The files of a multi-head model may have none: the call then returns
+ * PROJECTION_STATUS_INVALID_ARGUMENT.
  */
 projection_status projection_model_load_as_trained(const char *folder,
                                                    int64_t id,
@@ -1119,25 +688,40 @@ projection_status projection_model_load_as_trained(const char *folder,
                                                    projection_error **error);
 
 /**
- * Opens projection `id`, of whatever kind, of the store whose database is the file
- * `database`, at the temperature that the database gives. Existing stores may have a linear
- * projection and one with heads of the same id: then the one with heads; see
- * projection_model_open_kind.
+ * Opens the model in the .safetensors file `path`, of any kind, at the temperature stored in the
+ * file. The file is mapped. While the model lives, the file must not be changed in place: that
+ * could change results or, if the file is truncated, end the process. It is safe to remove the
+ * file, or to replace it by renaming another one, as projection_model_save_file does. The values
+ * of a file of more than 1 MiB are checked when the model is first used.
  */
-projection_status projection_model_open(const char *database,
-                                        int64_t id,
-                                        projection_model **model,
-                                        projection_error **error);
-
-/**
- * Opens projection `id` as projection_model_open does, as a model of `kind`, a
- * projection_kind. A residual projection opens as a multi-head one too.
- */
-projection_status projection_model_open_kind(const char *database,
-                                             int32_t kind,
-                                             int64_t id,
+projection_status projection_model_load_file(const char *path,
                                              projection_model **model,
                                              projection_error **error);
+
+/**
+ * Reads a model from the `len` bytes of such a file. The bytes are copied, and all values are
+ * checked.
+ */
+projection_status projection_model_from_bytes(const uint8_t *bytes,
+                                              size_t len,
+                                              projection_model **model,
+                                              projection_error **error);
+
+/**
+ * Writes a model to the file `path`, which projection_model_load_file opens in every language.
+ * An existing file is replaced only by the complete new one.
+ */
+projection_status projection_model_save_file(const projection_model *model,
+                                             const char *path,
+                                             projection_error **error);
+
+/**
+ * Returns the kind and the parameters of a model as JSON, as a model file contains them: for a
+ * transformer embed_dim, num_heads, num_layers, ff_dim and dropout.
+ */
+projection_status projection_model_parameters(const projection_model *model,
+                                              projection_text **text,
+                                              projection_error **error);
 
 /**
  * Dimension of queries; 0 for NULL.
@@ -1150,12 +734,12 @@ size_t projection_model_input_dim(const projection_model *model);
 size_t projection_model_output_dim(const projection_model *model);
 
 /**
- * Number of heads, which is that of routing weights; 0 for NULL.
+ * Number of heads, which is the number of routing weights; 0 for NULL.
  */
 size_t projection_model_num_heads(const projection_model *model);
 
 /**
- * Temperature of the routing; NaN for a linear model, which has none, and for NULL.
+ * Temperature of the routing; NaN for a model without one, and for NULL.
  */
 double projection_model_temperature(const projection_model *model);
 
@@ -1165,8 +749,13 @@ double projection_model_temperature(const projection_model *model);
 projection_kind projection_model_kind(const projection_model *model);
 
 /**
- * Cluster ids of the heads in ascending order, which is that of routing weights. `ids_len`
- * is the number of heads.
+ * How a model stores its vectors; PROJECTION_PRECISION_UNKNOWN for NULL.
+ */
+projection_precision projection_model_precision(const projection_model *model);
+
+/**
+ * Cluster ids of the heads in ascending order, which is the order of routing weights.
+ * `ids_len` is the number of heads.
  */
 projection_status projection_model_head_ids(const projection_model *model,
                                             int64_t *ids,
@@ -1174,8 +763,13 @@ projection_status projection_model_head_ids(const projection_model *model,
                                             projection_error **error);
 
 /**
- * Makes a copy of `model` at another temperature. The vectors are shared, and each of the
- * two is freed on its own.
+ * Frees a model. NULL is allowed.
+ */
+void projection_model_free(projection_model *model);
+
+/**
+ * Returns a copy of `model` with another temperature. The two share their vectors, and each is
+ * freed on its own.
  */
 projection_status projection_model_with_temperature(const projection_model *model,
                                                     double temperature,
@@ -1183,9 +777,41 @@ projection_status projection_model_with_temperature(const projection_model *mode
                                                     projection_error **error);
 
 /**
- * Projects a query of `query_len` = input_dim values into `projected`, of `projected_len`
- * = output_dim values. `weights` receives the routing weights, `weights_len` = num_heads;
- * it may be NULL, with `weights_len` 0.
+ * Returns a copy of `model` that stores its vectors in `precision`, a projection_precision. The
+ * copy takes less memory and is faster if there are many heads. projection_model_save_file keeps
+ * the precision. Each of the two models is freed on its own. Only multi-head models can be
+ * rounded, and only once: otherwise the call returns PROJECTION_STATUS_INVALID_ARGUMENT.
+ */
+projection_status projection_model_with_precision(const projection_model *model,
+                                                  int32_t precision,
+                                                  projection_model **copy,
+                                                  projection_error **error);
+
+/**
+ * Returns a copy of `model` with an approximate index of its heads or training questions, so that
+ * a query is compared with a few of them only. Held-out queries find at least 99% of the nearest.
+ * projection_model_save_file keeps the index. If the index cannot reach that, if there are fewer
+ * than 16,384 heads or questions, or if all heads take part anyway, the copy has none. Up to
+ * `threads` threads work; 0 counts as 1. The result does not depend on their number. Each of the
+ * two models is freed on its own.
+ */
+projection_status projection_model_build_index(const projection_model *model,
+                                               size_t threads,
+                                               projection_model **copy,
+                                               projection_error **error);
+
+/**
+ * Recall and cost measured while building the approximate index of `model`. For a model without
+ * one, which searches exactly, there is one inverted list, and all of it is read.
+ */
+projection_status projection_model_index_stats(const projection_model *model,
+                                               projection_index_stats *stats,
+                                               projection_error **error);
+
+/**
+ * Projects a query of `query_len` = input_dim values into `projected`, of `projected_len` =
+ * output_dim values. `weights` receives the routing weights, `weights_len` = num_heads; it may be
+ * NULL, with `weights_len` 0.
  */
 projection_status projection_model_project(const projection_model *model,
                                            const float *query,
@@ -1198,7 +824,9 @@ projection_status projection_model_project(const projection_model *model,
 
 /**
  * Projects `n` queries of `query_dim` = input_dim values each. `projected` receives n ×
- * output_dim values, `weights`, which may be NULL with `weights_len` 0, n × num_heads.
+ * output_dim values; `weights`, which may be NULL with `weights_len` 0, receives n × num_heads.
+ * Up to `threads` threads share the queries and end before the call returns; 0 and 1 are the
+ * calling thread. The last bits of a result may depend on how queries are shared.
  */
 projection_status projection_model_project_batch(const projection_model *model,
                                                  const float *queries,
@@ -1208,145 +836,248 @@ projection_status projection_model_project_batch(const projection_model *model,
                                                  size_t projected_len,
                                                  float *weights,
                                                  size_t weights_len,
+                                                 size_t threads,
                                                  projection_error **error);
 
 /**
- * projection_model_project_batch on up to `threads` threads, which share the queries out and
- * end before it returns; 0 and 1 are the caller's thread. How the queries are shared out may
- * change last bits.
+ * Finds the best answers to a query, best first, equal scores by ascending id. `model` projects
+ * the query; NULL searches for the query itself. `text` is the query in words, which only hybrid
+ * search needs, or NULL. `options` may be NULL. `hits` has room for `hits_len` >= k answers;
+ * `found` receives their number, which is below k only if there are no more.
  */
-projection_status projection_model_project_batch_on(const projection_model *model,
-                                                    size_t threads,
-                                                    const float *queries,
-                                                    size_t n,
-                                                    size_t query_dim,
-                                                    float *projected,
-                                                    size_t projected_len,
-                                                    float *weights,
-                                                    size_t weights_len,
-                                                    projection_error **error);
-
-/**
- * Frees a model. NULL is allowed.
- */
-void projection_model_free(projection_model *model);
-
-/**
- * Opens the model in the .safetensors file `path`, of whatever kind, at the temperature that
- * the file gives. The file is mapped: as long as the model lives, it must not be changed in
- * place, which could change results or, where it is cut short, end the process. Replacing
- * it by renaming another one, as projection_model_save_file does, or removing it is safe.
- * The values of a file of more than 1 MiB are checked when the model is first used.
- */
-projection_status projection_model_load_file(const char *path,
-                                             projection_model **model,
+projection_status projection_searcher_search(const projection_searcher *searcher,
+                                             const projection_model *model,
+                                             const float *query,
+                                             size_t query_len,
+                                             const char *text,
+                                             const projection_search_options *options,
+                                             size_t k,
+                                             projection_hit *hits,
+                                             size_t hits_len,
+                                             size_t *found,
                                              projection_error **error);
 
 /**
- * Reads a model from the `len` bytes of such a file. They are copied, and all values are
- * checked.
+ * Searches for `n` queries of `query_dim` values each. `texts` are the queries in words; it may be
+ * NULL, and so may each of them. The hits of query i begin at `hits[i * k]`, `hits_len` = n * k.
+ * `found` receives the number of hits of each query, which is the same for all.
  */
-projection_status projection_model_from_bytes(const uint8_t *bytes,
-                                              size_t len,
-                                              projection_model **model,
-                                              projection_error **error);
+projection_status projection_searcher_search_batch(const projection_searcher *searcher,
+                                                   const projection_model *model,
+                                                   const float *queries,
+                                                   size_t n,
+                                                   size_t query_dim,
+                                                   const char *const *texts,
+                                                   const projection_search_options *options,
+                                                   size_t k,
+                                                   projection_hit *hits,
+                                                   size_t hits_len,
+                                                   size_t *found,
+                                                   projection_error **error);
 
 /**
- * Writes a model to the file `path`, which projection_model_load_file opens in every
- * language. A file that was there is replaced only by the complete new one.
+ * Makes a searcher of `n` vectors of `dim` values each, which are copied. `ids` holds `n`
+ * different ids.
  */
-projection_status projection_model_save_file(const projection_model *model,
-                                             const char *path,
-                                             projection_error **error);
+projection_status projection_searcher_from_vectors(const int64_t *ids,
+                                                   const float *vectors,
+                                                   size_t n,
+                                                   size_t dim,
+                                                   projection_searcher **searcher,
+                                                   projection_error **error);
 
 /**
- * Gives kind and parameters of a model as JSON, as a model file has them: for a transformer
- * embed_dim, num_heads, num_layers, ff_dim and dropout.
+ * Number of answers; 0 for NULL.
  */
-projection_status projection_model_parameters(const projection_model *model,
-                                              projection_text **text,
-                                              projection_error **error);
+size_t projection_searcher_len(const projection_searcher *searcher);
 
 /**
- * How a model keeps its vectors; PROJECTION_PRECISION_UNKNOWN for NULL.
+ * Dimension of the answers' vectors; 0 for NULL.
  */
-projection_precision projection_model_precision(const projection_model *model);
+size_t projection_searcher_dim(const projection_searcher *searcher);
 
 /**
- * Makes a copy of `model` that keeps its vectors in `precision`, a projection_precision: it
- * takes less memory and is faster where there are many heads. projection_model_save_file
- * keeps the precision. Each of the two models is freed on its own. Only multi-head models do
- * that: for others, and for another precision than that of a model which is rounded already,
- * it is PROJECTION_STATUS_INVALID_ARGUMENT.
+ * Ids of the answers in the searcher's order. `ids_len` is the number of answers.
  */
-projection_status projection_model_with_precision(const projection_model *model,
-                                                  int32_t precision,
-                                                  projection_model **copy,
-                                                  projection_error **error);
-
-/**
- * projection_index_search with options. `text` is the query in words; NULL stands for none,
- * which hybrid search refuses.
- */
-projection_status projection_index_search_with_options(const projection_index *index,
-                                                       const projection_model *model,
-                                                       const float *query,
-                                                       size_t query_len,
-                                                       const char *text,
-                                                       const projection_search_options *options,
-                                                       size_t k,
-                                                       projection_hit *hits,
-                                                       size_t hits_len,
-                                                       size_t *found,
-                                                       projection_error **error);
-
-/**
- * projection_index_search_batch with options. `texts` are the `n` queries in words, and
- * NULL stands for none.
- */
-projection_status projection_index_search_batch_with_options(const projection_index *index,
-                                                             const projection_model *model,
-                                                             const float *queries,
-                                                             size_t n,
-                                                             size_t query_dim,
-                                                             const char *const *texts,
-                                                             const projection_search_options *options,
-                                                             size_t k,
-                                                             projection_hit *hits,
-                                                             size_t hits_len,
-                                                             size_t *found,
-                                                             projection_error **error);
-
-/**
- * Makes an empty store whose database is the file `database`, where there is none; its
- * folder must exist. The database of a store that is there is checked, and gets the tables
- * that early programs did not know.
- */
-projection_status projection_store_create(const char *database,
+projection_status projection_searcher_ids(const projection_searcher *searcher,
+                                          int64_t *ids,
+                                          size_t ids_len,
                                           projection_error **error);
 
 /**
- * The text, which ends with NUL, valid until it is freed; "" for NULL.
+ * The text of an answer, valid until the searcher is freed; NULL if it has none.
  */
-const char *projection_text_data(const projection_text *text);
+const char *projection_searcher_text(const projection_searcher *searcher,
+                                     int64_t answer_id);
 
 /**
- * Its length in bytes without the NUL; 0 for NULL.
+ * Frees a searcher. NULL is allowed.
  */
-size_t projection_text_len(const projection_text *text);
+void projection_searcher_free(projection_searcher *searcher);
 
 /**
- * Frees a text. NULL is allowed.
- */
-void projection_text_free(projection_text *text);
-
-/**
- * Gives a vector to every text of a store that has none, by the text model in `model_dir`.
- * In the store it is called `model_name`, or like its folder where that is NULL. Work that is
- * stopped keeps what was done, and the next call goes on from there.
+ * Opens the store whose database is the file `database`, such as lda.db.
  *
- * The result is JSON, {"store", "model", "dimension", "answers", "questions"}: how many got a
- * vector.
+ * `options` is a JSON object with these keys, all optional, or NULL:
+ * - "mode": "read", the default; "write"; or "create", which also creates an empty store if there
+ *   is none, in a folder that must exist, and adds tables that early programs did not know
+ * - "allow_outside_paths": true to let paths in the database lead outside the store's folder,
+ *   only for databases that are trusted
+ */
+projection_status projection_store_open(const char *database,
+                                        const char *options,
+                                        projection_store **store,
+                                        projection_error **error);
+
+/**
+ * Opens projection `id` at the temperature stored in the database, as a model of `kind`, a
+ * projection_kind; PROJECTION_KIND_UNKNOWN opens it as what it is. Existing stores may have a
+ * linear projection and one with heads with the same id: then the one with heads, unless `kind`
+ * is PROJECTION_KIND_LINEAR. A residual projection can be opened as a multi-head one.
+ */
+projection_status projection_store_model(const projection_store *store,
+                                         int64_t id,
+                                         int32_t kind,
+                                         projection_model **model,
+                                         projection_error **error);
+
+/**
+ * Opens the newest projection, of any kind. It is PROJECTION_STATUS_NOT_FOUND if the store has
+ * none.
+ */
+projection_status projection_store_latest_model(const projection_store *store,
+                                                projection_model **model,
+                                                projection_error **error);
+
+/**
+ * Reads the answers of a store. `model_name` is the embedding model whose vectors are read; NULL
+ * stands for the only one there is. The searcher is a snapshot of the store.
+ */
+projection_status projection_store_searcher(const projection_store *store,
+                                            const char *model_name,
+                                            projection_searcher **searcher,
+                                            projection_error **error);
+
+/**
+ * Makes a searcher of the centroids of the heads of projection `id`, whose answer ids are the
+ * heads' clusters. It is PROJECTION_STATUS_NOT_FOUND if the projection has no heads.
+ */
+projection_status projection_store_head_searcher(const projection_store *store,
+                                                 int64_t id,
+                                                 projection_searcher **searcher,
+                                                 projection_error **error);
+
+/**
+ * Builds an approximate index of projection `id` as projection_model_build_index does, and stores
+ * it in a file beside the projection's others. Whoever opens the projection afterwards has it;
+ * programs that do not know it are not affected. `stats`, which may be NULL, receives what was
+ * measured. If an index is not worth building, none is stored.
+ *
+ * An index that is damaged, or was built from other vectors than the projection has now, is
+ * ignored: rebuild it. projection_store_index_stats reports that.
+ */
+projection_status projection_store_build_index(const projection_store *store,
+                                               int64_t id,
+                                               size_t threads,
+                                               projection_index_stats *stats,
+                                               projection_error **error);
+
+/**
+ * Recall and cost measured while building the stored index of projection `id`, in `stats`, which
+ * may be NULL; without a stored index, one inverted list that is read as a whole. It is
+ * PROJECTION_STATUS_INVALID_MODEL if the index is damaged or was built from other vectors than the
+ * projection has now: the projection opens without it.
+ */
+projection_status projection_store_index_stats(const projection_store *store,
+                                               int64_t id,
+                                               projection_index_stats *stats,
+                                               projection_error **error);
+
+/**
+ * Frees a store. NULL is allowed.
+ */
+void projection_store_free(projection_store *store);
+
+/**
+ * Lists the trained models, in ascending order of id. Of two models with one id, the one with
+ * heads comes first.
+ *
+ * The result is JSON, [{"id", "kind": "multi_head", "residual" or "linear", "name" or null,
+ * "model": the embedding model of queries, "answer_model": that of answers, "temperature" or
+ * null, "heads" or null, "created_at" or null, "metrics": what was measured when the model was
+ * trained, or null}].
+ */
+projection_status projection_store_models(const projection_store *store,
+                                          projection_text **result,
+                                          projection_error **error);
+
+/**
+ * Lists the embedding models. The result is JSON, [{"name", "dimension"}].
+ */
+projection_status projection_store_embedding_models(const projection_store *store,
+                                                    projection_text **result,
+                                                    projection_error **error);
+
+/**
+ * Lists the clusters. The result is JSON, [{"cluster_id", "name" or null, "answers",
+ * "questions"}]; the last two are numbers of texts.
+ */
+projection_status projection_store_clusters(const projection_store *store,
+                                            projection_text **result,
+                                            projection_error **error);
+
+/**
+ * Lists the answers that have a vector by the embedding model `model_name`, in ascending order of
+ * id; NULL stands for the only one there is. The result is JSON, [{"answer_id", "text"}].
+ */
+projection_status projection_store_answers(const projection_store *store,
+                                           const char *model_name,
+                                           projection_text **result,
+                                           projection_error **error);
+
+/**
+ * Reads the vectors of the answers `ids`, `n` of them, by the embedding model `model_name`, as
+ * they are stored, into the rows of `vectors`, `vectors_len` = n * dimension.
+ */
+projection_status projection_store_vectors(const projection_store *store,
+                                           const char *model_name,
+                                           const int64_t *ids,
+                                           size_t n,
+                                           float *vectors,
+                                           size_t vectors_len,
+                                           projection_error **error);
+
+/**
+ * Returns a JSON string that changes whenever answers, clusters, embeddings or models change, and
+ * not when the query log grows.
+ */
+projection_status projection_store_fingerprint(const projection_store *store,
+                                               projection_text **result,
+                                               projection_error **error);
+
+/**
+ * Adds queries with feedback to the query log, all of them or none. The store must be open for
+ * writing.
+ *
+ * `entries` is JSON, [{"query", "helpful": true or false, "selected": id of the right answer,
+ * only if helpful, "results": ids of the answers shown, best first, "projection_id",
+ * "model_name"}]; all but the first two are optional. An entry whose right answer the store does
+ * not have is not added.
+ *
+ * The result is JSON, an array with the new row's id for each entry, or null if it was not added.
+ */
+projection_status projection_store_log_feedback(const projection_store *store,
+                                                const char *entries,
+                                                projection_text **result,
+                                                projection_error **error);
+
+/**
+ * Embeds every text of a store that has no vector yet, with the embedding model in `model_dir`.
+ * The store calls it `model_name`, or by the name of its folder if that is NULL. If the work is
+ * cancelled, finished vectors are kept, and the next call continues.
+ *
+ * The result is JSON, {"store", "model", "dimension", "answers", "questions"}; the last two are
+ * numbers of new vectors.
  */
 projection_status projection_embed_store(const char *database,
                                          const char *model_dir,
@@ -1357,17 +1088,30 @@ projection_status projection_embed_store(const char *database,
                                          projection_error **error);
 
 /**
- * Trains a model on the vectors of a store, stores it and leaves older ones as they are.
- * `options` may be NULL. A model whose validation is below plain cosine is not stored, which is
- * PROJECTION_STATUS_INVALID_MODEL, unless `force` asks for it. Training that is stopped leaves
- * the store's models as they were.
+ * Trains a model on the vectors of a store and stores it; older models stay. A model that scores
+ * below plain cosine in its validation is not stored, which is PROJECTION_STATUS_INVALID_MODEL,
+ * unless `force` is set. If training is cancelled, the store's models stay as they were.
+ *
+ * `options` is a JSON object with these keys, all optional, or NULL:
+ * - "method": "auto", "residual", "multi-head", "linear" or "ridge"; default "auto", the kind
+ *   that cross-validation finds best
+ * - "tune": true to choose terms and parameters by cross-validation, which "auto" always does
+ * - "force": true to store the model even if its validation is below plain cosine
+ * - "unseen": expected share of questions whose answer has no training questions, 0 to 1;
+ *   default 0.5 if there are such answers, else 0
+ * - "seed": integer; the same seed gives the same model; default 0
+ * - "temperature": softmax temperature of routing or rotation; default 0.1
+ * - "name": a name for people
+ * - "model_name": the embedding model whose vectors are used; default the only one with vectors
+ * - "feedback_model_dir": folder of an embedding model; logged queries with helpful feedback
+ *   become questions before training
  *
  * The result is JSON, {"id", "method", "kind", "name", "model", "temperature", "heads",
- * "questions", "clusters_left_out", "terms", "hybrid_weight", "unheaded_offset", "validation",
- * "feedback_questions", "notes"}; what there is not is null or left out.
+ * "questions", "clusters_left_out", "terms", "hybrid_weight", "unseen_offset", "validation",
+ * "feedback_questions", "notes"}; what does not apply is null or absent.
  */
 projection_status projection_train(const char *database,
-                                   const projection_train_options *options,
+                                   const char *options,
                                    projection_progress progress,
                                    void *context,
                                    projection_text **result,

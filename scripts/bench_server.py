@@ -131,7 +131,7 @@ def measure(server, tool, body, connections, seconds):
 def bodies(folder):
     """Writes the same request to files, with projection and without."""
     question = json.loads((ROOT / "examples/faq/faq_test.json").read_text())["clusters"][0]["questions"][0]
-    embedding = Server(STORE, "latest", f"--text-model-dir={ROOT / 'models/all-MiniLM-L6-v2'}")
+    embedding = Server(STORE, "latest", f"--embedding-model-dir={ROOT / 'models/all-MiniLM-L6-v2'}")
     vector = embedding.post("/v1/embed", {"text": question})["vector"]
     embedding.stop()
     made = {}

@@ -50,7 +50,7 @@ export SERVER_TEST_POSTGRES="$package/pginstall18/bin"
 
 # A store with two models: 1 is residual, 2 is multi-head.
 export SERVER_TEST_STORE="$work/store"
-export SERVER_TEST_TEXT_MODEL="$model"
+export SERVER_TEST_EMBEDDING_MODEL="$model"
 rm -rf "$SERVER_TEST_STORE"
 mkdir -p "$SERVER_TEST_STORE"
 "$projection" import "$SERVER_TEST_STORE/lda.db" "$here/examples/faq/faq.json" >/dev/null

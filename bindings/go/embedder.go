@@ -26,9 +26,8 @@ func LoadEmbedder(folder string) (*Embedder, error) {
 	}
 	var embedder *C.projection_embedder
 	var failed *C.projection_error
-	status := C.projection_embedder_load(chars(path), &embedder, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
+	if err := check(C.projection_embedder_load(chars(path), &embedder, &failed), &failed); err != nil {
+		return nil, err
 	}
 	return &Embedder{
 		handle: newHandle("embedder", unsafe.Pointer(embedder), freeEmbedder),
@@ -63,10 +62,9 @@ func (e *Embedder) Embed(s string) ([]float32, error) {
 	}
 	vector := make([]float32, e.dim)
 	var failed *C.projection_error
-	status := C.projection_embedder_embed(embedder, chars(terminated),
-		floats(vector), C.size_t(len(vector)), &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
+	if err := check(C.projection_embedder_embed(embedder, chars(terminated),
+		floats(vector), C.size_t(len(vector)), &failed), &failed); err != nil {
+		return nil, err
 	}
 	return vector, nil
 }
@@ -94,10 +92,9 @@ func (e *Embedder) EmbedBatch(texts []string) ([][]float32, error) {
 	}
 	vectors := make([]float32, len(texts)*e.dim)
 	var failed *C.projection_error
-	status := C.projection_embedder_embed_batch(embedder, unsafe.SliceData(pointers), C.size_t(len(texts)),
-		floats(vectors), C.size_t(len(vectors)), &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
+	if err := check(C.projection_embedder_embed_batch(embedder, unsafe.SliceData(pointers), C.size_t(len(texts)),
+		floats(vectors), C.size_t(len(vectors)), &failed), &failed); err != nil {
+		return nil, err
 	}
 	return rows(vectors, len(texts), e.dim), nil
 }

@@ -187,3 +187,14 @@ func fails(t testing.TB, what string, err error, code projection.Code, words ...
 		}
 	}
 }
+
+// openStore opens a store until the test ends.
+func openStore(t *testing.T, database string, options *projection.StoreOptions) *projection.Store {
+	t.Helper()
+	store, err := projection.OpenStore(database, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}

@@ -7,8 +7,8 @@ package projection
 // every argument that is passed by address.
 #cgo noescape projection_model_project
 #cgo nocallback projection_model_project
-#cgo noescape projection_model_project_batch_on
-#cgo nocallback projection_model_project_batch_on
+#cgo noescape projection_model_project_batch
+#cgo nocallback projection_model_project_batch
 */
 import "C"
 
@@ -62,6 +62,17 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
+// UnmarshalText reads the name that String returns; other names are KindUnknown.
+func (k *Kind) UnmarshalText(name []byte) error {
+	*k = KindUnknown
+	for kind := KindMultiHead; kind <= KindTransformer; kind++ {
+		if kind.String() == string(name) {
+			*k = kind
+		}
+	}
+	return nil
+}
+
 // Model is a trained projection. It is safe for concurrent use.
 type Model struct {
 	handle              *handle
@@ -74,127 +85,82 @@ type Model struct {
 
 // LoadMultiHead loads a projection from its files.
 //
-// It fails with ErrNotFound where the folder does not exist or has no head of this id, with
-// ErrAmbiguousModel where the id is found below two model folders, with ErrInvalidModel,
-// ErrDimensionMismatch, ErrNotFinite, ErrZeroVector or ErrInvalidArray where the files are
+// It fails with ErrNotFound if the folder does not exist or has no head of this id, with
+// ErrAmbiguousModel if the id is found below two model folders, with ErrInvalidModel,
+// ErrDimensionMismatch, ErrNotFinite, ErrZeroVector or ErrInvalidArray if the files are
 // unusable, and with ErrInvalidArgument for the temperature.
 func LoadMultiHead(config Config) (*Model, error) {
 	folder, err := text("DataDir", config.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	var model *C.projection_model
-	var failed *C.projection_error
-	status := C.projection_model_load(chars(folder), C.int64_t(config.MHProjectionID),
-		C.double(config.Temperature), &model, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	return newModel(model)
+	return openModel(func(model **C.projection_model, failed **C.projection_error) C.projection_status {
+		return C.projection_model_load(chars(folder), C.int64_t(config.MHProjectionID),
+			C.double(config.Temperature), model, failed)
+	})
 }
 
 // Load loads a projection of any kind from its files in dataDir, as [LoadMultiHead] does, at
-// the temperature that they say.
+// the temperature stored in them.
 //
-// It fails as [LoadMultiHead] does, and with ErrInvalidArgument where the files do not say a
-// temperature: those of a multi-head model may not.
+// It fails as [LoadMultiHead] does, and with ErrInvalidArgument if the files of a multi-head model
+// contain no temperature.
 func Load(dataDir string, id int64) (*Model, error) {
 	folder, err := text("dataDir", dataDir)
 	if err != nil {
 		return nil, err
 	}
-	var model *C.projection_model
-	var failed *C.projection_error
-	status := C.projection_model_load_as_trained(chars(folder), C.int64_t(id), &model, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	return newModel(model)
+	return openModel(func(model **C.projection_model, failed **C.projection_error) C.projection_status {
+		return C.projection_model_load_as_trained(chars(folder), C.int64_t(id), model, failed)
+	})
 }
 
-// Open opens projection id of the store whose database is the file database, such as
-// lda.db, at the temperature that the database gives.
-//
-// It fails as [LoadMultiHead] does, and with ErrInvalidStore where the file is no store.
+// Open opens projection id of the store whose database is the file database, such as lda.db, at
+// the temperature stored in the database. It is [Store.Model] of a store that is closed again.
 func Open(database string, id int64) (*Model, error) {
-	path, err := text("database", database)
+	store, err := OpenStore(database, nil)
 	if err != nil {
 		return nil, err
 	}
-	var model *C.projection_model
-	var failed *C.projection_error
-	status := C.projection_model_open(chars(path), C.int64_t(id), &model, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	return newModel(model)
+	defer store.Close()
+	return store.Model(id)
 }
 
-// OpenKind opens projection id as a model of kind. A residual projection opens as a
-// multi-head one too. It is needed where a store has a linear projection and one with heads
-// of the same id: [Open] opens the one with heads.
+// LoadFile opens the model in the .safetensors file path, of any kind, at the temperature stored
+// in the file.
 //
-// It fails as [Open] does.
-func OpenKind(database string, kind Kind, id int64) (*Model, error) {
-	path, err := text("database", database)
-	if err != nil {
-		return nil, err
-	}
-	if kind < math.MinInt32 || kind > math.MaxInt32 {
-		return nil, errorf(ErrInvalidArgument, "kind is %d, expected 1, 2 or 3", int(kind))
-	}
-	var model *C.projection_model
-	var failed *C.projection_error
-	status := C.projection_model_open_kind(chars(path), C.int32_t(kind), C.int64_t(id), &model, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	return newModel(model)
-}
-
-// LoadFile opens the model in the .safetensors file path, of whatever kind, at the
-// temperature that the file gives.
+// The file is mapped, so a large one is ready at once. Until the model is closed, the file must not
+// be changed in place: that could change results or, if the file is truncated, end the process.
+// Replacing it by renaming another one, as [Model.SaveFile] does, is safe. The values of a file of
+// more than 1 MiB are checked when the model is first used.
 //
-// The file is mapped, so a large one is ready at once. Until the model is closed, it must not
-// be changed in place, which could change results or, where it is cut short, end the
-// process; replacing it by renaming another one, as [Model.SaveFile] does, is safe. The values
-// of a file of more than 1 MiB are checked when the model is first used.
-//
-// It fails with ErrNotFound or ErrIO where the file can't be read, and with ErrInvalidModel,
-// ErrDimensionMismatch or ErrNotFinite where it does not hold a sound model.
+// It fails with ErrNotFound or ErrIO if the file can't be read, and with ErrInvalidModel,
+// ErrDimensionMismatch or ErrNotFinite if it does not hold a valid model.
 func LoadFile(path string) (*Model, error) {
 	file, err := text("path", path)
 	if err != nil {
 		return nil, err
 	}
-	var model *C.projection_model
-	var failed *C.projection_error
-	status := C.projection_model_load_file(chars(file), &model, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	return newModel(model)
+	return openModel(func(model **C.projection_model, failed **C.projection_error) C.projection_status {
+		return C.projection_model_load_file(chars(file), model, failed)
+	})
 }
 
 // FromBytes reads a model from the bytes of a file as [LoadFile] opens it, such as an embedded
-// one. They are copied, and all values are checked.
+// one. The bytes are copied, and all values are checked.
 //
 // It fails as [LoadFile] does.
 func FromBytes(file []byte) (*Model, error) {
-	var model *C.projection_model
-	var failed *C.projection_error
-	status := C.projection_model_from_bytes((*C.uint8_t)(unsafe.SliceData(file)),
-		C.size_t(len(file)), &model, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	return newModel(model)
+	return openModel(func(model **C.projection_model, failed **C.projection_error) C.projection_status {
+		return C.projection_model_from_bytes((*C.uint8_t)(unsafe.SliceData(file)),
+			C.size_t(len(file)), model, failed)
+	})
 }
 
-// SaveFile writes the model to the file path, which [LoadFile] opens and every other language
-// too. A file that was there is replaced only by the complete new one.
+// SaveFile writes the model to the file path, which [LoadFile] and every other language opens. An
+// existing file is replaced only by the complete new one.
 //
-// It fails with ErrIO or ErrNotFound where the file can't be written.
+// It fails with ErrIO or ErrNotFound if the file can't be written.
 func (m *Model) SaveFile(path string) error {
 	file, err := text("path", path)
 	if err != nil {
@@ -206,15 +172,16 @@ func (m *Model) SaveFile(path string) error {
 	}
 	defer m.handle.release()
 	var failed *C.projection_error
-	status := C.projection_model_save_file(model, chars(file), &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return failure(status, failed)
-	}
-	return nil
+	return check(C.projection_model_save_file(model, chars(file), &failed), &failed)
 }
 
-// newModel takes over model.
-func newModel(model *C.projection_model) (*Model, error) {
+// openModel takes over the model that call returns.
+func openModel(call func(model **C.projection_model, failed **C.projection_error) C.projection_status) (*Model, error) {
+	var model *C.projection_model
+	var failed *C.projection_error
+	if err := check(call(&model, &failed), &failed); err != nil {
+		return nil, err
+	}
 	m := &Model{
 		handle:      newHandle("model", unsafe.Pointer(model), freeModel),
 		kind:        Kind(C.projection_model_kind(model)),
@@ -224,12 +191,10 @@ func newModel(model *C.projection_model) (*Model, error) {
 		headIDs:     make([]int64, int(C.projection_model_num_heads(model))),
 		temperature: float64(C.projection_model_temperature(model)),
 	}
-	var failed *C.projection_error
-	status := C.projection_model_head_ids(model,
-		(*C.int64_t)(unsafe.SliceData(m.headIDs)), C.size_t(len(m.headIDs)), &failed)
-	if status != C.PROJECTION_STATUS_OK {
+	status := C.projection_model_head_ids(model, integers(m.headIDs), C.size_t(len(m.headIDs)), &failed)
+	if err := check(status, &failed); err != nil {
 		m.handle.close()
-		return nil, failure(status, failed)
+		return nil, err
 	}
 	return m, nil
 }
@@ -285,14 +250,10 @@ func (m *Model) ProjectInto(query, projected, weights []float32) error {
 	}
 	defer m.handle.release()
 	var failed *C.projection_error
-	status := C.projection_model_project(model,
+	return check(C.projection_model_project(model,
 		floats(query), C.size_t(len(query)),
 		floats(projected), C.size_t(len(projected)),
-		floats(weights), C.size_t(len(weights)), &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return failure(status, failed)
-	}
-	return nil
+		floats(weights), C.size_t(len(weights)), &failed), &failed)
 }
 
 // ProjectBatch is [Model.Project] for many queries, and faster than one call for each. One
@@ -343,14 +304,10 @@ func (m *Model) ProjectBatchIntoOn(threads int, queries, projected, weights []fl
 			"queries has the length %d, expected a multiple of the dimension %d", len(queries), m.inputDim)
 	}
 	var failed *C.projection_error
-	status := C.projection_model_project_batch_on(model, C.size_t(threads),
+	return check(C.projection_model_project_batch(model,
 		floats(queries), C.size_t(len(queries)/m.inputDim), C.size_t(m.inputDim),
 		floats(projected), C.size_t(len(projected)),
-		floats(weights), C.size_t(len(weights)), &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return failure(status, failed)
-	}
-	return nil
+		floats(weights), C.size_t(len(weights)), C.size_t(threads), &failed), &failed)
 }
 
 func (m *Model) byClusterID(weights []float32) map[int64]float32 {
@@ -361,21 +318,24 @@ func (m *Model) byClusterID(weights []float32) map[int64]float32 {
 	return byID
 }
 
-// WithTemperature makes a copy of the model that routes at another temperature. The two
-// share their vectors, and each is closed on its own.
-func (m *Model) WithTemperature(temperature float64) (*Model, error) {
+// copied takes over the copy that call makes of the native model.
+func (m *Model) copied(call func(model *C.projection_model, copied **C.projection_model, failed **C.projection_error) C.projection_status) (*Model, error) {
 	model, err := m.acquire()
 	if err != nil {
 		return nil, err
 	}
 	defer m.handle.release()
-	var copied *C.projection_model
-	var failed *C.projection_error
-	status := C.projection_model_with_temperature(model, C.double(temperature), &copied, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	return newModel(copied)
+	return openModel(func(copied **C.projection_model, failed **C.projection_error) C.projection_status {
+		return call(model, copied, failed)
+	})
+}
+
+// WithTemperature returns a copy of the model that routes at another temperature. The two share
+// their vectors, and each is closed on its own.
+func (m *Model) WithTemperature(temperature float64) (*Model, error) {
+	return m.copied(func(model *C.projection_model, copied **C.projection_model, failed **C.projection_error) C.projection_status {
+		return C.projection_model_with_temperature(model, C.double(temperature), copied, failed)
+	})
 }
 
 // Kind is what the model is; KindUnknown for a nil model.

@@ -3,13 +3,11 @@ package projection
 // #include <projection.h>
 import "C"
 
-import "math"
-
-// Precision is how a model keeps its vectors.
+// Precision is how a model stores its vectors.
 type Precision int
 
 const (
-	// PrecisionUnknown is that of a nil model, or one that has no number yet.
+	// PrecisionUnknown is that of a nil model, or a precision that has no number yet.
 	PrecisionUnknown Precision = C.PROJECTION_PRECISION_UNKNOWN
 	// PrecisionF32 is single precision.
 	PrecisionF32 Precision = C.PROJECTION_PRECISION_F32
@@ -33,31 +31,23 @@ func (p Precision) String() string {
 	return "unknown"
 }
 
-// WithPrecision makes a copy of the model that keeps its vectors in less memory, and is faster
-// where there are many heads. [Model.SaveFile] keeps the precision. Each of the two models is
-// closed on its own.
+// WithPrecision returns a copy of the model that stores its vectors in less memory, and is faster
+// if there are many heads. [Model.SaveFile] keeps the precision. Each of the two models is closed
+// on its own.
 //
-// Only multi-head models do that. It fails with ErrInvalidArgument for others, and for another
-// precision than that of a model which is rounded already.
+// Only multi-head models can be rounded, and only once: otherwise it fails with
+// ErrInvalidArgument.
 func (m *Model) WithPrecision(precision Precision) (*Model, error) {
-	if precision < math.MinInt32 || precision > math.MaxInt32 {
-		return nil, errorf(ErrInvalidArgument, "precision is %d, expected 1, 2 or 3", int(precision))
-	}
-	model, err := m.acquire()
+	number, err := enumerated("precision", int(precision))
 	if err != nil {
 		return nil, err
 	}
-	defer m.handle.release()
-	var copied *C.projection_model
-	var failed *C.projection_error
-	status := C.projection_model_with_precision(model, C.int32_t(precision), &copied, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	return newModel(copied)
+	return m.copied(func(model *C.projection_model, copied **C.projection_model, failed **C.projection_error) C.projection_status {
+		return C.projection_model_with_precision(model, number, copied, failed)
+	})
 }
 
-// Precision is how the model keeps its vectors; PrecisionUnknown for a nil model.
+// Precision is how the model stores its vectors; PrecisionUnknown for a nil model.
 func (m *Model) Precision() Precision {
 	if m == nil {
 		return PrecisionUnknown

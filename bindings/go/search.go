@@ -4,25 +4,24 @@ package projection
 import "C"
 
 import (
-	"math"
 	"runtime"
 	"unsafe"
 )
 
-// ScoreMode is what vectors say about an answer.
+// ScoreMode says how vectors score an answer.
 type ScoreMode int
 
 const (
-	// ScoreCosine is the cosine of the query, or of the projected query, and the answer.
+	// ScoreCosine is the cosine of the (projected) query and the answer.
 	ScoreCosine ScoreMode = C.PROJECTION_SCORE_MODE_COSINE
-	// ScoreMaxNearestQuestion is that, or 0.8 times the cosine of the query and the nearest
-	// training question of the answer's cluster, whichever is more. It needs a residual
-	// model and a searcher of a store.
+	// ScoreMaxNearestQuestion is the cosine, or 0.8 times the cosine of the query and the nearest
+	// training question of the answer's cluster if that is larger. It needs a residual model and a
+	// searcher of a store.
 	ScoreMaxNearestQuestion ScoreMode = C.PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION
-	// ScoreHeadedUnheaded is the cosine, and for answers that no head of the model is for
-	// the UnheadedOffset of the options, or where that is 0 the one that training chose. It
-	// needs a model with heads and a searcher of a store.
-	ScoreHeadedUnheaded ScoreMode = C.PROJECTION_SCORE_MODE_HEADED_UNHEADED
+	// ScoreSeenUnseen is the cosine, plus UnseenOffset for answers without training questions; if
+	// that is 0, plus the offset that training chose. It needs a model with heads and a searcher of
+	// a store.
+	ScoreSeenUnseen ScoreMode = C.PROJECTION_SCORE_MODE_SEEN_UNSEEN
 )
 
 // Query is what is searched for.
@@ -39,40 +38,40 @@ type SearchOptions struct {
 	K int
 	// Model projects the query; nil is plain cosine.
 	Model *Model
-	// Hybrid lets the words count that query and answer share, by BM25. It needs the query's
-	// Text and a searcher of a store.
+	// Hybrid mixes in BM25 over the answers' texts. It needs the query's Text and a searcher of a
+	// store.
 	Hybrid bool
-	// HybridWeight is the weight of BM25, up to 1 for words only. 0 stands for the weight
-	// that training chose for the model, else 0.2.
+	// HybridWeight is the weight of BM25, up to 1 for words only. 0 stands for the weight that
+	// training chose for the model, else 0.2.
 	HybridWeight float64
-	// ScoreMode is what vectors say.
+	// ScoreMode says how vectors score an answer.
 	ScoreMode ScoreMode
-	// UnheadedOffset is added to what vectors say about answers that no head of the model is
-	// for; 0 is none, and with ScoreHeadedUnheaded the one that training chose. It needs a
-	// model with heads and a searcher of a store.
-	UnheadedOffset float64
-	// Allowed are the ids of the answers that may be found, in any order: nil stands for all,
-	// an empty slice for none. Scores do not depend on it, and ids of no answer are passed
-	// over.
+	// UnseenOffset is added to the scores by vectors of answers without training questions. 0 is
+	// none, and with ScoreSeenUnseen the offset that training chose. It needs a model with heads and
+	// a searcher of a store.
+	UnseenOffset float64
+	// Allowed are the ids of the answers that may be found, in any order. nil allows all, an empty
+	// slice none. Scores do not depend on it, and unknown ids are ignored.
 	Allowed []int64
-	// Threads share the queries of a batch, or the answers to be compared with one query;
-	// they are the library's and end before the search does. 0 and 1 are the caller's
-	// thread. The results do not depend on it.
+	// Threads is the number of threads that share the queries of a batch, or the answers for one
+	// query. They end before the search does. 0 and 1 are the calling thread. Results do not depend
+	// on it.
 	Threads int
 }
 
-// native gives the options for C, which see Go memory that stays where it is until pinner is
+// native returns the options for C. They point to Go memory that does not move until pinner is
 // unpinned.
 func (o SearchOptions) native(pinner *runtime.Pinner) (C.projection_search_options, error) {
 	var native C.projection_search_options
 	native.size = C.size_t(unsafe.Sizeof(native))
-	if o.ScoreMode < math.MinInt32 || o.ScoreMode > math.MaxInt32 {
-		return native, errorf(ErrInvalidArgument, "ScoreMode is %d, expected 0, 1 or 2", o.ScoreMode)
+	mode, err := enumerated("ScoreMode", int(o.ScoreMode))
+	if err != nil {
+		return native, err
 	}
-	native.score_mode = C.int32_t(o.ScoreMode)
-	native.unheaded_offset = C.double(o.UnheadedOffset)
-	if o.Threads < 0 {
-		return native, errorf(ErrInvalidArgument, "Threads is %d, expected 0 or more", o.Threads)
+	native.score_mode = mode
+	native.unseen_offset = C.double(o.UnseenOffset)
+	if err := checkThreads(o.Threads); err != nil {
+		return native, err
 	}
 	native.threads = C.size_t(o.Threads)
 	if o.Allowed != nil {
@@ -99,26 +98,27 @@ func (o SearchOptions) native(pinner *runtime.Pinner) (C.projection_search_optio
 	return native, nil
 }
 
-// queryText is the query in words for C, nil where there are none.
-func (q Query) queryText() ([]byte, error) {
-	if q.Text == "" {
-		return nil, nil
-	}
-	return text("Text", q.Text)
+// Search finds the k answers nearest to query by cosine, best first, equal ones by ascending id; all
+// of them if there are fewer than k.
+//
+// It fails with ErrDimensionMismatch, ErrNotFinite or ErrZeroVector if the query is unusable.
+func (s *Searcher) Search(query []float32, k int) ([]Hit, error) {
+	return s.SearchWithOptions(Query{Vector: query}, SearchOptions{K: k})
 }
 
-// SearchWithOptions finds the best answers to query, best first, equal ones by ascending id;
-// all of them where there are fewer than options.K.
+// SearchWithProjection projects query with model and finds the k answers nearest to the result. A
+// nil model searches for the query itself.
+func (s *Searcher) SearchWithProjection(query []float32, model *Model, k int) ([]Hit, error) {
+	return s.SearchWithOptions(Query{Vector: query}, SearchOptions{K: k, Model: model})
+}
+
+// SearchWithOptions finds the best answers to query, best first, equal ones by ascending id; all of
+// them if there are fewer than options.K.
 //
-// It fails as [Searcher.Search] does, and with ErrInvalidArgument for options that are
-// outside their range or need what there is not.
+// It fails as [Searcher.Search] does, and with ErrInvalidArgument for options that are out of range
+// or need what the searcher or the model does not have.
 func (s *Searcher) SearchWithOptions(query Query, options SearchOptions) ([]Hit, error) {
-	index, err := s.acquire()
-	if err != nil {
-		return nil, err
-	}
-	defer s.handle.release()
-	projection, release, err := acquireIfAny(options.Model)
+	searcher, projection, release, err := s.acquireWith(options.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (s *Searcher) SearchWithOptions(query Query, options SearchOptions) ([]Hit,
 	if err != nil {
 		return nil, err
 	}
-	words, err := query.queryText()
+	words, err := optionalText("Text", query.Text)
 	if err != nil {
 		return nil, err
 	}
@@ -139,24 +139,29 @@ func (s *Searcher) SearchWithOptions(query Query, options SearchOptions) ([]Hit,
 	}
 	var found C.size_t
 	var failed *C.projection_error
-	status := C.projection_index_search_with_options(index, projection,
+	err = check(C.projection_searcher_search(searcher, projection,
 		floats(query.Vector), C.size_t(len(query.Vector)), chars(words), &native,
-		C.size_t(len(hits)), unsafe.SliceData(hits), C.size_t(len(hits)), &found, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	return withTexts(index, hits[:found]), nil
-}
-
-// SearchBatchWithOptions is [Searcher.SearchWithOptions] for many queries. One unusable
-// query fails the whole batch.
-func (s *Searcher) SearchBatchWithOptions(queries []Query, options SearchOptions) ([][]Hit, error) {
-	index, err := s.acquire()
+		C.size_t(len(hits)), unsafe.SliceData(hits), C.size_t(len(hits)), &found, &failed), &failed)
 	if err != nil {
 		return nil, err
 	}
-	defer s.handle.release()
-	projection, release, err := acquireIfAny(options.Model)
+	return withTexts(searcher, hits[:found]), nil
+}
+
+// SearchBatch is [Searcher.SearchWithProjection] for many queries, and faster than one call for each.
+// One unusable query fails the whole batch.
+func (s *Searcher) SearchBatch(queries [][]float32, model *Model, k int) ([][]Hit, error) {
+	wrapped := make([]Query, len(queries))
+	for i, query := range queries {
+		wrapped[i].Vector = query
+	}
+	return s.SearchBatchWithOptions(wrapped, SearchOptions{K: k, Model: model})
+}
+
+// SearchBatchWithOptions is [Searcher.SearchWithOptions] for many queries. One unusable query fails
+// the whole batch.
+func (s *Searcher) SearchBatchWithOptions(queries []Query, options SearchOptions) ([][]Hit, error) {
+	searcher, projection, release, err := s.acquireWith(options.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -168,15 +173,12 @@ func (s *Searcher) SearchBatchWithOptions(queries []Query, options SearchOptions
 	if err != nil {
 		return nil, err
 	}
-	n, dim := len(queries), s.dim
-	if options.Model != nil {
-		dim = options.Model.inputDim
-	}
+	n, dim := len(queries), s.queryDim(options.Model)
 	vectors := make([][]float32, n)
 	words := make([]*C.char, n)
 	for i, query := range queries {
 		vectors[i] = query.Vector
-		text, err := query.queryText()
+		text, err := optionalText("Text", query.Text)
 		if err != nil {
 			return nil, err
 		}
@@ -196,15 +198,15 @@ func (s *Searcher) SearchBatchWithOptions(queries []Query, options SearchOptions
 	k := len(native) / n
 	var found C.size_t
 	var failed *C.projection_error
-	status := C.projection_index_search_batch_with_options(index, projection,
+	err = check(C.projection_searcher_search_batch(searcher, projection,
 		floats(flat), C.size_t(n), C.size_t(dim), unsafe.SliceData(words), &scoring,
-		C.size_t(k), unsafe.SliceData(native), C.size_t(len(native)), &found, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
+		C.size_t(k), unsafe.SliceData(native), C.size_t(len(native)), &found, &failed), &failed)
+	if err != nil {
+		return nil, err
 	}
 	hits := make([][]Hit, n)
 	for i := range hits {
-		hits[i] = withTexts(index, native[i*k:][:found])
+		hits[i] = withTexts(searcher, native[i*k:][:found])
 	}
 	return hits, nil
 }

@@ -40,9 +40,9 @@ func residual(t testing.TB) *projection.Model {
 	return model
 }
 
-func TestOpenKind(t *testing.T) {
-	path := conformancePath("legacy_store", "lda.db")
-	model, err := projection.OpenKind(path, projection.KindLinear, 1)
+func TestModelOfKind(t *testing.T) {
+	store := openStore(t, conformancePath("legacy_store", "lda.db"), nil)
+	model, err := store.ModelOfKind(1, projection.KindLinear)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +50,9 @@ func TestOpenKind(t *testing.T) {
 	if model.Kind() != projection.KindLinear || len(model.HeadIDs()) != 0 {
 		t.Errorf("%v with the heads %v", model.Kind(), model.HeadIDs())
 	}
-	_, err = projection.OpenKind(path, projection.KindResidual, 1)
+	_, err = store.ModelOfKind(1, projection.KindResidual)
 	fails(t, "residual", err, projection.ErrNotFound, "residual")
-	_, err = projection.OpenKind(path, 9, 1)
+	_, err = store.ModelOfKind(1, 9)
 	fails(t, "unknown", err, projection.ErrInvalidArgument, "kind is 9")
 	_, err = projection.Load(conformancePath("models", "d3_one"), 1)
 	fails(t, "no temperature", err, projection.ErrInvalidArgument, "temperature")
@@ -82,7 +82,7 @@ func TestSearchWithOptions(t *testing.T) {
 		var same []projection.Hit
 		for i, hit := range explained.Hits {
 			same = append(same, hit.Hit)
-			if hit.Rank != i+1 || math.IsNaN(hit.BM25) == options.Hybrid || hit.Headed == nil {
+			if hit.Rank != i+1 || (hit.BM25 != nil) != options.Hybrid || hit.Seen == nil {
 				t.Errorf("%+v: %+v", options, hit)
 			}
 		}
@@ -104,14 +104,14 @@ func TestSearchWithOptions(t *testing.T) {
 	if !reflect.DeepEqual(usual, same) || len(usual) != searcher.Len() {
 		t.Errorf("%v, expected %v", usual, same)
 	}
-	raised := search(projection.SearchOptions{K: 99, Model: model, UnheadedOffset: 0.5})
-	same = search(projection.SearchOptions{K: 99, Model: model, UnheadedOffset: 0.5,
-		ScoreMode: projection.ScoreHeadedUnheaded})
+	raised := search(projection.SearchOptions{K: 99, Model: model, UnseenOffset: 0.5})
+	same = search(projection.SearchOptions{K: 99, Model: model, UnseenOffset: 0.5,
+		ScoreMode: projection.ScoreSeenUnseen})
 	if !reflect.DeepEqual(raised, same) {
 		t.Errorf("%v, expected %v", same, raised)
 	}
 	// Nothing was chosen for a model of another program.
-	same = search(projection.SearchOptions{K: 4, Model: model, ScoreMode: projection.ScoreHeadedUnheaded})
+	same = search(projection.SearchOptions{K: 4, Model: model, ScoreMode: projection.ScoreSeenUnseen})
 	if !reflect.DeepEqual(plain, same) {
 		t.Errorf("%v, expected %v", same, plain)
 	}
@@ -127,9 +127,9 @@ func TestRefusedOptions(t *testing.T) {
 		"without Hybrid": {HybridWeight: 0.5},
 		"residual":       {Model: model, ScoreMode: projection.ScoreMaxNearestQuestion},
 		"score_mode":     {ScoreMode: 9},
-		"heads":          {UnheadedOffset: 0.5},
-		"offset 0":       {ScoreMode: projection.ScoreHeadedUnheaded},
-		"finite":         {Model: model, UnheadedOffset: math.Inf(1)},
+		"heads":          {UnseenOffset: 0.5},
+		"offset 0":       {ScoreMode: projection.ScoreSeenUnseen},
+		"finite":         {Model: model, UnseenOffset: math.Inf(1)},
 	} {
 		_, err := searcher.SearchWithOptions(query, options)
 		fails(t, what, err, projection.ErrInvalidArgument, what)
@@ -164,7 +164,11 @@ func TestExplain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(found.Weights, weights) || !found.QuestionsMove || !(found.Angle > 0) {
+	routing := map[int64]float32{}
+	for _, head := range found.Heads {
+		routing[head.ClusterID] = head.Weight
+	}
+	if !reflect.DeepEqual(routing, weights) || !found.QuestionsMove || !(*found.Angle > 0) {
 		t.Errorf("%+v, expected the weights %v", found, weights)
 	}
 	sums := map[int64]float64{}
@@ -181,10 +185,10 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, hit := range found.Hits {
-		if plain := before[hit.RankBefore-1]; plain.AnswerID != hit.AnswerID || plain.Score != hit.ScoreBefore {
+		if plain := before[*hit.RankBefore-1]; plain.AnswerID != hit.AnswerID || plain.Score != *hit.ScoreBefore {
 			t.Errorf("%+v, expected %+v", hit, plain)
 		}
-		if hit.Headed != nil || !math.IsNaN(float64(hit.NearestQuestion)) {
+		if hit.Seen != nil || hit.NearestQuestion != nil {
 			t.Errorf("%+v without a store", hit)
 		}
 	}
@@ -193,7 +197,7 @@ func TestExplain(t *testing.T) {
 func TestSearchWithOptionsTogether(t *testing.T) {
 	searcher, model, vector := legacy(t)
 	query := projection.Query{Vector: vector, Text: "the answer to this question"}
-	options := projection.SearchOptions{K: 5, Model: model, Hybrid: true, UnheadedOffset: 0.1}
+	options := projection.SearchOptions{K: 5, Model: model, Hybrid: true, UnseenOffset: 0.1}
 	expected, err := searcher.SearchWithOptions(query, options)
 	if err != nil {
 		t.Fatal(err)

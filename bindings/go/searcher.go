@@ -11,47 +11,32 @@ import (
 // Hit is an answer that a search found.
 type Hit struct {
 	// AnswerID is the answer's id in the store, or in the slice given to NewSearcher.
-	AnswerID int64
-	// Score is the cosine of the query, or of the projected query, and the answer.
-	Score float32
-	// Text is the answer's text; empty where the searcher has none.
-	Text string
+	AnswerID int64 `json:"answer_id"`
+	// Score is the cosine of the (projected) query and the answer, unless the options ask for
+	// another score.
+	Score float32 `json:"score"`
+	// Text is the answer's text; empty if the searcher has none.
+	Text string `json:"-"`
 }
 
-// Searcher finds the answers nearest to a query, exactly unless [Searcher.MakeLists] was
-// called. It is a snapshot: what is embedded later is seen by searchers that are opened later,
-// or that it is added to. It is safe for concurrent use.
+// Searcher finds the answers nearest to a query, exactly unless [Searcher.BuildIndex] was called. It
+// is a snapshot: searchers that are opened later see what is embedded later, others only what is
+// added to them. It is safe for concurrent use.
 type Searcher struct {
 	handle *handle
 	length atomic.Int64
 	dim    int
 }
 
-// OpenSearcher reads the answers of the store whose database is the file database.
-// modelName is the text model whose vectors are read; "" stands for the only one there is.
-//
-// It fails with ErrNotFound where the database, the text model or any vector does not
-// exist, with ErrAmbiguousModel where a name is needed, and with ErrInvalidStore where the
-// file is no store.
+// OpenSearcher reads the answers of the store whose database is the file database. It is
+// [Store.Searcher] of a store that is closed again.
 func OpenSearcher(database, modelName string) (*Searcher, error) {
-	path, err := text("database", database)
+	store, err := OpenStore(database, nil)
 	if err != nil {
 		return nil, err
 	}
-	name, err := text("modelName", modelName)
-	if err != nil {
-		return nil, err
-	}
-	if modelName == "" {
-		name = nil
-	}
-	var index *C.projection_index
-	var failed *C.projection_error
-	status := C.projection_index_open(chars(path), chars(name), &index, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	return newSearcher(index), nil
+	defer store.Close()
+	return store.Searcher(modelName)
 }
 
 // NewSearcher makes a searcher of vectors of dim values each, which lie one after another
@@ -65,127 +50,58 @@ func NewSearcher(ids []int64, vectors []float32, dim int) (*Searcher, error) {
 		return nil, errorf(ErrBufferSize,
 			"vectors has the length %d, expected %d vectors of dimension %d", len(vectors), len(ids), dim)
 	}
-	var index *C.projection_index
+	return openSearcher(func(searcher **C.projection_searcher, failed **C.projection_error) C.projection_status {
+		return C.projection_searcher_from_vectors(integers(ids), floats(vectors), C.size_t(len(ids)),
+			C.size_t(dim), searcher, failed)
+	})
+}
+
+// openSearcher takes over the searcher that call returns.
+func openSearcher(call func(searcher **C.projection_searcher, failed **C.projection_error) C.projection_status) (*Searcher, error) {
+	var native *C.projection_searcher
 	var failed *C.projection_error
-	status := C.projection_index_from_vectors((*C.int64_t)(unsafe.SliceData(ids)),
-		floats(vectors), C.size_t(len(ids)), C.size_t(dim), &index, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
+	if err := check(call(&native, &failed), &failed); err != nil {
+		return nil, err
 	}
-	return newSearcher(index), nil
-}
-
-// newSearcher takes over index.
-func newSearcher(index *C.projection_index) *Searcher {
 	searcher := &Searcher{
-		handle: newHandle("searcher", unsafe.Pointer(index), freeIndex),
-		dim:    int(C.projection_index_dim(index)),
+		handle: newHandle("searcher", unsafe.Pointer(native), func(searcher unsafe.Pointer) {
+			C.projection_searcher_free((*C.projection_searcher)(searcher))
+		}),
+		dim: int(C.projection_searcher_dim(native)),
 	}
-	searcher.length.Store(int64(C.projection_index_len(index)))
-	return searcher
+	searcher.length.Store(int64(C.projection_searcher_len(native)))
+	return searcher, nil
 }
 
-func freeIndex(index unsafe.Pointer) {
-	C.projection_index_free((*C.projection_index)(index))
-}
-
-// acquire gives the native index until s.handle.release is called.
-func (s *Searcher) acquire() (*C.projection_index, error) {
+// acquire returns the native searcher until s.handle.release is called.
+func (s *Searcher) acquire() (*C.projection_searcher, error) {
 	if s == nil || s.handle == nil {
 		return nil, errorf(ErrInvalidArgument, "the searcher is nil or empty")
 	}
-	index, err := s.handle.acquire()
-	return (*C.projection_index)(index), err
+	searcher, err := s.handle.acquire()
+	return (*C.projection_searcher)(searcher), err
 }
 
-// Search finds the k answers nearest to query by cosine, best first, equal ones by
-// ascending id; all of them where there are fewer than k.
-//
-// It fails with ErrDimensionMismatch, ErrNotFinite or ErrZeroVector where the query is
-// unusable.
-func (s *Searcher) Search(query []float32, k int) ([]Hit, error) {
-	return s.SearchWithProjection(query, nil, k)
+// acquireWith returns the native searcher and model, which is NULL for nil, until release is called.
+func (s *Searcher) acquireWith(model *Model) (searcher *C.projection_searcher, native *C.projection_model, release func(), err error) {
+	if searcher, err = s.acquire(); err != nil || model == nil {
+		return searcher, nil, s.release, err
+	}
+	if native, err = model.acquire(); err != nil {
+		s.release()
+		return nil, nil, nil, err
+	}
+	return searcher, native, func() { model.handle.release(); s.release() }, nil
 }
 
-// SearchWithProjection projects query with model and finds the k answers nearest to the
-// result. A nil model stands for none: the query is then searched for as it is.
-func (s *Searcher) SearchWithProjection(query []float32, model *Model, k int) ([]Hit, error) {
-	index, err := s.acquire()
-	if err != nil {
-		return nil, err
-	}
-	defer s.handle.release()
-	projection, release, err := acquireIfAny(model)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	hits, err := s.roomForHits(1, k)
-	if err != nil {
-		return nil, err
-	}
-	var found C.size_t
-	var failed *C.projection_error
-	status := C.projection_index_search(index, projection,
-		floats(query), C.size_t(len(query)), C.size_t(len(hits)),
-		unsafe.SliceData(hits), C.size_t(len(hits)), &found, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	return withTexts(index, hits[:found]), nil
-}
+func (s *Searcher) release() { s.handle.release() }
 
-// SearchBatch is [Searcher.SearchWithProjection] for many queries, and faster than one call
-// for each. One unusable query fails the whole batch.
-func (s *Searcher) SearchBatch(queries [][]float32, model *Model, k int) ([][]Hit, error) {
-	index, err := s.acquire()
-	if err != nil {
-		return nil, err
-	}
-	defer s.handle.release()
-	projection, release, err := acquireIfAny(model)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	n, dim := len(queries), s.dim
+// queryDim is the dimension that queries must have.
+func (s *Searcher) queryDim(model *Model) int {
 	if model != nil {
-		dim = model.inputDim
+		return model.inputDim
 	}
-	flat, err := flatten(queries, dim)
-	if err != nil {
-		return nil, err
-	}
-	native, err := s.roomForHits(n, k)
-	if err != nil || n == 0 {
-		return nil, err
-	}
-	k = len(native) / n
-	var found C.size_t
-	var failed *C.projection_error
-	status := C.projection_index_search_batch(index, projection,
-		floats(flat), C.size_t(n), C.size_t(dim), C.size_t(k),
-		unsafe.SliceData(native), C.size_t(len(native)), &found, &failed)
-	if status != C.PROJECTION_STATUS_OK {
-		return nil, failure(status, failed)
-	}
-	hits := make([][]Hit, n)
-	for i := range hits {
-		hits[i] = withTexts(index, native[i*k:][:found])
-	}
-	return hits, nil
-}
-
-// acquireIfAny gives the native model until release is called, and NULL for nil.
-func acquireIfAny(model *Model) (native *C.projection_model, release func(), err error) {
-	if model == nil {
-		return nil, func() {}, nil
-	}
-	native, err = model.acquire()
-	if err != nil {
-		return nil, nil, err
-	}
-	return native, model.handle.release, nil
+	return s.dim
 }
 
 // roomForHits is for k hits of each of n queries, or for all answers where there are fewer:
@@ -198,10 +114,10 @@ func (s *Searcher) roomForHits(n, k int) ([]C.projection_hit, error) {
 }
 
 // withTexts converts hits and adds the answers' texts.
-func withTexts(index *C.projection_index, native []C.projection_hit) []Hit {
+func withTexts(searcher *C.projection_searcher, native []C.projection_hit) []Hit {
 	hits := make([]Hit, len(native))
 	for i, hit := range native {
-		text, _ := answerText(index, hit.answer_id)
+		text, _ := answerText(searcher, hit.answer_id)
 		hits[i] = Hit{AnswerID: int64(hit.answer_id), Score: float32(hit.score), Text: text}
 	}
 	return hits
@@ -210,17 +126,17 @@ func withTexts(index *C.projection_index, native []C.projection_hit) []Hit {
 // Text is the text of an answer, and whether the searcher has one for this id. Searchers
 // that were not opened from a store have none, nor does a closed one.
 func (s *Searcher) Text(answerID int64) (string, bool) {
-	index, err := s.acquire()
+	searcher, err := s.acquire()
 	if err != nil {
 		return "", false
 	}
 	defer s.handle.release()
-	return answerText(index, C.int64_t(answerID))
+	return answerText(searcher, C.int64_t(answerID))
 }
 
-// answerText copies a text, which lives in the index.
-func answerText(index *C.projection_index, answerID C.int64_t) (string, bool) {
-	text := C.projection_index_text(index, answerID)
+// answerText copies a text, which lives in the searcher.
+func answerText(searcher *C.projection_searcher, answerID C.int64_t) (string, bool) {
+	text := C.projection_searcher_text(searcher, answerID)
 	return C.GoString(text), text != nil
 }
 

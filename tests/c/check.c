@@ -265,6 +265,62 @@ char *case_file(const char *root, const test_case *one, const char *name)
     return path;
 }
 
+projection_status open_kind(const char *database, int32_t kind, int64_t id,
+                            projection_model **model, projection_error **error)
+{
+    projection_store *store = NULL;
+    projection_status status = projection_store_open(database, NULL, &store, error);
+    if (status == PROJECTION_STATUS_OK) {
+        status = projection_store_model(store, id, kind, model, error);
+        projection_store_free(store);
+    }
+    return status;
+}
+
+projection_status open_model(const char *database, int64_t id, projection_model **model,
+                             projection_error **error)
+{
+    return open_kind(database, PROJECTION_KIND_UNKNOWN, id, model, error);
+}
+
+projection_status open_searcher(const char *database, const char *model_name,
+                                projection_searcher **searcher, projection_error **error)
+{
+    projection_store *store = NULL;
+    projection_status status = projection_store_open(database, NULL, &store, error);
+    if (status == PROJECTION_STATUS_OK) {
+        status = projection_store_searcher(store, model_name, searcher, error);
+        projection_store_free(store);
+    }
+    return status;
+}
+
+char *embedding_options(const char *fixtures, const char *model_name)
+{
+    static const char *const format = "{\"model_name\": \"%s\", \"answers\": \"%s/answers.npy\", "
+                                      "\"questions\": \"%s/questions.npy\", "
+                                      "\"labels\": \"%s/labels.npy\"}";
+    char *folder = join(fixtures, "training");
+    size_t size = 3 * strlen(folder) + strlen(model_name) + 128;
+    char *options = (char *)allocate(size);
+    snprintf(options, size, format, model_name, folder, folder, folder);
+    free(folder);
+    return options;
+}
+
+double number_after(const char **at, const char *key)
+{
+    char quoted[64];
+    const char *found;
+    snprintf(quoted, sizeof quoted, "\"%s\":", key);
+    found = strstr(*at, quoted);
+    if (found == NULL) {
+        stop("no %s in %s", quoted, *at);
+    }
+    *at = found + strlen(quoted);
+    return strncmp(*at, "null", 4) == 0 ? (double)NAN : strtod(*at, NULL);
+}
+
 projection_model *open_case(const char *root, const test_case *one)
 {
     char *path = join(root, one->path);
@@ -272,7 +328,7 @@ projection_model *open_case(const char *root, const test_case *one)
     projection_error *error = NULL;
     projection_status status;
     if (one->database) {
-        status = projection_model_open(path, one->id, &model, &error);
+        status = open_model(path, one->id, &model, &error);
     } else if (one->as_trained) {
         status = projection_model_load_as_trained(path, one->id, &model, &error);
     } else {

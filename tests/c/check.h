@@ -43,6 +43,22 @@ void check_status(projection_status found, projection_status expected, projectio
         CHECK(function(__VA_ARGS__, NULL) == (expected));                                      \
     } while (0)
 
+/* Open a store, and a model or a searcher of it; with the signature of the library's calls. */
+projection_status open_kind(const char *database, int32_t kind, int64_t id,
+                            projection_model **model, projection_error **error);
+projection_status open_model(const char *database, int64_t id, projection_model **model,
+                             projection_error **error);
+projection_status open_searcher(const char *database, const char *model_name,
+                                projection_searcher **searcher, projection_error **error);
+
+/* Options of projection_import_embeddings for the files of FIXTURES/training;
+ * the caller frees them. */
+char *embedding_options(const char *fixtures, const char *model_name);
+
+/* The number of a report in JSON that follows `key`, counted from `*at`, which moves behind it;
+ * NaN for null. */
+double number_after(const char **at, const char *key);
+
 /* Ends the program: the tests themselves can't go on. */
 void stop(const char *format, ...);
 

@@ -84,9 +84,9 @@ static void check_projections(const char *root, const test_case *one,
     CHECK(queries.rows == n && queries.columns == one->dim);
     CHECK(projected.rows == n && projected.columns == o);
     SUCCEEDS(projection_model_project_batch, model, queries.data, n, one->dim, batch, n * o,
-             batch_weights, n * h);
-    SUCCEEDS(projection_model_project_batch, model, queries.data, n, one->dim, unweighted, n * o,
-             NULL, 0);
+             batch_weights, n * h, 1);
+    SUCCEEDS(projection_model_project_batch, model, queries.data, n, one->dim, unweighted,
+             n * o, NULL, 0, 1);
     check_at(memcmp(batch, unweighted, n * o * sizeof *batch) == 0, __FILE__, __LINE__,
              "%s: other results without weights", one->name);
     for (row = 0; row < n; row++) {
@@ -160,7 +160,7 @@ static void check_file(const char *root, const test_case *one, const projection_
     unsigned char *bytes;
     FILE *file;
     SUCCEEDS(projection_model_project_batch, model, queries.data, n, one->dim, expected, n * o,
-             expected_weights, n * h);
+             expected_weights, n * h, 1);
     SUCCEEDS(projection_model_save_file, model, path);
     SUCCEEDS(projection_model_load_file, path, &models[0]);
     file = fopen(path, "rb");
@@ -178,7 +178,7 @@ static void check_file(const char *root, const test_case *one, const projection_
     for (i = 0; i < 2; i++) {
         check_model(root, one, models[i]);
         SUCCEEDS(projection_model_project_batch, models[i], queries.data, n, one->dim, found,
-                 n * o, found_weights, n * h);
+                 n * o, found_weights, n * h, 1);
         check_at(memcmp(found, expected, size) == 0 &&
                      memcmp(found_weights, expected_weights, weights_size) == 0,
                  __FILE__, __LINE__, "%s: other numbers from one file", one->name);
@@ -194,7 +194,7 @@ static void check_file(const char *root, const test_case *one, const projection_
 }
 
 static void check_hits(const char *root, const test_case *one, const char *kind,
-                       const projection_index *index, const projection_model *model)
+                       const projection_searcher *index, const projection_model *model)
 {
     size_t best = one->k < one->answers ? one->k : one->answers, n = one->queries, row, i, found;
     char ids_name[64], scores_name[64];
@@ -208,14 +208,14 @@ static void check_hits(const char *root, const test_case *one, const char *kind,
     scores = case_matrix(root, one, scores_name);
     CHECK(scores.rows == n && scores.columns == best);
     found = 0;
-    SUCCEEDS(projection_index_search_batch, index, model, queries.data, n, one->dim, one->k,
-             batch, n * one->k, &found);
+    SUCCEEDS(projection_searcher_search_batch, index, model, queries.data, n, one->dim, NULL,
+             NULL, one->k, batch, n * one->k, &found);
     CHECK(found == best);
     for (row = 0; row < n; row++) {
         found = 0;
         /* Room for one more than is asked for. */
-        SUCCEEDS(projection_index_search, index, model, queries.data + row * one->dim, one->dim,
-                 one->k, single, one->k + 1, &found);
+        SUCCEEDS(projection_searcher_search, index, model, queries.data + row * one->dim,
+                 one->dim, NULL, NULL, one->k, single, one->k + 1, &found);
         CHECK(found == best);
         for (i = 0; i < best; i++) {
             int64_t id = ids[row * best + i];
@@ -241,25 +241,25 @@ static void check_searches(const char *root, const test_case *one, const project
 {
     matrix answers = case_matrix(root, one, "answers.npy");
     int64_t *ids = case_ids(root, one, "answer_ids.txt", one->answers);
-    projection_index *indexes[2] = {NULL, NULL};
+    projection_searcher *indexes[2] = {NULL, NULL};
     char *path = join(root, one->path);
     size_t i;
-    SUCCEEDS(projection_index_from_vectors, ids, answers.data, one->answers, one->output_dim,
+    SUCCEEDS(projection_searcher_from_vectors, ids, answers.data, one->answers, one->output_dim,
              &indexes[0]);
-    CHECK(projection_index_text(indexes[0], ids[0]) == NULL);
+    CHECK(projection_searcher_text(indexes[0], ids[0]) == NULL);
     if (one->database) {
-        SUCCEEDS(projection_index_open, path, one->embedding_model, &indexes[1]);
-        CHECK(projection_index_text(indexes[1], ids[0]) != NULL);
-        CHECK(projection_index_text(indexes[1], INT64_MIN) == NULL);
+        SUCCEEDS(open_searcher, path, one->embedding_model, &indexes[1]);
+        CHECK(projection_searcher_text(indexes[1], ids[0]) != NULL);
+        CHECK(projection_searcher_text(indexes[1], INT64_MIN) == NULL);
     }
     for (i = 0; i < 2 && indexes[i] != NULL; i++) {
-        CHECK(projection_index_len(indexes[i]) == one->answers);
-        CHECK(projection_index_dim(indexes[i]) == one->output_dim);
+        CHECK(projection_searcher_len(indexes[i]) == one->answers);
+        CHECK(projection_searcher_dim(indexes[i]) == one->output_dim);
         check_hits(root, one, "projected", indexes[i], model);
         if (strcmp(one->searches, "both") == 0) {
             check_hits(root, one, "plain", indexes[i], NULL);
         }
-        projection_index_free(indexes[i]);
+        projection_searcher_free(indexes[i]);
     }
     free(path);
     free(ids);
@@ -320,7 +320,8 @@ static void check_transformer(const char *root)
     CHECK(projection_model_with_temperature(model, 0.5, &other, &error) ==
           PROJECTION_STATUS_INVALID_ARGUMENT);
     projection_error_free(error);
-    SUCCEEDS(projection_model_project_batch, model, queries.data, n, d, found, n * d, NULL, 0);
+    SUCCEEDS(projection_model_project_batch, model, queries.data, n, d, found, n * d, NULL, 0,
+             1);
     for (row = 0; row < n; row++) {
         const float *reference = expected.data + row * d;
         double scale = largest(reference, d);

@@ -10,8 +10,9 @@
 enum { D = 8, N = 3, K = 5, ANSWERS = 4 };
 
 static const char *root;
+static const char *const create = "{\"mode\": \"create\"}";
 static projection_model *model;
-static projection_index *index_;
+static projection_searcher *searcher_;
 static char *model_path;
 
 static const float vectors[ANSWERS * D] = {
@@ -24,7 +25,7 @@ static void open_all(void)
     static const int64_t ids[ANSWERS] = {40, 30, 20, 10};
     model_path = join(root, "models/d8_mixed");
     SUCCEEDS(projection_model_load, model_path, 1, 0.1, &model);
-    SUCCEEDS(projection_index_from_vectors, ids, vectors, ANSWERS, D, &index_);
+    SUCCEEDS(projection_searcher_from_vectors, ids, vectors, ANSWERS, D, &searcher_);
 }
 
 static void statuses(void)
@@ -77,16 +78,16 @@ static void refused_query(projection_status expected, const char *word, const fl
     }
     FAILS(expected, word, projection_model_project, model, query, D, out.projected, D,
           out.weights, 4);
-    FAILS(expected, word, projection_index_search, index_, NULL, query, D, K, out.hits, K,
-          &out.found);
-    FAILS(expected, word, projection_index_search, index_, model, query, D, K, out.hits, K,
-          &out.found);
+    FAILS(expected, word, projection_searcher_search, searcher_, NULL, query, D, NULL, NULL, K,
+          out.hits, K, &out.found);
+    FAILS(expected, word, projection_searcher_search, searcher_, model, query, D, NULL, NULL, K,
+          out.hits, K, &out.found);
     FAILS(expected, "row 2", projection_model_project_batch, model, batch, N, D, out.projected,
-          N * D, out.weights, N * 4);
-    FAILS(expected, "row 2", projection_index_search_batch, index_, NULL, batch, N, D, K,
-          out.hits, N * K, &out.found);
-    FAILS(expected, "row 2", projection_index_search_batch, index_, model, batch, N, D, K,
-          out.hits, N * K, &out.found);
+          N * D, out.weights, N * 4, 1);
+    FAILS(expected, "row 2", projection_searcher_search_batch, searcher_, NULL, batch, N, D, NULL,
+          NULL, K, out.hits, N * K, &out.found);
+    FAILS(expected, "row 2", projection_searcher_search_batch, searcher_, model, batch, N, D,
+          NULL, NULL, K, out.hits, N * K, &out.found);
     check_untouched();
 }
 
@@ -115,13 +116,13 @@ static void vectors_of_an_index(void)
     static const int64_t twice[] = {5, 6, 5}, ids[] = {5, 6, 7};
     float bad[3 * D];
     memcpy(bad, vectors, sizeof bad);
-    FAILS(INVALID_ARGUMENT, "id 5", projection_index_from_vectors, twice, bad, 3, D, &out.index);
+    FAILS(INVALID_ARGUMENT, "id 5", projection_searcher_from_vectors, twice, bad, 3, D, &out.searcher);
     bad[2 * D + 1] = (float)NAN;
-    FAILS(PROJECTION_STATUS_NOT_FINITE, "answer 7", projection_index_from_vectors, ids, bad, 3, D,
-          &out.index);
+    FAILS(PROJECTION_STATUS_NOT_FINITE, "answer 7", projection_searcher_from_vectors, ids, bad, 3, D,
+          &out.searcher);
     memset(bad + D, 0, D * sizeof *bad);
-    FAILS(PROJECTION_STATUS_ZERO_VECTOR, "answer 6", projection_index_from_vectors, ids, bad, 3,
-          D, &out.index);
+    FAILS(PROJECTION_STATUS_ZERO_VECTOR, "answer 6", projection_searcher_from_vectors, ids, bad, 3,
+          D, &out.searcher);
     check_untouched();
 }
 
@@ -149,18 +150,18 @@ static void texts(void)
         FAILS(INVALID_ARGUMENT, "path is not UTF-8", projection_array_load, bad[i], &out.array);
         FAILS(INVALID_ARGUMENT, "folder is not UTF-8", projection_model_load, bad[i], 1, 0.1,
               &out.model);
-        FAILS(INVALID_ARGUMENT, "database is not UTF-8", projection_model_open, bad[i], 1,
+        FAILS(INVALID_ARGUMENT, "database is not UTF-8", open_model, bad[i], 1,
               &out.model);
-        FAILS(INVALID_ARGUMENT, "database is not UTF-8", projection_index_open, bad[i], NULL,
-              &out.index);
-        FAILS(INVALID_ARGUMENT, "model_name is not UTF-8", projection_index_open, database,
-              bad[i], &out.index);
+        FAILS(INVALID_ARGUMENT, "database is not UTF-8", open_searcher, bad[i], NULL,
+              &out.searcher);
+        FAILS(INVALID_ARGUMENT, "model_name is not UTF-8", open_searcher, database,
+              bad[i], &out.searcher);
     }
     FAILS(INVALID_ARGUMENT, "path is empty", projection_array_load, "", &out.array);
     FAILS(INVALID_ARGUMENT, "folder is empty", projection_model_load, "", 1, 0.1, &out.model);
-    FAILS(INVALID_ARGUMENT, "database is empty", projection_model_open, "", 1, &out.model);
-    FAILS(INVALID_ARGUMENT, "database is empty", projection_index_open, "", NULL, &out.index);
-    FAILS(INVALID_ARGUMENT, "database is empty", projection_store_create, "");
+    FAILS(INVALID_ARGUMENT, "database is empty", open_model, "", 1, &out.model);
+    FAILS(INVALID_ARGUMENT, "database is empty", open_searcher, "", NULL, &out.searcher);
+    FAILS(INVALID_ARGUMENT, "database is empty", projection_store_open, "", create, &out.store);
     check_untouched();
     free(database);
 }
@@ -171,14 +172,14 @@ static void missing_files(void)
     const char *path = "no/such/ü.file";
     FAILS(not_found, path, projection_array_load, path, &out.array);
     FAILS(not_found, path, projection_model_load, path, 1, 0.1, &out.model);
-    FAILS(not_found, path, projection_model_open, path, 1, &out.model);
-    FAILS(not_found, path, projection_index_open, path, NULL, &out.index);
+    FAILS(not_found, path, open_model, path, 1, &out.model);
+    FAILS(not_found, path, open_searcher, path, NULL, &out.searcher);
     /* A folder where a file is due. */
     FAILS(PROJECTION_STATUS_IO, root, projection_array_load, root, &out.array);
-    FAILS(PROJECTION_STATUS_INVALID_STORE, root, projection_model_open, root, 1, &out.model);
-    FAILS(PROJECTION_STATUS_INVALID_STORE, root, projection_index_open, root, NULL, &out.index);
-    FAILS(not_found, "no/such", projection_store_create, path);
-    FAILS(PROJECTION_STATUS_INVALID_STORE, root, projection_store_create, root);
+    FAILS(PROJECTION_STATUS_INVALID_STORE, root, open_model, root, 1, &out.model);
+    FAILS(PROJECTION_STATUS_INVALID_STORE, root, open_searcher, root, NULL, &out.searcher);
+    FAILS(not_found, "no/such", projection_store_open, path, create, &out.store);
+    FAILS(PROJECTION_STATUS_INVALID_STORE, root, projection_store_open, root, create, &out.store);
     FAILS(not_found, "9223372036854775807", projection_model_load, model_path, INT64_MAX, 0.1,
           &out.model);
     FAILS(not_found, "-9223372036854775808", projection_model_load, model_path, INT64_MIN, 0.1,
@@ -213,38 +214,38 @@ static void stores(const char *fixtures)
         {"other_dimension.db", INDEX, PROJECTION_STATUS_DIMENSION_MISMATCH, "expected 31"},
     };
     char *folder = join(fixtures, "stores"), *path;
-    projection_index *opened = NULL;
+    projection_searcher *opened = NULL;
     size_t i, texts_found = 0;
     int64_t id;
     for (i = 0; i < sizeof bad / sizeof *bad; i++) {
         path = join(folder, bad[i].file);
         if (bad[i].opens & MODEL) {
-            FAILS(bad[i].status, bad[i].word, projection_model_open, path, 1, &out.model);
+            FAILS(bad[i].status, bad[i].word, open_model, path, 1, &out.model);
         }
         if (bad[i].opens & INDEX) {
-            FAILS(bad[i].status, bad[i].word, projection_index_open, path, NULL, &out.index);
+            FAILS(bad[i].status, bad[i].word, open_searcher, path, NULL, &out.searcher);
         }
         free(path);
     }
     path = join(folder, "lda.db");
-    FAILS(PROJECTION_STATUS_NOT_FOUND, "no projection 99", projection_model_open, path, 99,
+    FAILS(PROJECTION_STATUS_NOT_FOUND, "no projection 99", open_model, path, 99,
           &out.model);
-    FAILS(PROJECTION_STATUS_NOT_FOUND, "other-model", projection_index_open, path, "other-model",
-          &out.index);
-    FAILS(PROJECTION_STATUS_NOT_FOUND, "", projection_index_open, path, "", &out.index);
+    FAILS(PROJECTION_STATUS_NOT_FOUND, "other-model", open_searcher, path, "other-model",
+          &out.searcher);
+    FAILS(PROJECTION_STATUS_NOT_FOUND, "", open_searcher, path, "", &out.searcher);
     check_untouched();
     free(path);
 
     /* A C string can't hold NUL. */
     path = join(folder, "text_with_nul.db");
-    SUCCEEDS(projection_index_open, path, NULL, &opened);
+    SUCCEEDS(open_searcher, path, NULL, &opened);
     for (id = 0; id < 1000; id++) {
-        const char *text = projection_index_text(opened, id);
+        const char *text = projection_searcher_text(opened, id);
         texts_found += text != NULL;
         CHECK(text == NULL || strcmp(text, "be fore") == 0);
     }
-    CHECK(texts_found == projection_index_len(opened));
-    projection_index_free(opened);
+    CHECK(texts_found == projection_searcher_len(opened));
+    projection_searcher_free(opened);
     free(path);
     free(folder);
 }
@@ -254,47 +255,54 @@ static void small_and_large_numbers(void)
 {
     static const float query[N * D] = {0, 0, 9, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
                                        5, 4, 3, 2, 1, 0, 0, 0};
-    projection_index *empty = NULL;
+    projection_searcher *empty = NULL;
     projection_hit hits[N * K];
     size_t i;
 
     fill_outputs();
-    SUCCEEDS(projection_model_project_batch, model, NULL, 0, D, NULL, 0, NULL, 0);
-    SUCCEEDS(projection_model_project_batch, model, query, 0, D, out.projected, 0, out.weights, 0);
-    FAILS(DIMENSION_MISMATCH, "queries", projection_model_project_batch, model, query, 0, D + 1,
-          out.projected, 0, NULL, 0);
+    SUCCEEDS(projection_model_project_batch, model, NULL, 0, D, NULL, 0, NULL, 0, 1);
+    SUCCEEDS(projection_model_project_batch, model, query, 0, D, out.projected, 0, out.weights,
+             0, 1);
+    FAILS(DIMENSION_MISMATCH, "queries", projection_model_project_batch, model, query, 0,
+          D + 1, out.projected, 0, NULL, 0, 1);
     check_untouched();
-    SUCCEEDS(projection_index_search_batch, index_, model, NULL, 0, D, K, NULL, 0, &out.found);
+    SUCCEEDS(projection_searcher_search_batch, searcher_, model, NULL, 0, D, NULL, NULL, K, NULL,
+             0, &out.found);
     CHECK(out.found == ANSWERS);
 
-    SUCCEEDS(projection_index_search, index_, model, query, D, 0, NULL, 0, &out.found);
+    SUCCEEDS(projection_searcher_search, searcher_, model, query, D, NULL, NULL, 0, NULL, 0,
+             &out.found);
     CHECK(out.found == 0);
-    SUCCEEDS(projection_index_search_batch, index_, NULL, query, N, D, 0, NULL, 0, &out.found);
+    SUCCEEDS(projection_searcher_search_batch, searcher_, NULL, query, N, D, NULL, NULL, 0, NULL,
+             0, &out.found);
     CHECK(out.found == 0);
     fill_outputs();
 
     /* Hits beyond those found are not written. */
     memset(hits, 0x5a, sizeof hits);
-    SUCCEEDS(projection_index_search, index_, NULL, query, D, K, hits, N * K, &out.found);
+    SUCCEEDS(projection_searcher_search, searcher_, NULL, query, D, NULL, NULL, K, hits, N * K,
+             &out.found);
     CHECK(out.found == ANSWERS && hits[0].answer_id == 20 && hits[1].answer_id == 10);
     /* Equal scores: by id. */
     CHECK(hits[2].answer_id == 30 && hits[3].answer_id == 40 && hits[2].score == 0);
     for (i = ANSWERS * sizeof *hits; i < sizeof hits; i++) {
         CHECK(((unsigned char *)hits)[i] == 0x5a);
     }
-    SUCCEEDS(projection_index_search_batch, index_, NULL, query, N, D, K, hits, N * K, &out.found);
+    SUCCEEDS(projection_searcher_search_batch, searcher_, NULL, query, N, D, NULL, NULL, K, hits,
+             N * K, &out.found);
     CHECK(out.found == ANSWERS && hits[0].answer_id == 20 && hits[2 * K].answer_id == 40);
     CHECK(hits[K].answer_id == 10 && hits[K + 3].answer_id == 40);
     fill_outputs();
-    FAILS(INVALID_ARGUMENT, "memory", projection_index_search, index_, NULL, query, D, SIZE_MAX,
-          out.hits, SIZE_MAX, &out.found);
+    FAILS(INVALID_ARGUMENT, "memory", projection_searcher_search, searcher_, NULL, query, D, NULL,
+          NULL, SIZE_MAX, out.hits, SIZE_MAX, &out.found);
     check_untouched();
 
-    SUCCEEDS(projection_index_from_vectors, NULL, NULL, 0, D, &empty);
-    CHECK(projection_index_len(empty) == 0 && projection_index_dim(empty) == D);
-    SUCCEEDS(projection_index_search, empty, model, query, D, K, hits, K, &out.found);
+    SUCCEEDS(projection_searcher_from_vectors, NULL, NULL, 0, D, &empty);
+    CHECK(projection_searcher_len(empty) == 0 && projection_searcher_dim(empty) == D);
+    SUCCEEDS(projection_searcher_search, empty, model, query, D, NULL, NULL, K, hits, K,
+             &out.found);
     CHECK(out.found == 0);
-    projection_index_free(empty);
+    projection_searcher_free(empty);
     fill_outputs();
 }
 
@@ -304,10 +312,10 @@ static void models_and_indexes_of_other_sizes(void)
     char *path = join(root, "models/d8_to_d3");
     projection_model *narrow = NULL;
     SUCCEEDS(projection_model_load, path, 1, 0.1, &narrow);
-    FAILS(DIMENSION_MISMATCH, "expected 8", projection_index_search, index_, narrow, query, D, K,
-          out.hits, K, &out.found);
-    FAILS(DIMENSION_MISMATCH, "expected 8", projection_index_search_batch, index_, narrow, query,
-          1, D, K, out.hits, K, &out.found);
+    FAILS(DIMENSION_MISMATCH, "expected 8", projection_searcher_search, searcher_, narrow, query,
+          D, NULL, NULL, K, out.hits, K, &out.found);
+    FAILS(DIMENSION_MISMATCH, "expected 8", projection_searcher_search_batch, searcher_, narrow,
+          query, 1, D, NULL, NULL, K, out.hits, K, &out.found);
     check_untouched();
     projection_model_free(narrow);
     free(path);
@@ -354,7 +362,7 @@ int main(int argc, char **argv)
     models_and_indexes_of_other_sizes();
     group("arrays");
     arrays();
-    projection_index_free(index_);
+    projection_searcher_free(searcher_);
     projection_model_free(model);
     free(model_path);
     return finish();

@@ -23,7 +23,7 @@
 
 /* The same for long work, which the progress function of the call stops. */
 #define OPTIONAL_CANCELLED(function, parameter, ...)                                           \
-    FAILS(PROJECTION_STATUS_CANCELLED, "stopped by the caller", function, __VA_ARGS__)
+    FAILS(PROJECTION_STATUS_CANCELLED, "cancelled by the caller", function, __VA_ARGS__)
 
 /* NULL for the handle of a function without a status. */
 #define NULL_HANDLE(function, parameter, condition) CHECK(condition)
@@ -38,9 +38,9 @@ typedef struct {
     size_t found;
     projection_array *array;
     projection_model *model;
-    projection_index *index;
+    projection_searcher *searcher;
+    projection_store *store;
     projection_embedder *embedder;
-    projection_explanation *explanation;
     projection_text *text;
 } outputs;
 

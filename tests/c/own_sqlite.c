@@ -45,17 +45,17 @@ const char *sqlite3_libversion(void)
 int main(int argc, char **argv)
 {
     projection_model *model = NULL;
-    projection_index *index = NULL;
+    projection_searcher *index = NULL;
     char *database = join(argc == 2 ? argv[1] : (stop("usage: own_sqlite CONFORMANCE"), ""),
                           "legacy_store/lda.db");
     group("a program with its own SQLite");
-    SUCCEEDS(projection_model_open, database, 1, &model);
-    SUCCEEDS(projection_index_open, database, NULL, &index);
+    SUCCEEDS(open_model, database, 1, &model);
+    SUCCEEDS(open_searcher, database, NULL, &index);
     CHECK(projection_model_num_heads(model) == 13);
-    CHECK(projection_index_len(index) == 21);
+    CHECK(projection_searcher_len(index) == 21);
     CHECK(calls == 0);
     CHECK(sqlite3_open_v2() == 1 && calls == 1);
-    projection_index_free(index);
+    projection_searcher_free(index);
     projection_model_free(model);
     free(database);
     return finish();

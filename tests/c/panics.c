@@ -56,16 +56,12 @@ static void panic_nowhere(void)
         check_alive();                                                                         \
     } while (0)
 
-/* A function that frees. Where it panics, the handle is as it was, and freed afterwards. */
-#define FREES(function, handle, still_alive)                                                   \
+/* A function that frees, which it does even if it panics. */
+#define FREES(function, handle)                                                                \
     do {                                                                                       \
         panic_in(#function);                                                                   \
         function(handle);                                                                      \
         panic_nowhere();                                                                       \
-        if (injected) {                                                                        \
-            CHECK(still_alive);                                                                \
-            function(handle);                                                                  \
-        }                                                                                      \
         check_alive();                                                                         \
     } while (0)
 
@@ -111,7 +107,7 @@ static void arrays(const char *path)
                projection_array_len(array) == 64);
     FALLS_BACK(projection_array_data, projection_array_data(array) == NULL,
                projection_array_data(array) != NULL);
-    FREES(projection_array_free, array, projection_array_len(array) == 64);
+    FREES(projection_array_free, array);
 }
 
 static void errors(void)
@@ -121,17 +117,17 @@ static void errors(void)
                projection_error_code(error) == PROJECTION_STATUS_NOT_FOUND);
     FALLS_BACK(projection_error_message, *projection_error_message(error) == '\0',
                strstr(projection_error_message(error), "no/such/folder") != NULL);
-    FREES(projection_error_free, error, projection_error_code(error) != 0);
+    FREES(projection_error_free, error);
     FALLS_BACK(projection_status_name, *projection_status_name(5) == '\0',
                strcmp(projection_status_name(5), "not found") == 0);
     FALLS_BACK(projection_version, *projection_version() == '\0', *projection_version() != '\0');
 }
 
-static void models(const char *folder, const char *residual, const char *database)
+static void models(const char *folder, const char *residual)
 {
     static const float queries[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
     projection_model *other = NULL;
-    projection_lists lists = {0};
+    projection_index_stats stats = {0, 0, 0};
     fill_outputs();
     PANICS(projection_model_load, folder, 1, 0.1, &out.model);
     if (!injected) {
@@ -141,15 +137,6 @@ static void models(const char *folder, const char *residual, const char *databas
     if (!injected) {
         projection_model_free(out.model);
     }
-    PANICS(projection_model_open, database, 1, &out.model);
-    if (!injected) {
-        projection_model_free(out.model);
-    }
-    PANICS(projection_model_open_kind, database, PROJECTION_KIND_MULTI_HEAD, 1, &out.model);
-    if (!injected) {
-        projection_model_free(out.model);
-    }
-    PANICS(projection_store_create, database);
     PANICS(projection_model_with_temperature, model, 0.5, &out.model);
     if (!injected) {
         projection_model_free(out.model);
@@ -158,19 +145,17 @@ static void models(const char *folder, const char *residual, const char *databas
     if (!injected) {
         projection_model_free(out.model);
     }
-    PANICS(projection_model_with_lists, model, 1, &out.model);
+    PANICS(projection_model_build_index, model, 1, &out.model);
     if (!injected) {
         projection_model_free(out.model);
     }
-    PANICS(projection_model_lists, model, &lists);
-    PANICS(projection_model_keep_lists, database, 1, 1, &lists);
-    PANICS(projection_model_check_lists, database, 1, &lists);
+    PANICS(projection_model_index_stats, model, &stats);
     PANICS(projection_model_head_ids, model, out.ids, 4);
     PANICS(projection_model_project, model, queries, 8, out.projected, 8, out.weights, 4);
-    PANICS(projection_model_project_batch, model, queries, 2, 8, out.projected, 16, out.weights,
-           8);
-    PANICS(projection_model_project_batch_on, model, 2, queries, 2, 8, out.projected, 16,
-           out.weights, 8);
+    PANICS(projection_model_project_batch, model, queries, 2, 8, out.projected, 16,
+           out.weights, 8, 1);
+    PANICS(projection_model_project_batch, model, queries, 2, 8, out.projected, 16,
+           out.weights, 8, 2);
     FALLS_BACK(projection_model_precision,
                projection_model_precision(model) == PROJECTION_PRECISION_UNKNOWN,
                projection_model_precision(model) == PROJECTION_PRECISION_F32);
@@ -185,44 +170,101 @@ static void models(const char *folder, const char *residual, const char *databas
     FALLS_BACK(projection_model_temperature, isnan(projection_model_temperature(model)),
                projection_model_temperature(model) == 0.1);
     SUCCEEDS(projection_model_with_temperature, model, 0.5, &other);
-    FREES(projection_model_free, other, projection_model_temperature(other) == 0.5);
+    FREES(projection_model_free, other);
 }
 
-static void indexes(const char *database)
+static void searchers(const char *database)
 {
     static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
     static const int64_t ids[2] = {1, 2}, new_id = 3;
-    projection_index *index = NULL;
+    projection_searcher *index = NULL;
     int64_t id;
     fill_outputs();
-    PANICS(projection_index_open, database, NULL, &out.index);
+    PANICS(projection_searcher_from_vectors, ids, vectors, 2, 8, &out.searcher);
     if (!injected) {
-        projection_index_free(out.index);
+        projection_searcher_free(out.searcher);
     }
-    PANICS(projection_index_from_vectors, ids, vectors, 2, 8, &out.index);
-    if (!injected) {
-        projection_index_free(out.index);
-    }
-    SUCCEEDS(projection_index_from_vectors, ids, vectors, 2, 8, &index);
-    PANICS(projection_index_search, index, model, vectors, 8, 2, out.hits, 2, &out.found);
-    PANICS(projection_index_search_batch, index, model, vectors, 2, 8, 2, out.hits, 4,
+    SUCCEEDS(projection_searcher_from_vectors, ids, vectors, 2, 8, &index);
+    PANICS(projection_searcher_search, index, model, vectors, 8, NULL, NULL, 2, out.hits, 2,
            &out.found);
-    PANICS(projection_index_add, index, &new_id, vectors, 1, 8, NULL);
-    PANICS(projection_index_remove, index, &new_id, 1, NULL);
-    PANICS(projection_index_make_lists, index, NULL, NULL, 0, 0, 1, NULL);
-    FREES(projection_index_drop_lists, index, projection_index_len(index) == 2);
-    FALLS_BACK(projection_index_len, projection_index_len(index) == 0,
-               projection_index_len(index) == 2);
-    FALLS_BACK(projection_index_dim, projection_index_dim(index) == 0,
-               projection_index_dim(index) == 8);
-    FREES(projection_index_free, index, projection_index_len(index) == 2);
+    PANICS(projection_searcher_search_batch, index, model, vectors, 2, 8, NULL, NULL, 2,
+           out.hits, 4, &out.found);
+    PANICS(projection_searcher_ids, index, out.ids, 2);
+    PANICS(projection_searcher_add, index, &new_id, vectors, 1, 8, NULL);
+    PANICS(projection_searcher_remove, index, &new_id, 1, NULL);
+    PANICS(projection_searcher_build_index, index, NULL, NULL, 0, 0, 1, NULL);
+    FREES(projection_searcher_drop_index, index);
+    FALLS_BACK(projection_searcher_len, projection_searcher_len(index) == 0,
+               projection_searcher_len(index) == 2);
+    FALLS_BACK(projection_searcher_dim, projection_searcher_dim(index) == 0,
+               projection_searcher_dim(index) == 8);
+    FREES(projection_searcher_free, index);
     index = NULL;
-    SUCCEEDS(projection_index_open, database, NULL, &index);
-    for (id = 0; id < 1000 && projection_index_text(index, id) == NULL; id++) {
+    SUCCEEDS(open_searcher, database, NULL, &index);
+    for (id = 0; id < 1000 && projection_searcher_text(index, id) == NULL; id++) {
     }
-    FALLS_BACK(projection_index_text, projection_index_text(index, id) == NULL,
-               projection_index_text(index, id) != NULL);
-    projection_index_free(index);
+    FALLS_BACK(projection_searcher_text, projection_searcher_text(index, id) == NULL,
+               projection_searcher_text(index, id) != NULL);
+    projection_searcher_free(index);
+}
+
+/* Frees the text of a call that did not panic. */
+static void drop_text(void)
+{
+    if (!injected) {
+        projection_text_free(out.text);
+    }
+}
+
+static void stores(const char *database)
+{
+    projection_store *store = NULL;
+    projection_index_stats stats = {0, 0, 0};
+    float *vectors = (float *)allocate(32 * sizeof *vectors);
+    int64_t id = 0;
+    projection_searcher *searcher = NULL;
+    fill_outputs();
+    PANICS(projection_store_open, database, NULL, &out.store);
+    if (!injected) {
+        projection_store_free(out.store);
+    }
+    SUCCEEDS(projection_store_open, database, NULL, &store);
+    PANICS(projection_store_model, store, 1, 0, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
+    PANICS(projection_store_latest_model, store, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
+    PANICS(projection_store_searcher, store, NULL, &out.searcher);
+    if (!injected) {
+        projection_searcher_free(out.searcher);
+    }
+    PANICS(projection_store_head_searcher, store, 1, &out.searcher);
+    if (!injected) {
+        projection_searcher_free(out.searcher);
+    }
+    SUCCEEDS(projection_store_searcher, store, NULL, &searcher);
+    while (projection_searcher_text(searcher, id) == NULL && id < 1000) {
+        id++;
+    }
+    projection_searcher_free(searcher);
+    PANICS(projection_store_vectors, store, NULL, &id, 1, vectors, 32);
+    PANICS(projection_store_build_index, store, 1, 1, &stats);
+    PANICS(projection_store_index_stats, store, 1, &stats);
+    PANICS(projection_store_models, store, &out.text);
+    drop_text();
+    PANICS(projection_store_embedding_models, store, &out.text);
+    drop_text();
+    PANICS(projection_store_clusters, store, &out.text);
+    drop_text();
+    PANICS(projection_store_answers, store, NULL, &out.text);
+    drop_text();
+    PANICS(projection_store_fingerprint, store, &out.text);
+    drop_text();
+    FREES(projection_store_free, store);
+    free(vectors);
 }
 
 /* With a residual model, so that there are training questions. */
@@ -257,40 +299,15 @@ static void explanations(const char *residual)
     static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
     static const int64_t ids[2] = {1, 2};
     static const projection_search_options options = {sizeof options, 0, 0, 0, 0, 0, 0};
-    projection_index *index = NULL;
+    projection_searcher *index = NULL;
     projection_model *moving = NULL;
-    projection_explanation *found = NULL;
     fill_outputs();
-    SUCCEEDS(projection_index_from_vectors, ids, vectors, 2, 8, &index);
+    SUCCEEDS(projection_searcher_from_vectors, ids, vectors, 2, 8, &index);
     SUCCEEDS(projection_model_load_as_trained, residual, 3, &moving);
-    PANICS(projection_index_search_with_options, index, moving, vectors, 8, NULL, &options, 2,
-           out.hits, 2, &out.found);
-    PANICS(projection_index_search_batch_with_options, index, moving, vectors, 2, 8, NULL,
-           &options, 2, out.hits, 4, &out.found);
-    PANICS(projection_index_explain, index, moving, vectors, 8, NULL, &options, 2,
-           &out.explanation);
-    if (!injected) {
-        projection_explanation_free(out.explanation);
-    }
-    SUCCEEDS(projection_index_explain, index, moving, vectors, 8, NULL, &options, 2, &found);
-    FALLS_BACK(projection_explanation_angle, isnan(projection_explanation_angle(found)),
-               projection_explanation_angle(found) > 0);
-    FALLS_BACK(projection_explanation_hybrid_weight,
-               isnan(projection_explanation_hybrid_weight(found)),
-               projection_explanation_hybrid_weight(found) == 0);
-    FALLS_BACK(projection_explanation_questions_move,
-               projection_explanation_questions_move(found) == 0,
-               projection_explanation_questions_move(found) == 1);
-    FALLS_BACK(projection_explanation_heads, projection_explanation_heads(found, NULL) == NULL,
-               projection_explanation_heads(found, NULL) != NULL);
-    FALLS_BACK(projection_explanation_questions,
-               projection_explanation_questions(found, NULL) == NULL,
-               projection_explanation_questions(found, NULL) != NULL);
-    FALLS_BACK(projection_explanation_hits, projection_explanation_hits(found, NULL) == NULL,
-               projection_explanation_hits(found, NULL) != NULL);
-    FREES(projection_explanation_free, found, projection_explanation_angle(found) > 0);
+    PANICS(projection_searcher_explain, index, moving, vectors, 8, NULL, &options, 2, &out.text);
+    drop_text();
     projection_model_free(moving);
-    projection_index_free(index);
+    projection_searcher_free(index);
 }
 
 static void embedders(const char *folder)
@@ -309,24 +326,14 @@ static void embedders(const char *folder)
     CHECK((vectors[0] == 0) == injected);
     FALLS_BACK(projection_embedder_dim, projection_embedder_dim(embedder) == 0,
                projection_embedder_dim(embedder) == 384);
-    FREES(projection_embedder_free, embedder, projection_embedder_dim(embedder) == 384);
-}
-
-/* Frees the text of a call that did not panic. */
-static void drop_text(void)
-{
-    if (!injected) {
-        projection_text_free(out.text);
-    }
+    FREES(projection_embedder_free, embedder);
 }
 
 static void training(const char *fixtures, const char *text_model)
 {
-    projection_import_vectors_options vectors;
-    projection_train_options train;
-    projection_evaluate_options evaluate;
-    projection_distill_options distill;
-    projection_export_options exported;
+    static const char *const train = "{\"method\": \"multi-head\", \"force\": true}";
+    static const char *const distill = "{\"epochs\": 1, \"samples\": 8, \"ff_dim\": 8}";
+    projection_store *store = NULL;
     projection_text *text = NULL;
     static const float query[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     char name[64];
@@ -334,67 +341,46 @@ static void training(const char *fixtures, const char *text_model)
                                      {8, 7, 6, 5, 4, 3, 2, 1},
                                      {1, -1, 1, -1, 1, -1, 1, -1},
                                      {1, 0, 0, 2, 0, 0, 3, 0}};
-    char *database, *answers, *questions, *labels, *file;
+    char *database, *vectors, *file;
     snprintf(name, sizeof name, "training/panics-%ld.safetensors", (long)getpid());
     file = join(fixtures, name);
     snprintf(name, sizeof name, "training/panics-%ld.db", (long)getpid());
     database = join(fixtures, name);
-    answers = join(fixtures, "training/answers.npy");
-    questions = join(fixtures, "training/questions.npy");
-    labels = join(fixtures, "training/labels.npy");
-    memset(&vectors, 0, sizeof vectors);
-    vectors.size = sizeof vectors;
-    vectors.model_name = "mine";
-    vectors.answers = answers;
-    vectors.questions = questions;
-    vectors.labels = labels;
-    memset(&train, 0, sizeof train);
-    train.size = sizeof train;
-    train.method = "multi-head";
-    train.force = 1;
-    memset(&evaluate, 0, sizeof evaluate);
-    evaluate.size = sizeof evaluate;
-    memset(&distill, 0, sizeof distill);
-    distill.size = sizeof distill;
-    distill.epochs = 1;
-    distill.samples = 8;
-    distill.ff_dim = 8;
-    memset(&exported, 0, sizeof exported);
-    exported.size = sizeof exported;
+    vectors = embedding_options(fixtures, "mine");
     fill_outputs();
-    PANICS(projection_import_vectors, database, &vectors, &out.text);
+    PANICS(projection_import_embeddings, database, vectors, &out.text);
     drop_text();
-    SUCCEEDS(projection_import_vectors, database, &vectors, &text);
+    SUCCEEDS(projection_import_embeddings, database, vectors, &text);
     FALLS_BACK(projection_text_data, *projection_text_data(text) == '\0',
                *projection_text_data(text) == '{');
     FALLS_BACK(projection_text_len, projection_text_len(text) == 0,
                projection_text_len(text) > 0);
-    FREES(projection_text_free, text, projection_text_len(text) > 0);
+    FREES(projection_text_free, text);
     PANICS(projection_import, database, NULL, 0, NULL, NULL, NULL, &out.text);
     drop_text();
     /* Placeholders are no texts: there is nothing to embed. */
     PANICS(projection_embed_store, database, text_model, "text", NULL, NULL, &out.text);
     drop_text();
-    PANICS(projection_train, database, &train, NULL, NULL, &out.text);
+    PANICS(projection_train, database, train, NULL, NULL, &out.text);
     drop_text();
-    PANICS(projection_evaluate, database, &evaluate, NULL, NULL, &out.text);
+    PANICS(projection_evaluate, database, NULL, NULL, NULL, &out.text);
     drop_text();
-    PANICS(projection_distill, database, file, &distill, NULL, NULL, &out.text);
+    PANICS(projection_distill, database, file, distill, NULL, NULL, &out.text);
     drop_text();
-    PANICS(projection_export, database, file, &exported, &out.text);
+    PANICS(projection_export, database, file, NULL, &out.text);
     drop_text();
-    PANICS(projection_model_distill, model, rows[0], 4, &distill, NULL, NULL, &out.model);
+    PANICS(projection_model_distill, model, rows[0], 4, distill, NULL, NULL, &out.model);
     if (!injected) {
         projection_model_free(out.model);
     }
-    PANICS(projection_model_explain, model, query, 8, &out.explanation);
-    if (!injected) {
-        projection_explanation_free(out.explanation);
-    }
+    PANICS(projection_model_explain, model, query, 8, &out.text);
+    drop_text();
+    SUCCEEDS(projection_store_open, database, "{\"mode\": \"write\"}", &store);
+    PANICS(projection_store_log_feedback, store, "[]", &out.text);
+    drop_text();
+    projection_store_free(store);
     free(file);
-    free(labels);
-    free(questions);
-    free(answers);
+    free(vectors);
     free(database);
 }
 
@@ -417,15 +403,17 @@ int main(int argc, char **argv)
     group("panics in errors");
     errors();
     group("panics in models");
-    models(folder, residual, database);
+    models(folder, residual);
     snprintf(model_file, sizeof model_file, "%s.safetensors", argv[0]);
     group("panics in models of one file");
     model_files(model_file);
-    group("panics in indexes");
-    indexes(database);
-    group("panics in searches with options and explanations");
+    group("panics in searchers");
+    searchers(database);
+    group("panics in stores");
+    stores(database);
+    group("panics in explanations");
     explanations(residual);
-    group("panics in text models");
+    group("panics in embedding models");
     embedders(argv[3]);
     group("panics in training");
     training(argv[4], argv[3]);

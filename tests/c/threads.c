@@ -23,7 +23,7 @@ typedef struct {
 /* Made before the threads start, and only read by them. */
 static struct {
     projection_model *model;
-    projection_index *index;
+    projection_searcher *index;
     projection_embedder *embedder;
     matrix queries;
     size_t heads;
@@ -43,14 +43,14 @@ static unsigned long ask(results *all, int with_text)
     const float *queries = shared.queries.data;
     size_t h = shared.heads;
     unsigned long failed = 0;
-    failed += projection_model_project_batch(shared.model, queries, N, D, all->projected, N * D,
-                                             all->weights, N * h, NULL) != 0;
+    failed += projection_model_project_batch(shared.model, queries, N, D, all->projected,
+                                             N * D, all->weights, N * h, 1, NULL) != 0;
     failed += projection_model_project(shared.model, queries, D, all->single, D, NULL, 0, NULL) !=
               0;
-    failed += projection_index_search(shared.index, NULL, queries, D, K, all->plain, K,
-                                      &all->found_plain, NULL) != 0;
-    failed += projection_index_search_batch(shared.index, shared.model, queries, N, D, K,
-                                            all->hits, N * K, &all->found, NULL) != 0;
+    failed += projection_searcher_search(shared.index, NULL, queries, D, NULL, NULL, K,
+                                         all->plain, K, &all->found_plain, NULL) != 0;
+    failed += projection_searcher_search_batch(shared.index, shared.model, queries, N, D, NULL,
+                                               NULL, K, all->hits, N * K, &all->found, NULL) != 0;
     if (with_text) {
         failed += projection_embedder_embed(shared.embedder, "Is it safe to share a model?",
                                             all->vector, D, NULL) != 0;
@@ -132,7 +132,7 @@ static void open_all(const char *root, const char *model_folder)
     shared.queries = read_matrix(queries);
     CHECK(shared.queries.columns == D && shared.queries.rows >= N);
     SUCCEEDS(projection_model_load, shared.folder, 1, 0.1, &shared.model);
-    SUCCEEDS(projection_index_from_vectors, ids, vectors.data, vectors.rows, D, &shared.index);
+    SUCCEEDS(projection_searcher_from_vectors, ids, vectors.data, vectors.rows, D, &shared.index);
     SUCCEEDS(projection_embedder_load, model_folder, &shared.embedder);
     shared.heads = projection_model_num_heads(shared.model);
     if (shared.heads == 0 || shared.heads > MOST_HEADS || shared.embedder == NULL) {
@@ -172,7 +172,7 @@ int main(int argc, char **argv)
     }
     projection_array_free(shared.queries.array);
     projection_embedder_free(shared.embedder);
-    projection_index_free(shared.index);
+    projection_searcher_free(shared.index);
     projection_model_free(shared.model);
     free(shared.folder);
     return finish();

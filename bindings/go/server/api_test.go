@@ -44,7 +44,7 @@ var protocols = map[string][]connect.ClientOption{
 
 func TestProtocolsGiveTheBindingsNumbers(t *testing.T) {
 	database := copyStore(t)
-	s := start(t, "--store="+database, "--model=1", "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	s := start(t, "--store="+database, "--model=1", "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))
 	model, err := projection.Open(database, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestProtocolsGiveTheBindingsNumbers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	embedder, err := projection.LoadEmbedder(os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	embedder, err := projection.LoadEmbedder(os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestProtocolsGiveTheBindingsNumbers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(embedded.Msg.Vector, vector) || embedded.Msg.TextModel != "all-MiniLM-L6-v2" {
+			if !slices.Equal(embedded.Msg.Vector, vector) || embedded.Msg.EmbeddingModel != "all-MiniLM-L6-v2" {
 				t.Error("Embed differs from the binding")
 			}
 			response, err := client.Project(ctx, connect.NewRequest(&pb.ProjectRequest{Vector: query, Routing: 5}))
@@ -119,7 +119,7 @@ func TestProtocolsGiveTheBindingsNumbers(t *testing.T) {
 
 func TestHybridAndExplain(t *testing.T) {
 	database := copyStore(t)
-	s := start(t, "--store="+database, "--model=1", "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	s := start(t, "--store="+database, "--model=1", "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))
 	client := s.client(t)
 	const question = "Can ten workers call the same loaded model simultaneously?"
 	searcher, err := projection.OpenSearcher(database, "")

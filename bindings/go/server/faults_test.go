@@ -54,7 +54,7 @@ func TestBadRequests(t *testing.T) {
 		"k negative":          {"/v1/search", `{"k":-1,"vector":` + good + `}`, 400, "INVALID_ARGUMENT"},
 		"routing negative":    {"/v1/search", `{"routing":-1,"vector":` + good + `}`, 400, "INVALID_ARGUMENT"},
 		"text and vector":     {"/v1/project", `{"text":"x","vector":` + good + `}`, 400, "INVALID_ARGUMENT"},
-		"text without model":  {"/v1/search", `{"text":"x"}`, 400, "NO_TEXT_MODEL"},
+		"text without model":  {"/v1/search", `{"text":"x"}`, 400, "NO_EMBEDDING_MODEL"},
 		"text too long":       {"/v1/search", `{"text":"` + strings.Repeat("x", 16385) + `"}`, 400, "TOO_LARGE"},
 		"hybrid without text": {"/v1/search", `{"hybrid":{},"vector":` + good + `}`, 400, "INVALID_ARGUMENT"},
 		"hybrid weight 0":     {"/v1/search", `{"hybrid":{"weight":0},"text":"x","vector":` + good + `}`, 400, "INVALID_ARGUMENT"},
@@ -79,7 +79,7 @@ func TestBadRequests(t *testing.T) {
 }
 
 func TestTextWithNUL(t *testing.T) {
-	s := start(t, "--store="+copyStore(t), "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	s := start(t, "--store="+copyStore(t), "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))
 	_, err := s.client(t).Embed(t.Context(), connect.NewRequest(&pb.EmbedRequest{Text: "a\x00b"}))
 	wantReason(t, err, connect.CodeInvalidArgument, "INVALID_ARGUMENT")
 }
@@ -154,7 +154,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 }
 
 func TestDisconnects(t *testing.T) {
-	s := start(t, "--store="+copyStore(t), "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"), "--limits.concurrency=1")
+	s := start(t, "--store="+copyStore(t), "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"), "--limits.concurrency=1")
 	body, _ := json.Marshal(map[string]any{"text": strings.Repeat("many words ", 200)})
 	for i := range 50 {
 		connection, err := net.Dial("tcp", s.Addr())
@@ -180,7 +180,7 @@ func TestDisconnects(t *testing.T) {
 }
 
 func TestOverload(t *testing.T) {
-	s := start(t, "--store="+copyStore(t), "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"),
+	s := start(t, "--store="+copyStore(t), "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"),
 		"--limits.concurrency=1", "--limits.queue=1", "--limits.queue-timeout=50ms")
 	client := h1(t)
 	body, _ := json.Marshal(map[string]any{"text": strings.Repeat("many words ", 200)})

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/unifyweaver/projection"
 	"github.com/unifyweaver/projection/server/internal/config"
 	"github.com/unifyweaver/projection/server/internal/postgres"
 	"github.com/unifyweaver/projection/server/internal/server"
@@ -121,28 +122,30 @@ func serve(ctx context.Context, c *config.Config) error {
 	return s.Run(ctx)
 }
 
-// answers names the text model whose vectors a database gets, and their dimension.
-func answers(c *config.Config, from *store.Store) (name string, dim int, err error) {
-	models, err := from.TextModels()
+// answers names the embedding model whose vectors a database gets, and their dimension.
+func answers(c *config.Config, from *projection.Store) (name string, dim int, err error) {
+	models, err := from.EmbeddingModels()
 	if err != nil {
 		return "", 0, err
 	}
-	if name = c.TextModel; name == "" {
-		if len(models) != 1 {
-			return "", 0, fmt.Errorf("text-model is missing: %s has %d text models", from.Path(), len(models))
-		}
-		for name = range models {
+	if c.EmbeddingModel == "" && len(models) != 1 {
+		return "", 0, fmt.Errorf("embedding-model is missing: %s has %d embedding models", c.Store, len(models))
+	}
+	for _, model := range models {
+		if c.EmbeddingModel == "" || c.EmbeddingModel == model.Name {
+			return model.Name, model.Dimension, nil
 		}
 	}
-	dim, known := models[name]
-	if !known {
-		return "", 0, fmt.Errorf("text-model is %q, which %s has not", name, from.Path())
-	}
-	return name, dim, nil
+	return "", 0, fmt.Errorf("embedding-model is %q, which %s does not have", c.EmbeddingModel, c.Store)
 }
 
 func migrate(ctx context.Context, c *config.Config, printing bool) error {
-	_, dim, err := answers(c, store.New(c.Store))
+	from, err := store.New(c.Store).Open()
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	_, dim, err := answers(c, from)
 	if err != nil {
 		return err
 	}
@@ -158,7 +161,11 @@ func migrate(ctx context.Context, c *config.Config, printing bool) error {
 }
 
 func load(ctx context.Context, c *config.Config, prune bool) error {
-	from := store.New(c.Store)
+	from, err := store.New(c.Store).Open()
+	if err != nil {
+		return err
+	}
+	defer from.Close()
 	name, dim, err := answers(c, from)
 	if err != nil {
 		return err
@@ -178,6 +185,6 @@ func collect(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d entries collected, %d dropped whose answer the store has not\n", collected, dropped)
+	fmt.Printf("%d entries collected, %d dropped because the store does not have their answer\n", collected, dropped)
 	return nil
 }

@@ -28,9 +28,9 @@ import (
 // These tests need what scripts/test_server.sh makes: a store with the models 1, residual, and
 // 2, multi-head, and a PostgreSQL with pgvector.
 var fixtures = map[string]string{
-	"SERVER_TEST_STORE":      "folder of a store",
-	"SERVER_TEST_TEXT_MODEL": "folder of a text model",
-	"SERVER_TEST_POSTGRES":   "folder of PostgreSQL's programs",
+	"SERVER_TEST_STORE":           "folder of a store",
+	"SERVER_TEST_EMBEDDING_MODEL": "folder of an embedding model",
+	"SERVER_TEST_POSTGRES":        "folder of PostgreSQL's programs",
 }
 
 func TestMain(m *testing.M) {

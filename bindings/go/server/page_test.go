@@ -88,7 +88,7 @@ func screenshot(t *testing.T, ctx context.Context, name string) {
 const question = "Can ten workers call the same loaded model simultaneously?"
 
 func TestPage(t *testing.T) {
-	s := start(t, "--store="+copyStore(t), "--model=1", "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	s := start(t, "--store="+copyStore(t), "--model=1", "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))
 	ctx := browser(t)
 	do(t, ctx, chromedp.EmulateViewport(1200, 900), chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(`#question`))
 	screenshot(t, ctx, "desktop-empty")
@@ -128,7 +128,7 @@ func TestPage(t *testing.T) {
 func TestPageKeyboardAndMarkup(t *testing.T) {
 	database := copyStore(t)
 	execute(t, database, `UPDATE answers SET text = '<img src=x onerror="document.title=1"><b>bold</b>'`)
-	s := start(t, "--store="+database, "--model=2", "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	s := start(t, "--store="+database, "--model=2", "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))
 	ctx := browser(t)
 	// The focus is in the field from the start; then the button, the list and the box follow.
 	do(t, ctx, chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(`#question`), chromedp.KeyEvent(question+"\t\t\t "))
@@ -151,13 +151,13 @@ func TestPageKeyboardAndMarkup(t *testing.T) {
 
 func TestPageAsksForToken(t *testing.T) {
 	const token = "a-token-of-a-user"
-	s := start(t, "--store="+copyStore(t), "--model=1", "--auth.tokens="+token, "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	s := start(t, "--store="+copyStore(t), "--model=1", "--auth.tokens="+token, "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))
 	ctx := browser(t)
 	do(t, ctx, chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(`#token`), chromedp.SendKeys(`#token`, token),
 		chromedp.SendKeys(`#question`, question+"\r"), chromedp.WaitVisible(`#projected li`))
 }
 
-func TestPageWithoutTextModel(t *testing.T) {
+func TestPageWithoutEmbeddingModel(t *testing.T) {
 	s := start(t, "--store="+copyStore(t), "--model=1")
 	ctx := browser(t)
 	do(t, ctx, chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(`#status.failed`))

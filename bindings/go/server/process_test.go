@@ -68,7 +68,7 @@ func TestSIGTERMUnderLoadDropsNothing(t *testing.T) {
 
 // What is under way when a server stops is finished, also without any delay.
 func TestStopFinishesRequestsUnderWay(t *testing.T) {
-	s := start(t, "--store="+copyStore(t), "--text-model-dir="+os.Getenv("SERVER_TEST_TEXT_MODEL"))
+	s := start(t, "--store="+copyStore(t), "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))
 	client := s.client(t)
 	stream := client.ProjectStream(t.Context())
 	if err := stream.Send(&pb.ProjectStreamRequest{Vectors: []*pb.Vector{{Values: sample(1)}}}); err != nil {
@@ -193,7 +193,7 @@ func TestCommandLine(t *testing.T) {
 		{nil, []string{"--store=/nowhere/lda.db"}, 1, "/nowhere/lda.db"},
 		{nil, []string{"--config=/nowhere/server.yaml"}, 2, "/nowhere/server.yaml"},
 		{nil, []string{"--store=" + copyStore(t), "--model=77"}, 1, "no model 77; the newest is 2"},
-		{nil, []string{"--store=" + copyStore(t), "--text-model-dir=/nowhere"}, 1, "text-model-dir"},
+		{nil, []string{"--store=" + copyStore(t), "--embedding-model-dir=/nowhere"}, 1, "embedding-model-dir"},
 		{[]string{"PROJECTION_POSTGRES_URL=" + strings.ReplaceAll(secret, "localhost", "%zz")}, []string{"--store=" + copyStore(t), "--search.backend=postgres"}, 1, "postgres.url can't be read"},
 		{nil, []string{"migrate", "print"}, 2, "unexpected argument"},
 		{nil, []string{"migrate", "--print", "--store=" + copyStore(t)}, 0, "USING hnsw (\"embedding\" vector_cosine_ops)"},

@@ -62,9 +62,11 @@ macro_rules! texts {
         unsafe { $crate::argument::texts(stringify!($texts), $texts, $n) }?
             .into_iter()
             .enumerate()
-            .map(|(i, text)| text.ok_or_else(|| {
-                $crate::argument::invalid(&format!("{}[{i}]", stringify!($texts)), "is NULL")
-            }))
+            .map(|(i, text)| {
+                text.ok_or_else(|| {
+                    $crate::argument::invalid(&format!("{}[{i}]", stringify!($texts)), "is NULL")
+                })
+            })
             .collect::<projection_core::Result<Vec<_>>>()?
     };
 }

@@ -49,10 +49,7 @@ pub extern "C" fn projection_array_len(array: Option<&Array>) -> usize {
 /// The values, row-major, valid until the array is freed; NULL for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn projection_array_data(array: Option<&Array>) -> *const f32 {
-    panic_boundary!(
-        std::ptr::null(),
-        array.map_or(std::ptr::null(), |array| array.values.as_ptr())
-    )
+    panic_boundary!(std::ptr::null(), array.map_or(std::ptr::null(), |array| array.values.as_ptr()))
 }
 
 /// Frees an array. NULL is allowed.

@@ -72,7 +72,8 @@ pub unsafe extern "C" fn projection_model_explain(
 
 fn report(explanation: &Explanation) -> Value {
     let heads = explanation.heads.iter();
-    let head = |(cluster_id, weight): &(i64, f32)| json!({"cluster_id": cluster_id, "weight": weight});
+    let head =
+        |(cluster_id, weight): &(i64, f32)| json!({"cluster_id": cluster_id, "weight": weight});
     let questions = explanation.questions.iter().map(|question| {
         let (id, text) = question.question.as_ref().map(|(id, text)| (id, text)).unzip();
         json!({

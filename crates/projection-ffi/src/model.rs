@@ -207,7 +207,10 @@ pub extern "C" fn projection_model_temperature(model: Option<&ModelHandle>) -> f
 pub extern "C" fn projection_model_kind(model: Option<&ModelHandle>) -> Kind {
     panic_boundary!(Kind::Unknown, {
         let kind = model.map(|model| model.model.kind());
-        KINDS.iter().find(|(known, _)| Some(*known) == kind).map_or(Kind::Unknown, |(_, kind)| *kind)
+        KINDS
+            .iter()
+            .find(|(known, _)| Some(*known) == kind)
+            .map_or(Kind::Unknown, |(_, kind)| *kind)
     })
 }
 

@@ -194,7 +194,8 @@ pub unsafe extern "C" fn projection_searcher_search_batch(
         for (result, hits) in results.iter().zip(hits.chunks_exact_mut(k.max(1))) {
             copy_hits(&result.hits, hits);
         }
-        found.set(results.iter().map(|result| result.hits.len()).min().unwrap_or(0));
+        let found_by_each = results.iter().map(|result| result.hits.len()).min();
+        found.set(found_by_each.unwrap_or(k.min(searcher.index().len())));
     })
 }
 

@@ -8,6 +8,8 @@ The GIL is released during every call.
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from typing import Any, NoReturn, Union
 
@@ -100,6 +102,31 @@ def number(name: str, value: Any) -> float:
         raise ArgumentTypeError(
             f"{name} is {value!r:.100}, expected a number"
         ) from None
+
+
+def open_store(database: bytes, mode: str = "read") -> Any:
+    """An open store of the library, which is closed when it is collected."""
+    how = options(mode=mode)
+    return make("projection_store **", lib.projection_store_free, lib.projection_store_open, database, how)
+
+
+def options(**values: Any) -> bytes:
+    """Options as JSON; what is None has its default."""
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidArgumentError(f"{name} is {value}, expected a finite number")
+    given = {name: value for name, value in values.items() if value is not None}
+    return json.dumps(given).encode()
+
+
+def optional_text(name: str, value: Any) -> Any:
+    """A text for :func:`options`, checked as :func:`text` does."""
+    return None if value is None else text(name, value).decode()
+
+
+def optional_path(name: str, value: Any) -> Any:
+    """A file name for :func:`options`, checked as :func:`path` does."""
+    return None if value is None else path(name, value).decode()
 
 
 class Handle:

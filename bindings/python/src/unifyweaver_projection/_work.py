@@ -78,16 +78,16 @@ def make_with_progress(
 
     def callback(_: Any, stage: Any, done: int, total: int, loss: float) -> int:
         if raised:
-            return 0
-        go_on = True
+            return 1
+        stop = False
         if tell is not None:
             name = ffi.string(stage).decode()
-            go_on = tell(name, done, total, loss if loss == loss else None) is not False
-        return int(go_on)
+            stop = tell(name, done, total, loss if loss == loss else None) is False
+        return int(stop)
 
     def on_error(_type: Any, exception: Any, _traceback: Any) -> int:
         raised.append(exception)
-        return 0
+        return 1
 
     # Kept in a variable: the library may call it for as long as the call takes.
     native = ffi.callback(
@@ -102,6 +102,11 @@ def make_with_progress(
     finally:
         if bars is not None:
             bars.close()
+
+
+def report(function: Any, *arguments: Any) -> dict[str, Any]:
+    """Calls a function of the library that returns JSON."""
+    return read(_call.make("projection_text **", lib.projection_text_free, function, *arguments))
 
 
 def read(result: Any) -> dict[str, Any]:

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from . import _arrays, _call, _tables, _work
-from ._native import ffi, lib
+from ._native import lib
 from ._store_lock import store_lock
 from .errors import InvalidArgumentError
 from .model import Model
-from .store import set_texts
 
 if TYPE_CHECKING:
     from ._arrays import ArrayLike
@@ -142,17 +141,13 @@ def distill(
     options = _options(
         heads, layers, ff_dim, dropout, epochs, samples, rate, cosine_weight, held_out, seed, threads
     )
-    keep = options.keep
-    if test is not None:
-        keep += set_texts(options.native, {"test": _call.path("test", test)})
+    options["test"] = _call.optional_path("test", test)
     if projection is not None:
-        id = ffi.new("int64_t *", _call.model_id("projection", projection))
-        keep.append(id)
-        options.native.projection = id
+        options["projection"] = _call.model_id("projection", projection)
+    native = _call.options(**options)
     store, file = _call.path("database", database), _call.path("output", output)
     with store_lock(database).engine():
-        report = _work.run(lib.projection_distill, progress, store, file, options.native)
-    del keep
+        report = _work.run(lib.projection_distill, progress, store, file, native)
     report.update((name, Agreement(**report[name])) for name in ("held_out", "trained"))
     return DistillationResult(**report)
 
@@ -182,7 +177,7 @@ def distill_model(
     options = _options(
         heads, layers, ff_dim, dropout, epochs, samples, rate, cosine_weight, held_out, seed, threads
     )
-    options.native.batch = _call.integer("batch", batch, 1, _MOST)
+    options["batch"] = min(_call.integer("batch", batch, 1, _MOST), options["samples"])
     native = teacher._live()
     rows = _arrays.as_floats("questions", questions, (2,), teacher.input_dim)
     made = _work.make_with_progress(
@@ -193,7 +188,7 @@ def distill_model(
         native,
         _arrays.pointer(rows),
         len(rows),
-        options.native,
+        _call.options(**options),
     )
     return Model._take(made)
 
@@ -215,35 +210,16 @@ def export(
 
     A file that was there is replaced only by the complete new one.
     """
-    options = ffi.new("projection_export_options *")
-    options.size = ffi.sizeof("projection_export_options")
-    texts = {"format": format, "precision": precision}
-    keep = set_texts(options, {name: _call.text(name, value) for name, value in texts.items()})
-    if projection is not None:
-        id = ffi.new("int64_t *", _call.model_id("projection", projection))
-        keep.append(id)
-        options.projection = id
-    if temperature is not None:
-        options.temperature = _nonzero("temperature", temperature)
+    options = _call.options(
+        projection=None if projection is None else _call.model_id("projection", projection),
+        format=_call.optional_text("format", format),
+        temperature=None if temperature is None else _nonzero("temperature", temperature),
+        precision=_call.optional_text("precision", precision),
+    )
     store, file = _call.path("database", database), _call.path("output", output)
     with store_lock(database).engine():
-        result = _call.make(
-            "projection_text **",
-            lib.projection_text_free,
-            lib.projection_export,
-            store,
-            file,
-            options,
-        )
-    del keep
-    return ExportResult(**_work.read(result))
-
-
-@dataclass
-class _Options:
-    native: Any
-    #: What the structure points to.
-    keep: list[Any]
+        report = _work.report(lib.projection_export, store, file, options)
+    return ExportResult(**report)
 
 
 def _options(
@@ -258,25 +234,24 @@ def _options(
     held_out: float,
     seed: int,
     threads: Optional[int],
-) -> _Options:
-    options = ffi.new("projection_distill_options *")
-    options.size = ffi.sizeof("projection_distill_options")
+) -> dict[str, Any]:
     counts = {"heads": heads, "layers": layers, "threads": threads}
     counts.update(ff_dim=ff_dim, epochs=epochs, samples=samples)
-    for name, count in counts.items():
-        if count is not None:
-            setattr(options, name, _call.integer(name, count, 1, _MOST))
-    options.dropout = _call.number("dropout", dropout)
-    options.rate = _nonzero("rate", rate)
-    options.held_out = _nonzero("held_out", held_out)
-    weight = ffi.new("double *", _call.number("cosine_weight", cosine_weight))
-    options.cosine_weight = weight
-    options.seed = _call.integer("seed", seed, 0, 2**64 - 1)
-    return _Options(options, [weight])
+    options: dict[str, Any] = {
+        name: _call.integer(name, count, 1, _MOST)
+        for name, count in counts.items()
+        if count is not None
+    }
+    options["dropout"] = _call.number("dropout", dropout)
+    options["rate"] = _nonzero("rate", rate)
+    options["held_out"] = _nonzero("held_out", held_out)
+    options["cosine_weight"] = _call.number("cosine_weight", cosine_weight)
+    options["seed"] = _call.integer("seed", seed, 0, 2**64 - 1)
+    return options
 
 
 def _nonzero(name: str, value: float) -> float:
-    """A number for which C has 0 stand for the default."""
+    """A number above 0."""
     number = _call.number(name, value)
     if number == 0.0:
         raise InvalidArgumentError(f"{name} is 0, expected a number above 0")

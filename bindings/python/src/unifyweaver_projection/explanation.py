@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from . import _tables
-from ._native import ffi, lib
 
 
 @dataclass(frozen=True)
@@ -105,48 +103,20 @@ class Explanation:
         return tables
 
 
-def take(native: Any, text_of: Any) -> Explanation:
-    """Copies an explanation of the library. `text_of` gives an answer's text by its id."""
-
-    def listed(function: Any) -> list[Any]:
-        count = ffi.new("size_t *")
-        first = function(native, count)
-        return [first[i] for i in range(count[0])]
-
-    def known(value: float) -> Optional[float]:
-        return None if math.isnan(value) else float(value)
-
-    questions = [
-        ExplainedQuestion(
-            cluster_id=q.cluster_id,
-            row=q.row,
-            similarity=q.similarity,
-            weight=q.weight,
-            text=None if q.text == ffi.NULL else ffi.string(q.text).decode("utf-8", "replace"),
-        )
-        for q in listed(lib.projection_explanation_questions)
-    ]
-    hits = [
-        ExplainedHit(
-            answer_id=hit.answer_id,
-            rank=hit.rank,
-            rank_before=hit.rank_before or None,
-            score=hit.score,
-            score_before=known(hit.score_before),
-            cosine=hit.cosine,
-            nearest_question=known(hit.nearest_question),
-            bm25=known(hit.bm25),
-            headed=None if hit.headed < 0 else bool(hit.headed),
-            text=text_of(hit.answer_id),
-        )
-        for hit in listed(lib.projection_explanation_hits)
-    ]
-    heads = listed(lib.projection_explanation_heads)
+def take(report: dict[str, Any], text_of: Any) -> Explanation:
+    """An explanation from the report of the library. `text_of` gives an answer's text by its
+    id."""
+    questions = report["questions"]
+    for question in questions:
+        del question["question_id"]
+    hits = report["hits"]
+    for hit in hits:
+        hit["headed"] = hit.pop("seen")
     return Explanation(
-        angle=known(lib.projection_explanation_angle(native)),
-        hybrid_weight=float(lib.projection_explanation_hybrid_weight(native)),
-        weights={head.cluster_id: head.weight for head in heads},
-        questions_move=bool(lib.projection_explanation_questions_move(native)),
-        questions=questions,
-        hits=hits,
+        angle=report["angle"],
+        hybrid_weight=float(report["hybrid_weight"]),
+        weights={head["cluster_id"]: head["weight"] for head in report["heads"]},
+        questions_move=report["questions_move"],
+        questions=[ExplainedQuestion(**question) for question in questions],
+        hits=[ExplainedHit(text=text_of(hit["answer_id"]), **hit) for hit in hits],
     )

@@ -23,6 +23,6 @@ class Lists(NamedTuple):
 
 def found_by(function: Any, *arguments: Any) -> Lists:
     """What a function of the library says of lists, whose last argument receives it."""
-    found = ffi.new("projection_lists *")
+    found = ffi.new("projection_index_stats *")
     _call.call(function, *arguments, found)
     return Lists(found.recall, found.read, int(found.lists))

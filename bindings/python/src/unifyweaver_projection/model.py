@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union, overlo
 
 import numpy as np
 
-from . import _arrays, _call, explanation
+from . import _arrays, _call, _work, explanation
 from ._arrays import F32
 from ._native import ffi, lib
 from ._store_lock import store_lock
@@ -80,10 +80,12 @@ class Model(_call.Handle):
         """
         name, number = _call.path("database", database), _call.model_id("id", id)
         with store_lock(database).engine():
-            if kind is None:
-                made = _open(lib.projection_model_open, name, number)
-            else:
-                made = _open(lib.projection_model_open_kind, name, _kind_number(kind), number)
+            made = _open(
+                lib.projection_store_model,
+                _call.open_store(name),
+                number,
+                0 if kind is None else _kind_number(kind),
+            )
         return cls._take(_in_precision(made, precision))
 
     @classmethod
@@ -314,9 +316,8 @@ class Model(_call.Handle):
             weights_pointer, weights_len = _arrays.pointer(weights), weights.size
         if rows:
             _call.call(
-                lib.projection_model_project_batch_on,
+                lib.projection_model_project_batch,
                 native,
-                threads,
                 _arrays.pointer(queries),
                 rows[0],
                 queries.shape[1],
@@ -324,6 +325,7 @@ class Model(_call.Handle):
                 projected.size,
                 weights_pointer,
                 weights_len,
+                threads,
             )
         else:
             _call.call(
@@ -343,13 +345,8 @@ class Model(_call.Handle):
         and the angle. :meth:`Searcher.explain` says it of a search, with texts."""
         native = self._live()
         vector = _arrays.as_floats("query", query, (1,), self._input_dim)
-        found = _call.make(
-            "projection_explanation **",
-            lib.projection_explanation_free,
-            lib.projection_model_explain,
-            native,
-            _arrays.pointer(vector),
-            vector.size,
+        found = _work.report(
+            lib.projection_model_explain, native, _arrays.pointer(vector), vector.size
         )
         return explanation.take(found, lambda answer_id: None)
 
@@ -382,13 +379,13 @@ class Model(_call.Handle):
         part anyway, the copy is as the model. Takes seconds for 100,000 questions."""
         native = self._live()
         number = _call.integer("threads", threads, 0, 2**63 - 1)
-        return self._take(_open(lib.projection_model_with_lists, native, number))
+        return self._take(_open(lib.projection_model_build_index, native, number))
 
     @property
     def lists(self) -> Lists:
         """What was found out when the model's lists were made; one list that is read as a
         whole for a model without."""
-        return found_by(lib.projection_model_lists, self._live())
+        return found_by(lib.projection_model_index_stats, self._live())
 
     @staticmethod
     def keep_lists(database: StrPath, id: int, *, threads: int = 1) -> Lists:
@@ -402,7 +399,8 @@ class Model(_call.Handle):
         name, number = _call.path("database", database), _call.model_id("id", id)
         count = _call.integer("threads", threads, 0, 2**63 - 1)
         with store_lock(database).engine():
-            return found_by(lib.projection_model_keep_lists, name, number, count)
+            store = _call.open_store(name)
+            return found_by(lib.projection_store_build_index, store, number, count)
 
     @staticmethod
     def check_lists(database: StrPath, id: int) -> Lists:
@@ -413,7 +411,7 @@ class Model(_call.Handle):
         than the projection has: it opens without them."""
         name, number = _call.path("database", database), _call.model_id("id", id)
         with store_lock(database).engine():
-            return found_by(lib.projection_model_check_lists, name, number)
+            return found_by(lib.projection_store_index_stats, _call.open_store(name), number)
 
     def __enter__(self: AnyModel) -> AnyModel:
         self._live()

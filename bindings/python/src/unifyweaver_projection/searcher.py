@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 import numpy as np
 
-from . import _arrays, _call, explanation
+from . import _arrays, _call, _work, explanation
 from ._native import ffi, lib
 from ._store_lock import StoreLock, store_lock
 from .embedder import text_pointers
@@ -59,10 +59,10 @@ class Searcher(_call.Handle):
     def _take(cls, function: Any, *arguments: Any) -> Searcher:
         searcher = cls.__new__(cls)
         searcher._object = _call.make(
-            "projection_index **", lib.projection_index_free, function, *arguments
+            "projection_searcher **", lib.projection_searcher_free, function, *arguments
         )
-        searcher._len = int(lib.projection_index_len(searcher._object))
-        searcher._dim = int(lib.projection_index_dim(searcher._object))
+        searcher._len = int(lib.projection_searcher_len(searcher._object))
+        searcher._dim = int(lib.projection_searcher_dim(searcher._object))
         return searcher
 
     @classmethod
@@ -79,7 +79,7 @@ class Searcher(_call.Handle):
         name = ffi.NULL if model_name is None else _call.text("model_name", model_name)
         path, lock = _call.path("database", database), store_lock(database)
         with lock.engine():
-            searcher = cls._take(lib.projection_index_open, path, name)
+            searcher = cls._take(lib.projection_store_searcher, _call.open_store(path), name)
         searcher._lock = lock
         return searcher
 
@@ -90,7 +90,7 @@ class Searcher(_call.Handle):
         array = _arrays.as_floats("vectors", vectors, (2,))
         kept = _ids("ids", ids, array.shape[0])
         return cls._take(
-            lib.projection_index_from_vectors,
+            lib.projection_searcher_from_vectors,
             _arrays.id_pointer(kept),
             _arrays.pointer(array),
             *array.shape,
@@ -111,23 +111,23 @@ class Searcher(_call.Handle):
             if len(keep) != kept.size:
                 raise BufferSizeError(f"texts has {len(keep)} entries, expected {kept.size}")
         _call.call(
-            lib.projection_index_add,
+            lib.projection_searcher_add,
             native,
             _arrays.id_pointer(kept),
             _arrays.pointer(array),
             *array.shape,
             words,
         )
-        self._len = int(lib.projection_index_len(native))
+        self._len = int(lib.projection_searcher_len(native))
 
     def remove(self, ids: ArrayLike) -> int:
         """Removes the answers with these ids, and gives how many of them there were. A store
         that the searcher is from keeps them."""
         native, kept, removed = self._live(), _ids("ids", ids), ffi.new("size_t *")
         _call.call(
-            lib.projection_index_remove, native, _arrays.id_pointer(kept), kept.size, removed
+            lib.projection_searcher_remove, native, _arrays.id_pointer(kept), kept.size, removed
         )
-        self._len = int(lib.projection_index_len(native))
+        self._len = int(lib.projection_searcher_len(native))
         return int(removed[0])
 
     def make_lists(
@@ -150,7 +150,7 @@ class Searcher(_call.Handle):
             vectors = _arrays.as_floats("queries", queries, (2,), dim)
             n, pointer = vectors.shape[0], _arrays.pointer(vectors)
         return found_by(
-            lib.projection_index_make_lists,
+            lib.projection_searcher_build_index,
             native,
             projection,
             pointer,
@@ -161,7 +161,7 @@ class Searcher(_call.Handle):
 
     def drop_lists(self) -> None:
         """Forgets the lists: searches are exact again."""
-        lib.projection_index_drop_lists(self._live())
+        lib.projection_searcher_drop_index(self._live())
 
     @property
     def dim(self) -> int:
@@ -218,7 +218,7 @@ class Searcher(_call.Handle):
         k = min(_count("k", k), self._len)
         hits, found = ffi.new("projection_hit[]", k), ffi.new("size_t *")
         _call.call(
-            lib.projection_index_search_with_options,
+            lib.projection_searcher_search,
             native,
             projection,
             _arrays.pointer(vector),
@@ -260,7 +260,7 @@ class Searcher(_call.Handle):
         k = min(_count("k", k), self._len)
         hits, found = ffi.new("projection_hit[]", n * k), ffi.new("size_t *")
         _call.call(
-            lib.projection_index_search_batch_with_options,
+            lib.projection_searcher_search_batch,
             native,
             projection,
             _arrays.pointer(vectors),
@@ -291,10 +291,8 @@ class Searcher(_call.Handle):
         options = _options(score_mode, hybrid, unheaded_offset)
         vector = _arrays.as_floats("query", query, (1,), self._query_dim(model))
         with nullcontext() if self._lock is None else self._lock.engine():
-            found = _call.make(
-                "projection_explanation **",
-                lib.projection_explanation_free,
-                lib.projection_index_explain,
+            found = _work.report(
+                lib.projection_searcher_explain,
                 native,
                 projection,
                 _arrays.pointer(vector),
@@ -375,7 +373,7 @@ def _options(
         if not 0.0 <= weight <= 1.0:
             raise InvalidArgumentError(f"hybrid is {weight}, expected True, False or 0 to 1")
         options.hybrid_weight = weight
-    options.unheaded_offset = _call.number("unheaded_offset", unheaded_offset)
+    options.unseen_offset = _call.number("unheaded_offset", unheaded_offset)
     if allowed is not None:
         # An address that is not NULL, whatever an empty array has.
         options.allowed = _arrays.id_pointer(allowed if allowed.size else _NO_IDS)
@@ -385,7 +383,7 @@ def _options(
 
 
 def _text_of(native: Any, answer_id: int) -> Optional[str]:
-    text = lib.projection_index_text(native, answer_id)
+    text = lib.projection_searcher_text(native, answer_id)
     return None if text == ffi.NULL else ffi.string(text).decode("utf-8", "replace")
 
 

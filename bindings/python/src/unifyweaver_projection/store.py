@@ -104,9 +104,7 @@ def import_files(
     listed = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     names = [_call.path(f"files[{i}]", file).decode() for i, file in enumerate(listed)]
     pointers, keep = text_pointers("files", names)
-    options = ffi.new("projection_import_options *")
-    options.size = ffi.sizeof("projection_import_options")
-    options.retry_failed = bool(retry_failed)
+    options = _call.options(retry_failed=bool(retry_failed))
     name = _call.path("database", database)
     with store_lock(database).engine():
         report = _work.run(lib.projection_import, progress, name, pointers, len(keep), options)
@@ -133,29 +131,17 @@ def import_vectors(
     n integers, for each question the row of its answer or -1 for none. `texts` is JSON with a
     text for each row, {"answers": […], "questions": […]}.
     """
-    options = ffi.new("projection_import_vectors_options *")
-    options.size = ffi.sizeof("projection_import_vectors_options")
-    values = {
-        "model_name": _call.text("model_name", model_name),
-        "answers": _call.path("answers", answers),
-        "questions": _call.path("questions", questions),
-        "labels": _call.path("labels", labels),
-    }
-    if texts is not None:
-        values["texts"] = _call.path("texts", texts)
-    # Kept in a variable until the call is over.
-    keep = set_texts(options, values)
+    options = _call.options(
+        model_name=_call.optional_text("model_name", model_name),
+        answers=_call.optional_path("answers", answers),
+        questions=_call.optional_path("questions", questions),
+        labels=_call.optional_path("labels", labels),
+        texts=_call.optional_path("texts", texts),
+    )
     store = _call.path("database", database)
     with store_lock(database).engine():
-        result = _call.make(
-            "projection_text **",
-            lib.projection_text_free,
-            lib.projection_import_vectors,
-            store,
-            options,
-        )
-    del keep
-    return VectorImport(**_work.read(result))
+        report = _work.report(lib.projection_import_embeddings, store, options)
+    return VectorImport(**report)
 
 
 def embed_store(
@@ -175,13 +161,3 @@ def embed_store(
     with store_lock(database).engine():
         report = _work.run(lib.projection_embed_store, progress, store, folder, name)
     return EmbedResult(**report)
-
-
-def set_texts(options: Any, values: dict[str, bytes]) -> list[Any]:
-    """Sets fields of an options structure to texts, which must be kept while it is used."""
-    keep = []
-    for field, value in values.items():
-        text = ffi.new("char[]", value)
-        setattr(options, field, text)
-        keep.append(text)
-    return keep

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _call, _tables, _work
-from ._native import ffi, lib
+from ._native import lib
 from ._store_lock import store_lock
-from .errors import ArgumentTypeError, InvalidArgumentError
+from .errors import ArgumentTypeError
 from .model import Model, precision_number
-from .store import set_texts
 
 if TYPE_CHECKING:
     import pandas
@@ -255,26 +254,18 @@ def train(
     Raises InvalidModelError where the validation is below plain cosine, unless `force`;
     BusyError where another process is writing to the store.
     """
-    options = ffi.new("projection_train_options *")
-    options.size = ffi.sizeof("projection_train_options")
-    texts = {"method": _call.text("method", method)}
-    if name is not None:
-        texts["name"] = _call.text("name", name)
-    if model_name is not None:
-        texts["model_name"] = _call.text("model_name", model_name)
-    if feedback_model_dir is not None:
-        texts["feedback_model_dir"] = _call.path("feedback_model_dir", feedback_model_dir)
-    keep = set_texts(options, texts)
-    options.tune, options.force = bool(tune), bool(force)
-    if unheaded is not None:
-        share = ffi.new("double *", _call.number("unheaded", unheaded))
-        keep.append(share)
-        options.unheaded = share
-    options.seed = _call.integer("seed", seed, 0, 2**64 - 1)
-    options.temperature = _call.number("temperature", temperature)
-    if options.temperature == 0.0:
-        # C has it stand for the default.
-        raise InvalidArgumentError("temperature is 0, expected a finite number above 0")
+    routing = _call.number("temperature", temperature)
+    options = _call.options(
+        method=_call.optional_text("method", method),
+        tune=bool(tune),
+        force=bool(force),
+        unseen=None if unheaded is None else _call.number("unheaded", unheaded),
+        seed=_call.integer("seed", seed, 0, 2**64 - 1),
+        temperature=routing,
+        name=_call.optional_text("name", name),
+        model_name=_call.optional_text("model_name", model_name),
+        feedback_model_dir=_call.optional_path("feedback_model_dir", feedback_model_dir),
+    )
     store = _call.path("database", database)
     with store_lock(database).engine():
         report = _work.run(lib.projection_train, progress, store, options)
@@ -310,43 +301,34 @@ def evaluate(
 
     `progress` as for :func:`train`.
     """
-    options = ffi.new("projection_evaluate_options *")
-    options.size = ffi.sizeof("projection_evaluate_options")
-    paths = {
-        "test": test,
-        "model_dir": model_dir,
-        "test_questions": test_questions,
-        "test_labels": test_labels,
-    }
-    texts = {field: _call.path(field, value) for field, value in paths.items() if value is not None}
-    if model_name is not None:
-        texts["model_name"] = _call.text("model_name", model_name)
-    keep = set_texts(options, texts)
+    numbers = None
     if projections is not None:
         listed = [projections] if hasattr(projections, "__index__") else projections
         if isinstance(listed, (str, bytes)) or not hasattr(listed, "__iter__"):
             kind = type(projections).__name__
             raise ArgumentTypeError(f"projections is of type {kind}, expected ids")
         numbers = [_call.model_id(f"projections[{i}]", id) for i, id in enumerate(listed)]
-        ids = ffi.new("int64_t[]", numbers)
-        keep.append(ids)
-        options.projections, options.projections_len = ids, len(ids)
     for name, value in (("models", models), ("precisions", precisions)):
         if isinstance(value, (str, bytes)):
             raise ArgumentTypeError(f"{name} is of type {type(value).__name__}, expected a list")
-    files = [ffi.new("char[]", _call.path(f"models[{i}]", file)) for i, file in enumerate(models)]
-    paths_of_models = ffi.new("char *[]", files)
-    rounded = ffi.new("int32_t[]", [precision_number(precision) for precision in precisions])
-    keep += [*files, paths_of_models, rounded]
-    options.models, options.models_len = ffi.cast("char **", paths_of_models), len(files)
-    options.precisions, options.precisions_len = rounded, len(rounded)
-    options.folds = _call.integer("folds", folds, 2, 2**31)
-    options.seed = _call.integer("seed", seed, 0, 2**64 - 1)
-    options.details = bool(details)
+    for precision in precisions:
+        precision_number(precision)
+    options = _call.options(
+        projections=numbers,
+        models=[_call.path(f"models[{i}]", file).decode() for i, file in enumerate(models)],
+        precisions=list(precisions),
+        test=_call.optional_path("test", test),
+        model_dir=_call.optional_path("model_dir", model_dir),
+        test_questions=_call.optional_path("test_questions", test_questions),
+        test_labels=_call.optional_path("test_labels", test_labels),
+        model_name=_call.optional_text("model_name", model_name),
+        folds=_call.integer("folds", folds, 2, 2**31),
+        seed=_call.integer("seed", seed, 0, 2**64 - 1),
+        details=bool(details),
+    )
     store = _call.path("database", database)
     with store_lock(database).engine():
         report = _work.run(lib.projection_evaluate, progress, store, options)
-    del keep
     report.pop("html", None)
     report["regimes"] = [_regime(found) for found in report["regimes"]]
     return Evaluation(**report)

@@ -61,11 +61,7 @@ func (h *Holder) Refused() string {
 func (h *Holder) Reload(reason string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	contents, err := h.source.Store.Read()
-	var loaded *Snapshot
-	if err == nil {
-		loaded, err = h.source.load(contents, h.log)
-	}
+	loaded, err := h.source.load(h.log)
 	if err != nil {
 		return h.refuse(reason, err)
 	}
@@ -77,7 +73,7 @@ func (h *Holder) Reload(reason string) error {
 	h.refused.Store(nil)
 	h.observer.Reloaded(loaded, nil)
 	h.log.Info("model loaded", "reason", reason, "model", loaded.Info.ID, "kind", loaded.Info.Kind,
-		"generation", loaded.Generation, "text_model", loaded.TextModel,
+		"generation", loaded.Generation, "embedding_model", loaded.EmbeddingModel,
 		"heads", loaded.Info.Heads, "answers", loaded.Searcher.Len())
 	if old != nil {
 		old.Release()
@@ -110,8 +106,8 @@ func (h *Holder) Watch(ctx context.Context, every time.Duration) {
 			return
 		case <-ticker.C:
 		}
-		contents, err := h.source.Store.Read()
-		if err == nil && h.Refused() == "" && contents.Fingerprint == h.current.Load().fingerprint {
+		fingerprint, err := h.source.fingerprint()
+		if err == nil && h.Refused() == "" && fingerprint == h.current.Load().fingerprint {
 			continue
 		}
 		// Its error is in the log, and asks for no more.

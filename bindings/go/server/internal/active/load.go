@@ -16,8 +16,8 @@ type Source struct {
 	Store *store.Store
 	// Projection is the id of a model, or latest.
 	Projection string
-	// TextModel is the name of the one whose vectors are searched; empty for the model's own.
-	TextModel string
+	// EmbeddingModel is the name of the one whose vectors are searched; empty for the model's own.
+	EmbeddingModel string
 	// Answers says whether the store's answers are searched in memory.
 	Answers bool
 	// QueryDim is the dimension of questions that are embedded here; 0 where none are.
@@ -28,34 +28,53 @@ type Source struct {
 }
 
 // choose gives the model to load.
-func (s Source) choose(contents *store.Contents) (store.Model, error) {
+func (s Source) choose(contents *store.Contents) (projection.StoredModel, error) {
 	if len(contents.Models) == 0 {
-		return store.Model{}, fmt.Errorf("%s: no model was trained yet, expected at least one", s.Store.Path())
+		return projection.StoredModel{}, fmt.Errorf("%s: no model was trained yet, expected at least one", s.Store.Path())
 	}
 	if s.Projection == "latest" {
 		return contents.Models[len(contents.Models)-1], nil
 	}
 	id, err := strconv.ParseInt(s.Projection, 10, 64)
 	if err != nil {
-		return store.Model{}, fmt.Errorf("model is %q, expected an id or latest", s.Projection)
+		return projection.StoredModel{}, fmt.Errorf("model is %q, expected an id or latest", s.Projection)
 	}
 	for _, model := range contents.Models {
 		if model.ID == id {
 			return model, nil
 		}
 	}
-	return store.Model{}, fmt.Errorf("%s: no model %d; the newest is %d", s.Store.Path(), id,
+	return projection.StoredModel{}, fmt.Errorf("%s: no model %d; the newest is %d", s.Store.Path(), id,
 		contents.Models[len(contents.Models)-1].ID)
 }
 
-// load opens what contents describe, and tries it before anybody depends on it.
-func (s Source) load(contents *store.Contents, log *slog.Logger) (loaded *Snapshot, err error) {
+// fingerprint is that of the store's contents.
+func (s Source) fingerprint() (string, error) {
+	open, err := s.Store.Open()
+	if err != nil {
+		return "", err
+	}
+	defer open.Close()
+	return open.Fingerprint()
+}
+
+// load opens the model and the answers, and tries them before anybody depends on them.
+func (s Source) load(log *slog.Logger) (loaded *Snapshot, err error) {
+	open, err := s.Store.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer open.Close()
+	contents, err := store.Read(open)
+	if err != nil {
+		return nil, err
+	}
 	info, err := s.choose(contents)
 	if err != nil {
 		return nil, err
 	}
 	loaded = &Snapshot{
-		Info: info, TextModel: s.TextModel, Models: contents.Models, Clusters: contents.Clusters,
+		Info: info, EmbeddingModel: s.EmbeddingModel, Models: contents.Models, Clusters: contents.Clusters,
 		LoadedAt: time.Now(), fingerprint: contents.Fingerprint,
 	}
 	defer func() {
@@ -64,29 +83,23 @@ func (s Source) load(contents *store.Contents, log *slog.Logger) (loaded *Snapsh
 			loaded = nil
 		}
 	}()
-	if loaded.TextModel == "" {
-		loaded.TextModel = info.TextModel
+	if loaded.EmbeddingModel == "" {
+		loaded.EmbeddingModel = info.EmbeddingModel
 	}
-	err = s.Store.Exclusive(func() error {
-		if loaded.Model, err = projection.Open(s.Store.Path(), info.ID); err != nil {
-			return err
-		}
-		if s.Answers {
-			loaded.Searcher, err = projection.OpenSearcher(s.Store.Path(), loaded.TextModel)
-		}
-		return err
-	})
-	if err != nil {
+	if loaded.Model, err = open.Model(info.ID); err != nil {
 		return loaded, err
 	}
-	clusters, centroids, dim, err := s.Store.Centroids(info)
-	if err == nil && len(clusters) > 0 {
-		loaded.Heads, err = projection.NewSearcher(clusters, centroids, dim)
+	if s.Answers {
+		if loaded.Searcher, err = open.Searcher(loaded.EmbeddingModel); err != nil {
+			return loaded, err
+		}
 	}
-	if err != nil {
-		// Only the metric of questions far from every head depends on it.
-		log.Warn("the heads' centroids can't be read, questions far from every head are not counted", "error", err)
-		loaded.Heads = nil
+	if len(loaded.Model.HeadIDs()) > 0 {
+		if loaded.Heads, err = open.HeadSearcher(info.ID); err != nil {
+			// Only the metric of questions far from every head depends on it.
+			log.Warn("the heads' centroids can't be read, questions far from every head are not counted", "error", err)
+			loaded.Heads = nil
+		}
 	}
 	return loaded, s.try(loaded)
 }
@@ -95,7 +108,7 @@ func (s Source) load(contents *store.Contents, log *slog.Logger) (loaded *Snapsh
 func (s Source) try(loaded *Snapshot) error {
 	model := loaded.Model
 	if s.QueryDim != 0 && s.QueryDim != model.InputDim() {
-		return fmt.Errorf("model %d takes questions of dimension %d, the text model gives %d",
+		return fmt.Errorf("model %d takes questions of dimension %d, the embedding model gives %d",
 			loaded.Info.ID, model.InputDim(), s.QueryDim)
 	}
 	if loaded.Searcher != nil && loaded.Searcher.Dim() != model.OutputDim() {
@@ -131,7 +144,7 @@ func (s Source) try(loaded *Snapshot) error {
 			case err != nil:
 				return fmt.Errorf("model %d: searching for a trial question: %w", loaded.Info.ID, err)
 			case len(hits) == 0:
-				return fmt.Errorf("%s: no answers by %s", s.Store.Path(), loaded.TextModel)
+				return fmt.Errorf("%s: no answers by %s", s.Store.Path(), loaded.EmbeddingModel)
 			}
 		}
 	}

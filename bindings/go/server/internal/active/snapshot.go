@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/store"
 )
 
 // Snapshot is a model and what belongs to it. It does not change. It is used between Acquire
@@ -18,15 +17,15 @@ type Snapshot struct {
 	LoadedAt   time.Time
 	// Model projects; Info is what the store says of it.
 	Model *projection.Model
-	Info  store.Model
-	// TextModel is the name of the one whose vectors are searched.
-	TextModel string
+	Info  projection.StoredModel
+	// EmbeddingModel is the name of the one whose vectors are searched.
+	EmbeddingModel string
 	// Searcher has the answers; nil where a database has them.
 	Searcher *projection.Searcher
 	// Heads has the centroids of the model's heads by cluster; nil where there are none.
 	Heads *projection.Searcher
 	// Models and Clusters are those of the store when it was read.
-	Models   []store.Model
+	Models   []projection.StoredModel
 	Clusters map[int64]string
 
 	fingerprint string

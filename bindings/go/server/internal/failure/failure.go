@@ -24,7 +24,7 @@ const (
 	InvalidArgument  = "INVALID_ARGUMENT"
 	InvalidMessage   = "INVALID_MESSAGE"
 	TooLarge         = "TOO_LARGE"
-	NoTextModel      = "NO_TEXT_MODEL"
+	NoEmbeddingModel = "NO_EMBEDDING_MODEL"
 	Unsupported      = "UNSUPPORTED_BY_BACKEND"
 	Overloaded       = "OVERLOADED"
 	ShuttingDown     = "SHUTTING_DOWN"

@@ -52,14 +52,14 @@ async function showModel() {
   if (model.heads && model.heads !== "0") {
     parts.push(`${model.heads} heads`);
   }
-  parts.push(model.textModel, active.answers ? `${active.answers} answers in memory` : "answers in PostgreSQL");
+  parts.push(model.embeddingModel, active.answers ? `${active.answers} answers in memory` : "answers in PostgreSQL");
   if (model.recallAt1 !== undefined) {
     parts.push(`recall@1 ${percent(model.recallAt1)} when it was trained`);
   }
   byId("model").textContent = parts.join(" · ") + (active.reloadError ? ` · Warning: ${active.reloadError}.` : "");
   byId("hybrid").disabled = active.backend !== "memory";
   if (!active.embeds) {
-    throw new Error("This server takes vectors only: it was started without a text model, so it can't read questions.");
+    throw new Error("This server takes vectors only: it was started without an embedding model, so it can't read questions.");
   }
   return active;
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/unifyweaver/projection"
 	"github.com/unifyweaver/projection/server/internal/config"
 	"github.com/unifyweaver/projection/server/internal/store"
 )
@@ -20,15 +21,15 @@ func Collect(ctx context.Context, c *config.Config, into *store.Store) (collecte
 	defer connection.Close(context.WithoutCancel(ctx))
 	log := newNames(c).log
 	err = pgx.BeginFunc(ctx, connection, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT log_id, query_text, coalesce(text_model, ''), coalesce(projection_id, 0), results, selected_answer_id, was_helpful FROM "+
+		rows, err := tx.Query(ctx, "SELECT log_id, query_text, coalesce(embedding_model, ''), coalesce(projection_id, 0), results, selected_answer_id, was_helpful FROM "+
 			log+" WHERE collected_at IS NULL ORDER BY log_id FOR UPDATE")
 		if err != nil {
 			return err
 		}
 		var ids []int64
-		entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f store.Feedback, err error) {
+		entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f projection.Feedback, err error) {
 			var id int64
-			err = row.Scan(&id, &f.Question, &f.TextModel, &f.Projection, &f.Shown, &f.Selected, &f.Helpful)
+			err = row.Scan(&id, &f.Query, &f.EmbeddingModel, &f.Projection, &f.Shown, &f.Selected, &f.Helpful)
 			ids = append(ids, id)
 			return f, err
 		})

@@ -18,7 +18,6 @@ import (
 	"github.com/unifyweaver/projection"
 	"github.com/unifyweaver/projection/server/internal/config"
 	"github.com/unifyweaver/projection/server/internal/failure"
-	"github.com/unifyweaver/projection/server/internal/store"
 )
 
 // ErrUnfit says that a database is there but has not what the configuration expects.
@@ -154,12 +153,12 @@ func (d *Database) Search(ctx context.Context, vector []float32, k int) (hits []
 
 // Record keeps feedback and gives the entry's id. It is not repeated where the connection
 // breaks: the entry may be there already.
-func (d *Database) Record(ctx context.Context, f store.Feedback) (id int64, err error) {
+func (d *Database) Record(ctx context.Context, f projection.Feedback) (id int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	err = d.pool.QueryRow(ctx, "INSERT INTO "+d.names.log+` (query_text, text_model, projection_id, results, selected_answer_id, was_helpful)
+	err = d.pool.QueryRow(ctx, "INSERT INTO "+d.names.log+` (query_text, embedding_model, projection_id, results, selected_answer_id, was_helpful)
 		VALUES ($1, $2, $3, $4, $5, $6) RETURNING log_id`,
-		f.Question, f.TextModel, f.Projection, append([]int64{}, f.Shown...), f.Selected, f.Helpful).Scan(&id)
+		f.Query, f.EmbeddingModel, f.Projection, append([]int64{}, f.Shown...), f.Selected, f.Helpful).Scan(&id)
 	return id, translate(ctx, err)
 }
 

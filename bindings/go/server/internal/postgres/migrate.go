@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/unifyweaver/projection"
 	"github.com/unifyweaver/projection/server/internal/config"
-	"github.com/unifyweaver/projection/server/internal/store"
 )
 
 // Migration is the SQL that makes what the server needs where it is missing. Running it again
@@ -25,7 +25,7 @@ CREATE INDEX IF NOT EXISTS %[6]s ON %[1]s USING hnsw (%[4]s %[7]s);
 CREATE TABLE IF NOT EXISTS %[8]s (
     log_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     query_text text NOT NULL,
-    text_model text,
+    embedding_model text,
     projection_id bigint,
     results bigint[] NOT NULL,
     selected_answer_id bigint,
@@ -66,16 +66,16 @@ type Loaded struct{ Written, Removed int64 }
 
 const batch = 500
 
-// Load copies the store's answers by textModel into the table. Answers that are there already
+// Load copies the store's answers by embeddingModel into the table. Answers that are there already
 // are replaced where they differ; with prune, those that the store has not are removed. All of
 // it becomes visible at once. progress is told how many of how many were sent.
-func Load(ctx context.Context, c *config.Config, from *store.Store, textModel string, dim int, prune bool, progress func(done, total int)) (loaded Loaded, err error) {
-	answers, err := from.Answers(textModel)
+func Load(ctx context.Context, c *config.Config, from *projection.Store, embeddingModel string, dim int, prune bool, progress func(done, total int)) (loaded Loaded, err error) {
+	answers, err := from.Answers(embeddingModel)
 	if err != nil {
 		return loaded, err
 	}
 	if len(answers) == 0 {
-		return loaded, fmt.Errorf("%s: no answers by %s", from.Path(), textModel)
+		return loaded, fmt.Errorf("%s: no answers by %s", c.Store, embeddingModel)
 	}
 	connection, err := open1(ctx, c)
 	if err != nil {
@@ -89,7 +89,7 @@ func Load(ctx context.Context, c *config.Config, from *store.Store, textModel st
 		}
 		for begin := 0; begin < len(answers); begin += batch {
 			end := min(begin+batch, len(answers))
-			if err := send(ctx, tx, from, answers[begin:end], textModel, dim); err != nil {
+			if err := send(ctx, tx, from, answers[begin:end], embeddingModel, dim); err != nil {
 				return err
 			}
 			progress(end, len(answers))
@@ -115,22 +115,21 @@ func Load(ctx context.Context, c *config.Config, from *store.Store, textModel st
 }
 
 // send puts a batch into the temporary table.
-func send(ctx context.Context, tx pgx.Tx, from *store.Store, answers []store.Answer, textModel string, dim int) error {
+func send(ctx context.Context, tx pgx.Tx, from *projection.Store, answers []projection.Answer, embeddingModel string, dim int) error {
 	ids, texts, vectors := make([]int64, len(answers)), make([]string, len(answers)), make([]string, len(answers))
 	for i, answer := range answers {
-		vector, err := from.Vector(answer, textModel)
-		if err != nil {
-			return err
-		}
-		if len(vector) != dim {
-			return fmt.Errorf("answer %d has a vector of dimension %d, expected %d", answer.ID, len(vector), dim)
-		}
 		ids[i], texts[i] = answer.ID, strings.ReplaceAll(answer.Text, "\x00", "")
-		if vectors[i], err = encode(vector); err != nil {
+	}
+	found, err := from.Vectors(embeddingModel, ids, dim)
+	if err != nil {
+		return err
+	}
+	for i, answer := range answers {
+		if vectors[i], err = encode(found[i]); err != nil {
 			return fmt.Errorf("answer %d: %w", answer.ID, err)
 		}
 	}
-	_, err := tx.Exec(ctx, "INSERT INTO loading SELECT id, text, vector::vector FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (id, text, vector)",
+	_, err = tx.Exec(ctx, "INSERT INTO loading SELECT id, text, vector::vector FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (id, text, vector)",
 		ids, texts, vectors)
 	return err
 }

@@ -66,17 +66,17 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (server *Serve
 		return nil, fmt.Errorf("tracing.endpoint: %w", err)
 	}
 	s.service.Tracer = s.tracing.Tracer
-	if c.TextModelDir != "" {
-		if s.service.Embedder, err = projection.LoadEmbedder(c.TextModelDir); err != nil {
-			return nil, fmt.Errorf("text-model-dir: %w", err)
+	if c.EmbeddingModelDir != "" {
+		if s.service.Embedder, err = projection.LoadEmbedder(c.EmbeddingModelDir); err != nil {
+			return nil, fmt.Errorf("embedding-model-dir: %w", err)
 		}
-		folder, err := filepath.Abs(c.TextModelDir)
+		folder, err := filepath.Abs(c.EmbeddingModelDir)
 		if err != nil {
-			return nil, fmt.Errorf("text-model-dir: %w", err)
+			return nil, fmt.Errorf("embedding-model-dir: %w", err)
 		}
 		s.service.EmbedderName = filepath.Base(folder)
 	}
-	source := active.Source{Store: s.service.Store, Projection: c.Model, TextModel: c.TextModel,
+	source := active.Source{Store: s.service.Store, Projection: c.Model, EmbeddingModel: c.EmbeddingModel,
 		Answers: c.Search.Backend == "memory", QueryDim: s.service.Embedder.Dim()}
 	if c.Search.Backend == "postgres" || c.Search.Feedback == "postgres" {
 		if s.database, err = postgres.Open(ctx, c); err != nil {
@@ -94,14 +94,14 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (server *Serve
 	return s, s.listen()
 }
 
-// compareNames warns where questions seem to be embedded by another text model than the answers
+// compareNames warns where questions seem to be embedded by another embedding model than the answers
 // were: their vectors may have the same dimension and yet nothing in common.
 func (s *Server) compareNames() {
 	snapshot := s.service.Models.Acquire()
 	defer snapshot.Release()
-	if name := s.service.EmbedderName; name != "" && name != snapshot.Info.TextModel {
-		s.log.Warn("text-model-dir is of another name than the text model that the projection was trained on",
-			"folder", name, "trained_on", snapshot.Info.TextModel)
+	if name := s.service.EmbedderName; name != "" && name != snapshot.Info.EmbeddingModel {
+		s.log.Warn("embedding-model-dir is of another name than the embedding model that the projection was trained on",
+			"folder", name, "trained_on", snapshot.Info.EmbeddingModel)
 	}
 }
 

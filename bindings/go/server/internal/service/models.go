@@ -7,6 +7,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/unifyweaver/projection"
 	"github.com/unifyweaver/projection/server/internal/active"
 	"github.com/unifyweaver/projection/server/internal/auth"
 	"github.com/unifyweaver/projection/server/internal/failure"
@@ -14,10 +15,11 @@ import (
 	"github.com/unifyweaver/projection/server/internal/store"
 )
 
-func model(snapshot *active.Snapshot, of store.Model) *pb.Model {
+func model(snapshot *active.Snapshot, of projection.StoredModel) *pb.Model {
+	recallAt1, mrr := store.Measured(of)
 	return &pb.Model{
-		Id: of.ID, Kind: of.Kind, Name: of.Name, TextModel: of.TextModel, Temperature: of.Temperature,
-		Heads: of.Heads, CreatedAt: of.CreatedAt, RecallAt_1: of.RecallAt1, Mrr: of.MRR,
+		Id: of.ID, Kind: of.Kind.String(), Name: of.Name, EmbeddingModel: of.EmbeddingModel, Temperature: of.Temperature,
+		Heads: of.Heads, CreatedAt: of.CreatedAt, RecallAt_1: recallAt1, Mrr: mrr,
 		Active: of.ID == snapshot.Info.ID,
 	}
 }
@@ -107,9 +109,9 @@ func (s *Service) Feedback(ctx context.Context, request *connect.Request[pb.Feed
 	defer leave()
 	snapshot := s.Models.Acquire()
 	defer snapshot.Release()
-	entry := store.Feedback{
-		Question: message.Question, Helpful: message.Helpful, Selected: message.AnswerId,
-		Shown: message.ShownAnswerIds, Projection: snapshot.Info.ID, TextModel: snapshot.TextModel,
+	entry := projection.Feedback{
+		Query: message.Question, Helpful: message.Helpful, Selected: message.AnswerId,
+		Shown: message.ShownAnswerIds, Projection: snapshot.Info.ID, EmbeddingModel: snapshot.EmbeddingModel,
 	}
 	if entry.Helpful && entry.Selected == nil {
 		entry.Selected = &message.ShownAnswerIds[0]
@@ -123,9 +125,7 @@ func (s *Service) Feedback(ctx context.Context, request *connect.Request[pb.Feed
 		id, err = s.Database.Record(ctx, entry)
 	}
 	switch {
-	case errors.Is(err, store.ErrBusy):
-		return nil, failure.Retry(time.Second, connect.CodeUnavailable, failure.StoreBusy, "another process is writing to the store")
-	case errors.Is(err, store.ErrUnknownAnswer):
+	case errors.Is(err, projection.ErrNotFound):
 		return nil, failure.New(connect.CodeNotFound, failure.NoSuchAnswer, "no answer %d", *entry.Selected)
 	case err != nil:
 		return nil, failure.From(err)

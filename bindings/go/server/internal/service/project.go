@@ -26,7 +26,7 @@ func (s *Service) Embed(ctx context.Context, request *connect.Request[pb.EmbedRe
 	if err != nil {
 		return nil, failure.From(err)
 	}
-	return connect.NewResponse(&pb.EmbedResponse{Vector: vector, TextModel: s.EmbedderName}), nil
+	return connect.NewResponse(&pb.EmbedResponse{Vector: vector, EmbeddingModel: s.EmbedderName}), nil
 }
 
 // Project projects a question.

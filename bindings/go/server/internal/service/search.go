@@ -156,11 +156,11 @@ func (s *Service) searchWithOptions(ctx context.Context, snapshot *active.Snapsh
 	if err != nil {
 		return err
 	}
-	heads := snapshot.Model.HeadIDs()
-	if len(found.Weights) > 0 {
-		weights := make([]float32, len(heads))
-		for i, head := range heads {
-			weights[i] = found.Weights[head]
+	if len(found.Heads) > 0 {
+		// Both are in ascending order of clusters.
+		weights := make([]float32, len(found.Heads))
+		for i, head := range found.Heads {
+			weights[i] = head.Weight
 		}
 		response.Routing = routing(snapshot, weights, message.Routing)
 	}
@@ -173,7 +173,7 @@ func (s *Service) searchWithOptions(ctx context.Context, snapshot *active.Snapsh
 
 func explanation(snapshot *active.Snapshot, found *projection.Explanation) *pb.Explanation {
 	message := &pb.Explanation{
-		Angle: number(found.Angle), HybridWeight: found.HybridWeight, QuestionsMove: found.QuestionsMove,
+		Angle: found.Angle, HybridWeight: found.HybridWeight, QuestionsMove: found.QuestionsMove,
 	}
 	for _, question := range found.Questions {
 		message.Questions = append(message.Questions, &pb.TrainingQuestion{
@@ -186,24 +186,16 @@ func explanation(snapshot *active.Snapshot, found *projection.Explanation) *pb.E
 
 func explained(hit projection.ExplainedHit) *pb.Hit {
 	parts := &pb.HitExplanation{
-		ScoreBefore: number(hit.ScoreBefore), Cosine: number(hit.Cosine), Bm25: number(hit.BM25), Headed: hit.Headed,
+		ScoreBefore: hit.ScoreBefore, Cosine: &hit.Cosine, Bm25: hit.BM25, Seen: hit.Seen,
 	}
-	if hit.RankBefore > 0 {
-		rank := int64(hit.RankBefore)
+	if hit.RankBefore != nil {
+		rank := int64(*hit.RankBefore)
 		parts.RankBefore = &rank
 	}
 	return &pb.Hit{AnswerId: hit.AnswerID, Score: hit.Score, Text: hit.Text, Explanation: parts}
 }
 
-// number is nil for NaN, which stands for what there is not.
-func number[T float32 | float64](value T) *T {
-	if value != value {
-		return nil
-	}
-	return &value
-}
-
-// angle between two vectors in degrees; nil where they have none.
+// angle between two vectors in degrees; nil if they have none.
 func angle(a, b []float32) *float64 {
 	if len(a) != len(b) {
 		return nil
@@ -213,6 +205,9 @@ func angle(a, b []float32) *float64 {
 		x, y := float64(a[i]), float64(b[i])
 		dot, squareA, squareB = dot+x*y, squareA+x*x, squareB+y*y
 	}
-	cosine := dot / math.Sqrt(squareA*squareB)
-	return number(math.Acos(min(1, max(-1, cosine))) * 180 / math.Pi)
+	degrees := math.Acos(min(1, max(-1, dot/math.Sqrt(squareA*squareB)))) * 180 / math.Pi
+	if math.IsNaN(degrees) {
+		return nil
+	}
+	return &degrees
 }

@@ -26,7 +26,7 @@ type Database interface {
 	// Search gives the k answers nearest to vector.
 	Search(ctx context.Context, vector []float32, k int) ([]projection.Hit, error)
 	// Record keeps what a user said and gives the entry's id.
-	Record(ctx context.Context, feedback store.Feedback) (int64, error)
+	Record(ctx context.Context, feedback projection.Feedback) (int64, error)
 }
 
 // Service implements both services of the API. It is safe for concurrent use.
@@ -36,7 +36,7 @@ type Service struct {
 	Store  *store.Store
 	// Embedder is nil where the server takes vectors only.
 	Embedder *projection.Embedder
-	// EmbedderName is the name of its text model.
+	// EmbedderName is the name of its embedding model.
 	EmbedderName string
 	// Database is nil where answers are in memory and feedback is not in a database.
 	Database Database
@@ -79,8 +79,8 @@ func (s *Service) embed(ctx context.Context, words string) ([]float32, error) {
 		return nil, err
 	}
 	if s.Embedder == nil {
-		return nil, failure.New(connect.CodeFailedPrecondition, failure.NoTextModel,
-			"this server has no text model (text-model-dir), expected a vector")
+		return nil, failure.New(connect.CodeFailedPrecondition, failure.NoEmbeddingModel,
+			"this server has no embedding model (embedding-model-dir), expected a vector")
 	}
 	_, end := s.stage(ctx, "embed")
 	defer end()

@@ -6,18 +6,24 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/unifyweaver/projection"
 )
 
-// A program that dies in the middle of a change leaves a journal, and the change must be undone
-// before anybody can read. The journal is made by copying the files while a change is open.
-func TestReadsAfterAWriterWasKilled(t *testing.T) {
-	folder := t.TempDir()
+// create makes a store in folder, and a function that runs SQL on it.
+func create(t *testing.T, folder string) (path string, run func(script string)) {
+	t.Helper()
 	sqlite, err := exec.LookPath("sqlite3")
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(folder, "lda.db")
-	run := func(script string) {
+	path = filepath.Join(folder, "lda.db")
+	empty, err := projection.OpenStore(path, &projection.StoreOptions{Mode: "create"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty.Close()
+	return path, func(script string) {
 		t.Helper()
 		command := exec.Command(sqlite, "-batch", "-bail", path)
 		command.Stdin = strings.NewReader(script)
@@ -25,58 +31,85 @@ func TestReadsAfterAWriterWasKilled(t *testing.T) {
 			t.Fatalf("%v: %s", err, output)
 		}
 	}
-	run(`CREATE TABLE answers (answer_id INTEGER PRIMARY KEY, text TEXT);
-		CREATE TABLE embeddings (embedding_id INTEGER PRIMARY KEY);
-		CREATE TABLE embedding_models (model_id INTEGER PRIMARY KEY, name TEXT, dimension INTEGER);
-		CREATE TABLE qa_clusters (cluster_id INTEGER PRIMARY KEY, name TEXT);
-		CREATE TABLE projections (projection_id INTEGER PRIMARY KEY, input_model_id INTEGER, name TEXT, recall_at_1 REAL, mrr REAL, created_at TEXT);
-		CREATE TABLE multi_head_projections (mh_projection_id INTEGER PRIMARY KEY, model_id INTEGER, name TEXT, temperature REAL,
-			num_heads INTEGER, recall_at_1 REAL, mrr REAL, created_at TEXT);
-		INSERT INTO embedding_models VALUES (1, 'm', 2);
-		INSERT INTO multi_head_projections VALUES (7, 1, 'good', 0.1, 2, 0.5, NULL, 'today');
-		INSERT INTO qa_clusters VALUES (1, 'one'), (2, NULL);`)
+}
+
+func read(t *testing.T, path string) *Contents {
+	t.Helper()
+	open, err := New(path).Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	contents, err := Read(open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return contents
+}
+
+// A program that dies in the middle of a change leaves a journal, and the change must be undone
+// before anybody can read. The journal is made by copying the files while a change is open.
+func TestReadsAfterAWriterWasKilled(t *testing.T) {
+	folder := t.TempDir()
+	path, run := create(t, folder)
+	run(`INSERT INTO embedding_models (model_id, name, dimension) VALUES (1, 'm', 2);
+		INSERT INTO multi_head_projections (mh_projection_id, model_id, name, temperature, num_heads, recall_at_1)
+			VALUES (7, 1, 'good', 0.1, 2, 0.5);
+		INSERT INTO qa_clusters (cluster_id, name) VALUES (1, 'one'), (2, NULL);`)
 	killed := filepath.Join(folder, "killed")
 	// The cache is so small that the change is written to the file before it is committed.
 	run(`PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN IMMEDIATE;
 		UPDATE multi_head_projections SET name = 'half';
 		WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
-		INSERT INTO answers SELECT i, printf('%0400d', i) FROM n;
+		INSERT INTO answers (answer_id, source_file, text) SELECT i, 'f', printf('%0400d', i) FROM n;
 .shell mkdir ` + killed + ` && cp ` + path + ` ` + path + `-journal ` + killed)
 	if info, err := os.Stat(filepath.Join(killed, "lda.db-journal")); err != nil || info.Size() == 0 {
 		t.Fatalf("no journal: %v", err)
 	}
-	contents, err := New(filepath.Join(killed, "lda.db")).Read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(contents.Models) != 1 || contents.Models[0].Name != "good" || contents.Models[0].Kind != "multi_head" ||
+	contents := read(t, filepath.Join(killed, "lda.db"))
+	if len(contents.Models) != 1 || contents.Models[0].Name != "good" || contents.Models[0].Kind != projection.KindMultiHead ||
 		len(contents.Clusters) != 1 || contents.Clusters[1] != "one" {
 		t.Errorf("the store has %+v", contents)
 	}
+	if recall, mrr := Measured(contents.Models[0]); recall == nil || *recall != 0.5 || mrr != nil {
+		t.Errorf("measured %v and %v", recall, mrr)
+	}
 }
 
-func TestFilesOutsideTheStoreAreNotRead(t *testing.T) {
+// The engine finds the files of a store that was moved, and reads none outside of it.
+func TestFilesOfAMovedStore(t *testing.T) {
 	folder := t.TempDir()
-	outside := filepath.Join(t.TempDir(), "answer_1_model_1.npy")
-	inside := filepath.Join(folder, "embeddings", "m", "answer_2_model_1.npy")
-	if err := os.MkdirAll(filepath.Dir(inside), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range []string{outside, inside} {
-		if err := os.WriteFile(file, nil, 0o600); err != nil {
+	path, run := create(t, folder)
+	vector := "\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }"
+	vector += strings.Repeat(" ", 128-len(vector)-1) + "\n" + "\x00\x00\x80\x3f\x00\x00\x00\x40"
+	outside := filepath.Join(t.TempDir(), "d.npy")
+	inside := filepath.Join(folder, "embeddings")
+	for _, file := range []string{inside + "/sentence-transformers_mini/a.npy", inside + "/b.npy", inside + "/other/c.npy", outside} {
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(vector), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := os.Symlink(outside, filepath.Join(folder, "link.npy")); err != nil {
 		t.Fatal(err)
 	}
-	s := New(filepath.Join(folder, "lda.db"))
-	for recorded, found := range map[string]bool{
-		"embeddings/m/answer_2_model_1.npy": true, inside: true, "/moved/from/answer_2_model_1.npy": true,
-		outside: false, "../" + filepath.Base(filepath.Dir(outside)) + "/answer_1_model_1.npy": false, "link.npy": false, "embeddings": false, "": false,
-	} {
-		if path, err := s.resolve(recorded, "m"); (err == nil) != found {
-			t.Errorf("%q led to %q, %v", recorded, path, err)
+	paths := []string{"/gone/embeddings/a.npy", `C:\gone\b.npy`, "/gone/c.npy", outside, "link.npy", "embeddings", ""}
+	run("INSERT INTO embedding_models (model_id, name, dimension) VALUES (1, 'sentence-transformers/mini', 2);")
+	for _, file := range paths {
+		run("INSERT INTO answers (source_file, text) VALUES ('f', 't'); INSERT INTO embeddings (model_id, entity_type, entity_id, vector_path) " +
+			"VALUES (1, 'answer', last_insert_rowid(), '" + file + "');")
+	}
+	open, err := New(path).Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	for i, file := range paths {
+		vectors, err := open.Vectors("", []int64{int64(i + 1)}, 2)
+		if found := err == nil; found != (i < 3) || found && vectors[0][1] != 2 {
+			t.Errorf("%q led to %v, %v", file, vectors, err)
 		}
 	}
 }

@@ -61,7 +61,7 @@ class StoreConnection:
             pass  # Stores in folders that can't be written to may be read.
         self._lock = store_lock(database)
         with self._lock.engine():
-            _call.call(lib.projection_store_create, _call.path("db_path", database))
+            _call.open_store(_call.path("db_path", database), "create")
         with self._lock.python():
             self.conn = sqlite3.connect(database, timeout=_PATIENCE, check_same_thread=False)
             self.conn.row_factory = sqlite3.Row

@@ -56,29 +56,29 @@ func TestAllowedAnswers(t *testing.T) {
 				t.Fatalf("%d allowed: %v, %v, expected %v twice", len(allowed), both, err, expected)
 			}
 		}
-		// So few answers stay in one list, and are found as before.
-		lists, err := searcher.MakeLists(projection.ListsOptions{Queries: [][]float32{query}})
-		if err != nil || lists != (projection.Lists{Recall: 1, Read: 1, Count: 1}) {
-			t.Fatalf("%v, %v", lists, err)
+		// With so few answers search stays exact.
+		stats, err := searcher.BuildIndex(projection.IndexOptions{Queries: [][]float32{query}})
+		if err != nil || stats != (projection.IndexStats{Recall: 1, Read: 1, Lists: 1}) {
+			t.Fatalf("%v, %v", stats, err)
 		}
 	}
-	_, err = searcher.MakeLists(projection.ListsOptions{Queries: [][]float32{{1}}})
+	_, err = searcher.BuildIndex(projection.IndexOptions{Queries: [][]float32{{1}}})
 	fails(t, "short query", err, projection.ErrDimensionMismatch, "")
-	_, err = searcher.MakeLists(projection.ListsOptions{Threads: -1})
-	fails(t, "threads", err, projection.ErrInvalidArgument, "Threads is -1")
-	if err := searcher.DropLists(); err != nil {
+	_, err = searcher.BuildIndex(projection.IndexOptions{Threads: -1})
+	fails(t, "threads", err, projection.ErrInvalidArgument, "threads is -1")
+	if err := searcher.DropIndex(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestListsOfModels(t *testing.T) {
-	exact := projection.Lists{Recall: 1, Read: 1, Count: 1}
+func TestIndexOfModels(t *testing.T) {
+	exact := projection.IndexStats{Recall: 1, Read: 1, Lists: 1}
 	model := small(t)
-	if lists, err := model.Lists(); err != nil || lists != exact {
-		t.Fatal(lists, err)
+	if stats, err := model.IndexStats(); err != nil || stats != exact {
+		t.Fatal(stats, err)
 	}
 	// So few heads stay as they are.
-	copied, err := model.WithLists(2)
+	copied, err := model.WithApproximateIndex(2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,20 +92,20 @@ func TestListsOfModels(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(found, expected) {
 		t.Fatalf("%v, %v, expected %v", found, err, expected)
 	}
-	_, err = model.WithLists(-1)
+	_, err = model.WithApproximateIndex(-1)
 	fails(t, "threads", err, projection.ErrInvalidArgument, "threads is -1")
-	_, err = projection.KeepLists("no/such/lda.db", 1, 1)
-	fails(t, "no store", err, projection.ErrNotFound, "no/such")
-	_, err = projection.KeepLists("lda.db", 1, -2)
+	store := openStore(t, conformancePath("legacy_store", "lda.db"), nil)
+	if stats, err := store.IndexStats(1); err != nil || stats != exact {
+		t.Fatal(stats, err)
+	}
+	_, err = store.BuildIndex(99, 1)
+	fails(t, "no model", err, projection.ErrNotFound, "99")
+	_, err = store.BuildIndex(1, -2)
 	fails(t, "threads", err, projection.ErrInvalidArgument, "threads is -2")
-	_, err = projection.CheckLists("no/such/lda.db", 1)
-	fails(t, "no store", err, projection.ErrNotFound, "no/such")
-	_, err = projection.CheckLists("lda\x00.db", 1)
-	fails(t, "text", err, projection.ErrInvalidArgument, "database")
 	copied.Close()
-	_, err = copied.WithLists(1)
+	_, err = copied.WithApproximateIndex(1)
 	fails(t, "closed", err, projection.ErrClosed, "closed")
-	_, err = copied.Lists()
+	_, err = copied.IndexStats()
 	fails(t, "closed", err, projection.ErrClosed, "closed")
 }
 

@@ -1,0 +1,102 @@
+package projection_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/unifyweaver/projection"
+)
+
+func TestStore(t *testing.T) {
+	store := openStore(t, conformancePath("legacy_store", "lda.db"), nil)
+	models, err := store.Models()
+	if err != nil || len(models) < 2 || models[0].ID != 1 || models[0].Kind != projection.KindMultiHead ||
+		models[1].Kind != projection.KindLinear || models[0].Heads == 0 {
+		t.Fatalf("%+v, %v", models, err)
+	}
+	name := models[0].EmbeddingModel
+	embeddings, err := store.EmbeddingModels()
+	if err != nil || len(embeddings) == 0 || embeddings[0] != (projection.EmbeddingModel{Name: name, Dimension: 32}) {
+		t.Fatalf("%+v, %v", embeddings, err)
+	}
+	latest, err := store.Latest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer latest.Close()
+	searcher, err := store.Searcher("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer searcher.Close()
+	heads, err := store.HeadSearcher(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer heads.Close()
+	if heads.Len() != int(models[0].Heads) || heads.Dim() != 32 {
+		t.Errorf("%d centroids of dimension %d", heads.Len(), heads.Dim())
+	}
+	clusters, err := store.Clusters()
+	if err != nil || len(clusters) == 0 || clusters[0].Answers+clusters[0].Questions == 0 {
+		t.Fatalf("%+v, %v", clusters, err)
+	}
+
+	answers, err := store.Answers(name)
+	if err != nil || len(answers) != searcher.Len() {
+		t.Fatalf("%d answers, %v, expected %d", len(answers), err, searcher.Len())
+	}
+	// The vector of an answer finds it.
+	last := answers[len(answers)-1]
+	vectors, err := store.Vectors(name, []int64{last.ID, answers[0].ID}, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hits, err := searcher.Search(vectors[0], 1)
+	if err != nil || hits[0].AnswerID != last.ID || hits[0].Text != last.Text {
+		t.Errorf("%+v, %v, expected %+v", hits, err, last)
+	}
+	_, err = store.Vectors(name, []int64{-1}, 32)
+	fails(t, "no vector", err, projection.ErrNotFound, "-1")
+	_, err = store.Vectors(name, []int64{last.ID}, 31)
+	fails(t, "dimension", err, projection.ErrBufferSize)
+	_, err = store.Answers("no-such-model")
+	fails(t, "model", err, projection.ErrNotFound, "no-such-model")
+
+	store.Close()
+	store.Close()
+	_, err = store.Models()
+	fails(t, "closed", err, projection.ErrClosed, "store")
+	if _, err := searcher.Search(vectors[0], 1); err != nil {
+		t.Error("a searcher depends on its store:", err)
+	}
+}
+
+func TestCreatedStore(t *testing.T) {
+	database := filepath.Join(t.TempDir(), "lda.db")
+	_, err := projection.OpenStore(database, nil)
+	fails(t, "missing", err, projection.ErrNotFound, "lda.db")
+	_, err = projection.OpenStore(database, &projection.StoreOptions{Mode: "append"})
+	fails(t, "mode", err, projection.ErrInvalidArgument, "append")
+	store := openStore(t, database, &projection.StoreOptions{Mode: "create"})
+	before, err := store.Fingerprint()
+	if err != nil || before == "" {
+		t.Fatal(before, err)
+	}
+	_, err = store.Latest()
+	fails(t, "no model", err, projection.ErrNotFound)
+	unknown := int64(7)
+	ids, err := store.LogFeedback([]projection.Feedback{
+		{Query: "why?"}, {Query: "why?", Helpful: true, Selected: &unknown}, {Query: "how?", Helpful: true},
+	})
+	if err != nil || len(ids) != 3 || *ids[0] != 1 || ids[1] != nil || *ids[2] != 2 {
+		t.Fatal(ids, err)
+	}
+	if ids, err := store.LogFeedback(nil); err != nil || len(ids) != 0 {
+		t.Fatal(ids, err)
+	}
+	after, err := store.Fingerprint()
+	if err != nil || after != before {
+		t.Errorf("%s, %v, expected %s", after, err, before)
+	}
+}
