@@ -5,39 +5,39 @@
 // answers which plain cosine similarity misses.
 //
 // The package is a thin layer over the C library libprojection, which computes everything.
-// The same model gives the same numbers here, in C and in Rust, bit for bit.
+// The same model returns the same numbers here, in C and in Rust, bit for bit.
 //
-// # The way of a question
+// # From a question to its answers
 //
 //	embedder, err := projection.LoadEmbedder("models/all-MiniLM-L6-v2")
-//	model, err := projection.Open("lda.db", 1)
-//	searcher, err := projection.OpenSearcher("lda.db", "")
+//	store, err := projection.OpenStore("lda.db", nil)
+//	model, err := store.Latest()
+//	searcher, err := store.Searcher("")
 //
 //	query, err := embedder.Embed("How do I authenticate?")
 //	hits, err := searcher.SearchWithProjection(query, model, 10)
 //
-// A [Model] also comes from a folder of files alone, see [LoadMultiHead], and a [Searcher]
-// from vectors that the caller has, see [NewSearcher].
+// A [Model] can also be loaded from a folder of files alone, see [LoadMultiHead], or from one
+// file, see [LoadFile], and a [Searcher] made from vectors of the caller, see [NewSearcher].
 //
 // # Goroutines
 //
-// A [Model], a [Searcher] and an [Embedder] do not change once they are made. Any number of
-// goroutines may use one at the same time, and make use of it while another closes it: Close
-// waits for the calls that are under way, and every later call fails with [ErrClosed].
-// Slices that are passed in must not be written to by others until the call returns; they
-// are not kept after that.
+// Any number of goroutines may use a [Model], a [Searcher], a [Store] or an [Embedder] at the
+// same time, while another one closes it: Close waits for running calls, and every later call
+// fails with [ErrClosed]. Others must not write to slices that are passed in until the call
+// returns; the package does not keep them after that.
 //
 // # Closing
 //
 // Close frees the native memory at once. It may be called any number of times. What is not
-// closed is freed some time after the garbage collector finds it unreachable; since the
-// collector does not see how large the native memory is, a program that makes models again
-// and again should close them.
+// closed is freed some time after the garbage collector finds it unreachable. The collector
+// does not see how large the native memory is, so a program that makes models again and again
+// should close them.
 //
 // # Errors
 //
 // All errors of this package are of type [*Error]. Its Code is one of the constants of type
-// [Code], each of which can be given to [errors.Is]:
+// [Code], each of which can be passed to [errors.Is]:
 //
 //	if errors.Is(err, projection.ErrNotFound) { … }
 //

@@ -20,16 +20,16 @@ type handle struct {
 	object unsafe.Pointer
 }
 
-// newHandle takes over object, which free gives back to the library.
+// newHandle takes over object, which free returns to the library.
 func newHandle(kind string, object unsafe.Pointer, free func(unsafe.Pointer)) *handle {
 	h := &handle{kind: kind, free: free, object: object}
 	runtime.SetFinalizer(h, (*handle).close)
 	return h
 }
 
-// acquire gives the native object, which stays alive until release. Every call that
-// acquires several handles does so in the order searcher, model; with any other order, two
-// calls and two closes could wait for each other.
+// acquire returns the native object, which stays alive until release. Every call that acquires
+// several handles does so in the order searcher, model; with another order, two calls and two
+// closes could wait for each other.
 func (h *handle) acquire() (unsafe.Pointer, error) {
 	h.mu.RLock()
 	if h.object == nil {
@@ -46,8 +46,7 @@ func (h *handle) release() {
 	runtime.KeepAlive(h)
 }
 
-// close waits for the calls that are under way and frees the object, if that has not been
-// done.
+// close waits for running calls and frees the object, unless that was done before.
 func (h *handle) close() {
 	h.mu.Lock()
 	object := h.object

@@ -1,10 +1,10 @@
 /*
  * Answers a question from a store: embeds the question, projects it, and prints the answers
- * that are nearest to the projection.
+ * nearest to the projection.
  *
  * usage: ask STORE.db PROJECTION_ID MODEL_DIR "question" [k]
  *
- * A server would open the three handles once and share them among its threads.
+ * A server would open model, searcher and embedder once and share them among its threads.
  */
 #include <projection.h>
 
@@ -55,7 +55,8 @@ int main(int argc, char **argv)
     /* All that has to be freed; freeing NULL does nothing. */
     projection_embedder *embedder = NULL;
     projection_model *model = NULL;
-    projection_index *index = NULL;
+    projection_searcher *searcher = NULL;
+    projection_store *store = NULL;
     projection_error *error = NULL;
     float *query = NULL, *projected = NULL, *weights = NULL;
     int64_t *clusters = NULL;
@@ -71,18 +72,19 @@ int main(int argc, char **argv)
         return 2;
     }
 
-    /* Each function that can fail gives its error to the last argument. */
-    if (projection_model_open(argv[1], id, &model, &error) ||
-        projection_index_open(argv[1], NULL, &index, &error) ||
+    /* Each function that can fail stores its error in the last argument. */
+    if (projection_store_open(argv[1], NULL, &store, &error) ||
+        projection_store_model(store, id, PROJECTION_KIND_UNKNOWN, &model, &error) ||
+        projection_store_searcher(store, NULL, &searcher, &error) ||
         projection_embedder_load(argv[3], &embedder, &error)) {
         goto done;
     }
 
-    /* Buffers are the caller's, of sizes that the handles tell. */
+    /* Buffers belong to the caller. The handles know their sizes. */
     dim = projection_embedder_dim(embedder);
     output_dim = projection_model_output_dim(model);
     heads = projection_model_num_heads(model);
-    k = projection_index_len(index);
+    k = projection_searcher_len(searcher);
     if ((uint64_t)wanted < k) {
         k = (size_t)wanted;
     }
@@ -105,13 +107,14 @@ int main(int argc, char **argv)
     }
     print_weights(clusters, weights, heads);
 
-    /* With a model, the index projects the query itself. It could also search for
+    /* With a model, the searcher projects the query itself. It could also search for
      * `projected`, without a model. */
-    if (projection_index_search(index, model, query, dim, k, hits, k, &found, &error)) {
+    if (projection_searcher_search(searcher, model, query, dim, NULL, NULL, k, hits, k, &found,
+                                   &error)) {
         goto done;
     }
     for (i = 0; i < found; i++) {
-        const char *text = projection_index_text(index, hits[i].answer_id);
+        const char *text = projection_searcher_text(searcher, hits[i].answer_id);
         printf("%lu\t%.6f\t%" PRId64 "\t", (unsigned long)(i + 1), hits[i].score,
                hits[i].answer_id);
         print_line(text != NULL ? text : "");
@@ -124,7 +127,8 @@ done:
     }
     projection_error_free(error);
     projection_embedder_free(embedder);
-    projection_index_free(index);
+    projection_searcher_free(searcher);
+    projection_store_free(store);
     projection_model_free(model);
     free(query);
     free(projected);

@@ -47,13 +47,19 @@ func fail(code int, message string) {
 }
 
 func ask(output io.Writer, store string, id int64, modelDir, question string, k int) error {
-	// A service does this once, when it starts, and shares all three among its goroutines.
-	model, err := projection.Open(store, id)
+	// A service does this once, when it starts, and shares model, searcher and embedder among its
+	// goroutines.
+	opened, err := projection.OpenStore(store, nil)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	model, err := opened.Model(id)
 	if err != nil {
 		return err
 	}
 	defer model.Close()
-	searcher, err := projection.OpenSearcher(store, "")
+	searcher, err := opened.Searcher("")
 	if err != nil {
 		return err
 	}
@@ -73,7 +79,7 @@ func ask(output io.Writer, store string, id int64, modelDir, question string, k 
 	if err != nil {
 		return err
 	}
-	// The searcher projects the query itself. It could also Search for what Project gave.
+	// The searcher projects the query itself. It could also Search for what Project returned.
 	hits, err := searcher.SearchWithProjection(query, model, k)
 	if err != nil {
 		return err
@@ -90,7 +96,7 @@ func ask(output io.Writer, store string, id int64, modelDir, question string, k 
 
 var oneLine = strings.NewReplacer("\t", " ", "\r", " ", "\n", " ")
 
-// largest gives the clusters of the n largest weights, equal ones by ascending id.
+// largest returns the clusters of the n largest weights, equal ones by ascending id.
 func largest(weights map[int64]float32, n int) []int64 {
 	clusters := slices.SortedFunc(maps.Keys(weights), func(a, b int64) int {
 		return cmp.Or(cmp.Compare(weights[b], weights[a]), cmp.Compare(a, b))
