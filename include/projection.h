@@ -341,7 +341,7 @@ size_t projection_text_len(const projection_text *text);
 void projection_text_free(projection_text *text);
 
 /**
- * Loads a .npy file of float16, float32 or float64 numbers, little-endian, of one or two
+ * Loads a .npy file of float16, float32 or float64 numbers, in either byte order, of one or two
  * dimensions, in C or Fortran order. The values become row-major float32.
  */
 projection_status projection_array_load(const char *path,

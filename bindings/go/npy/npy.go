@@ -1,7 +1,7 @@
 // Package npy reads NumPy array files (.npy), as the models of
 // [github.com/unifyweaver/projection] are made of.
 //
-// Read are float16, float32 and float64 numbers, little-endian, of one or two dimensions,
+// Read are float16, float32 and float64 numbers, of either byte order, of one or two dimensions,
 // in any order; they become float32. Errors are of type [*projection.Error]:
 // ErrInvalidArray for a damaged file or another kind of array, ErrNotFound, ErrIO.
 package npy

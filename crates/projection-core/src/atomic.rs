@@ -1,53 +1,85 @@
-//! Files that appear whole or not at all.
+//! Files that appear whole or not at all: the one way in which the engine writes a file.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Writes the file `path` by what `fill` writes, and waits until it is on disk. A file that
-/// was there is replaced only by the complete new one.
+/// Links to links that are followed, as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// Writes the file at `path` by what `fill` writes, and waits until it is on disk. An existing
+/// file is replaced only by the complete new one. Links are followed, and stay; a device or a
+/// pipe is written to.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] or [`ErrorKind::NotFound`], naming the file; no partial file is left, and
-/// what was there stays. [`ErrorKind::Io`] also where `path` is a folder or no regular file.
+/// [`ErrorKind::Io`] or [`ErrorKind::NotFound`], naming the file. No partial file is left, and
+/// an existing one stays as it was.
 pub fn write(
     path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<()> {
-    let refuse =
-        |what: &str| Err(Error::new(ErrorKind::Io, format!("writing {}: {what}", path.display())));
-    if path.file_name().is_none() {
-        return refuse("not the name of a file");
-    }
-    match fs::metadata(path) {
-        Ok(there) if there.is_dir() => return refuse("it is a folder"),
-        Ok(there) if !there.is_file() => return refuse("it is not a regular file"),
-        // Where it can't be asked for, writing says why.
-        _ => {}
-    }
     let writing = |error| Error::io("writing", path, error);
-    let temporary = temporary_name(path);
-    let result = File::create(&temporary)
-        .and_then(|file| {
-            let mut writer = BufWriter::with_capacity(1 << 16, file);
-            fill(&mut writer)?;
-            writer.flush()?;
-            writer.get_ref().sync_all()
-        })
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(writing);
-    if result.is_err() {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-        return result;
-    }
-    sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()))
+    let target = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let what = format!("writing {}: it is a folder", path.display());
+            return Err(Error::new(ErrorKind::Io, what));
+        }
+        Ok(found) if !found.is_file() => {
+            let file = OpenOptions::new().write(true).open(path).map_err(writing)?;
+            return fill_file(&file, fill).map_err(writing);
+        }
+        Ok(_) => path.canonicalize().map_err(writing)?,
+        // Nothing is there, unless a link leads to nothing yet.
+        Err(_) => follow(path).map_err(writing)?,
+    };
+    let folder = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => Err(writing(io::ErrorKind::InvalidFilename.into()))?,
+    };
+    let temporary = temporary_file(folder).map_err(writing)?;
+    fill_file(temporary.as_file(), fill)
+        .and_then(|()| temporary.as_file().sync_all())
+        .and_then(|()| Ok(temporary.persist(&target)?))
+        .and_then(|_| sync_folder(folder))
+        .map_err(writing)
 }
 
-/// The name under which a file or folder is written before it takes its place; another one each time.
+fn fill_file(
+    file: &File,
+    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut writer = BufWriter::with_capacity(1 << 16, file);
+    fill(&mut writer)?;
+    writer.flush()
+}
+
+/// Where links lead, of which the last one may lead to nothing.
+fn follow(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("too many links"))
+}
+
+/// A file without a name of its own yet, which is removed unless it gets one. Others may read
+/// it as far as the process's umask lets them.
+fn temporary_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(".tmp");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+/// The name under which a folder is written before it takes its place; another one each time.
 pub fn temporary_name(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -58,14 +90,8 @@ pub fn temporary_name(path: &Path) -> PathBuf {
 }
 
 /// Waits until a new name in a folder is on disk. Only Unix has folders that can be synced.
-fn sync_folder(folder: Option<&Path>) -> Result<()> {
-    let folder = folder.unwrap_or(Path::new("."));
-    if cfg!(unix) {
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| Error::io("writing", folder, error))?;
-    }
-    Ok(())
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -80,7 +106,7 @@ mod tests {
         write(&path, |writer| writer.write_all(b"second")).unwrap();
         let error = write(&path, |writer| {
             writer.write_all(b"half of the thi")?;
-            Err(std::io::Error::other("the disk broke"))
+            Err(io::Error::other("the disk broke"))
         });
         let message = error.unwrap_err().to_string();
         assert!(message.contains("a.bin") && message.contains("broke"), "{message}");
@@ -96,5 +122,33 @@ mod tests {
         assert_eq!(kind(Path::new("/")), ErrorKind::Io);
         assert_eq!(kind(&folder.path().join("no/a.bin")), ErrorKind::NotFound);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_pipes_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("below")).unwrap();
+        fs::write(path("below/old"), "old").unwrap();
+        for (target, name) in [("below/old", "link"), ("below/new", "dangling"), ("a", "a")] {
+            std::os::unix::fs::symlink(target, path(name)).unwrap();
+        }
+        for name in ["link", "dangling"] {
+            write(&path(name), |writer| writer.write_all(name.as_bytes())).unwrap();
+            assert!(fs::symlink_metadata(path(name)).unwrap().is_symlink());
+            assert_eq!(fs::read_to_string(path(name)).unwrap(), name);
+        }
+        assert_eq!(fs::read_to_string(path("below/new")).unwrap(), "dangling");
+        assert!(write(&path("a"), |_| Ok(())).is_err());
+        let pipe = path("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        write(&pipe, |writer| writer.write_all(b"through")).unwrap();
+        assert_eq!(reader.join().unwrap(), "through");
+        assert!(!fs::metadata(&pipe).unwrap().is_file());
     }
 }

@@ -13,7 +13,7 @@ pub struct Array {
     values: Vec<f32>,
 }
 
-/// Loads a .npy file of float16, float32 or float64 numbers, little-endian, of one or two
+/// Loads a .npy file of float16, float32 or float64 numbers, in either byte order, of one or two
 /// dimensions, in C or Fortran order. The values become row-major float32.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_array_load(

@@ -328,7 +328,7 @@ impl Store {
             [model.id],
         )?;
         let outside = self.allows_outside_paths();
-        let mut paths = Resolver::new(self.path(), &model.model_name, outside, 2 * rows.len());
+        let mut paths = Resolver::new(self.path(), &model.model_name, outside);
         let heads = rows.into_iter().map(|(cluster_id, centroid, answer, matrix)| {
             let mut resolve = |path: &str| {
                 let file = paths.resolve(path);

@@ -87,8 +87,6 @@ def arrays():
         ("dtype_uint8", npyfile.encode(np.arange(4), "|u1"), "|u1"),
         ("dtype_bool", npyfile.encode(np.ones(4), "|b1"), "|b1"),
         ("dtype_complex64", npyfile.encode(np.ones(4), "<c8"), "<c8"),
-        ("dtype_big_endian", npyfile.encode(data, ">f4"), ">f4"),
-        ("dtype_big_endian_float64", npyfile.encode(data, ">f8"), ">f8"),
         ("dtype_text", typed("<U2", 8), "<U2"),
         ("dtype_unknown", typed("<q9", 8), "<q9"),
         # A pickled empty list, which a reader must not even try to load.

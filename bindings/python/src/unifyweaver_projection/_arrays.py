@@ -107,7 +107,7 @@ def output(name: str, shape: tuple[int, ...], out: Union[Floats, None]) -> Float
 
 def load_array(path: _call.StrPath) -> Floats:
     """Reads a .npy file as the engine does: float16, float32 or float64 numbers,
-    little-endian, of one or two dimensions, as row-major float32.
+    of either byte order, of one or two dimensions, as row-major float32.
 
     Raises InvalidArrayError for any other file, where ``numpy.load`` may be more lenient.
     """

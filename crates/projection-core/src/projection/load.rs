@@ -7,8 +7,8 @@ use ndarray::Array2;
 use super::multi_head::HeadPart;
 use super::{Head, MultiHeadProjection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{self, FoundHeads, HeadFiles};
-use crate::npy::FolderReader;
+use crate::layout::{self, HeadFiles};
+use crate::npy::NpyArray;
 
 impl MultiHeadProjection {
     /// Loads projection `id` from its files, without a database.
@@ -26,16 +26,10 @@ impl MultiHeadProjection {
     /// [`ErrorKind::InvalidArgument`] for a temperature that is not a finite number above
     /// zero. Messages name the head and the file.
     pub fn load_unified(folder: impl AsRef<Path>, id: i64, temperature: f64) -> Result<Self> {
-        let heads = layout::discover(folder.as_ref(), id)?;
-        Self::from_discovered(&heads, id, temperature)
-    }
-
-    /// [`load_unified`](Self::load_unified) of the heads that were found in one folder.
-    pub fn from_discovered(heads: &FoundHeads, id: i64, temperature: f64) -> Result<Self> {
-        check_complete(&heads.folder, id)?;
-        let (clusters, all_have_matrices) = (heads.clusters.clone(), heads.all_have_matrices());
-        let put_files = |number: usize, files: &mut HeadFiles| heads.put_files(number, files);
-        from_files(clusters, all_have_matrices, put_files, temperature)
+        let heads = layout::discover_heads(folder, id)?;
+        let folder = heads.first().and_then(|head| head.centroid.parent());
+        check_complete(folder.unwrap_or(Path::new("")), id)?;
+        Self::load_heads(&heads, temperature)
     }
 
     /// Loads the heads with these files, whose clusters ascend.
@@ -73,10 +67,10 @@ fn from_files(
     put_files: impl Fn(usize, &mut HeadFiles),
     temperature: f64,
 ) -> Result<MultiHeadProjection> {
-    let (mut reader, mut files) = (FolderReader::new(), HeadFiles::default());
+    let mut files = HeadFiles::default();
     let next = |number: usize, head: &mut Head| {
         put_files(number, &mut files);
-        load_head(&files, &mut reader, head)
+        load_head(&files, head)
     };
     let name_of = |number, part| {
         let mut files = HeadFiles::default();
@@ -93,18 +87,18 @@ fn from_files(
 }
 
 /// Puts a head of files into the memory of another one.
-fn load_head(files: &HeadFiles, reader: &mut FolderReader, head: &mut Head) -> Result<()> {
+fn load_head(files: &HeadFiles, head: &mut Head) -> Result<()> {
     head.cluster_id = files.cluster_id;
     let mut load = || {
-        let centroid = reader.load(&files.centroid)?;
+        let centroid = NpyArray::load(&files.centroid)?;
         centroid.vector_len()?;
-        centroid.read_f64(&mut head.centroid);
-        let answer = reader.load(&files.answer)?;
+        head.centroid = centroid.to_f64();
+        let answer = NpyArray::load(&files.answer)?;
         answer.vector_len()?;
-        answer.read_f32(&mut head.answer)?;
+        head.answer = answer.to_f32()?;
         head.matrix = match &files.matrix {
             Some(path) => {
-                let matrix = reader.load(path)?;
+                let matrix = NpyArray::load(path)?;
                 let values = Array2::from_shape_vec(matrix.matrix_shape(), matrix.to_f32()?);
                 Some(values.expect("the shape is the array's own"))
             }

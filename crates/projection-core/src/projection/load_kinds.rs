@@ -9,8 +9,8 @@ use super::residual::ResidualPart;
 use super::{LinearProjection, Model, MultiHeadProjection, QuestionHead};
 use super::{ResidualParts, ResidualProjection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{self, HeadFiles, Listing};
-use crate::npy::{FolderReader, NpyArray};
+use crate::layout::{self, HeadFiles};
+use crate::npy::NpyArray;
 use crate::parameters::{ModelKind, ModelParameters, SearchValues};
 
 impl Model {
@@ -54,11 +54,9 @@ fn from_folder(
     id: i64,
     temperature: Option<f64>,
 ) -> Result<Model> {
-    // Listed once: there may be tens of thousands of files.
-    let listing = folder.is_dir().then(|| Listing::of(folder)).transpose()?;
-    let find = |name: String| match &listing {
-        Some(listing) => listing.find(&name),
-        None => Ok(None),
+    let find = |name: String| match folder.is_dir() {
+        true => layout::find_file(folder, &name),
+        false => Ok(None),
     };
     let described = find(layout::model_name(id))?;
     let parameters = described.as_deref().map(ModelParameters::load).transpose()?;
@@ -92,11 +90,7 @@ fn from_folder(
             ErrorKind::NotFound,
             format!("{}: no linear projection {id}", folder.display()),
         )),
-        _ => match &listing {
-            Some(listing) => listing.heads(id),
-            // Says what is wrong with the folder.
-            None => layout::discover(folder, id),
-        },
+        _ => layout::discover_heads(folder, id),
     };
     match heads {
         Err(error) if error.kind() == ErrorKind::NotFound && kind != Some(ModelKind::MultiHead) => {
@@ -131,7 +125,10 @@ fn from_folder(
                     ),
                 )
             })?;
-            let model = MultiHeadProjection::from_discovered(&heads, id, temperature)?;
+            let folder = heads.first().and_then(|head| head.centroid.parent());
+            let folder = folder.unwrap_or(Path::new(""));
+            check_complete(folder, id)?;
+            let model = MultiHeadProjection::load_heads(&heads, temperature)?;
             let values = match (recorded, &described) {
                 (Some(_), Some(path)) => Some(SearchValues::load(path)?),
                 _ => None,
@@ -139,7 +136,7 @@ fn from_folder(
             model
                 .with_top_k(top_k)
                 .map(Model::MultiHead)?
-                .with_stored_index(&heads.folder, id)
+                .with_stored_index(folder, id)
                 .and_search_values(values.unwrap_or_default())
         }
     }
@@ -180,14 +177,13 @@ pub fn residual(
         _ => None,
     };
     let mut question_paths = Vec::with_capacity(heads.len());
-    let mut reader = FolderReader::new();
     for head in heads {
         let path = file(layout::questions_name(id, head.cluster_id))?;
         let in_head = |error: Error| error.context(format!("head of cluster {}", head.cluster_id));
         parts.heads.push(QuestionHead {
             cluster_id: head.cluster_id,
-            answer: reader.load(&head.answer).and_then(vector).map_err(in_head)?,
-            questions: reader.load(&path).and_then(matrix).map_err(in_head)?,
+            answer: load_vector(&head.answer).map_err(in_head)?,
+            questions: load_matrix(&path).map_err(in_head)?,
         });
         question_paths.push(path);
     }

@@ -19,15 +19,12 @@
 //! `centroid_{n}.npy` and `answer_emb_{n}.npy`. Both are read, only the first is written.
 
 mod discovery;
-mod resolver;
+mod resolve;
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Result};
-
-pub use discovery::discover_heads;
-pub use discovery::{FoundHeads, Listing, discover};
-pub use resolver::Resolver;
+pub use discovery::{discover_heads, find_file};
+pub use resolve::{Resolver, resolve};
 
 /// The folder beside the database that holds all array files.
 pub const EMBEDDINGS_FOLDER: &str = "embeddings";
@@ -90,16 +87,6 @@ pub fn linear_name(id: i64) -> String {
     format!("W_projection_{id}.npy")
 }
 
-/// The file called `name` in `folder` or in one of the folders in it; `None` where there is
-/// none.
-///
-/// # Errors
-/// [`ErrorKind::AmbiguousModel`] where two folders have it, [`ErrorKind::Io`] where a
-/// folder can't be listed.
-pub fn find_file(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
-    Listing::of(folder)?.find(name)
-}
-
 /// The file name of the embedding of an answer or question.
 pub fn embedding_name(entity_type: &str, entity_id: i64, model_id: i64) -> String {
     format!("{entity_type}_{entity_id}_model_{model_id}.npy")
@@ -140,85 +127,10 @@ fn parse_id(digits: &str) -> Option<i64> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
-/// The array file that the database at `database` records as `recorded`.
-///
-/// Recorded paths are relative to the database, absolute, or relative to the working
-/// directory of the program that wrote them. Where none of these is a file, the store was
-/// moved, and the file is looked for by its name in the store's embeddings folders, the
-/// one of `model_name` first.
-///
-/// # Errors
-/// [`ErrorKind::NotFound`] where there is no such file, [`ErrorKind::InvalidStore`] where
-/// the path leads outside the folder of the database and `allow_outside` is false.
-pub fn resolve(
-    database: &Path,
-    recorded: &str,
-    model_name: &str,
-    allow_outside: bool,
-) -> Result<PathBuf> {
-    let store = match database.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let recorded_path = Path::new(recorded);
-    let mut outside = None;
-    for candidate in [store.join(recorded_path), recorded_path.to_path_buf()] {
-        if !candidate.is_file() {
-            continue;
-        }
-        if allow_outside || is_inside(&candidate, store) {
-            return Ok(candidate);
-        }
-        // What the working directory happens to hold under a relative name is not meant.
-        if recorded_path.is_absolute() || candidate.starts_with(store) {
-            outside.get_or_insert(candidate);
-        }
-    }
-    // Paths may have been written on Windows.
-    if let Some(name) = recorded.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()) {
-        let embeddings = store.join(EMBEDDINGS_FOLDER);
-        let mut folders = vec![embeddings.join(model_folder(model_name)), embeddings.clone()];
-        if let Ok(entries) = std::fs::read_dir(&embeddings) {
-            let mut others: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-            others.sort();
-            folders.extend(others);
-        }
-        let found = folders.into_iter().map(|folder| folder.join(name)).find(|p| p.is_file());
-        if let Some(path) = found.filter(|path| allow_outside || is_inside(path, store)) {
-            return Ok(path);
-        }
-    }
-    Err(match outside {
-        Some(path) => Error::new(
-            ErrorKind::InvalidStore,
-            format!(
-                "{}: the path '{recorded}' leads to {}, outside the store's folder",
-                database.display(),
-                path.display()
-            ),
-        ),
-        None => Error::new(
-            ErrorKind::NotFound,
-            format!(
-                "{}: no file '{recorded}', neither as recorded nor by its name in {}",
-                database.display(),
-                store.join(EMBEDDINGS_FOLDER).display()
-            ),
-        ),
-    })
-}
-
-/// Whether an existing file lies below `folder` once links and `..` are followed.
-fn is_inside(file: &Path, folder: &Path) -> bool {
-    match (file.canonicalize(), folder.canonicalize()) {
-        (Ok(file), Ok(folder)) => file.starts_with(folder),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use std::fs;
 
     fn touch(path: &Path) {
@@ -308,30 +220,5 @@ mod tests {
         let error = discover_heads(folder.path(), 3).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AmbiguousModel);
         assert!(error.to_string().contains("first") && error.to_string().contains("second"));
-    }
-
-    #[test]
-    fn recorded_paths_resolve_inside_the_store_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = folder.path().join("store");
-        let database = store.join("lda.db");
-        touch(&folder.path().join("secret.npy"));
-        touch(&store.join("embeddings/m/a.npy"));
-        touch(&store.join("embeddings/b.npy"));
-        let find = |recorded: &str| resolve(&database, recorded, "m", false);
-        assert_eq!(find("embeddings/m/a.npy").unwrap(), store.join("embeddings/m/a.npy"));
-        assert_eq!(find("/gone/embeddings/a.npy").unwrap(), store.join("embeddings/m/a.npy"));
-        assert_eq!(find("C:\\gone\\b.npy").unwrap(), store.join("embeddings/b.npy"));
-        assert_eq!(find("gone/c.npy").unwrap_err().kind(), ErrorKind::NotFound);
-        for outside in ["../secret.npy", folder.path().join("secret.npy").to_str().unwrap()] {
-            assert_eq!(find(outside).unwrap_err().kind(), ErrorKind::InvalidStore);
-            assert!(resolve(&database, outside, "m", true).is_ok());
-        }
-        #[cfg(unix)]
-        {
-            let link = store.join("embeddings/link.npy");
-            std::os::unix::fs::symlink(folder.path().join("secret.npy"), link).unwrap();
-            assert_eq!(find("embeddings/link.npy").unwrap_err().kind(), ErrorKind::InvalidStore);
-        }
     }
 }
