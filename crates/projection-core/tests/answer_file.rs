@@ -236,5 +236,5 @@ fn damaged_files_never_panic() {
     let error = projection_core::projection::Model::from_bytes(
         &index.to_bytes(None, AnswerPrecision::F32).unwrap(),
     );
-    assert!(error.unwrap_err().to_string().contains("not a model"));
+    assert!(error.unwrap_err().to_string().contains("expected 'projection'"));
 }
