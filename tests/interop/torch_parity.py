@@ -372,7 +372,7 @@ def distilled(engine):
         np.save(engine.place / f"{name}.npy", array)
     store, file = engine.place / "lda.db", engine.place / "t.safetensors"
     for arguments in (
-        ("import-vectors", store, "--model-name", "own", "--answers", engine.place / "a.npy",
+        ("import-embeddings", store, "--model-name", "own", "--answers", engine.place / "a.npy",
          "--questions", engine.place / "t.npy", "--labels", engine.place / "l.npy"),
         ("train", store, "--method", "multi-head", "--force"),
         ("distill", store, "--projection", 1, "--heads", 4, "--layers", 2, "--ff-dim", 32, "--epochs", 3,

@@ -1,5 +1,5 @@
-//! The `projection` command: import question–answer pairs, embed them, train a projection,
-//! ask questions, and check a store.
+//! The `projection` command: import question–answer pairs, embed them, train a projection, query
+//! it, and inspect a store.
 //!
 //! Exit codes: 0 success, 1 failure, 2 wrong usage. Results go to standard output, errors
 //! and progress to standard error.
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    batches, distill, embed, evaluate, export, import, import_vectors, inspect, lists, log,
+    batches, distill, embed, evaluate, export, import, import_embeddings, index, inspect, log,
     project, query, train,
 };
 use failure::Failure;
@@ -45,7 +45,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Import(import::Args),
-    ImportVectors(import_vectors::Args),
+    ImportEmbeddings(import_embeddings::Args),
     Batches(batches::Args),
     Embed(embed::Args),
     Train(train::Args),
@@ -55,7 +55,7 @@ enum Command {
     Log(log::Args),
     Project(project::Args),
     Export(export::Args),
-    Lists(lists::Args),
+    Index(index::Args),
     Inspect(inspect::Args),
 }
 
@@ -70,8 +70,8 @@ fn main() -> ExitCode {
     let screen = Screen::new(cli.json);
     let result = match cli.command {
         Command::Import(args) => import::run(&args, &screen).and_then(|r| finish(&r, &screen)),
-        Command::ImportVectors(args) => {
-            import_vectors::run(&args).and_then(|r| finish(&r, &screen))
+        Command::ImportEmbeddings(args) => {
+            import_embeddings::run(&args).and_then(|r| finish(&r, &screen))
         }
         Command::Batches(args) => batches::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Embed(args) => embed::run(&args).and_then(|r| finish(&r, &screen)),
@@ -82,19 +82,19 @@ fn main() -> ExitCode {
         Command::Log(args) => log::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Project(args) => project::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Export(args) => export::run(&args).and_then(|r| finish(&r, &screen)),
-        Command::Lists(args) => lists::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Index(args) => index::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Inspect(args) => inspect::run(&args).and_then(|r| finish(&r, &screen)),
     };
     result.unwrap_or_else(|failure| failure.report(cli.json))
 }
 
-/// Prints what a command found.
+/// Prints the report of a command.
 fn finish<R: Report>(report: &R, screen: &Screen) -> Result<ExitCode, Failure> {
     screen.print(report)?;
     Ok(if report.succeeded() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// Whether JSON was asked for, on a command line that can't be parsed.
+/// Whether a command line that can't be parsed asks for JSON.
 fn wants_json() -> bool {
     std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json")
 }

@@ -113,10 +113,27 @@ pub fn heading(text: &str) -> String {
 }
 
 /// A bar for a share of the whole, from 0 to 1.
-pub fn bar(share: f64) -> String {
+fn bar(share: f64) -> String {
     let length = (share.clamp(0.0, 1.0) * BAR as f64).round() as usize;
     let bar = format!("{}{}", "█".repeat(length), " ".repeat(BAR - length));
     console::style(bar).cyan().to_string()
+}
+
+/// The largest shares of a whole as bars relative to the first, each with its words, and one line
+/// for all others. `shares` are in descending order.
+pub fn shares(shares: &[(f64, String)], shown: usize) -> String {
+    let (shown, others) = shares.split_at(shares.len().min(shown));
+    let top = shown.first().map_or(1.0, |(share, _)| *share).max(f64::MIN_POSITIVE);
+    let mut text: String = (shown.iter())
+        .map(|(share, words)| format!("{:6.2} %  {}  {words}\n", share * 100.0, bar(share / top)))
+        .collect();
+    let rest: f64 = others.iter().map(|(share, _)| share).sum();
+    match others.len() {
+        0 => {}
+        1 => text += &format!("{:6.2} %  in 1 other\n", rest * 100.0),
+        n => text += &format!("{:6.2} %  shared by {n} others\n", rest * 100.0),
+    }
+    text + "\n"
 }
 
 /// A line of what a person should know about a result.

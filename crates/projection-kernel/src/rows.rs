@@ -308,7 +308,7 @@ mod tests {
     // SAFETY: a vector that nobody can reach to change keeps its bytes where they are.
     unsafe impl StableBytes for Vec<u8> {
         /// The bytes.
-    fn bytes(&self) -> &[u8] {
+        fn bytes(&self) -> &[u8] {
             self
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use projection_core::Result;
 use rusqlite::params;
+use serde::Serialize;
 
 use crate::store::{Change, Store, from_row};
 
@@ -39,23 +40,30 @@ impl BatchStatus {
 }
 
 /// A row of `training_batches`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Batch {
     /// The batch's id.
+    #[serde(rename = "id")]
     pub batch_id: i64,
     /// The file, relative to the database's folder if it lies below it, otherwise absolute.
+    #[serde(rename = "file")]
     pub source_file: String,
     /// SHA-256 of the file's bytes, in hexadecimal.
+    #[serde(rename = "sha256")]
     pub file_hash: String,
     /// See [`BatchStatus::name`].
     pub status: String,
     /// Why it failed.
+    #[serde(rename = "error")]
     pub error_message: Option<String>,
     /// The embedding model of its texts.
+    #[serde(rename = "model")]
     pub model_name: Option<String>,
     /// Number of clusters, if the file was read.
+    #[serde(rename = "clusters")]
     pub num_clusters: Option<usize>,
     /// Number of questions, if the file was read.
+    #[serde(rename = "questions")]
     pub num_questions: Option<usize>,
     /// When it was registered, in UTC.
     pub created_at: Option<String>,

@@ -5,27 +5,32 @@
 use ndarray::ArrayView2;
 use projection_core::{Error, ErrorKind, Result};
 use rusqlite::{Row, params};
+use serde::Serialize;
 
 use crate::embeddings::{EmbeddingModel, EntityType};
 use crate::publish::NewVectors;
 use crate::store::{Change, Store, from_row};
 
 /// A row of `query_log`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoggedQuery {
     /// The row's id.
     pub log_id: i64,
     /// The query in words.
+    #[serde(rename = "query")]
     pub query_text: String,
     /// The embedding model whose embeddings were searched.
+    #[serde(skip)]
     pub model_id: Option<i64>,
     /// The projection that was used; `None` for plain cosine.
     pub projection_id: Option<i64>,
     /// The answers found, best first.
+    #[serde(rename = "answers")]
     pub results: Vec<i64>,
     /// The answer that was right, if somebody said so.
     pub selected_answer_id: Option<i64>,
     /// Whether the answers helped, if somebody said so.
+    #[serde(rename = "helpful")]
     pub was_helpful: Option<bool>,
     /// When it was asked, in UTC.
     pub created_at: Option<String>,

@@ -58,7 +58,7 @@ def test_a_store_of_the_engine_is_listed_and_searched_here(tmp_path, engine, tem
     }.items():
         np.save(tmp_path / f"{name}.npy", array)
     database = tmp_path / "lda.db"
-    engine("import-vectors", database, "--model-name", "mine", "--answers", tmp_path / "A.npy",
+    engine("import-embeddings", database, "--model-name", "mine", "--answers", tmp_path / "A.npy",
            "--questions", tmp_path / "Q.npy", "--labels", tmp_path / "L.npy")
     engine("train", database, "--method", "multi-head", "--temperature", "0.2")
     engine("train", database, "--method", "linear", "--force")

@@ -9,11 +9,11 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output::{Report, Screen, optional};
 
-/// List what was imported into a store, with status, numbers, times and errors
+/// List imports with status, counts, times and errors
 ///
-/// Each version of a file is a batch: `embedding` waits for vectors, `completed` is done,
-/// `failed` names its error. `importing` for long means that the import was interrupted.
-/// `import --retry-failed` tries those again. Times are in UTC.
+/// Each version of a file is a batch: `embedding` waits for embeddings, `completed` is done,
+/// `failed` has an error. A batch that stays `importing` was interrupted. `import --retry-failed`
+/// retries failed and interrupted batches. Times are in UTC.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   projection batches lda.db
@@ -33,39 +33,16 @@ pub struct Batches {
 
 #[derive(Debug, Serialize)]
 struct Row {
-    id: i64,
-    file: String,
-    sha256: String,
-    status: String,
-    /// Whether it brought what the store has of the file now.
+    #[serde(flatten)]
+    batch: Batch,
+    /// Whether the store's present version of the file came with this batch.
     current: bool,
-    model: Option<String>,
-    clusters: Option<usize>,
-    questions: Option<usize>,
-    created_at: Option<String>,
-    started_at: Option<String>,
-    completed_at: Option<String>,
-    error: Option<String>,
 }
 
 pub fn run(args: &Args) -> Result<Batches, Failure> {
     let store = Store::open_read_only(&args.store)?;
-    let current: HashSet<i64> =
-        store.sources()?.into_iter().map(|(_, batch_id)| batch_id).collect();
-    let row = |batch: Batch| Row {
-        id: batch.batch_id,
-        file: batch.source_file,
-        sha256: batch.file_hash,
-        status: batch.status,
-        current: current.contains(&batch.batch_id),
-        model: batch.model_name,
-        clusters: batch.num_clusters,
-        questions: batch.num_questions,
-        created_at: batch.created_at,
-        started_at: batch.started_at,
-        completed_at: batch.completed_at,
-        error: batch.error_message,
-    };
+    let current: HashSet<i64> = store.sources()?.into_iter().map(|(_, id)| id).collect();
+    let row = |batch: Batch| Row { current: current.contains(&batch.batch_id), batch };
     let batches = store.batches()?.into_iter().map(row).collect();
     Ok(Batches { store: args.store.display().to_string(), batches })
 }
@@ -75,30 +52,20 @@ impl Report for Batches {
         if self.batches.is_empty() {
             return "nothing was imported yet\n".to_string();
         }
-        let rows = self.batches.iter().map(|batch| {
+        let rows = self.batches.iter().map(|Row { batch, current }| {
             vec![
-                batch.id.to_string(),
+                batch.batch_id.to_string(),
                 batch.status.clone(),
-                if batch.current { "yes" } else { "no" }.to_string(),
-                optional(batch.clusters),
-                optional(batch.questions),
+                if *current { "yes" } else { "no" }.to_string(),
+                optional(batch.num_clusters),
+                optional(batch.num_questions),
                 optional(batch.started_at.as_ref()),
                 optional(batch.completed_at.as_ref()),
-                batch.file.clone(),
-                optional(batch.error.as_ref()),
+                batch.source_file.clone(),
+                optional(batch.error_message.as_ref()),
             ]
         });
-        let header = [
-            "batch",
-            "status",
-            "current",
-            "clusters",
-            "questions",
-            "started",
-            "ended",
-            "file",
-            "error",
-        ];
-        screen.table(&header, rows)
+        let header = "batch status current clusters questions started ended file error";
+        screen.table(&header.split(' ').collect::<Vec<_>>(), rows)
     }
 }

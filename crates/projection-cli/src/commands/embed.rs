@@ -1,4 +1,4 @@
-//! `projection embed`: vectors for the texts of a store.
+//! `projection embed`: embeddings of the texts of a store.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,9 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, progress};
 
-/// Give a vector to every text of a store that has none
+/// Embed every text of a store that has no embedding yet
 ///
-/// Work that is interrupted is kept: the same command goes on from there.
+/// Interrupted work is kept: run the same command again to continue.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  projection embed lda.db --model-dir models/all-MiniLM-L6-v2")]
 pub struct Args {
@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     model_dir: PathBuf,
 
-    /// Name of the text model in the store [default: the folder's name]
+    /// Name of the embedding model in the store [default: the folder's name]
     #[arg(long, value_name = "NAME")]
     model_name: Option<String>,
 }
@@ -60,7 +60,7 @@ impl Report for Embedded {
     fn render(&self, _: &Screen) -> String {
         let by = format!("by {} (dimension {})", self.model, self.dimension);
         if self.answers + self.questions == 0 {
-            return format!("nothing to embed, every text has a vector {by}\n");
+            return format!("nothing to embed, every text has an embedding {by}\n");
         }
         let (answers, questions) =
             (count(self.answers, "answer"), count(self.questions, "question"));

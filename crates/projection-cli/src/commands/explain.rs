@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use projection_store::search::Explanation;
 use serde::Serialize;
 
-use crate::output::{Screen, bar, heading};
+use crate::output::{Screen, heading, shares};
 
 /// Training questions that are shown to people.
 const SHOWN_QUESTIONS: usize = 8;
@@ -119,13 +119,7 @@ impl Explained {
 
     /// The questions with the largest weights, as bars relative to the first.
     fn render_questions(&self, screen: &Screen) -> String {
-        let mut text = heading(match self.questions_move {
-            true => "training questions that pulled the query",
-            false => "training questions nearest to the query (they do not move it)",
-        });
-        let (shown, others) = self.questions.split_at(self.questions.len().min(SHOWN_QUESTIONS));
-        let top = shown.first().map_or(1.0, |question| question.weight).max(f64::MIN_POSITIVE);
-        for question in shown {
+        let row = |question: &Question| {
             let words = match (&question.text, &question.cluster) {
                 (Some(words), Some(cluster)) => format!("{words} ({cluster})"),
                 (Some(words), None) => words.clone(),
@@ -134,20 +128,13 @@ impl Explained {
                     format!("question {} of cluster {}", question.row, question.cluster_id)
                 }
             };
-            text += &format!(
-                "{:6.2} %  {}  cosine {:.3}  {}\n",
-                question.weight * 100.0,
-                bar(question.weight / top),
-                question.similarity,
-                screen.clean(&words),
-            );
-        }
-        let rest: f64 = others.iter().map(|question| question.weight).sum();
-        match others.len() {
-            0 => {}
-            1 => text += &format!("{:6.2} %  in 1 other\n", rest * 100.0),
-            n => text += &format!("{:6.2} %  shared by {n} others\n", rest * 100.0),
-        }
-        text + "\n"
+            let words = format!("cosine {:.3}  {}", question.similarity, screen.clean(&words));
+            (question.weight, words)
+        };
+        let rows: Vec<(f64, String)> = self.questions.iter().map(row).collect();
+        heading(match self.questions_move {
+            true => "training questions that pulled the query",
+            false => "training questions nearest to the query (they do not move it)",
+        }) + &shares(&rows, SHOWN_QUESTIONS)
     }
 }

@@ -10,13 +10,13 @@ use crate::output::{Report, Screen, count, note, progress};
 
 /// Import question–answer files into a store
 ///
-/// The store is made where there is none. A file whose content is known is skipped; a
-/// changed one replaces what it brought before, and texts that it still has keep their ids
-/// and vectors. A file that can't be imported does not keep the others from it.
+/// Creates the store if it does not exist. Unchanged files are skipped, even if moved or copied. A
+/// changed file replaces its earlier import; texts that are still present keep their ids and
+/// embeddings. A file that can't be imported does not stop the others.
 ///
-/// Of a folder all *.json files are taken, also those in folders below it. Names that begin
-/// with a dot and the store's own folder `embeddings` are left out. Files that were imported
-/// from the folder and are gone are reported; the store keeps what they brought.
+/// A folder stands for all *.json files in it and below it, except for names that begin with a
+/// dot and the store's own folder `embeddings`. Files that were imported from the folder earlier
+/// and are missing now are reported; the store keeps their texts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   projection import lda.db faq.json guide.json
@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(value_name = "FILE.json|DIR", required_unless_present = "retry_failed")]
     files: Vec<PathBuf>,
 
-    /// Try again what failed or was interrupted, see `projection batches`
+    /// Retry failed and interrupted imports, see `projection batches`
     #[arg(long)]
     retry_failed: bool,
 }
@@ -82,7 +82,7 @@ impl Report for Imported {
         let missing = self.files.iter().filter(is_missing).count();
         if missing > 0 {
             text += &note(&format!(
-                "{} gone; the store keeps what they brought",
+                "{} missing; the store keeps their texts",
                 count(missing, "imported file")
             ));
         }

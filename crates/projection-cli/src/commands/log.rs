@@ -8,11 +8,11 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output::{Report, Screen, optional};
 
-/// Show the queries that were logged, or record whether an answer helped
+/// Show the query log, or record whether an answer helped
 ///
-/// Queries are logged by `projection query --log` only. A helpful one becomes a training
-/// question of its answer with the next `projection train --with-feedback`. Feedback can be
-/// corrected: the last word counts. Times are in UTC.
+/// Only `projection query --log` logs queries. A helpful query becomes a training question of its
+/// answer with the next `projection train --with-feedback`. Later feedback replaces earlier
+/// feedback. Times are in UTC.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   projection log lda.db --limit 50
@@ -41,7 +41,7 @@ pub struct Args {
     unhelpful: Option<i64>,
 }
 
-/// The queries, the newest first; after feedback the one that it is on.
+/// The queries, the newest first; after feedback, the one that it is about.
 #[derive(Debug, Serialize)]
 pub struct Log {
     store: String,
@@ -50,17 +50,10 @@ pub struct Log {
 
 #[derive(Debug, Serialize)]
 struct Query {
-    log_id: i64,
-    query: String,
-    /// The text model.
+    #[serde(flatten)]
+    logged: LoggedQuery,
+    /// The embedding model.
     model: Option<String>,
-    /// None for plain cosine.
-    projection_id: Option<i64>,
-    /// Ids of the answers found, best first.
-    answers: Vec<i64>,
-    helpful: Option<bool>,
-    selected_answer_id: Option<i64>,
-    created_at: Option<String>,
 }
 
 pub fn run(args: &Args) -> Result<Log, Failure> {
@@ -83,16 +76,7 @@ pub fn run(args: &Args) -> Result<Log, Failure> {
     };
     let models = store.embedding_models()?;
     let name = |id: i64| models.iter().find(|model| model.model_id == id).map(|m| m.name.clone());
-    let describe = |query: LoggedQuery| Query {
-        log_id: query.log_id,
-        query: query.query_text,
-        model: query.model_id.and_then(name),
-        projection_id: query.projection_id,
-        answers: query.results,
-        helpful: query.was_helpful,
-        selected_answer_id: query.selected_answer_id,
-        created_at: query.created_at,
-    };
+    let describe = |logged: LoggedQuery| Query { model: logged.model_id.and_then(name), logged };
     Ok(Log {
         store: args.store.display().to_string(),
         queries: queries.into_iter().map(describe).collect(),
@@ -102,23 +86,23 @@ pub fn run(args: &Args) -> Result<Log, Failure> {
 impl Report for Log {
     fn render(&self, screen: &Screen) -> String {
         if self.queries.is_empty() {
-            return "no queries were logged, `projection query --log` does it\n".to_string();
+            return "no queries were logged; `projection query --log` logs them\n".to_string();
         }
-        let rows = self.queries.iter().map(|query| {
-            let answers: Vec<String> = query.answers.iter().map(i64::to_string).collect();
-            let feedback = match (query.helpful, query.selected_answer_id) {
+        let rows = self.queries.iter().map(|Query { logged, .. }| {
+            let answers: Vec<String> = logged.results.iter().map(i64::to_string).collect();
+            let feedback = match (logged.was_helpful, logged.selected_answer_id) {
                 (Some(true), Some(answer_id)) => format!("helpful, answer {answer_id}"),
                 (Some(true), None) => "helpful".to_string(),
                 (Some(false), _) => "unhelpful".to_string(),
                 (None, _) => "-".to_string(),
             };
             vec![
-                query.log_id.to_string(),
-                optional(query.created_at.as_ref()),
-                optional(query.projection_id),
+                logged.log_id.to_string(),
+                optional(logged.created_at.as_ref()),
+                optional(logged.projection_id),
                 answers.join(" "),
                 feedback,
-                query.query.clone(),
+                logged.query_text.clone(),
             ]
         });
         screen.table(&["log id", "asked", "projection", "answers", "feedback", "query"], rows)

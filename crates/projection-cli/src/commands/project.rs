@@ -1,6 +1,5 @@
 //! `projection project`: vectors in a file through a model into another file.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
@@ -97,12 +96,10 @@ pub fn run(args: &Args) -> Result<Projected, Failure> {
         .map_err(|error| error.context(args.input.display()))?;
 
     let flat = input.shape().len() == 1;
-    let mut files = Staged::default();
-    files.write(&args.output, &projected, flat)?;
+    save(&args.output, &projected, flat)?;
     if let Some(path) = &args.weights {
-        files.write(path, &weights, flat)?;
+        save(path, &weights, flat)?;
     }
-    files.publish()?;
     Ok(Projected {
         id: args.id,
         kind: model.kind().name(),
@@ -139,6 +136,14 @@ fn load(args: &Args) -> Result<Model, Failure> {
     })
 }
 
+/// Writes the rows to a `.npy` file, or the only row as a vector.
+fn save(path: &Path, rows: &Array2<f32>, flat: bool) -> Result<(), Error> {
+    match rows.as_slice().filter(|_| flat) {
+        Some(values) => npy::save(path, ArrayView1::from(values)),
+        None => npy::save(path, rows.view()),
+    }
+}
+
 /// Refuses to write over the input or both results to one file.
 fn check_paths(args: &Args) -> Result<(), Failure> {
     let weights = args.weights.as_deref();
@@ -168,54 +173,6 @@ fn same_file(one: &Path, other: &Path) -> bool {
         })
     };
     one == other || real(one).is_some_and(|one| real(other) == Some(one))
-}
-
-/// Result files under temporary names, so that either all appear or none. Dropped, they
-/// are removed.
-#[derive(Default)]
-struct Staged {
-    /// Temporary and final path of each.
-    files: Vec<(PathBuf, PathBuf)>,
-}
-
-impl Staged {
-    fn write(&mut self, path: &Path, rows: &Array2<f32>, flat: bool) -> Result<(), Error> {
-        let refuse = |what: &str| {
-            Err(Error::new(ErrorKind::Io, format!("writing {}: {what}", path.display())))
-        };
-        let Some(name) = path.file_name() else { return refuse("not the name of a file") };
-        if path.is_dir() {
-            return refuse("it is a folder");
-        }
-        let mut temporary = std::ffi::OsString::from(".");
-        temporary.push(name);
-        temporary.push(format!(".{}.new", std::process::id()));
-        let temporary = path.with_file_name(temporary);
-        self.files.push((temporary.clone(), path.to_path_buf()));
-        let written = match rows.as_slice().filter(|_| flat) {
-            Some(values) => npy::save(&temporary, ArrayView1::from(values)),
-            None => npy::save(&temporary, rows.view()),
-        };
-        // The user knows the file by its final name.
-        written.map_err(|error| error.context(format_args!("writing {}", path.display())))
-    }
-
-    fn publish(mut self) -> Result<(), Error> {
-        for (temporary, path) in &self.files {
-            fs::rename(temporary, path).map_err(|error| Error::io("writing", path, error))?;
-        }
-        self.files.clear();
-        Ok(())
-    }
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        for (temporary, _) in &self.files {
-            // Some were never written.
-            let _ = fs::remove_file(temporary);
-        }
-    }
 }
 
 impl Report for Projected {

@@ -26,8 +26,8 @@ pub use found::Found;
 
 /// Find the answers to a question
 ///
-/// The question is embedded, projected and compared with the answers. Beside each answer
-/// stands the rank that it has without a projection, by plain cosine.
+/// Embeds the question, projects it and searches the answers. Each answer is shown with its rank
+/// by plain cosine, without a projection.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  projection query lda.db \"How do I link it?\" \
                         --model-dir models/all-MiniLM-L6-v2")]
@@ -53,21 +53,21 @@ pub struct Args {
     #[arg(long, conflicts_with = "projection")]
     no_projection: bool,
 
-    /// A model in a file of its own to search with, as `export` writes it
+    /// One-file model to search with, as written by `export`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["projection", "no_projection"])]
     model: Option<PathBuf>,
 
-    /// How a multi-head projection's vectors are kept: f32, bf16 in half the memory, or int8 in
-    /// a quarter [default: as the model has them]
+    /// Precision of a multi-head projection's vectors: f32, bf16 (half the memory) or int8 (a
+    /// quarter) [default: the model's own]
     #[arg(long, value_name = "P", value_parser = precision, conflicts_with = "no_projection")]
     precision: Option<Precision>,
 
-    /// Let the words count that question and answer share, by BM25 [weight: the one that
-    /// training chose, else 0.2]
+    /// Add BM25 over the words that question and answer share [weight: chosen by training, else
+    /// 0.2]
     #[arg(long)]
     hybrid: bool,
 
-    /// Weight of BM25, from 0, vectors only, to 1, words only
+    /// Weight of BM25, from 0 (vectors only) to 1 (words only)
     #[arg(long, value_name = "W", requires = "hybrid", value_parser = weight)]
     hybrid_weight: Option<f64>,
 
@@ -90,7 +90,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     model_dir: PathBuf,
 
-    /// Write the question and the answers to the store's query log, for `projection log`
+    /// Record the question and the answers in the query log, see `projection log`
     #[arg(long)]
     log: bool,
 }
@@ -134,11 +134,11 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
     let dimension = projection.as_ref().map_or(model.dimension, |(_, p)| p.input_dim());
     let searcher = store.searcher(Some(&model.name))?;
 
-    let loading = spinner("loading the text model");
+    let loading = spinner("loading the embedding model");
     let embedder = Embedder::load(&args.model_dir)?;
     if embedder.dim() != dimension {
         let message = format!(
-            "{}: vectors of dimension {}, expected {} as those of the text model '{}' in {}",
+            "{}: vectors of dimension {}, expected {} as the embedding model '{}' in {}",
             args.model_dir.display(),
             embedder.dim(),
             dimension,

@@ -16,10 +16,10 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The text model that the tests embed with.
+/// The embedding model that the tests embed with.
 pub fn model_dir() -> PathBuf {
     let dir = root().join("models/all-MiniLM-L6-v2");
-    let message = "the text model is not there: run `make model` first";
+    let message = "the embedding model is not there: run `make model` first";
     assert!(dir.join("model.safetensors").is_file(), "{}: {message}", dir.display());
     dir
 }
@@ -91,7 +91,7 @@ pub const SMALL: &str = r#"{"clusters": [
     {"id": "errors", "answer_source": "guide.md",
      "answers": {"default": "Return a result and let the caller decide.",
                  "all-MiniLM-L6-v2": "Failures: return a result, the caller decides.",
-                 "another-model": "A wording for another text model."},
+                 "another-model": "A wording for another embedding model."},
      "queries": {"short": ["error handling"], "medium": ["How are errors handled?"],
                  "long": ["What should my function do when the file that it reads is gone?"]}}
 ]}"#;

@@ -100,11 +100,11 @@ fn rows_that_do_not_fit_together() {
     let report = place.inspect();
     has(&report, "invalid_model", &["projection 1", "3 heads, expected 4"]);
     has(&report, "invalid_model", &["projection 2", "no heads"]);
-    has(&report, "invalid_store", &["projection 3", "text model"]);
+    has(&report, "invalid_store", &["projection 3", "embedding model"]);
     has(&report, "invalid_model", &["heads of projection 5"]);
     has(&report, "not_found", &["projection 5, head of cluster 1, centroid"]);
     has(&report, "not_found", &["projection 5, head of cluster 1, answer"]);
-    has(&report, "invalid_store", &["vector of answer 1", "text model 66"]);
+    has(&report, "invalid_store", &["vector of answer 1", "embedding model 66"]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn trained() -> Place {
     npy::save(place.path("q.npy"), questions.view()).unwrap();
     npy::save(place.path("l.npy"), labels.view()).unwrap();
     let (a, q, l) = (place.file("a.npy"), place.file("q.npy"), place.file("l.npy"));
-    let args = ["import-vectors", &place.db(), "--model-name", "own", "--answers", &a];
+    let args = ["import-embeddings", &place.db(), "--model-name", "own", "--answers", &a];
     run(args.iter().chain(&["--questions", &q, "--labels", &l])).ok();
     run(["train", &place.db(), "--method", "multi-head"]).ok();
     place

@@ -14,7 +14,7 @@ use projection_store::search::Searcher;
 use serde_json::{Value, json};
 
 use crate::common::{PROJECTION, Place, model_dir, root, run};
-use crate::vectors::vectors;
+use crate::embeddings::vectors;
 
 /// Kills for each command. Runs that end before they are killed do not count.
 const IMPORTS: usize = 16;
@@ -258,7 +258,7 @@ fn vectors_command(place: &Place, number: usize) -> Vec<String> {
         fs::copy(place.path(&format!("v{number}/{name}")), place.path(name)).unwrap();
     }
     let [a, q, l, t] = names.map(|name| place.file(name));
-    let args = ["import-vectors", &place.db(), "--model-name", "own", "--answers", &a];
+    let args = ["import-embeddings", &place.db(), "--model-name", "own", "--answers", &a];
     strings(&[&args[..], &["--questions", &q, "--labels", &l, "--texts", &t]].concat())
 }
 

@@ -97,7 +97,7 @@ fn explanations_of_every_kind() {
     assert!(found["explanation"]["angle_degrees"].as_f64().unwrap() < 0.1);
     assert_eq!(found["explanation"]["questions"], json!([]));
     let text = place.query(&[QUESTION, "--explain"]).ok();
-    assert!(text.contains("linear projection 3, text model") && !text.contains("weights"));
+    assert!(text.contains("linear projection 3, embedding model") && !text.contains("weights"));
 
     let found = place.query(&[QUESTION, "--json", "--projection", "1", "--explain"]).json();
     assert_eq!(found["kind"], "multi_head");

@@ -9,12 +9,12 @@ fn every_command_has_help_with_an_example() {
     let help = run(["--help"]).ok();
     let commands = [
         "import",
-        "import-vectors",
+        "import-embeddings",
         "batches",
         "embed",
         "train",
         "distill",
-        "lists",
+        "index",
         "query",
         "log",
         "project",

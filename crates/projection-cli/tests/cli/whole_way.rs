@@ -155,7 +155,7 @@ fn a_store_of_the_existing_code() {
     assert_eq!((&projections[2]["heads"], &projections[2]["matrices"]), (&json!(13), &json!(3)));
     assert_eq!(projections[3]["kind"], "linear");
 
-    // Its vectors have 32 dimensions, which the text model at hand does not give.
+    // Its vectors have 32 dimensions, which the embedding model at hand does not give.
     let (kind, message) = place.query(&["anything", "--json"]).json_error(1);
     assert_eq!(kind, "dimension_mismatch");
     assert!(message.contains("384") && message.contains("32"), "{message}");

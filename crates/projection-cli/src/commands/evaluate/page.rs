@@ -24,7 +24,7 @@ const CLIPPED: usize = 220;
 pub fn page(evaluation: &Evaluation, report: &EvaluationReport) -> String {
     let mut body = format!(
         "<header><h1>How well answers are found</h1>\n<p class=\"about\">Store <b>{}</b>, {} \
-         answers, text model {}</p>\n",
+         answers, embedding model {}</p>\n",
         escape(&report.store),
         report.answers,
         escape(&report.model),

@@ -53,7 +53,7 @@ impl Report for EdgeReport {
             n => format!(", {}", count(n, "training question")),
         };
         text + &format!(
-            "{} projection {}, {} in {}{questions}, text model {}\n",
+            "{} projection {}, {} in {}{questions}, embedding model {}\n",
             self.kind,
             self.projection_id,
             count(self.answers, "answer"),

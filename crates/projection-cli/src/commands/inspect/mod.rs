@@ -10,25 +10,25 @@ mod store;
 use std::path::PathBuf;
 
 use projection_core::{Error, ErrorKind};
-use projection_store::ModelKind;
+use projection_store::{Batch, ModelKind};
 use serde::Serialize;
 
 use crate::failure::{self, Failure};
 
 /// Show what a store or a folder of models holds, and every problem found
 ///
-/// All array files are read. Problems are: files that are missing, damaged, of a wrong shape
-/// or dimension, with NaN, infinity or only zeros, half a head, files that no row of the
-/// database records, a projection id in two folders, an interrupted training.
+/// Reads all array files. Problems are files that are missing, damaged, of a wrong shape or
+/// dimension, or hold NaN, infinity or only zeros; heads with one of their two files; files that
+/// are not in the database; a projection id in two folders; an interrupted training.
 ///
-/// The exit code is 1 where problems were found.
+/// The exit code is 1 if there are problems.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   projection inspect lda.db
   projection inspect embeddings/all-MiniLM-L6-v2
   projection inspect model.safetensors")]
 pub struct Args {
-    /// The store's database, a folder of model files, or a model in a file of its own
+    /// The store's database, a folder of model files, or a one-file model
     #[arg(value_name = "STORE.db|DIR|FILE")]
     path: PathBuf,
 }
@@ -37,10 +37,10 @@ pub struct Args {
 #[derive(Debug, Default, Serialize)]
 pub struct Inspected {
     path: String,
-    /// None for a folder.
+    /// `None` for a folder.
     texts: Option<Texts>,
-    models: Vec<TextModel>,
-    batches: Vec<ImportedFile>,
+    models: Vec<EmbeddingModelFacts>,
+    batches: Vec<Batch>,
     projections: Vec<ProjectionFacts>,
     problems: Vec<Problem>,
 }
@@ -52,9 +52,9 @@ struct Texts {
     questions: usize,
 }
 
-/// A text model and the vectors it gave.
+/// An embedding model and its embeddings in the store.
 #[derive(Debug, Serialize)]
-struct TextModel {
+struct EmbeddingModelFacts {
     id: i64,
     name: String,
     dimension: usize,
@@ -63,25 +63,15 @@ struct TextModel {
     dtypes: Dtypes,
 }
 
-/// A training batch.
-#[derive(Debug, Serialize)]
-struct ImportedFile {
-    id: i64,
-    file: String,
-    sha256: String,
-    status: String,
-    error: Option<String>,
-}
-
 #[derive(Debug, Default, Serialize)]
 struct ProjectionFacts {
-    /// None for heads in files of the older names, which have no id.
+    /// `None` for heads in files of the older names, which have no id.
     id: Option<i64>,
     kind: &'static str,
     name: Option<String>,
-    /// The text model, where the database gives it.
+    /// The embedding model, if the database names it.
     model: Option<String>,
-    /// Where the files are, for a folder.
+    /// The folder of the files, if there is no database.
     folder: Option<String>,
     temperature: Option<f64>,
     /// The weight of BM25 in hybrid search that training chose.
@@ -91,7 +81,7 @@ struct ProjectionFacts {
     created_at: Option<String>,
     heads: usize,
     matrices: usize,
-    /// None for kinds that are no network.
+    /// `None` for kinds other than transformers.
     #[serde(skip_serializing_if = "Option::is_none")]
     network: Option<Network>,
     input_dim: Option<usize>,
@@ -99,7 +89,7 @@ struct ProjectionFacts {
     centroid_dtypes: Dtypes,
     answer_dtypes: Dtypes,
     matrix_dtypes: Dtypes,
-    /// The tensors of a model in a file of its own.
+    /// The tensors of a one-file model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tensors: Vec<Tensor>,
 }

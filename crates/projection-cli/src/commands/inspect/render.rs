@@ -20,11 +20,28 @@ impl Report for Inspected {
             }
         };
         section(
-            "text models",
+            "embedding models",
             &["id", "name", "dimension", "answers", "questions", "dtypes"],
-            self.text_model_rows(),
+            (self.models.iter())
+                .map(|model| {
+                    let [dim, answers, questions] =
+                        [model.dimension, model.answers, model.questions].map(|n| n.to_string());
+                    let (id, name) = (model.id.to_string(), model.name.clone());
+                    vec![id, name, dim, answers, questions, model.dtypes.list()]
+                })
+                .collect(),
         );
-        section("imported files", &["batch", "status", "file", "error"], self.batch_rows());
+        section(
+            "imported files",
+            &["batch", "status", "file", "error"],
+            (self.batches.iter())
+                .map(|batch| {
+                    let (id, status) = (batch.batch_id.to_string(), batch.status.clone());
+                    let error = optional(batch.error_message.as_ref());
+                    vec![id, status, batch.source_file.clone(), error]
+                })
+                .collect(),
+        );
         section(
             "projections",
             &["id", "projection", "temperature", "search", "heads", "dtypes"],
@@ -55,34 +72,6 @@ impl Report for Inspected {
 
     fn succeeded(&self) -> bool {
         self.problems.is_empty()
-    }
-}
-
-impl Inspected {
-    fn text_model_rows(&self) -> Vec<Vec<String>> {
-        let row = |model: &super::TextModel| {
-            vec![
-                model.id.to_string(),
-                model.name.clone(),
-                model.dimension.to_string(),
-                model.answers.to_string(),
-                model.questions.to_string(),
-                model.dtypes.list(),
-            ]
-        };
-        self.models.iter().map(row).collect()
-    }
-
-    fn batch_rows(&self) -> Vec<Vec<String>> {
-        let row = |batch: &super::ImportedFile| {
-            vec![
-                batch.id.to_string(),
-                batch.status.clone(),
-                batch.file.clone(),
-                optional(batch.error.as_ref()),
-            ]
-        };
-        self.batches.iter().map(row).collect()
     }
 }
 

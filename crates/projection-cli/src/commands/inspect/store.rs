@@ -1,4 +1,4 @@
-//! Inspecting a store: its database and the files that this records.
+//! Inspecting a store: its database and the files that the database names.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,7 @@ use projection_store::{FileUse, Store, StoredFile, StoredModel};
 use super::arrays::{Content, check, check_len};
 use super::folder;
 use super::heads::{HeadPaths, Heads, check_heads};
-use super::{
-    Dtypes, ImportedFile, Inspected, Problems, ProjectionFacts, TextModel, Texts, kind_name,
-};
+use super::{Dtypes, EmbeddingModelFacts, Inspected, Problems, ProjectionFacts, Texts, kind_name};
 use crate::output::progress;
 
 pub(super) fn inspect(database: &Path) -> Result<Inspected, Error> {
@@ -20,10 +18,10 @@ pub(super) fn inspect(database: &Path) -> Result<Inspected, Error> {
     let mut problems = Problems::default();
     let (answers, questions) = problems.value_of(store.text_counts());
     let clusters = problems.value_of(store.clusters()).len();
-    let mut models: Vec<TextModel> = problems
+    let mut models: Vec<EmbeddingModelFacts> = problems
         .value_of(store.embedding_models())
         .into_iter()
-        .map(|model| TextModel {
+        .map(|model| EmbeddingModelFacts {
             id: model.model_id,
             name: model.name,
             dimension: model.dimension,
@@ -67,25 +65,30 @@ pub(super) fn inspect(database: &Path) -> Result<Inspected, Error> {
         path: database.display().to_string(),
         texts: Some(Texts { clusters, answers, questions }),
         models,
-        batches: batches(&store, &mut problems),
+        batches: problems.value_of(store.batches()),
         projections,
         problems: problems.0,
     })
 }
 
-/// What the recorded files turned out to be.
+/// What the files in the database turned out to be.
 #[derive(Default)]
 struct Files {
     heads: BTreeMap<i64, Heads>,
     /// Projections with heads whose files are missing.
     trouble: HashSet<i64>,
     linear: Vec<ProjectionFacts>,
-    /// Files that a row records, as [`real`] names them.
+    /// Files in the database, as [`real`] names them.
     paths: HashSet<PathBuf>,
 }
 
 impl Files {
-    fn check(&mut self, file: StoredFile, models: &mut [TextModel], problems: &mut Problems) {
+    fn check(
+        &mut self,
+        file: StoredFile,
+        models: &mut [EmbeddingModelFacts],
+        problems: &mut Problems,
+    ) {
         let what = describe(&file.file_use);
         let path = match file.path {
             Ok(path) => Some(path),
@@ -98,7 +101,9 @@ impl Files {
         match file.file_use {
             FileUse::Vector { model_id, entity_type, .. } => {
                 let Some(model) = models.iter_mut().find(|model| model.id == model_id) else {
-                    let message = format!("{what}: by text model {model_id}, which is not there");
+                    let message = format!(
+                        "{what}: by embedding model {model_id}, which is not in the database"
+                    );
                     return problems.of_kind(ErrorKind::InvalidStore, message);
                 };
                 match entity_type.as_str() {
@@ -159,7 +164,7 @@ fn inspect_projection(
     stored: StoredModel,
     heads: &Heads,
     trouble: bool,
-    models: &[TextModel],
+    models: &[EmbeddingModelFacts],
     problems: &mut Problems,
 ) -> ProjectionFacts {
     let what = format!("projection {}", stored.id);
@@ -177,7 +182,7 @@ fn inspect_projection(
     match model {
         Some(model) => facts.model = Some(model.name.clone()),
         None => {
-            let message = format!("{what}: its text model is not in the database");
+            let message = format!("{what}: its embedding model is not in the database");
             problems.of_kind(ErrorKind::InvalidStore, message);
         }
     }
@@ -206,23 +211,10 @@ fn set_search_values(stored: &StoredModel, facts: &mut ProjectionFacts, problems
     facts.unseen_offset = values.unseen_offset;
 }
 
-fn batches(store: &Store, problems: &mut Problems) -> Vec<ImportedFile> {
-    let batches = problems.value_of(store.batches()).into_iter();
-    batches
-        .map(|batch| ImportedFile {
-            id: batch.batch_id,
-            file: batch.source_file,
-            sha256: batch.file_hash,
-            status: batch.status,
-            error: batch.error_message,
-        })
-        .collect()
-}
-
-/// Looks for files that no row records, and for traces of an interrupted training.
+/// Looks for orphans and for traces of an interrupted training.
 fn check_folder(
     store: &Store,
-    recorded: &HashSet<PathBuf>,
+    known_files: &HashSet<PathBuf>,
     known: &[i64],
     problems: &mut Problems,
 ) {
@@ -242,8 +234,8 @@ fn check_folder(
         if name.starts_with('.') && name.ends_with(".tmp") {
             problems
                 .add("orphan_file", format!("{}: left of an interrupted write", path.display()));
-        } else if name.ends_with(".npy") && !recorded.contains(&real(path)) {
-            let message = format!("{}: no row of the database records it", path.display());
+        } else if name.ends_with(".npy") && !known_files.contains(&real(path)) {
+            let message = format!("{}: it is not in the database", path.display());
             problems.add("orphan_file", message);
         }
     }

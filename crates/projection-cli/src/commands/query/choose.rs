@@ -1,4 +1,4 @@
-//! Which projection and which text model a question is asked with.
+//! Which projection and which embedding model a query uses.
 
 use projection_core::projection::Model;
 use projection_engine::folder_name;
@@ -13,7 +13,7 @@ pub(super) struct Chosen {
     /// None for a model in a file of its own.
     pub id: Option<i64>,
     pub projection: Model,
-    /// The text model of its questions and that of the answers it projects to; empty where
+    /// The embedding models of its queries and of the answers it projects to; empty if
     /// the store does not say.
     trained_on: String,
     searched: String,
@@ -43,7 +43,7 @@ pub(super) fn choose_projection(
     Ok(Some(Chosen { id: Some(stored.id), projection, trained_on, searched }))
 }
 
-/// The text model whose vectors are searched: the one that the projection was trained on,
+/// The embedding model whose vectors are searched: the one that the projection was trained on,
 /// else the one that is called like the model folder, else (`None`) the only one.
 pub(super) fn choose_model(
     store: &Store,

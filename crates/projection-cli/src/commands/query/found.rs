@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Mode;
 use crate::commands::explain::Explained;
-use crate::output::{Report, Screen, bar, heading, note};
+use crate::output::{Report, Screen, heading, note, shares};
 
 /// Routing weights that are shown to people.
 const SHOWN_WEIGHTS: usize = 5;
@@ -88,7 +88,7 @@ impl Report for Found {
             how += &format!(", BM25 with weight {weight}");
         }
         let mut text = heading(&screen.clean(&self.query));
-        text += &format!("{how}, text model {}\n", screen.clean(&self.model));
+        text += &format!("{how}, embedding model {}\n", screen.clean(&self.model));
         for message in &self.notes {
             text += &note(&screen.clean(message));
         }
@@ -133,22 +133,12 @@ impl Found {
     fn render_weights(&self, screen: &Screen) -> String {
         let mut weights: Vec<&Weight> = self.weights.iter().collect();
         weights.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.cluster_id.cmp(&b.cluster_id)));
-        let (shown, others) = weights.split_at(weights.len().min(SHOWN_WEIGHTS));
-        let top = shown.first().map_or(1.0, |weight| f64::from(weight.weight));
-        let mut text = heading("routing weights");
-        for weight in shown {
+        let row = |weight: &&Weight| {
             let name = weight.name.clone();
             let name = name.unwrap_or_else(|| format!("cluster {}", weight.cluster_id));
-            let share = f64::from(weight.weight);
-            let name = screen.clean(&name);
-            text += &format!("{:6.2} %  {}  {name}\n", share * 100.0, bar(share / top));
-        }
-        let rest: f64 = others.iter().map(|weight| f64::from(weight.weight)).sum();
-        match others.len() {
-            0 => {}
-            1 => text += &format!("{:6.2} %  in 1 other\n", rest * 100.0),
-            n => text += &format!("{:6.2} %  shared by {n} others\n", rest * 100.0),
-        }
-        text + "\n"
+            (f64::from(weight.weight), screen.clean(&name))
+        };
+        let rows: Vec<(f64, String)> = weights.iter().map(row).collect();
+        heading("routing weights") + &shares(&rows, SHOWN_WEIGHTS)
     }
 }

@@ -1,4 +1,4 @@
-//! `projection import-vectors`: vectors of any text model into a store.
+//! `projection import-embeddings`: precomputed embeddings into a store.
 
 use std::path::PathBuf;
 
@@ -10,42 +10,42 @@ use projection_store::import::{
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, note, spinner};
 
-/// Import vectors of your own text model into a store
+/// Import precomputed embeddings into a store
 ///
-/// A holds the answers' vectors (M × d) and Q the questions' (n × d), .npy of float16,
-/// float32 or float64. L holds n integers: for each question the row of its answer in A,
-/// from 0, or -1 for none. T is JSON with a text for each row, {"answers": […],
-/// "questions": […]}; without it texts are placeholders such as "answer 12".
+/// A holds the answers' embeddings (M × d) and Q the questions' (n × d), .npy of float16, float32
+/// or float64. L holds n integers: the row of each question's answer in A, from 0, or -1 for none.
+/// T is JSON with one text per row, {"answers": […], "questions": […]}; without it, texts are
+/// placeholders such as "answer 12".
 ///
-/// Each answer becomes a cluster with its questions. An answer without a question is
-/// searched and gets no head; a question without an answer is kept and not trained on.
+/// Each answer becomes a cluster with its questions. Answers without questions are searchable but
+/// not trained on; questions without an answer are kept but not trained on.
 ///
-/// The import is known by the path of A. It is skipped where no file has changed; otherwise
-/// the new version replaces what the last one brought, and texts that it still has keep
-/// their ids. Everything becomes visible together, or nothing.
+/// The path of A identifies the import. If no file has changed, it is skipped; otherwise it
+/// replaces the earlier import, and texts that are still present keep their ids. The import
+/// becomes visible as a whole.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  projection import-vectors lda.db --model-name my-model --answers A.npy --questions Q.npy \\
+  projection import-embeddings lda.db --model-name my-model --answers A.npy --questions Q.npy \\
       --labels L.npy --texts T.json
   projection train lda.db --model-name my-model")]
 pub struct Args {
-    /// The store's database, made where there is none
+    /// The store's database, created if it does not exist
     #[arg(value_name = "STORE.db")]
     store: PathBuf,
 
-    /// Name of the text model that gave the vectors
+    /// Name of the embedding model
     #[arg(long, value_name = "NAME")]
     model_name: String,
 
-    /// Vectors of the answers
+    /// Embeddings of the answers
     #[arg(long, value_name = "A.npy")]
     answers: PathBuf,
 
-    /// Vectors of the questions
+    /// Embeddings of the questions
     #[arg(long, value_name = "Q.npy")]
     questions: PathBuf,
 
-    /// For each question the row of its answer
+    /// Row of the answer to each question
     #[arg(long, value_name = "L.npy")]
     labels: PathBuf,
 
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<ImportedEmbeddings, Failure> {
         texts: args.texts.clone(),
     };
     let mut store = Store::open_or_create(&args.store)?;
-    let spinner = spinner("importing vectors");
+    let spinner = spinner("importing embeddings");
     let brought = import_embeddings(&mut store, &files)?;
     spinner.finish_and_clear();
     Ok(brought)
@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> Result<ImportedEmbeddings, Failure> {
 impl Report for ImportedEmbeddings {
     fn render(&self, screen: &Screen) -> String {
         if matches!(self.outcome, ImportOutcome::Unchanged | ImportOutcome::Moved) {
-            return format!("{}, the store has these vectors already\n", self.outcome);
+            return format!("{}, the store has these embeddings already\n", self.outcome);
         }
         let mut text = format!(
             "{} {} and {} by {} (dimension {})\n",
@@ -86,15 +86,15 @@ impl Report for ImportedEmbeddings {
             self.dimension
         );
         if self.removed > 0 {
-            text += &format!("{} of the last version removed\n", count(self.removed, "text"));
+            text += &format!("{} of the earlier version removed\n", count(self.removed, "text"));
         }
         if self.answers_without_question > 0 {
             let answers = count(self.answers_without_question, "answer");
-            text += &note(&format!("{answers} without a question: searched, but without a head"));
+            text += &note(&format!("{answers} without a question: searchable but not trained on"));
         }
         if self.questions_without_answer > 0 {
             let questions = count(self.questions_without_answer, "question");
-            text += &note(&format!("{questions} without an answer: kept, but not trained on"));
+            text += &note(&format!("{questions} without an answer: kept but not trained on"));
         }
         text
     }

@@ -1,4 +1,4 @@
-//! `projection import-vectors`: vectors of any text model.
+//! `projection import-embeddings`: vectors of any embedding model.
 
 use std::fs;
 
@@ -44,7 +44,7 @@ fn texts(place: &Place, answers: &[&str], questions: &[&str]) {
 fn import(place: &Place, more: &[&str]) -> Run {
     let (db, files) = (place.db(), ["A.npy", "Q.npy", "L.npy"].map(|name| place.file(name)));
     let [a, q, l] = files.each_ref().map(String::as_str);
-    let args = ["import-vectors", &db, "--model-name", "mine", "--answers", a];
+    let args = ["import-embeddings", &db, "--model-name", "mine", "--answers", a];
     run(args.iter().chain(&["--questions", q, "--labels", l]).chain(more))
 }
 
@@ -120,7 +120,7 @@ fn moved_arrays_are_known_and_their_next_version_replaces_them() {
     }
     let import_moved = || {
         let [a, q, l] = ["A", "Q", "L"].map(|name| place.file(&format!("moved/{name}.npy")));
-        run(["import-vectors", &place.db(), "--model-name", "mine", "--answers", &a]
+        run(["import-embeddings", &place.db(), "--model-name", "mine", "--answers", &a]
             .into_iter()
             .chain(["--questions", &q, "--labels", &l]))
         .ok()
@@ -222,7 +222,7 @@ fn a_new_version_replaces_the_last_one_and_keeps_ids_by_text() {
     // The same files as vectors of another model: the first one's are gone.
     let (db, t) = (place.db(), place.file("T.json"));
     let [a, q, l] = ["A.npy", "Q.npy", "L.npy"].map(|name| place.file(name));
-    let args = ["import-vectors", &db, "--answers", &a, "--questions", &q, "--labels", &l];
+    let args = ["import-embeddings", &db, "--answers", &a, "--questions", &q, "--labels", &l];
     run(args.iter().chain(&["--model-name", "other", "--texts", &t])).ok();
     let report = place.healthy();
     let models = report["models"].as_array().unwrap();
@@ -246,7 +246,7 @@ fn placeholders_are_not_embedded_but_texts_are() {
     with_texts(&place).json();
     assert!(place.embed().ok().starts_with("nothing to embed"));
     place.healthy();
-    // The text model has another dimension than the vectors that were imported under the name.
+    // The embedding model has another dimension than the vectors that were imported under the name.
     let model = model_dir();
     let args = ["--json", "embed", &place.db(), "--model-name", "mine", "--model-dir"];
     let (kind, _) = run(args.into_iter().chain([model.to_str().unwrap()])).json_error(1);
