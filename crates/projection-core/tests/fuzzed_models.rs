@@ -4,8 +4,11 @@
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use projection_core::projection::{Model, Precision, Projection};
+use projection_core::projection::{
+    Model, Precision, Projection, TransformerProjection, TransformerShape, TransformerWeights,
+};
 use projection_core::search::Index;
+use serde_json::Value;
 
 const ROUNDS: usize = 3000;
 
@@ -42,6 +45,29 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance")
 }
 
+fn transformer() -> TransformerProjection {
+    let shape =
+        TransformerShape { embed_dim: 4, num_heads: 2, num_layers: 1, ff_dim: 8, dropout: 0.0 };
+    let sizes = |name: &str| match name.trim_start_matches("encoder.layers.0.") {
+        "input_proj.weight" => vec![4, 5],
+        "self_attn.in_proj_weight" => vec![12, 4],
+        "self_attn.in_proj_bias" => vec![12],
+        "self_attn.out_proj.weight" => vec![4, 4],
+        "linear1.weight" => vec![8, 4],
+        "linear1.bias" => vec![8],
+        "linear2.weight" => vec![4, 8],
+        "output_proj.weight" => vec![5, 4],
+        "output_proj.bias" => vec![5],
+        _ => vec![4],
+    };
+    let weights = TransformerWeights::read(&shape, |name| {
+        let shape = sizes(name);
+        let values = (0..shape.iter().product()).map(|at: usize| (at as f32).sin()).collect();
+        Ok((shape, values))
+    });
+    TransformerProjection::new(weights.unwrap()).unwrap()
+}
+
 /// A small model of every kind and precision, as the bytes of its file.
 fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let models = [
@@ -59,8 +85,7 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             (name, model.to_bytes().unwrap())
         })
         .collect();
-    let transformer = Model::load_file(root().join("transformer/transformer.pt")).unwrap();
-    seeds.push(("transformer", transformer.to_bytes().unwrap()));
+    seeds.push(("transformer", transformer().to_bytes(&Value::Null)));
     let heads = Model::load(root().join("models/top_3"), 1, None).unwrap();
     for (name, precision) in [("bf16", Precision::Bf16), ("int8", Precision::Int8)] {
         let compact = heads.with_precision(precision).unwrap();

@@ -319,7 +319,8 @@ impl Engine for Search {
                 vec![self.index.search(query, None, NEAREST).expect("queries fit the index")]
             }
             _ => {
-                let found = self.index.search_batch_on(self.threads, queries, None, NEAREST);
+                let found =
+                    self.index.search_batch_among(None, self.threads, queries, None, NEAREST);
                 found.expect("queries fit the index")
             }
         };

@@ -7,8 +7,8 @@ use crate::kernel::{self, top_k};
 
 /// The k best of any number of hits.
 ///
-/// Candidates are kept unsorted up to twice k and then cut back to the k best, which costs a
-/// constant time per hit; hits below the cut's last score are never added.
+/// Hits are kept unsorted up to twice k and then cut back to the k best, which costs a
+/// constant time per hit; hits below the last score that was kept are never added.
 pub struct Best {
     k: usize,
     kept: Vec<Hit>,
@@ -39,6 +39,14 @@ impl Best {
         }
     }
 
+    /// The best hits of which scores are cosines, which rounding must not make more than 1.
+    pub fn finish_cosines(self) -> Vec<Hit> {
+        let mut hits = self.finish();
+        hits.iter_mut().for_each(|hit| hit.score = hit.score.clamp(-1.0, 1.0));
+        hits
+    }
+
+    /// The best hits, in their order.
     pub fn finish(mut self) -> Vec<Hit> {
         self.kept.sort_unstable_by(better_first);
         self.kept.truncate(self.k);
@@ -46,6 +54,7 @@ impl Best {
     }
 }
 
+/// The order of hits: by descending score, equal ones by ascending id.
 pub fn better_first(a: &Hit, b: &Hit) -> Ordering {
     b.score.total_cmp(&a.score).then(a.answer_id.cmp(&b.answer_id))
 }

@@ -1,4 +1,4 @@
-//! Adding and removing answers.
+//! Adding and removing answers, and the approximate index over them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use ndarray::ArrayView2;
 
 use super::{Index, twice};
 use crate::error::Result;
-use crate::ivf::UnitVectors;
-use crate::projection::row_major;
+use crate::ivf::{IndexStats, IvfIndex, MIN_INDEX_ROWS, UnitVectors, scan_pays_off};
+use crate::projection::{Projection, row_major};
 
 impl Index {
     /// Adds the rows of `vectors` (n × d), named by `ids` (n), which the index does not have
-    /// yet. IvfIndex are kept up, and remain as good as they are where the new answers are like
-    /// the others; after many changes, make them anew. Nothing is added after an error.
+    /// yet. An approximate index takes them in; after many changes, or if new answers are unlike
+    /// the others, build it anew. Nothing is added after an error.
     ///
     /// # Errors
     /// As [`from_vectors`](Self::from_vectors), and
@@ -32,23 +32,22 @@ impl Index {
         if let Some(row_of) = self.row_of.get_mut() {
             row_of.extend(ids.iter().copied().zip(first as u32..));
         }
-        if let Some(lists) = &mut self.lists
-            && !ids.is_empty()
-        {
-            let vectors = &self.vectors;
-            let copy = |row: usize, unit: &mut [f32]| unit.copy_from_slice(vectors.row(row));
-            let units = UnitVectors { count: self.ids.len(), dim: self.dim, copy_row: &copy };
-            Arc::make_mut(lists).add(units, first);
+        if let Some(mut ivf) = self.ivf.take() {
+            if !ids.is_empty() {
+                self.with_units(|units| Arc::make_mut(&mut ivf).add(units, first));
+            }
+            self.ivf = Some(ivf);
         }
         Ok(())
     }
 
-    /// Removes the answers with these ids, and gives how many of them there were. The last answers take the places of those that are removed.
+    /// Removes the answers with these ids, and returns how many there were. The last answers take
+    /// the places of those that are removed.
     pub fn remove(&mut self, ids: &[i64]) -> usize {
         self.remove_rows(ids).len()
     }
 
-    /// [`remove`](Self::remove). Gives the rows that were removed one after another, each
+    /// [`remove`](Self::remove). Returns the rows that were removed one after another, each
     /// with the number that the last row had then.
     pub fn remove_rows(&mut self, ids: &[i64]) -> Vec<(usize, usize)> {
         self.row_of();
@@ -62,11 +61,59 @@ impl Index {
             }
             self.ids.swap_remove(row);
             self.vectors.swap_remove(row);
-            if let Some(lists) = &mut self.lists {
-                Arc::make_mut(lists).swap_remove(row, last);
+            if let Some(ivf) = &mut self.ivf {
+                Arc::make_mut(ivf).swap_remove(row, last);
             }
             removed.push((row, last));
         }
         removed
+    }
+
+    /// Builds an approximate index, so that [`search`](Self::search) finds the nearest of many
+    /// answers without comparing a query with each. Returns its recall and cost: at least 99% of
+    /// the true 1, 10 and 32 nearest answers are found for queries that are held out. If that
+    /// cannot be reached, because answers are not in clusters, and below 16,384 answers, searches
+    /// stay exact, and from 256 answers on read a quarter of the memory.
+    ///
+    /// Some of the vectors, and vectors between them, serve as queries; `queries` (n × d) are
+    /// more, projected by `projection` if there is one: with a few hundred real questions the
+    /// promise holds for such. Takes seconds for 100,000 answers on one thread; the result does
+    /// not depend on the number of threads. The index takes a quarter of the vectors' memory.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search) for each of the queries, naming the row.
+    pub fn build_index(
+        &mut self,
+        queries: Option<ArrayView2<'_, f32>>,
+        projection: Option<&dyn Projection>,
+        threads: usize,
+    ) -> Result<IndexStats> {
+        let mut targets = Vec::new();
+        for (row, query) in queries.iter().flat_map(|queries| queries.rows()).enumerate() {
+            let target = self.target(&query.to_vec(), projection);
+            targets.extend(target.map_err(|error| error.context(format!("row {row}")))?);
+        }
+        let index = match self.len() {
+            len if !scan_pays_off(len, self.dim) => None,
+            len if len < MIN_INDEX_ROWS => Some(self.with_units(IvfIndex::flat)),
+            _ => Some(self.with_units(|units| IvfIndex::build(units, &targets, threads))),
+        };
+        self.ivf = index.map(Arc::new);
+        Ok(self.index_stats().unwrap_or(IndexStats { recall: 1.0, read: 1.0, lists: 1 }))
+    }
+
+    /// Drops the approximate index: searches are exact again.
+    pub fn drop_index(&mut self) {
+        self.ivf = None;
+    }
+
+    /// Recall and cost of the approximate index, if there is one.
+    pub fn index_stats(&self) -> Option<IndexStats> {
+        self.ivf.as_ref().map(|ivf| ivf.stats())
+    }
+
+    fn with_units<R>(&self, work: impl FnOnce(UnitVectors<'_>) -> R) -> R {
+        let copy_row = |row: usize, unit: &mut [f32]| unit.copy_from_slice(self.vectors.row(row));
+        work(UnitVectors { count: self.len(), dim: self.dim, copy_row: &copy_row })
     }
 }

@@ -26,7 +26,7 @@ fn batches_find_what_single_queries_find() {
     let index = Index::from_vectors(&ids, vectors.view()).unwrap();
     let queries = Array2::from_shape_fn((150, 20), |(r, c)| ((r * 5 + c * 3) as f32).cos());
     for threads in [0, 1, 2, 5] {
-        let found = index.search_batch_on(threads, queries.view(), None, 7).unwrap();
+        let found = index.search_batch_among(None, threads, queries.view(), None, 7).unwrap();
         assert_eq!(found.len(), 150);
         for (query, found) in queries.rows().into_iter().zip(found) {
             assert_eq!(found, index.search(query.to_slice().unwrap(), None, 7).unwrap());
@@ -35,7 +35,7 @@ fn batches_find_what_single_queries_find() {
     let mut bad = queries.clone();
     bad[[70, 3]] = f32::NAN;
     bad[[149, 3]] = f32::NAN;
-    let error = index.search_batch_on(2, bad.view(), None, 7).unwrap_err();
+    let error = index.search_batch_among(None, 2, bad.view(), None, 7).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFinite);
     assert!(error.to_string().contains("row 70"), "{error}");
     let none = Index::from_vectors(&[], Array2::zeros((0, 20)).view()).unwrap();

@@ -1,8 +1,7 @@
-//! RowsRef in memory and the k best of them.
+//! Vectors in memory and the k best of them.
 
 mod best;
 mod change;
-mod lists;
 mod nearest;
 
 use std::collections::HashMap;
@@ -30,9 +29,11 @@ pub struct Hit {
     pub score: f32,
 }
 
-/// Answer vectors with their ids. Threads may search at once; [`add`](Self::add),
-/// [`remove`](Self::remove) and [`build_index`](Self::build_index) want it for themselves.
-/// Clones share the vectors until one of them changes.
+/// Answer vectors with their ids.
+///
+/// Searches are exact until [`build_index`](Self::build_index) adds an approximate index. Threads
+/// may search at once; what changes an index borrows it exclusively. Clones share the vectors
+/// until one of them changes.
 #[derive(Debug, Clone)]
 pub struct Index {
     ids: Vec<i64>,
@@ -41,8 +42,8 @@ pub struct Index {
     vectors: Rows,
     /// The row of each id; made when it is first needed.
     row_of: OnceLock<HashMap<i64, u32>>,
-    /// What finds the nearest of many vectors, where it was asked for.
-    lists: Option<Arc<IvfIndex>>,
+    /// Finds the nearest of many vectors faster, if it was asked for.
+    ivf: Option<Arc<IvfIndex>>,
 }
 
 impl Index {
@@ -50,7 +51,7 @@ impl Index {
     /// `ids` (n) names them.
     ///
     /// # Errors
-    /// [`ErrorKind::BufferSize`] where there are not as many ids as rows,
+    /// [`ErrorKind::BufferSize`] if there are not as many ids as rows,
     /// [`ErrorKind::InvalidArgument`] for d = 0 or an id that comes twice,
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`], naming the id.
     pub fn from_vectors(ids: &[i64], vectors: ArrayView2<'_, f32>) -> Result<Self> {
@@ -67,7 +68,7 @@ impl Index {
             dim,
             vectors: Rows::new(dim),
             row_of: OnceLock::new(),
-            lists: None,
+            ivf: None,
         };
         let mut sorted = ids.to_vec();
         sorted.sort_unstable();
@@ -93,7 +94,7 @@ impl Index {
         for (id, vector) in ids.iter().zip(values.chunks_exact(dim)) {
             unit.copy_from_slice(vector);
             let named = |error: Error| error.context(format!("vector of answer {id}"));
-            normalise(&mut unit).map_err(named)?;
+            normalize(&mut unit).map_err(named)?;
             units.push(&unit);
         }
         Ok(units)
@@ -127,40 +128,24 @@ impl Index {
 
     /// The min(k, len) answers nearest to `query` (d) by cosine, best first, equal ones by
     /// ascending id. With a projection, the query is projected first; its dimension is then
-    /// the projection's input dimension. With lists, see [`build_index`](Self::build_index), an
-    /// answer may be missed.
+    /// the projection's input dimension. With an approximate index, see
+    /// [`build_index`](Self::build_index), an answer may be missed.
     ///
     /// # Errors
-    /// [`ErrorKind::DimensionMismatch`] where query, projection and index do not fit
-    /// together, [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`] for the query or its
-    /// projection.
+    /// [`ErrorKind::DimensionMismatch`] if query, projection and index do not fit together,
+    /// [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`] for the query or its projection.
     pub fn search(
         &self,
         query: &[f32],
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Hit>> {
-        self.search_on(1, query, projection, k)
+        self.search_among(None, 1, query, projection, k)
     }
 
-    /// [`search`](Self::search) on up to `threads` threads, which end before it returns; 0
-    /// counts as 1. The result does not depend on their number.
-    ///
-    /// # Errors
-    /// As [`search`](Self::search).
-    pub fn search_on(
-        &self,
-        threads: usize,
-        query: &[f32],
-        projection: Option<&dyn Projection>,
-        k: usize,
-    ) -> Result<Vec<Hit>> {
-        let target = self.target(query, projection)?;
-        Ok(self.nearest_on(threads, None, &target, k))
-    }
-
-    /// [`search_on`](Self::search_on) among the answers with the `allowed` ids, in any order;
-    /// among all for `None`. Ids of no answer are passed over.
+    /// [`search`](Self::search) among the answers with the `allowed` ids, in any order, or among
+    /// all for `None`, on up to `threads` threads, which end before it returns. Ids of no answer
+    /// are ignored; 0 threads count as 1. The result does not depend on their number.
     ///
     /// # Errors
     /// As [`search`](Self::search).
@@ -188,26 +173,11 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Vec<Hit>>> {
-        self.search_batch_on(1, queries, projection, k)
+        self.search_batch_among(None, 1, queries, projection, k)
     }
 
-    /// [`search_batch`](Self::search_batch) on up to `threads` threads, which end before it
-    /// returns; 0 counts as 1. The results do not depend on their number.
-    ///
-    /// # Errors
-    /// As [`search`](Self::search), naming the row.
-    pub fn search_batch_on(
-        &self,
-        threads: usize,
-        queries: ArrayView2<'_, f32>,
-        projection: Option<&dyn Projection>,
-        k: usize,
-    ) -> Result<Vec<Vec<Hit>>> {
-        self.search_batch_among(None, threads, queries, projection, k)
-    }
-
-    /// [`search_batch_on`](Self::search_batch_on) among the answers with the `allowed` ids,
-    /// as [`search_among`](Self::search_among).
+    /// [`search_batch`](Self::search_batch) among the `allowed` answers and on threads, as
+    /// [`search_among`](Self::search_among).
     ///
     /// # Errors
     /// As [`search`](Self::search), naming the row.
@@ -219,7 +189,6 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Vec<Hit>>> {
-        let queries = queries.as_standard_layout();
         let allowed = allowed.map(|ids| self.rows_of(ids));
         // Fewer queries than a block for each thread are shared out evenly.
         let block = queries.nrows().div_ceil(threads.max(1)).clamp(1, BLOCK);
@@ -227,13 +196,11 @@ impl Index {
         results.resize_with(queries.nrows(), || Ok(Vec::new()));
         parallel::parallel_chunks(threads, &mut results, 1, block, |rows, results| {
             let mut targets = Vec::with_capacity(rows.len() * self.dim);
-            for row in rows.clone() {
-                let query = queries.row(row);
-                let query = query.to_slice().expect("rows of a row-major array are contiguous");
-                match self.target(query, projection) {
+            for (row, result) in rows.zip(results.iter_mut()) {
+                match self.target(&queries.row(row).to_vec(), projection) {
                     Ok(target) => targets.extend(target),
                     Err(error) => {
-                        results[row - rows.start] = Err(error.context(format!("row {row}")));
+                        *result = Err(error.context(format!("row {row}")));
                         return;
                     }
                 }
@@ -273,7 +240,7 @@ impl Index {
                 projected
             }
         };
-        normalise(&mut target).map_err(|error| match projection {
+        normalize(&mut target).map_err(|error| match projection {
             None => error.context("query"),
             Some(_) => error.context("projected query"),
         })?;
@@ -321,12 +288,9 @@ fn twice(id: i64) -> Error {
 }
 
 /// Scales a vector to length 1.
-fn normalise(vector: &mut [f32]) -> Result<()> {
-    let norm = kernel::norm(vector);
+fn normalize(vector: &mut [f32]) -> Result<()> {
+    let norm = kernel::normalize(vector);
     if norm > 0.0 && norm.is_finite() {
-        for value in vector {
-            *value = (f64::from(*value) / norm) as f32;
-        }
         return Ok(());
     }
     Err(match vector.iter().position(|value| !value.is_finite()) {
