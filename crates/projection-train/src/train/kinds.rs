@@ -2,7 +2,8 @@
 
 use ndarray::Array2;
 
-use super::linear::{Products, check};
+use super::linalg::Ridge;
+use super::linear::check;
 use super::recipe::multi_head;
 use super::validation::{Column, Plan, to_unit_rows};
 use super::{LinearMethod, Method, Progress, Recipe};
@@ -62,23 +63,23 @@ pub(super) fn measure(
             progress(Progress { stage: "other kinds", step: number, steps, loss: None });
         }
         let data = &fold.data;
-        // Those of the last two sorts of linear methods that came.
-        let mut products: Vec<(bool, Products)> = Vec::new();
+        let mut problems: Vec<(LinearMethod, Ridge)> = Vec::new();
         for (recipe, ranks) in recipes.iter().zip(&mut ranks) {
             let model = match recipe {
                 Recipe::Linear(method) => {
-                    let is_lda = matches!(method, LinearMethod::Lda { .. });
-                    if !products.iter().any(|(lda, _)| *lda == is_lda) {
-                        let (questions, answers) = (data.questions(), data.answers());
-                        check(questions, answers, data.labels(), *method)?;
-                        let threads = plan.threads;
-                        let own =
-                            Products::of(questions, answers, data.labels(), *method, threads)?;
-                        products.push((is_lda, own));
-                    }
-                    let own = products.iter().find(|(lda, _)| *lda == is_lda);
-                    let (_, own) = own.expect("made above");
-                    Model::Linear(LinearProjection::new(own.solve(*method)?)?)
+                    let known = problems.iter().position(|(of, _)| of.shares_problem_with(*method));
+                    let known = match known {
+                        Some(known) => known,
+                        None => {
+                            let (questions, answers) = (data.questions(), data.answers());
+                            check(questions, answers, data.labels(), *method)?;
+                            let problem = method.problem(questions, answers, data.labels())?;
+                            problems.push((*method, problem));
+                            problems.len() - 1
+                        }
+                    };
+                    let matrix = method.solve(&problems[known].1)?;
+                    Model::Linear(LinearProjection::new(matrix)?)
                 }
                 Recipe::MultiHead { temperature, .. } => {
                     Model::MultiHead(multi_head(data, *temperature)?)

@@ -3,10 +3,8 @@
 use ndarray::{Array2, ArrayView2, Axis};
 
 use super::centroid::centroid_and_weights;
-use super::eigen::solve_least;
-use super::solve::{gram, solve, weighted_product};
+use super::linalg::Ridge;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::parallel;
 
 /// How the matrix is found. With questions q and their answers a as columns of Q and A, and
 /// the inverse being the pseudo-inverse where μ = 0:
@@ -47,6 +45,48 @@ impl LinearMethod {
         }
     }
 
+    /// Whether both solve the same [`problem`](Self::problem), with another μ.
+    pub(super) fn shares_problem_with(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Lda { spread, .. }, Self::Lda { spread: other, .. }) => spread == other,
+            (Self::Lda { .. }, _) | (_, Self::Lda { .. }) => false,
+            _ => true,
+        }
+    }
+
+    /// The ridge regression that this is, on arguments that have been [checked](check).
+    ///
+    /// LDA is the regression of the answers on the centroids and of zero on the rows
+    /// √(λ w) Δ.
+    pub(super) fn problem(
+        self,
+        questions: ArrayView2<'_, f32>,
+        answers: ArrayView2<'_, f32>,
+        labels: &[usize],
+    ) -> Result<Ridge> {
+        let (dim, outputs) = (questions.ncols(), answers.ncols());
+        let Self::Lda { spread, .. } = self else {
+            let rows: Vec<f32> = questions.iter().copied().collect();
+            let targets: Vec<f32> = answers.select(Axis(0), labels).into_iter().collect();
+            return Ok(Ridge::new(&rows, dim, &targets, outputs));
+        };
+        let clusters = Clusters::of(questions, labels)?;
+        let mut rows: Vec<f64> = clusters.centroids.into_iter().map(f64::from).collect();
+        for (residual, weight) in clusters.residuals.chunks(dim).zip(&clusters.weights) {
+            let factor = (spread * weight).sqrt();
+            rows.extend(residual.iter().map(|value| factor * f64::from(*value)));
+        }
+        let mut targets: Vec<f32> = answers.select(Axis(0), &clusters.rows).into_iter().collect();
+        targets.resize(rows.len() / dim * outputs, 0.0);
+        Ok(Ridge::new(&rows, dim, &targets, outputs))
+    }
+
+    /// W (o × d) of a [`problem`](Self::problem) of this method or one that shares it.
+    pub(super) fn solve(self, problem: &Ridge) -> Result<Array2<f32>> {
+        let to_identity = matches!(self, Self::RidgeToIdentity { .. });
+        problem.solve(self.regularisation().1, to_identity)
+    }
+
     /// The name for people and for the store.
     pub fn name(self) -> &'static str {
         match self {
@@ -74,77 +114,7 @@ pub fn train_linear(
     method: LinearMethod,
 ) -> Result<Array2<f32>> {
     check(questions, answers, labels, method)?;
-    let threads = parallel::threads();
-    Products::of(questions, answers, labels, method, threads)?.solve(method)
-}
-
-/// What methods of the same sort share on the same questions: all but λ and μ.
-pub(super) struct Products {
-    dim: usize,
-    output: usize,
-    /// Q Qᵀ, or Q̄ Q̄ᵀ (d × d).
-    inputs: Vec<f64>,
-    /// Δ Δᵀ (d × d), for LDA.
-    spreads: Option<Vec<f64>>,
-    /// A Qᵀ, or A Q̄ᵀ (o × d).
-    targets: Vec<f64>,
-}
-
-impl Products {
-    /// The products that `method` and others of its sort need. The arguments have been
-    /// checked.
-    pub fn of(
-        questions: ArrayView2<'_, f32>,
-        answers: ArrayView2<'_, f32>,
-        labels: &[usize],
-        method: LinearMethod,
-        threads: usize,
-    ) -> Result<Self> {
-        let (dim, output) = (questions.ncols(), answers.ncols());
-        let (rows, targets, spreads) = match method {
-            LinearMethod::Lda { .. } => {
-                let clusters = Clusters::of(questions, labels)?;
-                let (residuals, weights) = (&clusters.residuals, Some(&clusters.weights[..]));
-                let spreads = weighted_product(residuals, residuals, weights, dim, dim, threads);
-                (clusters.centroids, answers.select(Axis(0), &clusters.rows), Some(spreads))
-            }
-            _ => {
-                let questions = questions.iter().copied().collect();
-                (questions, answers.select(Axis(0), labels), None)
-            }
-        };
-        let targets: Vec<f32> = targets.iter().copied().collect();
-        Ok(Self {
-            dim,
-            output,
-            inputs: gram(&rows, dim, threads),
-            spreads,
-            targets: weighted_product(&targets, &rows, None, output, dim, threads),
-        })
-    }
-
-    /// W (o × d) by a method of the sort that the products were made for.
-    pub fn solve(&self, method: LinearMethod) -> Result<Array2<f32>> {
-        let (dim, (spread, ridge)) = (self.dim, method.regularisation());
-        let (mut matrix, mut result) = (self.inputs.clone(), self.targets.clone());
-        if let Some(spreads) = &self.spreads {
-            matrix.iter_mut().zip(spreads).for_each(|(sum, value)| *sum += spread * value);
-        }
-        for i in 0..dim {
-            matrix[i * dim + i] += ridge;
-            if matches!(method, LinearMethod::RidgeToIdentity { .. }) {
-                result[i * dim + i] += ridge;
-            }
-        }
-        // W M = B with a symmetric M: the rows of B are the right sides for the rows of W.
-        match ridge > 0.0 {
-            true => solve(&mut matrix, &mut result, dim)?,
-            // Without μ, the questions need not determine W: then it is the least one.
-            false => solve_least(&matrix, &mut result, dim)?,
-        }
-        let values = result.into_iter().map(|value| value as f32).collect();
-        Ok(Array2::from_shape_vec((self.output, dim), values).expect("o × d values"))
-    }
+    method.solve(&method.problem(questions, answers, labels)?)
 }
 
 pub(super) fn check(

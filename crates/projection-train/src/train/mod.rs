@@ -9,17 +9,16 @@ mod centroid;
 mod choose;
 mod data;
 mod distill;
-mod eigen;
 mod folds;
 mod grid;
 mod kinds;
 mod lift;
+mod linalg;
 mod linear;
 mod model;
 mod options;
 mod recipe;
 mod residual;
-mod solve;
 mod tune;
 mod validation;
 

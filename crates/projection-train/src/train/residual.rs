@@ -64,7 +64,6 @@ pub fn train_residual(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ResidualParts> {
     let dim = data.dim();
-    let threads = training.adapter_training.threads;
     let mut parts = ResidualParts {
         // One gain for both terms: where they differ, the adapter takes up the difference.
         gain: if training.rotation != 0.0 { training.rotation } else { training.adapter },
@@ -82,7 +81,7 @@ pub fn train_residual(
         parts.adapter = Some(Array2::from_shape_vec((dim, dim), adapter).expect("d × d values"));
     }
     if training.lift != 0.0 {
-        parts.lift = Some((lift_direction(data, threads)?, training.lift));
+        parts.lift = Some((lift_direction(data)?, training.lift));
     }
     // Made once: parts that would not open are not given.
     ResidualProjection::new(parts.clone())?;

@@ -153,7 +153,7 @@ impl<'a> FoldWork<'a> {
         let queries = plan.queries(fold).into_raw_vec_and_offset().0;
         let (temperature, neighbours) = (fixed.temperature, fixed.neighbours);
         let rotations = rotations(&fold.data, Some(&queries), temperature, neighbours, threads);
-        let direction = lift_direction(&fold.data, threads)?;
+        let direction = lift_direction(&fold.data)?;
         let mut lifts = vec![0.0; data.answers().nrows()];
         kernel::dots(&direction, data.answer_values(), &mut lifts);
         let (labels, adapters) = (plan.labels(fold), Vec::new());

@@ -67,7 +67,7 @@ pub(super) fn fit(
 
     let mut student = Student::new(Sizes { input, output, shape });
     let first = made(FIRST, 0)?;
-    start(&mut student, &first.queries, &first.targets, seed, threads)?;
+    start(&mut student, &first.queries, &first.targets, seed)?;
     drop(first);
 
     let mut steps = Steps::new(&student, options);

@@ -10,7 +10,9 @@ use super::student::{Slot, Student};
 use crate::error::Result;
 use crate::kernel;
 use crate::kernel::random::Random;
-use crate::train::solve::{gram, solve, weighted_product};
+use crate::train::linalg::{Ridge, cholesky, product};
+use faer::Mat;
+use faer::linalg::solvers::Solve;
 
 /// Ridge of the output layer, as a share of the mean variance.
 const RIDGE: f64 = 1e-3;
@@ -22,10 +24,8 @@ pub(super) fn start(
     queries: &[f32],
     targets: &[f32],
     seed: u64,
-    threads: usize,
 ) -> Result<()> {
-    let (h, f, d) =
-        (student.sizes.shape.embed_dim, student.sizes.shape.ff_dim, student.sizes.input);
+    let (h, d) = (student.sizes.shape.embed_dim, student.sizes.input);
     let mut random = Random::new(seed, 0x57a7);
     let layers = student.layers.clone();
     for (number, layer) in layers.iter().enumerate() {
@@ -33,7 +33,7 @@ pub(super) fn start(
         if number > 0 {
             (0..h).for_each(|i| attend[i * h + i] = 1.0);
         } else if d == h {
-            reflection(attend, &least_direction(queries, d, threads)?);
+            reflection(attend, &least_direction(queries, d)?);
         } else {
             attend.iter_mut().for_each(|value| *value = normal(&mut random));
         }
@@ -42,11 +42,10 @@ pub(super) fn start(
         hidden.iter_mut().for_each(|value| *value = scale * normal(&mut random));
         let bias = &mut student.values[layer.hidden.bias.clone()];
         bias.iter_mut().for_each(|value| *value = 0.5 * (unit(&mut random) as f32 - 0.5));
-        let _ = f;
     }
     let hidden = student.hidden(queries);
     let slot = student.output.clone();
-    fit(&mut student.values, &slot, &hidden, targets, h, threads)
+    fit(&mut student.values, &slot, &hidden, targets, h)
 }
 
 /// √h times the reflection that takes the last of the unit vectors of direction
@@ -71,57 +70,42 @@ fn reflection(matrix: &mut [f32], direction: &[f64]) {
 
 /// The direction in which queries differ least: of the smallest eigenvalue of their second
 /// moments, by inverse iteration.
-fn least_direction(queries: &[f32], dim: usize, threads: usize) -> Result<Vec<f64>> {
-    let mut moments = gram(queries, dim, threads);
-    let trace: f64 = (0..dim).map(|i| moments[i * dim + i]).sum();
-    (0..dim).for_each(|i| moments[i * dim + i] += 1e-6 * trace / dim as f64);
-    let mut direction: Vec<f64> = (0..dim).map(|i| if i % 2 == 0 { 1.0 } else { -0.5 }).collect();
+fn least_direction(queries: &[f32], dim: usize) -> Result<Vec<f64>> {
+    let mut moments = product(queries, dim, queries, dim);
+    let trace: f64 = (0..dim).map(|i| moments[(i, i)]).sum();
+    (0..dim).for_each(|i| moments[(i, i)] += 1e-6 * trace / dim as f64);
+    let factor = cholesky(&moments)?;
+    let mut direction = Mat::from_fn(dim, 1, |i, _| if i % 2 == 0 { 1.0 } else { -0.5 });
     for _ in 0..4 {
-        solve(&mut moments.clone(), &mut direction, dim)?;
-        let norm = direction.iter().map(|value| value * value).sum::<f64>().sqrt();
-        direction.iter_mut().for_each(|value| *value /= norm);
+        factor.solve_in_place(direction.as_mut());
+        let norm = direction.norm_l2();
+        direction.col_mut(0).iter_mut().for_each(|value| *value /= norm);
     }
-    Ok(direction)
+    Ok(direction.col(0).iter().copied().collect())
 }
 
 /// Ridge regression of `targets` on `rows` (n × h), around their means, into a matrix.
-fn fit(
-    values: &mut [f32],
-    slot: &Slot,
-    rows: &[f32],
-    targets: &[f32],
-    h: usize,
-    threads: usize,
-) -> Result<()> {
-    let o = slot.bias.len();
-    let count = rows.len() / h;
-    let mean = |rows: &[f32], width: usize| -> Vec<f32> {
+fn fit(values: &mut [f32], slot: &Slot, rows: &[f32], targets: &[f32], h: usize) -> Result<()> {
+    let outputs = slot.bias.len();
+    let centred = |rows: &[f32], width: usize| -> (Vec<f32>, Vec<f32>) {
         let mut mean = vec![0.0f64; width];
         for row in rows.chunks(width) {
             mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value));
         }
-        mean.iter().map(|sum| (sum / count as f64) as f32).collect()
+        let count = (rows.len() / width) as f64;
+        let mean: Vec<f32> = mean.iter().map(|sum| (sum / count) as f32).collect();
+        let centred = rows.chunks(width).flat_map(|row| row.iter().zip(&mean).map(|(v, m)| v - m));
+        (centred.collect(), mean)
     };
-    let centred = |rows: &[f32], mean: &[f32]| -> Vec<f32> {
-        rows.chunks(mean.len())
-            .flat_map(|row| row.iter().zip(mean).map(|(value, mean)| value - mean))
-            .collect()
-    };
-    let (row_mean, target_mean) = (mean(rows, h), mean(targets, o));
-    let (x, y) = (centred(rows, &row_mean), centred(targets, &target_mean));
-    let mut matrix = gram(&x, h, threads);
-    let trace: f64 = (0..h).map(|i| matrix[i * h + i]).sum();
-    (0..h).for_each(|i| matrix[i * h + i] += (RIDGE * trace / h as f64).max(1e-9));
-    let mut right = weighted_product(&y, &x, None, o, h, threads);
-    solve(&mut matrix, &mut right, h)?;
-    for (value, found) in values[slot.weight.clone()].iter_mut().zip(&right) {
-        *value = *found as f32;
-    }
-    for ((bias, row), target) in
-        values[slot.bias.clone()].iter_mut().zip(right.chunks(h)).zip(&target_mean)
-    {
-        let row: Vec<f32> = row.iter().map(|value| *value as f32).collect();
-        *bias = target - kernel::dot_f64(&row, &row_mean) as f32;
+    let ((x, row_mean), (y, target_mean)) = (centred(rows, h), centred(targets, outputs));
+    let trace: f64 = x.iter().map(|value| f64::from(*value).powi(2)).sum();
+    let ridge = (RIDGE * trace / h as f64).max(1e-9);
+    let matrix = Ridge::new(&x, h, &y, outputs).solve(ridge, false)?;
+    let matrix = matrix.as_slice().expect("made row-major");
+    values[slot.weight.clone()].copy_from_slice(matrix);
+    let biases = values[slot.bias.clone()].iter_mut().zip(matrix.chunks(h)).zip(&target_mean);
+    for ((bias, row), target) in biases {
+        *bias = target - kernel::dot_f64(row, &row_mean) as f32;
     }
     Ok(())
 }
