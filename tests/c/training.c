@@ -207,7 +207,7 @@ static void evaluates(void)
     free(half);
     progress.stop_at = 0;
     SUCCEEDS(projection_evaluate, own, "{\"projections\": [2, 1, 2]}", tell, &progress, &text);
-    CHECK(has(text, "\"regime\":\"closed\""));
+    CHECK(has(text, "\"protocol\":\"closed\""));
     OPTIONAL_ARGUMENT(projection_evaluate, options, own, NULL, NULL, NULL, &text);
     CHECK(has(text, "\"projection_id\":2"));
     OPTIONAL_ARGUMENT(projection_evaluate, context, own, "{\"projections\": [2, 1]}", NULL, NULL,

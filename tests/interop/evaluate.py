@@ -107,11 +107,11 @@ def mcnemar(gained, lost):
     return min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n)
 
 
-def compare(name, regime, rank, cosine):
-    (found,) = (method for method in regime["methods"] if method["method"] == name)
-    number = regime["methods"].index(found)
+def compare(name, protocol, rank, cosine):
+    (found,) = (method for method in protocol["methods"] if method["method"] == name)
+    number = protocol["methods"].index(found)
     theirs = np.array([question["ranks"][number] or 10**9
-                       for question in regime["details"]["questions"]])
+                       for question in protocol["details"]["questions"]])
     check(f"{name}: ranks of all questions, {np.flatnonzero(theirs != rank)} differ",
           (theirs == rank).all())
     for metric, expected in zip(METRICS, metrics(rank)):
@@ -165,16 +165,16 @@ def main():
         weight = made["hybrid_weight"]
         fused = ((1 - weight) * (own + 1) / (own.max(1, keepdims=True) + 1)
                  + weight * words / np.maximum(words.max(1, keepdims=True), 1e-30))
-        (regime,) = report["regimes"]
-        check("numbers of questions", regime["questions"] == len(labels) == 100)
-        compare("cosine", regime, cosine, cosine)
-        compare("BM25", regime, ranks(np.where(words > 0, words, -np.inf), labels), cosine)
-        compare("nearest question", regime, ranks(nearest, labels), cosine)
-        compare("max(cosine, nearest question)", regime,
+        (protocol,) = report["protocols"]
+        check("numbers of questions", protocol["questions"] == len(labels) == 100)
+        compare("cosine", protocol, cosine, cosine)
+        compare("BM25", protocol, ranks(np.where(words > 0, words, -np.inf), labels), cosine)
+        compare("nearest question", protocol, ranks(nearest, labels), cosine)
+        compare("max(cosine, nearest question)", protocol,
                 ranks(np.maximum(nearest, cosines), labels), cosine)
-        compare("multi-head, τ = 0.1", regime, ranks(multi_head(0.1), labels), cosine)
-        compare("projection 1 (multi_head)", regime, ranks(own, labels), cosine)
-        compare(f"projection 1 + BM25 at {weight:g}", regime, ranks(fused, labels), cosine)
+        compare("multi-head, τ = 0.1", protocol, ranks(multi_head(0.1), labels), cosine)
+        compare("projection 1 (multi_head)", protocol, ranks(own, labels), cosine)
+        compare(f"projection 1 + BM25 at {weight:g}", protocol, ranks(fused, labels), cosine)
     print(f"{CHECKS} passed, 0 failed")
 
 

@@ -123,13 +123,13 @@ def test_evaluation_with_test_questions(trained: Path) -> None:
     command += ["--test", FAQ_TEST, "--model-dir", TEXT_MODEL, "--json"]
     theirs = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     methods = result["test"].methods
-    assert [m.method for m in methods] == [m["method"] for m in theirs["regimes"][0]["methods"]]
-    for ours, other in zip(methods, theirs["regimes"][0]["methods"]):
+    assert [m.method for m in methods] == [m["method"] for m in theirs["protocols"][0]["methods"]]
+    for ours, other in zip(methods, theirs["protocols"][0]["methods"]):
         assert vars(ours.all.mrr_at_10) == other["all"]["mrr_at_10"]
     cosine = result["test"]["cosine"].all
     assert cosine.questions == 100 and 0 < cosine.recall_at_1.low < cosine.recall_at_1.value
     frame = result.to_pandas()
-    assert set(frame["part"]) == {"all", "headed"}
+    assert set(frame["part"]) == {"all", "seen"}
     ours_row = frame[(frame.projection_id == 1) & (frame.part == "all")].iloc[0]
     assert ours_row.recall_at_1 > cosine.recall_at_1.value
     assert "recall@1 %" in str(result) and result._repr_html_().count("<table>") == 1
@@ -141,7 +141,7 @@ def test_cross_validation(trained: Path) -> None:
     stages = set()
     progress = lambda stage, done, total, loss: stages.add(stage)  # noqa: E731
     result = up.evaluate(trained, [1, 1], folds=2, details=True, progress=progress)
-    assert [regime.regime for regime in result.regimes] == ["closed", "open"]
+    assert [protocol.protocol for protocol in result.protocols] == ["closed", "open"]
     details = result["closed"].details
     assert details is not None and len(details["questions"]) == 400 and stages
 
@@ -152,7 +152,7 @@ def test_arguments_that_are_refused(trained: Path, tmp_path: Path) -> None:
         (lambda: up.train(trained, "deep"), up.InvalidArgumentError, "'deep', expected one of auto"),
         (lambda: up.train(trained, temperature=0), up.InvalidArgumentError, "temperature is 0"),
         (lambda: up.train(trained, temperature=-1), up.InvalidArgumentError, "temperature is -1"),
-        (lambda: up.train(trained, unheaded=1.5), up.InvalidArgumentError, "unheaded is 1.5"),
+        (lambda: up.train(trained, unseen=1.5), up.InvalidArgumentError, "unseen is 1.5"),
         (lambda: up.train(trained, seed=-1), up.InvalidArgumentError, "seed is -1"),
         (lambda: up.train(trained, model_name="other"), up.NotFoundError, "other"),
         (lambda: up.train(trained, progress=3), up.ArgumentTypeError, "progress is of type int"),

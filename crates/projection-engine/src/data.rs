@@ -8,7 +8,7 @@ use projection_core::npy::NpyArray;
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::search::Bm25;
 use projection_store::{EmbeddingModel, Store};
-use projection_train::train::{TrainingData, TrainingTexts, unit_rows};
+use projection_train::{TrainingData, TrainingTexts, unit_rows};
 
 /// The embedded clusters and answers of a store: one answer row a cluster that has
 /// answers, the normalised mean where it has several, then each answer that is in no

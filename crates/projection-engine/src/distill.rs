@@ -12,9 +12,7 @@ use projection_core::npy::NpyArray;
 use projection_core::projection::{Model, Projection};
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::Store;
-use projection_train::train::{
-    Agreement, Distillation, DistillationProgress, Distilled, distill_model,
-};
+use projection_train::{Agreement, Distillation, DistillationProgress, Distilled, distill_model};
 
 use crate::data::training_data;
 use crate::export::expect_other_file;

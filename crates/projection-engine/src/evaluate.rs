@@ -12,10 +12,11 @@ use projection_core::{Error, ErrorKind, Result};
 use projection_store::import::read_test_questions;
 use projection_store::search::Bm25;
 use projection_store::{EmbeddingModel, Store};
-use projection_train::compare::{
-    Asked, Chosen, Corpus, CorpusParts, Evaluation, EvaluationReport, Options, TestCluster,
+use projection_train::Progress;
+use projection_train::evaluation::{
+    Candidate, Corpus, CorpusParts, Evaluation, EvaluationQueries, EvaluationReport, Options,
+    TestCluster,
 };
-use projection_train::train::Progress;
 
 use crate::data::training_data;
 use crate::feedback::load_for;
@@ -144,7 +145,7 @@ fn choose(
     store: &Store,
     request: &EvaluateRequest,
     notes: &mut Vec<String>,
-) -> Result<Vec<Chosen>> {
+) -> Result<Vec<Candidate>> {
     let mut ids: Vec<Option<i64>> = request.projections.iter().copied().map(Some).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -161,8 +162,8 @@ fn choose(
     for path in &request.models {
         chosen.push(choose_file(path)?);
     }
-    let multi_head = |chosen: &&(usize, Chosen)| chosen.1.kind == ModelKind::MultiHead;
-    let exact: Vec<(usize, Chosen)> = chosen.iter().cloned().enumerate().collect();
+    let multi_head = |chosen: &&(usize, Candidate)| chosen.1.kind == ModelKind::MultiHead;
+    let exact: Vec<(usize, Candidate)> = chosen.iter().cloned().enumerate().collect();
     for precision in &request.precisions {
         let (precision, mut any) = (*precision, false);
         for (place, exact) in exact.iter().filter(multi_head) {
@@ -185,7 +186,7 @@ fn choose(
 fn choose_model(
     store: &Store,
     request: &EvaluateRequest,
-    chosen: &[Chosen],
+    chosen: &[Candidate],
 ) -> Result<EmbeddingModel> {
     let mut trained_on: Vec<&str> = chosen.iter().map(|c| c.model_name.as_str()).collect();
     trained_on.retain(|name| !name.is_empty());
@@ -213,7 +214,7 @@ fn from_file(
     model_dir: &Path,
     model: &EmbeddingModel,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Asked> {
+) -> Result<EvaluationQueries> {
     let named = |error: Error| error.context(file.display());
     let clusters: Vec<TestCluster> = read_test_questions(file)?
         .into_iter()
@@ -235,7 +236,7 @@ fn from_file(
 }
 
 /// Vectors and labels of questions.
-fn from_vectors(corpus: &Corpus, questions: &Path, labels: &Path) -> Result<Asked> {
+fn from_vectors(corpus: &Corpus, questions: &Path, labels: &Path) -> Result<EvaluationQueries> {
     let array = NpyArray::load(questions)?;
     let [_, _] = array.shape() else {
         return Err(Error::new(
@@ -299,13 +300,13 @@ pub fn corpus(store: &Store, model: &EmbeddingModel) -> Result<Corpus> {
 ///
 /// # Errors
 /// As [`Store::model`].
-pub fn choose_stored(store: &Store, id: Option<i64>) -> Result<Option<Chosen>> {
+pub fn choose_stored(store: &Store, id: Option<i64>) -> Result<Option<Candidate>> {
     if id.is_none() && store.models()?.is_empty() {
         return Ok(None);
     }
     let stored = store.choose(id)?;
     let model = store.open_model(&stored)?;
-    Ok(Some(Chosen {
+    Ok(Some(Candidate {
         id: Some(stored.id),
         file: None,
         kind: stored.kind,
@@ -321,9 +322,9 @@ pub fn choose_stored(store: &Store, id: Option<i64>) -> Result<Option<Chosen>> {
 ///
 /// # Errors
 /// As [`projection_interop::load_file`].
-pub fn choose_file(path: &Path) -> Result<Chosen> {
+pub fn choose_file(path: &Path) -> Result<Candidate> {
     let model = projection_interop::load_file(path)?;
-    Ok(Chosen {
+    Ok(Candidate {
         id: None,
         file: Some(path.to_path_buf()),
         kind: model.kind(),
@@ -335,7 +336,7 @@ pub fn choose_file(path: &Path) -> Result<Chosen> {
 }
 
 /// Finds out how stored projections can be trained again.
-fn recipes(store: &Store, corpus: &Corpus, chosen: &mut [Chosen]) -> Result<()> {
+fn recipes(store: &Store, corpus: &Corpus, chosen: &mut [Candidate]) -> Result<()> {
     let Some(data) = corpus.training() else { return Ok(()) };
     for chosen in chosen.iter_mut().filter(|chosen| chosen.exact.is_none()) {
         if let Some(id) = chosen.id {

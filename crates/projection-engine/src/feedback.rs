@@ -4,7 +4,7 @@ use std::path::Path;
 
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::{EmbeddingModel, Store};
-use projection_train::train::Progress;
+use projection_train::Progress;
 
 use projection_embed::Embedder;
 

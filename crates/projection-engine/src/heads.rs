@@ -5,7 +5,7 @@ use ndarray::Array2;
 use projection_core::projection::{Head, MultiHeadProjection};
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::{EmbeddedCluster, EmbeddingModel, NewHead, Store};
-use projection_train::train::weighted_centroid;
+use projection_train::weighted_centroid;
 
 use crate::data::load_rows;
 
@@ -46,7 +46,7 @@ pub struct Trained {
 ///
 /// The centroid is [`weighted_centroid`]; several answers of a cluster are averaged and
 /// normalised, a single one is taken as it is. It is not compared with plain cosine:
-/// [`train_model`](projection_train::train::train_model) does that.
+/// [`train_model`](projection_train::train_model) does that.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] where the store has no vectors, [`ErrorKind::InvalidModel`]

@@ -3,7 +3,7 @@
 use projection_core::Result;
 use projection_core::projection::{ModelKind, ModelParameters};
 use projection_store::{Store, StoredModel};
-use projection_train::train::{LinearMethod, Recipe, ResidualTraining, TrainingData};
+use projection_train::{LinearMethod, Recipe, ResidualTraining, TrainingData};
 use serde_json::Value;
 
 /// The recipe of a stored model; `None` for models of other programs that do not record how

@@ -6,7 +6,7 @@ use serde::Serialize;
 use projection_core::projection::{Model, ModelParameters, Projection, QuestionHead};
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::{EmbeddingModel, NewHead, NewLinear, NewModel, Store};
-use projection_train::train::{
+use projection_train::{
     LinearMethod, Method, Progress, Recipe, TrainedModel, TrainingOptions, Validation,
     train_linear, train_model, weighted_centroid,
 };

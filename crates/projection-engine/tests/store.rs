@@ -13,7 +13,7 @@ use projection_engine::{MultiHeadTraining, train_multi_head};
 use projection_store::import::{ImportOutcome, import_file, import_paths};
 use projection_store::search::Searcher;
 use projection_store::{EntityType, Store};
-use projection_train::train::weighted_centroid;
+use projection_train::weighted_centroid;
 
 const DIM: usize = 12;
 const MODEL: &str = "letters";

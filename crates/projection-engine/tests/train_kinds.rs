@@ -10,8 +10,8 @@ use projection_engine::training_data;
 use projection_engine::{store_model, train_linear_model};
 use projection_store::import;
 use projection_store::{EmbeddingModel, Store};
-use projection_train::evaluate;
-use projection_train::train::{
+use projection_train::evaluation;
+use projection_train::{
     LinearMethod, Method, Recipe, ResidualTraining, TrainedModel, TrainingData, TrainingOptions,
     Tuning, train_model, train_residual,
 };
@@ -38,8 +38,8 @@ fn data(answers: usize, answered: usize, each: usize) -> TrainingData {
 }
 
 fn mrr(queries: ArrayView2<'_, f32>, data: &TrainingData) -> f64 {
-    let ranks = evaluate::ranks(queries, data.answers(), data.labels(), 2);
-    evaluate::Metrics::of(&ranks).mrr_at_10
+    let ranks = evaluation::ranks(queries, data.answers(), data.labels(), 2);
+    evaluation::Metrics::of(&ranks).mrr_at_10
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
 fn training_helps_and_reports_its_loss() {
     let data = data(60, 60, 6);
     let mut losses = Vec::new();
-    let mut progress = |progress: projection_train::train::Progress| {
+    let mut progress = |progress: projection_train::Progress| {
         assert_eq!((progress.stage, progress.steps), ("adapter", 120));
         losses.push(progress.loss.unwrap());
     };
@@ -101,10 +101,10 @@ fn tuning_chooses_reports_and_repeats() {
         assert_eq!(validation.unseen, if answered == 60 { 0.0 } else { 0.5 });
         assert!(validation.chosen.score >= validation.fixed.unwrap().score);
         assert!(!validation.is_below_cosine());
-        assert!(validation.tried.len() > 36);
-        assert!(validation.tried[0].validated.score >= validation.chosen.score);
+        assert!(validation.trials.len() > 36);
+        assert!(validation.trials[0].validated.score >= validation.chosen.score);
         assert_eq!(validation.chosen.unseen.questions > 0, answered == 40);
-        // Both regimes are reported, and every kind was tried.
+        // Both protocols are reported, and every kind was tried.
         let (cosine, open) = validation.open.unzip();
         assert_eq!(open.is_some(), answered == 60);
         if let (Some(cosine), Some(open)) = (cosine, open) {
@@ -149,15 +149,15 @@ fn every_kind_is_measured_beside_cosine() {
     for method in [Method::MultiHead, Method::Lda, Method::Ridge] {
         let trained = train(&data, method, Tuning::default());
         let validation = trained.validation.unwrap();
-        assert_eq!(validation.tried.len(), 1, "{method:?}");
-        assert_eq!(validation.tried[0].recipe, trained.recipe);
+        assert_eq!(validation.trials.len(), 1, "{method:?}");
+        assert_eq!(validation.trials[0].recipe, trained.recipe);
         assert!(validation.chosen.seen.questions > 0 && validation.chosen.unseen.questions > 0);
         assert_eq!(validation.unseen_offset.is_some(), method == Method::MultiHead);
         let below = validation.chosen.score < validation.cosine.score;
         assert_eq!(validation.is_below_cosine(), below);
         let tuned = TrainingOptions { method, tune: true, ..TrainingOptions::default() };
         let tuned = train_model(&data, &tuned, &mut |_| {}).unwrap().validation.unwrap();
-        assert!(tuned.tried.len() > 1 && tuned.chosen.score >= validation.chosen.score);
+        assert!(tuned.trials.len() > 1 && tuned.chosen.score >= validation.chosen.score);
     }
     // Questions beside their answers: cosine finds all of them, a multi-head projection
     // none of those whose answer it was not trained on.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array2;
 use projection_core::projection::{Model, ModelKind, Projection, TransformerProjection};
 use projection_core::{ErrorKind, Result};
-use projection_train::train::{
+use projection_train::{
     Distillation, ResidualTraining, TrainingData, distill_model, train_residual,
 };
 use serde_json::{Value, json};

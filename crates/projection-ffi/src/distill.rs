@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use projection_core::projection::{Model, Precision, Projection};
 use projection_engine::{DistillRequest, ExportFormat, distill_store, export_store};
 use projection_store::Store;
-use projection_train::train::{Distillation, DistillationProgress, distill_questions};
+use projection_train::{Distillation, DistillationProgress, distill_questions};
 use serde::Deserialize;
 
 use crate::argument::invalid;

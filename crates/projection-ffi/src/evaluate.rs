@@ -46,8 +46,8 @@ struct EvaluateOptions {
 /// - "seed": integer seed of folds and intervals; default 0
 /// - "details": true for every question with its ranks, confusions, and other parameters
 ///
-/// The result is JSON, {"store", "model", "answers", "seed", "warnings", "notes", "regimes":
-/// [{"regime": "test", "closed" or "open", "questions", "seen_questions", "seen_answers",
+/// The result is JSON, {"store", "model", "answers", "seed", "warnings", "notes", "protocols":
+/// [{"protocol": "test", "closed" or "open", "questions", "seen_questions", "seen_answers",
 /// "training_questions", "methods": [{"method", "projection_id", "model_file", "precision",
 /// "against_exact", "all", "seen", "unseen"}], "details"}]}. "against_exact" is null or how a
 /// rounded projection differs, {"mean_cosine", "least_cosine", "recall_at_1"}; "all", "seen" and

@@ -73,7 +73,7 @@ impl Reporter {
     }
 
     /// The same, for training and evaluation.
-    pub fn progress(self) -> impl FnMut(projection_train::train::Progress) {
+    pub fn progress(self) -> impl FnMut(projection_train::Progress) {
         move |progress| self.tell(progress.stage, progress.step, progress.steps, progress.loss)
     }
 }

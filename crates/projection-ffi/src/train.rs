@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use projection_core::{Error, ErrorKind, Result};
 use projection_engine::{TrainReport, TrainRequest, add_feedback, embed_store_with, train};
 use projection_store::Store;
-use projection_train::train::{Method, TrainingOptions, Tuning};
+use projection_train::{Method, TrainingOptions, Tuning};
 use serde::Deserialize;
 use serde_json::json;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 use projection_engine::{DistillReport, DistillRequest, distill_store};
 use projection_store::Store;
-use projection_train::train::{Agreement, Distillation, DistillationProgress};
+use projection_train::{Agreement, Distillation, DistillationProgress};
 
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, note, steps};

@@ -31,10 +31,10 @@ fn with_file(place: &Place, args: &[&str]) -> crate::common::Run {
     evaluate(place, &[&given, args].concat())
 }
 
-fn method<'a>(regime: &'a Value, name: &str) -> &'a Value {
-    let methods = regime["methods"].as_array().unwrap();
+fn method<'a>(protocol: &'a Value, name: &str) -> &'a Value {
+    let methods = protocol["methods"].as_array().unwrap();
     let found = methods.iter().find(|method| method["method"] == name);
-    found.unwrap_or_else(|| panic!("no {name} in {regime}"))
+    found.unwrap_or_else(|| panic!("no {name} in {protocol}"))
 }
 
 #[test]
@@ -50,24 +50,24 @@ fn questions_of_a_file() {
 
     let report = with_file(&place, &["--json", "--details"]).json();
     assert_eq!(report["answers"], 4);
-    assert_eq!(report["regimes"].as_array().unwrap().len(), 1);
-    let regime = &report["regimes"][0];
-    assert_eq!((&regime["regime"], &regime["questions"]), (&json!("test"), &json!(4)));
-    assert_eq!(regime["methods"][0]["method"], "cosine");
-    assert_eq!(regime["methods"][0]["all"]["p_against_cosine"], 1.0);
-    assert_eq!(regime["methods"][0]["unseen"], Value::Null);
-    let chosen = regime["methods"].as_array().unwrap().iter();
+    assert_eq!(report["protocols"].as_array().unwrap().len(), 1);
+    let protocol = &report["protocols"][0];
+    assert_eq!((&protocol["protocol"], &protocol["questions"]), (&json!("test"), &json!(4)));
+    assert_eq!(protocol["methods"][0]["method"], "cosine");
+    assert_eq!(protocol["methods"][0]["all"]["p_against_cosine"], 1.0);
+    assert_eq!(protocol["methods"][0]["unseen"], Value::Null);
+    let chosen = protocol["methods"].as_array().unwrap().iter();
     assert_eq!(chosen.filter(|method| method["projection_id"] == 1).count(), 2, "and with BM25");
-    let questions = regime["details"]["questions"].as_array().unwrap();
+    let questions = protocol["details"]["questions"].as_array().unwrap();
     assert_eq!(questions.len(), 4);
-    for (at, method) in regime["methods"].as_array().unwrap().iter().enumerate() {
+    for (at, method) in protocol["methods"].as_array().unwrap().iter().enumerate() {
         let first = questions.iter().filter(|question| question["ranks"][at] == 1).count();
         assert_eq!(method["all"]["recall_at_1"]["value"], first as f64 / 4.0, "{method}");
         let interval = &method["all"]["recall_at_1"];
         assert!(interval["low"].as_f64() <= interval["value"].as_f64());
         assert!(interval["value"].as_f64() <= interval["high"].as_f64());
     }
-    assert!(!regime["details"]["sweeps"].as_array().unwrap().is_empty());
+    assert!(!protocol["details"]["sweeps"].as_array().unwrap().is_empty());
     // Two wordings of the last answer are in the store, and either is right.
     assert!(questions[3]["ranks"][0] == 1, "{}", questions[3]);
     assert_eq!(with_file(&place, &["--json", "--details"]).json(), report, "the same each time");
@@ -83,9 +83,9 @@ fn given_vectors() {
     let (t, l) = (place.file("t.npy"), place.file("l.npy"));
     let given = ["--test-questions", &t, "--test-labels", &l];
     let report = evaluate(&place, &[&given[..], &["--json"]].concat()).json();
-    let regime = &report["regimes"][0];
-    assert_eq!(regime["questions"], 2);
-    assert!(regime["methods"].as_array().unwrap().iter().all(|m| m["method"] != "BM25"));
+    let protocol = &report["protocols"][0];
+    assert_eq!(protocol["questions"], 2);
+    assert!(protocol["methods"].as_array().unwrap().iter().all(|m| m["method"] != "BM25"));
     assert!(report["notes"][0].as_str().unwrap().contains("BM25 is left out"), "{report}");
 
     for (labels, kind, words) in [
@@ -129,20 +129,22 @@ fn cross_validation_of_all_kinds() {
     }
     let args = ["--projection", "1", "2", "3", "--folds", "3", "--seed", "5", "--json"];
     let report = evaluate(&place, &args).json();
-    let [closed, open] = &report["regimes"].as_array().unwrap()[..] else {
+    let [closed, open] = &report["protocols"].as_array().unwrap()[..] else {
         panic!("{report}");
     };
-    assert_eq!((&closed["regime"], &open["regime"]), (&json!("closed"), &json!("open")));
+    assert_eq!((&closed["protocol"], &open["protocol"]), (&json!("closed"), &json!("open")));
     assert_eq!((&closed["questions"], &closed["seen_questions"]), (&json!(400), &json!(400)));
     let asked = open["questions"].as_u64().unwrap() - open["seen_questions"].as_u64().unwrap();
     assert_eq!(asked, 400, "every question once with its answer left out");
 
     // Trained anew on the same questions, the multi-head projection is the baseline.
-    for regime in [closed, open] {
-        let (baseline, own) =
-            (method(regime, "multi-head, τ = 0.1"), method(regime, "projection 1 (multi_head)"));
+    for protocol in [closed, open] {
+        let (baseline, own) = (
+            method(protocol, "multi-head, τ = 0.1"),
+            method(protocol, "projection 1 (multi_head)"),
+        );
         assert_eq!(baseline["all"], own["all"]);
-        let first = |name: &str| method(regime, name)["all"]["recall_at_1"]["value"].as_f64();
+        let first = |name: &str| method(protocol, name)["all"]["recall_at_1"]["value"].as_f64();
         assert!(first("projection 2 (residual)") > first("projection 1 (multi_head)"));
     }
     let unseen = |name: &str| method(open, name)["unseen"]["recall_at_5"]["value"].clone();
@@ -223,14 +225,14 @@ fn what_can_not_be_measured() {
     assert!(kind == "invalid_input" && message.contains("too few"), "{message}");
     plain.write("test.json", TEST);
     let report = with_file(&plain, &["--json"]).json();
-    let names: Vec<&str> = report["regimes"][0]["methods"]
+    let names: Vec<&str> = report["protocols"][0]["methods"]
         .as_array()
         .unwrap()
         .iter()
         .map(|method| method["method"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["cosine", "BM25"]);
-    assert_eq!(report["regimes"][0]["seen_questions"], 0);
+    assert_eq!(report["protocols"][0]["seen_questions"], 0);
     assert!(report["notes"][0].as_str().unwrap().contains("no projection yet"));
 }
 
@@ -242,7 +244,7 @@ fn questions_that_were_trained_on() {
     let report = with_file(&place, &["--json"]).json();
     assert!(report["notes"].to_string().contains("8 of 8 test questions are training questions"));
     // Its own question is the nearest to each.
-    let nearest = method(&report["regimes"][0], "nearest question");
+    let nearest = method(&report["protocols"][0], "nearest question");
     assert_eq!(nearest["all"]["recall_at_1"]["value"], 1.0);
     let store = Store::open_read_only(place.db()).unwrap();
     assert_eq!(store.text_counts().unwrap().1, 8, "test questions are not imported");

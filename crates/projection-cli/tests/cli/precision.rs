@@ -103,7 +103,7 @@ fn evaluation_shows_what_rounding_costs() {
     let evaluate = |arguments: &[&str]| run(["evaluate", &db].iter().chain(arguments));
     let given = [&asked[..], &rounded, &["--model", &file]].concat();
     let report = evaluate(&[&given[..], &["--json"]].concat()).json();
-    let methods = report["regimes"][0]["methods"].as_array().unwrap();
+    let methods = report["protocols"][0]["methods"].as_array().unwrap();
     let find = |name: &str| -> &Value {
         let found = methods.iter().find(|method| method["method"] == name);
         found.unwrap_or_else(|| panic!("no {name}: {report}"))
@@ -135,8 +135,8 @@ fn evaluation_shows_what_rounding_costs() {
     // Trained again on the other questions, and rounded there.
     let folds = ["--projection", "1", "--precision", "int8", "--folds", "2", "--json"];
     let report = evaluate(&folds).json();
-    for regime in report["regimes"].as_array().unwrap() {
-        let methods = regime["methods"].as_array().unwrap();
+    for protocol in report["protocols"].as_array().unwrap() {
+        let methods = protocol["methods"].as_array().unwrap();
         let rounded = methods.iter().find(|method| method["precision"] == "int8").unwrap();
         assert!(rounded["against_exact"]["least_cosine"].as_f64() > Some(0.999), "{rounded}");
     }

@@ -1,7 +1,7 @@
 //! Charts as inline SVG. Colours come from the page's style sheet.
 
-use projection_train::compare::{MetricReport, Parameter, Sweep};
-use projection_train::evaluate::Metrics;
+use projection_train::evaluation::Metrics;
+use projection_train::evaluation::{MetricReport, Parameter, Sweep};
 
 use super::page::escape;
 

@@ -12,8 +12,8 @@ use clap::builder::RangedU64ValueParser;
 use projection_core::Error;
 use projection_core::projection::Precision;
 use projection_engine::{EvaluateRequest, TestQuestions, evaluate};
-use projection_train::compare::EvaluationReport;
-use projection_train::train::Progress;
+use projection_train::Progress;
+use projection_train::evaluation::EvaluationReport;
 
 use super::precision;
 use crate::failure::Failure;

@@ -1,9 +1,9 @@
 //! The report as one HTML page that needs nothing else: no scripts, fonts or pictures from
 //! elsewhere.
 
-use projection_train::compare::{
-    Evaluation, EvaluationReport, Method, MethodReport, MetricReport, Outcome, PartReport, Regime,
-    RegimeReport,
+use projection_train::evaluation::{
+    Evaluation, EvaluationReport, Method, MethodReport, MethodResult, MetricReport, PartReport,
+    ProtocolReport, ProtocolResult,
 };
 
 use super::charts::{Bar, bars, sweep};
@@ -37,8 +37,8 @@ pub fn page(evaluation: &Evaluation, report: &EvaluationReport) -> String {
         }
     }
     body += "</header>\n";
-    for (regime, numbers) in evaluation.regimes.iter().zip(&report.regimes) {
-        body += &section(evaluation, regime, numbers, report.answers);
+    for (protocol, numbers) in evaluation.protocols.iter().zip(&report.protocols) {
+        body += &section(evaluation, protocol, numbers, report.answers);
     }
     body += &reading(report.seed);
     format!(
@@ -69,16 +69,16 @@ pub fn escape(text: &str) -> String {
 
 fn section(
     evaluation: &Evaluation,
-    regime: &Regime,
-    numbers: &RegimeReport,
+    protocol: &ProtocolResult,
+    numbers: &ProtocolReport,
     answers: usize,
 ) -> String {
     let mut title = title(numbers).to_string();
     title[..1].make_ascii_uppercase();
     let mut html = format!("<section>\n<h2>{}</h2>\n", escape(&title));
     html += &format!("<p class=\"about\">{}.</p>\n", escape(&size(numbers, answers)));
-    for (outcome, method) in regime.outcomes.iter().zip(&numbers.methods) {
-        if let Method::Chosen(_) = outcome.found.method {
+    for (result, method) in protocol.results.iter().zip(&numbers.methods) {
+        if let Method::Candidate(_) = result.found.method {
             html += &match &method.against_exact {
                 Some(other) => {
                     let line = against_exact(&method.method, other);
@@ -88,25 +88,25 @@ fn section(
             };
         }
     }
-    html += &metric_charts(regime, numbers);
-    html += &table(regime, numbers);
-    if !regime.sweeps.is_empty() {
+    html += &metric_charts(protocol, numbers);
+    html += &table(protocol, numbers);
+    if !protocol.sweeps.is_empty() {
         for (place, chosen) in evaluation.chosen.iter().enumerate() {
-            let own: Vec<_> = regime.sweeps.iter().filter(|sweep| sweep.model == place).collect();
+            let own: Vec<_> = protocol.sweeps.iter().filter(|sweep| sweep.model == place).collect();
             if own.is_empty() {
                 continue;
             }
             html += &format!("<h3>{} with other parameters</h3>\n", escape(&chosen.name()));
             html += "<div class=\"charts sweeps\">\n";
-            let cosine = &regime.cosine().all.measured.metrics;
+            let cosine = &protocol.cosine().all.measured.metrics;
             own.iter().for_each(|own| html += &sweep(own, cosine));
             html += "</div>\n";
         }
     }
-    for outcome in &regime.outcomes {
-        if let Method::Chosen(_) = outcome.found.method {
-            html += &confusions(evaluation, regime, outcome);
-            html += &questions(evaluation, regime, outcome);
+    for result in &protocol.results {
+        if let Method::Candidate(_) = result.found.method {
+            html += &confusions(evaluation, protocol, result);
+            html += &questions(evaluation, protocol, result);
         }
     }
     html + "</section>\n"
@@ -140,7 +140,7 @@ fn equation(p: f64) -> String {
 /// A number of a method, where it has one.
 type Number = fn(&MethodReport) -> Option<&MetricReport>;
 
-fn metric_charts(regime: &Regime, numbers: &RegimeReport) -> String {
+fn metric_charts(protocol: &ProtocolResult, numbers: &ProtocolReport) -> String {
     let all: [(&str, Number, bool); 6] = [
         ("Right answer first (recall@1)", |m| Some(&m.all.recall_at_1), true),
         ("Right answer among five (recall@5)", |m| Some(&m.all.recall_at_5), true),
@@ -160,7 +160,7 @@ fn metric_charts(regime: &Regime, numbers: &RegimeReport) -> String {
     ];
     let mut html = "<div class=\"charts\">\n".to_string();
     for (title, number, in_percent) in all {
-        let bar = |(outcome, method): (&Outcome, &'_ MethodReport)| {
+        let bar = |(result, method): (&MethodResult, &'_ MethodReport)| {
             let metric = number(method)?;
             let value = metric.value;
             Some(Bar {
@@ -170,10 +170,10 @@ fn metric_charts(regime: &Regime, numbers: &RegimeReport) -> String {
                     true => format!("{:.1} %", 100.0 * value),
                     false => format!("{value:.3}"),
                 },
-                is_chosen: matches!(outcome.found.method, Method::Chosen(_)),
+                is_chosen: matches!(result.found.method, Method::Candidate(_)),
             })
         };
-        let all: Vec<Bar> = regime.outcomes.iter().zip(&numbers.methods).filter_map(bar).collect();
+        let all: Vec<Bar> = protocol.results.iter().zip(&numbers.methods).filter_map(bar).collect();
         if !all.is_empty() {
             html += &bars(title, &all);
         }
@@ -181,15 +181,15 @@ fn metric_charts(regime: &Regime, numbers: &RegimeReport) -> String {
     html + "</div>\n"
 }
 
-fn table(regime: &Regime, numbers: &RegimeReport) -> String {
+fn table(protocol: &ProtocolResult, numbers: &ProtocolReport) -> String {
     let mut html =
         "<h3>All numbers</h3>\n<div class=\"scroll\"><table>\n<thead><tr><th>method</th>\
                     <th>recall@1 %</th><th>recall@5 %</th><th>MRR@10</th><th>nDCG@10</th>\
                     <th>seen</th><th>unseen</th><th>gained</th><th>lost</th><th>p</th>\
                     </tr></thead>\n<tbody>\n"
             .to_string();
-    for (number, (outcome, method)) in regime.outcomes.iter().zip(&numbers.methods).enumerate() {
-        let chosen = matches!(outcome.found.method, Method::Chosen(_));
+    for (number, (result, method)) in protocol.results.iter().zip(&numbers.methods).enumerate() {
+        let chosen = matches!(result.found.method, Method::Candidate(_));
         let part = |part: &Option<PartReport>| {
             let first = |part: &PartReport| format!("{:.1}", 100.0 * part.recall_at_1.value);
             part.as_ref().map_or("–".to_string(), first)
@@ -227,13 +227,13 @@ fn table(regime: &Regime, numbers: &RegimeReport) -> String {
 }
 
 /// The questions that a projection gained and lost against cosine.
-fn questions(evaluation: &Evaluation, regime: &Regime, outcome: &Outcome) -> String {
-    let name = evaluation.name(outcome.found.method);
-    let (gained, lost) = regime.gained_and_lost(outcome);
-    let cosine = regime.cosine();
+fn questions(evaluation: &Evaluation, protocol: &ProtocolResult, result: &MethodResult) -> String {
+    let name = evaluation.name(result.found.method);
+    let (gained, lost) = protocol.gained_and_lost(result);
+    let cosine = protocol.cosine();
     let mut html = String::new();
     for (title, numbers, wrong, by) in
-        [("Lost", lost, outcome, name.clone()), ("Gained", gained, cosine, "cosine".to_string())]
+        [("Lost", lost, result, name.clone()), ("Gained", gained, cosine, "cosine".to_string())]
     {
         html += &format!(
             "<h3>{title} by {}: {}</h3>\n",
@@ -242,7 +242,7 @@ fn questions(evaluation: &Evaluation, regime: &Regime, outcome: &Outcome) -> Str
         );
         let item = |number: &usize| {
             let found = wrong.found.first[*number].map(|first| (by.as_str(), first));
-            listed(evaluation, regime, *number, found)
+            listed(evaluation, protocol, *number, found)
         };
         let shown = &numbers[..numbers.len().min(LISTED)];
         let (first, others) = shown.split_at(shown.len().min(AT_ONCE));
@@ -265,7 +265,7 @@ fn questions(evaluation: &Evaluation, regime: &Regime, outcome: &Outcome) -> Str
 /// A question with its right answer, and the one that somebody put first.
 fn listed(
     evaluation: &Evaluation,
-    regime: &Regime,
+    protocol: &ProtocolResult,
     number: usize,
     found: Option<(&str, usize)>,
 ) -> String {
@@ -277,19 +277,19 @@ fn listed(
             answer_text(evaluation, row),
         )
     };
-    let mut item = format!("<li><p class=\"question\">{}</p>", question(regime, number));
-    item += &answer("right", "right", regime.asked.answer(number));
+    let mut item = format!("<li><p class=\"question\">{}</p>", question(protocol, number));
+    item += &answer("right", "right", protocol.asked.answer(number));
     if let Some((by, first)) = found {
         item += &answer("wrong", &format!("first by {by}"), first);
     }
     item + "</li>\n"
 }
 
-fn confusions(evaluation: &Evaluation, regime: &Regime, outcome: &Outcome) -> String {
-    let pairs = regime.confusions(outcome);
+fn confusions(evaluation: &Evaluation, protocol: &ProtocolResult, result: &MethodResult) -> String {
+    let pairs = protocol.confusions(result);
     let mut html = format!(
         "<h3>Answers that {} confuses</h3>\n",
-        escape(&evaluation.name(outcome.found.method))
+        escape(&evaluation.name(result.found.method))
     );
     if pairs.is_empty() {
         return html + "<p>None: every right answer came first.</p>\n";
@@ -302,7 +302,7 @@ fn confusions(evaluation: &Evaluation, regime: &Regime, outcome: &Outcome) -> St
             pair.count,
             escape(&evaluation.corpus.name(pair.right)),
             escape(&evaluation.corpus.name(pair.found)),
-            question(regime, pair.question),
+            question(protocol, pair.question),
         );
     }
     html += "</tbody></table></div>\n";
@@ -310,8 +310,8 @@ fn confusions(evaluation: &Evaluation, regime: &Regime, outcome: &Outcome) -> St
 }
 
 /// A question, or its number where its text is not known.
-fn question(regime: &Regime, number: usize) -> String {
-    match regime.asked.text(number) {
+fn question(protocol: &ProtocolResult, number: usize) -> String {
+    match protocol.asked.text(number) {
         Some(text) => escape(text),
         None => format!("question {}", number + 1),
     }

@@ -1,14 +1,14 @@
 //! What was measured, as a table for people.
 
-use projection_train::compare::{
-    AgainstExact, EvaluationReport, MethodReport, PartReport, RegimeReport,
+use projection_train::evaluation::{
+    AgainstExact, EvaluationReport, MethodReport, PartReport, ProtocolReport,
 };
 
 use crate::output::{Report, Screen, count, heading, note};
 
 /// What was asked, in a sentence.
-pub fn title(regime: &RegimeReport) -> &'static str {
-    match regime.regime {
+pub fn title(protocol: &ProtocolReport) -> &'static str {
+    match protocol.protocol {
         "test" => "test questions",
         "closed" => "closed: questions left out in turn",
         _ => "open: answers left out in turn, with all their questions",
@@ -16,15 +16,15 @@ pub fn title(regime: &RegimeReport) -> &'static str {
 }
 
 /// The numbers behind it.
-pub fn size(regime: &RegimeReport, answers: usize) -> String {
-    let mean = if regime.regime == "test" { "" } else { " (mean of the folds)" };
+pub fn size(protocol: &ProtocolReport, answers: usize) -> String {
+    let mean = if protocol.protocol == "test" { "" } else { " (mean of the folds)" };
     format!(
         "{} asked, {} of them of answers with training questions; {answers} answers, {} of \
          them with questions, {} training questions{mean}",
-        count(regime.questions, "question"),
-        regime.seen_questions,
-        regime.seen_answers,
-        regime.training_questions,
+        count(protocol.questions, "question"),
+        protocol.seen_questions,
+        protocol.seen_answers,
+        protocol.training_questions,
     )
 }
 
@@ -36,9 +36,9 @@ pub fn p_value(p: f64) -> String {
 impl Report for EvaluationReport {
     fn render(&self, screen: &Screen) -> String {
         let mut text = String::new();
-        for regime in &self.regimes {
-            text += &heading(title(regime));
-            text += &format!("{}\n\n", size(regime, self.answers));
+        for protocol in &self.protocols {
+            text += &heading(title(protocol));
+            text += &format!("{}\n\n", size(protocol, self.answers));
             text += &screen.table(
                 &[
                     "method",
@@ -52,10 +52,10 @@ impl Report for EvaluationReport {
                     "lost",
                     "p",
                 ],
-                regime.methods.iter().enumerate().map(|(number, method)| row(number, method)),
+                protocol.methods.iter().enumerate().map(|(number, method)| row(number, method)),
             );
             text += "\n";
-            for method in &regime.methods {
+            for method in &protocol.methods {
                 if let Some(other) = &method.against_exact {
                     text += &against_exact(&method.method, other);
                 }

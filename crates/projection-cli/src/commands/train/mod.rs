@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use projection_engine::{TrainReport, TrainRequest, add_feedback, train};
 use projection_store::Store;
-use projection_train::train::{self, Progress, TrainingOptions, Tuning};
+use projection_train::{self as training, Progress, TrainingOptions, Tuning};
 
 use super::resources::Resources;
 use super::temperature;
@@ -98,11 +98,11 @@ impl Args {
     fn options(&self) -> TrainingOptions {
         TrainingOptions {
             method: match self.method {
-                Method::Auto => train::Method::Auto,
-                Method::Residual => train::Method::Residual,
-                Method::MultiHead => train::Method::MultiHead,
-                Method::Linear => train::Method::Lda,
-                Method::Ridge => train::Method::Ridge,
+                Method::Auto => training::Method::Auto,
+                Method::Residual => training::Method::Residual,
+                Method::MultiHead => training::Method::MultiHead,
+                Method::Linear => training::Method::Lda,
+                Method::Ridge => training::Method::Ridge,
             },
             tune: self.tune,
             temperature: self.temperature,

@@ -1,7 +1,7 @@
 //! What `projection train` prints.
 
 use projection_engine::TrainReport;
-use projection_train::train::Validated;
+use projection_train::Validated;
 use serde::Serialize;
 
 use crate::commands::resources::Used;
@@ -29,7 +29,7 @@ impl Trained {
         for tried in best.iter().filter(|_| best.len() > 1) {
             rows.push(row(format!("best of its kind: {}", tried.recipe), &tried.validated));
         }
-        let others = validation.tried.iter().filter(|tried| !best.contains(tried));
+        let others = validation.trials.iter().filter(|tried| !best.contains(tried));
         for tried in others.take(LISTED) {
             rows.push(row(format!("tried: {}", tried.recipe), &tried.validated));
         }
@@ -38,7 +38,7 @@ impl Trained {
              questions, {} tried\n{}",
             count(validation.chosen.seen.questions, "question"),
             count(validation.chosen.unseen.questions, "question"),
-            count(validation.tried.len(), "candidate"),
+            count(validation.trials.len(), "candidate"),
             screen.table(&HEADER, rows)
         );
         if let Some((cosine, model)) = &validation.open {
@@ -85,9 +85,10 @@ fn row(name: String, v: &Validated) -> Vec<String> {
         0 => "-".to_string(),
         _ => text,
     };
-    let mrr =
-        |m: &projection_train::evaluate::Metrics| part(m.questions, format!("{:.3}", m.mrr_at_10));
-    let recall = |m: &projection_train::evaluate::Metrics| {
+    let mrr = |m: &projection_train::evaluation::Metrics| {
+        part(m.questions, format!("{:.3}", m.mrr_at_10))
+    };
+    let recall = |m: &projection_train::evaluation::Metrics| {
         part(m.questions, format!("{:.1} %", 100.0 * m.recall_at_1))
     };
     let (with, without) = (&v.seen, &v.unseen);

@@ -1,11 +1,11 @@
 //! A model's quality against each of its parameters, the others kept.
 
 use crate::error::Result;
-use crate::evaluate::Metrics;
+use crate::evaluation::Metrics;
 use crate::projection::Model;
 
-use super::Asked;
-use super::methods::{Bench, rank};
+use super::EvaluationQueries;
+use super::evaluator::{Evaluator, rank};
 
 /// Values of the temperature τ.
 const TEMPERATURES: [f64; 9] = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5];
@@ -61,17 +61,17 @@ impl Sweeps {
         &mut self,
         place: usize,
         model: &Model,
-        bench: &Bench<'_>,
-        asked: &Asked,
+        evaluator: &Evaluator<'_>,
+        asked: &EvaluationQueries,
     ) -> Result<()> {
         for Variant { parameter, own, value, model } in variants(model)? {
             let mut ranks = Vec::with_capacity(asked.len());
             for start in (0..asked.len()).step_by(128) {
                 let range = start..(start + 128).min(asked.len());
                 let queries = asked.queries.slice(ndarray::s![range.clone(), ..]);
-                let scores = bench.projected(&model, queries)?;
-                let rows = scores.chunks(bench.corpus.len()).zip(&asked.answers[range]);
-                ranks.extend(rows.map(|(scores, row)| rank(scores, &bench.corpus.right(*row))));
+                let scores = evaluator.projected(&model, queries)?;
+                let rows = scores.chunks(evaluator.corpus.len()).zip(&asked.answers[range]);
+                ranks.extend(rows.map(|(scores, row)| rank(scores, &evaluator.corpus.right(*row))));
             }
             let same = |row: &&mut (usize, Parameter, f64, f64, Vec<usize>)| {
                 (row.0, row.1) == (place, parameter) && row.3 == value

@@ -1,8 +1,8 @@
 //! What was found, measured.
 
-use crate::evaluate::{Interval, Metrics, bootstrap, mcnemar};
+use crate::evaluation::metrics::{Interval, Metrics, bootstrap, mcnemar};
 
-use super::{Asked, Found, Method, Sweep};
+use super::{EvaluationQueries, Found, Method, Sweep};
 
 /// Metrics with their 95% bootstrap intervals.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,7 +37,7 @@ impl Measured {
 
 /// A method on the same questions as cosine.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Against {
+pub struct PairedTest {
     /// Questions whose right answer only the method puts first.
     pub gained: usize,
     /// Questions whose right answer only cosine puts first.
@@ -46,7 +46,7 @@ pub struct Against {
     pub p: f64,
 }
 
-impl Against {
+impl PairedTest {
     fn of(ranks: &[usize], cosine: &[usize]) -> Self {
         let only = |a: &[usize], b: &[usize]| {
             a.iter().zip(b).filter(|(a, b)| **a == 1 && **b != 1).count()
@@ -62,12 +62,12 @@ pub struct Part {
     /// What was measured.
     pub measured: Measured,
     /// The same questions by cosine.
-    pub against_cosine: Against,
+    pub against_cosine: PairedTest,
 }
 
 /// What was measured of a method.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct MethodResult {
     /// What it found.
     pub found: Found,
     /// All questions.
@@ -80,7 +80,7 @@ pub struct Outcome {
 
 /// How the questions were chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
+pub enum Protocol {
     /// They were given.
     Test,
     /// Each question was left out of training once.
@@ -91,11 +91,11 @@ pub enum Choice {
 
 /// All methods on the same questions.
 #[derive(Debug, Clone)]
-pub struct Regime {
+pub struct ProtocolResult {
     /// How they were chosen.
-    pub choice: Choice,
+    pub choice: Protocol,
     /// The questions.
-    pub asked: Asked,
+    pub asked: EvaluationQueries,
     /// Whether the answer to each question has training questions.
     pub seen: Vec<bool>,
     /// Answers that have training questions; in a cross-validation the mean of the folds.
@@ -103,7 +103,7 @@ pub struct Regime {
     /// Questions that were trained on; in a cross-validation the mean of the folds.
     pub training_questions: usize,
     /// Cosine first.
-    pub outcomes: Vec<Outcome>,
+    pub results: Vec<MethodResult>,
     /// Where they were wanted.
     pub sweeps: Vec<Sweep>,
 }
@@ -121,21 +121,21 @@ pub struct Confusion {
     pub question: usize,
 }
 
-impl Regime {
+impl ProtocolResult {
     /// What was measured of a method.
-    pub fn outcome(&self, method: Method) -> Option<&Outcome> {
-        self.outcomes.iter().find(|outcome| outcome.found.method == method)
+    pub fn result(&self, method: Method) -> Option<&MethodResult> {
+        self.results.iter().find(|result| result.found.method == method)
     }
 
     /// What was measured of plain cosine.
-    pub fn cosine(&self) -> &Outcome {
-        &self.outcomes[0]
+    pub fn cosine(&self) -> &MethodResult {
+        &self.results[0]
     }
 
-    /// Numbers of the questions whose right answer only `outcome` puts first, and of those
+    /// Numbers of the questions whose right answer only `result` puts first, and of those
     /// whose right answer only cosine does.
-    pub fn gained_and_lost(&self, outcome: &Outcome) -> (Vec<usize>, Vec<usize>) {
-        let (own, cosine) = (&outcome.found.ranks, &self.cosine().found.ranks);
+    pub fn gained_and_lost(&self, result: &MethodResult) -> (Vec<usize>, Vec<usize>) {
+        let (own, cosine) = (&result.found.ranks, &self.cosine().found.ranks);
         let only = |a: &[usize], b: &[usize]| -> Vec<usize> {
             (0..a.len()).filter(|number| a[*number] == 1 && b[*number] != 1).collect()
         };
@@ -143,10 +143,10 @@ impl Regime {
     }
 
     /// Which answers a method puts before right ones, the most frequent pairs first.
-    pub fn confusions(&self, outcome: &Outcome) -> Vec<Confusion> {
+    pub fn confusions(&self, result: &MethodResult) -> Vec<Confusion> {
         let mut pairs = std::collections::BTreeMap::new();
-        for (number, rank) in outcome.found.ranks.iter().enumerate() {
-            if let (true, Some(found)) = (*rank > 1, outcome.found.first[number]) {
+        for (number, rank) in result.found.ranks.iter().enumerate() {
+            if let (true, Some(found)) = (*rank > 1, result.found.first[number]) {
                 let right = self.asked.answers[number];
                 let new = Confusion { right, found, count: 0, question: number };
                 pairs.entry((right, found)).or_insert(new).count += 1;
@@ -159,7 +159,7 @@ impl Regime {
 }
 
 /// Measures what methods found, cosine among them.
-pub(super) fn outcomes(found: Vec<Found>, seen: &[bool], seed: u64) -> Vec<Outcome> {
+pub(super) fn results(found: Vec<Found>, seen: &[bool], seed: u64) -> Vec<MethodResult> {
     let cosine = found.iter().find(|found| found.method == Method::Cosine);
     let cosine = cosine.expect("cosine is always asked").ranks.clone();
     let part = |ranks: &[usize], wanted: Option<bool>| {
@@ -172,13 +172,13 @@ pub(super) fn outcomes(found: Vec<Found>, seen: &[bool], seed: u64) -> Vec<Outco
         let (own, cosine) = (of(ranks), of(&cosine));
         (!own.is_empty()).then(|| Part {
             measured: Measured::of(&own, seed),
-            against_cosine: Against::of(&own, &cosine),
+            against_cosine: PairedTest::of(&own, &cosine),
         })
     };
     found
         .into_iter()
         .filter_map(|found| {
-            Some(Outcome {
+            Some(MethodResult {
                 all: part(&found.ranks, None)?,
                 seen: part(&found.ranks, Some(true)),
                 unseen: part(&found.ranks, Some(false)),
@@ -191,7 +191,7 @@ pub(super) fn outcomes(found: Vec<Found>, seen: &[bool], seed: u64) -> Vec<Outco
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::NOT_FOUND;
+    use crate::evaluation::NOT_FOUND;
 
     #[test]
     fn measures_parts_and_compares_with_cosine_by_hand() {
@@ -203,16 +203,16 @@ mod tests {
         };
         let cosine = found(Method::Cosine, &[1, 2, 1, 4]);
         let bm25 = found(Method::Bm25, &[1, 1, NOT_FOUND, 1]);
-        let outcomes = outcomes(vec![cosine, bm25], &[true, true, false, true], 0);
-        let all = outcomes[1].all;
+        let results = results(vec![cosine, bm25], &[true, true, false, true], 0);
+        let all = results[1].all;
         assert_eq!(all.measured.metrics.recall_at_1, 0.75);
         assert_eq!(all.measured.metrics.mrr_at_10, 0.75);
-        assert_eq!(all.against_cosine, Against { gained: 2, lost: 1, p: 1.0 });
-        let unseen = outcomes[1].unseen.unwrap();
+        assert_eq!(all.against_cosine, PairedTest { gained: 2, lost: 1, p: 1.0 });
+        let unseen = results[1].unseen.unwrap();
         assert_eq!(unseen.measured.metrics.recall_at_5, 0.0);
-        assert_eq!(unseen.against_cosine, Against { gained: 0, lost: 1, p: 1.0 });
-        assert_eq!(outcomes[1].seen.unwrap().measured.metrics.questions, 3);
-        assert_eq!(outcomes[0].all.against_cosine, Against { gained: 0, lost: 0, p: 1.0 });
-        assert_eq!(outcomes[0].all.measured.metrics.mrr_at_10, (1.0 + 0.5 + 1.0 + 0.25) / 4.0);
+        assert_eq!(unseen.against_cosine, PairedTest { gained: 0, lost: 1, p: 1.0 });
+        assert_eq!(results[1].seen.unwrap().measured.metrics.questions, 3);
+        assert_eq!(results[0].all.against_cosine, PairedTest { gained: 0, lost: 0, p: 1.0 });
+        assert_eq!(results[0].all.measured.metrics.mrr_at_10, (1.0 + 0.5 + 1.0 + 0.25) / 4.0);
     }
 }

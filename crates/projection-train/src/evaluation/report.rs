@@ -5,9 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{
-    Choice, Chosen, Evaluation, Measured, Method, NOT_FOUND, Outcome, Parameter, Part, Regime,
+    Candidate, Evaluation, Measured, Method, MethodResult, NOT_FOUND, Parameter, Part, Protocol,
+    ProtocolResult,
 };
-use crate::evaluate::{Interval, Metrics};
+use crate::evaluation::{Interval, Metrics};
 use crate::projection::Precision;
 
 /// An evaluation.
@@ -26,7 +27,7 @@ pub struct EvaluationReport {
     /// What a reader should know about how it was measured.
     pub notes: Vec<String>,
     /// What was asked.
-    pub regimes: Vec<RegimeReport>,
+    pub protocols: Vec<ProtocolReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// Where a page of it was written.
     pub html: Option<String>,
@@ -34,9 +35,9 @@ pub struct EvaluationReport {
 
 /// All methods on the same questions.
 #[derive(Debug, Serialize)]
-pub struct RegimeReport {
+pub struct ProtocolReport {
     /// `test`, `closed` or `open`.
-    pub regime: &'static str,
+    pub protocol: &'static str,
     /// Questions that were asked.
     pub questions: usize,
     /// Those whose answer has training questions.
@@ -175,10 +176,10 @@ impl EvaluationReport {
             seed,
             warnings: evaluation.warnings(),
             notes: evaluation.notes.clone(),
-            regimes: evaluation
-                .regimes
+            protocols: evaluation
+                .protocols
                 .iter()
-                .map(|regime| RegimeReport::new(evaluation, regime, details))
+                .map(|protocol| ProtocolReport::new(evaluation, protocol, details))
                 .collect(),
             html: None,
         }
@@ -188,56 +189,56 @@ impl EvaluationReport {
 /// The projection that a method uses.
 fn place_of(method: Method) -> Option<usize> {
     match method {
-        Method::Chosen(place) | Method::ChosenWithBm25(place) => Some(place),
+        Method::Candidate(place) | Method::CandidateWithBm25(place) => Some(place),
         _ => None,
     }
 }
 
-fn chosen_of<'a>(evaluation: &'a Evaluation, outcome: &Outcome) -> Option<&'a Chosen> {
-    place_of(outcome.found.method).map(|place| &evaluation.chosen[place])
+fn chosen_of<'a>(evaluation: &'a Evaluation, result: &MethodResult) -> Option<&'a Candidate> {
+    place_of(result.found.method).map(|place| &evaluation.chosen[place])
 }
 
 fn against_exact(
     evaluation: &Evaluation,
-    regime: &Regime,
-    outcome: &Outcome,
+    protocol: &ProtocolResult,
+    result: &MethodResult,
 ) -> Option<AgainstExact> {
-    let cosines = &outcome.found.cosines_with_exact;
-    let exact = chosen_of(evaluation, outcome)?.exact?;
-    let exact = regime.outcome(Method::Chosen(exact))?;
-    let recall = |outcome: &Outcome| outcome.all.measured.metrics.recall_at_1;
+    let cosines = &result.found.cosines_with_exact;
+    let exact = chosen_of(evaluation, result)?.exact?;
+    let exact = protocol.result(Method::Candidate(exact))?;
+    let recall = |result: &MethodResult| result.all.measured.metrics.recall_at_1;
     (!cosines.is_empty()).then(|| AgainstExact {
         mean_cosine: cosines.iter().sum::<f64>() / cosines.len() as f64,
         least_cosine: cosines.iter().copied().fold(1.0, f64::min),
-        recall_at_1: recall(outcome) - recall(exact),
+        recall_at_1: recall(result) - recall(exact),
     })
 }
 
-impl RegimeReport {
-    fn new(evaluation: &Evaluation, regime: &Regime, details: bool) -> Self {
-        let method = |outcome: &Outcome| MethodReport {
-            method: evaluation.name(outcome.found.method),
-            projection_id: chosen_of(evaluation, outcome).and_then(|chosen| chosen.id),
-            model_file: chosen_of(evaluation, outcome)
+impl ProtocolReport {
+    fn new(evaluation: &Evaluation, protocol: &ProtocolResult, details: bool) -> Self {
+        let method = |result: &MethodResult| MethodReport {
+            method: evaluation.name(result.found.method),
+            projection_id: chosen_of(evaluation, result).and_then(|chosen| chosen.id),
+            model_file: chosen_of(evaluation, result)
                 .and_then(|chosen| Some(chosen.file.as_ref()?.display().to_string())),
-            precision: chosen_of(evaluation, outcome).map(Chosen::precision),
-            against_exact: against_exact(evaluation, regime, outcome),
-            all: PartReport::new(&outcome.all),
-            seen: outcome.seen.as_ref().map(PartReport::new),
-            unseen: outcome.unseen.as_ref().map(PartReport::new),
+            precision: chosen_of(evaluation, result).map(Candidate::precision),
+            against_exact: against_exact(evaluation, protocol, result),
+            all: PartReport::new(&result.all),
+            seen: result.seen.as_ref().map(PartReport::new),
+            unseen: result.unseen.as_ref().map(PartReport::new),
         };
         Self {
-            regime: match regime.choice {
-                Choice::Test => "test",
-                Choice::Closed => "closed",
-                Choice::Open => "open",
+            protocol: match protocol.choice {
+                Protocol::Test => "test",
+                Protocol::Closed => "closed",
+                Protocol::Open => "open",
             },
-            questions: regime.asked.len(),
-            seen_questions: regime.seen.iter().filter(|seen| **seen).count(),
-            seen_answers: regime.seen_answers,
-            training_questions: regime.training_questions,
-            methods: regime.outcomes.iter().map(method).collect(),
-            details: details.then(|| Details::new(evaluation, regime)),
+            questions: protocol.asked.len(),
+            seen_questions: protocol.seen.iter().filter(|seen| **seen).count(),
+            seen_answers: protocol.seen_answers,
+            training_questions: protocol.training_questions,
+            methods: protocol.results.iter().map(method).collect(),
+            details: details.then(|| Details::new(evaluation, protocol)),
         }
     }
 }
@@ -277,19 +278,19 @@ impl MetricReport {
 }
 
 impl Details {
-    fn new(evaluation: &Evaluation, regime: &Regime) -> Self {
-        let (corpus, asked) = (&evaluation.corpus, &regime.asked);
+    fn new(evaluation: &Evaluation, protocol: &ProtocolResult) -> Self {
+        let (corpus, asked) = (&evaluation.corpus, &protocol.asked);
         let rank = |rank: usize| (rank != NOT_FOUND).then_some(rank);
         let question = |number: usize| QuestionReport {
             text: asked.text(number).map(str::to_string),
             answer_id: corpus.id(asked.answer(number)),
-            seen: regime.seen[number],
-            ranks: regime.outcomes.iter().map(|o| rank(o.found.ranks[number])).collect(),
+            seen: protocol.seen[number],
+            ranks: protocol.results.iter().map(|o| rank(o.found.ranks[number])).collect(),
         };
         let mut confusions = Vec::new();
-        for outcome in &regime.outcomes {
-            let Method::Chosen(place) = outcome.found.method else { continue };
-            let pairs = regime.confusions(outcome).into_iter();
+        for result in &protocol.results {
+            let Method::Candidate(place) = result.found.method else { continue };
+            let pairs = protocol.confusions(result).into_iter();
             confusions.extend(pairs.map(|pair| ConfusionReport {
                 projection_id: evaluation.chosen[place].id,
                 method: evaluation.chosen[place].name(),
@@ -303,7 +304,7 @@ impl Details {
             recall_at_1: metrics.recall_at_1,
             mrr_at_10: metrics.mrr_at_10,
         };
-        let sweeps = regime.sweeps.iter().map(|sweep| SweepReport {
+        let sweeps = protocol.sweeps.iter().map(|sweep| SweepReport {
             projection_id: evaluation.chosen[sweep.model].id,
             method: evaluation.chosen[sweep.model].name(),
             parameter: match sweep.parameter {

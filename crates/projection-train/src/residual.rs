@@ -2,14 +2,14 @@
 
 use ndarray::{Array2, Axis};
 
-use super::adapter::train_adapter;
-use super::lift::lift_direction;
-use super::{AdapterTraining, Progress, TrainingData};
+use crate::adapter::train_adapter;
 use crate::error::Result;
 use crate::kernel;
 use crate::kernel::{gemm, parallel};
+use crate::lift::lift_direction;
 use crate::projection::rotation::Questions;
 use crate::projection::{QuestionHead, ResidualParts, ResidualProjection};
+use crate::{AdapterTraining, Progress, TrainingData};
 
 /// Terms and parameters of a residual projection, as [`ResidualParts`] explains them.
 #[derive(Debug, Clone, PartialEq)]

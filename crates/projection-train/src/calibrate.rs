@@ -11,12 +11,12 @@ use std::sync::{Mutex, PoisonError};
 use ndarray::Array2;
 use serde_json::{Value, json};
 
-use super::data::TrainingTexts;
-use super::validation::{CLEARLY, Column, Plan};
+use crate::data::TrainingTexts;
 use crate::error::{Error, Result};
-use crate::evaluate::rank_of;
 use crate::kernel::{gemm, parallel};
+use crate::ranks::rank_of;
 use crate::search::fuse;
+use crate::validation::{CLEARLY, Column, Plan};
 
 /// Weights of BM25 that are tried, ascending from zero.
 const WEIGHTS: [f64; 9] = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7];

@@ -2,17 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::calibrate::{self, Calibrated};
-use super::kinds::{candidates, measure, projected_by};
-use super::tune::ResidualSearch;
-use super::validation::{CLEARLY, Column, Plan, Validated};
-use super::{Method, Progress, Recipe, TrainingData, TrainingOptions, Tuning};
+use crate::calibrate::{self, Calibrated};
 use crate::error::{ErrorKind, Result};
-use crate::evaluate::Metrics;
+use crate::evaluation::Metrics;
+use crate::kinds::{candidates, measure, projected_by};
+use crate::tune::ResidualSearch;
+use crate::validation::{CLEARLY, Column, Plan, Validated};
+use crate::{Method, Progress, Recipe, TrainingData, TrainingOptions, Tuning};
 
 /// A candidate that was tried.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tried {
+pub struct Trial {
     /// How it is trained.
     pub recipe: Recipe,
     /// What was measured.
@@ -34,7 +34,7 @@ pub struct Validation {
     /// questions too, both sorts of questions weighing the same. It was not chosen by this.
     pub open: Option<(Validated, Validated)>,
     /// All candidates, best first.
-    pub tried: Vec<Tried>,
+    pub trials: Vec<Trial>,
     /// The weight of BM25 in hybrid search, where all questions and any answers have texts.
     pub hybrid_weight: Option<Calibrated>,
     /// The offset of answers without training questions, where questions for such are
@@ -49,13 +49,13 @@ impl Validation {
     }
 
     /// The best candidate of each kind, best first, linear methods counting as kinds.
-    pub fn best_of_kinds(&self) -> Vec<&Tried> {
-        let kind = |tried: &Tried| match &tried.recipe {
+    pub fn best_of_kinds(&self) -> Vec<&Trial> {
+        let kind = |trial: &Trial| match &trial.recipe {
             Recipe::Linear(method) => method.name(),
             other => other.kind().name(),
         };
-        let mut best: Vec<&Tried> = Vec::new();
-        for tried in &self.tried {
+        let mut best: Vec<&Trial> = Vec::new();
+        for tried in &self.trials {
             if best.iter().all(|known| kind(known) != kind(tried)) {
                 best.push(tried);
             }
@@ -86,7 +86,7 @@ impl Validation {
             "open": self.open.map(|(cosine, model)| {
                 json!({"cosine": cosine.to_json(), "model": model.to_json()})
             }),
-            "candidates": self.tried.len(),
+            "candidates": self.trials.len(),
             "best_of_kinds": best.collect::<Vec<_>>(),
             "hybrid_weight": self.hybrid_weight.map(Calibrated::to_json),
             "unseen_offset": self.unseen_offset.map(Calibrated::to_json),
@@ -151,17 +151,17 @@ pub(super) fn choose(
         fixed: residual.as_ref().map(|search| search.fixed().1.validated),
         cosine: plan.cosine().validated,
         open: None,
-        tried: Vec::new(),
+        trials: Vec::new(),
         hybrid_weight,
         unseen_offset,
     };
     let residuals = residual.into_iter().flat_map(|search| search.candidates);
     let residuals = residuals.map(|(training, column)| (Recipe::Residual(training.into()), column));
-    validation.tried = residuals
+    validation.trials = residuals
         .chain(others)
-        .map(|(recipe, column)| Tried { recipe, validated: column.validated })
+        .map(|(recipe, column)| Trial { recipe, validated: column.validated })
         .collect();
-    validation.tried.sort_by(|a, b| b.validated.score.total_cmp(&a.validated.score));
+    validation.trials.sort_by(|a, b| b.validated.score.total_cmp(&a.validated.score));
     if plan.share == 0.0 {
         validation.open = open(data, tuning, &recipe, progress)?;
     }

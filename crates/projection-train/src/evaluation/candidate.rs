@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::Recipe;
 use crate::error::Result;
 use crate::projection::{Model, ModelKind, Precision};
-use crate::train::Recipe;
 
 /// A projection that is compared.
 #[derive(Debug, Clone)]
-pub struct Chosen {
+pub struct Candidate {
     /// Its id in the store; `None` for a model in a file of its own.
     pub id: Option<i64>,
     /// That file.
@@ -25,7 +25,7 @@ pub struct Chosen {
     pub model: Model,
 }
 
-impl Chosen {
+impl Candidate {
     /// The same projection with its vectors kept in `precision`, to be compared with this one,
     /// whose place is `place`.
     ///

@@ -2,20 +2,21 @@
 
 use ndarray::Axis;
 
-use super::evaluation::{TEMPERATURE, compare_rounded, methods};
-use super::folds::Fold;
-use super::methods::Bench;
-use super::results::outcomes;
+use super::evaluator::Evaluator;
+use super::results::results;
+use super::run::{TEMPERATURE, compare_rounded, methods};
 use super::sweep::Sweeps;
-use super::{Asked, Choice, Corpus, Found, Options, Regime};
+use super::{Corpus, EvaluationQueries, Found, Options, Protocol, ProtocolResult};
 use crate::error::Result;
+use crate::folds::Split;
 use crate::projection::{Model, Precision};
+use crate::recipe::Recipe as Training;
 use crate::search::LexicalIndex;
-use crate::train::{self, Progress, TrainingData, multi_head};
+use crate::{Progress, TrainingData, multi_head};
 
 /// How a chosen model is made of some of the questions.
 pub(super) enum Recipe {
-    Trained(train::Recipe),
+    Trained(Training),
     /// From the model with this place, by rounding.
     Rounded(usize, Precision),
 }
@@ -52,12 +53,12 @@ impl Validation<'_> {
         Ok(models)
     }
 
-    pub fn regime(
+    pub fn protocol(
         &self,
-        folds: &[Fold],
+        folds: &[Split],
         open: bool,
         progress: &mut dyn FnMut(Progress),
-    ) -> Result<Regime> {
+    ) -> Result<ProtocolResult> {
         let stage = if open { "open folds" } else { "closed folds" };
         let labels = self.corpus.rows_of_labels(self.data);
         let (mut found, mut seen) = (Vec::<Found>::new(), Vec::new());
@@ -67,15 +68,15 @@ impl Validation<'_> {
             let step = |step| Progress { stage, step, steps: folds.len(), loss: None };
             progress(step(number));
             let data = self.data.with_questions(&fold.left);
-            let asked = Asked {
-                queries: self.data.questions().select(Axis(0), &fold.asked),
+            let asked = EvaluationQueries {
+                queries: self.data.questions().select(Axis(0), &fold.out),
                 // A label without answers has no questions.
-                answers: fold.asked.iter().map(|q| labels[self.data.labels()[*q]][0]).collect(),
-                texts: fold.asked.iter().map(|q| self.corpus.training_texts[*q].clone()).collect(),
+                answers: fold.out.iter().map(|q| labels[self.data.labels()[*q]][0]).collect(),
+                texts: fold.out.iter().map(|q| self.corpus.training_texts[*q].clone()).collect(),
             };
             let baseline = Model::MultiHead(multi_head(&data, TEMPERATURE)?);
             let models: Vec<Model> = self.train(&data)?;
-            let bench = Bench {
+            let evaluator = Evaluator {
                 corpus: self.corpus,
                 training: Some(&data),
                 models: methods(Some(&baseline), models.iter()),
@@ -83,7 +84,7 @@ impl Validation<'_> {
                 lexical: self.lexical,
                 threads: self.options.threads,
             };
-            let mut here = bench.ask(&asked, &mut |_| {})?;
+            let mut here = evaluator.ask(&asked, &mut |_| {})?;
             let exact = self.recipes.iter().map(Recipe::exact);
             let exact: Vec<Option<usize>> = exact.collect();
             let references: Vec<&Model> = models.iter().collect();
@@ -92,23 +93,23 @@ impl Validation<'_> {
             let swept =
                 |(place, _): &(usize, &Model)| self.options.sweeps && exact[*place].is_none();
             for (place, model) in models.iter().enumerate().filter(swept) {
-                sweeps.add(place, model, &bench, &asked)?;
+                sweeps.add(place, model, &evaluator, &asked)?;
             }
             let has = self.corpus.seen(Some(&data));
             seen.extend(asked.answers.iter().map(|row| has[*row]));
             seen_answers += has.iter().filter(|seen| **seen).count();
             training_questions += fold.left.len();
-            numbers.extend(fold.asked.iter().copied());
+            numbers.extend(fold.out.iter().copied());
             progress(step(number + 1));
         }
-        Ok(Regime {
-            choice: if open { Choice::Open } else { Choice::Closed },
-            asked: Asked {
+        Ok(ProtocolResult {
+            choice: if open { Protocol::Open } else { Protocol::Closed },
+            asked: EvaluationQueries {
                 queries: self.data.questions().select(Axis(0), &numbers),
                 answers: numbers.iter().map(|q| labels[self.data.labels()[*q]][0]).collect(),
                 texts: numbers.iter().map(|q| self.corpus.training_texts[*q].clone()).collect(),
             },
-            outcomes: outcomes(found, &seen, self.options.seed),
+            results: results(found, &seen, self.options.seed),
             seen,
             seen_answers: seen_answers / folds.len(),
             training_questions: training_questions / folds.len(),

@@ -2,9 +2,9 @@
 
 use ndarray::{Array2, ArrayView2, Axis};
 
-use super::centroid::centroid_and_weights;
-use super::linalg::Ridge;
+use crate::centroid::centroid_and_weights;
 use crate::error::{Error, ErrorKind, Result};
+use crate::linalg::Ridge;
 
 /// How the matrix is found. With questions q and their answers a as columns of Q and A, and
 /// the inverse being the pseudo-inverse where μ = 0:

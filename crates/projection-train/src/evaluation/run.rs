@@ -2,18 +2,20 @@
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
-use super::chosen::Chosen;
-use super::folds::folds;
-use super::methods::{Bench, weight_of};
-use super::results::outcomes;
+use super::candidate::Candidate;
+use super::cross_validation::{Recipe, Validation};
+use super::evaluator::{Evaluator, weight_of};
+use super::results::results;
 use super::sweep::Sweeps;
-use super::validation::{Recipe, Validation};
-use super::{Asked, Choice, Corpus, Found, Method, Outcome, Part, Regime};
+use super::{
+    Corpus, EvaluationQueries, Found, Method, MethodResult, Part, Protocol, ProtocolResult,
+};
 use crate::error::{Error, ErrorKind, Result};
+use crate::folds::evaluation_splits;
 use crate::kernel::{self, parallel};
 use crate::projection::{Model, Projection};
 use crate::search::LexicalIndex;
-use crate::train::{Progress, multi_head};
+use crate::{Progress, multi_head};
 
 /// Temperature of the multi-head projection that is compared with.
 pub(super) const TEMPERATURE: f64 = 0.1;
@@ -46,9 +48,9 @@ pub struct Evaluation {
     /// The answers.
     pub corpus: Corpus,
     /// The projections.
-    pub chosen: Vec<Chosen>,
+    pub chosen: Vec<Candidate>,
     /// What was measured: on given questions, or closed and open.
-    pub regimes: Vec<Regime>,
+    pub protocols: Vec<ProtocolResult>,
     /// What a reader should know about how it was measured.
     pub notes: Vec<String>,
 }
@@ -61,8 +63,8 @@ impl Evaluation {
     /// and whatever training and projecting may give.
     pub fn with_questions(
         corpus: Corpus,
-        chosen: Vec<Chosen>,
-        asked: Asked,
+        chosen: Vec<Candidate>,
+        asked: EvaluationQueries,
         options: &Options,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self> {
@@ -73,7 +75,7 @@ impl Evaluation {
         let lexical = lexical_or_note(lexical, has_texts, &mut notes);
         let baseline = corpus.training.as_ref().map(|data| multi_head(data, TEMPERATURE));
         let baseline = baseline.transpose()?.map(Model::MultiHead);
-        let bench = Bench {
+        let evaluator = Evaluator {
             corpus: &corpus,
             training: corpus.training.as_ref(),
             models: methods(baseline.as_ref(), chosen.iter().map(|chosen| &chosen.model)),
@@ -82,7 +84,7 @@ impl Evaluation {
             threads: options.threads,
         };
         let steps = asked.len();
-        let mut found = bench.ask(&asked, &mut |step| {
+        let mut found = evaluator.ask(&asked, &mut |step| {
             progress(Progress { stage: "asking", step, steps, loss: None });
         })?;
         let models: Vec<&Model> = chosen.iter().map(|chosen| &chosen.model).collect();
@@ -90,9 +92,9 @@ impl Evaluation {
         compare_rounded(&mut found, &models, &exact, asked.queries.view())?;
         let mut sweeps = Sweeps::default();
         // What a rounded model does, its exact one shows.
-        let swept = |(_, chosen): &(usize, &Chosen)| options.sweeps && chosen.exact.is_none();
+        let swept = |(_, chosen): &(usize, &Candidate)| options.sweeps && chosen.exact.is_none();
         for (place, chosen) in chosen.iter().enumerate().filter(swept) {
-            sweeps.add(place, &chosen.model, &bench, &asked)?;
+            sweeps.add(place, &chosen.model, &evaluator, &asked)?;
         }
         let seen_answers = corpus.seen(corpus.training.as_ref());
         let seen: Vec<bool> = asked.answers.iter().map(|row| seen_answers[*row]).collect();
@@ -104,16 +106,16 @@ impl Evaluation {
                 asked.len()
             ));
         }
-        let regime = Regime {
-            choice: Choice::Test,
-            outcomes: outcomes(found, &seen, options.seed),
+        let protocol = ProtocolResult {
+            choice: Protocol::Test,
+            results: results(found, &seen, options.seed),
             seen,
             seen_answers: seen_answers.iter().filter(|seen| **seen).count(),
             training_questions: corpus.training_questions(),
             asked,
             sweeps: sweeps.finish(),
         };
-        Ok(Self { corpus, chosen, regimes: vec![regime], notes })
+        Ok(Self { corpus, chosen, protocols: vec![protocol], notes })
     }
 
     /// Leaves questions, and then answers, of the store out in turn, trains every method on
@@ -125,7 +127,7 @@ impl Evaluation {
     /// [`with_questions`](Self::with_questions).
     pub fn by_cross_validation(
         corpus: Corpus,
-        chosen: Vec<Chosen>,
+        chosen: Vec<Candidate>,
         options: &Options,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self> {
@@ -143,7 +145,7 @@ impl Evaluation {
         let lexical = corpus.lexical();
         let has_texts = corpus.training_texts.iter().all(Option::is_some);
         let lexical = lexical_or_note(lexical, has_texts, &mut notes);
-        let mut kept = Vec::<Chosen>::new();
+        let mut kept = Vec::<Candidate>::new();
         let mut recipes = Vec::new();
         // Where each of the chosen is among those that are kept.
         let mut places = Vec::with_capacity(chosen.len());
@@ -168,17 +170,17 @@ impl Evaluation {
                 )),
             }
         }
-        let mut regimes = Vec::new();
+        let mut protocols = Vec::new();
         for open in [false, true] {
-            let folds = folds(data, options.folds, open, options.seed);
+            let folds = evaluation_splits(data, options.folds, open, options.seed);
             if folds.is_empty() {
                 return Err(too_few(data.labels().len()));
             }
             let (recipes, weights) = (&recipes[..], &weights(&kept)[..]);
             let work = Validation { corpus: &corpus, data, recipes, weights, lexical, options };
-            regimes.push(work.regime(&folds, open, progress)?);
+            protocols.push(work.protocol(&folds, open, progress)?);
         }
-        Ok(Self { corpus, chosen: kept, regimes, notes })
+        Ok(Self { corpus, chosen: kept, protocols, notes })
     }
 
     /// The name of a method for people.
@@ -190,8 +192,8 @@ impl Evaluation {
             Method::NearestQuestion => "nearest question".into(),
             Method::CosineOrQuestion => "max(cosine, nearest question)".into(),
             Method::MultiHead => format!("multi-head, τ = {TEMPERATURE}"),
-            Method::Chosen(place) => chosen(place).name(),
-            Method::ChosenWithBm25(place) => {
+            Method::Candidate(place) => chosen(place).name(),
+            Method::CandidateWithBm25(place) => {
                 let weight = weight_of(&chosen(place).model);
                 format!("{} + BM25 at {weight}", chosen(place).short_name())
             }
@@ -201,27 +203,27 @@ impl Evaluation {
     /// Where a chosen projection finds fewer answers than cosine.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        for regime in &self.regimes {
-            let place = match regime.choice {
-                Choice::Test => "",
-                Choice::Closed => " where questions are left out",
-                Choice::Open => " where answers and questions are left out",
+        for protocol in &self.protocols {
+            let place = match protocol.choice {
+                Protocol::Test => "",
+                Protocol::Closed => " where questions are left out",
+                Protocol::Open => " where answers and questions are left out",
             };
-            for outcome in &regime.outcomes {
-                let Method::Chosen(_) = outcome.found.method else { continue };
-                let cosine = regime.cosine();
-                let both = |part: fn(&Outcome) -> Option<Part>| part(outcome).zip(part(cosine));
+            for result in &protocol.results {
+                let Method::Candidate(_) = result.found.method else { continue };
+                let cosine = protocol.cosine();
+                let both = |part: fn(&MethodResult) -> Option<Part>| part(result).zip(part(cosine));
                 for (what, parts) in [
-                    ("", both(|outcome| Some(outcome.all))),
-                    (", for answers without training questions", both(|outcome| outcome.unseen)),
+                    ("", both(|result| Some(result.all))),
+                    (", for answers without training questions", both(|result| result.unseen)),
                 ] {
                     let Some((own, cosine)) = parts else { continue };
                     // Said once where all answers are such.
-                    if what.is_empty() && outcome.seen.is_none() {
+                    if what.is_empty() && result.seen.is_none() {
                         continue;
                     }
                     if let Some(how_much) = below(&own, &cosine) {
-                        let name = self.name(outcome.found.method);
+                        let name = self.name(result.found.method);
                         warnings.push(format!("{name} is below cosine{place}{what}: {how_much}"));
                     }
                 }
@@ -252,7 +254,7 @@ fn below(own: &Part, cosine: &Part) -> Option<String> {
 }
 
 /// The weights of BM25 that the projections are fused with.
-fn weights(chosen: &[Chosen]) -> Vec<f64> {
+fn weights(chosen: &[Candidate]) -> Vec<f64> {
     chosen.iter().map(|chosen| weight_of(&chosen.model)).collect()
 }
 
@@ -267,8 +269,8 @@ fn too_few(found: usize) -> Error {
 }
 
 /// Every model has to take questions and give answers as the store has them.
-fn check(corpus: &Corpus, chosen: &[Chosen]) -> Result<()> {
-    let dims = |chosen: &&Chosen| (chosen.model.input_dim(), chosen.model.output_dim());
+fn check(corpus: &Corpus, chosen: &[Candidate]) -> Result<()> {
+    let dims = |chosen: &&Candidate| (chosen.model.input_dim(), chosen.model.output_dim());
     match chosen.iter().find(|chosen| dims(chosen) != (corpus.dim, corpus.dim)) {
         None => Ok(()),
         Some(chosen) => Err(Error::new(
@@ -288,7 +290,7 @@ pub(super) fn methods<'a>(
     baseline: Option<&'a Model>,
     chosen: impl Iterator<Item = &'a Model>,
 ) -> Vec<(Method, &'a Model)> {
-    let chosen = chosen.enumerate().map(|(place, model)| (Method::Chosen(place), model));
+    let chosen = chosen.enumerate().map(|(place, model)| (Method::Candidate(place), model));
     baseline.map(|model| (Method::MultiHead, model)).into_iter().chain(chosen).collect()
 }
 
@@ -307,7 +309,7 @@ fn lexical_or_note<'a>(
 }
 
 /// How many of the questions are among the training questions.
-fn trained_on(corpus: &Corpus, asked: &Asked) -> usize {
+fn trained_on(corpus: &Corpus, asked: &EvaluationQueries) -> usize {
     let known: std::collections::HashSet<&str> =
         corpus.training_texts.iter().flatten().map(String::as_str).collect();
     asked.texts.iter().flatten().filter(|text| known.contains(text.as_str())).count()
@@ -327,7 +329,7 @@ pub(super) fn compare_rounded(
         Ok(projected)
     };
     for found in found {
-        let Method::Chosen(place) = found.method else { continue };
+        let Method::Candidate(place) = found.method else { continue };
         let Some(exact) = exact[place] else { continue };
         let (own, other) = (project(models[place])?, project(models[exact])?);
         found.cosines_with_exact = own.rows().into_iter().zip(other.rows()).map(cosine).collect();

@@ -4,9 +4,9 @@
 //! linear in the factors but for the norm of z = q + r·Δ + w·x, and this follows from the
 //! dot products of the three: so three products with the answers serve all factors.
 
-use crate::evaluate::rank_of;
 use crate::kernel;
 use crate::kernel::{gemm, parallel};
+use crate::ranks::rank_of;
 
 /// Scores of one term that a thread keeps at a time.
 const SCORES: usize = 1 << 18;

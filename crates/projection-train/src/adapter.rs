@@ -8,7 +8,7 @@ use crate::kernel;
 use crate::kernel::random::Random;
 use crate::kernel::{gemm, parallel};
 
-use super::{Progress, TrainingData};
+use crate::{Progress, TrainingData};
 
 /// Rows of a batch that one thread does at a time.
 const ROWS: usize = 64;

@@ -10,7 +10,7 @@ use super::student::{Slot, Student};
 use crate::error::Result;
 use crate::kernel;
 use crate::kernel::random::Random;
-use crate::train::linalg::{Ridge, cholesky, product};
+use crate::linalg::{Ridge, cholesky, product};
 use faer::Mat;
 use faer::linalg::solvers::Solve;
 

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::choose::choose;
-use super::linear::LinearMethod;
-use super::recipe::multi_head;
-use super::residual::{ResidualTraining, train_residual};
-use super::{Method, Progress, Recipe, TrainingData, TrainingOptions, Validation};
+use crate::choose::choose;
 use crate::error::{ErrorKind, Result};
+use crate::linear::LinearMethod;
 use crate::projection::{Model, ResidualParts, ResidualProjection};
+use crate::recipe::multi_head;
+use crate::residual::{ResidualTraining, train_residual};
+use crate::{Method, Progress, Recipe, TrainingData, TrainingOptions, Validation};
 
 /// A model that is trained and not stored yet, so that a caller can refuse one that is no
 /// better than plain cosine.
@@ -85,7 +85,7 @@ pub fn train_model(
         }
         (recipe, _) => recipe.train(data, progress)?,
     };
-    let value = |of: fn(&Validation) -> Option<super::Calibrated>| {
+    let value = |of: fn(&Validation) -> Option<crate::Calibrated>| {
         validation.as_ref().and_then(of).map(|calibrated| calibrated.value)
     };
     let model = model

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use ndarray::{Array2, ArrayView2};
 
+use crate::TrainingData;
 use crate::error::{Error, ErrorKind, Result};
 use crate::search::LexicalIndex;
-use crate::train::TrainingData;
 
 /// The answers of a store and the questions that can be trained on.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub struct TestCluster {
 
 /// Questions that are asked, with their right answers.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct EvaluationQueries {
     /// The embedded questions (n × d), of any length above zero.
     pub(super) queries: Array2<f32>,
     /// Row of the right answer of each.
@@ -73,7 +73,7 @@ pub struct Asked {
     pub(super) texts: Vec<Option<String>>,
 }
 
-impl Asked {
+impl EvaluationQueries {
     /// Number of questions.
     pub fn len(&self) -> usize {
         self.answers.len()
@@ -216,7 +216,7 @@ impl Corpus {
         queries: ArrayView2<'_, f32>,
         labels: &[i64],
         texts: Vec<Option<String>>,
-    ) -> Result<Asked> {
+    ) -> Result<EvaluationQueries> {
         let refuse = |kind, what: String| Err(Error::new(kind, what));
         if queries.nrows() != labels.len() {
             return refuse(
@@ -254,7 +254,7 @@ impl Corpus {
         }
         let mut texts = texts;
         texts.resize(labels.len(), None);
-        Ok(Asked { queries: queries.to_owned(), answers, texts })
+        Ok(EvaluationQueries { queries: queries.to_owned(), answers, texts })
     }
 
     /// Questions of a file with the ids of their right answers: those of the same text as

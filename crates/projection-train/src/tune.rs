@@ -11,16 +11,16 @@
 
 use ndarray::Array2;
 
-use super::adapter::{AdapterTraining, train_adapter};
-use super::folds::Fold;
-use super::grid::{Factors, Terms};
-use super::lift::lift_direction;
-use super::residual::{base_of, rotations};
-use super::validation::{Column, Plan, to_unit_rows};
-use super::{Progress, ResidualTraining, TrainingData, TrainingOptions};
+use crate::adapter::{AdapterTraining, train_adapter};
 use crate::error::Result;
+use crate::folds::Fold;
+use crate::grid::{Factors, Terms};
 use crate::kernel;
 use crate::kernel::gemm;
+use crate::lift::lift_direction;
+use crate::residual::{base_of, rotations};
+use crate::validation::{Column, Plan, to_unit_rows};
+use crate::{Progress, ResidualTraining, TrainingData, TrainingOptions};
 
 /// Factors of rotation and adapter that are tried.
 const GAINS: [f64; 6] = [0.0, 0.2, 0.35, 0.5, 0.7, 1.0];

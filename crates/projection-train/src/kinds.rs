@@ -2,13 +2,13 @@
 
 use ndarray::Array2;
 
-use super::linalg::Ridge;
-use super::linear::check;
-use super::recipe::multi_head;
-use super::validation::{Column, Plan, to_unit_rows};
-use super::{LinearMethod, Method, Progress, Recipe};
 use crate::error::Result;
+use crate::linalg::Ridge;
+use crate::linear::check;
 use crate::projection::{LinearProjection, Model, Projection};
+use crate::recipe::multi_head;
+use crate::validation::{Column, Plan, to_unit_rows};
+use crate::{LinearMethod, Method, Progress, Recipe};
 
 /// Temperatures of multi-head projections that are tried.
 const TEMPERATURES: [f64; 4] = [0.02, 0.05, 0.1, 0.2];
@@ -49,8 +49,8 @@ pub(super) fn candidates(method: Method, temperature: f64, tune: bool) -> Vec<Re
 /// What is measured of each candidate.
 ///
 /// # Errors
-/// As [`train_linear`](super::train_linear) and
-/// [`weighted_centroid`](super::weighted_centroid).
+/// As [`train_linear`](crate::train_linear) and
+/// [`weighted_centroid`](crate::weighted_centroid).
 pub(super) fn measure(
     plan: &Plan<'_>,
     recipes: Vec<Recipe>,
@@ -95,7 +95,7 @@ pub(super) fn measure(
 
 /// The asked questions of every fold as a model of the recipe projects them, at length 1.
 pub(super) fn projected_by(plan: &Plan<'_>, recipe: &Recipe) -> Result<Vec<Array2<f32>>> {
-    let of_fold = |fold: &super::folds::Fold| {
+    let of_fold = |fold: &crate::folds::Fold| {
         projected(&recipe.train(&fold.data, &mut |_| {})?, plan.queries(fold))
     };
     plan.folds.iter().map(of_fold).collect()

@@ -1,7 +1,7 @@
 //! Validation without a validation set: folds of questions and of answers are left out in
 //! turn.
 
-use super::TrainingData;
+use crate::TrainingData;
 use crate::kernel::random::Random;
 
 /// Numbers of questions when one fold is left out.
@@ -87,4 +87,68 @@ pub(super) fn folds(
         })
         .filter(|fold| !fold.asked.is_empty() && !fold.data.labels().is_empty())
         .collect()
+}
+
+/// Leaves out a share 1/`count` of the questions in turn; with `open` also the same share of
+/// the answers that have questions, with all of theirs.
+///
+/// Without `open`, each question is asked once at most, and not where its answer would lose
+/// its last question. With `open` it is asked where its answer is left out, and once more
+/// where it is left out itself.
+pub(crate) fn evaluation_splits(
+    data: &TrainingData,
+    count: usize,
+    open: bool,
+    seed: u64,
+) -> Vec<Split> {
+    let labels = data.labels();
+    splits(data, count, open, &mut Random::new(seed, 0xc055))
+        .into_iter()
+        .map(|mut split| {
+            let mut seen = vec![false; split.answers_out.len()];
+            split.left.iter().for_each(|number| seen[labels[*number]] = true);
+            split.out.retain(|number| {
+                let answer = labels[*number];
+                // A question that is its answer's last makes it one without.
+                seen[answer] || split.answers_out[answer]
+            });
+            split
+        })
+        .filter(|split| !split.left.is_empty() && !split.out.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    #[test]
+    fn leave_out_each_question_and_answer_in_turn() {
+        let answers = Array2::from_shape_fn((6, 3), |(r, c)| (r * 3 + c + 1) as f32);
+        let questions = Array2::from_shape_fn((21, 3), |(r, c)| (r * 3 + c + 1) as f32);
+        // Answer 5 has one question only.
+        let labels: Vec<usize> = (0..21).map(|i| if i == 20 { 5 } else { i % 5 }).collect();
+        let data = TrainingData::new(answers.view(), questions.view(), labels.clone()).unwrap();
+
+        let closed = evaluation_splits(&data, 4, false, 1);
+        let mut asked: Vec<usize> = closed.iter().flat_map(|fold| fold.out.clone()).collect();
+        asked.sort_unstable();
+        assert_eq!(asked, (0..20).collect::<Vec<_>>());
+        for fold in &closed {
+            assert!(fold.left.iter().all(|number| !fold.out.contains(number)));
+            let has_others = |q: &usize| fold.left.iter().any(|left| labels[*left] == labels[*q]);
+            assert!(fold.out.iter().all(has_others));
+        }
+
+        let mut unseen = [0; 21];
+        for fold in evaluation_splits(&data, 4, true, 1) {
+            for q in &fold.out {
+                assert!(!fold.left.contains(q));
+                let has_others = fold.left.iter().any(|left| labels[*left] == labels[*q]);
+                unseen[*q] += usize::from(!has_others);
+            }
+        }
+        assert_eq!(unseen, [1; 21]);
+    }
 }

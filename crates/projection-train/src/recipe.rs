@@ -5,11 +5,11 @@ use std::fmt;
 use ndarray::Axis;
 use serde_json::{Value, json};
 
-use super::{LinearMethod, Progress, ResidualTraining, TrainingData};
-use super::{train_linear, train_residual, weighted_centroid};
 use crate::error::Result;
 use crate::projection::ModelKind;
 use crate::projection::{Head, LinearProjection, Model, MultiHeadProjection, ResidualProjection};
+use crate::{LinearMethod, Progress, ResidualTraining, TrainingData};
+use crate::{train_linear, train_residual, weighted_centroid};
 
 /// What is needed to train a model.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,9 +3,9 @@
 //! u = (AᵀA + λI)⁻¹ Aᵀt with the answers as the rows of A, t = 1 for an answer without
 //! questions and 0 for others, less the mean of t.
 
-use super::TrainingData;
-use super::linalg::Ridge;
+use crate::TrainingData;
 use crate::error::Result;
+use crate::linalg::Ridge;
 
 /// λ.
 const RIDGE: f64 = 0.1;

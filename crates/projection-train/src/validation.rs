@@ -4,11 +4,12 @@
 use ndarray::{Array2, ArrayView2};
 use serde_json::{Value, json};
 
-use super::folds::{Fold, folds};
-use super::{TrainingData, Tuning};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluate::{Metrics, ranks};
+use crate::evaluation::Metrics;
+use crate::folds::{Fold, folds};
 use crate::kernel;
+use crate::ranks::ranks;
+use crate::{TrainingData, Tuning};
 
 /// Standard errors by which one thing has to be better than another of a different sort, to
 /// be preferred to it: one standard error would be exceeded by a single question.

@@ -5,15 +5,15 @@
 //! the best of them counts. An answer that a method gives no score (BM25 without a common
 //! word, the nearest question of an answer that has none) is not found at all.
 
+use crate::TrainingData;
 use crate::error::Result;
-use crate::evaluate::rank_of;
 use crate::kernel;
 use crate::kernel::{gemm, parallel};
 use crate::projection::{Model, Projection};
+use crate::ranks::rank_of;
 use crate::search::{DEFAULT_HYBRID_WEIGHT, LexicalIndex, fuse};
-use crate::train::TrainingData;
 
-use super::{Asked, Corpus};
+use super::{Corpus, EvaluationQueries};
 
 /// The rank of an answer that is not found.
 pub const NOT_FOUND: usize = usize::MAX;
@@ -35,10 +35,10 @@ pub enum Method {
     /// A multi-head projection at τ = 0.1, trained on the store's questions.
     MultiHead,
     /// The projection with this place among those that were chosen.
-    Chosen(usize),
+    Candidate(usize),
     /// The same fused with BM25 as hybrid search does it, at the weight that training chose,
     /// else [`DEFAULT_HYBRID_WEIGHT`].
-    ChosenWithBm25(usize),
+    CandidateWithBm25(usize),
 }
 
 /// What a method found.
@@ -56,7 +56,7 @@ pub struct Found {
 }
 
 /// What questions are asked of.
-pub(super) struct Bench<'a> {
+pub(super) struct Evaluator<'a> {
     pub corpus: &'a Corpus,
     /// The questions of the store that may be used.
     pub training: Option<&'a TrainingData>,
@@ -69,9 +69,13 @@ pub(super) struct Bench<'a> {
     pub threads: usize,
 }
 
-impl Bench<'_> {
+impl Evaluator<'_> {
     /// What every method finds. `progress` gets the number of questions that are done.
-    pub fn ask(&self, asked: &Asked, progress: &mut dyn FnMut(usize)) -> Result<Vec<Found>> {
+    pub fn ask(
+        &self,
+        asked: &EvaluationQueries,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Found>> {
         let mut found: Vec<Found> = self
             .methods()
             .into_iter()
@@ -108,8 +112,8 @@ impl Bench<'_> {
         }
         for (method, _) in &self.models {
             methods.push(*method);
-            if let (Method::Chosen(place), Some(_)) = (method, self.lexical) {
-                methods.push(Method::ChosenWithBm25(*place));
+            if let (Method::Candidate(place), Some(_)) = (method, self.lexical) {
+                methods.push(Method::CandidateWithBm25(*place));
             }
         }
         methods
@@ -144,11 +148,11 @@ impl Bench<'_> {
         }
         for (method, model) in &self.models {
             let cosines = self.projected(model, queries)?;
-            if let (Method::Chosen(place), Some(lexical)) = (method, &lexical) {
+            if let (Method::Candidate(place), Some(lexical)) = (method, &lexical) {
                 let mut fused = cosines.clone();
                 let rows = fused.chunks_mut(count).zip(lexical.chunks(count));
                 rows.for_each(|(scores, words)| fuse(scores, words, self.weights[*place]));
-                scores.push((Method::ChosenWithBm25(*place), fused));
+                scores.push((Method::CandidateWithBm25(*place), fused));
             }
             scores.push((*method, cosines));
         }
