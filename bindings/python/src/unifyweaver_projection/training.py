@@ -39,7 +39,7 @@ class TrainingResult:
     #: The weight of BM25 in hybrid search, and the offset of answers that no head is for,
     #: where they were chosen.
     hybrid_weight: Optional[float] = None
-    unheaded_offset: Optional[float] = None
+    unseen_offset: Optional[float] = None
     #: What the model is made of, for kinds that have terms.
     terms: Optional[dict[str, Any]] = None
     #: What cross-validation measured, where it was used.
@@ -123,19 +123,19 @@ class MethodResult:
     all: Part
     #: Questions whose answer has training questions, and those whose answer has none; None
     #: where there are none.
-    headed: Optional[Part]
-    unheaded: Optional[Part]
+    seen: Optional[Part]
+    unseen: Optional[Part]
 
 
 @dataclass(frozen=True)
-class Regime:
+class ProtocolResult:
     """All methods on the same questions."""
 
     #: "test", "closed" (questions left out in turn) or "open" (answers left out in turn).
-    regime: str
+    protocol: str
     questions: int
-    headed_questions: int
-    headed_answers: int
+    seen_questions: int
+    seen_answers: int
     training_questions: int
     #: Cosine first.
     methods: list[MethodResult]
@@ -162,27 +162,27 @@ class Evaluation:
     #: Where a projection is below cosine.
     warnings: list[str]
     notes: list[str]
-    regimes: list[Regime]
+    protocols: list[ProtocolResult]
 
-    def __getitem__(self, regime: str) -> Regime:
-        """A regime by its name: "test", "closed" or "open"."""
-        for found in self.regimes:
-            if found.regime == regime:
+    def __getitem__(self, protocol: str) -> ProtocolResult:
+        """A protocol by its name: "test", "closed" or "open"."""
+        for found in self.protocols:
+            if found.protocol == protocol:
                 return found
-        raise KeyError(f"{regime!r}, expected one of {[r.regime for r in self.regimes]}")
+        raise KeyError(f"{protocol!r}, expected one of {[r.protocol for r in self.protocols]}")
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A DataFrame with a row for each regime, method and part of the questions. Needs
+        """A DataFrame with a row for each protocol, method and part of the questions. Needs
         pandas."""
         rows = []
-        for regime in self.regimes:
-            for method in regime.methods:
-                parts = {"all": method.all, "headed": method.headed, "unheaded": method.unheaded}
+        for protocol in self.protocols:
+            for method in protocol.methods:
+                parts = {"all": method.all, "seen": method.seen, "unseen": method.unseen}
                 for name, part in parts.items():
                     if part is None:
                         continue
                     row: dict[str, Any] = {
-                        "regime": regime.regime,
+                        "protocol": protocol.protocol,
                         "method": method.method,
                         "projection_id": method.projection_id,
                         "part": name,
@@ -204,16 +204,16 @@ class Evaluation:
     def _tables(self) -> list[_tables.Table]:
         header = ["method", "recall@1 %", "recall@5 %", "MRR@10", "gained", "lost", "p"]
         tables = []
-        for regime in self.regimes:
+        for protocol in self.protocols:
             rows = []
-            for number, method in enumerate(regime.methods):
+            for number, method in enumerate(protocol.methods):
                 part = method.all
                 row = [method.method, _percent(part.recall_at_1), _percent(part.recall_at_5)]
                 row.append(f"{part.mrr_at_10:.3f}")
                 # Cosine is not compared with itself.
                 against = [str(part.gained), str(part.lost), _p(part.p_against_cosine)]
                 rows.append(row + (against if number else ["-", "-", "-"]))
-            tables.append(_tables.Table(f"{regime.regime}: {regime.questions} questions", header, rows))
+            tables.append(_tables.Table(f"{protocol.protocol}: {protocol.questions} questions", header, rows))
         return tables
 
     def __str__(self) -> str:
@@ -228,7 +228,7 @@ def train(
     method: str = "auto",
     *,
     tune: bool = False,
-    unheaded: Optional[float] = None,
+    unseen: Optional[float] = None,
     seed: int = 0,
     force: bool = False,
     temperature: float = 0.1,
@@ -241,7 +241,7 @@ def train(
     stay as they are.
 
     `method` is "auto" (the kind that cross-validation finds best), "residual" (fixed
-    parameters unless `tune`), "multi_head", "linear" (discriminant analysis) or "ridge". `unheaded` is the share of the questions to be expected whose answer
+    parameters unless `tune`), "multi_head", "linear" (discriminant analysis) or "ridge". `unseen` is the share of the questions to be expected whose answer
     has no training questions. The same `seed` gives the same model. `temperature` is that of
     the routing or rotation where it is not chosen. `model_name` is the text model whose
     vectors are used, None for the only one. `feedback_model_dir` is the folder of the text
@@ -259,7 +259,7 @@ def train(
         method=_call.optional_text("method", method),
         tune=bool(tune),
         force=bool(force),
-        unseen=None if unheaded is None else _call.number("unheaded", unheaded),
+        unseen=None if unseen is None else _call.number("unseen", unseen),
         seed=_call.integer("seed", seed, 0, 2**64 - 1),
         temperature=routing,
         name=_call.optional_text("name", name),
@@ -330,11 +330,11 @@ def evaluate(
     with store_lock(database).engine():
         report = _work.run(lib.projection_evaluate, progress, store, options)
     report.pop("html", None)
-    report["regimes"] = [_regime(found) for found in report["regimes"]]
+    report["protocols"] = [_protocol(found) for found in report["protocols"]]
     return Evaluation(**report)
 
 
-def _regime(found: dict[str, Any]) -> Regime:
+def _protocol(found: dict[str, Any]) -> ProtocolResult:
     def part(values: Optional[dict[str, Any]]) -> Optional[Part]:
         if values is None:
             return None
@@ -344,9 +344,9 @@ def _regime(found: dict[str, Any]) -> Regime:
 
     methods = []
     for method in found.pop("methods"):
-        parts: dict[str, Any] = {n: part(method.pop(n)) for n in ("all", "headed", "unheaded")}
+        parts: dict[str, Any] = {n: part(method.pop(n)) for n in ("all", "seen", "unseen")}
         methods.append(MethodResult(**method, **parts))
-    return Regime(methods=methods, **found)
+    return ProtocolResult(methods=methods, **found)
 
 
 def _validated(validation: Optional[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -363,7 +363,7 @@ def _validated(validation: Optional[dict[str, Any]]) -> dict[str, dict[str, Any]
     rows = {}
     for name, numbers in found.items():
         row = {"score": numbers["score"]}
-        for part in ("headed", "unheaded"):
+        for part in ("seen", "unseen"):
             asked = numbers[part]["questions"]
             row[f"{part}_questions"] = asked
             for metric in ("recall_at_1", "mrr_at_10"):
