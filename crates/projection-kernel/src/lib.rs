@@ -31,7 +31,6 @@ pub mod error;
 pub mod gelu;
 pub mod gemm;
 pub mod ivf;
-#[cfg(not(target_arch = "wasm32"))]
 mod mapping;
 mod normalize;
 pub mod parallel;
@@ -51,14 +50,11 @@ pub use attention::{RowsRef, attend, attend_one};
 pub use batch::{dots_batch, weighted_sum_batch};
 pub use dot::{add_difference, dot_f64, dots, dots_hinted, norm, norm_f32};
 pub use error::{Error, ErrorKind, Result};
-#[cfg(not(target_arch = "wasm32"))]
 pub use mapping::Mapping;
 pub use normalize::{cosine, norm_of_f64, normalize, normalized, scale_and_round};
 pub use prefetch::{PrefetchHint, prefetch};
 pub use quantized::{MAX_INT8_DIM, QuantizedParts, QuantizedQuery, QuantizedRows, RowFormat};
-#[cfg(not(target_arch = "wasm32"))]
-pub use rows::StableBytes;
-pub use rows::{Plain, Rows};
+pub use rows::{Plain, Rows, StableBytes};
 pub use scratch::Scratch;
 pub use softmax::{largest, softmax, softmax_f64};
 pub use tails::Tails;
