@@ -20,9 +20,7 @@
 //! Where rows are not in clusters, no slack finds enough of them for less than reading all:
 //! then there is one list, as there is for fewer rows than pay for more.
 
-#[cfg(not(target_arch = "wasm32"))]
 mod build;
-#[cfg(not(target_arch = "wasm32"))]
 mod calibrate;
 mod change;
 mod routes;
@@ -43,7 +41,6 @@ pub use units::UnitVectors;
 const SCAN_FROM: usize = 256;
 
 /// From so many rows on, lists are made where they are asked for.
-#[cfg(not(target_arch = "wasm32"))]
 pub const MIN_INDEX_ROWS: usize = 16_384;
 
 /// Whether so many rows of so many values each are looked through in bytes first.
@@ -52,7 +49,6 @@ pub fn scan_pays_off(rows: usize, dim: usize) -> bool {
 }
 
 /// The share of the true nearest rows that must be found, on average.
-#[cfg(not(target_arch = "wasm32"))]
 pub const LEAST_RECALL: f64 = 0.99;
 
 /// Numbers of nearest rows that there is a slack for. The slack of the largest one that is
