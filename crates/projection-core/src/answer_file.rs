@@ -3,7 +3,7 @@
 //! ```text
 //! format           "projection_answers"
 //! format_version   "1"; a newer one is refused
-//! embedding_model  the text model that the vectors are by, where it is known
+//! embedding_model  the embedding model that made the vectors, if known
 //! dimension        of the vectors
 //! ```
 //!
@@ -11,10 +11,10 @@
 //! length 1, either F32, or I8 with `scales` F32 (N): a value is then byte·scale, the scale
 //! of a row being 1/127 of its largest value, in a quarter of the size.
 //!
-//! Bytes are spread out when they are read, so that searching is the same for both; only the
+//! Bytes become floats when they are read, so that searching is the same for both; only the
 //! vectors are rounded. A file takes no more than four times its size in memory.
 //!
-//! How far rounding moves a score is known: for a query of length 1, the score of an answer a
+//! Rounding moves a score by a known amount at most: for a query of length 1, the score of an answer a
 //! whose vector is read back as b differs by |q·a − q·b| ≤ ‖a − b‖ (Cauchy and Schwarz). So two
 //! answers whose scores differ by more than the sum of both distances never change places.
 
@@ -38,7 +38,7 @@ const BYTES: &str = "answers";
 
 /// How far a vector of a file may be from length 1. Rounding to bytes leaves less than a
 /// tenth of this at any usual dimension.
-const SLACK: f64 = 0.05;
+const LENGTH_TOLERANCE: f64 = 0.05;
 
 /// How the vectors are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,8 +66,8 @@ impl Index {
     /// # Errors
     /// [`ErrorKind::InvalidModel`], [`ErrorKind::DimensionMismatch`],
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidArgument`], naming the tensor or the
-    /// answer, where they are damaged, not of such a file or of a newer format, where a
-    /// vector is not of length 1, or where an id comes twice.
+    /// answer, if the bytes are damaged, not of such a file or of a newer format, if a vector
+    /// is not of length 1, or if an id comes twice.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let file = TensorFile::from_bytes(bytes, BYTES)?;
         check_format(&file, FORMAT, VERSION)?;
@@ -107,11 +107,11 @@ impl Index {
         Self::from_rows(&ids, &values, (count, dim)).map_err(|error| error.context(BYTES))
     }
 
-    /// The bytes of an answers file. `embedding_model` names the text model that the vectors
-    /// are by.
+    /// The bytes of an answers file. `embedding_model` names the model that made the
+    /// vectors.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] where memory can't be written to.
+    /// [`ErrorKind::Internal`] if memory runs out.
     pub fn to_bytes(
         &self,
         embedding_model: Option<&str>,
@@ -166,9 +166,9 @@ impl Rounded {
 }
 
 fn check_dimension(file: &TensorFile<'_>, dim: usize) -> Result<()> {
-    let recorded = file.text("dimension").unwrap_or("missing");
-    if dim == 0 || recorded.parse() != Ok(dim) {
-        let what = format!("'dimension' is {recorded}, but the vectors have {dim}");
+    let found = file.text("dimension").unwrap_or("missing");
+    if dim == 0 || found.parse() != Ok(dim) {
+        let what = format!("'dimension' is {found}, but the vectors have {dim}");
         return Err(file.invalid(what));
     }
     Ok(())
@@ -182,7 +182,7 @@ fn check_lengths(ids: &[i64], values: &[f32], dim: usize) -> Result<()> {
             let what = format!("{BYTES}: vector of answer {id}: expected finite numbers");
             return Err(Error::new(ErrorKind::NotFinite, what));
         }
-        if (length - 1.0).abs() > SLACK {
+        if (length - 1.0).abs() > LENGTH_TOLERANCE {
             let what = format!("vector of answer {id}: length {length}, expected 1");
             return Err(Error::new(ErrorKind::InvalidModel, format!("{BYTES}: {what}")));
         }

@@ -9,8 +9,8 @@
 //!                         mh_{id}_adapter.npy                 next two, each optional
 //!                         mh_{id}_lift.npy
 //!                         mh_{id}_model.json                  kind and parameters, optional
-//!                         mh_{id}_index.safetensors           lists of many heads or questions,
-//!                                                             optional; see `stored_index`
+//!                         mh_{id}_index.safetensors           approximate index of many heads or
+//!                                                             questions, optional
 //!                         W_projection_{id}.npy               a linear projection
 //!                         answer_{id}_model_{id}.npy          embeddings
 //!                         question_{id}_model_{id}.npy
@@ -92,13 +92,12 @@ pub fn embedding_name(entity_type: &str, entity_id: i64, model_id: i64) -> Strin
     format!("{entity_type}_{entity_id}_model_{model_id}.npy")
 }
 
-/// The file that exists while the files of projection `id` are put in place. Its folder is
-/// not a whole model of that id as long as it is there.
+/// The file that marks the files of projection `id` as incomplete while they are put in place.
 pub fn incomplete_name(id: i64) -> String {
     format!("mh_{id}.incomplete")
 }
 
-/// The folder under `embeddings/` for a text model. Characters that a folder name can't
+/// The folder under `embeddings/` for an embedding model. Characters that a folder name can't
 /// have everywhere, such as the slash of `sentence-transformers/all-MiniLM-L6-v2`, become
 /// `_`, and so does a leading dot.
 pub fn model_folder(model_name: &str) -> String {

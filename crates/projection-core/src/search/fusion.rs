@@ -1,10 +1,10 @@
-//! Fusing the scores of vectors with those of words.
+//! Fusing the scores of vectors with those of words (hybrid search).
 
-/// The weight of BM25 where neither the caller nor training chose one.
+/// The weight of BM25 if neither the caller nor training chose one.
 pub const DEFAULT_HYBRID_WEIGHT: f64 = 0.2;
 
-/// Makes the fusion with BM25 of what vectors say; `words` are 0 for answers that share no
-/// word with the query.
+/// Replaces the scores by vectors with their weighted mean with BM25 scores, both scaled to at
+/// most 1. `words` are 0 for answers that share no word with the query.
 pub fn fuse(scores: &mut [f32], words: &[f64], weight: f64) {
     let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let range = f64::from(largest) + 1.0;
