@@ -39,7 +39,8 @@ pub(crate) struct Int8Rows<'a> {
     /// The sums of the bytes of each row.
     pub sums: &'a [i32],
     /// What is read after these rows and is requested while they are multiplied, byte by byte;
-    /// empty if it need not be.
+    /// empty if it need not be. Only the kernel for VNNI prefetches.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub next: &'a [i8],
 }
 
