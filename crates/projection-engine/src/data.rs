@@ -1,7 +1,7 @@
 //! Training data from a store.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::Path;
 
 use ndarray::Array2;
 use projection_core::npy::NpyArray;
@@ -10,13 +10,12 @@ use projection_store::search::Bm25;
 use projection_store::{EmbeddingModel, Store};
 use projection_train::{TrainingData, TrainingTexts, unit_rows};
 
-/// The embedded clusters and answers of a store: one answer row a cluster that has
-/// answers, the normalised mean where it has several, then each answer that is in no
-/// cluster.
+/// The embedded clusters and answers of a store: one answer row for each cluster that has
+/// answers, the normalised mean if it has several, then each answer that is in no cluster.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidModel`] where no cluster has vectors of both sides, and
-/// whatever reading the vectors may give.
+/// [`ErrorKind::InvalidModel`] if no cluster has embeddings of both sides, and errors of
+/// reading embeddings.
 pub fn training_data(store: &Store, model: &EmbeddingModel) -> Result<TrainingData> {
     let dim = model.dimension;
     let (mut answers, mut questions) = (Vec::new(), Vec::new());
@@ -26,12 +25,14 @@ pub fn training_data(store: &Store, model: &EmbeddingModel) -> Result<TrainingDa
         if cluster.answers.is_empty() {
             continue;
         }
-        let rows = load_rows(&cluster.answers, dim)
+        let rows = model
+            .load(&cluster.answers)
             .and_then(|rows| unit_rows(rows.view()))
             .map_err(|error| error.context(format!("cluster {}", cluster.cluster_id)))?;
         answers.extend(rows.sum_axis(ndarray::Axis(0)));
         in_clusters.extend(cluster.answers.iter().cloned());
-        let rows = load_rows(&cluster.questions, dim)
+        let rows = model
+            .load(&cluster.questions)
             .map_err(|error| error.context(format!("cluster {}", cluster.cluster_id)))?;
         labels.extend(std::iter::repeat_n(clusters.len(), rows.nrows()));
         questions.extend(rows);
@@ -50,8 +51,8 @@ pub fn training_data(store: &Store, model: &EmbeddingModel) -> Result<TrainingDa
     let mut alone = Vec::new();
     for answer in store.embedded_answers(model)? {
         if !in_clusters.contains(&answer.vector) {
-            answers.extend(load_rows(&[answer.vector], dim)?);
-            alone.push((answer.answer_id, clusters.len()));
+            answers.extend(model.load([&answer.vector])?);
+            alone.push((answer.id, clusters.len()));
             clusters.push(None);
         }
     }
@@ -66,8 +67,8 @@ pub fn training_data(store: &Store, model: &EmbeddingModel) -> Result<TrainingDa
     data.with_clusters(clusters, texts)
 }
 
-/// The texts of the answers in these clusters, of those in none, each with its row, and
-/// of all questions. `None` where a question has none, or no answer has any.
+/// The texts of the answers in these clusters, of the answers in none, each with its row, and
+/// of all questions. `None` if a question has no text, or if no answer has one.
 fn texts_of(
     store: &Store,
     model: &EmbeddingModel,
@@ -98,19 +99,15 @@ fn texts_of(
     Ok(Some(TrainingTexts { index: Box::new(index), answer_rows, questions }))
 }
 
-/// Loads vectors of dimension `dim` as the rows of a matrix.
-pub(crate) fn load_rows(files: &[PathBuf], dim: usize) -> Result<Array2<f32>> {
-    let mut values = Vec::with_capacity(files.len() * dim);
-    for file in files {
-        let array = NpyArray::load(file)?;
-        let found = array.vector_len()?;
-        if found != dim {
-            return Err(Error::new(
-                ErrorKind::DimensionMismatch,
-                format!("{}: vector of dimension {found}, expected {dim}", file.display()),
-            ));
-        }
-        values.extend(array.to_f32()?);
-    }
-    Ok(Array2::from_shape_vec((files.len(), dim), values).expect("every file gave one row"))
+/// Loads the matrix (n × d) of an `.npy` file.
+pub(crate) fn load_matrix(path: &Path) -> Result<Array2<f32>> {
+    let array = NpyArray::load(path)?;
+    let &[rows, columns] = array.shape() else {
+        let shape = array.shape();
+        let message = format!("{}: shape {shape:?}, expected (n, d)", path.display());
+        return Err(Error::new(ErrorKind::DimensionMismatch, message));
+    };
+    Array2::from_shape_vec((rows, columns), array.to_f32()?).map_err(|error| {
+        Error::new(ErrorKind::InvalidArray, format!("{}: {error}", path.display()))
+    })
 }

@@ -1,39 +1,36 @@
-//! From a projection of a store to a transformer in a file, in one call: what `distill` does
-//! for the command line and for the C interface.
+//! Distilling a projection of a store into a transformer in a file.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use ndarray::Array2;
 use serde::Serialize;
 use serde_json::json;
 
-use projection_core::npy::NpyArray;
 use projection_core::projection::{Model, Projection};
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::Store;
 use projection_train::{Agreement, Distillation, DistillationProgress, Distilled, distill_model};
 
-use crate::data::training_data;
+use crate::data::{load_matrix, training_data};
 use crate::export::expect_other_file;
 
 /// Below this mean cosine the student is another model than its teacher.
 const USEFUL: f64 = 0.98;
 
-/// What is to be distilled. What is `None` has its default.
+/// What to distil. Fields that are `None` have their default.
 #[derive(Debug, Clone, Default)]
 pub struct DistillRequest {
     /// File for the transformer.
     pub output: PathBuf,
-    /// Projection to distil; the newest.
+    /// Projection to distil; the newest by default.
     pub projection: Option<i64>,
-    /// Vectors of questions that the projection was not trained on, .npy.
+    /// Embeddings of questions that the projection was not trained on, `.npy`.
     pub test: Option<PathBuf>,
-    /// Attention heads; as [`Distillation::suggested`] has it.
+    /// Attention heads; [`Distillation::suggested`] by default.
     pub heads: Option<usize>,
-    /// Encoder layers; as [`Distillation::suggested`] has it.
+    /// Encoder layers; [`Distillation::suggested`] by default.
     pub layers: Option<usize>,
-    /// All else. Heads and layers of it are not used, and the batch is at most the samples.
+    /// Everything else. Its heads and layers are not used, and the batch is at most the samples.
     pub options: Distillation,
 }
 
@@ -57,7 +54,7 @@ pub struct DistillReport {
     pub projection_id: i64,
     /// Its kind.
     pub kind: &'static str,
-    /// The text model of its queries.
+    /// The embedding model of its queries.
     pub model: String,
     /// The file.
     pub output: String,
@@ -69,28 +66,27 @@ pub struct DistillReport {
     pub ff_dim: usize,
     /// Numbers in the file.
     pub weights: usize,
-    /// Epochs that it learnt for.
+    /// Epochs of training.
     pub epochs: usize,
     /// The epoch whose weights were kept.
     pub best_epoch: usize,
-    /// Time that it took.
+    /// Duration.
     pub seconds: f64,
-    /// On questions that nothing was chosen by.
+    /// Agreement on questions that nothing was chosen by.
     pub held_out: Agreement,
-    /// On the questions that it learnt from.
+    /// Agreement on the questions that it learnt from.
     pub trained: Agreement,
     /// What a person should know.
     pub notes: Vec<String>,
 }
 
 /// Distils a projection of a store and writes the transformer to a file, which is replaced
-/// only by the complete new one.
-///
-/// `progress` may unwind to stop the work: no file is written then.
+/// only by the complete new one. Returning from `progress` by unwinding writes no file.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] for no such projection; [`ErrorKind::InvalidArgument`] where the
-/// output is the store's database; [`ErrorKind::Io`] where the file can't be written; as [`distill_model`], and whatever reading the store gives.
+/// [`ErrorKind::NotFound`] for no such projection, [`ErrorKind::InvalidArgument`] if the
+/// output is the store's database, [`ErrorKind::Io`] if the file can't be written; as
+/// [`distill_model`], and errors of reading the store.
 pub fn distill_store(
     store: &Store,
     request: &DistillRequest,
@@ -107,7 +103,7 @@ pub fn distill_store(
     let model = store.embedding_model(Some(&stored.model_name))?;
     let data = training_data(store, &model)?;
     let options = request.options_for(&teacher);
-    let test = request.test.as_deref().map(load_test).transpose()?;
+    let test = request.test.as_deref().map(load_matrix).transpose()?;
     let test = test.as_ref().map(|questions| questions.view());
     let begun = Instant::now();
     let distilled = distill_model(&teacher, &data, test, &options, progress)?;
@@ -130,12 +126,6 @@ pub fn distill_store(
         trained: distilled.trained,
         notes: notes(&distilled),
     })
-}
-
-fn load_test(path: &std::path::Path) -> Result<Array2<f32>> {
-    let array = NpyArray::load(path)?;
-    let rows = Array2::from_shape_vec(array.matrix_shape(), array.to_f32()?);
-    rows.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
 }
 
 fn notes(distilled: &Distilled) -> Vec<String> {

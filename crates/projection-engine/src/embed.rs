@@ -3,37 +3,36 @@
 use std::path::Path;
 
 use projection_core::{Error, ErrorKind, Result};
+use projection_embed::Embedder;
 use projection_store::{EmbeddingModel, EntityType, Store};
 
-use projection_embed::Embedder;
-
-/// Texts that are embedded and stored together: few enough that little is lost when the
-/// work is interrupted, many enough to keep all processors busy.
+/// Texts that are embedded and stored together: few enough that little is lost if the work is
+/// interrupted, many enough to keep all processors busy.
 const CHUNK: usize = 64;
 
 /// What [`embed_store`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmbedReport {
-    /// The text model, as the store knows it.
+    /// The embedding model, as the store knows it.
     pub model: EmbeddingModel,
-    /// Number of answers that got a vector.
+    /// Number of answers that were embedded.
     pub answers: usize,
-    /// Number of questions that got a vector.
+    /// Number of questions that were embedded.
     pub questions: usize,
 }
 
-/// The name of a text model that is called like its folder; `None` where that is not UTF-8.
+/// The name of an embedding model that is called like its folder; `None` if that is not UTF-8.
 pub fn folder_name(dir: &Path) -> Option<String> {
     let dir = dir.canonicalize().ok()?;
     dir.file_name()?.to_str().map(str::to_string)
 }
 
-/// Loads the text model in `model_dir` and does as [`embed_store`]. In the store it is called
+/// Loads the embedding model in `model_dir` and calls [`embed_store`]. In the store it is called
 /// `model_name`, or like its folder.
 ///
 /// # Errors
-/// As [`Embedder::load`] and [`embed_store`], and [`ErrorKind::InvalidArgument`] where the
-/// folder has no name in UTF-8 to call it by.
+/// As [`Embedder::load`] and [`embed_store`], and [`ErrorKind::InvalidArgument`] if neither is
+/// a name in UTF-8.
 pub fn embed_store_with(
     store: &mut Store,
     model_dir: &Path,
@@ -50,15 +49,13 @@ pub fn embed_store_with(
     embed_store(store, &embedder, name, progress)
 }
 
-/// Gives a vector to every text of `store` that has none by the text model `model_name`,
-/// which is registered where it is new, and marks the batches that waited for them as
-/// completed. `progress` is told the numbers of texts done and to do.
-///
-/// Work that is interrupted keeps what was done, and the next call goes on from there.
+/// Embeds every text of `store` that the embedding model `model_name` has not embedded yet,
+/// registers the model if it is new, and completes the batches that waited for it. `progress`
+/// gets the numbers of texts done and to do. Interrupted work is continued by the next call.
 ///
 /// # Errors
-/// [`ErrorKind::DimensionMismatch`](projection_core::ErrorKind::DimensionMismatch) where the
-/// store knows `model_name` with another dimension; whatever embedding and writing may give.
+/// [`ErrorKind::DimensionMismatch`] if the store knows `model_name` with another dimension, and
+/// errors of embedding and writing.
 pub fn embed_store(
     store: &mut Store,
     embedder: &Embedder,

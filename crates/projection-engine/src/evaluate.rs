@@ -1,10 +1,10 @@
-//! How good a store's projections are, beside other methods: from a request to a report.
+//! Measuring a store's projections beside other methods.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
-use projection_core::npy::{NpyArray, load_integers};
+use projection_core::npy::load_integers;
 use projection_core::projection::ModelKind;
 use projection_core::projection::Precision;
 use projection_core::search::LexicalIndex;
@@ -18,7 +18,7 @@ use projection_train::evaluation::{
     TestCluster,
 };
 
-use crate::data::training_data;
+use crate::data::{load_matrix, training_data};
 use crate::feedback::load_for;
 use crate::stored::recipe_of;
 
@@ -28,8 +28,8 @@ const BATCH: usize = 32;
 /// Where test questions come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TestQuestions {
-    /// A question–answer file, whose answers the store has, and the folder of the text model
-    /// that the store was embedded with.
+    /// A question–answer file, whose answers the store has, and the folder of the embedding
+    /// model of the store.
     File {
         /// The file, JSON.
         file: PathBuf,
@@ -45,29 +45,28 @@ pub enum TestQuestions {
     },
 }
 
-/// What is to be measured.
+/// What to measure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvaluateRequest {
-    /// The projections; none stands for the newest of the store.
+    /// The projections; if there are none, the newest of the store.
     pub projections: Vec<i64>,
-    /// Models in files of their own, beside them. How to train these again is not known, so
-    /// that they need test questions.
+    /// Models in files of their own, which need test questions: how to train them again on
+    /// fewer questions is not known.
     pub models: Vec<PathBuf>,
-    /// Multi-head projections and models are measured in these precisions too, beside what
-    /// they are in single precision.
+    /// Precisions that multi-head models are measured in, beside single precision.
     pub precisions: Vec<Precision>,
-    /// What is asked; without, the store is cross-validated.
+    /// The test questions; without any, the store is cross-validated.
     pub test: Option<TestQuestions>,
-    /// The text model whose vectors are used; `None` for that of the projections, or the only
-    /// one.
+    /// The embedding model whose embeddings are used; `None` for that of the projections, or
+    /// the only one.
     pub model_name: Option<String>,
     /// Folds of the cross-validation, at least 2.
     pub folds: usize,
     /// Seed of the folds and of the bootstrap intervals.
     pub seed: u64,
-    /// Whether other parameters are tried.
+    /// Whether to try other parameters.
     pub sweeps: bool,
-    /// Whether the report has every question.
+    /// Whether to report every question.
     pub details: bool,
 }
 
@@ -90,10 +89,10 @@ impl Default for EvaluateRequest {
 /// Measures projections of the store `database`.
 ///
 /// # Errors
-/// [`ErrorKind::AmbiguousModel`] where projections of different text models are compared,
+/// [`ErrorKind::AmbiguousModel`] for projections on different embedding models,
 /// [`ErrorKind::InvalidArgument`] for fewer than two folds, models in files without test
-/// questions, and precisions that no projection can have; whatever reading, training and
-/// projecting give.
+/// questions, and precisions that no projection can have; errors of reading, training and
+/// projecting.
 pub fn evaluate(
     database: &Path,
     request: &EvaluateRequest,
@@ -168,20 +167,20 @@ fn choose(
         let (precision, mut any) = (*precision, false);
         for (place, exact) in exact.iter().filter(multi_head) {
             any = true;
-            // What is rounded already stays as it is.
+            // Models that are rounded already stay as they are.
             if precision != Precision::F32 && exact.precision() == Precision::F32 {
                 chosen.push(exact.rounded(*place, precision)?);
             }
         }
         if let (false, Some((_, other))) = (any, exact.first()) {
-            // Which says why it cannot be.
+            // The error says why this precision is impossible.
             other.rounded(0, precision)?;
         }
     }
     Ok(chosen)
 }
 
-/// The text model whose vectors are searched: the one that is named, else the one that the
+/// The embedding model whose embeddings are searched: the requested one, else the one that the
 /// projections were trained on, else the only one.
 fn choose_model(
     store: &Store,
@@ -198,8 +197,7 @@ fn choose_model(
         (None, several) => Err(Error::new(
             ErrorKind::AmbiguousModel,
             format!(
-                "the projections were trained on vectors of different text models ({}), expected \
-                 one",
+                "the projections were trained on different embedding models ({}), expected one",
                 several.join(", ")
             ),
         )),
@@ -235,27 +233,16 @@ fn from_file(
     corpus.asked(vectors.view(), &labels, texts).map_err(named)
 }
 
-/// Vectors and labels of questions.
+/// Embeddings and labels of questions.
 fn from_vectors(corpus: &Corpus, questions: &Path, labels: &Path) -> Result<EvaluationQueries> {
-    let array = NpyArray::load(questions)?;
-    let [_, _] = array.shape() else {
-        return Err(Error::new(
-            ErrorKind::DimensionMismatch,
-            format!("{}: shape {:?}, expected (n, d)", questions.display(), array.shape()),
-        ));
-    };
-    let shape = array.matrix_shape();
-    let vectors = Array2::from_shape_vec(shape, array.to_f32()?).map_err(|error| {
-        let message = format!("{}: {error}", questions.display());
-        Error::new(ErrorKind::InvalidArray, message)
-    })?;
+    let vectors = load_matrix(questions)?;
     let ids = load_integers(labels)?;
     corpus.asked(vectors.view(), &ids, Vec::new()).map_err(|error| {
         error.context(format!("{} with {}", questions.display(), labels.display()))
     })
 }
 
-/// Reads the answers and questions of a store that have vectors by `model`.
+/// Reads the answers and questions of a store that have embeddings by `model`.
 ///
 /// # Errors
 /// As [`Store::searcher`] and [`training_data`].
@@ -317,8 +304,7 @@ pub fn choose_stored(store: &Store, id: Option<i64>) -> Result<Option<Candidate>
     }))
 }
 
-/// Opens a model in a file of its own. How it was trained is not known, so that only test
-/// questions measure it.
+/// Opens a model in a file of its own.
 ///
 /// # Errors
 /// As [`projection_interop::load_file`].

@@ -1,5 +1,4 @@
-//! From a model to a file for other programs: what `export` does for the command line and for
-//! the C interface.
+//! Writing models to files for other programs.
 
 use std::path::Path;
 
@@ -13,11 +12,11 @@ use projection_core::{Error, ErrorKind, Result};
 use projection_interop::onnx;
 use projection_store::Store;
 
-/// Kind of file.
+/// Format of an exported file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExportFormat {
-    /// Everything, to be opened by this engine.
+    /// The one-file format of this engine, which keeps everything.
     #[default]
     Safetensors,
     /// A graph for ONNX Runtime.
@@ -25,10 +24,10 @@ pub enum ExportFormat {
 }
 
 impl ExportFormat {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 2] = [Self::Safetensors, Self::Onnx];
 
-    /// Its name, which is also the usual end of the file's name.
+    /// Its name, which is also the usual extension of the file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Safetensors => "safetensors",
@@ -36,10 +35,10 @@ impl ExportFormat {
         }
     }
 
-    /// The format of a name.
+    /// The format with this name.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] for a name that is none.
+    /// [`ErrorKind::InvalidArgument`] for an unknown name.
     pub fn from_name(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
@@ -52,13 +51,13 @@ impl ExportFormat {
 /// What was written.
 #[derive(Debug, Clone, Serialize)]
 pub struct ExportReport {
-    /// None for a model from a file of its own.
+    /// The model's id; `None` for a model from a file of its own.
     pub projection_id: Option<i64>,
     /// The model's kind, such as `multi_head`.
     pub kind: &'static str,
-    /// None for kinds that have none.
+    /// Temperature, for kinds that have one.
     pub temperature: Option<f64>,
-    /// How its vectors are kept.
+    /// Precision of its vectors.
     pub precision: Precision,
     /// Number of heads.
     pub heads: usize,
@@ -66,7 +65,7 @@ pub struct ExportReport {
     pub input_dim: usize,
     /// Dimension of projected queries.
     pub output_dim: usize,
-    /// Kind of file.
+    /// Format of the file.
     pub format: ExportFormat,
     /// The file.
     pub output: String,
@@ -77,14 +76,14 @@ pub struct ExportReport {
     pub lists: Option<IndexStats>,
 }
 
-/// Writes a model to the file `output`, for this engine with the lists of
-/// [`Model::with_approximate_index`], which is replaced only by the complete new one.
-/// `source` is the file that the model is from, a database among them, which is not replaced;
-/// `id` is the model's in its store.
+/// Writes a model to the file `output`, which is replaced only by the complete new one. A file
+/// for this engine has an approximate index if [`Model::with_approximate_index`] builds one.
+/// `source` is the file or database that the model is from, which must not be replaced; `id` is
+/// the model's in its store.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidArgument`] where `output` is `source`, [`ErrorKind::Io`] where the file
-/// can't be written.
+/// [`ErrorKind::InvalidArgument`] if `output` is `source`, [`ErrorKind::Io`] if the file can't
+/// be written.
 pub fn export(
     model: &Model,
     id: Option<i64>,
@@ -96,12 +95,12 @@ pub fn export(
     if let Some(source) = source {
         expect_other_file(source, output)?;
     }
-    let mut lists = None;
+    let mut index = None;
     match format {
         ExportFormat::Safetensors => {
             let model = model.with_approximate_index(parallel::threads())?;
             model.save_file_with(output, about)?;
-            lists = model.index_stats();
+            index = model.index_stats();
         }
         ExportFormat::Onnx => onnx::save(model, output)?,
     }
@@ -117,11 +116,11 @@ pub fn export(
         format,
         output: output.display().to_string(),
         bytes: written.len(),
-        lists,
+        lists: index,
     })
 }
 
-/// Refuses to write to `output` where that is `source`, which the model is from.
+/// Refuses to write to `output` if that is `source`, which the model is from.
 pub(crate) fn expect_other_file(source: &Path, output: &Path) -> Result<()> {
     let same =
         source.canonicalize().is_ok_and(|source| output.canonicalize().is_ok_and(|o| o == source));
@@ -133,12 +132,12 @@ pub(crate) fn expect_other_file(source: &Path, output: &Path) -> Result<()> {
     Ok(())
 }
 
-/// [`export`] of a projection of a store, the newest where `id` is `None`, at another
-/// temperature than the recorded one and in less than single precision where that is wanted.
+/// Exports a projection of a store, or the newest, at another temperature than the stored one
+/// and in less than single precision if that is wanted.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] for no such projection; as [`export`] and
-/// [`Model::with_precision`], and whatever opening the model gives.
+/// [`ErrorKind::NotFound`] for no such projection; as [`export`], [`Model::with_precision`] and
+/// [`Store::model`].
 pub fn export_store(
     store: &Store,
     id: Option<i64>,

@@ -3,18 +3,17 @@
 use std::path::Path;
 
 use projection_core::{Error, ErrorKind, Result};
+use projection_embed::Embedder;
 use projection_store::{EmbeddingModel, Store};
 use projection_train::Progress;
 
-use projection_embed::Embedder;
-
-/// Embeds the logged queries that were helpful with the text model in `model_dir` and adds
-/// them as questions of their answers. `model_name` is that text model in the store, `None`
-/// for the only one. Gives the number of new questions.
+/// Embeds the logged queries that were helpful with the embedding model in `model_dir`, adds
+/// them as questions of their answers, and returns the number of new questions. `model_name`
+/// is the embedding model in the store; `None` for the only one.
 ///
 /// # Errors
-/// [`ErrorKind::DimensionMismatch`] where the folder's model is another one; whatever
-/// loading, embedding and writing give.
+/// [`ErrorKind::DimensionMismatch`] if the folder's model is another one, and errors of
+/// loading, embedding and writing.
 pub fn add_feedback(
     store: &mut Store,
     model_name: Option<&str>,
@@ -32,20 +31,20 @@ pub fn add_feedback(
     store.add_feedback_questions(&model, &questions, vectors.view())
 }
 
-/// Loads the text model that the vectors of `model` in the store `database` are by.
+/// Loads the embedding model that the store `database` knows as `model`.
 pub(crate) fn load_for(
     model: &EmbeddingModel,
     dir: &Path,
     database: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Embedder> {
-    progress(Progress { stage: "loading the text model", step: 0, steps: 1, loss: None });
+    progress(Progress { stage: "loading the embedding model", step: 0, steps: 1, loss: None });
     let embedder = Embedder::load(dir)?;
     if embedder.dim() == model.dimension {
         return Ok(embedder);
     }
     let message = format!(
-        "{}: vectors of dimension {}, expected {} as those of the text model '{}' in {}",
+        "{}: vectors of dimension {}, expected {} as those of the embedding model '{}' in {}",
         dir.display(),
         embedder.dim(),
         model.dimension,

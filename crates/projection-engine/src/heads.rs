@@ -1,18 +1,15 @@
-//! Training a multi-head projection.
+//! Training a multi-head projection without a validation.
 
 use ndarray::Array2;
-
 use projection_core::projection::{Head, MultiHeadProjection};
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::{EmbeddedCluster, EmbeddingModel, NewHead, Store};
 use projection_train::weighted_centroid;
 
-use crate::data::load_rows;
-
 /// What to train.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MultiHeadTraining {
-    /// The text model whose vectors are used, or the only one there is.
+    /// The embedding model whose embeddings are used; `None` for the only one that has any.
     pub model_name: Option<String>,
     /// Softmax temperature τ of the model.
     pub temperature: f64,
@@ -31,27 +28,27 @@ impl Default for MultiHeadTraining {
 pub struct Trained {
     /// Its id in the store.
     pub id: i64,
-    /// The text model whose vectors it was trained on.
+    /// The embedding model whose embeddings it was trained on.
     pub model_name: String,
     /// Number of heads.
     pub heads: usize,
     /// Number of questions that they were made of.
     pub questions: usize,
-    /// Clusters without a head, because one of their sides has no vectors.
+    /// Clusters without a head, because one of their sides has no embeddings.
     pub clusters_left_out: usize,
 }
 
 /// Trains a multi-head projection and stores it: one head for each cluster that has both
-/// question and answer vectors.
+/// question and answer embeddings.
 ///
 /// The centroid is [`weighted_centroid`]; several answers of a cluster are averaged and
-/// normalised, a single one is taken as it is. It is not compared with plain cosine:
-/// [`train_model`](projection_train::train_model) does that.
+/// normalised, a single one is taken as it is. [`train`](crate::train()) compares the model
+/// with plain cosine, too.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where the store has no vectors, [`ErrorKind::InvalidModel`]
-/// where no cluster has both sides, and whatever reading the vectors or writing the model
-/// may give. The store keeps what it had.
+/// [`ErrorKind::NotFound`] if the store has no embeddings, [`ErrorKind::InvalidModel`] if no
+/// cluster has both sides, and errors of reading embeddings and writing the model. The store
+/// keeps what it had.
 pub fn train_multi_head(store: &mut Store, training: &MultiHeadTraining) -> Result<Trained> {
     let model = store.embedding_model(training.model_name.as_deref())?;
     let (heads, clusters_left_out) = heads_of(store, &model)?;
@@ -84,7 +81,7 @@ pub(crate) fn heads_of(store: &Store, model: &EmbeddingModel) -> Result<(Vec<New
         return Err(Error::new(
             ErrorKind::InvalidModel,
             format!(
-                "{}: no cluster has vectors of both questions and answers by '{}'",
+                "{}: no cluster has embeddings of both questions and answers by '{}'",
                 store.path().display(),
                 model.name
             ),
@@ -93,16 +90,15 @@ pub(crate) fn heads_of(store: &Store, model: &EmbeddingModel) -> Result<(Vec<New
     let heads = whole
         .iter()
         .map(|cluster| {
-            train_head(cluster, model.dimension)
+            train_head(cluster, model)
                 .map_err(|error| error.context(format!("cluster {}", cluster.cluster_id)))
         })
         .collect::<Result<Vec<_>>>()?;
     Ok((heads, partial.len()))
 }
 
-fn train_head(cluster: &EmbeddedCluster, dim: usize) -> Result<NewHead> {
-    let questions = load_rows(&cluster.questions, dim)?;
-    let answers = load_rows(&cluster.answers, dim)?;
+fn train_head(cluster: &EmbeddedCluster, model: &EmbeddingModel) -> Result<NewHead> {
+    let (questions, answers) = (model.load(&cluster.questions)?, model.load(&cluster.answers)?);
     Ok(NewHead {
         cluster_id: cluster.cluster_id,
         centroid: weighted_centroid(questions.view())?,

@@ -1,5 +1,4 @@
-//! From a store to a model in it, in one call: what `train` does for the command line and
-//! for the C interface.
+//! Training a model on a store and storing it.
 
 use serde::Serialize;
 
@@ -15,16 +14,16 @@ use serde_json::Value;
 use crate::data::training_data;
 use crate::heads::heads_of;
 
-/// What is to be trained.
+/// What to train.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TrainRequest {
     /// How.
     pub options: TrainingOptions,
-    /// Whether a model is stored whose validation is below plain cosine.
+    /// Whether to store a model even if its validation is below plain cosine.
     pub force: bool,
     /// A name for people.
     pub name: Option<String>,
-    /// The text model whose vectors are used; `None` for the only one that has vectors.
+    /// The embedding model whose embeddings are used; `None` for the only one that has any.
     pub model_name: Option<String>,
 }
 
@@ -33,14 +32,14 @@ pub struct TrainRequest {
 pub struct TrainReport {
     /// Its id in the store.
     pub id: i64,
-    /// The name of the [`Method`] that was asked for.
+    /// The name of the requested [`Method`].
     pub method: &'static str,
     /// The kind of the model, such as `multi_head`.
     pub kind: &'static str,
     /// Its name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The text model of the vectors.
+    /// The embedding model.
     pub model: String,
     /// Temperature, for kinds that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,14 +53,14 @@ pub struct TrainReport {
     /// What the model is made of, for kinds that have terms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms: Option<serde_json::Value>,
-    /// The weight of BM25 in hybrid search, where it was chosen.
+    /// The weight of BM25 in hybrid search, if training chose one.
     pub hybrid_weight: Option<f64>,
-    /// The offset of answers that no head is for, where it was chosen.
+    /// The offset of unseen answers, if training chose one.
     pub unseen_offset: Option<f64>,
     /// What cross-validation measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<serde_json::Value>,
-    /// Questions that feedback added before the training; `None` unless asked for.
+    /// Questions that feedback added before the training; `None` unless requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feedback_questions: Option<usize>,
     /// What cross-validation measured, with all that was tried.
@@ -77,8 +76,8 @@ pub struct TrainReport {
 /// Trains a model and stores it.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidModel`] where the validation is below plain cosine, unless forced;
-/// whatever reading, [training](train_model) and [storing](store_model) give.
+/// [`ErrorKind::InvalidModel`] if the validation is below plain cosine, unless forced; errors of
+/// reading, [training](train_model) and [storing](store_model).
 pub fn train(
     store: &mut Store,
     request: &TrainRequest,
@@ -114,7 +113,7 @@ pub fn train(
     })
 }
 
-/// Refuses a model that is below cosine, unless it is wanted all the same.
+/// Refuses a model whose validation is below cosine, unless forced.
 fn check(request: &TrainRequest, trained: &TrainedModel, notes: &mut Vec<String>) -> Result<()> {
     let Some(validation) = &trained.validation else {
         notes.push(match request.options.method {
@@ -144,8 +143,8 @@ fn check(request: &TrainRequest, trained: &TrainedModel, notes: &mut Vec<String>
     Ok(())
 }
 
-/// Stores a model that was trained on the vectors of `model` and gives its new id. It
-/// becomes visible as a whole.
+/// Stores a model that was trained on embeddings by `model`, and returns its new id. It becomes
+/// visible as a whole.
 ///
 /// # Errors
 /// As [`Store::add_model`] and [`Store::add_linear_projection`].
@@ -233,13 +232,12 @@ fn head_of(head: &QuestionHead) -> Result<NewHead> {
     })
 }
 
-/// Trains a linear projection on the clusters of a store and stores it under a new id,
-/// which it gives. `output` is the text model of the answers' vectors, which may be another
-/// one than that of the questions: then there is no cosine to compare it with, and it is
-/// not validated.
+/// Trains a linear projection on the clusters of a store, stores it, and returns its new id.
+/// `output` is the embedding model of the answers, which may differ from that of the questions.
+/// Then plain cosine can't be compared with it, and it is not validated.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidModel`] where no cluster has vectors of both sides, otherwise as
+/// [`ErrorKind::InvalidModel`] if no cluster has embeddings of both sides, otherwise as
 /// [`train_linear`] and [`Store::add_linear_projection`].
 pub fn train_linear_model(
     store: &mut Store,

@@ -102,9 +102,6 @@ from_row!(VectorBatch { model_name, questions_file, labels_file, texts_file });
 
 impl Store {
     /// All batches in ascending order of id.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn batches(&self) -> Result<Vec<Batch>> {
         self.rows("SELECT * FROM training_batches ORDER BY batch_id", [])
     }
@@ -125,9 +122,6 @@ impl Store {
 
     /// Every imported file with the batch that brought its present rows, in ascending order of
     /// name.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn sources(&self) -> Result<Vec<(String, i64)>> {
         match self.has_table("engine_sources")? {
             true => self
@@ -138,9 +132,6 @@ impl Store {
 
     /// Batches that failed or were interrupted, the last of each file, in ascending order of
     /// id. Batches of a file of which another version got through afterwards are left out.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn failed_batches(&self) -> Result<Vec<Batch>> {
         let by_time: Vec<(String, i64)> = self.rows(
             "SELECT source_file, batch_id FROM training_batches b ORDER BY (SELECT \
@@ -196,10 +187,6 @@ impl Store {
     }
 
     /// Moves a batch to another status.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) or [`ErrorKind::Io`](crate::ErrorKind::Io)
-    /// if the database can't be written.
     pub fn set_batch_status(
         &mut self,
         batch_id: i64,

@@ -1,8 +1,9 @@
 //! Embedding models, and the embeddings that they made of answers and questions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
+use projection_core::npy::NpyArray;
 use projection_core::{Error, ErrorKind, Result};
 use rusqlite::params;
 
@@ -53,22 +54,11 @@ pub struct MissingText {
     pub text: String,
 }
 
-/// An answer that has an embedding.
+/// An answer or question that has an embedding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EmbeddedAnswer {
-    /// The answer's id.
-    pub answer_id: i64,
-    /// Its text.
-    pub text: String,
-    /// The file of its embedding.
-    pub vector: PathBuf,
-}
-
-/// A question that has an embedding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EmbeddedQuestion {
-    /// The question's id.
-    pub question_id: i64,
+pub struct EmbeddedText {
+    /// The answer's or question's id.
+    pub id: i64,
     /// Its text.
     pub text: String,
     /// The file of its embedding.
@@ -88,9 +78,6 @@ pub struct EmbeddedCluster {
 
 impl Store {
     /// All embedding models in ascending order of id.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn embedding_models(&self) -> Result<Vec<EmbeddingModel>> {
         self.rows("SELECT * FROM embedding_models ORDER BY model_id", [])
     }
@@ -138,18 +125,12 @@ impl Store {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if a file does not exist.
-    pub fn embedded_answers(&self, model: &EmbeddingModel) -> Result<Vec<EmbeddedAnswer>> {
-        let rows: Vec<(i64, String, String)> = self.rows(
-            "SELECT a.answer_id, a.text, e.vector_path FROM answers a JOIN embeddings e \
-             ON e.entity_type = 'answer' AND e.entity_id = a.answer_id AND e.model_id = ?1 \
-             ORDER BY a.answer_id",
-            [model.model_id],
-        )?;
-        let answers = rows.into_iter().map(|(answer_id, text, path)| {
-            let vector = self.vector_file(model, "answer", answer_id, &path)?;
-            Ok(EmbeddedAnswer { answer_id, text, vector })
-        });
-        answers.collect()
+    pub fn embedded_answers(&self, model: &EmbeddingModel) -> Result<Vec<EmbeddedText>> {
+        let sql = "SELECT a.answer_id, a.text, e.vector_path FROM answers a JOIN embeddings e \
+                   ON e.entity_type = 'answer' AND e.entity_id = a.answer_id AND \
+                   e.model_id = ?1 ORDER BY a.answer_id";
+        let rows = self.rows(sql, [model.model_id])?;
+        self.with_files(model, "answer", rows)
     }
 
     /// The questions of a cluster that have an embedding by `model`, in ascending order of id.
@@ -160,19 +141,26 @@ impl Store {
         &self,
         model: &EmbeddingModel,
         cluster_id: i64,
-    ) -> Result<Vec<EmbeddedQuestion>> {
-        let rows: Vec<(i64, String, String)> = self.rows(
-            "SELECT q.question_id, q.text, e.vector_path FROM cluster_questions c \
-             JOIN questions q USING (question_id) JOIN embeddings e \
-             ON e.entity_type = 'question' AND e.entity_id = q.question_id \
-             AND e.model_id = ?1 WHERE c.cluster_id = ?2 ORDER BY q.question_id",
-            [model.model_id, cluster_id],
-        )?;
-        let questions = rows.into_iter().map(|(question_id, text, path)| {
-            let vector = self.vector_file(model, "question", question_id, &path)?;
-            Ok(EmbeddedQuestion { question_id, text, vector })
+    ) -> Result<Vec<EmbeddedText>> {
+        let sql = "SELECT q.question_id, q.text, e.vector_path FROM cluster_questions c \
+                   JOIN questions q USING (question_id) JOIN embeddings e \
+                   ON e.entity_type = 'question' AND e.entity_id = q.question_id \
+                   AND e.model_id = ?1 WHERE c.cluster_id = ?2 ORDER BY q.question_id";
+        let rows = self.rows(sql, [model.model_id, cluster_id])?;
+        self.with_files(model, "question", rows)
+    }
+
+    fn with_files(
+        &self,
+        model: &EmbeddingModel,
+        entity_type: &str,
+        rows: Vec<(i64, String, String)>,
+    ) -> Result<Vec<EmbeddedText>> {
+        let texts = rows.into_iter().map(|(id, text, path)| {
+            let vector = self.vector_file(model, entity_type, id, &path)?;
+            Ok(EmbeddedText { id, text, vector })
         });
-        questions.collect()
+        texts.collect()
     }
 
     /// All clusters in ascending order of id, with those of their answers and questions that
@@ -218,9 +206,6 @@ impl Store {
     /// Texts that have no embedding by the model called `model_name`. Wordings of an answer that
     /// are meant for another embedding model are left out, and so are the placeholders of
     /// embeddings that were imported without texts.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn texts_without_vector(&self, model_name: &str) -> Result<Vec<MissingText>> {
         const MEANT_FOR_THE_MODEL: &str = "AND (text_variant = ?1 OR NOT EXISTS \
             (SELECT 1 FROM answer_relations r WHERE r.from_answer_id = t.answer_id \
@@ -293,9 +278,6 @@ impl Store {
     }
 
     /// Marks the batches that waited for embeddings as completed.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`] or [`ErrorKind::Io`] if the database can't be written.
     pub fn complete_embedded_batches(&mut self, model_name: &str) -> Result<()> {
         let change = self.begin()?;
         let waiting = "SELECT batch_id FROM training_batches WHERE status = 'embedding'";
@@ -308,6 +290,32 @@ impl Store {
 }
 
 impl EmbeddingModel {
+    /// Loads embeddings by the model as the rows of a matrix.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], or another kind that says what is wrong with a file;
+    /// [`ErrorKind::DimensionMismatch`] for another dimension than the model's.
+    pub fn load<P: AsRef<Path>>(&self, files: impl IntoIterator<Item = P>) -> Result<Array2<f32>> {
+        let mut values = Vec::new();
+        let mut rows = 0;
+        for file in files {
+            let array = NpyArray::load(&file)?;
+            let found = array.vector_len()?;
+            if found != self.dimension {
+                let message = format!(
+                    "{}: vector of dimension {found}, expected {} as the model '{}' has",
+                    file.as_ref().display(),
+                    self.dimension,
+                    self.name
+                );
+                return Err(Error::new(ErrorKind::DimensionMismatch, message));
+            }
+            values.extend(array.to_f32()?);
+            rows += 1;
+        }
+        Ok(Array2::from_shape_vec((rows, self.dimension), values).expect("all rows have one length"))
+    }
+
     /// Refuses vectors that are not `rows` × the model's dimension.
     pub(crate) fn check_shape(&self, rows: usize, vectors: ArrayView2<'_, f32>) -> Result<()> {
         let expected = (rows, self.dimension);

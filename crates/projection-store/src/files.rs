@@ -56,9 +56,6 @@ impl Store {
     /// All files that the database names: embeddings, heads, other files of models, linear
     /// matrices, each in ascending order of id. Files that do not exist are among them, and so
     /// are those of rows whose embedding model or projection is missing.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn files(&self) -> Result<Vec<StoredFile>> {
         let mut files = Vec::new();
         let mut add = |file_use, path: &str, model: &str| {

@@ -28,9 +28,6 @@ impl Store {
     /// A value, in hexadecimal, that changes whenever answers, clusters, embeddings or models
     /// change, and not when the query log grows. It is a hash of what the tables hold, so that
     /// it does not depend on the path of the database.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`](crate::ErrorKind::InvalidStore) for a damaged database.
     pub fn fingerprint(&self) -> Result<String> {
         self.at_one_moment(|| {
             let mut hash = Sha256::new();

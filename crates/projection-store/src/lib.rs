@@ -51,9 +51,7 @@ mod store;
 mod texts;
 
 pub use batches::{Batch, BatchStatus};
-pub use embeddings::{
-    EmbeddedAnswer, EmbeddedCluster, EmbeddedQuestion, EmbeddingModel, EntityType, MissingText,
-};
+pub use embeddings::{EmbeddedCluster, EmbeddedText, EmbeddingModel, EntityType, MissingText};
 pub use files::{FileUse, StoredFile};
 pub use models::StoredModel;
 pub use new_models::{NewHead, NewLinear, NewModel};

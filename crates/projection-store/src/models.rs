@@ -156,9 +156,6 @@ impl StoredModel {
 impl Store {
     /// All trained models in ascending order of id. Existing stores number linear models apart
     /// from the others; of two models with one id, the one with heads comes first.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn models(&self) -> Result<Vec<StoredModel>> {
         let records = match self.has_table("engine_models")? {
             true => "engine_models",

@@ -81,9 +81,6 @@ from_row!(FeedbackQuestion { log_id, text, answer_id });
 
 impl Store {
     /// Logs a query and returns the row's id.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`] or [`ErrorKind::Io`] if the database can't be written.
     pub fn log_query(
         &mut self,
         query_text: &str,
@@ -103,9 +100,6 @@ impl Store {
     }
 
     /// The newest `limit` queries of the log, the newest first.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn query_log(&self, limit: usize) -> Result<Vec<LoggedQuery>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.rows("SELECT * FROM query_log ORDER BY log_id DESC LIMIT ?1", [limit])
@@ -155,9 +149,6 @@ impl Store {
 
     /// Logged queries whose right answer is known and has an embedding by `model`, and which
     /// are not training questions yet, in ascending order of log id.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn feedback_questions(&self, model: &EmbeddingModel) -> Result<Vec<FeedbackQuestion>> {
         let unused = match self.has_table("engine_feedback")? {
             true => "AND log_id NOT IN (SELECT log_id FROM engine_feedback)",

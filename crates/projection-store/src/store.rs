@@ -14,6 +14,10 @@ use crate::schema;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An open store. It belongs to one thread at a time; open it again for another.
+///
+/// Whatever reads it fails with [`ErrorKind::InvalidStore`] for a damaged database. Whatever
+/// changes it fails with [`ErrorKind::Busy`] if another process keeps writing, and with
+/// [`ErrorKind::Io`] if the database can't be written; then the store keeps what it had.
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,

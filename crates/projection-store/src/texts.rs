@@ -72,18 +72,12 @@ impl Store {
     }
 
     /// Numbers of answers and of questions.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn text_counts(&self) -> Result<(usize, usize)> {
         let sql = "SELECT (SELECT count(*) FROM answers), (SELECT count(*) FROM questions)";
         Ok(self.row(sql, [])?.unwrap_or_default())
     }
 
     /// All answers in ascending order of id.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn answer_texts(&self) -> Result<Vec<AnswerText>> {
         let placeholders = self.placeholders()?;
         let sql = format!(
@@ -94,9 +88,6 @@ impl Store {
     }
 
     /// All clusters in ascending order of id.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn clusters(&self) -> Result<Vec<Cluster>> {
         self.rows(
             "SELECT cluster_id, name, \
@@ -109,9 +100,6 @@ impl Store {
     }
 
     /// Which answers are in which clusters: cluster and answer ids, ascending.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn cluster_answers(&self) -> Result<Vec<(i64, i64)>> {
         self.rows(
             "SELECT DISTINCT cluster_id, answer_id FROM cluster_answers \
@@ -122,9 +110,6 @@ impl Store {
 
     /// Cluster and answer ids, ascending, of all answers that are in a cluster and have an
     /// embedding by `model`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn clustered_answers(&self, model: &EmbeddingModel) -> Result<Vec<(i64, i64)>> {
         self.rows(
             "SELECT cluster_id, answer_id FROM cluster_answers JOIN answers USING (answer_id) \
@@ -136,9 +121,6 @@ impl Store {
 
     /// All questions that have an embedding by `model` in clusters whose answers have one too,
     /// in ascending order of cluster and question. A question in two clusters comes twice.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn clustered_questions(&self, model: &EmbeddingModel) -> Result<Vec<ClusteredQuestion>> {
         let placeholders = self.placeholders()?;
         let sql = format!(

@@ -9,18 +9,18 @@ use projection_core::{Result, kernel};
 
 use super::searcher::Origin;
 use super::{Hit, SearchOptions, SearchQuery, SearchResult, Searcher};
-use crate::embeddings::{EmbeddedQuestion, EmbeddingModel};
+use crate::embeddings::{EmbeddedText, EmbeddingModel};
 use crate::store::Store;
 
 /// Least cosine of the vectors of one question, as stored and as trained on.
 const SAME_QUESTION: f64 = 0.99999;
 
-/// What moved a query, how far, and what became of the answers' ranks.
-#[derive(Debug, Clone, PartialEq)]
+/// What moved a query, how far, and how the answers' ranks changed.
+#[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// Angle between the query and its projection in degrees, from 0 to 180; `None` without
-    /// a projection, or where the two have different dimensions.
+    /// Angle between the query and its projection in degrees, from 0 to 180; `None` without a
+    /// projection, or if the two have different dimensions.
     pub angle: Option<f64>,
     /// Routing weights by cluster, ascending; empty for projections without heads.
     pub heads: Vec<(i64, f32)>,
@@ -28,11 +28,11 @@ pub struct Explanation {
     /// projections.
     pub questions: Vec<ExplainedQuestion>,
     /// Whether the questions move the query, as the rotation of a residual projection does.
-    /// Otherwise they only give the routing weights.
+    /// Otherwise they only determine the routing weights.
     pub questions_move: bool,
-    /// The weight of BM25 in the scores; 0 where words did not count.
+    /// The weight of BM25 in the scores; 0 if words did not count.
     pub hybrid_weight: f64,
-    /// The offset of answers that no head is for; 0 where there was none.
+    /// The offset of unseen answers; 0 if there was none.
     pub unseen_offset: f64,
     /// The answers that were found, best first.
     pub hits: Vec<ExplainedHit>,
@@ -50,7 +50,7 @@ pub struct ExplainedQuestion {
     pub similarity: f64,
     /// Its weight; all weights sum to 1.
     pub weight: f64,
-    /// Its id and text, where the searcher comes from a store that still has it.
+    /// Its id and text, if the searcher comes from a store that still has it.
     pub question: Option<(i64, String)>,
 }
 
@@ -64,18 +64,18 @@ pub struct ExplainedHit {
     pub score: f32,
     /// Rank from 1.
     pub rank: usize,
-    /// Rank and score by plain cosine, without projection, words and options; `None` where
-    /// query and answers have different dimensions.
+    /// Rank and score by plain cosine, without projection, words and options; `None` if query
+    /// and answers have different dimensions.
     pub before: Option<(usize, f32)>,
     /// Cosine with the query, or with its projection.
     pub cosine: f32,
-    /// Cosine of the query with the nearest training question of the answer's cluster,
-    /// where it counted and there is one.
+    /// Cosine of the query with the nearest training question of the answer's cluster, if it
+    /// counted and there is one.
     pub nearest_question: Option<f32>,
-    /// BM25, where words counted.
+    /// BM25, if words counted.
     pub bm25: Option<f64>,
-    /// Whether a head of the projection is for it; `None` where the projection has no heads
-    /// or the answers' clusters are not known.
+    /// Whether the projection has a head for it; `None` if the projection has no heads or the
+    /// answers' clusters are not known.
     pub seen: Option<bool>,
 }
 
@@ -91,7 +91,7 @@ impl From<Explanation> for SearchResult {
 }
 
 impl Searcher {
-    /// Searches as [`search`](Self::search) and says why the answers were found. Texts of
+    /// Searches as [`search`](Self::search) does and says why the answers were found. Texts of
     /// training questions are read from the store again.
     ///
     /// # Errors
@@ -134,25 +134,19 @@ impl Searcher {
         };
         let hits = scores.best(index, options).into_iter().enumerate().map(explain).collect();
         let mut explanation = Explanation {
-            angle: None,
-            heads: Vec::new(),
-            questions: Vec::new(),
-            questions_move: false,
             hybrid_weight: scores.hybrid_weight,
             unseen_offset: scores.unseen_offset,
             hits,
+            ..Default::default()
         };
         if let Some(projection) = options.projection {
             explanation.explain_projection(query.vector, projection, self.origin())?;
         }
         Ok(explanation)
     }
-}
 
-impl Searcher {
-    /// The texts of a model's training questions in the order of
-    /// [`Neighbour::number`](crate::projection::Neighbour), `None` for those that the store
-    /// does not have any more.
+    /// The texts of a model's training questions, in the order of the model; `None` for a
+    /// question that the store no longer has.
     pub fn training_questions(&self, residual: &ResidualProjection) -> Vec<Option<String>> {
         let mut texts = QuestionTexts::new(self.origin(), residual);
         let clusters = residual.clusters_of_questions().into_iter().enumerate();
@@ -161,21 +155,13 @@ impl Searcher {
 }
 
 impl Explanation {
-    /// How a projection moves a query, without a search: no hits, and no texts of training
-    /// questions.
+    /// Says how a projection moves a query, without a search: there are no hits and no texts of
+    /// training questions.
     ///
     /// # Errors
     /// As [`Projection::project_into`].
     pub fn of_projection(query: &[f32], projection: &dyn Projection) -> Result<Self> {
-        let mut explanation = Self {
-            angle: None,
-            heads: Vec::new(),
-            questions: Vec::new(),
-            questions_move: false,
-            hybrid_weight: 0.0,
-            unseen_offset: 0.0,
-            hits: Vec::new(),
-        };
+        let mut explanation = Self::default();
         explanation.explain_projection(query, projection, None)?;
         Ok(explanation)
     }
@@ -234,12 +220,12 @@ fn rank(ids: &[i64], scores: &[f32], row: usize) -> usize {
 struct QuestionTexts<'a> {
     store: Option<(Store, EmbeddingModel)>,
     residual: &'a ResidualProjection,
-    clusters: HashMap<i64, Vec<(EmbeddedQuestion, Vec<f32>)>>,
+    clusters: HashMap<i64, Vec<(EmbeddedText, Vec<f32>)>>,
 }
 
 impl<'a> QuestionTexts<'a> {
     fn new(origin: Option<&Origin>, residual: &'a ResidualProjection) -> Self {
-        // A text that can't be read is not worth failing the search, here and below.
+        // A text that can't be read is no reason to fail, here and below.
         let store = origin.and_then(|origin| origin.open().ok());
         Self { store, residual, clusters: HashMap::new() }
     }
@@ -248,7 +234,7 @@ impl<'a> QuestionTexts<'a> {
         let (store, model) = self.store.as_ref()?;
         let questions = self.clusters.entry(cluster_id).or_insert_with(|| {
             let questions = store.embedded_questions(model, cluster_id);
-            let with_vector = |question: EmbeddedQuestion| {
+            let with_vector = |question: EmbeddedText| {
                 let vector = NpyArray::load(&question.vector).ok()?.to_f32().ok()?;
                 Some((question, vector))
             };
@@ -267,7 +253,7 @@ impl<'a> QuestionTexts<'a> {
             .iter()
             .map(|(question, vector)| (question, cosine(vector)))
             .filter(|(_, cosine)| *cosine >= SAME_QUESTION)
-            .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.question_id.cmp(&a.0.question_id)));
-        best.map(|(question, _)| (question.question_id, question.text.clone()))
+            .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.id.cmp(&a.0.id)));
+        best.map(|(question, _)| (question.id, question.text.clone()))
     }
 }

@@ -5,8 +5,7 @@
 //! ```text
 //! s  = cos(p, a)                         p the query, or its projection; a the answer
 //!      or max(cos(p, a), 0.8·n)          n the nearest training question of a's cluster
-//! s' = s + offset                        for answers that no head of the projection is for:
-//!                                        what the caller gives, or training chose
+//! s' = s + offset                        for unseen answers: those that no head is for
 //! f  = (1 − w)·(s' + 1)/(S + 1) + w·b/B  b the answer's BM25; S, B the largest s' and b
 //! ```
 //!
@@ -14,9 +13,9 @@
 //! to the query's largest, of S. Bruch, S. Gai and A. Ingber, "An Analysis of Fusion
 //! Functions for Hybrid Retrieval", ACM Transactions on Information Systems 42(1), 2023,
 //! arXiv 2210.11934 (TM2C2 there, with −1 and 0 as the least possible values of cosine and
-//! BM25). They find it better than reciprocal-rank fusion, and their weight of 0.8 for the
-//! vectors to hold for data sets that it was not tuned on: hence w = 0.2 here, where
-//! training did not choose another.
+//! BM25). They find it better than reciprocal-rank fusion, and find that their weight of 0.8 for
+//! the vectors holds for data sets that it was not tuned on: hence w = 0.2 here, unless training
+//! chose another.
 
 use std::fmt;
 
@@ -25,11 +24,11 @@ use projection_core::{Error, ErrorKind, Result};
 
 use super::{DEFAULT_HYBRID_WEIGHT, Hit};
 
-/// What a training question's similarity counts, relative to an answer's. Questions are
-/// nearer to each other than to their answers.
+/// Weight of a training question's similarity relative to an answer's. Questions are nearer to
+/// each other than to their answers.
 pub const NEAREST_QUESTION_FACTOR: f32 = 0.8;
 
-/// What is searched for.
+/// A query.
 #[derive(Debug, Clone, Copy)]
 pub struct SearchQuery<'a> {
     /// The question's embedding (d).
@@ -45,32 +44,32 @@ impl<'a> SearchQuery<'a> {
     }
 }
 
-/// How much the words that a query and an answer share count.
+/// The weight of words that a query and an answer share.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Hybrid {
-    /// Nothing: only vectors do.
+    /// Only vectors count.
     #[default]
     Off,
-    /// What training chose for the projection, else [`DEFAULT_HYBRID_WEIGHT`].
+    /// The weight that training chose for the projection, or [`DEFAULT_HYBRID_WEIGHT`].
     OfModel,
-    /// This weight of BM25, from 0, which is [`Off`](Self::Off), to 1, words only.
+    /// This weight of BM25, from 0 (only vectors) to 1 (only words).
     Weight(f64),
 }
 
-/// What vectors say about an answer.
+/// How vectors score an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ScoreMode {
     /// The cosine of the (projected) query and the answer.
     #[default]
     Cosine,
-    /// That, or [`NEAREST_QUESTION_FACTOR`] times the cosine of the query and the nearest
-    /// training question of the answer's cluster, whichever is more. For residual
-    /// projections, and searchers that know their answers' clusters.
+    /// The cosine, or [`NEAREST_QUESTION_FACTOR`] times the cosine of the query and the nearest
+    /// training question of the answer's cluster, whichever is more. Needs a residual projection
+    /// and a searcher that knows its answers' clusters.
     MaxNearestQuestion,
-    /// The cosine, and for answers that no head of the projection is for the offset that
-    /// [`SearchOptions::unseen_offset`] gives, or else the one that training chose. For
-    /// projections with heads, and searchers that know their answers' clusters.
+    /// The cosine, plus an offset for unseen answers: [`SearchOptions::unseen_offset`], or the
+    /// one that training chose. Needs a projection with heads and a searcher that knows its
+    /// answers' clusters.
     SeenUnseen,
 }
 
@@ -79,23 +78,22 @@ pub enum ScoreMode {
 pub struct SearchOptions<'a> {
     /// Number of answers.
     pub k: usize,
-    /// The projection of the query; none is plain cosine.
+    /// The projection of the query; `None` for plain cosine.
     pub projection: Option<&'a dyn Projection>,
-    /// How much words count.
+    /// The weight of words.
     pub hybrid: Hybrid,
-    /// What vectors say.
+    /// How vectors score an answer.
     pub score_mode: ScoreMode,
-    /// Is added to what vectors say about answers that no head of the projection is for. A
-    /// projection draws queries towards the answers it was trained on; this makes up for
-    /// it, or for how seldom the others are asked for. Not with projections without heads.
-    /// 0 is none, and with [`ScoreMode::SeenUnseen`] the one that training chose.
+    /// Added to the vectors' score of unseen answers, those that no head of the projection is
+    /// for. A projection draws queries towards the answers that it was trained on; the offset
+    /// makes up for that, or for how rarely the others are right. Needs a projection with heads.
+    /// 0 is no offset or, with [`ScoreMode::SeenUnseen`], the one that training chose.
     pub unseen_offset: f64,
-    /// The ids of the answers that may be found, in any order; all for `None`. Scores do not
-    /// depend on it, and ids of no answer are passed over.
+    /// The ids of the answers that may be found, in any order; `None` for all. Scores do not
+    /// depend on it, and unknown ids are ignored.
     pub allowed: Option<&'a [i64]>,
-    /// Threads that the queries of a batch, or the answers to be compared with one query, are
-    /// shared out among; they end before the search does. 0 counts as 1, the caller's thread.
-    /// The results do not depend on it.
+    /// Number of threads, 0 counts as 1. They share the queries of a batch, or the answers for
+    /// one query, and end before the search does. Results do not depend on it.
     pub threads: usize,
 }
 
@@ -147,10 +145,8 @@ impl SearchOptions<'_> {
             )),
         }
     }
-}
 
-impl SearchOptions<'_> {
-    /// The offset of answers that no head of the projection is for.
+    /// The offset of unseen answers.
     pub fn effective_offset(&self) -> f64 {
         match (self.score_mode, self.projection) {
             (ScoreMode::SeenUnseen, Some(projection)) if self.unseen_offset == 0.0 => {
@@ -167,8 +163,8 @@ impl SearchOptions<'_> {
 pub struct SearchResult {
     /// The min(k, all) best answers, best first, equal ones by ascending id.
     pub hits: Vec<Hit>,
-    /// The weight of BM25 in the scores; 0 where words did not count.
+    /// The weight of BM25 in the scores; 0 if words did not count.
     pub hybrid_weight: f64,
-    /// The offset of answers that no head of the projection is for; 0 where there was none.
+    /// The offset of unseen answers; 0 if there was none.
     pub unseen_offset: f64,
 }

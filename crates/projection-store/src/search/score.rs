@@ -13,18 +13,18 @@ use super::{Hit, Index, Searcher, fuse};
 pub(super) struct Scores {
     /// Cosine with the query or its projection.
     pub cosine: Vec<f32>,
-    /// The nearest training question of the answer's cluster, where it is asked for; −∞ for
+    /// Cosine with the nearest training question of the answer's cluster, if it counts; −∞ for
     /// answers without any.
     pub nearest_question: Option<Vec<f32>>,
-    /// Whether a head of the projection is for the answer, where it is asked for.
+    /// Whether the projection has a head for the answer, if that counts.
     pub seen: Option<Vec<bool>>,
-    /// BM25, 0 for answers that share no word, where words count.
+    /// BM25, 0 for answers that share no word, if words count.
     pub bm25: Option<Vec<f64>>,
     /// What answers are ranked by.
     pub total: Vec<f32>,
     /// The weight of BM25.
     pub hybrid_weight: f64,
-    /// The offset of answers that no head is for.
+    /// The offset of unseen answers.
     pub unseen_offset: f64,
     /// Whether `total` is a cosine, which rounding must not make more than 1.
     is_cosine: bool,
@@ -124,8 +124,8 @@ impl Searcher {
         let Some(residual) = residual else {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                "the nearest training question is asked for, and no residual projection that \
-                 holds training questions is given",
+                "max-nearest-question without a residual projection that holds training \
+                 questions",
             ));
         };
         let clusters = residual.nearest_question_scores(query)?;
@@ -148,7 +148,7 @@ impl Searcher {
         }
     }
 
-    /// Whether a head of the projection is for each answer.
+    /// For each answer whether the projection has a head for it.
     pub(super) fn seen(&self, projection: &dyn Projection) -> Result<Vec<bool>> {
         let mut seen = vec![false; self.index().len()];
         for (_, row) in self.heads_of_rows(projection.head_ids())? {
@@ -162,7 +162,7 @@ impl Searcher {
         let Some(members) = self.members() else {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                "the answers' clusters are not known: they are where answers come from a store",
+                "the answers' clusters are not known, expected answers of a store",
             ));
         };
         let mut found = Vec::with_capacity(head_ids.len());

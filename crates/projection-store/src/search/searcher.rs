@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 use projection_core::ivf::IndexStats;
 use projection_core::kernel::parallel;
-use projection_core::npy::NpyArray;
 use projection_core::projection::Projection;
 use projection_core::{Error, ErrorKind, Result};
 
@@ -16,9 +15,9 @@ use super::{Bm25, Hit, Index, SearchOptions, SearchQuery, SearchResult};
 use crate::embeddings::EmbeddingModel;
 use crate::store::Store;
 
-/// The embedded answers of a store, with their texts. A snapshot: answers that are embedded
-/// later are seen by searchers made later, unless they are [added](Self::add). Threads may
-/// search at once; what changes a searcher wants it for itself.
+/// The embedded answers of a store, with their texts. It is a snapshot: answers that are embedded
+/// later are not found until they are [added](Self::add) or the store is opened again. Any number
+/// of threads may search at once.
 #[derive(Debug, Clone)]
 pub struct Searcher {
     index: Index,
@@ -26,7 +25,7 @@ pub struct Searcher {
     /// Cluster and row in the index of each answer, in ascending order.
     members: Option<Vec<(i64, usize)>>,
     origin: Option<Origin>,
-    /// Made when words count for the first time; numbers are rows in the index.
+    /// Built by the first hybrid search; numbers are rows in the index.
     bm25: Arc<Mutex<Option<Arc<Bm25>>>>,
 }
 
@@ -66,29 +65,9 @@ impl Searcher {
                 format!("no answer has an embedding by '{}'; embed the store first", model.name);
             return Err(store.error(ErrorKind::NotFound, what));
         }
-        let mut ids = Vec::with_capacity(answers.len());
-        let mut texts = HashMap::with_capacity(answers.len());
-        let mut vectors = Vec::with_capacity(answers.len() * model.dimension);
-        for answer in answers {
-            let array = NpyArray::load(&answer.vector)?;
-            if array.vector_len()? != model.dimension {
-                return Err(Error::new(
-                    ErrorKind::DimensionMismatch,
-                    format!(
-                        "{}: vector of dimension {}, expected {} as the model '{}' has",
-                        answer.vector.display(),
-                        array.vector_len()?,
-                        model.dimension,
-                        model.name
-                    ),
-                ));
-            }
-            vectors.extend_from_slice(&array.to_f32()?);
-            ids.push(answer.answer_id);
-            texts.insert(answer.answer_id, answer.text);
-        }
-        let vectors = Array2::from_shape_vec((ids.len(), model.dimension), vectors)
-            .expect("every row has the model's dimension");
+        let vectors = model.load(answers.iter().map(|answer| &answer.vector))?;
+        let ids: Vec<i64> = answers.iter().map(|answer| answer.id).collect();
+        let texts = answers.into_iter().map(|answer| (answer.id, answer.text)).collect();
         let row_of: HashMap<i64, usize> =
             ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
         let members = store.cluster_answers()?.into_iter();
@@ -107,17 +86,17 @@ impl Searcher {
         })
     }
 
-    /// Makes a searcher of vectors that are not in a store: an [`Index`] without texts.
+    /// Searches vectors that are not in a store: an [`Index`] without texts.
     pub fn from_index(index: Index) -> Self {
         Self { index, texts: HashMap::new(), members: None, origin: None, bm25: Arc::default() }
     }
 
-    /// The best answers to `query`, as `options` say.
+    /// Returns the best answers to `query`.
     ///
     /// # Errors
-    /// As [`Index::search`], and [`ErrorKind::InvalidArgument`] for options outside their
-    /// range or that need what there is not: texts of query and answers for hybrid search,
-    /// the answers' clusters, heads or training questions for the others.
+    /// As [`Index::search`], and [`ErrorKind::InvalidArgument`] for options outside their range,
+    /// or options that need something missing: texts of query and answers for hybrid search; the
+    /// answers' clusters, heads or training questions for the others.
     pub fn search(
         &self,
         query: &SearchQuery<'_>,
@@ -205,12 +184,12 @@ impl Searcher {
         self.index.search_batch(queries, projection, k)
     }
 
-    /// The text of an answer, where the searcher comes from a store.
+    /// The text of an answer, if the searcher comes from a store.
     pub fn text(&self, answer_id: i64) -> Option<&str> {
         self.texts.get(&answer_id).map(String::as_str)
     }
 
-    /// The clusters and rows of answers, where the searcher comes from a store.
+    /// The clusters and rows of answers, if the searcher comes from a store.
     pub(super) fn members(&self) -> Option<&[(i64, usize)]> {
         self.members.as_deref()
     }
@@ -227,7 +206,7 @@ impl Searcher {
                 "hybrid search among answers without texts",
             ));
         }
-        // Held while it is made, so that it is made once.
+        // The lock is held while the index is built, so that it is built once.
         let mut made = self.bm25.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = &*made {
             return Ok(Arc::clone(made));
@@ -237,8 +216,8 @@ impl Searcher {
         Ok(Arc::clone(made.insert(Arc::new(Bm25::new(texts)?))))
     }
 
-    /// Adds answers, with their texts where there are any: see [`Index::add`]. `texts` is
-    /// empty or has one for each id. They are in no cluster.
+    /// Adds answers as [`Index::add`] does. They are in no cluster. `texts` is empty or has one
+    /// text for each id.
     ///
     /// # Errors
     /// As [`Index::add`]; [`ErrorKind::BufferSize`] for another number of texts.
