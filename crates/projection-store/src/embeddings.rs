@@ -313,7 +313,8 @@ impl EmbeddingModel {
             values.extend(array.to_f32()?);
             rows += 1;
         }
-        Ok(Array2::from_shape_vec((rows, self.dimension), values).expect("all rows have one length"))
+        Ok(Array2::from_shape_vec((rows, self.dimension), values)
+            .expect("all rows have one length"))
     }
 
     /// Refuses vectors that are not `rows` × the model's dimension.
