@@ -192,7 +192,7 @@ impl Store {
         Ok(clusters)
     }
 
-    fn vector_file(
+    pub(crate) fn vector_file(
         &self,
         model: &EmbeddingModel,
         entity_type: &str,

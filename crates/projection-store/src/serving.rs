@@ -3,7 +3,6 @@
 //! batches.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use ndarray::Array2;
 use projection_core::npy::NpyArray;
@@ -39,9 +38,6 @@ pub struct AnsweredQuery {
 
 impl Store {
     /// Ids and texts of the answers that have a vector by `model`, in ascending order of id.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStore`] for a damaged database.
     pub fn embedded_texts(&self, model: &EmbeddingModel) -> Result<Vec<(i64, String)>> {
         self.rows(
             "SELECT a.answer_id, a.text FROM answers a JOIN embeddings e ON \
@@ -54,9 +50,8 @@ impl Store {
     /// The vectors of the answers `ids` by `model`, as they are stored, in the order of the ids.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if an answer has no vector or a file does not exist,
-    /// [`ErrorKind::DimensionMismatch`] if a vector has another dimension than the model, and as
-    /// [`NpyArray::load`].
+    /// [`ErrorKind::NotFound`] if an answer has no embedding or a file does not exist, otherwise
+    /// as [`EmbeddingModel::load`].
     pub fn answer_vectors(&self, model: &EmbeddingModel, ids: &[i64]) -> Result<Array2<f32>> {
         let paths: Vec<(i64, String)> = self.rows(
             "SELECT entity_id, vector_path FROM embeddings WHERE entity_type = 'answer' AND \
@@ -64,18 +59,14 @@ impl Store {
             params![model.model_id, id_list(ids)],
         )?;
         let paths: HashMap<i64, String> = paths.into_iter().collect();
-        let mut vectors = Vec::with_capacity(ids.len() * model.dimension);
-        for id in ids {
+        let files = ids.iter().map(|id| {
             let path = paths.get(id).ok_or_else(|| {
-                let what = format!("no vector of answer {id} by '{}'", model.name);
+                let what = format!("no embedding of answer {id} by '{}'", model.name);
                 self.error(ErrorKind::NotFound, what)
             })?;
-            let file = self.resolve_path(path, &model.name);
-            let file = file.map_err(|error| error.context(format!("vector of answer {id}")))?;
-            vectors.extend(load_vector(&file, model.dimension)?);
-        }
-        Ok(Array2::from_shape_vec((ids.len(), model.dimension), vectors)
-            .expect("every vector has the model's dimension"))
+            self.vector_file(model, "answer", *id, path)
+        });
+        model.load(files.collect::<Result<Vec<_>>>()?)
     }
 
     /// The centroids of the heads of projection `id`, by cluster.
@@ -84,24 +75,22 @@ impl Store {
     /// [`ErrorKind::NotFound`] if the projection has no heads, otherwise as
     /// [`head_files`](Self::head_files) and [`NpyArray::load`].
     pub fn head_index(&self, id: i64) -> Result<Index> {
-        let heads = self.head_files(&self.choose(Some(id))?)?;
+        let stored = self.choose(Some(id))?;
+        let heads = self.head_files(&stored)?;
         let no_heads = || self.error(ErrorKind::NotFound, format!("projection {id} has no heads"));
         let first = heads.first().ok_or_else(no_heads)?;
         let dimension = NpyArray::load(&first.centroid)?.vector_len()?;
-        let mut centroids = Vec::with_capacity(heads.len() * dimension);
-        for head in &heads {
-            centroids.extend(load_vector(&head.centroid, dimension)?);
-        }
+        let model = EmbeddingModel { model_id: 0, name: stored.model_name, dimension };
+        let centroids = model.load(heads.iter().map(|head| &head.centroid))?;
         let clusters: Vec<i64> = heads.iter().map(|head| head.cluster_id).collect();
-        Index::from_rows(&clusters, &centroids, (clusters.len(), dimension))
+        Index::from_vectors(&clusters, centroids.view())
     }
 
     /// Adds queries with feedback to the query log in one change, and returns the id of each new
     /// row. A query whose right answer the store does not have is not added and has none.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] for a right answer without helpful feedback,
-    /// [`ErrorKind::Busy`] or [`ErrorKind::Io`] if the database cannot be written.
+    /// [`ErrorKind::InvalidArgument`] for a right answer without helpful feedback.
     pub fn log_feedback(&mut self, entries: &[AnsweredQuery]) -> Result<Vec<Option<i64>>> {
         if let Some(entry) = entries.iter().find(|e| e.selected.is_some() && !e.helpful) {
             let message = format!("query '{}' has a right answer and is not helpful", entry.query);
@@ -133,18 +122,6 @@ impl Store {
         change.commit()?;
         Ok(ids)
     }
-}
-
-fn load_vector(file: &Path, dimension: usize) -> Result<Vec<f32>> {
-    let array = NpyArray::load(file)?;
-    let found = array.vector_len()?;
-    if found != dimension {
-        return Err(Error::new(
-            ErrorKind::DimensionMismatch,
-            format!("{}: vector of dimension {found}, expected {dimension}", file.display()),
-        ));
-    }
-    array.to_f32()
 }
 
 #[cfg(test)]
