@@ -164,10 +164,9 @@ impl<'a> Machine<'a> {
                 self.marks.push(self.stack.len());
                 Ok(())
             }
-            b's' => self.pop_many(2).and_then(|items| self.set_items(&items)),
-            b'u' => self.above_mark().and_then(|items| self.set_items(&items)),
-            b'a' => self.pop_many(1).and_then(|items| self.append(&items)),
-            b'e' => self.above_mark().and_then(|items| self.append(&items)),
+            b'a' => self.pop_many(1).and_then(|items| self.add_items(&items)),
+            b's' => self.pop_many(2).and_then(|items| self.add_items(&items)),
+            b'e' | b'u' => self.above_mark().and_then(|items| self.add_items(&items)),
             b'q' => self.unsigned(1).and_then(|place| self.remember(place)),
             b'r' => self.unsigned(4).and_then(|place| self.remember(place)),
             0x94 => self.remember(self.memo.len() as u64),
@@ -272,23 +271,15 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn set_items(&mut self, items: &[Id]) -> Result<()> {
-        let (pairs, []) = items.as_chunks::<2>() else {
-            return Err("a key without a value".into());
-        };
+    /// Adds items to the list on top of the stack, or keys and values to the dictionary there.
+    fn add_items(&mut self, items: &[Id]) -> Result<()> {
         let top = self.top()?;
-        match &mut self.nodes[top] {
-            Node::Dict(dict) => dict.extend(pairs.iter().map(|[key, value]| (*key, *value))),
-            other => return Err(format!("items of {}, expected a dictionary", other.describe())),
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, items: &[Id]) -> Result<()> {
-        let top = self.top()?;
-        match &mut self.nodes[top] {
-            Node::List(list) => list.extend(items),
-            other => return Err(format!("items of {}, expected a list", other.describe())),
+        match (&mut self.nodes[top], items.as_chunks::<2>()) {
+            (Node::List(list), _) => list.extend(items),
+            (Node::Dict(dict), (pairs, [])) => {
+                dict.extend(pairs.iter().map(|[key, value]| (*key, *value)));
+            }
+            (other, _) => return Err(format!("{} items of {}", items.len(), other.describe())),
         }
         Ok(())
     }
