@@ -194,7 +194,7 @@ def test_an_exception_in_progress_stops_and_arrives(own_store: Path) -> None:
         up.train(own_store, progress=stop)
     with pytest.raises(LookupError, match="enough of asking"):
         up.evaluate(own_store, test=FAQ_TEST, model_dir=TEXT_MODEL,
-                    progress=lambda s, *rest: stop(s, *rest) if s == "asking" else None)
+                    progress=lambda s, *rest: stop(s, *rest) if s == "evaluating" else None)
     assert projections(own_store) == before
     # The store is as it was, and nothing holds it.
     assert up.train(own_store, "residual", progress=False).id == 2

@@ -9,7 +9,7 @@ use serde_json::json;
 use projection_core::projection::{Model, Projection};
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::Store;
-use projection_train::{Agreement, Distillation, DistillationProgress, Distilled, distill_model};
+use projection_train::{Agreement, Distillation, Distilled, OnProgress, distill_model};
 
 use crate::data::{load_matrix, training_data};
 use crate::export::expect_other_file;
@@ -81,7 +81,8 @@ pub struct DistillReport {
 }
 
 /// Distils a projection of a store and writes the transformer to a file, which is replaced
-/// only by the complete new one. Returning from `progress` by unwinding writes no file.
+/// only by the complete new one. If `progress` cancels the
+/// work, no file is written.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] for no such projection, [`ErrorKind::InvalidArgument`] if the
@@ -90,7 +91,7 @@ pub struct DistillReport {
 pub fn distill_store(
     store: &Store,
     request: &DistillRequest,
-    progress: &mut dyn FnMut(&DistillationProgress) -> bool,
+    progress: &mut OnProgress<'_>,
 ) -> Result<DistillReport> {
     let output = &request.output;
     if output.is_dir() {
@@ -106,7 +107,8 @@ pub fn distill_store(
     let test = request.test.as_deref().map(load_matrix).transpose()?;
     let test = test.as_ref().map(|questions| questions.view());
     let begun = Instant::now();
-    let distilled = distill_model(&teacher, &data, test, &options, progress)?;
+    let distilled =
+        distill_model(&teacher, data.questions(), data.answers(), test, &options, progress)?;
     let kind = teacher.kind().name();
     let made_of = json!({"projection": id, "kind": kind, "model": model.name});
     distilled.model.save(output, &distilled.to_json(&made_of))?;

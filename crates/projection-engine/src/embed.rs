@@ -5,6 +5,7 @@ use std::path::Path;
 use projection_core::{Error, ErrorKind, Result};
 use projection_embed::Embedder;
 use projection_store::{EmbeddingModel, EntityType, Store};
+use projection_train::{OnProgress, Progress};
 
 /// Texts that are embedded and stored together: few enough that little is lost if the work is
 /// interrupted, many enough to keep all processors busy.
@@ -37,7 +38,7 @@ pub fn embed_store_with(
     store: &mut Store,
     model_dir: &Path,
     model_name: Option<&str>,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut OnProgress<'_>,
 ) -> Result<EmbedReport> {
     let embedder = Embedder::load(model_dir)?;
     let folder = folder_name(model_dir);
@@ -50,8 +51,8 @@ pub fn embed_store_with(
 }
 
 /// Embeds every text of `store` that the embedding model `model_name` has not embedded yet,
-/// registers the model if it is new, and completes the batches that waited for it. `progress`
-/// gets the numbers of texts done and to do. Interrupted work is continued by the next call.
+/// registers the model if it is new, and completes the batches that waited for it. A step
+/// of `progress` is a text. Interrupted work is continued by the next call.
 ///
 /// # Errors
 /// [`ErrorKind::DimensionMismatch`] if the store knows `model_name` with another dimension, and
@@ -60,7 +61,7 @@ pub fn embed_store(
     store: &mut Store,
     embedder: &Embedder,
     model_name: &str,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut OnProgress<'_>,
 ) -> Result<EmbedReport> {
     let max_tokens = Some(embedder.max_tokens());
     let model = store.register_embedding_model(
@@ -74,7 +75,7 @@ pub fn embed_store(
     let mut missing = store.texts_without_vector(model_name)?;
     while !missing.is_empty() {
         let total = done + missing.len();
-        progress(done, total);
+        Progress::new("embedding", done, total).send(progress)?;
         for chunk in missing.chunks(CHUNK) {
             let texts: Vec<&str> = chunk.iter().map(|text| text.text.as_str()).collect();
             let vectors = embedder.embed_batch(&texts)?;
@@ -83,7 +84,7 @@ pub fn embed_store(
             report.answers += answers;
             report.questions += chunk.len() - answers;
             done += chunk.len();
-            progress(done, total);
+            Progress::new("embedding", done, total).send(progress)?;
         }
         // Texts that another process imported in the meantime belong to the batches that are
         // about to be marked as completed.

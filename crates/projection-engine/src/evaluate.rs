@@ -12,11 +12,11 @@ use projection_core::{Error, ErrorKind, Result};
 use projection_store::import::read_test_questions;
 use projection_store::search::Bm25;
 use projection_store::{EmbeddingModel, Store};
-use projection_train::Progress;
 use projection_train::evaluation::{
     Candidate, Corpus, CorpusParts, Evaluation, EvaluationQueries, EvaluationReport, Options,
     TestCluster,
 };
+use projection_train::{OnProgress, Progress};
 
 use crate::data::{load_matrix, training_data};
 use crate::feedback::load_for;
@@ -96,7 +96,7 @@ impl Default for EvaluateRequest {
 pub fn evaluate(
     database: &Path,
     request: &EvaluateRequest,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut OnProgress<'_>,
 ) -> Result<(Evaluation, EvaluationReport)> {
     if request.folds < 2 {
         let message = format!("folds is {}, expected at least 2", request.folds);
@@ -108,8 +108,8 @@ pub fn evaluate(
     }
     let store = Store::open_read_only(database)?;
     let mut notes = Vec::new();
-    let mut chosen = choose(&store, request, &mut notes)?;
-    let model = choose_model(&store, request, &chosen)?;
+    let mut candidates = choose(&store, request, &mut notes)?;
+    let model = choose_model(&store, request, &candidates)?;
     let corpus = corpus(&store, &model)?;
     let options = Options {
         folds: request.folds,
@@ -127,10 +127,12 @@ pub fn evaluate(
         None => None,
     };
     let mut evaluation = match asked {
-        Some(asked) => Evaluation::with_questions(corpus, chosen, asked, &options, progress)?,
+        Some(queries) => {
+            Evaluation::with_questions(corpus, candidates, queries, &options, progress)?
+        }
         None => {
-            recipes(&store, &corpus, &mut chosen)?;
-            Evaluation::by_cross_validation(corpus, chosen, &options, progress)
+            recipes(&store, &corpus, &mut candidates)?;
+            Evaluation::by_cross_validation(corpus, candidates, &options, progress)
                 .map_err(|error| error.context(database.display()))?
         }
     };
@@ -151,25 +153,25 @@ fn choose(
     if ids.is_empty() {
         ids.push(None);
     }
-    let mut chosen = Vec::new();
+    let mut candidates = Vec::new();
     for id in ids {
-        chosen.extend(choose_stored(store, id)?);
+        candidates.extend(choose_stored(store, id)?);
     }
-    if chosen.is_empty() {
+    if candidates.is_empty() {
         notes.push("the store has no projection yet, `projection train` makes one".into());
     }
     for path in &request.models {
-        chosen.push(choose_file(path)?);
+        candidates.push(choose_file(path)?);
     }
-    let multi_head = |chosen: &&(usize, Candidate)| chosen.1.kind == ModelKind::MultiHead;
-    let exact: Vec<(usize, Candidate)> = chosen.iter().cloned().enumerate().collect();
+    let multi_head = |candidate: &&(usize, Candidate)| candidate.1.kind == ModelKind::MultiHead;
+    let exact: Vec<(usize, Candidate)> = candidates.iter().cloned().enumerate().collect();
     for precision in &request.precisions {
         let (precision, mut any) = (*precision, false);
         for (place, exact) in exact.iter().filter(multi_head) {
             any = true;
             // Models that are rounded already stay as they are.
             if precision != Precision::F32 && exact.precision() == Precision::F32 {
-                chosen.push(exact.rounded(*place, precision)?);
+                candidates.push(exact.rounded(*place, precision)?);
             }
         }
         if let (false, Some((_, other))) = (any, exact.first()) {
@@ -177,7 +179,7 @@ fn choose(
             other.rounded(0, precision)?;
         }
     }
-    Ok(chosen)
+    Ok(candidates)
 }
 
 /// The embedding model whose embeddings are searched: the requested one, else the one that the
@@ -185,9 +187,9 @@ fn choose(
 fn choose_model(
     store: &Store,
     request: &EvaluateRequest,
-    chosen: &[Candidate],
+    candidates: &[Candidate],
 ) -> Result<EmbeddingModel> {
-    let mut trained_on: Vec<&str> = chosen.iter().map(|c| c.model_name.as_str()).collect();
+    let mut trained_on: Vec<&str> = candidates.iter().map(|c| c.model_name.as_str()).collect();
     trained_on.retain(|name| !name.is_empty());
     trained_on.dedup();
     match (&request.model_name, &trained_on[..]) {
@@ -211,7 +213,7 @@ fn from_file(
     file: &Path,
     model_dir: &Path,
     model: &EmbeddingModel,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut OnProgress<'_>,
 ) -> Result<EvaluationQueries> {
     let named = |error: Error| error.context(file.display());
     let clusters: Vec<TestCluster> = read_test_questions(file)?
@@ -225,19 +227,19 @@ fn from_file(
     let mut vectors = Array2::zeros((texts.len(), model.dimension));
     for (number, batch) in texts.chunks(BATCH).enumerate() {
         let start = number * BATCH;
-        progress(Progress { stage: "embedding", step: start, steps, loss: None });
+        Progress::new("embedding", start, steps).send(progress)?;
         let embedded = embedder.embed_batch(batch)?;
         vectors.slice_mut(ndarray::s![start..start + batch.len(), ..]).assign(&embedded);
     }
     let texts = texts.into_iter().map(Some).collect();
-    corpus.asked(vectors.view(), &labels, texts).map_err(named)
+    corpus.queries(vectors.view(), &labels, texts).map_err(named)
 }
 
 /// Embeddings and labels of questions.
 fn from_vectors(corpus: &Corpus, questions: &Path, labels: &Path) -> Result<EvaluationQueries> {
     let vectors = load_matrix(questions)?;
     let ids = load_integers(labels)?;
-    corpus.asked(vectors.view(), &ids, Vec::new()).map_err(|error| {
+    corpus.queries(vectors.view(), &ids, Vec::new()).map_err(|error| {
         error.context(format!("{} with {}", questions.display(), labels.display()))
     })
 }
@@ -322,12 +324,12 @@ pub fn choose_file(path: &Path) -> Result<Candidate> {
 }
 
 /// Finds out how stored projections can be trained again.
-fn recipes(store: &Store, corpus: &Corpus, chosen: &mut [Candidate]) -> Result<()> {
+fn recipes(store: &Store, corpus: &Corpus, candidates: &mut [Candidate]) -> Result<()> {
     let Some(data) = corpus.training() else { return Ok(()) };
-    for chosen in chosen.iter_mut().filter(|chosen| chosen.exact.is_none()) {
-        if let Some(id) = chosen.id {
-            let stored = store.choose_kind(chosen.kind, id)?;
-            chosen.recipe = recipe_of(store, &stored, data)?;
+    for candidate in candidates.iter_mut().filter(|candidate| candidate.exact.is_none()) {
+        if let Some(id) = candidate.id {
+            let stored = store.choose_kind(candidate.kind, id)?;
+            candidate.recipe = recipe_of(store, &stored, data)?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::path::Path;
 use projection_core::{Error, ErrorKind, Result};
 use projection_embed::Embedder;
 use projection_store::{EmbeddingModel, Store};
-use projection_train::Progress;
+use projection_train::{OnProgress, Progress};
 
 /// Embeds the logged queries that were helpful with the embedding model in `model_dir`, adds
 /// them as questions of their answers, and returns the number of new questions. `model_name`
@@ -18,7 +18,7 @@ pub fn add_feedback(
     store: &mut Store,
     model_name: Option<&str>,
     model_dir: &Path,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut OnProgress<'_>,
 ) -> Result<usize> {
     let model = store.embedding_model(model_name)?;
     let questions = store.feedback_questions(&model)?;
@@ -36,9 +36,9 @@ pub(crate) fn load_for(
     model: &EmbeddingModel,
     dir: &Path,
     database: &Path,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut OnProgress<'_>,
 ) -> Result<Embedder> {
-    progress(Progress { stage: "loading the embedding model", step: 0, steps: 1, loss: None });
+    Progress::new("loading the embedding model", 0, 1).send(progress)?;
     let embedder = Embedder::load(dir)?;
     if embedder.dim() == model.dimension {
         return Ok(embedder);

@@ -6,7 +6,7 @@ use projection_core::projection::{Model, ModelParameters, Projection, QuestionHe
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::{EmbeddingModel, NewHead, NewLinear, NewModel, Store};
 use projection_train::{
-    LinearMethod, Method, Progress, Recipe, TrainedModel, TrainingOptions, Validation,
+    LinearMethod, Method, OnProgress, Recipe, TrainedModel, TrainingOptions, Validation,
     train_linear, train_model, weighted_centroid,
 };
 use serde_json::Value;
@@ -81,7 +81,7 @@ pub struct TrainReport {
 pub fn train(
     store: &mut Store,
     request: &TrainRequest,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut OnProgress<'_>,
 ) -> Result<TrainReport> {
     let model = store.embedding_model(request.model_name.as_deref())?;
     let data = training_data(store, &model)?;

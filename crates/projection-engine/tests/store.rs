@@ -211,7 +211,10 @@ fn a_moved_file_keeps_what_it_brought_and_a_copy_brings_nothing() {
     fs::copy(&file, &moved).unwrap();
     fs::remove_file(&file).unwrap();
     let folders = [elsewhere.path().to_path_buf(), file.parent().unwrap().to_path_buf()];
-    let imported = import_paths(&mut store, &folders, false, &mut |_, _, _| {}).unwrap();
+    let imported = import_paths(&mut store, &folders, false, &mut |_, _, _| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
     let outcomes: Vec<_> = imported.files.iter().map(|file| file.report.outcome).collect();
     assert_eq!(outcomes, [ImportOutcome::Moved], "nothing is missing");
     assert_eq!(ids_by_text(&database), before);

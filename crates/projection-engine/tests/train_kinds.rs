@@ -1,6 +1,8 @@
 //! Training of residual and linear projections, from vectors to a model in a store.
 
+use projection_train::ignore_progress;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use ndarray::{Array2, ArrayView2};
@@ -52,7 +54,7 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
         training.adapter_training.steps = 20;
         training.adapter_training.batch = 10;
         training.adapter_training.candidates = candidates;
-        let parts = train_residual(&data, &training, &mut |_| {}).unwrap();
+        let parts = train_residual(&data, &training, &mut ignore_progress).unwrap();
         (parts.adapter.unwrap(), parts.lift.unwrap())
     };
     assert_eq!(train(1, 5, 4096), train(3, 5, 4096));
@@ -69,6 +71,7 @@ fn training_helps_and_reports_its_loss() {
     let mut progress = |progress: projection_train::Progress| {
         assert_eq!((progress.stage, progress.steps), ("adapter", 120));
         losses.push(progress.loss.unwrap());
+        ControlFlow::Continue(())
     };
     let training = ResidualTraining { rotation: 0.0, ..ResidualTraining::closed() };
     let parts = train_residual(&data, &training, &mut progress).unwrap();
@@ -82,7 +85,7 @@ fn training_helps_and_reports_its_loss() {
 
 fn train(data: &TrainingData, method: Method, tuning: Tuning) -> TrainedModel {
     let options = TrainingOptions { method, tuning, ..TrainingOptions::default() };
-    train_model(data, &options, &mut |_| {}).unwrap()
+    train_model(data, &options, &mut ignore_progress).unwrap()
 }
 
 fn projected(model: &Model, data: &TrainingData) -> Array2<f32> {
@@ -132,7 +135,7 @@ fn wrong_options_and_too_few_questions() {
         tuning: Tuning { unseen: Some(1.5), ..Tuning::default() },
         ..Default::default()
     };
-    let error = train_model(&few, &options, &mut |_| {}).unwrap_err();
+    let error = train_model(&few, &options, &mut ignore_progress).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     // Too little to tune on is enough to train on.
     for method in [Method::Auto, Method::MultiHead, Method::Ridge, Method::Lda] {
@@ -156,7 +159,7 @@ fn every_kind_is_measured_beside_cosine() {
         let below = validation.chosen.score < validation.cosine.score;
         assert_eq!(validation.is_below_cosine(), below);
         let tuned = TrainingOptions { method, tune: true, ..TrainingOptions::default() };
-        let tuned = train_model(&data, &tuned, &mut |_| {}).unwrap().validation.unwrap();
+        let tuned = train_model(&data, &tuned, &mut ignore_progress).unwrap().validation.unwrap();
         assert!(tuned.trials.len() > 1 && tuned.chosen.score >= validation.chosen.score);
     }
     // Questions beside their answers: cosine finds all of them, a multi-head projection
@@ -229,7 +232,7 @@ fn weights_and_offsets_are_stored() {
     let data = training_data(&store, &model).unwrap();
     let options = |method| TrainingOptions { method, ..TrainingOptions::default() };
     for method in [Method::Auto, Method::MultiHead, Method::Ridge] {
-        let trained = train_model(&data, &options(method), &mut |_| {}).unwrap();
+        let trained = train_model(&data, &options(method), &mut ignore_progress).unwrap();
         let validation = trained.validation.clone().unwrap();
         // The texts are known, and one cluster has no questions.
         let weight = validation.hybrid_weight.unwrap();

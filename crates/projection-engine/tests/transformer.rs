@@ -5,6 +5,7 @@
 #[path = "../../projection-store/tests/vectors/mod.rs"]
 mod vectors;
 
+use projection_train::ignore_progress;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
@@ -195,14 +196,21 @@ fn options() -> Distillation {
 #[test]
 fn a_student_agrees_with_its_teacher_on_questions_that_it_never_saw() {
     let data = data();
-    let parts = train_residual(&data, &ResidualTraining::closed(), &mut |_| {}).unwrap();
+    let parts = train_residual(&data, &ResidualTraining::closed(), &mut ignore_progress).unwrap();
     let teacher = projection_core::projection::ResidualProjection::new(parts).unwrap();
     let teacher = Model::Residual(teacher);
     let mut losses = Vec::new();
-    let distilled = distill_model(&teacher, &data, None, &options(), &mut |progress| {
-        losses.push(progress.loss);
-        true
-    });
+    let distilled = distill_model(
+        &teacher,
+        data.questions(),
+        data.answers(),
+        None,
+        &options(),
+        &mut |progress| {
+            losses.push(progress.loss.unwrap());
+            std::ops::ControlFlow::Continue(())
+        },
+    );
     let distilled = distilled.unwrap();
     assert_eq!(losses.len(), distilled.epochs);
     assert!(losses[losses.len() - 1] < 0.9 * losses[0], "{losses:?}");
@@ -217,12 +225,20 @@ fn a_student_agrees_with_its_teacher_on_questions_that_it_never_saw() {
 #[test]
 fn the_same_seed_gives_the_same_file_with_any_number_of_threads() {
     let data = data();
-    let parts = train_residual(&data, &ResidualTraining::closed(), &mut |_| {}).unwrap();
+    let parts = train_residual(&data, &ResidualTraining::closed(), &mut ignore_progress).unwrap();
     let teacher = projection_core::projection::ResidualProjection::new(parts).unwrap();
     let teacher = Model::Residual(teacher);
     let bytes = |seed, threads, dropout| {
         let options = Distillation { epochs: 2, seed, threads, dropout, ..options() };
-        let distilled = distill_model(&teacher, &data, None, &options, &mut |_| true).unwrap();
+        let distilled = distill_model(
+            &teacher,
+            data.questions(),
+            data.answers(),
+            None,
+            &options,
+            &mut ignore_progress,
+        )
+        .unwrap();
         let record = distilled.to_json(&Value::Null).to_string();
         (Model::Transformer(distilled.model).to_bytes().unwrap(), record)
     };
@@ -237,7 +253,16 @@ fn distillation_checks_what_it_is_given() {
     let data = data();
     let teacher = Model::Transformer(model());
     let kind = |options: Distillation| {
-        distill_model(&teacher, &data, None, &options, &mut |_| true).unwrap_err().kind()
+        distill_model(
+            &teacher,
+            data.questions(),
+            data.answers(),
+            None,
+            &options,
+            &mut ignore_progress,
+        )
+        .unwrap_err()
+        .kind()
     };
     let good = options();
     for wrong in [

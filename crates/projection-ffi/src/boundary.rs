@@ -80,10 +80,6 @@ pub fn catch<F: Copy, T>(here: F, body: impl FnOnce() -> T) -> Result<T, Box<dyn
 }
 
 fn panicked<F>(panic: &(dyn Any + Send)) -> Error {
-    if panic.is::<crate::progress::Cancelled>() {
-        let message = format!("{} was cancelled by the caller", function::<F>());
-        return Error::new(ErrorKind::Cancelled, message);
-    }
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or(panic.downcast_ref::<String>().map(String::as_str));
     let message =

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use projection_core::projection::{Model, Precision, Projection};
 use projection_engine::{DistillRequest, ExportFormat, distill_store, export_store};
 use projection_store::Store;
-use projection_train::{Distillation, DistillationProgress, distill_questions};
+use projection_train::{Distillation, distill_model};
 use serde::Deserialize;
 
 use crate::argument::invalid;
 use crate::error::{ErrorHandle, Status};
 use crate::json::{TextHandle, give_json};
 use crate::model::ModelHandle;
-use crate::progress::{ProgressC, Reporter};
+use crate::progress::ProgressC;
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn projection_distill(
         let request = DistillRequest { output: output.to_path_buf(), ..options.request() };
         let reporter = reporter!(progress, context);
         let store = Store::open_read_only(database)?;
-        let report = distill_store(&store, &request, &mut |progress| tell(reporter, progress))?;
+        let report = distill_store(&store, &request, &mut reporter.progress())?;
         give_json(out, &report)?;
     })
 }
@@ -132,16 +132,10 @@ pub unsafe extern "C" fn projection_model_distill(
         let questions = matrix!(questions, n, teacher.input_dim());
         let answers = crate::argument::matrix(&[], 0, teacher.input_dim())?;
         let options = request.options_for(teacher);
-        let mut progress = |progress: &_| tell(reporter, progress);
-        let distilled =
-            distill_questions(teacher, questions, answers, None, &options, &mut progress)?;
+        let mut progress = reporter.progress();
+        let distilled = distill_model(teacher, questions, answers, None, &options, &mut progress)?;
         out.give(ModelHandle::new(Model::Transformer(distilled.model)));
     })
-}
-
-fn tell(reporter: Reporter, progress: &DistillationProgress) -> bool {
-    reporter.tell("distilling", progress.epoch, progress.epochs, Some(progress.loss));
-    true
 }
 
 #[derive(Default, Deserialize)]

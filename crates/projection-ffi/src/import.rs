@@ -52,7 +52,7 @@ pub unsafe extern "C" fn projection_import(
         };
         let retry = options.retry_failed;
         let imported = import_paths(&mut store, &paths, retry, &mut |done, total, _| {
-            reporter.tell("importing", done, total, None);
+            reporter.report("importing", done, total, None)
         })?;
         give_json(out, &imported)?;
     })

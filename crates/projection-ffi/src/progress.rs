@@ -3,6 +3,8 @@
 use std::ffi::{CString, c_char, c_void};
 use std::ops::ControlFlow;
 
+use projection_train::Progress;
+
 /// Progress callback, invoked on the calling thread with the caller's `context`, the `stage` of
 /// the work, such as "tuning", the number of steps that are done and their total, and the loss of
 /// the last step, which is NaN if the stage has none. `stage` is valid until the callback returns.
@@ -60,20 +62,9 @@ macro_rules! reporter {
     };
 }
 
-/// What unwinds through work that cannot be cancelled otherwise.
-pub struct Cancelled;
-
 impl Reporter {
-    /// Tells the caller. If the caller wants to stop, unwinds to the panic boundary.
-    pub fn tell(self, stage: &str, done: usize, total: usize, loss: Option<f64>) {
-        if self.report(stage, done, total, loss).is_break() {
-            // The hook that prints panics is not called.
-            std::panic::resume_unwind(Box::new(Cancelled));
-        }
-    }
-
-    /// The same, for training and evaluation.
-    pub fn progress(self) -> impl FnMut(projection_train::Progress) {
-        move |progress| self.tell(progress.stage, progress.step, progress.steps, progress.loss)
+    /// The callback of training, evaluation and distillation.
+    pub fn progress(self) -> impl FnMut(Progress) -> ControlFlow<()> {
+        move |progress| self.report(progress.stage, progress.step, progress.steps, progress.loss)
     }
 }

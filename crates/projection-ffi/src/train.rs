@@ -34,9 +34,7 @@ pub unsafe extern "C" fn projection_embed_store(
         let (database, model_dir, out) = (path!(database), path!(model_dir), out!(result));
         let (model_name, reporter) = (optional_text!(model_name), reporter!(progress, context));
         let mut store = Store::open(database)?;
-        let report = embed_store_with(&mut store, model_dir, model_name, &mut |done, total| {
-            reporter.tell("embedding", done, total, None);
-        })?;
+        let report = embed_store_with(&mut store, model_dir, model_name, &mut reporter.progress())?;
         let report = json!({
             "store": store.path().display().to_string(),
             "model": report.model.name,

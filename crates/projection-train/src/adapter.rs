@@ -8,7 +8,9 @@ use crate::kernel;
 use crate::kernel::random::Random;
 use crate::kernel::{gemm, parallel};
 
-use crate::{Progress, TrainingData};
+use crate::adam::Adam;
+use crate::error::Result;
+use crate::{OnProgress, Progress, TrainingData};
 
 /// Rows of a batch that one thread does at a time.
 const ROWS: usize = 64;
@@ -55,113 +57,104 @@ impl Default for AdapterTraining {
 
 impl AdapterTraining {
     /// What tuning tries, of the same seed and threads: the fixed one first.
-    pub(super) fn candidates(fixed: &Self) -> Vec<Self> {
+    pub(crate) fn candidates(fixed: &Self) -> Vec<Self> {
         let sharper = Self { temperature: 0.03, ..fixed.clone() };
         let with_rotation = Self { rotation: 0.5, decay: 10.0, ..sharper.clone() };
         vec![fixed.clone(), sharper, with_rotation]
     }
 }
 
-/// Trains the adapter W (d × d, row-major).
-pub(super) fn train_adapter(
+/// Trains the adapter W (d × d, row-major). `base` (n × d) is what q W is added to instead of
+/// the questions.
+///
+/// # Errors
+/// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+pub(crate) fn train_adapter(
     data: &TrainingData,
     training: &AdapterTraining,
     base: Option<Vec<f32>>,
-    progress: &mut dyn FnMut(Progress),
-) -> Vec<f32> {
-    let mut trainer = Trainer::new(data, training, base);
-    for step in 1..=training.steps {
-        let loss = trainer.step();
-        progress(Progress { stage: "adapter", step, steps: training.steps, loss: Some(loss) });
+    progress: &mut OnProgress<'_>,
+) -> Result<Vec<f32>> {
+    let mut batches = Batches::new(data, training);
+    let mut adapter = vec![0.0; data.dim() * data.dim()];
+    let mut adam = Adam::new(adapter.len());
+    let steps = training.steps;
+    for step in 1..=steps {
+        let loss = Some(train_step(data, training, &base, &mut batches, &mut adam, &mut adapter));
+        Progress { loss, ..Progress::new("adapter", step, steps) }.send(progress)?;
     }
-    trainer.adapter
+    Ok(adapter)
 }
 
-/// An adapter in training.
-pub(super) struct Trainer<'a> {
-    data: &'a TrainingData,
+/// One step of Adam. Returns the mean loss before the step.
+fn train_step(
+    data: &TrainingData,
+    training: &AdapterTraining,
+    base: &Option<Vec<f32>>,
+    batches: &mut Batches<'_>,
+    adam: &mut Adam,
+    adapter: &mut [f32],
+) -> f64 {
+    let (batch, candidates) = batches.next();
+    let dim = data.dim();
+    let gather = |rows: &[usize], values: &[f32]| -> Vec<f32> {
+        rows.iter().flat_map(|row| &values[row * dim..(row + 1) * dim]).copied().collect()
+    };
+    let questions = gather(&batch, data.question_values());
+    let base = base.as_ref().map(|base| gather(&batch, base));
+    let target = |question: &usize| {
+        let label = data.labels()[*question];
+        candidates.binary_search(&label).expect("the batch's answers are candidates")
+    };
+    let work = BatchWork {
+        questions: &questions,
+        base: base.as_ref().unwrap_or(&questions),
+        answers: &gather(&candidates, data.answer_values()),
+        targets: &batch.iter().map(target).collect::<Vec<_>>(),
+        dim,
+    };
+    // Each row: the gradient by z, and the loss.
+    let mut rows = vec![0.0f32; batch.len() * (dim + 1)];
+    parallel::parallel_chunks(training.threads, &mut rows, dim + 1, ROWS, |range, out| {
+        work.gradients(adapter, training.temperature as f32, range, out);
+    });
+    let losses: f64 = rows.chunks(dim + 1).map(|row| f64::from(row[dim])).sum();
+    let slopes: Vec<f32> = rows.chunks(dim + 1).flat_map(|row| &row[..dim]).copied().collect();
+    // Rows of the gradient, questionsᵀ · slopes, a block a thread.
+    let gradient = |range: std::ops::Range<usize>, out: &mut [f32]| {
+        let columns: Vec<f32> =
+            questions.chunks(dim).flat_map(|row| &row[range.clone()]).copied().collect();
+        gemm::matmul_tn(&columns, &slopes, batch.len(), out);
+    };
+    adam.step(adapter, dim, training.rate, training.decay, training.threads, gradient);
+    losses / batch.len() as f64
+}
+
+/// The order in which questions are trained on, and the answers that they are compared with.
+struct Batches<'a> {
+    labels: &'a [usize],
     training: &'a AdapterTraining,
-    base: Option<Vec<f32>>,
     random: Random,
     /// Answers that have questions.
     seen: Vec<usize>,
     /// Numbers of the questions that come next.
     order: Vec<usize>,
-    pub adapter: Vec<f32>,
-    momentum: Vec<f32>,
-    scale: Vec<f32>,
-    step: i32,
 }
 
-impl<'a> Trainer<'a> {
-    /// `base` (n × d) is what q W is added to instead of the questions.
-    pub fn new(
-        data: &'a TrainingData,
-        training: &'a AdapterTraining,
-        base: Option<Vec<f32>>,
-    ) -> Self {
+impl<'a> Batches<'a> {
+    fn new(data: &'a TrainingData, training: &'a AdapterTraining) -> Self {
         let mut seen = data.labels().to_vec();
         seen.sort_unstable();
         seen.dedup();
-        let zeros = || vec![0.0; data.dim() * data.dim()];
-        Self {
-            data,
-            training,
-            base,
-            random: Random::new(training.seed, 0xada),
-            seen,
-            order: Vec::new(),
-            adapter: zeros(),
-            momentum: zeros(),
-            scale: zeros(),
-            step: 0,
-        }
-    }
-
-    /// One step of Adam; gives the mean loss before it.
-    pub fn step(&mut self) -> f64 {
-        let (batch, candidates) = self.next_batch();
-        let dim = self.data.dim();
-        let gather = |rows: &[usize], values: &[f32]| -> Vec<f32> {
-            rows.iter().flat_map(|row| &values[row * dim..(row + 1) * dim]).copied().collect()
-        };
-        let questions = gather(&batch, self.data.question_values());
-        let base = self.base.as_ref().map(|base| gather(&batch, base));
-        let answers = gather(&candidates, self.data.answer_values());
-        let targets: Vec<usize> = batch
-            .iter()
-            .map(|question| {
-                let label = self.data.labels()[*question];
-                candidates.binary_search(&label).expect("the batch's answers are candidates")
-            })
-            .collect();
-
-        // Each row: the gradient by z, and the loss.
-        let mut rows = vec![0.0f32; batch.len() * (dim + 1)];
-        let work = BatchWork {
-            questions: &questions,
-            base: base.as_ref().unwrap_or(&questions),
-            answers: &answers,
-            targets: &targets,
-            dim,
-        };
-        parallel::parallel_chunks(self.training.threads, &mut rows, dim + 1, ROWS, |range, out| {
-            work.gradients(&self.adapter, self.training.temperature as f32, range, out);
-        });
-        let losses: f64 = rows.chunks(dim + 1).map(|row| f64::from(row[dim])).sum();
-        let slopes: Vec<f32> = rows.chunks(dim + 1).flat_map(|row| &row[..dim]).copied().collect();
-        let mut gradient = vec![0.0; dim * dim];
-        gemm::matmul_tn(&questions, &slopes, batch.len(), &mut gradient);
-        self.descend(&gradient);
-        losses / batch.len() as f64
+        let random = Random::new(training.seed, 0xada);
+        Self { labels: data.labels(), training, random, seen, order: Vec::new() }
     }
 
     /// The questions of the next step, and the answers that they are compared with, in
     /// ascending order.
-    fn next_batch(&mut self) -> (Vec<usize>, Vec<usize>) {
-        let count = self.data.labels().len();
+    fn next(&mut self) -> (Vec<usize>, Vec<usize>) {
         while self.order.len() < self.training.batch {
-            let mut more: Vec<usize> = (0..count).collect();
+            let mut more: Vec<usize> = (0..self.labels.len()).collect();
             self.random.shuffle(&mut more);
             self.order.extend(more);
         }
@@ -170,31 +163,16 @@ impl<'a> Trainer<'a> {
             return (batch, self.seen.clone());
         }
         let mut candidates: Vec<usize> =
-            batch.iter().map(|question| self.data.labels()[*question]).collect();
+            batch.iter().map(|question| self.labels[*question]).collect();
         candidates.sort_unstable();
         candidates.dedup();
-        // One drawn twice counts once, so there may be a few fewer.
+        // An answer that is drawn twice counts once, so there may be a few fewer.
         while candidates.len() < self.training.candidates {
             candidates.push(self.seen[self.random.below(self.seen.len())]);
         }
         candidates.sort_unstable();
         candidates.dedup();
         (batch, candidates)
-    }
-
-    /// Adam, with its usual decays.
-    fn descend(&mut self, gradient: &[f32]) {
-        self.step += 1;
-        let rate = self.training.rate;
-        let kept = 1.0 - (rate * self.training.decay) as f32;
-        let rate = rate / (1.0 - 0.9f64.powi(self.step));
-        let (rate, correction) = (rate as f32, (1.0 - 0.999f64.powi(self.step)) as f32);
-        let weights = self.adapter.iter_mut().zip(&mut self.momentum).zip(&mut self.scale);
-        for (((weight, momentum), scale), gradient) in weights.zip(gradient) {
-            *momentum = 0.9 * *momentum + 0.1 * gradient;
-            *scale = 0.999 * *scale + 0.001 * gradient * gradient;
-            *weight = kept * *weight - rate * *momentum / ((*scale / correction).sqrt() + 1e-8);
-        }
     }
 }
 

@@ -9,12 +9,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use ndarray::Array2;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::data::TrainingTexts;
 use crate::error::{Error, Result};
-use crate::kernel::{gemm, parallel};
-use crate::ranks::rank_of;
+use crate::ranks::{map_scores, rank_of};
 use crate::search::fuse;
 use crate::validation::{CLEARLY, Column, Plan};
 
@@ -29,31 +28,19 @@ const OFFSETS: [f64; 15] =
 /// vectors.
 const WORD_QUESTIONS: usize = 1500;
 
-/// Scores that a thread keeps at a time.
-const SCORES: usize = 1 << 18;
-
 /// A value that was chosen, and what it was chosen by.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Calibrated {
     /// The value.
     pub value: f64,
     /// MRR@10 at the value.
+    #[serde(rename = "mrr_at_10")]
     pub score: f64,
     /// MRR@10 at zero.
+    #[serde(rename = "mrr_at_10_without")]
     pub without: f64,
     /// Questions that were asked.
     pub questions: usize,
-}
-
-impl Calibrated {
-    pub(super) fn to_json(self) -> Value {
-        json!({
-            "value": self.value,
-            "mrr_at_10": self.score,
-            "mrr_at_10_without": self.without,
-            "questions": self.questions,
-        })
-    }
 }
 
 /// The weight of BM25 for questions as `projected` (n × d a fold, of length 1).
@@ -86,7 +73,7 @@ pub(super) fn hybrid_weight(
             kept.iter().map(|row| texts.questions[fold.asked[*row]].as_str()).collect();
         let projected = projected.select(ndarray::Axis(0), &kept);
         let failed = Mutex::new(None);
-        let found = rank_grid(plan, &projected, &labels, WEIGHTS.len(), |row, scores, ranks| {
+        let found = rank_grid(plan, &projected, WEIGHTS.len(), |row, scores, ranks| {
             let found = match words.scores(asked[row]) {
                 Ok(found) => found,
                 Err(error) => {
@@ -122,7 +109,7 @@ pub(super) fn unseen_offset(plan: &Plan<'_>, projected: &[Array2<f32>]) -> Calib
     let mut ranks = Vec::new();
     for (fold, projected) in plan.folds.iter().zip(projected) {
         let (answers, labels) = (fold.data.seen(), plan.labels(fold));
-        ranks.extend(rank_grid(plan, projected, &labels, OFFSETS.len(), |row, scores, ranks| {
+        ranks.extend(rank_grid(plan, projected, OFFSETS.len(), |row, scores, ranks| {
             let label = labels[row];
             for (rank, offset) in ranks.iter_mut().zip(OFFSETS) {
                 let offset = offset as f32;
@@ -136,26 +123,15 @@ pub(super) fn unseen_offset(plan: &Plan<'_>, projected: &[Array2<f32>]) -> Calib
 }
 
 /// Calls `work` with the number of each row of `projected`, its cosines with all answers and
-/// the place for the ranks at all values; gives these (n × values).
+/// the place for its ranks at all values. Returns the ranks (n × values).
 fn rank_grid(
     plan: &Plan<'_>,
     projected: &Array2<f32>,
-    labels: &[usize],
     values: usize,
     work: impl Fn(usize, &[f32], &mut [u32]) + Sync,
 ) -> Vec<u32> {
-    let (dim, count) = (plan.data.dim(), plan.data.answers().nrows());
-    let queries = projected.as_slice().expect("made row-major");
-    let mut ranks = vec![0; labels.len() * values];
-    let rows = (SCORES / count).clamp(1, parallel::BLOCK_ROWS);
-    parallel::parallel_chunks(plan.threads, &mut ranks, values, rows, |range, ranks| {
-        let mut scores = vec![0.0; range.len() * count];
-        let block = &queries[range.start * dim..range.end * dim];
-        gemm::matmul_nt(block, plan.data.answer_values(), dim, &mut scores);
-        let rows = range.zip(scores.chunks(count)).zip(ranks.chunks_mut(values));
-        rows.for_each(|((row, scores), ranks)| work(row, scores, ranks));
-    });
-    ranks
+    let (data, queries) = (plan.data, projected.as_slice().expect("made row-major"));
+    map_scores(queries, data.answer_values(), data.dim(), plan.threads, values, work)
 }
 
 /// Of values with the nearest to zero first, the first that is not clearly worse than the

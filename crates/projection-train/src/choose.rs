@@ -8,7 +8,7 @@ use crate::evaluation::Metrics;
 use crate::kinds::{candidates, measure, projected_by};
 use crate::tune::ResidualSearch;
 use crate::validation::{CLEARLY, Column, Plan, Validated};
-use crate::{Method, Progress, Recipe, TrainingData, TrainingOptions, Tuning};
+use crate::{Method, OnProgress, Progress, Recipe, TrainingData, TrainingOptions, Tuning};
 
 /// A candidate that was tried.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,23 +73,21 @@ impl Validation {
             json!({
                 "kind": tried.recipe.kind().name(),
                 "recipe": tried.recipe.to_json(),
-                "validated": tried.validated.to_json(),
+                "validated": tried.validated,
             })
         });
         json!({
             "recall_at_1": share(|m| m.recall_at_1),
             "mrr_at_10": self.chosen.score,
             "unseen_share": self.unseen,
-            "model": self.chosen.to_json(),
-            "fixed": self.fixed.map(Validated::to_json),
-            "cosine": self.cosine.to_json(),
-            "open": self.open.map(|(cosine, model)| {
-                json!({"cosine": cosine.to_json(), "model": model.to_json()})
-            }),
+            "model": self.chosen,
+            "fixed": self.fixed,
+            "cosine": self.cosine,
+            "open": self.open.map(|(cosine, model)| json!({"cosine": cosine, "model": model})),
             "candidates": self.trials.len(),
             "best_of_kinds": best.collect::<Vec<_>>(),
-            "hybrid_weight": self.hybrid_weight.map(Calibrated::to_json),
-            "unseen_offset": self.unseen_offset.map(Calibrated::to_json),
+            "hybrid_weight": self.hybrid_weight,
+            "unseen_offset": self.unseen_offset,
         })
     }
 }
@@ -105,7 +103,7 @@ impl Validation {
 pub(super) fn choose(
     data: &TrainingData,
     options: &TrainingOptions,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut OnProgress<'_>,
 ) -> Result<(Recipe, Validation)> {
     let (method, tuning) = (options.method, &options.tuning);
     let plan = Plan::new(data, tuning)?;
@@ -139,7 +137,7 @@ pub(super) fn choose(
         (_, None) => unreachable!("a method without a residual search has other candidates"),
     };
     let has_heads = !matches!(recipe, Recipe::Linear(_));
-    progress(Progress { stage: "weight of words", step: 0, steps: 1, loss: None });
+    Progress::new("weight of words", 0, 1).send(progress)?;
     let texts = data.texts();
     let hybrid_weight =
         texts.map(|texts| calibrate::hybrid_weight(&plan, &projected, texts)).transpose()?;
@@ -173,7 +171,7 @@ fn open(
     data: &TrainingData,
     tuning: &Tuning,
     recipe: &Recipe,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut OnProgress<'_>,
 ) -> Result<Option<(Validated, Validated)>> {
     let tuning = Tuning { unseen: Some(0.5), ..tuning.clone() };
     let plan = match Plan::new(data, &tuning) {
@@ -182,7 +180,7 @@ fn open(
         Err(error) => return Err(error),
     };
     let steps = plan.folds.len();
-    progress(Progress { stage: "answers left out", step: 0, steps, loss: None });
+    Progress::new("answers left out", 0, steps).send(progress)?;
     let measured = measure(&plan, vec![recipe.clone()], progress)?;
     Ok(Some((plan.cosine().validated, measured[0].1.validated)))
 }

@@ -179,7 +179,7 @@ pub fn unit_rows(rows: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
     let mut units = rows.as_standard_layout().into_owned();
     for (row, mut values) in units.rows_mut().into_iter().enumerate() {
         let values = values.as_slice_mut().expect("made row-major");
-        let norm = kernel::norm(values);
+        let norm = kernel::normalize(values);
         let refuse = |kind, what| Err(Error::new(kind, format!("row {row}: {what}")));
         if !norm.is_finite() {
             return refuse(ErrorKind::NotFinite, "NaN or infinity, expected finite numbers");
@@ -187,7 +187,6 @@ pub fn unit_rows(rows: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
         if norm == 0.0 {
             return refuse(ErrorKind::ZeroVector, "all values are zero");
         }
-        values.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
     }
     Ok(units)
 }

@@ -8,7 +8,7 @@ use crate::linear::check;
 use crate::projection::{LinearProjection, Model, Projection};
 use crate::recipe::multi_head;
 use crate::validation::{Column, Plan, to_unit_rows};
-use crate::{LinearMethod, Method, Progress, Recipe};
+use crate::{LinearMethod, Method, OnProgress, Progress, Recipe, ignore_progress};
 
 /// Temperatures of multi-head projections that are tried.
 const TEMPERATURES: [f64; 4] = [0.02, 0.05, 0.1, 0.2];
@@ -54,13 +54,13 @@ pub(super) fn candidates(method: Method, temperature: f64, tune: bool) -> Vec<Re
 pub(super) fn measure(
     plan: &Plan<'_>,
     recipes: Vec<Recipe>,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut OnProgress<'_>,
 ) -> Result<Vec<(Recipe, Column)>> {
     let mut ranks: Vec<Vec<u32>> = vec![Vec::new(); recipes.len()];
     let steps = plan.folds.len();
     for (number, fold) in plan.folds.iter().enumerate() {
         if !recipes.is_empty() {
-            progress(Progress { stage: "other kinds", step: number, steps, loss: None });
+            Progress::new("other kinds", number, steps).send(progress)?;
         }
         let data = &fold.data;
         let mut problems: Vec<(LinearMethod, Ridge)> = Vec::new();
@@ -84,7 +84,7 @@ pub(super) fn measure(
                 Recipe::MultiHead { temperature, .. } => {
                     Model::MultiHead(multi_head(data, *temperature)?)
                 }
-                Recipe::Residual(_) => recipe.train(data, &mut |_| {})?,
+                Recipe::Residual(_) => recipe.train(data, &mut ignore_progress)?,
             };
             ranks.extend(plan.ranks(fold, projected(&model, plan.queries(fold))?.view()));
         }
@@ -96,7 +96,7 @@ pub(super) fn measure(
 /// The asked questions of every fold as a model of the recipe projects them, at length 1.
 pub(super) fn projected_by(plan: &Plan<'_>, recipe: &Recipe) -> Result<Vec<Array2<f32>>> {
     let of_fold = |fold: &crate::folds::Fold| {
-        projected(&recipe.train(&fold.data, &mut |_| {})?, plan.queries(fold))
+        projected(&recipe.train(&fold.data, &mut ignore_progress)?, plan.queries(fold))
     };
     plan.folds.iter().map(of_fold).collect()
 }

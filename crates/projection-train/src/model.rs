@@ -8,7 +8,7 @@ use crate::linear::LinearMethod;
 use crate::projection::{Model, ResidualParts, ResidualProjection};
 use crate::recipe::multi_head;
 use crate::residual::{ResidualTraining, train_residual};
-use crate::{Method, Progress, Recipe, TrainingData, TrainingOptions, Validation};
+use crate::{Method, OnProgress, Recipe, TrainingData, TrainingOptions, Validation};
 
 /// A model that is trained and not stored yet, so that a caller can refuse one that is no
 /// better than plain cosine.
@@ -61,7 +61,7 @@ impl TrainedModel {
 pub fn train_model(
     data: &TrainingData,
     options: &TrainingOptions,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut OnProgress<'_>,
 ) -> Result<TrainedModel> {
     let chosen = match options.method {
         Method::Residual if !options.tune => None,

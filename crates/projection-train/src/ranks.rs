@@ -5,17 +5,17 @@ use ndarray::ArrayView2;
 use crate::kernel::{gemm, parallel};
 
 /// Scores that a thread keeps at a time.
-const SCORES: usize = 1 << 20;
+const SCORES: usize = 1 << 18;
 
 /// The rank of answer `labels[i]` for row i of `queries` (n × d) among all `answers`
 /// (m × d), by dot product: 1 and the number of answers with a higher one.
 ///
-/// For cosines, `answers` are of length 1. `threads` may be anything above zero; the ranks
-/// do not depend on it.
+/// The dot products are cosines if `answers` have length 1. The ranks do not depend on
+/// `threads`.
 ///
 /// # Panics
-/// Where the dimensions differ, there are not as many labels as queries, or a label is not
-/// a row of `answers`.
+/// If the dimensions differ, there are not as many labels as queries, or a label is not a row
+/// of `answers`.
 pub fn ranks(
     queries: ArrayView2<'_, f32>,
     answers: ArrayView2<'_, f32>,
@@ -24,23 +24,40 @@ pub fn ranks(
 ) -> Vec<usize> {
     assert_eq!(queries.ncols(), answers.ncols(), "dimensions of queries and answers");
     assert_eq!(queries.nrows(), labels.len(), "one label a query");
-    let (dim, count) = (queries.ncols(), answers.nrows());
     let (queries, answers) = (queries.as_standard_layout(), answers.as_standard_layout());
-    let queries = queries.as_slice().expect("the layout is row-major");
-    let answers = answers.as_slice().expect("the layout is row-major");
-    let mut ranks = vec![0; labels.len()];
+    let [queries, answers] =
+        [&queries, &answers].map(|rows| rows.as_slice().expect("the layout is row-major"));
+    let dim = queries.len() / labels.len().max(1);
+    map_scores(queries, answers, dim, threads, 1, |row, scores, rank| {
+        rank[0] = rank_of(scores, scores[labels[row]]);
+    })
+}
+
+/// Calls `work` with the number of each query, its dot products with all `answers`, and its
+/// row of the result (n × `width`). Work is shared among `threads`; the result does not
+/// depend on their number.
+pub(crate) fn map_scores<T: Clone + Default + Send>(
+    queries: &[f32],
+    answers: &[f32],
+    dim: usize,
+    threads: usize,
+    width: usize,
+    work: impl Fn(usize, &[f32], &mut [T]) + Sync,
+) -> Vec<T> {
+    if queries.is_empty() {
+        return Vec::new();
+    }
+    let count = answers.len() / dim;
+    let mut out = vec![T::default(); queries.len() / dim * width];
     let rows = (SCORES / count.max(1)).clamp(1, parallel::BLOCK_ROWS);
-    parallel::parallel_chunks(threads, &mut ranks, 1, rows, |range, ranks| {
+    parallel::parallel_chunks(threads, &mut out, width, rows, |range, out| {
         let mut scores = vec![0.0; range.len() * count];
-        let block = &queries[range.start * dim..range.end * dim];
-        gemm::matmul_nt(block, answers, dim, &mut scores);
-        for ((rank, label), scores) in
-            ranks.iter_mut().zip(&labels[range]).zip(scores.chunks(count))
-        {
-            *rank = rank_of(scores, scores[*label]);
+        gemm::matmul_nt(&queries[range.start * dim..range.end * dim], answers, dim, &mut scores);
+        for ((row, scores), out) in range.zip(scores.chunks(count)).zip(out.chunks_mut(width)) {
+            work(row, scores, out);
         }
     });
-    ranks
+    out
 }
 
 /// 1 and how many scores are higher than `own`.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::projection::ModelKind;
 use crate::projection::{Head, LinearProjection, Model, MultiHeadProjection, ResidualProjection};
-use crate::{LinearMethod, Progress, ResidualTraining, TrainingData};
+use crate::{LinearMethod, OnProgress, ResidualTraining, TrainingData};
 use crate::{train_linear, train_residual, weighted_centroid};
 
 /// What is needed to train a model.
@@ -41,7 +41,7 @@ impl Recipe {
     ///
     /// # Errors
     /// As [`train_residual`], [`train_linear`] and [`weighted_centroid`].
-    pub fn train(&self, data: &TrainingData, progress: &mut dyn FnMut(Progress)) -> Result<Model> {
+    pub fn train(&self, data: &TrainingData, progress: &mut OnProgress<'_>) -> Result<Model> {
         match self {
             Self::MultiHead { temperature, top_k } => {
                 multi_head(data, *temperature)?.with_top_k(*top_k).map(Model::MultiHead)

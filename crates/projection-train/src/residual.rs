@@ -9,7 +9,7 @@ use crate::kernel::{gemm, parallel};
 use crate::lift::lift_direction;
 use crate::projection::rotation::Questions;
 use crate::projection::{QuestionHead, ResidualParts, ResidualProjection};
-use crate::{AdapterTraining, Progress, TrainingData};
+use crate::{AdapterTraining, OnProgress, TrainingData};
 
 /// Terms and parameters of a residual projection, as [`ResidualParts`] explains them.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +61,7 @@ impl ResidualTraining {
 pub fn train_residual(
     data: &TrainingData,
     training: &ResidualTraining,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut OnProgress<'_>,
 ) -> Result<ResidualParts> {
     let dim = data.dim();
     let mut parts = ResidualParts {
@@ -75,7 +75,7 @@ pub fn train_residual(
     };
     if training.adapter != 0.0 {
         let mut adapter =
-            train_adapter(data, &training.adapter_training, base_of(data, training), progress);
+            train_adapter(data, &training.adapter_training, base_of(data, training), progress)?;
         let factor = (training.adapter / parts.gain) as f32;
         adapter.iter_mut().for_each(|value| *value *= factor);
         parts.adapter = Some(Array2::from_shape_vec((dim, dim), adapter).expect("d × d values"));

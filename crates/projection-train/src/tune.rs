@@ -20,7 +20,7 @@ use crate::kernel::gemm;
 use crate::lift::lift_direction;
 use crate::residual::{base_of, rotations};
 use crate::validation::{Column, Plan, to_unit_rows};
-use crate::{Progress, ResidualTraining, TrainingData, TrainingOptions};
+use crate::{OnProgress, Progress, ResidualTraining, TrainingData, TrainingOptions};
 
 /// Factors of rotation and adapter that are tried.
 const GAINS: [f64; 6] = [0.0, 0.2, 0.35, 0.5, 0.7, 1.0];
@@ -46,7 +46,7 @@ impl<'a> ResidualSearch<'a> {
     pub fn new(
         plan: &'a Plan<'a>,
         options: &TrainingOptions,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut OnProgress<'_>,
     ) -> Result<Self> {
         let some_unseen = plan.data.seen().iter().any(|seen| !seen);
         let mut fixed = ResidualTraining::fixed(plan.data);
@@ -64,9 +64,9 @@ impl<'a> ResidualSearch<'a> {
             for (at, training) in trainings.iter().enumerate() {
                 let training =
                     ResidualTraining { adapter_training: training.clone(), ..fixed.clone() };
-                ranks[at].extend(work.ranks(&training, &grid, progress));
+                ranks[at].extend(work.ranks(&training, &grid, progress)?);
                 let step = number * trainings.len() + at + 1;
-                progress(Progress { stage: "tuning", step, steps, loss: None });
+                Progress::new("tuning", step, steps).send(progress)?;
             }
             works.push(work);
         }
@@ -165,11 +165,11 @@ impl<'a> FoldWork<'a> {
         &mut self,
         training: &ResidualTraining,
         grid: &[Factors],
-        progress: &mut dyn FnMut(Progress),
-    ) -> Vec<u32> {
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Vec<u32>> {
         let dim = self.data.dim();
         let base = base_of(&self.fold.data, training);
-        let adapter = train_adapter(&self.fold.data, &training.adapter_training, base, progress);
+        let adapter = train_adapter(&self.fold.data, &training.adapter_training, base, progress)?;
         let mut adapted = vec![0.0; self.queries.len()];
         gemm::matmul(&self.queries, &adapter, dim, &mut adapted);
         self.adapters.push(adapter);
@@ -182,7 +182,7 @@ impl<'a> FoldWork<'a> {
             answers: self.data.answer_values(),
             lifts: &self.lifts,
         };
-        terms.ranks(grid, self.threads)
+        Ok(terms.ranks(grid, self.threads))
     }
 
     /// The asked questions as a candidate projects them, at length 1 (n × d); `at` is the

@@ -2,7 +2,7 @@
 //! whose answer has no training questions.
 
 use ndarray::{Array2, ArrayView2};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::Metrics;
@@ -16,7 +16,7 @@ use crate::{TrainingData, Tuning};
 pub(super) const CLEARLY: f64 = 2.0;
 
 /// What was measured of one method on the questions that were left out.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Validated {
     /// Questions whose answer had other questions.
     pub seen: Metrics,
@@ -24,25 +24,6 @@ pub struct Validated {
     pub unseen: Metrics,
     /// MRR@10 at the expected share of the two.
     pub score: f64,
-}
-
-impl Validated {
-    pub(super) fn to_json(self) -> Value {
-        let metrics = |m: &Metrics| {
-            json!({
-                "questions": m.questions,
-                "recall_at_1": m.recall_at_1,
-                "recall_at_5": m.recall_at_5,
-                "mrr_at_10": m.mrr_at_10,
-                "ndcg_at_10": m.ndcg_at_10,
-            })
-        };
-        json!({
-            "score": self.score,
-            "seen": metrics(&self.seen),
-            "unseen": metrics(&self.unseen),
-        })
-    }
 }
 
 /// Folds of the training data, and how questions weigh.
@@ -156,11 +137,9 @@ impl Column {
     }
 }
 
-/// Rows brought to length 1; one of length 0, as a projection may give, stays.
-pub(super) fn to_unit_rows(rows: &mut Array2<f32>) {
+/// Rows brought to length 1; a projection may be zero, which stays.
+pub(crate) fn to_unit_rows(rows: &mut Array2<f32>) {
     for mut row in rows.rows_mut() {
-        let row = row.as_slice_mut().expect("made row-major");
-        let norm = kernel::norm(row).max(f64::MIN_POSITIVE);
-        row.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
+        kernel::normalize(row.as_slice_mut().expect("made row-major"));
     }
 }

@@ -115,7 +115,10 @@ fn the_chapters_snippets_run() {
     std::fs::write("qa.json", QUESTIONS).unwrap();
     let mut store = Store::open_or_create("lda.db").unwrap();
     import_file(&mut store, "qa.json").unwrap();
-    embed_store(&mut store, &embedder, "all-MiniLM-L6-v2", &mut |_, _| ()).unwrap();
+    embed_store(&mut store, &embedder, "all-MiniLM-L6-v2", &mut |_| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!(train_multi_head(&mut store, &MultiHeadTraining::default()).unwrap().id, 1);
 
     high_performance::main().unwrap();

@@ -1,11 +1,12 @@
 //! `projection distill`: a transformer that answers as a projection of a store does.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use indicatif::ProgressBar;
 use projection_engine::{DistillReport, DistillRequest, distill_store};
 use projection_store::Store;
-use projection_train::{Agreement, Distillation, DistillationProgress};
+use projection_train::{Agreement, Distillation, Progress};
 
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, note, steps};
@@ -109,18 +110,19 @@ pub fn run(args: &Args) -> Result<DistillReport, Failure> {
     let bar = steps("distilling");
     let report = distill_store(&store, &request, &mut |progress| {
         show(&bar, progress);
-        true
+        ControlFlow::Continue(())
     });
     bar.finish_and_clear();
     Ok(report?)
 }
 
-fn show(bar: &ProgressBar, progress: &DistillationProgress) {
-    bar.set_length(progress.epochs as u64);
-    bar.set_position(progress.epoch as u64);
+fn show(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.steps as u64);
+    bar.set_position(progress.step as u64);
     bar.set_message(format!(
         "distilling, loss {:.5}, held out {:.5}",
-        progress.loss, progress.held_out_loss
+        progress.loss.unwrap_or(f64::NAN),
+        progress.held_out_loss.unwrap_or(f64::NAN)
     ));
 }
 

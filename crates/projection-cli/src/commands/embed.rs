@@ -1,5 +1,6 @@
 //! `projection embed`: embeddings of the texts of a store.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use projection_engine::embed_store_with;
@@ -42,9 +43,10 @@ pub fn run(args: &Args) -> Result<Embedded, Failure> {
     let mut store = Store::open(&args.store)?;
     let bar = progress("embedding", 0);
     let name = args.model_name.as_deref();
-    let report = embed_store_with(&mut store, &args.model_dir, name, &mut |done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
+    let report = embed_store_with(&mut store, &args.model_dir, name, &mut |progress| {
+        bar.set_length(progress.steps as u64);
+        bar.set_position(progress.step as u64);
+        ControlFlow::Continue(())
     })?;
     bar.finish_and_clear();
     Ok(Embedded {

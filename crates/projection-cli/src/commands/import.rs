@@ -1,5 +1,6 @@
 //! `projection import`: question–answer files into a store.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use projection_store::Store;
@@ -48,6 +49,7 @@ pub fn run(args: &Args, screen: &Screen) -> Result<Imported, Failure> {
         if let Some(error) = file.and_then(|file| file.error.as_ref()) {
             bar.suspend(|| print_error(&error.kind, &error.message, screen.json));
         }
+        ControlFlow::Continue(())
     };
     let imported = import_paths(&mut store, &args.files, args.retry_failed, &mut show)?;
     bar.finish_and_clear();

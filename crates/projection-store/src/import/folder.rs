@@ -1,9 +1,10 @@
 //! Importing many files, and folders of them, one after the other.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use projection_core::{Error, Result, layout};
+use projection_core::{Error, ErrorKind, Result, layout};
 use serde::Serialize;
 
 use super::versions::{source_name, source_path};
@@ -58,34 +59,35 @@ impl From<&Error> for FileError {
 /// store's own folder of arrays is left out.
 ///
 /// `progress` is told the numbers of files done and to do, and what became of the last one.
+/// If it breaks, the import ends after the file: files that were imported stay.
 ///
 /// # Errors
-/// Whatever is wrong with the store. What is wrong with a file is in the result.
+/// [`ErrorKind::Cancelled`], and whatever is wrong with the store. What is wrong with a file is in the result.
 pub fn import_paths(
     store: &mut Store,
     paths: &[PathBuf],
     retry_failed: bool,
-    progress: &mut dyn FnMut(usize, usize, Option<&ImportedFile>),
+    progress: &mut dyn FnMut(usize, usize, Option<&ImportedFile>) -> ControlFlow<()>,
 ) -> Result<Imported> {
     // Listed before anything is imported: what fails now is not tried twice.
     let failed = if retry_failed { store.failed_batches()? } else { Vec::new() };
     let mut total = failed.len() + paths.len();
     let mut files = Vec::new();
-    progress(0, total, None);
+    go_on(progress(0, total, None))?;
     let mut add = |files: &mut Vec<ImportedFile>, total, file: &Path, result| {
         files.push(ImportedFile::new(file, result));
-        progress(files.len(), total, files.last());
+        go_on(progress(files.len(), total, files.last()))
     };
     let mut missing = Vec::new();
     for batch in &failed {
         let file = source_path(store.path(), &batch.source_file);
         let result = retry(store, batch, &file)?;
-        add(&mut files, total, &file, result);
+        add(&mut files, total, &file, result)?;
     }
     for path in paths {
         if !path.is_dir() {
             let result = import_file(store, path);
-            add(&mut files, total, path, result);
+            add(&mut files, total, path, result)?;
             continue;
         }
         match question_answer_files(store, path) {
@@ -93,18 +95,27 @@ pub fn import_paths(
                 total = total + found.len() - 1;
                 for file in &found {
                     let result = import_file(store, file);
-                    add(&mut files, total, file, result);
+                    add(&mut files, total, file, result)?;
                 }
                 // Some may have moved to where they were just imported from.
                 missing.extend(missing_files(store, path)?);
             }
-            Err(error) => add(&mut files, total, path, Err(error)),
+            Err(error) => add(&mut files, total, path, Err(error))?,
         }
     }
     let missing =
         missing.iter().map(|file| ImportedFile::new(file, Ok(ImportOutcome::Missing.into())));
     files.extend(missing);
     Ok(Imported { store: store.path().display().to_string(), files })
+}
+
+fn go_on(flow: ControlFlow<()>) -> Result<()> {
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => {
+            Err(Error::new(ErrorKind::Cancelled, "the import was cancelled by the caller"))
+        }
+    }
 }
 
 impl ImportedFile {

@@ -47,10 +47,7 @@ pub fn agreement(
         values.rows().into_iter().map(|row| row.to_vec()).collect()
     };
     let pairs: Vec<(Vec<f32>, Vec<f32>)> = rows(&wanted).into_iter().zip(rows(&found)).collect();
-    let cosine = |(a, b): &(Vec<f32>, Vec<f32>)| {
-        let norms = kernel::norm(a) * kernel::norm(b);
-        if norms > 0.0 { kernel::dot_f64(a, b) / norms } else { 0.0 }
-    };
+    let cosine = |(a, b): &(Vec<f32>, Vec<f32>)| kernel::cosine(a, b);
     let cosines: Vec<f64> = pairs.iter().map(cosine).collect();
     let first = |projected: &[f32]| {
         let mut scores = vec![0.0; answers.nrows()];

@@ -1,23 +1,26 @@
 //! The training loop.
 
 use std::sync::Mutex;
-use std::time::Instant;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::adam::AdamW;
+use super::Distillation;
 use super::queries::Source;
 use super::start::start;
 use super::student::{Sizes, Student};
-use super::{Distillation, DistillationProgress};
+use crate::adam::Adam;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 use crate::kernel::parallel;
 use crate::kernel::random::Random;
 use crate::projection::{Projection, TransformerProjection, TransformerShape};
+use crate::{OnProgress, Progress};
 
 /// Rows of a batch that one thread does at a time.
 const ROWS: usize = 64;
+
+/// Values that the optimiser sees as a row.
+const PIECE: usize = 32;
 
 /// Queries that the first output layer is fitted to.
 const FIRST: usize = 4096;
@@ -51,9 +54,8 @@ pub(super) fn fit(
     watched: &Watched<'_>,
     shape: TransformerShape,
     options: &Distillation,
-    progress: &mut dyn FnMut(&DistillationProgress) -> bool,
+    progress: &mut OnProgress<'_>,
 ) -> Result<Fitted> {
-    let begun = Instant::now();
     let (input, output) = (teacher.input_dim(), teacher.output_dim());
     let (seed, threads) = (options.seed, options.threads);
     let made = |count: usize, epoch: usize| -> Result<Labelled> {
@@ -92,11 +94,10 @@ pub(super) fn fit(
             best.1 = epoch;
             best.2.copy_from_slice(&student.values);
         }
-        let elapsed = begun.elapsed();
-        let left = elapsed.mul_f64((options.epochs - epoch) as f64 / epoch as f64);
-        let epochs = options.epochs;
-        let told = DistillationProgress { epoch, epochs, loss, held_out_loss, elapsed, left };
-        if !progress(&told) || epoch - best.1 >= options.patience.max(1) {
+        let mut reached = Progress::new("distilling", epoch, options.epochs);
+        (reached.loss, reached.held_out_loss) = (Some(loss), Some(held_out_loss));
+        reached.send(progress)?;
+        if epoch - best.1 >= options.patience.max(1) {
             break;
         }
     }
@@ -129,7 +130,7 @@ fn label(teacher: &dyn Projection, queries: &[f32], threads: usize) -> Result<Ve
 /// The optimiser and its schedule.
 struct Steps<'a> {
     options: &'a Distillation,
-    adam: AdamW,
+    adam: Adam,
     /// A row of gradients and the loss for each block of a batch.
     gradients: Vec<f32>,
     width: usize,
@@ -140,7 +141,7 @@ impl<'a> Steps<'a> {
     fn new(student: &Student, options: &'a Distillation) -> Self {
         let width = student.values.len() + 1;
         let blocks = options.batch.div_ceil(ROWS);
-        let adam = AdamW::new(student.values.len());
+        let adam = Adam::new(student.values.len());
         Self { options, adam, gradients: vec![0.0; blocks * width], width, step: 0 }
     }
 
@@ -185,7 +186,17 @@ impl<'a> Steps<'a> {
             ) as f32;
         });
         let rate = self.rate();
-        self.adam.step(&mut student.values, &self.gradients, width, rate, options.decay);
+        let (first, others) = self.gradients.split_at(width);
+        // The sum of the blocks' gradients.
+        let gradient = |rows: std::ops::Range<usize>, sum: &mut [f32]| {
+            let range = rows.start * PIECE..rows.start * PIECE + sum.len();
+            sum.copy_from_slice(&first[range.clone()]);
+            for other in others.chunks(width) {
+                sum.iter_mut().zip(&other[range.clone()]).for_each(|(sum, by)| *sum += by);
+            }
+        };
+        let (values, threads) = (&mut student.values, options.threads);
+        self.adam.step(values, PIECE, rate, options.decay, threads, gradient);
         self.gradients.chunks(width).map(|row| f64::from(row[width - 1])).sum()
     }
 

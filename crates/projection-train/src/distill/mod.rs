@@ -4,7 +4,6 @@
 //! learns from as many as there is time for, made around real texts; real questions that it
 //! never learns from say how well it agrees. See `docs/distillation.md`.
 
-mod adam;
 mod agreement;
 mod fit;
 mod options;
@@ -12,16 +11,14 @@ mod queries;
 mod start;
 mod student;
 
-use std::time::Duration;
-
 use ndarray::{Array2, ArrayView2};
 use serde_json::{Value, json};
 
-use super::TrainingData;
-use super::data::unit_rows;
+use crate::data::unit_rows;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, random::Random};
+use crate::kernel;
 use crate::projection::{Model, Projection, TransformerProjection, TransformerShape};
+use crate::{OnProgress, kernel::random::Random};
 use queries::Source;
 
 pub use agreement::{Agreement, agreement};
@@ -29,23 +26,6 @@ pub use options::Distillation;
 
 /// Fewest different questions: two to hold out and two to learn from.
 const FEWEST: usize = 4;
-
-/// How far a distillation is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DistillationProgress {
-    /// Epochs that are done.
-    pub epoch: usize,
-    /// Epochs in all.
-    pub epochs: usize,
-    /// Mean loss of the epoch.
-    pub loss: f64,
-    /// Loss on the held-out questions to stop by.
-    pub held_out_loss: f64,
-    /// Time since the start.
-    pub elapsed: Duration,
-    /// Time that the remaining epochs will take, going by those before.
-    pub left: Duration,
-}
 
 /// A distilled transformer and how well it agrees with its teacher.
 #[derive(Debug, Clone)]
@@ -101,22 +81,21 @@ pub struct HeldOut<'a> {
 ///
 /// From real `questions` (n × d) and `answers` (m × d, may be empty), of any length above
 /// zero, the queries to learn from are made. The student is for queries of length 1, which
-/// text models give. `progress` is called after each epoch; where it gives false, training
-/// ends there, with the best weights so far.
+/// embedding models return. `progress` is called after each epoch.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for options outside their range,
 /// [`ErrorKind::DimensionMismatch`] for vectors of another dimension than the teacher's
 /// queries, [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`], naming the row,
 /// [`ErrorKind::InvalidModel`] for no questions, fewer than two that are held out, or where
-/// training diverges; and what the teacher gives.
+/// training diverges; [`ErrorKind::Cancelled`]; and the teacher's errors.
 pub fn distill(
     teacher: &dyn Projection,
     questions: ArrayView2<'_, f32>,
     answers: ArrayView2<'_, f32>,
     held_out: &HeldOut<'_>,
     options: &Distillation,
-    progress: &mut dyn FnMut(&DistillationProgress) -> bool,
+    progress: &mut OnProgress<'_>,
 ) -> Result<Distilled> {
     options.check()?;
     let dim = teacher.input_dim();
@@ -161,35 +140,21 @@ pub fn distill(
     })
 }
 
-/// [`distill`] of a model of a store, with the questions and answers of `data`.
+/// [`distill`] of a model with real `questions` (n × d) and `answers` (m × d, may be empty).
 ///
 /// `test` are real questions (n × d) that the model was not trained on, two or more: with
-/// them the student learns from all questions of `data`. Without, a share of these is held
-/// out, and compared with the model as it is without them.
+/// them the student learns from all `questions`. Without, a share of these is held out, and
+/// compared with the model as it is without them.
 ///
 /// # Errors
 /// As [`distill`]; [`ErrorKind::InvalidModel`] for fewer than four different questions.
 pub fn distill_model(
     model: &Model,
-    data: &TrainingData,
-    test: Option<ArrayView2<'_, f32>>,
-    options: &Distillation,
-    progress: &mut dyn FnMut(&DistillationProgress) -> bool,
-) -> Result<Distilled> {
-    distill_questions(model, data.questions(), data.answers(), test, options, progress)
-}
-
-/// The same with `questions` (n × d) and `answers` (m × d, may be empty) of the caller.
-///
-/// # Errors
-/// As [`distill_model`].
-pub fn distill_questions(
-    model: &Model,
     questions: ArrayView2<'_, f32>,
     answers: ArrayView2<'_, f32>,
     test: Option<ArrayView2<'_, f32>>,
     options: &Distillation,
-    progress: &mut dyn FnMut(&DistillationProgress) -> bool,
+    progress: &mut OnProgress<'_>,
 ) -> Result<Distilled> {
     options.check()?;
     if let Some(test) = test {

@@ -92,13 +92,7 @@ impl Source<'_> {
 
 /// Brings a vector to length 1, where it has a direction.
 fn scale_to_unit(vector: &mut [f32]) -> bool {
-    let norm = kernel::norm(vector);
-    if norm < 1e-6 {
-        return false;
-    }
-    let factor = (1.0 / norm) as f32;
-    vector.iter_mut().for_each(|value| *value *= factor);
-    true
+    kernel::norm(vector) >= 1e-6 && kernel::normalize(vector) > 0.0
 }
 
 /// A number from 0 to 1.

@@ -62,7 +62,7 @@ pub struct TestCluster {
     pub questions: Vec<String>,
 }
 
-/// Questions that are asked, with their right answers.
+/// Questions with their right answers.
 #[derive(Debug, Clone)]
 pub struct EvaluationQueries {
     /// The embedded questions (n × d), of any length above zero.
@@ -115,7 +115,6 @@ impl Corpus {
                 clusters_of[*row].push(cluster);
             }
         }
-        let (training, training_texts) = (training, training_texts);
         Self {
             ids,
             names,
@@ -190,11 +189,9 @@ impl Corpus {
 
     /// Whether each answer, or one that is right with it, has a question in `data`.
     pub(super) fn seen(&self, data: Option<&TrainingData>) -> Vec<bool> {
-        let mut asked: HashSet<i64> = HashSet::new();
-        if let Some(data) = data {
-            asked.extend(data.labels().iter().filter_map(|label| data.clusters()[*label]));
-        }
-        let seen = |clusters: &Vec<i64>| clusters.iter().any(|cluster| asked.contains(cluster));
+        let labels = data.iter().flat_map(|data| data.labels().iter().map(|l| data.clusters()[*l]));
+        let trained: HashSet<i64> = labels.flatten().collect();
+        let seen = |clusters: &Vec<i64>| clusters.iter().any(|own| trained.contains(own));
         self.clusters_of.iter().map(seen).collect()
     }
 
@@ -211,7 +208,7 @@ impl Corpus {
     /// that is no answer with a vector, [`ErrorKind::InvalidInput`] for no questions,
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`] for unusable vectors. They name
     /// the row.
-    pub fn asked(
+    pub fn queries(
         &self,
         queries: ArrayView2<'_, f32>,
         labels: &[i64],

@@ -55,51 +55,49 @@ pub struct Found {
     pub cosines_with_exact: Vec<f64>,
 }
 
-/// What questions are asked of.
+/// Measures all methods on evaluation queries.
 pub(super) struct Evaluator<'a> {
     pub corpus: &'a Corpus,
     /// The questions of the store that may be used.
     pub training: Option<&'a TrainingData>,
     /// Models with the method that each stands for.
     pub models: Vec<(Method, &'a Model)>,
-    /// The weight of BM25 for each of the chosen models.
-    pub weights: &'a [f64],
+    /// The weight of BM25 for each candidate.
+    pub weights: Vec<f64>,
     /// `None` where answers or questions have no texts.
     pub lexical: Option<&'a dyn LexicalIndex>,
     pub threads: usize,
 }
 
 impl Evaluator<'_> {
-    /// What every method finds. `progress` gets the number of questions that are done.
-    pub fn ask(
+    /// What every method finds. `progress` gets the number of queries that are done.
+    pub fn measure(
         &self,
-        asked: &EvaluationQueries,
-        progress: &mut dyn FnMut(usize),
+        queries: &EvaluationQueries,
+        progress: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Vec<Found>> {
-        let mut found: Vec<Found> = self
-            .methods()
-            .into_iter()
-            .map(|method| {
-                let cosines_with_exact = Vec::new();
-                Found { method, ranks: Vec::new(), first: Vec::new(), cosines_with_exact }
-            })
-            .collect();
+        let new = |method| Found {
+            method,
+            ranks: Vec::new(),
+            first: Vec::new(),
+            cosines_with_exact: Vec::new(),
+        };
+        let mut found: Vec<Found> = self.methods().into_iter().map(new).collect();
         let labels = self.training.map(|data| self.corpus.rows_of_labels(data));
-        for start in (0..asked.len()).step_by(BLOCK) {
-            let range = start..(start + BLOCK).min(asked.len());
-            let queries = asked.queries.slice(ndarray::s![range.clone(), ..]);
-            let scores = self.scores(queries, &asked.texts[range.clone()], labels.as_deref())?;
+        for start in (0..queries.len()).step_by(BLOCK) {
+            let range = start..(start + BLOCK).min(queries.len());
+            let block = queries.queries.slice(ndarray::s![range.clone(), ..]);
+            let scores = self.scores(block, &queries.texts[range.clone()], labels.as_deref())?;
             for (method, scores) in scores {
                 let own = found.iter_mut().find(|found| found.method == method);
                 let own = own.expect("methods are those that are scored");
-                for (scores, row) in
-                    scores.chunks(self.corpus.len()).zip(&asked.answers[range.clone()])
-                {
+                let rows = scores.chunks(self.corpus.len()).zip(&queries.answers[range.clone()]);
+                for (scores, row) in rows {
                     own.ranks.push(rank(scores, &self.corpus.right(*row)));
                     own.first.push(first(scores));
                 }
             }
-            progress(range.end);
+            progress(range.end)?;
         }
         Ok(found)
     }
@@ -223,13 +221,12 @@ pub(super) fn weight_of(model: &Model) -> f64 {
     model.hybrid_weight().unwrap_or(DEFAULT_HYBRID_WEIGHT)
 }
 
-/// Rows at length 1; one of length 0, as a projection may give, stays.
+/// Rows at length 1; a projection may be zero, which stays.
 fn unit_rows(rows: ndarray::ArrayView2<'_, f32>) -> Vec<f32> {
     let mut units: Vec<f32> = rows.iter().copied().collect();
-    for unit in units.chunks_mut(rows.ncols()) {
-        let norm = kernel::norm(unit).max(f64::MIN_POSITIVE);
-        unit.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
-    }
+    units.chunks_mut(rows.ncols()).for_each(|unit| {
+        kernel::normalize(unit);
+    });
     units
 }
 

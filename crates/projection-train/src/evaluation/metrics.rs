@@ -3,13 +3,15 @@
 //! A rank is that of the right answer among all answers, 1 being the best; there is one
 //! right answer a question.
 
+use serde::Serialize;
+
 use crate::kernel::random::Random;
 
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 1000;
 
 /// What is measured over the ranks of a set of questions, each from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Metrics {
     /// Number of questions.
     pub questions: usize,
@@ -55,20 +57,12 @@ fn mean(ranks: &[usize], value: impl Fn(usize) -> f64) -> f64 {
     ranks.iter().map(|rank| value(*rank)).sum::<f64>() / ranks.len().max(1) as f64
 }
 
-/// An interval that holds the true value in 95 of 100 samples like this one.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Interval {
-    /// Its lower end.
-    pub low: f64,
-    /// Its upper end.
-    pub high: f64,
-}
-
 /// The 95% bootstrap interval (percentiles of 1,000 resamples) of the mean of `values`, one
-/// a question, such as [`Metrics::reciprocal`] of its rank. 0 to 0 for no values.
-pub fn bootstrap(values: &[f64], seed: u64) -> Interval {
+/// a question, such as [`Metrics::reciprocal`] of its rank: its ends, 0 and 0 for no values
+/// (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+pub fn bootstrap(values: &[f64], seed: u64) -> (f64, f64) {
     if values.is_empty() {
-        return Interval { low: 0.0, high: 0.0 };
+        return (0.0, 0.0);
     }
     let mut random = Random::new(seed, 0xb007);
     let mut means: Vec<f64> = (0..RESAMPLES)
@@ -84,11 +78,13 @@ pub fn bootstrap(values: &[f64], seed: u64) -> Interval {
         let (below, part) = (place as usize, place.fract());
         means[below] + part * (means[(below + 1).min(RESAMPLES - 1)] - means[below])
     };
-    Interval { low: percentile(0.025), high: percentile(0.975) }
+    (percentile(0.025), percentile(0.975))
 }
 
-/// McNemar's exact p: how likely two methods that are equally good would differ as much as
-/// here, in the numbers of questions that only the first and only the second gets right.
+/// The exact p of McNemar's paired test (McNemar, Note on the Sampling Error of the Difference
+/// between Correlated Proportions or Percentages, 1947): how likely two equally good methods
+/// differ as much in the numbers of questions that only the first and only the second gets
+/// right.
 ///
 /// Two-sided: twice the smaller tail of the binomial distribution with p = ½.
 pub fn mcnemar(only_first: usize, only_second: usize) -> f64 {
@@ -137,13 +133,13 @@ mod tests {
     #[test]
     fn bootstrap_covers_the_mean_and_follows_the_seed() {
         let values: Vec<f64> = (0..400).map(|i| f64::from(u8::from(i % 4 == 0))).collect();
-        let interval = bootstrap(&values, 1);
+        let (low, high) = bootstrap(&values, 1);
         // The normal approximation: 0.25 ± 1.96 · √(0.25 · 0.75 / 400).
-        assert!((interval.low - 0.2076).abs() < 0.008, "{interval:?}");
-        assert!((interval.high - 0.2924).abs() < 0.008, "{interval:?}");
-        assert_eq!(interval, bootstrap(&values, 1));
-        assert_ne!(interval, bootstrap(&values, 2));
-        assert_eq!(bootstrap(&[0.5; 7], 0), Interval { low: 0.5, high: 0.5 });
-        assert_eq!(bootstrap(&[], 0), Interval { low: 0.0, high: 0.0 });
+        assert!((low - 0.2076).abs() < 0.008, "{low} {high}");
+        assert!((high - 0.2924).abs() < 0.008, "{low} {high}");
+        assert_eq!((low, high), bootstrap(&values, 1));
+        assert_ne!((low, high), bootstrap(&values, 2));
+        assert_eq!(bootstrap(&[0.5; 7], 0), (0.5, 0.5));
+        assert_eq!(bootstrap(&[], 0), (0.0, 0.0));
     }
 }

@@ -1,68 +1,82 @@
-//! What was found, measured.
+//! What methods found, measured.
 
-use crate::evaluation::metrics::{Interval, Metrics, bootstrap, mcnemar};
+use serde::Serialize;
 
+use super::metrics::{Metrics, bootstrap, mcnemar};
 use super::{EvaluationQueries, Found, Method, Sweep};
 
-/// Metrics with their 95% bootstrap intervals.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measured {
-    /// The metrics.
-    pub metrics: Metrics,
-    /// Interval of recall@1.
-    pub recall_at_1: Interval,
-    /// Interval of recall@5.
-    pub recall_at_5: Interval,
-    /// Interval of MRR@10.
-    pub mrr_at_10: Interval,
-    /// Interval of nDCG@10.
-    pub ndcg_at_10: Interval,
+/// A mean with its 95 % bootstrap interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The mean.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
 }
 
-impl Measured {
-    fn of(ranks: &[usize], seed: u64) -> Self {
-        let interval = |value: fn(usize) -> f64| {
-            let values: Vec<f64> = ranks.iter().map(|rank| value(*rank)).collect();
-            bootstrap(&values, seed)
-        };
-        Self {
-            metrics: Metrics::of(ranks),
-            recall_at_1: interval(|rank| Metrics::recall(rank, 1)),
-            recall_at_5: interval(|rank| Metrics::recall(rank, 5)),
-            mrr_at_10: interval(Metrics::reciprocal),
-            ndcg_at_10: interval(Metrics::gain),
-        }
+impl Estimate {
+    fn of(ranks: &[usize], seed: u64, value: impl Fn(usize) -> f64) -> Self {
+        let values: Vec<f64> = ranks.iter().map(|rank| value(*rank)).collect();
+        let (low, high) = bootstrap(&values, seed);
+        Self { value: values.iter().sum::<f64>() / values.len().max(1) as f64, low, high }
+    }
+
+    /// In percent, with the interval.
+    pub fn percent(&self) -> String {
+        let [value, low, high] = [self.value, self.low, self.high].map(|v| 100.0 * v);
+        format!("{value:.1} [{low:.1}, {high:.1}]")
+    }
+
+    /// As a number, with the interval.
+    pub fn number(&self) -> String {
+        format!("{:.3} [{:.3}, {:.3}]", self.value, self.low, self.high)
     }
 }
 
-/// A method on the same questions as cosine.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PairedTest {
+/// What was measured of a method on some of the questions, and the paired test against cosine
+/// on the same questions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Part {
+    /// Number of questions.
+    pub questions: usize,
+    /// Share of the questions whose right answer comes first.
+    pub recall_at_1: Estimate,
+    /// Share of the questions whose right answer is among the first five.
+    pub recall_at_5: Estimate,
+    /// Mean of 1/rank of the right answer, 0 beyond rank 10.
+    pub mrr_at_10: Estimate,
+    /// Mean of 1/log₂(rank + 1) of the right answer, 0 beyond rank 10.
+    pub ndcg_at_10: Estimate,
     /// Questions whose right answer only the method puts first.
     pub gained: usize,
     /// Questions whose right answer only cosine puts first.
     pub lost: usize,
-    /// McNemar's exact p of these two numbers.
-    pub p: f64,
+    /// McNemar's exact p of `gained` and `lost`.
+    pub p_against_cosine: f64,
 }
 
-impl PairedTest {
-    fn of(ranks: &[usize], cosine: &[usize]) -> Self {
-        let only = |a: &[usize], b: &[usize]| {
-            a.iter().zip(b).filter(|(a, b)| **a == 1 && **b != 1).count()
-        };
-        let (gained, lost) = (only(ranks, cosine), only(cosine, ranks));
-        Self { gained, lost, p: mcnemar(gained, lost) }
+impl Part {
+    fn of(ranks: &[usize], cosine: &[usize], seed: u64) -> Self {
+        let estimate = |value: fn(usize) -> f64| Estimate::of(ranks, seed, value);
+        let (gained, lost) = (only(ranks, cosine).count(), only(cosine, ranks).count());
+        Self {
+            questions: ranks.len(),
+            recall_at_1: estimate(|rank| Metrics::recall(rank, 1)),
+            recall_at_5: estimate(|rank| Metrics::recall(rank, 5)),
+            mrr_at_10: estimate(Metrics::reciprocal),
+            ndcg_at_10: estimate(Metrics::gain),
+            gained,
+            lost,
+            p_against_cosine: mcnemar(gained, lost),
+        }
     }
 }
 
-/// Some of the questions.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Part {
-    /// What was measured.
-    pub measured: Measured,
-    /// The same questions by cosine.
-    pub against_cosine: PairedTest,
+/// Numbers of the questions whose right answer is first in `a` and not in `b`.
+fn only(a: &[usize], b: &[usize]) -> impl Iterator<Item = usize> {
+    (0..a.len()).filter(move |number| a[*number] == 1 && b[*number] != 1)
 }
 
 /// What was measured of a method.
@@ -72,16 +86,17 @@ pub struct MethodResult {
     pub found: Found,
     /// All questions.
     pub all: Part,
-    /// Those whose answer has training questions, where there are any.
+    /// Questions whose answer has training questions, if there are any.
     pub seen: Option<Part>,
-    /// Those whose answer has none, where there are any.
+    /// Questions whose answer has none, if there are any.
     pub unseen: Option<Part>,
 }
 
-/// How the questions were chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How evaluation queries and training questions were divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// They were given.
+    /// The queries were given.
     Test,
     /// Each question was left out of training once.
     Closed,
@@ -89,14 +104,14 @@ pub enum Protocol {
     Open,
 }
 
-/// All methods on the same questions.
+/// All methods on the same queries.
 #[derive(Debug, Clone)]
 pub struct ProtocolResult {
-    /// How they were chosen.
-    pub choice: Protocol,
-    /// The questions.
-    pub asked: EvaluationQueries,
-    /// Whether the answer to each question has training questions.
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The queries.
+    pub queries: EvaluationQueries,
+    /// Whether the answer to each query has training questions.
     pub seen: Vec<bool>,
     /// Answers that have training questions; in a cross-validation the mean of the folds.
     pub seen_answers: usize,
@@ -104,11 +119,11 @@ pub struct ProtocolResult {
     pub training_questions: usize,
     /// Cosine first.
     pub results: Vec<MethodResult>,
-    /// Where they were wanted.
+    /// Sweeps over the candidates' parameters, if they were asked for.
     pub sweeps: Vec<Sweep>,
 }
 
-/// Answers that are found in another one's place.
+/// Two answers of which one is found in the place of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confusion {
     /// Row of the right answer.
@@ -136,10 +151,7 @@ impl ProtocolResult {
     /// whose right answer only cosine does.
     pub fn gained_and_lost(&self, result: &MethodResult) -> (Vec<usize>, Vec<usize>) {
         let (own, cosine) = (&result.found.ranks, &self.cosine().found.ranks);
-        let only = |a: &[usize], b: &[usize]| -> Vec<usize> {
-            (0..a.len()).filter(|number| a[*number] == 1 && b[*number] != 1).collect()
-        };
-        (only(own, cosine), only(cosine, own))
+        (only(own, cosine).collect(), only(cosine, own).collect())
     }
 
     /// Which answers a method puts before right ones, the most frequent pairs first.
@@ -147,7 +159,7 @@ impl ProtocolResult {
         let mut pairs = std::collections::BTreeMap::new();
         for (number, rank) in result.found.ranks.iter().enumerate() {
             if let (true, Some(found)) = (*rank > 1, result.found.first[number]) {
-                let right = self.asked.answers[number];
+                let right = self.queries.answers[number];
                 let new = Confusion { right, found, count: 0, question: number };
                 pairs.entry((right, found)).or_insert(new).count += 1;
             }
@@ -161,37 +173,31 @@ impl ProtocolResult {
 /// Measures what methods found, cosine among them.
 pub(super) fn results(found: Vec<Found>, seen: &[bool], seed: u64) -> Vec<MethodResult> {
     let cosine = found.iter().find(|found| found.method == Method::Cosine);
-    let cosine = cosine.expect("cosine is always asked").ranks.clone();
+    let cosine = cosine.expect("cosine is always measured").ranks.clone();
     let part = |ranks: &[usize], wanted: Option<bool>| {
         let of = |ranks: &[usize]| -> Vec<usize> {
             let rows = ranks.iter().zip(seen);
-            rows.filter(|(_, h)| wanted.is_none_or(|wanted| wanted == **h))
-                .map(|(r, _)| *r)
-                .collect()
+            let rows = rows.filter(|(_, seen)| wanted.is_none_or(|wanted| wanted == **seen));
+            rows.map(|(rank, _)| *rank).collect()
         };
         let (own, cosine) = (of(ranks), of(&cosine));
-        (!own.is_empty()).then(|| Part {
-            measured: Measured::of(&own, seed),
-            against_cosine: PairedTest::of(&own, &cosine),
+        (!own.is_empty()).then(|| Part::of(&own, &cosine, seed))
+    };
+    let result = |found: Found| {
+        Some(MethodResult {
+            all: part(&found.ranks, None)?,
+            seen: part(&found.ranks, Some(true)),
+            unseen: part(&found.ranks, Some(false)),
+            found,
         })
     };
-    found
-        .into_iter()
-        .filter_map(|found| {
-            Some(MethodResult {
-                all: part(&found.ranks, None)?,
-                seen: part(&found.ranks, Some(true)),
-                unseen: part(&found.ranks, Some(false)),
-                found,
-            })
-        })
-        .collect()
+    found.into_iter().filter_map(result).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::NOT_FOUND;
     use super::*;
-    use crate::evaluation::NOT_FOUND;
 
     #[test]
     fn measures_parts_and_compares_with_cosine_by_hand() {
@@ -204,15 +210,14 @@ mod tests {
         let cosine = found(Method::Cosine, &[1, 2, 1, 4]);
         let bm25 = found(Method::Bm25, &[1, 1, NOT_FOUND, 1]);
         let results = results(vec![cosine, bm25], &[true, true, false, true], 0);
-        let all = results[1].all;
-        assert_eq!(all.measured.metrics.recall_at_1, 0.75);
-        assert_eq!(all.measured.metrics.mrr_at_10, 0.75);
-        assert_eq!(all.against_cosine, PairedTest { gained: 2, lost: 1, p: 1.0 });
-        let unseen = results[1].unseen.unwrap();
-        assert_eq!(unseen.measured.metrics.recall_at_5, 0.0);
-        assert_eq!(unseen.against_cosine, PairedTest { gained: 0, lost: 1, p: 1.0 });
-        assert_eq!(results[1].seen.unwrap().measured.metrics.questions, 3);
-        assert_eq!(results[0].all.against_cosine, PairedTest { gained: 0, lost: 0, p: 1.0 });
-        assert_eq!(results[0].all.measured.metrics.mrr_at_10, (1.0 + 0.5 + 1.0 + 0.25) / 4.0);
+        let (own, all) = (&results[1], results[1].all);
+        assert_eq!((all.recall_at_1.value, all.mrr_at_10.value), (0.75, 0.75));
+        assert_eq!((all.gained, all.lost, all.p_against_cosine), (2, 1, 1.0));
+        let unseen = own.unseen.unwrap();
+        assert_eq!((unseen.recall_at_5.value, unseen.gained, unseen.lost), (0.0, 0, 1));
+        assert_eq!(own.seen.unwrap().questions, 3);
+        let cosine = results[0].all;
+        assert_eq!((cosine.gained, cosine.lost, cosine.p_against_cosine), (0, 0, 1.0));
+        assert_eq!(cosine.mrr_at_10.value, (1.0 + 0.5 + 1.0 + 0.25) / 4.0);
     }
 }

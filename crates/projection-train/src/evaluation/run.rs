@@ -1,27 +1,26 @@
-//! The comparison of all methods, on given questions or by cross-validation.
+//! The comparison of all methods, on given queries or by cross-validation.
 
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, Axis};
 
-use super::candidate::Candidate;
-use super::cross_validation::{Recipe, Validation};
 use super::evaluator::{Evaluator, weight_of};
 use super::results::results;
 use super::sweep::Sweeps;
 use super::{
-    Corpus, EvaluationQueries, Found, Method, MethodResult, Part, Protocol, ProtocolResult,
+    Candidate, Corpus, EvaluationQueries, Found, Method, MethodResult, Part, Protocol,
+    ProtocolResult,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::folds::evaluation_splits;
 use crate::kernel::{self, parallel};
 use crate::projection::{Model, Projection};
 use crate::search::LexicalIndex;
-use crate::{Progress, multi_head};
+use crate::{OnProgress, Progress, TrainingData, ignore_progress, multi_head};
 
-/// Temperature of the multi-head projection that is compared with.
-pub(super) const TEMPERATURE: f64 = 0.1;
+/// Temperature of the multi-head projection that is the baseline.
+const TEMPERATURE: f64 = 0.1;
 
-/// The least p at which a difference is called one.
-const CERTAIN: f64 = 0.05;
+/// A difference with a smaller p is called significant.
+const SIGNIFICANT: f64 = 0.05;
 
 /// How to compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,188 +41,121 @@ impl Default for Options {
     }
 }
 
-/// The answers, the models, and what was measured.
+/// The answers, the candidates, and what was measured.
 #[derive(Debug)]
 pub struct Evaluation {
     /// The answers.
     pub corpus: Corpus,
     /// The projections.
-    pub chosen: Vec<Candidate>,
-    /// What was measured: on given questions, or closed and open.
+    pub candidates: Vec<Candidate>,
+    /// What was measured: on given queries, or closed and open.
     pub protocols: Vec<ProtocolResult>,
     /// What a reader should know about how it was measured.
     pub notes: Vec<String>,
 }
 
 impl Evaluation {
-    /// Asks all methods questions that were kept out of training.
+    /// Measures all methods on questions that were kept out of training.
     ///
     /// # Errors
     /// [`ErrorKind::DimensionMismatch`] for a model of other dimensions than the answers,
-    /// and whatever training and projecting may give.
+    /// [`ErrorKind::Cancelled`], and the errors of training and projecting.
     pub fn with_questions(
         corpus: Corpus,
-        chosen: Vec<Candidate>,
-        asked: EvaluationQueries,
+        candidates: Vec<Candidate>,
+        queries: EvaluationQueries,
         options: &Options,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut OnProgress<'_>,
     ) -> Result<Self> {
-        check(&corpus, &chosen)?;
-        let lexical = corpus.lexical();
-        let has_texts = asked.texts.iter().all(Option::is_some);
+        check(&corpus, &candidates)?;
         let mut notes = Vec::new();
-        let lexical = lexical_or_note(lexical, has_texts, &mut notes);
-        let baseline = corpus.training.as_ref().map(|data| multi_head(data, TEMPERATURE));
-        let baseline = baseline.transpose()?.map(Model::MultiHead);
-        let evaluator = Evaluator {
-            corpus: &corpus,
-            training: corpus.training.as_ref(),
-            models: methods(baseline.as_ref(), chosen.iter().map(|chosen| &chosen.model)),
-            weights: &weights(&chosen),
-            lexical,
-            threads: options.threads,
-        };
-        let steps = asked.len();
-        let mut found = evaluator.ask(&asked, &mut |step| {
-            progress(Progress { stage: "asking", step, steps, loss: None });
+        let lexical = lexical_or_note(&corpus, &queries.texts, &mut notes);
+        let rounds = Rounds { corpus: &corpus, candidates: &candidates, lexical, options };
+        let models: Vec<&Model> = candidates.iter().map(|candidate| &candidate.model).collect();
+        let (mut all, steps) = (Gathered::default(), queries.len());
+        rounds.measure(&mut all, corpus.training(), &models, &queries, &mut |step| {
+            Progress::new("evaluating", step, steps).send(progress)
         })?;
-        let models: Vec<&Model> = chosen.iter().map(|chosen| &chosen.model).collect();
-        let exact: Vec<Option<usize>> = chosen.iter().map(|chosen| chosen.exact).collect();
-        compare_rounded(&mut found, &models, &exact, asked.queries.view())?;
-        let mut sweeps = Sweeps::default();
-        // What a rounded model does, its exact one shows.
-        let swept = |(_, chosen): &(usize, &Candidate)| options.sweeps && chosen.exact.is_none();
-        for (place, chosen) in chosen.iter().enumerate().filter(swept) {
-            sweeps.add(place, &chosen.model, &evaluator, &asked)?;
-        }
-        let seen_answers = corpus.seen(corpus.training.as_ref());
-        let seen: Vec<bool> = asked.answers.iter().map(|row| seen_answers[*row]).collect();
-        let known = trained_on(&corpus, &asked);
+        let known = trained_on(&corpus, &queries);
         if known > 0 {
             notes.push(format!(
-                "{known} of {} test questions are training questions of the store: what was \
-                 trained on them looks better than it is",
-                asked.len()
+                "{known} of {steps} test questions are training questions of the store, so that \
+                 trained methods look better than they are"
             ));
         }
-        let protocol = ProtocolResult {
-            choice: Protocol::Test,
-            results: results(found, &seen, options.seed),
-            seen,
-            seen_answers: seen_answers.iter().filter(|seen| **seen).count(),
-            training_questions: corpus.training_questions(),
-            asked,
-            sweeps: sweeps.finish(),
-        };
-        Ok(Self { corpus, chosen, protocols: vec![protocol], notes })
+        let protocols = vec![all.finish(Protocol::Test, queries, 1, options.seed)];
+        Ok(Self { corpus, candidates, protocols, notes })
     }
 
     /// Leaves questions, and then answers, of the store out in turn, trains every method on
-    /// the others and asks what was left out.
+    /// the others and measures it on those left out.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where there are too few questions,
+    /// [`ErrorKind::InvalidInput`] if there are too few questions,
     /// [`ErrorKind::InvalidArgument`] for fewer than two folds; otherwise as
     /// [`with_questions`](Self::with_questions).
     pub fn by_cross_validation(
         corpus: Corpus,
-        chosen: Vec<Candidate>,
+        candidates: Vec<Candidate>,
         options: &Options,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut OnProgress<'_>,
     ) -> Result<Self> {
-        check(&corpus, &chosen)?;
+        check(&corpus, &candidates)?;
         if options.folds < 2 {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!("{} folds, expected at least 2", options.folds),
             ));
         }
-        let Some(data) = corpus.training.as_ref() else {
-            return Err(too_few(0));
-        };
+        let data = corpus.training().ok_or_else(|| too_few(0))?;
         let mut notes = Vec::new();
-        let lexical = corpus.lexical();
-        let has_texts = corpus.training_texts.iter().all(Option::is_some);
-        let lexical = lexical_or_note(lexical, has_texts, &mut notes);
-        let mut kept = Vec::<Candidate>::new();
-        let mut recipes = Vec::new();
-        // Where each of the chosen is among those that are kept.
-        let mut places = Vec::with_capacity(chosen.len());
-        for mut chosen in chosen {
-            let recipe = match chosen.exact {
-                Some(exact) => {
-                    chosen.exact = places[exact];
-                    places[exact].map(|place| Recipe::Rounded(place, chosen.precision()))
-                }
-                None => chosen.recipe.clone().map(Recipe::Trained),
-            };
-            places.push(recipe.is_some().then_some(kept.len()));
-            match recipe {
-                Some(recipe) => {
-                    recipes.push(recipe);
-                    kept.push(chosen);
-                }
-                None => notes.push(format!(
-                    "{} is left out: how to train it again is not recorded. Test questions would \
-                     measure it as it is",
-                    chosen.name()
-                )),
-            }
-        }
-        let mut protocols = Vec::new();
-        for open in [false, true] {
-            let folds = evaluation_splits(data, options.folds, open, options.seed);
-            if folds.is_empty() {
-                return Err(too_few(data.labels().len()));
-            }
-            let (recipes, weights) = (&recipes[..], &weights(&kept)[..]);
-            let work = Validation { corpus: &corpus, data, recipes, weights, lexical, options };
-            protocols.push(work.protocol(&folds, open, progress)?);
-        }
-        Ok(Self { corpus, chosen: kept, protocols, notes })
+        let lexical = lexical_or_note(&corpus, &corpus.training_texts, &mut notes);
+        let candidates = trainable(candidates, &mut notes);
+        let rounds = Rounds { corpus: &corpus, candidates: &candidates, lexical, options };
+        let protocols = [Protocol::Closed, Protocol::Open]
+            .map(|protocol| rounds.cross_validate(data, protocol, progress))
+            .into_iter()
+            .collect::<Result<_>>()?;
+        Ok(Self { corpus, candidates, protocols, notes })
     }
 
     /// The name of a method for people.
     pub fn name(&self, method: Method) -> String {
-        let chosen = |place: usize| &self.chosen[place];
+        let candidate = |place: usize| &self.candidates[place];
         match method {
             Method::Cosine => "cosine".into(),
             Method::Bm25 => "BM25".into(),
             Method::NearestQuestion => "nearest question".into(),
             Method::CosineOrQuestion => "max(cosine, nearest question)".into(),
             Method::MultiHead => format!("multi-head, τ = {TEMPERATURE}"),
-            Method::Candidate(place) => chosen(place).name(),
+            Method::Candidate(place) => candidate(place).name(),
             Method::CandidateWithBm25(place) => {
-                let weight = weight_of(&chosen(place).model);
-                format!("{} + BM25 at {weight}", chosen(place).short_name())
+                let weight = weight_of(&candidate(place).model);
+                format!("{} + BM25 at {weight}", candidate(place).short_name())
             }
         }
     }
 
-    /// Where a chosen projection finds fewer answers than cosine.
+    /// One message for each candidate that finds fewer answers than cosine.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        for protocol in &self.protocols {
-            let place = match protocol.choice {
+        for result in &self.protocols {
+            let place = match result.protocol {
                 Protocol::Test => "",
                 Protocol::Closed => " where questions are left out",
                 Protocol::Open => " where answers and questions are left out",
             };
-            for result in &protocol.results {
-                let Method::Candidate(_) = result.found.method else { continue };
-                let cosine = protocol.cosine();
-                let both = |part: fn(&MethodResult) -> Option<Part>| part(result).zip(part(cosine));
+            let cosine = result.cosine();
+            let candidate = |own: &&MethodResult| matches!(own.found.method, Method::Candidate(_));
+            for own in result.results.iter().filter(candidate) {
+                // If all answers are unseen, both parts are the same.
+                let all = own.seen.is_some().then_some((own.all, cosine.all));
                 for (what, parts) in [
-                    ("", both(|result| Some(result.all))),
-                    (", for answers without training questions", both(|result| result.unseen)),
+                    ("", all),
+                    (", for answers without training questions", own.unseen.zip(cosine.unseen)),
                 ] {
-                    let Some((own, cosine)) = parts else { continue };
-                    // Said once where all answers are such.
-                    if what.is_empty() && result.seen.is_none() {
-                        continue;
-                    }
-                    if let Some(how_much) = below(&own, &cosine) {
-                        let name = self.name(result.found.method);
+                    if let Some(how_much) = parts.and_then(|(own, cosine)| below(&own, &cosine)) {
+                        let name = self.name(own.found.method);
                         warnings.push(format!("{name} is below cosine{place}{what}: {how_much}"));
                     }
                 }
@@ -233,29 +165,22 @@ impl Evaluation {
     }
 }
 
-/// How much a method is below cosine, where it is.
+/// How much a method is below cosine, if it is.
 fn below(own: &Part, cosine: &Part) -> Option<String> {
-    let (first, other) = (own.measured.metrics, cosine.measured.metrics);
-    let is_below = first.recall_at_1 < other.recall_at_1 || first.mrr_at_10 < other.mrr_at_10;
-    is_below.then(|| {
-        let p = match own.against_cosine.p {
+    let measures = |part: &Part| (part.recall_at_1.value, part.mrr_at_10.value);
+    let ((recall, mrr), (other_recall, other_mrr)) = (measures(own), measures(cosine));
+    (recall < other_recall || mrr < other_mrr).then(|| {
+        let p = match own.p_against_cosine {
             p if p < 0.001 => "p < 0.001".to_string(),
-            p if p < CERTAIN => format!("p = {p:.3}"),
+            p if p < SIGNIFICANT => format!("p = {p:.3}"),
             p => format!("p = {p:.3}, which may be chance"),
         };
         format!(
-            "recall@1 {:.1} % against {:.1} %, MRR@10 {:.3} against {:.3} ({p})",
-            100.0 * first.recall_at_1,
-            100.0 * other.recall_at_1,
-            first.mrr_at_10,
-            other.mrr_at_10,
+            "recall@1 {:.1} % against {:.1} %, MRR@10 {mrr:.3} against {other_mrr:.3} ({p})",
+            100.0 * recall,
+            100.0 * other_recall,
         )
     })
-}
-
-/// The weights of BM25 that the projections are fused with.
-fn weights(chosen: &[Candidate]) -> Vec<f64> {
-    chosen.iter().map(|chosen| weight_of(&chosen.model)).collect()
 }
 
 fn too_few(found: usize) -> Error {
@@ -268,39 +193,55 @@ fn too_few(found: usize) -> Error {
     )
 }
 
-/// Every model has to take questions and give answers as the store has them.
-fn check(corpus: &Corpus, chosen: &[Candidate]) -> Result<()> {
-    let dims = |chosen: &&Candidate| (chosen.model.input_dim(), chosen.model.output_dim());
-    match chosen.iter().find(|chosen| dims(chosen) != (corpus.dim, corpus.dim)) {
+/// Every model has to map vectors of the answers' dimension to the same.
+fn check(corpus: &Corpus, candidates: &[Candidate]) -> Result<()> {
+    let dims = |model: &Model| (model.input_dim(), model.output_dim());
+    match candidates.iter().find(|own| dims(&own.model) != (corpus.dim, corpus.dim)) {
         None => Ok(()),
-        Some(chosen) => Err(Error::new(
+        Some(candidate) => Err(Error::new(
             ErrorKind::DimensionMismatch,
             format!(
                 "{} takes dimension {} to {}, expected {} as the answers have",
-                chosen.short_name(),
-                chosen.model.input_dim(),
-                chosen.model.output_dim(),
+                candidate.short_name(),
+                candidate.model.input_dim(),
+                candidate.model.output_dim(),
                 corpus.dim
             ),
         )),
     }
 }
 
-pub(super) fn methods<'a>(
-    baseline: Option<&'a Model>,
-    chosen: impl Iterator<Item = &'a Model>,
-) -> Vec<(Method, &'a Model)> {
-    let chosen = chosen.enumerate().map(|(place, model)| (Method::Candidate(place), model));
-    baseline.map(|model| (Method::MultiHead, model)).into_iter().chain(chosen).collect()
+/// The candidates that can be trained again. A rounded one goes with its exact one.
+fn trainable(candidates: Vec<Candidate>, notes: &mut Vec<String>) -> Vec<Candidate> {
+    let mut kept = Vec::<Candidate>::new();
+    // The place of each candidate among those that are kept.
+    let mut places = Vec::<Option<usize>>::with_capacity(candidates.len());
+    for mut candidate in candidates {
+        let exact = candidate.exact;
+        candidate.exact = exact.and_then(|exact| places[exact]);
+        if candidate.exact.is_some() || (exact.is_none() && candidate.recipe.is_some()) {
+            places.push(Some(kept.len()));
+            kept.push(candidate);
+        } else {
+            places.push(None);
+            notes.push(format!(
+                "{} is left out: how to train it again is not recorded; test questions would \
+                 measure it as it is",
+                candidate.name()
+            ));
+        }
+    }
+    kept
 }
 
+/// The index of the answers' texts, or a note why BM25 is not measured.
 fn lexical_or_note<'a>(
-    lexical: Option<&'a dyn LexicalIndex>,
-    has_texts: bool,
+    corpus: &'a Corpus,
+    texts: &[Option<String>],
     notes: &mut Vec<String>,
 ) -> Option<&'a dyn LexicalIndex> {
-    let what = match (lexical, has_texts) {
-        (Some(_), true) => return lexical,
+    let what = match (corpus.lexical(), texts.iter().all(Option::is_some)) {
+        (Some(lexical), true) => return Some(lexical),
         (Some(_), false) => "the questions' texts are not known",
         (None, _) => "the answers have no texts",
     };
@@ -308,41 +249,163 @@ fn lexical_or_note<'a>(
     None
 }
 
-/// How many of the questions are among the training questions.
-fn trained_on(corpus: &Corpus, asked: &EvaluationQueries) -> usize {
+/// How many of the queries are among the training questions.
+fn trained_on(corpus: &Corpus, queries: &EvaluationQueries) -> usize {
     let known: std::collections::HashSet<&str> =
         corpus.training_texts.iter().flatten().map(String::as_str).collect();
-    asked.texts.iter().flatten().filter(|text| known.contains(text.as_str())).count()
+    queries.texts.iter().flatten().filter(|text| known.contains(text.as_str())).count()
 }
 
-/// Adds to what rounded models found how near what they project is to what the exact ones do.
-/// There is an exact model's place for each of `models` that is rounded.
-pub(super) fn compare_rounded(
-    found: &mut [Found],
-    models: &[&Model],
-    exact: &[Option<usize>],
-    queries: ArrayView2<'_, f32>,
-) -> Result<()> {
+/// What all rounds of a protocol share: one round with given queries, one a fold otherwise.
+struct Rounds<'a> {
+    corpus: &'a Corpus,
+    candidates: &'a [Candidate],
+    lexical: Option<&'a dyn LexicalIndex>,
+    options: &'a Options,
+}
+
+/// What the rounds of a protocol found.
+#[derive(Default)]
+struct Gathered {
+    found: Vec<Found>,
+    /// Of each query, whether its answer has training questions.
+    seen: Vec<bool>,
+    /// Sums over the rounds.
+    seen_answers: usize,
+    training_questions: usize,
+    sweeps: Sweeps,
+}
+
+impl Rounds<'_> {
+    /// Measures `models`, one a candidate, and the other methods with the training questions
+    /// in `training`.
+    fn measure(
+        &self,
+        all: &mut Gathered,
+        training: Option<&TrainingData>,
+        models: &[&Model],
+        queries: &EvaluationQueries,
+        progress: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<()> {
+        let baseline = training.map(|data| multi_head(data, TEMPERATURE)).transpose()?;
+        let baseline = baseline.map(Model::MultiHead);
+        let baseline = baseline.as_ref().map(|model| (Method::MultiHead, model));
+        let candidates = models.iter().enumerate();
+        let candidates = candidates.map(|(place, model)| (Method::Candidate(place), *model));
+        let evaluator = Evaluator {
+            corpus: self.corpus,
+            training,
+            models: baseline.into_iter().chain(candidates).collect(),
+            weights: self.candidates.iter().map(|own| weight_of(&own.model)).collect(),
+            lexical: self.lexical,
+            threads: self.options.threads,
+        };
+        let mut found = evaluator.measure(queries, progress)?;
+        for found in &mut found {
+            let Method::Candidate(place) = found.method else { continue };
+            let Some(exact) = self.candidates[place].exact else { continue };
+            found.cosines_with_exact = cosines(models[place], models[exact], queries)?;
+        }
+        all.add(found);
+        // A rounded model's sweeps would repeat those of its exact one.
+        let swept = |place: &usize| self.options.sweeps && self.candidates[*place].exact.is_none();
+        for place in (0..models.len()).filter(swept) {
+            all.sweeps.add(place, models[place], &evaluator, queries)?;
+        }
+        let seen = self.corpus.seen(training);
+        all.seen.extend(queries.answers.iter().map(|row| seen[*row]));
+        all.seen_answers += seen.iter().filter(|seen| **seen).count();
+        all.training_questions += training.map_or(0, |data| data.labels().len());
+        Ok(())
+    }
+
+    fn cross_validate(
+        &self,
+        data: &TrainingData,
+        protocol: Protocol,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<ProtocolResult> {
+        let open = protocol == Protocol::Open;
+        let stage = if open { "open folds" } else { "closed folds" };
+        let splits = evaluation_splits(data, self.options.folds, open, self.options.seed);
+        if splits.is_empty() {
+            return Err(too_few(data.labels().len()));
+        }
+        let rows = self.corpus.rows_of_labels(data);
+        let queries = |numbers: &[usize]| EvaluationQueries {
+            queries: data.questions().select(Axis(0), numbers),
+            // A label without answers has no questions.
+            answers: numbers.iter().map(|number| rows[data.labels()[*number]][0]).collect(),
+            texts: numbers.iter().map(|n| self.corpus.training_texts[*n].clone()).collect(),
+        };
+        let mut all = Gathered::default();
+        for (number, split) in splits.iter().enumerate() {
+            Progress::new(stage, number, splits.len()).send(progress)?;
+            let data = data.with_questions(&split.left);
+            let mut models = Vec::<Model>::with_capacity(self.candidates.len());
+            for candidate in self.candidates {
+                models.push(match (candidate.exact, &candidate.recipe) {
+                    (Some(exact), _) => models[exact].with_precision(candidate.precision())?,
+                    (None, recipe) => {
+                        let recipe = recipe.as_ref().expect("only trainable candidates are kept");
+                        recipe.train(&data, &mut ignore_progress)?
+                    }
+                });
+            }
+            let models: Vec<&Model> = models.iter().collect();
+            self.measure(&mut all, Some(&data), &models, &queries(&split.out), &mut |_| Ok(()))?;
+        }
+        Progress::new(stage, splits.len(), splits.len()).send(progress)?;
+        let numbers: Vec<usize> = splits.iter().flat_map(|split| &split.out).copied().collect();
+        Ok(all.finish(protocol, queries(&numbers), splits.len(), self.options.seed))
+    }
+}
+
+impl Gathered {
+    /// Adds what was found in another round, in which the methods are the same.
+    fn add(&mut self, round: Vec<Found>) {
+        if self.found.is_empty() {
+            self.found = round;
+            return;
+        }
+        for (all, round) in self.found.iter_mut().zip(round) {
+            all.ranks.extend(round.ranks);
+            all.first.extend(round.first);
+            all.cosines_with_exact.extend(round.cosines_with_exact);
+        }
+    }
+
+    fn finish(
+        self,
+        protocol: Protocol,
+        queries: EvaluationQueries,
+        rounds: usize,
+        seed: u64,
+    ) -> ProtocolResult {
+        ProtocolResult {
+            protocol,
+            queries,
+            results: results(self.found, &self.seen, seed),
+            seen: self.seen,
+            seen_answers: self.seen_answers / rounds,
+            training_questions: self.training_questions / rounds,
+            sweeps: self.sweeps.finish(),
+        }
+    }
+}
+
+/// The cosine of each query as the two models project it.
+fn cosines(own: &Model, exact: &Model, queries: &EvaluationQueries) -> Result<Vec<f64>> {
     let project = |model: &Model| -> Result<Array2<f32>> {
-        let mut projected = Array2::zeros((queries.nrows(), model.output_dim()));
-        model.project_batch_into(queries, projected.view_mut(), None)?;
+        let mut projected = Array2::zeros((queries.len(), model.output_dim()));
+        model.project_batch_into(queries.queries.view(), projected.view_mut(), None)?;
         Ok(projected)
     };
-    for found in found {
-        let Method::Candidate(place) = found.method else { continue };
-        let Some(exact) = exact[place] else { continue };
-        let (own, other) = (project(models[place])?, project(models[exact])?);
-        found.cosines_with_exact = own.rows().into_iter().zip(other.rows()).map(cosine).collect();
-    }
-    Ok(())
-}
-
-fn cosine((a, b): (ArrayView1<'_, f32>, ArrayView1<'_, f32>)) -> f64 {
-    let (a, b) = (a.to_slice().expect("row-major"), b.to_slice().expect("row-major"));
-    let norms = kernel::norm(a) * kernel::norm(b);
-    // Both are zero, or one is nowhere near the other.
-    if norms == 0.0 {
-        return if a == b { 1.0 } else { 0.0 };
-    }
-    (kernel::dot_f64(a, b) / norms).clamp(-1.0, 1.0)
+    let (own, exact) = (project(own)?, project(exact)?);
+    let cosine = |(own, exact): (ndarray::ArrayView1<'_, f32>, ndarray::ArrayView1<'_, f32>)| {
+        let [a, b] = [own, exact].map(|row| row.to_slice().expect("rows are contiguous"));
+        // Two zero vectors agree, which have no cosine.
+        if a == b { 1.0 } else { kernel::cosine(a, b) }
+    };
+    Ok(own.rows().into_iter().zip(exact.rows()).map(cosine).collect())
 }

@@ -1,17 +1,15 @@
 //! A model's quality against each of its parameters, the others kept.
 
-use crate::error::Result;
-use crate::evaluation::Metrics;
-use crate::projection::Model;
-
-use super::EvaluationQueries;
 use super::evaluator::{Evaluator, rank};
+use super::{EvaluationQueries, Metrics};
+use crate::error::Result;
+use crate::projection::Model;
 
 /// Values of the temperature τ.
 const TEMPERATURES: [f64; 9] = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5];
 
 /// Values of k, the nearest training questions of the rotation.
-const NEIGHBOURS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+const NEIGHBOURS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
 /// Values of s, the gain.
 const GAINS: [f64; 9] = [0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0];
@@ -30,8 +28,8 @@ pub enum Parameter {
 /// What a model finds at several values of a parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sweep {
-    /// The model's place among those that were chosen.
-    pub model: usize,
+    /// The candidate's place.
+    pub candidate: usize,
     /// The parameter.
     pub parameter: Parameter,
     /// The model's own value.
@@ -40,96 +38,87 @@ pub struct Sweep {
     pub points: Vec<(f64, Metrics)>,
 }
 
-/// A model with one parameter changed.
-struct Variant {
-    parameter: Parameter,
-    own: f64,
-    value: f64,
-    model: Model,
-}
-
-/// Ranks at all variants of all models, gathered over the folds.
+/// Sweeps with the ranks of all rounds.
 #[derive(Default)]
-pub(super) struct Sweeps {
-    /// By model, parameter and value; the same in every fold.
-    rows: Vec<(usize, Parameter, f64, f64, Vec<usize>)>,
-}
+pub(super) struct Sweeps(Vec<(Sweep, Vec<Vec<usize>>)>);
 
 impl Sweeps {
-    /// Asks the questions of all variants of `model`, which has this place.
+    /// Measures all variants of `model`, the candidate with this place, on `queries`.
     pub fn add(
         &mut self,
         place: usize,
         model: &Model,
         evaluator: &Evaluator<'_>,
-        asked: &EvaluationQueries,
+        queries: &EvaluationQueries,
     ) -> Result<()> {
-        for Variant { parameter, own, value, model } in variants(model)? {
-            let mut ranks = Vec::with_capacity(asked.len());
-            for start in (0..asked.len()).step_by(128) {
-                let range = start..(start + 128).min(asked.len());
-                let queries = asked.queries.slice(ndarray::s![range.clone(), ..]);
-                let scores = evaluator.projected(&model, queries)?;
-                let rows = scores.chunks(evaluator.corpus.len()).zip(&asked.answers[range]);
-                ranks.extend(rows.map(|(scores, row)| rank(scores, &evaluator.corpus.right(*row))));
-            }
-            let same = |row: &&mut (usize, Parameter, f64, f64, Vec<usize>)| {
-                (row.0, row.1) == (place, parameter) && row.3 == value
-            };
-            match self.rows.iter_mut().find(same) {
-                Some(row) => row.4.extend(ranks),
-                None => self.rows.push((place, parameter, own, value, ranks)),
+        for (parameter, own, values) in parameters(model) {
+            let same =
+                |(known, _): &(Sweep, _)| (known.candidate, known.parameter) == (place, parameter);
+            let at = self.0.iter().position(same).unwrap_or_else(|| {
+                let points = values.iter().map(|value| (*value, Metrics::default())).collect();
+                let sweep = Sweep { candidate: place, parameter, own, points };
+                self.0.push((sweep, vec![Vec::new(); values.len()]));
+                self.0.len() - 1
+            });
+            for (value, ranks) in values.into_iter().zip(&mut self.0[at].1) {
+                let variant = variant(model, parameter, value)?;
+                for start in (0..queries.len()).step_by(128) {
+                    let range = start..(start + 128).min(queries.len());
+                    let block = queries.queries.slice(ndarray::s![range.clone(), ..]);
+                    let scores = evaluator.projected(&variant, block)?;
+                    let rows = scores.chunks(evaluator.corpus.len()).zip(&queries.answers[range]);
+                    let right = |row: &usize| evaluator.corpus.right(*row);
+                    ranks.extend(rows.map(|(scores, row)| rank(scores, &right(row))));
+                }
             }
         }
         Ok(())
     }
 
     pub fn finish(self) -> Vec<Sweep> {
-        let mut sweeps: Vec<Sweep> = Vec::new();
-        for (model, parameter, own, value, ranks) in self.rows {
-            let point = (value, Metrics::of(&ranks));
-            match sweeps.last_mut() {
-                Some(last) if (last.model, last.parameter) == (model, parameter) => {
-                    last.points.push(point);
-                }
-                _ => sweeps.push(Sweep { model, parameter, own, points: vec![point] }),
-            }
-        }
-        sweeps
+        let measured = |(mut sweep, ranks): (Sweep, Vec<Vec<usize>>)| {
+            let points = sweep.points.iter_mut().zip(&ranks);
+            points.for_each(|((_, metrics), ranks)| *metrics = Metrics::of(ranks));
+            sweep
+        };
+        self.0.into_iter().map(measured).collect()
     }
 }
 
-fn variants(model: &Model) -> Result<Vec<Variant>> {
-    let with_own = |values: &[f64], own: f64| {
+/// The parameters of a model, each with the model's own value and the values to measure.
+fn parameters(model: &Model) -> Vec<(Parameter, f64, Vec<f64>)> {
+    let mut parameters = Vec::new();
+    let mut add = |parameter, own: f64, values: &[f64]| {
         let mut values = values.to_vec();
         values.push(own);
         values.sort_by(f64::total_cmp);
         values.dedup();
-        values
+        parameters.push((parameter, own, values));
     };
-    let mut variants = Vec::new();
-    if !model.temperature().is_nan() {
-        let own = model.temperature();
-        for value in with_own(&TEMPERATURES, own) {
-            let model = model.with_temperature(value)?;
-            variants.push(Variant { parameter: Parameter::Temperature, own, value, model });
-        }
+    let residual = match model {
+        Model::Residual(residual) => Some(residual),
+        _ => None,
+    };
+    // Without a rotation, τ and k change nothing.
+    let has_rotation = residual.is_none_or(|residual| residual.terms().0);
+    if !model.temperature().is_nan() && has_rotation {
+        add(Parameter::Temperature, model.temperature(), &TEMPERATURES);
     }
-    if let Model::Residual(residual) = model {
-        let own = residual.neighbours() as f64;
-        for value in with_own(&NEIGHBOURS.map(|value| value as f64), own) {
-            let model = Model::Residual(residual.with_neighbours(value as usize)?);
-            variants.push(Variant { parameter: Parameter::Neighbours, own, value, model });
+    if let Some(residual) = residual {
+        if has_rotation {
+            add(Parameter::Neighbours, residual.neighbours() as f64, &NEIGHBOURS);
         }
-        let own = residual.gain();
-        for value in with_own(&GAINS, own) {
-            let model = Model::Residual(residual.with_gain(value)?);
-            variants.push(Variant { parameter: Parameter::Gain, own, value, model });
-        }
-        // Without a rotation, τ and k change nothing.
-        if !residual.terms().0 {
-            variants.retain(|variant| variant.parameter == Parameter::Gain);
-        }
+        add(Parameter::Gain, residual.gain(), &GAINS);
     }
-    Ok(variants)
+    parameters
+}
+
+fn variant(model: &Model, parameter: Parameter, value: f64) -> Result<Model> {
+    match (parameter, model) {
+        (Parameter::Neighbours, Model::Residual(model)) => {
+            model.with_neighbours(value as usize).map(Model::Residual)
+        }
+        (Parameter::Gain, Model::Residual(model)) => model.with_gain(value).map(Model::Residual),
+        _ => model.with_temperature(value),
+    }
 }

@@ -1,14 +1,13 @@
 //! Charts as inline SVG. Colours come from the page's style sheet.
 
-use projection_train::evaluation::Metrics;
-use projection_train::evaluation::{MetricReport, Parameter, Sweep};
+use projection_train::evaluation::{Estimate, Metrics, Parameter, Part, Sweep};
 
 use super::page::escape;
 
 /// One bar of a chart.
 pub struct Bar {
     pub label: String,
-    pub metric: MetricReport,
+    pub metric: Estimate,
     /// The value in words.
     pub value: String,
     /// Whether it is the projection that the report is about.
@@ -53,14 +52,15 @@ const BOTTOM: f64 = 40.0;
 /// A model's recall@1 and MRR@10 against one parameter, beside those of cosine.
 ///
 /// Values stand at equal distances: they are chosen by factors rather than by steps.
-pub fn sweep(sweep: &Sweep, cosine: &Metrics) -> String {
+pub fn sweep(sweep: &Sweep, cosine: &Part) -> String {
     let (name, symbol) = match sweep.parameter {
         Parameter::Temperature => ("temperature", "τ"),
         Parameter::Neighbours => ("neighbours", "k"),
         Parameter::Gain => ("gain", "s"),
     };
     let of = |metrics: &Metrics| [metrics.recall_at_1, metrics.mrr_at_10];
-    let all = sweep.points.iter().map(|(_, metrics)| metrics).chain([cosine]).flat_map(of);
+    let cosine = [cosine.recall_at_1.value, cosine.mrr_at_10.value];
+    let all = sweep.points.iter().flat_map(|(_, metrics)| of(metrics)).chain(cosine);
     let (low, high) = all.fold((1.0f64, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
     // Whole tenths around the values.
     let low = ((low * 10.0 - 0.2).floor() / 10.0).max(0.0);
@@ -107,7 +107,7 @@ pub fn sweep(sweep: &Sweep, cosine: &Metrics) -> String {
         chart += &format!(
             "<line class=\"{class} cosine\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\n",
             WIDTH - RIGHT,
-            y = y(of(cosine)[number]),
+            y = y(cosine[number]),
         );
         let points: Vec<String> = (sweep.points.iter().enumerate())
             .map(|(at, (_, metrics))| format!("{:.1},{:.1}", x(at), y(of(metrics)[number])))

@@ -5,6 +5,7 @@ mod page;
 mod report;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ArgGroup;
@@ -112,6 +113,7 @@ pub fn run(args: &Args) -> Result<EvaluationReport, Failure> {
         bar.set_message(progress.stage);
         bar.set_length(progress.steps as u64);
         bar.set_position(progress.step as u64);
+        ControlFlow::Continue(())
     };
     let (evaluation, mut report) = evaluate(&args.store, &request, &mut show)?;
     bar.finish_and_clear();

@@ -2,7 +2,7 @@
 //! elsewhere.
 
 use projection_train::evaluation::{
-    Evaluation, EvaluationReport, Method, MethodReport, MethodResult, MetricReport, PartReport,
+    Estimate, Evaluation, EvaluationReport, Method, MethodReport, MethodResult, Part,
     ProtocolReport, ProtocolResult,
 };
 
@@ -91,14 +91,15 @@ fn section(
     html += &metric_charts(protocol, numbers);
     html += &table(protocol, numbers);
     if !protocol.sweeps.is_empty() {
-        for (place, chosen) in evaluation.chosen.iter().enumerate() {
-            let own: Vec<_> = protocol.sweeps.iter().filter(|sweep| sweep.model == place).collect();
+        for (place, chosen) in evaluation.candidates.iter().enumerate() {
+            let own: Vec<_> =
+                protocol.sweeps.iter().filter(|sweep| sweep.candidate == place).collect();
             if own.is_empty() {
                 continue;
             }
             html += &format!("<h3>{} with other parameters</h3>\n", escape(&chosen.name()));
             html += "<div class=\"charts sweeps\">\n";
-            let cosine = &protocol.cosine().all.measured.metrics;
+            let cosine = &protocol.cosine().all;
             own.iter().for_each(|own| html += &sweep(own, cosine));
             html += "</div>\n";
         }
@@ -138,7 +139,7 @@ fn equation(p: f64) -> String {
 }
 
 /// A number of a method, where it has one.
-type Number = fn(&MethodReport) -> Option<&MetricReport>;
+type Number = fn(&MethodReport) -> Option<&Estimate>;
 
 fn metric_charts(protocol: &ProtocolResult, numbers: &ProtocolReport) -> String {
     let all: [(&str, Number, bool); 6] = [
@@ -190,8 +191,8 @@ fn table(protocol: &ProtocolResult, numbers: &ProtocolReport) -> String {
             .to_string();
     for (number, (result, method)) in protocol.results.iter().zip(&numbers.methods).enumerate() {
         let chosen = matches!(result.found.method, Method::Candidate(_));
-        let part = |part: &Option<PartReport>| {
-            let first = |part: &PartReport| format!("{:.1}", 100.0 * part.recall_at_1.value);
+        let part = |part: &Option<Part>| {
+            let first = |part: &Part| format!("{:.1}", 100.0 * part.recall_at_1.value);
             part.as_ref().map_or("–".to_string(), first)
         };
         let against = match number {
@@ -278,7 +279,7 @@ fn listed(
         )
     };
     let mut item = format!("<li><p class=\"question\">{}</p>", question(protocol, number));
-    item += &answer("right", "right", protocol.asked.answer(number));
+    item += &answer("right", "right", protocol.queries.answer(number));
     if let Some((by, first)) = found {
         item += &answer("wrong", &format!("first by {by}"), first);
     }
@@ -311,7 +312,7 @@ fn confusions(evaluation: &Evaluation, protocol: &ProtocolResult, result: &Metho
 
 /// A question, or its number where its text is not known.
 fn question(protocol: &ProtocolResult, number: usize) -> String {
-    match protocol.asked.text(number) {
+    match protocol.queries.text(number) {
         Some(text) => escape(text),
         None => format!("question {}", number + 1),
     }

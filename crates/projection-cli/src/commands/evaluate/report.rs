@@ -1,7 +1,7 @@
 //! What was measured, as a table for people.
 
 use projection_train::evaluation::{
-    AgainstExact, EvaluationReport, MethodReport, PartReport, ProtocolReport,
+    AgainstExact, EvaluationReport, MethodReport, Part, Protocol, ProtocolReport,
 };
 
 use crate::output::{Report, Screen, count, heading, note};
@@ -9,15 +9,15 @@ use crate::output::{Report, Screen, count, heading, note};
 /// What was asked, in a sentence.
 pub fn title(protocol: &ProtocolReport) -> &'static str {
     match protocol.protocol {
-        "test" => "test questions",
-        "closed" => "closed: questions left out in turn",
-        _ => "open: answers left out in turn, with all their questions",
+        Protocol::Test => "test questions",
+        Protocol::Closed => "closed: questions left out in turn",
+        Protocol::Open => "open: answers left out in turn, with all their questions",
     }
 }
 
 /// The numbers behind it.
 pub fn size(protocol: &ProtocolReport, answers: usize) -> String {
-    let mean = if protocol.protocol == "test" { "" } else { " (mean of the folds)" };
+    let mean = if protocol.protocol == Protocol::Test { "" } else { " (mean of the folds)" };
     format!(
         "{} asked, {} of them of answers with training questions; {answers} answers, {} of \
          them with questions, {} training questions{mean}",
@@ -91,7 +91,7 @@ pub fn against_exact(name: &str, other: &AgainstExact) -> String {
 
 fn row(number: usize, method: &MethodReport) -> Vec<String> {
     let all = &method.all;
-    let part = |part: &Option<PartReport>| {
+    let part = |part: &Option<Part>| {
         part.as_ref().map_or("-".into(), |part| format!("{:.1}", 100.0 * part.recall_at_1.value))
     };
     let mut row = vec![

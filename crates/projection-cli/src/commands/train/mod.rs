@@ -2,6 +2,7 @@
 
 mod report;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -115,7 +116,10 @@ pub fn run(args: &Args) -> Result<Trained, Failure> {
     let resources = Resources::start();
     let mut store = Store::open(&args.store)?;
     let bar = steps("training");
-    let mut progress = |progress| show(&bar, progress);
+    let mut progress = |progress| {
+        show(&bar, progress);
+        ControlFlow::Continue(())
+    };
     let model_name = args.model_name.as_deref();
     let feedback_questions = match &args.model_dir {
         Some(dir) => Some(add_feedback(&mut store, model_name, dir, &mut progress)?),
