@@ -211,9 +211,8 @@ impl BatchWork<'_> {
         for ((shares, target), out) in
             shares.chunks_mut(count).zip(&self.targets[range.clone()]).zip(out.chunks_mut(dim + 1))
         {
-            let own = shares[*target];
-            let (top, sum) = softmax(shares, 1.0 / temperature);
-            out[dim] = sum.ln() - (own - top) / temperature;
+            kernel::softmax(shares, 1.0 / temperature);
+            out[dim] = -shares[*target].max(f32::MIN_POSITIVE).ln();
             shares[*target] -= 1.0;
         }
         let mut slopes = vec![0.0; questions.len()];
@@ -225,52 +224,6 @@ impl BatchWork<'_> {
             for ((out, slope), unit) in out.iter_mut().zip(slope).zip(unit) {
                 *out = (slope - unit * along) * scale / norm;
             }
-        }
-    }
-}
-
-/// Softmax in place; gives the highest score and the sum before division.
-fn softmax(scores: &mut [f32], scale: f32) -> (f32, f32) {
-    let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0f64;
-    for block in scores.chunks_mut(256) {
-        let mut part = 0.0f32;
-        for score in block.iter_mut() {
-            *score = exp((*score - top) * scale);
-        }
-        block.iter().for_each(|score| part += score);
-        sum += f64::from(part);
-    }
-    let inverse = (1.0 / sum) as f32;
-    scores.iter_mut().for_each(|score| *score *= inverse);
-    (top, sum as f32)
-}
-
-/// exp(x) for x ≤ 0, to a few units in the last place, in a form that vectorises: training
-/// takes as many exponentials as there are pairs of questions and answers.
-fn exp(x: f32) -> f32 {
-    // Adding and subtracting 1.5·2²³ rounds to a whole number.
-    const ROUND: f32 = 12_582_912.0;
-    let x = x.max(-87.0);
-    let whole = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
-    // ln 2 in two parts, so that the remainder is exact.
-    let rest = (x - whole * 0.693_145_75) - whole * 1.428_606_8e-6;
-    let series = 1.0 / 120.0 + rest * (1.0 / 720.0);
-    let series = 1.0 / 6.0 + rest * (1.0 / 24.0 + rest * series);
-    let value = 1.0 + rest * (1.0 + rest * (0.5 + rest * series));
-    value * f32::from_bits(((whole as i32 + 127) as u32) << 23)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exponentials_are_accurate() {
-        for i in 0..8700 {
-            let x = -(i as f32) / 100.0;
-            let exact = f64::from(x).exp();
-            assert!((f64::from(exp(x)) / exact - 1.0).abs() < 4e-7, "{x}");
         }
     }
 }

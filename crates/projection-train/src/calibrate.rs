@@ -46,7 +46,7 @@ pub struct Calibrated {
 /// The weight of BM25 for questions as `projected` (n × d a fold, of length 1).
 ///
 /// # Errors
-/// [`ErrorKind::Internal`](crate::ErrorKind::Internal) where memory runs out.
+/// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if memory runs out.
 pub(super) fn hybrid_weight(
     plan: &Plan<'_>,
     projected: &[Array2<f32>],
@@ -70,7 +70,7 @@ pub(super) fn hybrid_weight(
         let labels = plan.labels(fold);
         let labels: Vec<usize> = kept.iter().map(|row| labels[*row]).collect();
         let asked: Vec<&str> =
-            kept.iter().map(|row| texts.questions[fold.asked[*row]].as_str()).collect();
+            kept.iter().map(|row| texts.questions[fold.queries[*row]].as_str()).collect();
         let projected = projected.select(ndarray::Axis(0), &kept);
         let failed = Mutex::new(None);
         let found = rank_grid(plan, &projected, WEIGHTS.len(), |row, scores, ranks| {

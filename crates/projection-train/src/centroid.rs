@@ -16,7 +16,7 @@ const ROUNDS: usize = 3;
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for no questions, [`ErrorKind::NotFinite`] for questions
-/// with NaN or infinity, [`ErrorKind::ZeroVector`] where the questions cancel out.
+/// with NaN or infinity, [`ErrorKind::ZeroVector`] if the questions cancel out.
 pub fn weighted_centroid(questions: ArrayView2<'_, f32>) -> Result<Vec<f32>> {
     centroid_and_weights(questions).map(|(centroid, _)| centroid)
 }

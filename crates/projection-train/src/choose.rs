@@ -1,4 +1,4 @@
-//! Choosing a model by cross-validation, and what was measured on the way.
+//! Choosing a model by cross-validation, and reporting what was measured.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::tune::ResidualSearch;
 use crate::validation::{CLEARLY, Column, Plan, Validated};
 use crate::{Method, OnProgress, Progress, Recipe, TrainingData, TrainingOptions, Tuning};
 
-/// A candidate that was tried.
+/// A candidate that was trained and measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// How it is trained.
@@ -26,7 +26,7 @@ pub struct Validation {
     pub unseen: f64,
     /// The chosen model.
     pub chosen: Validated,
-    /// A residual projection with the fixed parameters, where it was tried.
+    /// A residual projection with the fixed parameters, if it was tried.
     pub fixed: Option<Validated>,
     /// Plain cosine.
     pub cosine: Validated,
@@ -99,7 +99,7 @@ impl Validation {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for options outside their range,
-/// [`ErrorKind::InvalidModel`] where there are too few questions to leave any out.
+/// [`ErrorKind::InvalidModel`] if there are too few questions to leave any out.
 pub(super) fn choose(
     data: &TrainingData,
     options: &TrainingOptions,
@@ -166,7 +166,7 @@ pub(super) fn choose(
     Ok((recipe, validation))
 }
 
-/// Cosine and a recipe where answers are left out too; `None` where there are too few.
+/// Cosine and a recipe where answers are left out too; `None` if there are too few.
 fn open(
     data: &TrainingData,
     tuning: &Tuning,

@@ -37,7 +37,7 @@ impl TrainingData {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] for no answers or no questions,
-    /// [`ErrorKind::DimensionMismatch`] where sizes do not fit together,
+    /// [`ErrorKind::DimensionMismatch`] if sizes do not fit together,
     /// [`ErrorKind::InvalidArgument`] for a label that is no row,
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`], naming the row.
     pub fn new(
@@ -45,42 +45,34 @@ impl TrainingData {
         questions: ArrayView2<'_, f32>,
         labels: Vec<usize>,
     ) -> Result<Self> {
-        if answers.is_empty() || questions.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidModel,
-                format!(
-                    "{} answers and {} questions, expected at least one of each",
-                    answers.nrows(),
-                    questions.nrows()
-                ),
-            ));
-        }
-        if answers.ncols() != questions.ncols() {
-            return Err(Error::new(
-                ErrorKind::DimensionMismatch,
-                format!(
-                    "questions of dimension {}, expected {} as the answers have",
-                    questions.ncols(),
-                    answers.ncols()
-                ),
-            ));
-        }
-        if labels.len() != questions.nrows() {
-            return Err(Error::new(
-                ErrorKind::DimensionMismatch,
-                format!("{} labels for {} questions", labels.len(), questions.nrows()),
-            ));
-        }
-        if let Some(at) = labels.iter().position(|label| *label >= answers.nrows()) {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "label {} of question {at}, expected a row of the {} answers",
-                    labels[at],
-                    answers.nrows()
-                ),
-            ));
-        }
+        let bad_label = labels.iter().position(|label| *label >= answers.nrows());
+        let (kind, message) = if answers.is_empty() || questions.is_empty() {
+            let found = format!("{} answers and {} questions", answers.nrows(), questions.nrows());
+            (ErrorKind::InvalidModel, format!("{found}, expected at least one of each"))
+        } else if answers.ncols() != questions.ncols() {
+            let (found, expected) = (questions.ncols(), answers.ncols());
+            let message =
+                format!("questions of dimension {found}, expected {expected} as the answers have");
+            (ErrorKind::DimensionMismatch, message)
+        } else if labels.len() != questions.nrows() {
+            let message = format!("{} labels for {} questions", labels.len(), questions.nrows());
+            (ErrorKind::DimensionMismatch, message)
+        } else if let Some(at) = bad_label {
+            let (label, rows) = (labels[at], answers.nrows());
+            let message =
+                format!("label {label} of question {at}, expected a row of the {rows} answers");
+            (ErrorKind::InvalidArgument, message)
+        } else {
+            return Self::checked(answers, questions, labels);
+        };
+        Err(Error::new(kind, message))
+    }
+
+    fn checked(
+        answers: ArrayView2<'_, f32>,
+        questions: ArrayView2<'_, f32>,
+        labels: Vec<usize>,
+    ) -> Result<Self> {
         let clusters = (0..answers.nrows() as i64).map(Some).collect();
         Ok(Self {
             answers: Arc::new(unit_rows(answers).map_err(|error| error.context("answers"))?),
@@ -149,7 +141,7 @@ impl TrainingData {
         seen
     }
 
-    /// The texts of all questions and of some answers, where they are known.
+    /// The texts of all questions and of some answers, if they are known.
     pub(super) fn texts(&self) -> Option<&TrainingTexts> {
         self.texts.as_deref()
     }

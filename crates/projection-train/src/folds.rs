@@ -45,20 +45,20 @@ pub(crate) fn splits(
     (0..count).map(split).collect()
 }
 
-/// What is trained on and what is asked when one fold is left out.
+/// Training questions and evaluation queries when one fold is left out.
 #[derive(Debug)]
 pub(super) struct Fold {
     /// The questions that are left.
     pub data: TrainingData,
-    /// Numbers of the questions that are asked.
-    pub asked: Vec<usize>,
-    /// Whether the answer of each asked question still has questions.
+    /// Numbers of the evaluation queries.
+    pub queries: Vec<usize>,
+    /// Whether the answer of each query still has training questions.
     pub seen: Vec<bool>,
 }
 
-/// The [`splits`], of which at most `limit` questions are asked a fold and side.
+/// The [`splits`], with at most `limit` queries of seen and of unseen answers a fold.
 ///
-/// Without `open`, questions whose answer lost all others are not asked.
+/// Without `open`, questions whose answer lost all others are no queries.
 pub(super) fn folds(
     data: &TrainingData,
     folds: usize,
@@ -70,31 +70,31 @@ pub(super) fn folds(
     let labels = data.labels();
     splits(data, folds, open, &mut random)
         .into_iter()
-        .map(|Split { left, out: mut asked, .. }| {
+        .map(|Split { left, out: mut queries, .. }| {
             let data = data.with_questions(&left);
             let seen = data.seen();
-            random.shuffle(&mut asked);
+            random.shuffle(&mut queries);
             let mut taken = [0; 2];
-            asked.retain(|number| {
+            queries.retain(|number| {
                 let seen = seen[labels[*number]];
                 let taken = &mut taken[usize::from(seen)];
                 *taken += 1;
                 (seen || open) && *taken <= limit
             });
-            asked.sort_unstable();
-            let seen = asked.iter().map(|number| seen[labels[*number]]).collect();
-            Fold { data, asked, seen }
+            queries.sort_unstable();
+            let seen = queries.iter().map(|number| seen[labels[*number]]).collect();
+            Fold { data, queries, seen }
         })
-        .filter(|fold| !fold.asked.is_empty() && !fold.data.labels().is_empty())
+        .filter(|fold| !fold.queries.is_empty() && !fold.data.labels().is_empty())
         .collect()
 }
 
 /// Leaves out a share 1/`count` of the questions in turn; with `open` also the same share of
 /// the answers that have questions, with all of theirs.
 ///
-/// Without `open`, each question is asked once at most, and not where its answer would lose
-/// its last question. With `open` it is asked where its answer is left out, and once more
-/// where it is left out itself.
+/// Without `open`, each question is a query at most once, and not if its answer would lose its
+/// last question. With `open` it is a query when its answer is left out, and once more when it
+/// is left out itself.
 pub(crate) fn evaluation_splits(
     data: &TrainingData,
     count: usize,

@@ -19,7 +19,7 @@ const RIDGES: [f64; 4] = [1.0, 3.0, 10.0, 30.0];
 /// μ of LDA that are tried beside the usual one.
 const LDA_RIDGES: [f64; 2] = [0.1, 1.0];
 
-/// What is tried of a method; with `tune`, further parameters than the usual ones.
+/// The candidates of a method; with `tune`, further parameters than the usual ones.
 pub(super) fn candidates(method: Method, temperature: f64, tune: bool) -> Vec<Recipe> {
     let multi_head = |temperature| Recipe::MultiHead { temperature, top_k: None };
     let to_identity = |ridge| Recipe::Linear(LinearMethod::RidgeToIdentity { ridge });

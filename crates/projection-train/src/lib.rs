@@ -53,7 +53,7 @@ pub use calibrate::Calibrated;
 pub use centroid::weighted_centroid;
 pub use choose::{Trial, Validation};
 pub use data::{TrainingData, TrainingTexts, unit_rows};
-pub use distill::{Agreement, Distillation, Distilled, HeldOut, agreement, distill, distill_model};
+pub use distill::{Agreement, Distillation, Distilled, distill_model};
 pub use linear::{LinearMethod, train_linear};
 pub use model::{TrainedModel, train_model};
 pub use options::{Method, TrainingOptions, Tuning};

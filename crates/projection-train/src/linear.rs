@@ -111,7 +111,7 @@ impl LinearMethod {
 /// [`ErrorKind::InvalidArgument`] for parameters that are negative or not finite, for a μ
 /// that is not 0 and too small to make the inverse exist, and for W drawn to the identity
 /// where o ≠ d;
-/// [`ErrorKind::DimensionMismatch`] where there are not as many labels as questions;
+/// [`ErrorKind::DimensionMismatch`] if there are not as many labels as questions;
 /// [`ErrorKind::InvalidModel`] for no questions; [`ErrorKind::NotFinite`] for vectors with
 /// NaN or infinity.
 pub fn train_linear(

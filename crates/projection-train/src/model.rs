@@ -56,8 +56,8 @@ impl TrainedModel {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for options outside their range, otherwise as the training
-/// of the kind. Where there are too few questions to leave some out, the fixed parameters
-/// are taken.
+/// of the kind. If there are too few questions to leave some out, the fixed parameters
+/// are used.
 pub fn train_model(
     data: &TrainingData,
     options: &TrainingOptions,

@@ -1,4 +1,4 @@
-//! What a caller says about training.
+//! Options of training.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::parallel;
@@ -25,7 +25,7 @@ impl Default for Tuning {
     }
 }
 
-/// What is trained.
+/// The kind of model to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Method {
@@ -46,7 +46,7 @@ pub enum Method {
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingOptions {
-    /// What.
+    /// The kind of model.
     pub method: Method,
     /// Whether to choose parameters by cross-validation, which [`Method::Auto`] always does.
     pub tune: bool,

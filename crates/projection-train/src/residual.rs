@@ -56,7 +56,7 @@ impl ResidualTraining {
 /// be stored.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) where the answers do
+/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if the answers do
 /// not determine the lift.
 pub fn train_residual(
     data: &TrainingData,

@@ -40,7 +40,7 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for fewer than 2 folds or a share outside 0 to 1,
-    /// [`ErrorKind::InvalidModel`] where there are too few questions to leave any out.
+    /// [`ErrorKind::InvalidModel`] if there are too few questions to leave any out.
     pub fn new(data: &'a TrainingData, tuning: &Tuning) -> Result<Self> {
         let some_unseen = data.seen().iter().any(|seen| !seen);
         let share = tuning.unseen.unwrap_or(if some_unseen { 0.5 } else { 0.0 });
@@ -67,12 +67,12 @@ impl<'a> Plan<'a> {
 
     /// The rows of the answers to the questions that a fold asks.
     pub fn labels(&self, fold: &Fold) -> Vec<usize> {
-        fold.asked.iter().map(|number| self.data.labels()[*number]).collect()
+        fold.queries.iter().map(|number| self.data.labels()[*number]).collect()
     }
 
     /// The questions that a fold asks (n × d).
     pub fn queries(&self, fold: &Fold) -> Array2<f32> {
-        self.data.questions().select(ndarray::Axis(0), &fold.asked)
+        self.data.questions().select(ndarray::Axis(0), &fold.queries)
     }
 
     /// The ranks of the right answers for a fold's queries as they are projected (n × d).

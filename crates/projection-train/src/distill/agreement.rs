@@ -28,7 +28,7 @@ pub struct Agreement {
 ///
 /// # Errors
 /// What either of them gives.
-pub fn agreement(
+pub(super) fn agreement(
     teacher: &dyn Projection,
     student: &dyn Projection,
     questions: ArrayView2<'_, f32>,

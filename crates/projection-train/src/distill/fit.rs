@@ -145,7 +145,7 @@ impl<'a> Steps<'a> {
         Self { options, adam, gradients: vec![0.0; blocks * width], width, step: 0 }
     }
 
-    /// Steps through all queries once; gives the mean loss.
+    /// Steps through all queries once; returns the mean loss.
     fn epoch(&mut self, student: &mut Student, made: &Labelled, epoch: usize) -> f64 {
         let batch = self.options.batch;
         let mut order: Vec<usize> = (0..self.options.samples).collect();
@@ -214,7 +214,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// Turns projections (n × o) into the derivatives of the loss, and gives the loss; both are
+/// Turns projections (n × o) into the derivatives of the loss, and returns the loss; both are
 /// shares of a mean over `batch` rows.
 fn slopes(found: &mut [f32], wanted: &[f32], dim: usize, weight: f64, batch: usize) -> f64 {
     let share = 1.0 / batch as f64;

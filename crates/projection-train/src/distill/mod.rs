@@ -21,7 +21,9 @@ use crate::projection::{Model, Projection, TransformerProjection, TransformerSha
 use crate::{OnProgress, kernel::random::Random};
 use queries::Source;
 
-pub use agreement::{Agreement, agreement};
+use agreement::agreement;
+
+pub use agreement::Agreement;
 pub use options::Distillation;
 
 /// Fewest different questions: two to hold out and two to learn from.
@@ -66,88 +68,24 @@ impl Distilled {
     }
 }
 
-/// Real questions that the student does not learn from.
-pub struct HeldOut<'a> {
-    /// The questions (n × d), of any length above zero: one half is to stop by, the other to
-    /// measure.
-    pub questions: ArrayView2<'a, f32>,
-    /// The teacher as it answers them. Where these questions are among the teacher's own
-    /// training questions it should be the teacher without them: a student cannot guess
-    /// what its teacher knows by heart, and is never asked that by new questions.
-    pub teacher: &'a dyn Projection,
-}
-
-/// Distils `teacher` into a transformer of its queries' width.
+/// Distils `model` into a transformer of its queries' width.
 ///
-/// From real `questions` (n × d) and `answers` (m × d, may be empty), of any length above
-/// zero, the queries to learn from are made. The student is for queries of length 1, which
-/// embedding models return. `progress` is called after each epoch.
+/// The queries to learn from are made around real `questions` (n × d) and `answers` (m × d,
+/// may be empty), of any length above zero. `test` are questions that the model was not
+/// trained on, two or more. Without them a share of `questions` is held out, and compared with
+/// the model as it is without them: a student cannot guess what its teacher knows by heart,
+/// and is never asked that by new questions. One half of the questions held out is to stop by,
+/// the other to measure.
+///
+/// The student is for queries of length 1, which embedding models return. `progress` is
+/// called after each epoch.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for options outside their range,
-/// [`ErrorKind::DimensionMismatch`] for vectors of another dimension than the teacher's
-/// queries, [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`], naming the row,
-/// [`ErrorKind::InvalidModel`] for no questions, fewer than two that are held out, or where
-/// training diverges; [`ErrorKind::Cancelled`]; and the teacher's errors.
-pub fn distill(
-    teacher: &dyn Projection,
-    questions: ArrayView2<'_, f32>,
-    answers: ArrayView2<'_, f32>,
-    held_out: &HeldOut<'_>,
-    options: &Distillation,
-    progress: &mut OnProgress<'_>,
-) -> Result<Distilled> {
-    options.check()?;
-    let dim = teacher.input_dim();
-    let shape = TransformerShape {
-        embed_dim: dim,
-        num_heads: options.heads,
-        num_layers: options.layers,
-        ff_dim: options.ff_dim,
-        dropout: options.dropout,
-    };
-    let invalid_shape =
-        |error: Error| Error::new(ErrorKind::InvalidArgument, error.to_string()).with_source(error);
-    shape.check().map_err(invalid_shape)?;
-    let units = |what: &str, rows: ArrayView2<'_, f32>, fewest: usize| -> Result<Array2<f32>> {
-        if rows.nrows() > 0 && rows.ncols() != dim {
-            let message =
-                format!("{what} of dimension {}, expected {dim} as the teacher's", rows.ncols());
-            return Err(Error::new(ErrorKind::DimensionMismatch, message));
-        }
-        if rows.nrows() < fewest {
-            let message = format!("{} {what}, expected at least {fewest}", rows.nrows());
-            return Err(Error::new(ErrorKind::InvalidModel, message));
-        }
-        unit_rows(rows).map_err(|error| error.context(what))
-    };
-    let learnt = units("questions", questions, 1)?;
-    let answers = units("answers", answers, 0)?;
-    let asked = units("held-out questions", held_out.questions, 2)?;
-    let (watched, measured) = asked.view().split_at(ndarray::Axis(0), asked.nrows() / 2);
-    let source = Source { questions: values(&learnt), answers: values(&answers), dim };
-    let watched = fit::Watched { questions: watched, teacher: held_out.teacher };
-    let fitted = fit::fit(teacher, &source, &watched, shape, options, progress)?;
-    let model = &fitted.model;
-    Ok(Distilled {
-        held_out: agreement(held_out.teacher, model, measured, answers.view())?,
-        trained: agreement(teacher, model, learnt.view(), answers.view())?,
-        epochs: fitted.epochs,
-        best_epoch: fitted.best_epoch,
-        loss: fitted.loss,
-        model: fitted.model,
-        options: options.clone(),
-    })
-}
-
-/// [`distill`] of a model with real `questions` (n × d) and `answers` (m × d, may be empty).
-///
-/// `test` are real questions (n × d) that the model was not trained on, two or more: with
-/// them the student learns from all `questions`. Without, a share of these is held out, and
-/// compared with the model as it is without them.
-///
-/// # Errors
-/// As [`distill`]; [`ErrorKind::InvalidModel`] for fewer than four different questions.
+/// [`ErrorKind::DimensionMismatch`] for vectors of another dimension than the model's queries,
+/// [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`], naming the row,
+/// [`ErrorKind::InvalidModel`] for too few different questions or if training diverges, and
+/// [`ErrorKind::Cancelled`].
 pub fn distill_model(
     model: &Model,
     questions: ArrayView2<'_, f32>,
@@ -157,24 +95,70 @@ pub fn distill_model(
     progress: &mut OnProgress<'_>,
 ) -> Result<Distilled> {
     options.check()?;
-    if let Some(test) = test {
-        let held_out = HeldOut { questions: test, teacher: model };
-        return distill(model, questions, answers, &held_out, options, progress);
-    }
-    let (learnt, asked) = split(questions, options)?;
-    let left_out = |question: &[f32]| {
-        let mut dots = vec![0.0; asked.nrows()];
-        kernel::dots(question, values(&asked), &mut dots);
-        let same = (kernel::norm(question) * (1.0 - 1e-5)) as f32;
-        dots.iter().any(|dot| *dot > same)
+    let dim = model.input_dim();
+    let shape = TransformerShape {
+        embed_dim: dim,
+        num_heads: options.heads,
+        num_layers: options.layers,
+        ff_dim: options.ff_dim,
+        dropout: options.dropout,
     };
-    let without = match model {
-        Model::Residual(model) => Model::Residual(model.without_questions(&left_out)?),
+    shape.check().map_err(|error| {
+        Error::new(ErrorKind::InvalidArgument, error.to_string()).with_source(error)
+    })?;
+    let (learnt, held_out, tester);
+    match (test, model) {
+        (Some(test), _) => {
+            (learnt, held_out, tester) = (questions.to_owned(), test.to_owned(), None);
+        }
+        (None, Model::Residual(residual)) => {
+            (learnt, held_out) = split(questions, options)?;
+            let left_out = |question: &[f32]| {
+                let mut dots = vec![0.0; held_out.nrows()];
+                kernel::dots(question, values(&held_out), &mut dots);
+                let same = (kernel::norm(question) * (1.0 - 1e-5)) as f32;
+                dots.iter().any(|dot| *dot > same)
+            };
+            tester = Some(Model::Residual(residual.without_questions(&left_out)?));
+        }
         // Other kinds do not keep single questions.
-        other => other.clone(),
-    };
-    let held_out = HeldOut { questions: asked.view(), teacher: &without };
-    distill(model, learnt.view(), answers, &held_out, options, progress)
+        (None, _) => {
+            (learnt, held_out) = split(questions, options)?;
+            tester = None;
+        }
+    }
+    let tester = tester.as_ref().unwrap_or(model);
+    let learnt = units("questions", learnt.view(), dim, 1)?;
+    let answers = units("answers", answers, dim, 0)?;
+    let held_out = units("held-out questions", held_out.view(), dim, 2)?;
+    let (watched, measured) = held_out.view().split_at(ndarray::Axis(0), held_out.nrows() / 2);
+    let source = Source { questions: values(&learnt), answers: values(&answers), dim };
+    let watched = fit::Watched { questions: watched, teacher: tester };
+    let fitted = fit::fit(model, &source, &watched, shape, options, progress)?;
+    let student = &fitted.model;
+    Ok(Distilled {
+        held_out: agreement(tester, student, measured, answers.view())?,
+        trained: agreement(model, student, learnt.view(), answers.view())?,
+        epochs: fitted.epochs,
+        best_epoch: fitted.best_epoch,
+        loss: fitted.loss,
+        model: fitted.model,
+        options: options.clone(),
+    })
+}
+
+/// Rows at length 1, of which there have to be `fewest`.
+fn units(what: &str, rows: ArrayView2<'_, f32>, dim: usize, fewest: usize) -> Result<Array2<f32>> {
+    let (count, found) = rows.dim();
+    if count > 0 && found != dim {
+        let message = format!("{what} of dimension {found}, expected {dim} as the teacher's");
+        return Err(Error::new(ErrorKind::DimensionMismatch, message));
+    }
+    if count < fewest {
+        let message = format!("{count} {what}, expected at least {fewest}");
+        return Err(Error::new(ErrorKind::InvalidModel, message));
+    }
+    unit_rows(rows).map_err(|error| error.context(what))
 }
 
 /// The questions to learn from and those held out, equal ones once.

@@ -95,29 +95,21 @@ impl Distillation {
                 self.batch, self.samples
             ));
         }
-        let shares = [
-            (
-                "cosine weight",
-                self.cosine_weight,
-                (0.0..=1.0).contains(&self.cosine_weight),
-                "0 to 1",
-            ),
+        let share = (0.0..=1.0).contains(&self.cosine_weight);
+        let half = self.held_out > 0.0 && self.held_out <= 0.5;
+        let rate = self.rate > 0.0 && self.rate <= 1.0;
+        for (name, value, fits, expected) in [
+            ("cosine weight", self.cosine_weight, share, "0 to 1"),
             ("dropout", self.dropout, (0.0..1.0).contains(&self.dropout), "0 to below 1"),
             ("decay", self.decay, (0.0..=1.0).contains(&self.decay), "0 to 1"),
-            ("rate", self.rate, self.rate > 0.0 && self.rate <= 1.0, "above 0, at most 1"),
-            (
-                "held-out share",
-                self.held_out,
-                self.held_out > 0.0 && self.held_out <= 0.5,
-                "above 0, at most 0.5",
-            ),
-        ];
-        match shares.iter().find(|(_, _, fits, _)| !fits) {
-            Some((name, value, _, expected)) => {
-                refuse(format!("{name} {value}, expected {expected}"))
+            ("rate", self.rate, rate, "above 0, at most 1"),
+            ("held-out share", self.held_out, half, "above 0, at most 0.5"),
+        ] {
+            if !fits {
+                return refuse(format!("{name} {value}, expected {expected}"));
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 }
 

@@ -108,7 +108,7 @@ impl Student {
 
     /// The gradients of a loss into `gradients`, which has the length of the weights;
     /// `slope` turns the projections (n × o) into the derivatives of the loss by them, and
-    /// gives the loss. `dropout` is where random numbers come from.
+    /// returns the loss. `dropout` is where random numbers come from.
     pub fn gradients(
         &self,
         queries: &[f32],
@@ -258,7 +258,7 @@ impl Student {
     }
 }
 
-/// Brings each row to mean 0 and variance 1 and gives the factors.
+/// Brings each row to mean 0 and variance 1 and returns the factors.
 fn normalise(rows: &mut [f32], width: usize) -> Vec<f32> {
     let normalise_row = |row: &mut [f32]| {
         let mean = (row.iter().copied().map(f64::from).sum::<f64>() / width as f64) as f32;

@@ -15,7 +15,7 @@ pub struct Candidate {
     pub file: Option<PathBuf>,
     /// Its kind.
     pub kind: ModelKind,
-    /// The text model that it was trained on; empty where that is not known.
+    /// The embedding model that it was trained on; empty if that is not known.
     pub model_name: String,
     /// The place of the projection that it was rounded from, among those that are compared.
     pub exact: Option<usize>,

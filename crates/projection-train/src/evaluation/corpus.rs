@@ -5,27 +5,18 @@ use std::collections::{HashMap, HashSet};
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::TrainingData;
 use crate::error::{Error, ErrorKind, Result};
 use crate::search::LexicalIndex;
+use crate::{TrainingData, unit_rows};
 
 /// The answers of a store and the questions that can be trained on.
 #[derive(Debug)]
 pub struct Corpus {
-    pub(super) ids: Vec<i64>,
-    names: Vec<Option<String>>,
-    texts: Vec<Option<String>>,
-    index: Option<Box<dyn LexicalIndex>>,
-    /// Answers at length 1 (m × d), row-major.
-    pub(super) units: Vec<f32>,
-    pub(super) dim: usize,
+    parts: CorpusParts,
     rows: HashMap<i64, usize>,
     /// The rows of each cluster's answers.
     clusters: HashMap<i64, Vec<usize>>,
     clusters_of: Vec<Vec<i64>>,
-    /// `None` where no question has an answer.
-    pub(super) training: Option<TrainingData>,
-    pub(super) training_texts: Vec<Option<String>>,
 }
 
 /// What a [`Corpus`] is made of.
@@ -69,7 +60,7 @@ pub struct EvaluationQueries {
     pub(super) queries: Array2<f32>,
     /// Row of the right answer of each.
     pub(super) answers: Vec<usize>,
-    /// The questions, where they are known.
+    /// The questions, if they are known.
     pub(super) texts: Vec<Option<String>>,
 }
 
@@ -101,68 +92,70 @@ impl Corpus {
     /// # Panics
     /// If the parts are not of one length.
     pub fn new(parts: CorpusParts) -> Self {
-        let CorpusParts { ids, names, texts, index, units, dim, members, training, training_texts } =
-            parts;
-        assert!(ids.len() == names.len() && ids.len() == texts.len());
-        assert!(units.len() == ids.len() * dim);
+        let count = parts.ids.len();
+        assert!(count == parts.names.len() && count == parts.texts.len());
+        assert!(parts.units.len() == count * parts.dim);
         let rows: HashMap<i64, usize> =
-            ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
+            parts.ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
         let mut clusters: HashMap<i64, Vec<usize>> = HashMap::new();
-        let mut clusters_of = vec![Vec::new(); ids.len()];
-        for (cluster, answer) in members {
-            if let Some(row) = rows.get(&answer) {
-                clusters.entry(cluster).or_default().push(*row);
-                clusters_of[*row].push(cluster);
+        let mut clusters_of = vec![Vec::new(); count];
+        for (cluster, answer) in &parts.members {
+            if let Some(row) = rows.get(answer) {
+                clusters.entry(*cluster).or_default().push(*row);
+                clusters_of[*row].push(*cluster);
             }
         }
-        Self {
-            ids,
-            names,
-            texts,
-            index,
-            units,
-            dim,
-            rows,
-            clusters,
-            clusters_of,
-            training,
-            training_texts,
-        }
+        Self { parts, rows, clusters, clusters_of }
+    }
+
+    /// The answers at length 1 (m × d), row-major.
+    pub(super) fn units(&self) -> &[f32] {
+        &self.parts.units
+    }
+
+    /// Dimension of all vectors.
+    pub(super) fn dim(&self) -> usize {
+        self.parts.dim
+    }
+
+    /// The texts of the training questions.
+    pub(super) fn training_texts(&self) -> &[Option<String>] {
+        &self.parts.training_texts
     }
 
     /// Number of answers.
     pub fn len(&self) -> usize {
-        self.ids.len()
+        self.parts.ids.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.parts.ids.is_empty()
     }
 
     /// The id of the answer in a row.
     pub fn id(&self, row: usize) -> i64 {
-        self.ids[row]
+        self.parts.ids[row]
     }
 
     /// The name of the answer in a row.
     pub fn name(&self, row: usize) -> String {
-        self.names[row].clone().unwrap_or_else(|| format!("answer {}", self.ids[row]))
+        self.parts.names[row].clone().unwrap_or_else(|| format!("answer {}", self.parts.ids[row]))
     }
 
-    /// The text of the answer in a row, where it is known.
+    /// The text of the answer in a row, if it is known.
     pub fn text(&self, row: usize) -> Option<&str> {
-        self.texts[row].as_deref()
+        self.parts.texts[row].as_deref()
     }
 
     /// The questions that can be trained on, if there are any.
     pub fn training(&self) -> Option<&TrainingData> {
-        self.training.as_ref()
+        self.parts.training.as_ref()
     }
 
     /// Number of training questions.
     pub fn training_questions(&self) -> usize {
-        self.training.as_ref().map_or(0, |data| data.labels().len())
+        self.parts.training.as_ref().map_or(0, |data| data.labels().len())
     }
 
     /// The rows of the answers that are right where that of `row` is: its own and those of
@@ -197,13 +190,13 @@ impl Corpus {
 
     /// The index of the answers' texts, if any is known.
     pub fn lexical(&self) -> Option<&dyn LexicalIndex> {
-        self.index.as_deref()
+        self.parts.index.as_deref()
     }
 
     /// Questions (n × d) with the ids of their right answers.
     ///
     /// # Errors
-    /// [`ErrorKind::DimensionMismatch`] where there are not as many labels as questions or
+    /// [`ErrorKind::DimensionMismatch`] if there are not as many labels as questions or
     /// these have another dimension than the answers, [`ErrorKind::NotFound`] for a label
     /// that is no answer with a vector, [`ErrorKind::InvalidInput`] for no questions,
     /// [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`] for unusable vectors. They name
@@ -212,46 +205,29 @@ impl Corpus {
         &self,
         queries: ArrayView2<'_, f32>,
         labels: &[i64],
-        texts: Vec<Option<String>>,
+        mut texts: Vec<Option<String>>,
     ) -> Result<EvaluationQueries> {
-        let refuse = |kind, what: String| Err(Error::new(kind, what));
-        if queries.nrows() != labels.len() {
-            return refuse(
-                ErrorKind::DimensionMismatch,
-                format!("{} labels for {} questions", labels.len(), queries.nrows()),
-            );
-        }
-        if labels.is_empty() {
-            return refuse(ErrorKind::InvalidInput, "no questions".into());
-        }
-        if queries.ncols() != self.dim {
-            return refuse(
-                ErrorKind::DimensionMismatch,
-                format!(
-                    "questions of dimension {}, expected {} as the answers have",
-                    queries.ncols(),
-                    self.dim
-                ),
-            );
-        }
-        // Only for its checks.
-        TrainingData::new(queries, queries, (0..labels.len()).collect())
-            .map_err(|error| error.context("test"))?;
-        let mut answers = Vec::with_capacity(labels.len());
-        for (number, label) in labels.iter().enumerate() {
-            match self.rows.get(label) {
-                Some(row) => answers.push(*row),
-                None => {
-                    return refuse(
-                        ErrorKind::NotFound,
-                        format!("label {label} of question {number}: no answer with a vector"),
-                    );
-                }
-            }
-        }
-        let mut texts = texts;
-        texts.resize(labels.len(), None);
-        Ok(EvaluationQueries { queries: queries.to_owned(), answers, texts })
+        let (dim, count) = (self.parts.dim, labels.len());
+        let (kind, message) = if queries.nrows() != count {
+            let message = format!("{count} labels for {} questions", queries.nrows());
+            (ErrorKind::DimensionMismatch, message)
+        } else if count == 0 {
+            (ErrorKind::InvalidInput, "no questions".into())
+        } else if queries.ncols() != dim {
+            let found = queries.ncols();
+            let message =
+                format!("questions of dimension {found}, expected {dim} as the answers have");
+            (ErrorKind::DimensionMismatch, message)
+        } else if let Some(at) = labels.iter().position(|label| !self.rows.contains_key(label)) {
+            let message = format!("label {} of question {at}: no answer with a vector", labels[at]);
+            (ErrorKind::NotFound, message)
+        } else {
+            unit_rows(queries).map_err(|error| error.context("test: questions"))?;
+            let answers = labels.iter().map(|label| self.rows[label]).collect();
+            texts.resize(count, None);
+            return Ok(EvaluationQueries { queries: queries.to_owned(), answers, texts });
+        };
+        Err(Error::new(kind, message))
     }
 
     /// Questions of a file with the ids of their right answers: those of the same text as
@@ -266,7 +242,7 @@ impl Corpus {
             if let Some(text) = self.text(row) {
                 by_text.entry(text).or_insert(row);
             }
-            if let Some(name) = &self.names[row] {
+            if let Some(name) = &self.parts.names[row] {
                 by_name.entry(name).or_default().push(row);
             }
         }
@@ -297,7 +273,7 @@ impl Corpus {
                     *first
                 }
             };
-            labels.extend(cluster.questions.iter().map(|text| (text.clone(), self.ids[row])));
+            labels.extend(cluster.questions.iter().map(|text| (text.clone(), self.parts.ids[row])));
         }
         Ok(labels)
     }

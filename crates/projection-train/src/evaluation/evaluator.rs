@@ -48,7 +48,7 @@ pub struct Found {
     pub method: Method,
     /// Rank of the right answer to each question, or [`NOT_FOUND`].
     pub ranks: Vec<usize>,
-    /// Row of the first answer, where there is any.
+    /// Row of the first answer, if there is any.
     pub first: Vec<Option<usize>>,
     /// Of a rounded model, the cosine of each projected question with what the exact model
     /// makes of it; else empty.
@@ -64,7 +64,7 @@ pub(super) struct Evaluator<'a> {
     pub models: Vec<(Method, &'a Model)>,
     /// The weight of BM25 for each candidate.
     pub weights: Vec<f64>,
-    /// `None` where answers or questions have no texts.
+    /// `None` if answers or questions have no texts.
     pub lexical: Option<&'a dyn LexicalIndex>,
     pub threads: usize,
 }
@@ -175,11 +175,11 @@ impl Evaluator<'_> {
     }
 
     fn cosines(&self, units: &[f32]) -> Vec<f32> {
-        self.dots(units, &self.corpus.units)
+        self.dots(units, self.corpus.units())
     }
 
     fn dots(&self, units: &[f32], vectors: &[f32]) -> Vec<f32> {
-        let (dim, count) = (self.corpus.dim, vectors.len() / self.corpus.dim);
+        let (dim, count) = (self.corpus.dim(), vectors.len() / self.corpus.dim());
         let mut dots = vec![0.0; units.len() / dim * count];
         parallel::parallel_chunks(self.threads, &mut dots, count, BLOCK / 4, |range, out| {
             gemm::matmul_nt(&units[range.start * dim..range.end * dim], vectors, dim, out);

@@ -109,7 +109,7 @@ impl Evaluation {
         }
         let data = corpus.training().ok_or_else(|| too_few(0))?;
         let mut notes = Vec::new();
-        let lexical = lexical_or_note(&corpus, &corpus.training_texts, &mut notes);
+        let lexical = lexical_or_note(&corpus, corpus.training_texts(), &mut notes);
         let candidates = trainable(candidates, &mut notes);
         let rounds = Rounds { corpus: &corpus, candidates: &candidates, lexical, options };
         let protocols = [Protocol::Closed, Protocol::Open]
@@ -196,7 +196,7 @@ fn too_few(found: usize) -> Error {
 /// Every model has to map vectors of the answers' dimension to the same.
 fn check(corpus: &Corpus, candidates: &[Candidate]) -> Result<()> {
     let dims = |model: &Model| (model.input_dim(), model.output_dim());
-    match candidates.iter().find(|own| dims(&own.model) != (corpus.dim, corpus.dim)) {
+    match candidates.iter().find(|own| dims(&own.model) != (corpus.dim(), corpus.dim())) {
         None => Ok(()),
         Some(candidate) => Err(Error::new(
             ErrorKind::DimensionMismatch,
@@ -205,7 +205,7 @@ fn check(corpus: &Corpus, candidates: &[Candidate]) -> Result<()> {
                 candidate.short_name(),
                 candidate.model.input_dim(),
                 candidate.model.output_dim(),
-                corpus.dim
+                corpus.dim()
             ),
         )),
     }
@@ -252,7 +252,7 @@ fn lexical_or_note<'a>(
 /// How many of the queries are among the training questions.
 fn trained_on(corpus: &Corpus, queries: &EvaluationQueries) -> usize {
     let known: std::collections::HashSet<&str> =
-        corpus.training_texts.iter().flatten().map(String::as_str).collect();
+        corpus.training_texts().iter().flatten().map(String::as_str).collect();
     queries.texts.iter().flatten().filter(|text| known.contains(text.as_str())).count()
 }
 
@@ -336,7 +336,7 @@ impl Rounds<'_> {
             queries: data.questions().select(Axis(0), numbers),
             // A label without answers has no questions.
             answers: numbers.iter().map(|number| rows[data.labels()[*number]][0]).collect(),
-            texts: numbers.iter().map(|n| self.corpus.training_texts[*n].clone()).collect(),
+            texts: numbers.iter().map(|n| self.corpus.training_texts()[*n].clone()).collect(),
         };
         let mut all = Gathered::default();
         for (number, split) in splits.iter().enumerate() {
