@@ -46,10 +46,15 @@ impl RowsRef<'_> {
 
     /// Dot products with those from the `first` on.
     pub fn dots(self, query: &[f32], first: usize, out: &mut [f32]) {
+        self.dots_hinted(None, query, first, out);
+    }
+
+    fn dots_hinted(self, hint: Option<PrefetchHint>, query: &[f32], first: usize, out: &mut [f32]) {
         match self {
             Self::F32(rows) => {
                 let part = &rows[first * query.len()..][..out.len() * query.len()];
-                dots_hinted(PrefetchHint::of(rows), query, part, out);
+                let hint = hint.unwrap_or_else(|| PrefetchHint::of(rows));
+                dots_hinted(hint, query, part, out);
             }
             Self::Quantized(rows) => rows.dots(query, first, out),
         }
@@ -65,10 +70,22 @@ impl RowsRef<'_> {
         alpha: f32,
         out: &mut [f32],
     ) {
+        self.weighted_sum_hinted(None, weights, first, overwrite, alpha, out);
+    }
+
+    fn weighted_sum_hinted(
+        self,
+        hint: Option<PrefetchHint>,
+        weights: &[f32],
+        first: usize,
+        overwrite: bool,
+        alpha: f32,
+        out: &mut [f32],
+    ) {
         match self {
             Self::F32(rows) => {
                 let part = &rows[first * out.len()..][..weights.len() * out.len()];
-                let hint = PrefetchHint::of(rows);
+                let hint = hint.unwrap_or_else(|| PrefetchHint::of(rows));
                 weighted_sum_hinted(hint, weights, part, overwrite, alpha, out);
             }
             Self::Quantized(rows) => rows.weighted_sum(weights, first, overwrite, alpha, out),
@@ -127,11 +144,17 @@ fn attend_with(
     weights: &mut [f32],
     out: &mut [f32],
 ) {
-    centroids.dots(query, 0, weights);
+    let hint = match (centroids, answers) {
+        (RowsRef::F32(centroids), RowsRef::F32(answers)) => {
+            PrefetchHint::alternating(size_of_val(centroids) + size_of_val(answers))
+        }
+        _ => None,
+    };
+    centroids.dots_hinted(hint, query, 0, weights);
     let top = largest(weights);
     // The division takes time that the weighted sum can use, so it comes last.
     let inverse = (1.0 / exponentials(weights, factor, top)) as f32;
-    answers.weighted_sum(weights, 0, true, inverse, out);
+    answers.weighted_sum_hinted(hint, weights, 0, true, inverse, out);
     scale(weights, inverse);
 }
 

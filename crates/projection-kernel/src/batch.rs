@@ -1,11 +1,9 @@
 //! Products of batches: tiles of queries × rows that stay in registers.
 
-use std::array::from_fn;
-
 use crate::dispatch::operations;
 use crate::dot::{self, sums_of_vectors};
 use crate::prefetch::{PrefetchHint, prefetch_line};
-use crate::simd::Simd;
+use crate::simd::{Simd, split_rows};
 
 operations! {
     /// The dot products of rows of `queries` and of `rows`, of `dim` values each: that of query i
@@ -111,13 +109,10 @@ fn tile<S: Simd<N>, const N: usize, const Q: usize, const R: usize>(
     ahead: *const f32,
 ) {
     let dim = queries.len() / Q;
-    let vectors = dim / N;
-    let query: [&[f32]; Q] = from_fn(|q| &queries[q * dim..][..dim]);
-    let row: [&[f32]; R] = from_fn(|r| &rows[r * dim..][..dim]);
-    let query_vectors: [&[[f32; N]]; Q] = from_fn(|q| &query[q].as_chunks().0[..vectors]);
-    let row_vectors: [&[[f32; N]]; R] = from_fn(|r| &row[r].as_chunks().0[..vectors]);
+    let (query_vectors, query_ends) = split_rows::<f32, N, Q>(queries, dim);
+    let (row_vectors, row_ends) = split_rows::<f32, N, R>(rows, dim);
     let mut sums = [[s.splat(0.0); R]; Q];
-    for at in 0..vectors {
+    for at in 0..dim / N {
         prefetch_line::<_, false>(ahead.wrapping_add(at * N));
         let mut values = [s.splat(0.0); R];
         for r in 0..R {
@@ -130,13 +125,13 @@ fn tile<S: Simd<N>, const N: usize, const Q: usize, const R: usize>(
             }
         }
     }
-    if vectors * N < dim {
+    if !dim.is_multiple_of(N) {
         let mut values = [s.splat(0.0); R];
         for r in 0..R {
-            values[r] = s.load_part(&row[r][vectors * N..]);
+            values[r] = s.load_part(row_ends[r]);
         }
         for q in 0..Q {
-            let query = s.load_part(&query[q][vectors * N..]);
+            let query = s.load_part(query_ends[q]);
             for r in 0..R {
                 sums[q][r] = s.mul_add(query, values[r], sums[q][r]);
             }
@@ -274,7 +269,10 @@ fn weighted_tile<S: Simd<N>, const N: usize, const Q: usize, const V: usize, con
     overwrite: bool,
 ) {
     let m = rows.len() / dim;
-    let weights: [&[f32]; Q] = from_fn(|q| &weights[q * step..][..m]);
+    let mut of_row: [&[f32]; Q] = [&[]; Q];
+    for q in 0..Q {
+        of_row[q] = &weights[q * step..][..m];
+    }
     let mut sums = [[s.splat(0.0); V]; Q];
     for (k, row) in rows.chunks_exact(dim).enumerate().take(m) {
         let columns = row[at..][..V * N].as_chunks::<N>().0;
@@ -286,7 +284,7 @@ fn weighted_tile<S: Simd<N>, const N: usize, const Q: usize, const V: usize, con
             values[v] = s.load(&columns[v]);
         }
         for q in 0..Q {
-            let weight = s.splat(weights[q][k]);
+            let weight = s.splat(of_row[q][k]);
             for v in 0..V {
                 sums[q][v] = s.mul_add(weight, values[v], sums[q][v]);
             }

@@ -3,11 +3,9 @@
 //! Kernels keep their sums in registers and read every row once, in order. Products are accurate
 //! to a few units in the last place of the largest term; last bits differ between CPUs.
 
-use std::array::from_fn;
-
 use crate::dispatch::operations;
 use crate::prefetch::{PrefetchHint, prefetch_line};
-use crate::simd::Simd;
+use crate::simd::{Simd, split_rows};
 
 operations! {
     /// [`dots`] with a hint, for rows that are part of a larger matrix.
@@ -72,7 +70,10 @@ fn dots_by_hint<S: Simd<N>, const N: usize>(
 ) {
     let query = &query[..dim];
     match hint {
-        PrefetchHint::Cached => by_fours::<S, N, 2, false>(s, query, rows, out),
+        PrefetchHint::Cached => by_fours::<S, N, 2, false>(s, query, rows, false, out),
+        PrefetchHint::Alternating { backwards } => {
+            by_fours::<S, N, 2, false>(s, query, rows, backwards, out);
+        }
         PrefetchHint::Ahead => by_eights::<S, N, true>(s, query, rows, out),
         PrefetchHint::Streaming => by_eights::<S, N, false>(s, query, rows, out),
     }
@@ -92,22 +93,31 @@ fn by_eights<S: Simd<N>, const N: usize, const PREFETCH: bool>(
     for (out, rows) in eights.iter_mut().zip(rows.chunks_exact(8 * dim)) {
         *out = dots_of::<S, N, 8, 1, PREFETCH>(s, query, rows);
     }
-    by_fours::<S, N, 1, PREFETCH>(s, query, rest_of_rows, rest);
+    by_fours::<S, N, 1, PREFETCH>(s, query, rest_of_rows, false, rest);
 }
 
-/// Four rows together, with `A` sums in turn for each, then the rest.
+/// Four rows together, the last ones first if `backwards`, with `A` sums in turn for each; then
+/// the rest.
 #[inline(always)]
 fn by_fours<S: Simd<N>, const N: usize, const A: usize, const PREFETCH: bool>(
     s: S,
     query: &[f32],
     rows: &[f32],
+    backwards: bool,
     out: &mut [f32],
 ) {
     let dim = query.len();
     let (fours, rest) = out.as_chunks_mut::<4>();
     let (rows, rest_of_rows) = rows.split_at(4 * fours.len() * dim);
-    for (out, rows) in fours.iter_mut().zip(rows.chunks_exact(4 * dim)) {
-        *out = dots_of::<S, N, 4, A, PREFETCH>(s, query, rows);
+    let all = fours.iter_mut().zip(rows.chunks_exact(4 * dim));
+    if backwards {
+        for (out, rows) in all.rev() {
+            *out = dots_of::<S, N, 4, A, PREFETCH>(s, query, rows);
+        }
+    } else {
+        for (out, rows) in all {
+            *out = dots_of::<S, N, 4, A, PREFETCH>(s, query, rows);
+        }
     }
     let (two, one) = rest.as_chunks_mut::<2>();
     let (rows, last_row) = rest_of_rows.split_at(2 * two.len() * dim);
@@ -129,10 +139,11 @@ fn dots_of<S: Simd<N>, const N: usize, const R: usize, const A: usize, const PRE
     let dim = query.len();
     let (vectors, query_end) = query.as_chunks::<N>();
     let (blocks, single) = vectors.as_chunks::<A>();
-    let row: [&[f32]; R] = from_fn(|r| &rows[r * dim..][..dim]);
-    let row_vectors: [&[[f32; N]]; R] = from_fn(|r| &row[r].as_chunks().0[..vectors.len()]);
-    let row_blocks: [&[[[f32; N]; A]]; R] =
-        from_fn(|r| &row_vectors[r].as_chunks().0[..blocks.len()]);
+    let (row_vectors, row_ends) = split_rows::<f32, N, R>(rows, dim);
+    let mut row_blocks: [&[[[f32; N]; A]]; R] = [&[]; R];
+    for r in 0..R {
+        row_blocks[r] = &row_vectors[r].as_chunks().0[..blocks.len()];
+    }
     let mut sums = [[s.splat(0.0); A]; R];
     for at in 0..blocks.len() {
         for a in 0..A {
@@ -156,7 +167,7 @@ fn dots_of<S: Simd<N>, const N: usize, const R: usize, const A: usize, const PRE
     if !query_end.is_empty() {
         let query = s.load_part(query_end);
         for r in 0..R {
-            let values = s.load_part(&row[r][dim - query_end.len()..]);
+            let values = s.load_part(row_ends[r]);
             sums[r][0] = s.mul_add(values, query, sums[r][0]);
         }
     }

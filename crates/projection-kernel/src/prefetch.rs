@@ -1,5 +1,7 @@
 //! Asking the CPU for values before they are needed.
 
+use std::cell::Cell;
+
 /// Bytes that memory delivers at a time.
 const LINE: usize = 64;
 
@@ -10,6 +12,13 @@ pub enum PrefetchHint {
     Cached,
     /// Later rows are requested early.
     Ahead,
+    /// All vectors of a model are a little larger than the first-level cache. Read in the same
+    /// order by query after query, each would displace the one that is needed next. So every
+    /// other query reads them backwards, and begins with what the one before it has read last.
+    Alternating {
+        /// Whether this query reads the last vectors first, which changes no result.
+        backwards: bool,
+    },
     /// Memory is the limit, and detects by itself what comes next in single precision. Dot
     /// products with quantized rows, of which more pass in the same time, still request early.
     Streaming,
@@ -30,10 +39,21 @@ impl PrefetchHint {
         }
     }
 
-    /// The same without [`Cached`](Self::Cached), the only hint with which the last bits of dot
-    /// products differ from those of a batch.
+    /// The same without [`Cached`](Self::Cached), the only one of these hints with which the last
+    /// bits of dot products differ from those of a batch.
     pub fn as_in_batches(self) -> Self {
         if self == Self::Cached { Self::Streaming } else { self }
+    }
+
+    /// [`Alternating`](Self::Alternating) if it helps for so many bytes of vectors.
+    pub(crate) fn alternating(bytes: usize) -> Option<Self> {
+        thread_local! {
+            static BACKWARDS: Cell<bool> = const { Cell::new(false) };
+        }
+        (48 << 10..64 << 10).contains(&bytes).then(|| {
+            let backwards = BACKWARDS.replace(!BACKWARDS.get());
+            Self::Alternating { backwards }
+        })
     }
 }
 

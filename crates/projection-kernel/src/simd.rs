@@ -148,6 +148,22 @@ macro_rules! proven {
 }
 use proven;
 
+/// `R` rows of equal length, as their whole vectors of `N` values and what is left of each. Written
+/// out in loops, which the compiler unrolls, unlike closures.
+#[inline(always)]
+pub(crate) fn split_rows<T, const N: usize, const R: usize>(
+    rows: &[T],
+    dim: usize,
+) -> ([&[[T; N]]; R], [&[T]; R]) {
+    let mut split: ([&[[T; N]]; R], [&[T]; R]) = ([&[]; R], [&[]; R]);
+    for r in 0..R {
+        let (vectors, end) = rows[r * dim..][..dim].as_chunks();
+        split.0[r] = &vectors[..dim / N];
+        split.1[r] = end;
+    }
+    split
+}
+
 /// ln 2 in two parts, of which the first times any exponent is exact.
 const LN_2: (f32, f32) = (355.0 / 512.0, -2.121_944_4e-4);
 /// Adding this rounds to an integer, which is then in the lowest bits.

@@ -82,8 +82,13 @@ impl Shifted {
     }
 }
 
-const HINTS: [PrefetchHint; 3] =
-    [PrefetchHint::Cached, PrefetchHint::Ahead, PrefetchHint::Streaming];
+const HINTS: [PrefetchHint; 5] = [
+    PrefetchHint::Cached,
+    PrefetchHint::Ahead,
+    PrefetchHint::Streaming,
+    PrefetchHint::Alternating { backwards: false },
+    PrefetchHint::Alternating { backwards: true },
+];
 
 #[test]
 fn dots_and_weighted_sums() {

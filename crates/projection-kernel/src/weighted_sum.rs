@@ -48,6 +48,13 @@ fn weighted_sum_kernel<S: Simd<N>, const N: usize>(
     for (block, (weights, rows)) in blocks.enumerate() {
         let overwrite = overwrite && block == 0;
         match (hint, S::MANY_REGISTERS) {
+            (PrefetchHint::Alternating { backwards }, _) if out.len().is_multiple_of(12 * N) => {
+                let blocks = out.len() / (12 * N);
+                for step in 0..blocks {
+                    let at = 12 * N * if backwards { blocks - 1 - step } else { step };
+                    columns::<S, N, 12, false>(s, weights, rows, at, overwrite, alpha, out);
+                }
+            }
             (PrefetchHint::Ahead, true) => {
                 sum_block::<S, N, 24, true>(s, weights, rows, overwrite, alpha, out);
             }

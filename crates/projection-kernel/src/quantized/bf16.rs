@@ -4,8 +4,6 @@
 //! are deinterleaved once, and sums are interleaved at the end. Rows are padded with zeros to a
 //! multiple of [`PAD`](super::PAD), so that no loop has an end of its own.
 
-use std::array::from_fn;
-
 use crate::dispatch::operations;
 use crate::dot::sums_of_vectors;
 use crate::prefetch::{PrefetchHint, prefetch_line};
@@ -94,7 +92,10 @@ fn dots_of<S: Simd<N>, const N: usize, const R: usize, const PREFETCH: bool>(
     rows: &[u16],
 ) -> [f32; R] {
     let (dim, query) = (query.len(), pairs::<f32, N>(query));
-    let row: [&[[[u16; N]; 2]]; R] = from_fn(|r| &pairs(&rows[r * dim..][..dim])[..query.len()]);
+    let mut row: [&[[[u16; N]; 2]]; R] = [&[]; R];
+    for r in 0..R {
+        row[r] = &pairs(&rows[r * dim..][..dim])[..query.len()];
+    }
     let mut sums = [[s.splat(0.0); 2]; R];
     for at in 0..query.len() {
         let (even, odd) = (s.load(&query[at][0]), s.load(&query[at][1]));

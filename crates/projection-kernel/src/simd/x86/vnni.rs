@@ -4,8 +4,8 @@
 //! products, and the weights of sums.
 
 use std::arch::x86_64::*;
-use std::array::from_fn;
 
+use super::super::split_rows;
 use super::{avx512, read, write};
 use crate::prefetch::prefetch_line;
 use crate::quantized::int8::{Int8Query, Int8Rows, product};
@@ -67,8 +67,7 @@ fn dots_of<const R: usize, const PREFETCH: bool>(
     let dim = query.high.len();
     let highs = query.high.as_chunks::<64>().0;
     let lows = &query.low.as_chunks::<64>().0[..highs.len()];
-    let rows: [&[[i8; 64]]; R] =
-        from_fn(|r| &bytes[r * dim..][..dim].as_chunks::<64>().0[..highs.len()]);
+    let (rows, _) = split_rows::<i8, 64, R>(bytes, dim);
     let mut high = [_mm512_setzero_si512(); 4];
     let mut low = [_mm512_setzero_si512(); 4];
     for at in 0..highs.len() {
