@@ -116,7 +116,7 @@ fn damaged(bytes: &[u8]) {
         let at = place(name) + at;
         bytes[at..at + value.len()].copy_from_slice(value);
         let error = Model::from_bytes(&bytes).unwrap_err().to_string();
-        assert!(error.contains("of lists"), "{name}: {error}");
+        assert!(error.contains("of the index"), "{name}: {error}");
     }
 }
 

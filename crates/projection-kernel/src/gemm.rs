@@ -52,7 +52,7 @@ fn multiply(
     }
     // Slices are never longer than isize::MAX bytes.
     let step = |step: usize| step as isize;
-    // SAFETY: by the assertion and the steps that the callers above give, every element
+    // SAFETY: by the assertion and the steps of the callers above, every element
     // that is read or written lies inside its slice, and `out` is borrowed exclusively.
     unsafe {
         gemm::gemm(

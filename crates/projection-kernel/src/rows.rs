@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Where owned rows start: a multiple of a cache line, which is also the widest register.
 pub const ALIGNMENT: usize = 64;
 
-/// From this size on, memory is asked for in huge pages: fewer address translations make
+/// From this size on, memory is requested in huge pages: fewer address translations make
 /// reading a large model some percent faster.
 const HUGE: usize = 4 << 20;
 const HUGE_PAGE: usize = 2 << 20;
@@ -47,7 +47,7 @@ enum Owner {
 /// Bytes that may back [`Rows`].
 ///
 /// # Safety
-/// [`bytes`](Self::bytes) gives the same slice, at the same place and with the same content,
+/// [`bytes`](Self::bytes) returns the same slice, at the same place and with the same content,
 /// as long as the value lives, wherever the value itself is moved to.
 pub unsafe trait StableBytes: Send + Sync {
     /// The bytes.

@@ -23,7 +23,7 @@ pub fn tensors(lists: Option<&Arc<IvfIndex>>) -> Vec<NewTensor<'_>> {
     let mut tensors = Vec::new();
     let mut small = Vec::new();
     for (name, scales_name, rows) in
-        [(CODES, CODE_SCALES, parts.codes), (CENTRES, CENTRE_SCALES, parts.centres)]
+        [(CODES, CODE_SCALES, parts.codes), (CENTRES, CENTRE_SCALES, parts.centroids)]
     {
         // IvfIndex that are stored lend what they hold.
         let Cow::Borrowed(rows) = rows else { continue };
@@ -32,12 +32,12 @@ pub fn tensors(lists: Option<&Arc<IvfIndex>>) -> Vec<NewTensor<'_>> {
             small.push(NewTensor::new(scales_name, &[rows.count()], scales));
         }
     }
-    if let Cow::Borrowed(spreads) = parts.spreads {
-        small.push(NewTensor::new(SPREADS, &[spreads.len()], spreads));
+    if let Cow::Borrowed(radii) = parts.radii {
+        small.push(NewTensor::new(SPREADS, &[radii.len()], radii));
     }
     small.push(NewTensor::vector(ROWS, parts.rows));
     small.push(NewTensor::vector(OFFSETS, parts.offsets));
-    small.push(NewTensor::vector(FACTS, parts.facts));
+    small.push(NewTensor::vector(FACTS, parts.stats));
     tensors.extend(small);
     tensors
 }
@@ -61,9 +61,9 @@ pub fn read(file: &TensorFile<'_>, n: usize, dim: usize) -> Result<Option<Arc<Iv
         codes: bytes(CODES, CODE_SCALES, n)?,
         rows: file.vector(ROWS, Some(n))?,
         offsets: file.vector(OFFSETS, Some(lists + 1))?,
-        centres: bytes(CENTRES, CENTRE_SCALES, lists)?,
-        spreads: Cow::Owned(file.vector(SPREADS, Some(lists))?),
-        facts: file.vector(FACTS, Some(StoredIndex::FACTS))?,
+        centroids: bytes(CENTRES, CENTRE_SCALES, lists)?,
+        radii: Cow::Owned(file.vector(SPREADS, Some(lists))?),
+        stats: file.vector(FACTS, Some(StoredIndex::STATS))?,
     };
     let lists = IvfIndex::from_stored(parts).map_err(|what| file.invalid(what))?;
     Ok(Some(Arc::new(lists)))

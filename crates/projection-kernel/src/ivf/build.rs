@@ -1,106 +1,110 @@
-//! Making lists: k-means on a sample, then every row into the list of its centre.
+//! Building an index: k-means on a sample, then every row into the list of its centroid.
 
-use super::change::Added;
-use super::routes::Routes;
-use super::{IndexStats, IvfIndex, KS, SPREAD, UnitVectors, calibrate};
+use super::coarse::{CoarseQuantizer, RADIUS};
+use super::delta::Delta;
+use super::{IndexStats, IvfIndex, KS, UnitVectors, tune};
+use crate::batch::dots_batch;
+use crate::dot::norm;
+use crate::parallel::parallel_chunks;
+use crate::quantized::{QuantizedRows, RowFormat};
 use crate::random::Random;
-use crate::{self as kernel, QuantizedRows, RowFormat, parallel};
+use crate::softmax::largest;
 
-/// Seed of all that is drawn: the same rows give the same lists.
+/// Seed of everything random: equal rows have equal indexes.
 const SEED: u64 = 0x11575;
 
-/// IvfIndex of n rows are so many times n^0.8: more centres are looked through for longer, fewer
-/// lists are longer. Measured on 25,000 real questions, for which half as many more do no
-/// better, and on up to 1,000,000 rows in clusters, of which 12,000 lists read a quarter less
+/// The number of lists of n rows is so many times n^0.8: more centroids take longer to compare,
+/// fewer lists are longer. Measured on 25,000 real questions, for which half as many more lists
+/// are no better, and on up to 1,000,000 rows in clusters, where 12,000 lists read a quarter less
 /// than 8,000.
 const LISTS: f64 = 0.19;
 
-/// Rows of the sample for each list, and of all lists, and how often centres are moved.
+/// Rows of the sample for each list, and of all lists, and how often centroids are moved.
 const SAMPLED: usize = 40;
 const MOST_SAMPLED: usize = 160_000;
 const ROUNDS: usize = 4;
 
-/// Centres that rows are compared with at a time, and rows.
-const CENTRES: usize = 128;
+/// Centroids that rows are compared with at a time, and rows.
+const CENTROIDS: usize = 128;
 const BLOCK: usize = 64;
 
 impl IvfIndex {
-    /// The rows in lists, where these find [`LEAST_RECALL`](super::LEAST_RECALL) of the true
-    /// nearest rows for less than reading all of them; otherwise in one. `queries` (n × d), of
-    /// length 1, are more held-out queries to find that out with. The result does not depend
-    /// on the number of threads.
+    /// An index with inverted lists if they find [`LEAST_RECALL`](super::LEAST_RECALL) of the true
+    /// nearest rows for much less than scanning all; otherwise a flat one. `queries` (n × d), of
+    /// length 1, are more held-out queries to tune the probe margins with. The result does not
+    /// depend on the number of threads.
     pub fn build(units: UnitVectors<'_>, queries: &[f32], threads: usize) -> Self {
         let dim = units.dim;
         let mut random = Random::new(SEED, 0);
         let mut numbers: Vec<usize> = (0..units.count).collect();
         random.shuffle(&mut numbers);
-        let held_out = calibrate::QUERIES.min(units.count / 8);
+        let held_out = tune::QUERIES.min(units.count / 8);
         let (held_out, others) = numbers.split_at(held_out);
         let count = (LISTS * (units.count as f64).powf(0.8)) as usize;
         let count = count.clamp(1, others.len().max(1));
         // Each list begins at a row of the sample.
         let sampled = (count * SAMPLED).min(MOST_SAMPLED.max(count)).min(others.len());
         let sample = units.gather(others[..sampled].iter().copied());
-        let mut centres = sample[..count * dim].to_vec();
+        let mut centroids = sample[..count * dim].to_vec();
         for _ in 0..ROUNDS {
-            let lists = assign(sample.len() / dim, &centres, dim, threads, &|rows| {
+            let lists = assign(sample.len() / dim, &centroids, dim, threads, &|rows| {
                 sample[rows.start * dim..rows.end * dim].to_vec()
             });
-            centres = means(dim, count, &lists, &mut random, &|row, values| {
+            centroids = means(dim, count, &lists, &mut random, &|row, values| {
                 values.copy_from_slice(&sample[row * dim..][..dim]);
             });
         }
         drop(sample);
-        let lists = assign(units.count, &centres, dim, threads, &|rows| units.gather(rows));
-        let centres = means(dim, count, &lists, &mut random, units.copy_row);
+        let lists = assign(units.count, &centroids, dim, threads, &|rows| units.gather(rows));
+        let centroids = means(dim, count, &lists, &mut random, units.copy_row);
         let (offsets, rows) = members(count, &lists);
-        let (codes, distance) = units.rounded(rows.iter().map(|row| *row as usize));
-        let spread =
-            |centre: &[f32]| SPREAD * (1.0 - kernel::norm(centre).powi(2)).max(0.0).sqrt() as f32;
-        let routes = Routes {
-            spreads: centres.chunks_exact(dim).map(spread).collect(),
-            centres: QuantizedRows::new(RowFormat::Int8, dim, &centres),
+        let (codes, distance) = units.quantized(rows.iter().map(|row| *row as usize));
+        let radius =
+            |centroid: &[f32]| RADIUS * (1.0 - norm(centroid).powi(2)).max(0.0).sqrt() as f32;
+        let coarse = CoarseQuantizer {
+            radii: centroids.chunks_exact(dim).map(radius).collect(),
+            centroids: QuantizedRows::new(RowFormat::Int8, dim, &centroids),
             offsets,
-            slacks: [0.0; KS.len()],
-            found: IndexStats { recall: 0.0, read: 1.0, lists: count },
+            probe_margins: [0.0; KS.len()],
+            stats: IndexStats { recall: 0.0, read: 1.0, lists: count },
         };
-        let routes = Some(routes);
-        let mut made = Self { codes, rows, distance, routes, added: Added::new(count) };
-        match made.calibrate(units, &lists, held_out, queries, threads) {
-            true => made,
+        let coarse = Some(coarse);
+        let mut index = Self { codes, rows, distance, coarse, delta: Delta::new(count) };
+        match index.tune(units, &lists, held_out, queries, threads) {
+            true => index,
             false => Self::flat(units),
         }
     }
 }
 
-/// The number of the nearest centre of each of so many rows, which `copy` gives in blocks.
+/// The number of the nearest centroid of each of so many rows, which `copy` returns in blocks.
 fn assign(
     count: usize,
-    centres: &[f32],
+    centroids: &[f32],
     dim: usize,
     threads: usize,
     copy: &(dyn Fn(std::ops::Range<usize>) -> Vec<f32> + Sync),
 ) -> Vec<u32> {
     // |x − c|² is least where x·c − |c|²/2 is greatest.
     let halves: Vec<f32> =
-        centres.chunks_exact(dim).map(|c| (kernel::norm(c).powi(2) / 2.0) as f32).collect();
+        centroids.chunks_exact(dim).map(|c| (norm(c).powi(2) / 2.0) as f32).collect();
     let mut nearest = vec![0u32; count];
-    parallel::parallel_chunks(threads, &mut nearest, 1, BLOCK, |range, nearest| {
+    parallel_chunks(threads, &mut nearest, 1, BLOCK, |range, nearest| {
         let rows = copy(range);
         let mut best = [f32::NEG_INFINITY; BLOCK];
-        let mut dots = [0.0; BLOCK * CENTRES];
-        let blocks = centres.chunks(CENTRES * dim).zip(halves.chunks(CENTRES));
-        for (block, (centres, halves)) in blocks.enumerate() {
-            kernel::dots_batch(dim, &rows, centres, &mut dots, CENTRES);
+        let mut dots = [0.0; BLOCK * CENTROIDS];
+        let blocks = centroids.chunks(CENTROIDS * dim).zip(halves.chunks(CENTROIDS));
+        for (block, (centroids, halves)) in blocks.enumerate() {
+            dots_batch(dim, &rows, centroids, &mut dots, CENTROIDS);
             for (row, (nearest, best)) in nearest.iter_mut().zip(&mut best).enumerate() {
-                let scores = &mut dots[row * CENTRES..][..halves.len()];
+                let scores = &mut dots[row * CENTROIDS..][..halves.len()];
                 scores.iter_mut().zip(halves).for_each(|(score, half)| *score -= half);
                 // Looking for the largest score costs less than looking at each.
-                let largest = kernel::largest(scores);
-                if largest > *best
-                    && let Some(at) = scores.iter().position(|score| *score == largest)
+                let top = largest(scores);
+                if top > *best
+                    && let Some(at) = scores.iter().position(|score| *score == top)
                 {
-                    (*best, *nearest) = (largest, (block * CENTRES + at) as u32);
+                    (*best, *nearest) = (top, (block * CENTROIDS + at) as u32);
                 }
             }
         }

@@ -1,6 +1,7 @@
 use super::*;
+use crate::dot::dots;
+use crate::normalize::normalize;
 use crate::random::Random;
-use crate::{self as kernel, Rows};
 
 const DIM: usize = 48;
 
@@ -13,9 +14,9 @@ pub fn clustered(count: usize, topics: usize, spread: f32) -> Rows {
     let mut rows = Rows::with_capacity(DIM, count);
     for number in 0..count {
         let point = &points[number * 7 % topics * DIM..][..DIM];
-        let row: Vec<f32> = point.iter().map(|point| point + spread * value()).collect();
-        let norm = kernel::norm(&row) as f32;
-        rows.push(&row.iter().map(|value| value / norm).collect::<Vec<f32>>());
+        let mut row: Vec<f32> = point.iter().map(|point| point + spread * value()).collect();
+        normalize(&mut row);
+        rows.push(&row);
     }
     rows
 }
@@ -30,10 +31,10 @@ fn of_rows(rows: &Rows) -> impl Fn(usize, &mut [f32]) + Sync + '_ {
 }
 
 fn exact(rows: &Rows, unit: &[f32], k: usize) -> Vec<usize> {
-    let mut dots = vec![0.0f32; rows.count()];
-    kernel::dots(unit, rows, &mut dots);
-    let mut order: Vec<usize> = (0..dots.len()).collect();
-    order.sort_by(|a, b| dots[*b].total_cmp(&dots[*a]).then(a.cmp(b)));
+    let mut scores = vec![0.0f32; rows.count()];
+    dots(unit, rows, &mut scores);
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
     order.truncate(k);
     order
 }
@@ -66,7 +67,7 @@ fn lists_find_what_they_promise_and_read_little() {
     // One thread or many, and every time, the same lists.
     let again = IvfIndex::build(units(&rows, &copy), &[], 3);
     assert_eq!(again.rows, lists.rows);
-    assert_eq!(again.routes.unwrap().slacks, lists.routes.unwrap().slacks);
+    assert_eq!(again.coarse.unwrap().probe_margins, lists.coarse.unwrap().probe_margins);
 }
 
 #[test]
@@ -166,10 +167,10 @@ fn stored_lists_are_the_same_and_wrong_ones_are_refused() {
         (|parts| parts.rows[7] = parts.rows[8], "rows"),
         (|parts| parts.rows[7] = -1, "rows"),
         (|parts| parts.rows[7] = 6000, "rows"),
-        (|parts| parts.facts[1] = f64::NAN, "facts"),
-        (|parts| parts.facts[0] = -1.0, "facts"),
-        (|parts| parts.facts[1] = 1.5, "facts"),
-        (|parts| parts.spreads.to_mut()[2] = f32::NAN, "spreads"),
+        (|parts| parts.stats[1] = f64::NAN, "statistics"),
+        (|parts| parts.stats[0] = -1.0, "statistics"),
+        (|parts| parts.stats[1] = 1.5, "statistics"),
+        (|parts| parts.radii.to_mut()[2] = f32::NAN, "radii"),
     ];
     for (damage, what) in damages {
         let mut parts = stored();

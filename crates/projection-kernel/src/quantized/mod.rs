@@ -84,7 +84,7 @@ impl QuantizedQuery {
 
 impl QuantizedRows {
     /// Bytes of so many finite rows, which `copy` writes by their number.
-    pub fn bytes_of(dim: usize, count: usize, mut copy: impl FnMut(usize, &mut [f32])) -> Self {
+    pub fn int8_of(dim: usize, count: usize, mut copy: impl FnMut(usize, &mut [f32])) -> Self {
         let width = dim.next_multiple_of(PAD);
         let mut bytes = Rows::with_capacity(width, count);
         let (mut row, mut padded) = (vec![0.0; dim], vec![0i8; width]);
@@ -117,7 +117,7 @@ impl QuantizedRows {
                 let rows = |number: usize, row: &mut [f32]| {
                     row.copy_from_slice(&rows[number * dim..][..dim]);
                 };
-                return Self::bytes_of(dim, count, rows);
+                return Self::int8_of(dim, count, rows);
             }
         };
         Self { dim, values }
@@ -178,7 +178,7 @@ impl QuantizedRows {
     }
 
     /// How far rounding may have moved the length of a row from 1.
-    pub fn doubt_of_length(&self, number: usize) -> f64 {
+    pub fn length_error(&self, number: usize) -> f64 {
         match &self.values {
             Values::Bf16(_) => 1.0 / 256.0,
             // Half a step for each value.

@@ -134,7 +134,7 @@ impl Heads {
             kernel::norm(&row[..rows.dim()])
         };
         for head in 0..self.ids.len() {
-            let doubt = UNIT + centroids.doubt_of_length(head);
+            let doubt = UNIT + centroids.length_error(head);
             self.check_length(head, length(centroids, head), doubt)?;
         }
         self.check_matrix_answers(|head| length(answers, head))

@@ -1,14 +1,15 @@
-//! Rows that lists are made of, and their bytes.
+//! The rows that an index is built from, and their int8 copies.
 
-use super::IvfIndex;
-use super::change::Added;
-use crate::QuantizedRows;
+use crate::quantized::QuantizedRows;
 
-/// Rows of a matrix at length 1: how many, of which dimension, and each by its number.
+/// Rows of a matrix at length 1, each by its number.
 #[derive(Clone, Copy)]
 pub struct UnitVectors<'a> {
+    /// Number of rows.
     pub count: usize,
+    /// Values of a row.
     pub dim: usize,
+    /// Writes the row with this number.
     pub copy_row: &'a (dyn Fn(usize, &mut [f32]) + Sync),
 }
 
@@ -24,33 +25,25 @@ impl UnitVectors<'_> {
 
     /// The rows in bytes, in the order of the numbers, and the greatest distance of one from
     /// what is stored of it.
-    pub(super) fn rounded(
+    pub(super) fn quantized(
         &self,
         numbers: impl ExactSizeIterator<Item = usize>,
     ) -> (QuantizedRows, f32) {
         let numbers: Vec<usize> = numbers.collect();
         let mut row = vec![0.0; self.dim];
-        let rows = QuantizedRows::bytes_of(self.dim, numbers.len(), |place, row| {
-            (self.copy_row)(numbers[place], row);
+        let rows = QuantizedRows::int8_of(self.dim, numbers.len(), |slot, row| {
+            (self.copy_row)(numbers[slot], row);
         });
         let mut decoded = vec![0.0; self.dim];
         let mut distance = 0.0f64;
-        for (place, number) in numbers.into_iter().enumerate() {
+        for (slot, number) in numbers.into_iter().enumerate() {
             (self.copy_row)(number, &mut row);
-            rows.decode(place, &mut decoded);
+            rows.decode(slot, &mut decoded);
             let pairs = row.iter().zip(&decoded);
             let squares: f64 = pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
             distance = distance.max(squares.sqrt());
         }
         // Rounded up, as a bound has to be.
         (rows, (distance as f32).next_up())
-    }
-}
-
-impl IvfIndex {
-    /// All rows in one list.
-    pub fn flat(units: UnitVectors<'_>) -> Self {
-        let (codes, distance) = units.rounded(0..units.count);
-        Self { codes, rows: Vec::new(), distance, routes: None, added: Added::new(1) }
     }
 }

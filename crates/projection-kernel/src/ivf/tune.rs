@@ -1,13 +1,17 @@
-//! Choosing how many lists to read, by queries whose true nearest rows are known.
+//! Tuning the probe margins, by queries whose true nearest rows are known.
 //!
-//! Held-out rows are queries: no centre was made of them, and none finds itself. Questions may
-//! be further from all rows than rows are from each other, so that the same number of queries
-//! between two rows are a second group, and the caller's are a third. Half of each group
-//! chooses, the other half tells the recall.
+//! Held-out rows are queries: no centroid was made of them, and none finds itself. Questions may
+//! be further from all rows than rows are from each other. Therefore as many queries between two
+//! rows are a second group, and the caller's are a third. Half of each group chooses the margins,
+//! the other half measures the recall.
 
-use super::routes::Routes;
+use super::coarse::CoarseQuantizer;
 use super::{IndexStats, IvfIndex, KS, LEAST_RECALL, UnitVectors};
-use crate::{self as kernel, parallel};
+use crate::batch::dots_batch;
+use crate::dot::dots;
+use crate::normalize::normalize;
+use crate::parallel::parallel_chunks;
+use crate::softmax::largest;
 
 /// Held-out rows.
 pub(super) const QUERIES: usize = 512;
@@ -17,8 +21,7 @@ const ROWS: usize = 128;
 const BLOCK: usize = 128;
 
 /// Shares of the true nearest rows whose lists are to be read, tried in turn for each of [`KS`].
-/// More is found than is asked for, since lists are read before all is known that rules them
-/// out.
+/// Searches find more than that, since they scan lists before they know all that rules them out.
 const SHARES: [f64; 8] = [0.983, 0.986, 0.989, 0.992, 0.994, 0.996, 0.9975, 0.999];
 
 /// What the other half of the queries finds above [`LEAST_RECALL`], so that others like them
@@ -29,8 +32,8 @@ const MARGIN: f64 = 0.004;
 /// Queries that a thread takes at a time when they are counted.
 const COUNTED: usize = 16;
 
-/// IvfIndex that read more of the rows than this are not worth it.
-const MOST_READ: f64 = 0.25;
+/// Inverted lists that read more of the rows than this do not pay off.
+const MAX_READ: f64 = 0.25;
 
 /// How much of another row is added to make a query between two.
 const OTHER: f32 = 0.7;
@@ -42,16 +45,16 @@ const EQUAL: f32 = 1e-6;
 const KEPT: usize = KS[KS.len() - 1] + 1;
 
 /// A query with its true nearest rows, best first, without itself.
-struct Known<'a> {
+struct TestQuery<'a> {
     unit: &'a [f32],
     itself: Option<usize>,
     nearest: Vec<(f32, u32)>,
 }
 
 impl IvfIndex {
-    /// Chooses slacks and records what they find. `lists` are the lists of the rows. Whether
+    /// Chooses probe_margins and records what they find. `lists` are the lists of the rows. Whether
     /// the lists find enough, and read little enough.
-    pub(super) fn calibrate(
+    pub(super) fn tune(
         &mut self,
         units: UnitVectors<'_>,
         lists: &[u32],
@@ -66,42 +69,51 @@ impl IvfIndex {
         if !queries.is_empty() {
             groups.push((queries, None));
         }
-        let groups: Vec<Vec<Known<'_>>> =
-            groups.into_iter().map(|(group, own)| known(units, group, own, threads)).collect();
+        let groups: Vec<Vec<TestQuery<'_>>> = groups
+            .into_iter()
+            .map(|(group, own)| test_queries(units, group, own, threads))
+            .collect();
         let mut found = IndexStats { recall: 1.0, read: 0.0, lists: 0 };
         for (number, k) in KS.into_iter().enumerate() {
-            let Some(routes) = &self.routes else { return false };
+            let Some(coarse) = &self.coarse else { return false };
             let needed: Vec<_> =
-                groups.iter().map(|group| routes.needed(group, lists, k)).collect();
+                groups.iter().map(|group| coarse.needed(group, lists, k)).collect();
             let chosen = SHARES.into_iter().find_map(|share| {
-                let slacks = needed.iter().map(|needed| at_share(needed, share));
-                let slack = slacks.fold(f32::NEG_INFINITY, f32::max);
-                self.routes.as_mut()?.slacks[number] = slack;
+                let probe_margins = needed.iter().map(|needed| at_share(needed, share));
+                let probe_margin = probe_margins.fold(f32::NEG_INFINITY, f32::max);
+                self.coarse.as_mut()?.probe_margins[number] = probe_margin;
                 let recalls = groups.iter().map(|group| self.recall(units, group, k, threads));
                 let recall = recalls.fold(1.0, f64::min);
                 let last = share == SHARES[SHARES.len() - 1];
                 let wanted = if last { LEAST_RECALL } else { LEAST_RECALL + MARGIN };
-                (recall >= wanted).then_some((recall, slack))
+                (recall >= wanted).then_some((recall, probe_margin))
             });
-            let (Some((recall, slack)), Some(routes)) = (chosen, &self.routes) else {
+            let (Some((recall, probe_margin)), Some(coarse)) = (chosen, &self.coarse) else {
                 return false;
             };
-            let read_by = |group: &Vec<Known<'_>>| routes.read(group, k, slack, units.count);
+            let read_by =
+                |group: &Vec<TestQuery<'_>>| coarse.read(group, k, probe_margin, units.count);
             let read = groups.iter().map(read_by).sum::<f64>() / groups.len() as f64;
             found.recall = found.recall.min(recall);
             found.read += read / KS.len() as f64;
         }
-        let Some(routes) = &mut self.routes else { return false };
-        found.lists = routes.count();
-        routes.found = found;
-        found.read <= MOST_READ
+        let Some(coarse) = &mut self.coarse else { return false };
+        found.lists = coarse.count();
+        coarse.stats = found;
+        found.read <= MAX_READ
     }
 
     /// The share of the true k nearest rows that the second half of the queries find.
-    fn recall(&self, units: UnitVectors<'_>, group: &[Known<'_>], k: usize, threads: usize) -> f64 {
+    fn recall(
+        &self,
+        units: UnitVectors<'_>,
+        group: &[TestQuery<'_>],
+        k: usize,
+        threads: usize,
+    ) -> f64 {
         let queries = &group[group.len() / 2..];
         let mut found = vec![0; queries.len()];
-        parallel::parallel_chunks(threads, &mut found, 1, COUNTED, |range, found| {
+        parallel_chunks(threads, &mut found, 1, COUNTED, |range, found| {
             for (query, found) in queries[range].iter().zip(found) {
                 *found = self.found_of(units, query, k);
             }
@@ -111,7 +123,7 @@ impl IvfIndex {
     }
 
     /// How many of its true k nearest rows a query finds.
-    fn found_of(&self, units: UnitVectors<'_>, query: &Known<'_>, k: usize) -> usize {
+    fn found_of(&self, units: UnitVectors<'_>, query: &TestQuery<'_>, k: usize) -> usize {
         let nearest = &query.nearest[..k.min(query.nearest.len())];
         let Some(least) = nearest.last().map(|(score, _)| score - EQUAL) else { return 0 };
         let wanted = k + usize::from(query.itself.is_some());
@@ -122,26 +134,26 @@ impl IvfIndex {
         let good = candidates.iter().copied().filter(|number| {
             (units.copy_row)(*number, &mut row);
             let mut dot = [0.0];
-            kernel::dots(query.unit, &row, &mut dot);
+            dots(query.unit, &row, &mut dot);
             Some(*number) != query.itself && dot[0] >= least
         });
         good.count().min(nearest.len())
     }
 }
 
-/// The least of ascending slacks with which this share of rows is in lists that are read.
+/// The least of ascending probe_margins with which this share of rows is in lists that are read.
 fn at_share(needed: &[f32], share: f64) -> f32 {
     let at = (needed.len().saturating_sub(1) as f64 * share).ceil() as usize;
     needed.get(at).copied().unwrap_or(f32::NEG_INFINITY)
 }
 
-impl Routes {
-    /// The slacks with which the lists of the true k nearest rows of the first half of the
+impl CoarseQuantizer {
+    /// The probe_margins with which the lists of the true k nearest rows of the first half of the
     /// queries are read, ascending.
-    fn needed(&self, group: &[Known<'_>], lists: &[u32], k: usize) -> Vec<f32> {
+    fn needed(&self, group: &[TestQuery<'_>], lists: &[u32], k: usize) -> Vec<f32> {
         let mut needed = Vec::new();
         for query in &group[..group.len().div_ceil(2)] {
-            let scores = self.scores(&self.centres.quantize(query.unit));
+            let scores = self.scores(&self.centroids.quantize(query.unit));
             let nearest = &query.nearest[..k.min(query.nearest.len())];
             let Some((worst, _)) = nearest.last() else { continue };
             let lists = nearest.iter().map(|(_, row)| lists[*row as usize] as usize);
@@ -152,15 +164,16 @@ impl Routes {
     }
 
     /// The share of so many rows that a query of the group reads on average.
-    fn read(&self, group: &[Known<'_>], k: usize, slack: f32, count: usize) -> f64 {
+    fn read(&self, group: &[TestQuery<'_>], k: usize, probe_margin: f32, count: usize) -> f64 {
         let mut rows = 0;
         for query in group {
             let nearest = &query.nearest[..k.min(query.nearest.len())];
             let Some((worst, _)) = nearest.last() else { continue };
-            let scores = self.scores(&self.centres.quantize(query.unit));
+            let scores = self.scores(&self.centroids.quantize(query.unit));
             let sizes = self.offsets.windows(2).map(|pair| pair[1] - pair[0]);
-            let read =
-                sizes.zip(scores.iter().copied()).filter(|(_, score)| *score >= worst - slack);
+            let read = sizes
+                .zip(scores.iter().copied())
+                .filter(|(_, score)| *score >= worst - probe_margin);
             rows += read.map(|(size, _)| size).sum::<usize>();
         }
         rows as f64 / (group.len().max(1) * count) as f64
@@ -175,53 +188,50 @@ fn between(rows: &[f32], dim: usize) -> Vec<f32> {
         let other = (number + count / 2) % count * dim;
         let other = &rows[other..other + dim];
         query.iter_mut().zip(other).for_each(|(value, other)| *value += OTHER * other);
-        let norm = kernel::norm(query);
-        if norm > 0.0 {
-            kernel::scale(query, (1.0 / norm) as f32);
-        }
+        normalize(query);
     }
     all
 }
 
 /// The true nearest rows of queries, which may be rows themselves.
-fn known<'a>(
+fn test_queries<'a>(
     units: UnitVectors<'_>,
     queries: &'a [f32],
     own: Option<&[usize]>,
     threads: usize,
-) -> Vec<Known<'a>> {
+) -> Vec<TestQuery<'a>> {
     let dim = units.dim;
-    let mut all: Vec<Known<'a>> = queries
+    let mut all: Vec<TestQuery<'a>> = queries
         .chunks_exact(dim)
         .enumerate()
-        .map(|(number, unit)| Known {
+        .map(|(number, unit)| TestQuery {
             unit,
             itself: own.map(|own| own[number]),
             nearest: Vec::new(),
         })
         .collect();
-    parallel::parallel_chunks(threads, &mut all, 1, BLOCK, |range, known| {
+    parallel_chunks(threads, &mut all, 1, BLOCK, |range, group| {
         let queries = &queries[range.start * dim..range.end * dim];
-        let mut dots = vec![0.0; known.len() * ROWS];
+        let mut dots = vec![0.0; group.len() * ROWS];
         for first in (0..units.count).step_by(ROWS) {
             let last = (first + ROWS).min(units.count);
             let rows = units.gather(first..last);
-            kernel::dots_batch(dim, queries, &rows, &mut dots, ROWS);
-            for (known, dots) in known.iter_mut().zip(dots.chunks(ROWS)) {
-                known.add(first, &dots[..last - first]);
+            dots_batch(dim, queries, &rows, &mut dots, ROWS);
+            for (group, dots) in group.iter_mut().zip(dots.chunks(ROWS)) {
+                group.add(first, &dots[..last - first]);
             }
         }
-        known.iter_mut().for_each(Known::finish);
+        group.iter_mut().for_each(TestQuery::finish);
     });
     all
 }
 
-impl Known<'_> {
+impl TestQuery<'_> {
     fn add(&mut self, first: usize, scores: &[f32]) {
         let full = self.nearest.len() >= KEPT;
         // After a cut, the last one is the worst.
         let least = if full { self.nearest[KEPT - 1].0 } else { f32::NEG_INFINITY };
-        if full && kernel::largest(scores) <= least {
+        if full && largest(scores) <= least {
             return;
         }
         let better = scores.iter().enumerate().filter(|(_, score)| !full || **score > least);
