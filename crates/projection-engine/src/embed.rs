@@ -4,18 +4,23 @@ use std::path::Path;
 
 use projection_core::{Error, ErrorKind, Result};
 use projection_embed::Embedder;
-use projection_store::{EmbeddingModel, EntityType, Store};
+use projection_store::{EntityType, Store};
 use projection_train::{OnProgress, Progress};
+use serde::Serialize;
 
 /// Texts that are embedded and stored together: few enough that little is lost if the work is
 /// interrupted, many enough to keep all processors busy.
 const CHUNK: usize = 64;
 
 /// What [`embed_store`] did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EmbedReport {
-    /// The embedding model, as the store knows it.
-    pub model: EmbeddingModel,
+    /// The store's database.
+    pub store: String,
+    /// The embedding model, as the store calls it.
+    pub model: String,
+    /// Dimension of its embeddings.
+    pub dimension: usize,
     /// Number of answers that were embedded.
     pub answers: usize,
     /// Number of questions that were embedded.
@@ -70,7 +75,13 @@ pub fn embed_store(
         env!("CARGO_PKG_NAME"),
         max_tokens,
     )?;
-    let mut report = EmbedReport { model, answers: 0, questions: 0 };
+    let mut report = EmbedReport {
+        store: store.path().display().to_string(),
+        model: model_name.to_string(),
+        dimension: model.dimension,
+        answers: 0,
+        questions: 0,
+    };
     let mut done = 0;
     let mut missing = store.texts_without_vector(model_name)?;
     while !missing.is_empty() {
@@ -79,7 +90,7 @@ pub fn embed_store(
         for chunk in missing.chunks(CHUNK) {
             let texts: Vec<&str> = chunk.iter().map(|text| text.text.as_str()).collect();
             let vectors = embedder.embed_batch(&texts)?;
-            store.add_embeddings(&report.model, chunk, vectors.view())?;
+            store.add_embeddings(&model, chunk, vectors.view())?;
             let answers = chunk.iter().filter(|t| t.entity_type == EntityType::Answer).count();
             report.answers += answers;
             report.questions += chunk.len() - answers;

@@ -13,7 +13,7 @@
 //! | [`export_store`] | a model | a file for this engine or ONNX Runtime |
 //! | [`edge::export_edge`] | a model and its answers | a folder for browsers |
 //!
-//! Requests and reports have the shape of the JSON that the C interface takes and returns.
+//! Reports serialize to the JSON that the C interface returns.
 
 mod data;
 mod distill;

@@ -8,7 +8,6 @@ use projection_engine::{TrainReport, TrainRequest, add_feedback, embed_store_wit
 use projection_store::Store;
 use projection_train::{Method, TrainingOptions, Tuning};
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::error::{ErrorHandle, Status};
 use crate::json::{TextHandle, give_json};
@@ -35,13 +34,6 @@ pub unsafe extern "C" fn projection_embed_store(
         let (model_name, reporter) = (optional_text!(model_name), reporter!(progress, context));
         let mut store = Store::open(database)?;
         let report = embed_store_with(&mut store, model_dir, model_name, &mut reporter.progress())?;
-        let report = json!({
-            "store": store.path().display().to_string(),
-            "model": report.model.name,
-            "dimension": report.model.dimension,
-            "answers": report.answers,
-            "questions": report.questions,
-        });
         give_json(out, &report)?;
     })
 }

@@ -3,9 +3,8 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use projection_engine::embed_store_with;
+use projection_engine::{EmbedReport, embed_store_with};
 use projection_store::Store;
-use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, progress};
@@ -29,17 +28,7 @@ pub struct Args {
     model_name: Option<String>,
 }
 
-/// What was embedded.
-#[derive(Debug, Serialize)]
-pub struct Embedded {
-    store: String,
-    model: String,
-    dimension: usize,
-    answers: usize,
-    questions: usize,
-}
-
-pub fn run(args: &Args) -> Result<Embedded, Failure> {
+pub fn run(args: &Args) -> Result<EmbedReport, Failure> {
     let mut store = Store::open(&args.store)?;
     let bar = progress("embedding", 0);
     let name = args.model_name.as_deref();
@@ -49,16 +38,10 @@ pub fn run(args: &Args) -> Result<Embedded, Failure> {
         ControlFlow::Continue(())
     })?;
     bar.finish_and_clear();
-    Ok(Embedded {
-        store: args.store.display().to_string(),
-        model: report.model.name,
-        dimension: report.model.dimension,
-        answers: report.answers,
-        questions: report.questions,
-    })
+    Ok(report)
 }
 
-impl Report for Embedded {
+impl Report for EmbedReport {
     fn render(&self, _: &Screen) -> String {
         let by = format!("by {} (dimension {})", self.model, self.dimension);
         if self.answers + self.questions == 0 {

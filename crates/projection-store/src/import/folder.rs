@@ -71,14 +71,14 @@ pub fn import_paths(
 ) -> Result<Imported> {
     // Listed before anything is imported: what fails now is not tried twice.
     let failed = if retry_failed { store.failed_batches()? } else { Vec::new() };
-    let mut total = failed.len() + paths.len();
+    let (mut done, mut total) = (0, failed.len() + paths.len());
     let mut files = Vec::new();
     go_on(progress(0, total, None))?;
     let mut add = |files: &mut Vec<ImportedFile>, total, file: &Path, result| {
+        done += 1;
         files.push(ImportedFile::new(file, result));
-        go_on(progress(files.len(), total, files.last()))
+        go_on(progress(done, total, files.last()))
     };
-    let mut missing = Vec::new();
     for batch in &failed {
         let file = source_path(store.path(), &batch.source_file);
         let result = retry(store, batch, &file)?;
@@ -97,15 +97,15 @@ pub fn import_paths(
                     let result = import_file(store, file);
                     add(&mut files, total, file, result)?;
                 }
-                // Some may have moved to where they were just imported from.
-                missing.extend(missing_files(store, path)?);
+                // Listed afterwards: some may have moved to where they were just imported from.
+                let missing = missing_files(store, path)?.into_iter();
+                let missing =
+                    missing.map(|file| ImportedFile::new(&file, Ok(ImportOutcome::Missing.into())));
+                files.extend(missing);
             }
             Err(error) => add(&mut files, total, path, Err(error))?,
         }
     }
-    let missing =
-        missing.iter().map(|file| ImportedFile::new(file, Ok(ImportOutcome::Missing.into())));
-    files.extend(missing);
     Ok(Imported { store: store.path().display().to_string(), files })
 }
 
