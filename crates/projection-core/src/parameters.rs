@@ -139,7 +139,7 @@ fn above_zero_if_any<'de, D: Deserializer<'de>>(value: D) -> Result<Option<usize
 
 /// What training chose for search, among the keys of a model's JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct SearchValues {
+pub struct SearchDefaults {
     /// The weight of BM25 in hybrid search, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hybrid_weight: Option<f64>,
@@ -148,7 +148,7 @@ pub struct SearchValues {
     pub unseen_offset: Option<f64>,
 }
 
-impl SearchValues {
+impl SearchDefaults {
     /// From the JSON of a model's parameters; `name` stands for the source.
     ///
     /// # Errors
@@ -225,11 +225,11 @@ mod tests {
         ] {
             let mut json = parameters.to_json(&json!({"seed": 1}));
             assert_eq!(json["kind"], parameters.kind().name());
-            let chosen = SearchValues { hybrid_weight: Some(0.25), unseen_offset: None };
+            let chosen = SearchDefaults { hybrid_weight: Some(0.25), unseen_offset: None };
             chosen.add_to(&mut json);
             let text = json.to_string();
             assert_eq!(ModelParameters::from_json(&text, "x").unwrap(), parameters);
-            assert_eq!(SearchValues::from_json(&text, "x").unwrap(), chosen);
+            assert_eq!(SearchDefaults::from_json(&text, "x").unwrap(), chosen);
         }
     }
 
@@ -250,7 +250,7 @@ mod tests {
             let message = error.to_string();
             assert!(message.contains(word) && message.contains("file.json"), "{message}");
         }
-        let error = SearchValues::from_json(r#"{"hybrid_weight": 2}"#, "file.json").unwrap_err();
+        let error = SearchDefaults::from_json(r#"{"hybrid_weight": 2}"#, "file.json").unwrap_err();
         assert!(error.to_string().contains("hybrid_weight 2"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ mod clustered;
 use clustered::clustered;
 use ndarray::Array2;
 use projection_core::projection::{
-    Head, Model, MultiHeadProjection, Projection, QuestionHead, ResidualParts, ResidualProjection,
+    Head, Model, MultiHeadProjection, Projection, ResidualParts, ResidualProjection,
 };
 
 const DIM: usize = 32;
@@ -18,12 +18,12 @@ fn rows(count: usize, seed: u64) -> Array2<f32> {
 
 fn residual() -> ResidualProjection {
     let questions = rows(COUNT, 5);
-    let heads = (0..COUNT / 10).map(|head| QuestionHead {
-        cluster_id: head as i64,
-        answer: questions.row(head * 10 + 3).to_vec(),
-        questions: questions.slice(ndarray::s![head * 10..(head + 1) * 10, ..]).to_owned(),
-    });
-    let parts = ResidualParts { heads: heads.collect(), ..ResidualParts::new(DIM) };
+    let mut parts = ResidualParts::new(DIM);
+    for head in 0..COUNT / 10 {
+        let answer = questions.row(head * 10 + 3).to_vec();
+        let rows = questions.slice(ndarray::s![head * 10..(head + 1) * 10, ..]);
+        parts.questions.push(head as i64, &answer, rows).unwrap();
+    }
     ResidualProjection::new(parts).unwrap()
 }
 
@@ -103,13 +103,13 @@ fn damaged(bytes: &[u8]) {
     let place =
         |name: &str| 8 + length + header[name]["data_offsets"][0].as_u64().unwrap() as usize;
     let cases: [(&str, usize, &[u8]); 7] = [
-        ("list_rows", 0, &i64::MAX.to_le_bytes()),
-        ("list_rows", 8, &(-1i64).to_le_bytes()),
-        ("list_offsets", 8, &(1i64 << 40).to_le_bytes()),
-        ("list_offsets", 0, &1i64.to_le_bytes()),
-        ("list_facts", 8, &f64::NAN.to_le_bytes()),
-        ("list_spreads", 0, &f32::NAN.to_le_bytes()),
-        ("list_code_scales", 0, &f32::NAN.to_le_bytes()),
+        ("index_rows", 0, &i64::MAX.to_le_bytes()),
+        ("index_rows", 8, &(-1i64).to_le_bytes()),
+        ("index_offsets", 8, &(1i64 << 40).to_le_bytes()),
+        ("index_offsets", 0, &1i64.to_le_bytes()),
+        ("index_stats", 8, &f64::NAN.to_le_bytes()),
+        ("index_radii", 0, &f32::NAN.to_le_bytes()),
+        ("index_code_scales", 0, &f32::NAN.to_le_bytes()),
     ];
     for (name, at, value) in cases {
         let mut bytes = bytes.to_vec();
@@ -140,6 +140,6 @@ fn few_heads_stay_as_they_are() {
         matrix: None,
     };
     let model = MultiHeadProjection::from_heads((0..50).map(head).collect(), 0.1).unwrap();
-    let model = model.with_top_k(Some(5)).unwrap().with_approximate_index(1).unwrap();
-    assert!(model.index_stats().is_none());
+    let model = Model::MultiHead(model.with_top_k(Some(5)).unwrap());
+    assert!(model.with_approximate_index(1).unwrap().index_stats().is_none());
 }

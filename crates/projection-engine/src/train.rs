@@ -1,8 +1,9 @@
 //! Training a model on a store and storing it.
 
+use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
-use projection_core::projection::{Model, ModelParameters, Projection, QuestionHead};
+use projection_core::projection::{Model, ModelParameters, Projection};
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::{EmbeddingModel, NewHead, NewLinear, NewModel, Store};
 use projection_train::{
@@ -177,16 +178,10 @@ pub fn store_model(
     let (heads, questions, parameters);
     match trained.parts() {
         Some(parts) => {
-            heads = parts.heads.iter().map(head_of).collect::<Result<Vec<_>>>()?;
-            questions = parts.heads.iter().map(|head| head.questions.clone()).collect();
-            parameters = ModelParameters::Residual {
-                gain: parts.gain,
-                temperature: parts.temperature,
-                neighbours: parts.neighbours,
-                rotation: parts.rotation,
-                adapter: parts.adapter.is_some(),
-                lift: parts.lift.as_ref().map(|(_, factor)| *factor),
-            };
+            let clusters = || parts.questions.by_cluster();
+            heads = clusters().map(head_of).collect::<Result<Vec<_>>>()?;
+            questions = clusters().map(|(_, _, questions)| questions.to_owned()).collect();
+            parameters = parts.parameters();
         }
         None => {
             // As they are in the store: a single answer keeps its length.
@@ -202,14 +197,17 @@ pub fn store_model(
     }
     let parts = trained.parts();
     let lift = parts.and_then(|parts| parts.lift.as_ref());
-    let adapter = parts.and_then(|parts| parts.adapter.as_ref());
+    let adapter = parts.and_then(|parts| {
+        let shape = (parts.dim(), parts.dim());
+        Some(Array2::from_shape_vec(shape, parts.adapter.as_ref()?.to_vec()).expect("d × d values"))
+    });
     store.add_model(
         model,
         &NewModel {
             name,
             heads: &heads,
             questions: &questions,
-            adapter: adapter.map(|adapter| adapter.view()),
+            adapter: adapter.as_ref().map(|adapter| adapter.view()),
             lift: lift.map(|(direction, _)| &direction[..]),
             hybrid_weight,
             unseen_offset: trained.model().unseen_offset(),
@@ -221,14 +219,14 @@ pub fn store_model(
 }
 
 /// A head as programs that know only multi-head projections read it.
-fn head_of(head: &QuestionHead) -> Result<NewHead> {
+fn head_of((cluster_id, answer, questions): (i64, &[f32], ArrayView2<'_, f32>)) -> Result<NewHead> {
     Ok(NewHead {
-        cluster_id: head.cluster_id,
-        centroid: weighted_centroid(head.questions.view())
-            .map_err(|error| error.context(format!("cluster {}", head.cluster_id)))?,
-        answer: head.answer.clone(),
+        cluster_id,
+        centroid: weighted_centroid(questions)
+            .map_err(|error| error.context(format!("cluster {cluster_id}")))?,
+        answer: answer.to_vec(),
         matrix: None,
-        num_questions: head.questions.nrows(),
+        num_questions: questions.nrows(),
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 use projection_core::layout;
-use projection_core::projection::MultiHeadProjection;
+use projection_core::projection::{MultiHeadProjection, Projection};
 use projection_core::{ErrorKind, npy};
 use projection_engine::{MultiHeadTraining, train_multi_head};
 use projection_store::import::{ImportOutcome, import_file, import_paths};

@@ -55,7 +55,7 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
         training.adapter_training.batch = 10;
         training.adapter_training.candidates = candidates;
         let parts = train_residual(&data, &training, &mut ignore_progress).unwrap();
-        (parts.adapter.unwrap(), parts.lift.unwrap())
+        (parts.adapter.unwrap().to_vec(), parts.lift.unwrap())
     };
     assert_eq!(train(1, 5, 4096), train(3, 5, 4096));
     assert_ne!(train(1, 5, 4096).0, train(1, 6, 4096).0);
@@ -258,6 +258,6 @@ fn weights_and_offsets_are_stored() {
         let score = stored.metrics["mrr_at_10"].as_f64().unwrap();
         assert!((score - validation.chosen.score).abs() < 1e-12);
         assert_eq!(stored.metrics["hybrid_weight"]["value"], weight.value);
-        assert_eq!(stored.search_values().unwrap().hybrid_weight, Some(weight.value));
+        assert_eq!(stored.search_defaults().unwrap().hybrid_weight, Some(weight.value));
     }
 }

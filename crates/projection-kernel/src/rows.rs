@@ -175,7 +175,7 @@ macro_rules! plain {
     )*};
 }
 
-plain!(f32, u16, i8);
+plain!(f32, f64, u16, i8);
 
 impl<T: Plain> Rows<T> {
     /// The `rows` × `width` little-endian values that start at `offset` of `bytes`, where

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use projection_core::ivf::IndexStats;
 use projection_core::layout::{HeadFiles, Resolver};
 use projection_core::model_file::Description;
-use projection_core::parameters::SearchValues;
-use projection_core::projection::load_kinds::{linear, residual, with_temperature};
-use projection_core::projection::{Model, MultiHeadProjection};
+use projection_core::parameters::SearchDefaults;
+use projection_core::projection::{
+    LinearProjection, Model, MultiHeadProjection, ResidualProjection,
+};
 use projection_core::{Error, ErrorKind, Result};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -105,9 +106,9 @@ impl StoredModel {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] for values outside their range.
-    pub fn search_values(&self) -> Result<SearchValues> {
+    pub fn search_defaults(&self) -> Result<SearchDefaults> {
         let text = self.parameters.as_deref();
-        let values = text.map(|text| SearchValues::from_json(text, &self.title())).transpose()?;
+        let values = text.map(|text| SearchDefaults::from_json(text, &self.title())).transpose()?;
         Ok(values.unwrap_or_default())
     }
 
@@ -281,15 +282,20 @@ impl Store {
             (ModelKind::MultiHead, _) => Model::MultiHead(self.open_heads(model)?),
             (ModelKind::Residual, Some(parameters @ ModelParameters::Residual { .. })) => {
                 // Existing programs know, and may have changed, the temperature in their table.
-                let parameters = with_temperature(parameters, model.temperature);
                 let file = |name: String| model.file(self, &name);
-                residual(&parameters, &self.head_files(model)?, id, &file)
+                let heads = self.head_files(model)?;
+                ResidualProjection::load_files(&parameters, &heads, id, &file)
+                    .and_then(|residual| match model.temperature {
+                        Some(temperature) => residual.with_temperature(temperature),
+                        None => Ok(residual),
+                    })
                     .map(Model::Residual)
                     .map_err(|error| error.context(format!("projection {id}")))?
             }
             (ModelKind::Linear, _) => {
                 let matrix = model.matrix(self);
-                linear(&matrix.map_err(|e| e.context(format!("matrix W of projection {id}")))?)
+                let matrix = matrix.map_err(|e| e.context(format!("matrix W of projection {id}")));
+                LinearProjection::load_matrix(&matrix?)
                     .map(Model::Linear)
                     .map_err(|error| error.context(format!("projection {id}")))?
             }
@@ -298,9 +304,10 @@ impl Store {
                 return Err(self.error(ErrorKind::NotFound, what));
             }
         };
-        let values = if as_recorded { model.search_values() } else { Ok(SearchValues::default()) };
+        let values =
+            if as_recorded { model.search_defaults() } else { Ok(SearchDefaults::default()) };
         let values = values.map_err(in_database)?;
-        opened.with_stored_index(&model.folder(self), id).and_search_values(values)
+        opened.with_stored_index(&model.folder(self), id).with_search_defaults(values)
     }
 
     fn open_heads(&self, model: &StoredModel) -> Result<MultiHeadProjection> {

@@ -1,7 +1,7 @@
 //! Storing trained models.
 
 use ndarray::{Array2, ArrayView2};
-use projection_core::parameters::SearchValues;
+use projection_core::parameters::SearchDefaults;
 use projection_core::{Error, ErrorKind, Result, layout};
 use rusqlite::params;
 use serde_json::Value;
@@ -143,7 +143,7 @@ impl Store {
         if !new.is_plain() {
             let mut parameters = new.parameters.to_json(new.training);
             let &NewModel { hybrid_weight, unseen_offset, .. } = new;
-            SearchValues { hybrid_weight, unseen_offset }.add_to(&mut parameters);
+            SearchDefaults { hybrid_weight, unseen_offset }.add_to(&mut parameters);
             files.text(&layout::model_name(id), &format!("{parameters:#}\n"))?;
             change.record_model(id, new.parameters.kind(), &parameters, new.metrics)?;
         }
@@ -171,7 +171,7 @@ impl Store {
                 format!("matrix W of shape {:?}, expected {expected:?}", linear.matrix.dim()),
             ));
         }
-        check_search_values(linear.hybrid_weight, None)?;
+        check_search_defaults(linear.hybrid_weight, None)?;
         let change = self.begin()?;
         let mut files = ModelFiles::new(&change, &input.name)?;
         let id = files.id();
@@ -205,7 +205,7 @@ impl Store {
         let mut parameters = ModelParameters::Linear {}.to_json(linear.training);
         if linear.hybrid_weight.is_some() {
             let hybrid_weight = linear.hybrid_weight;
-            SearchValues { hybrid_weight, unseen_offset: None }.add_to(&mut parameters);
+            SearchDefaults { hybrid_weight, unseen_offset: None }.add_to(&mut parameters);
             // Without it, the matrix says everything.
             files.text(&layout::model_name(id), &format!("{parameters:#}\n"))?;
         }
@@ -275,7 +275,7 @@ impl NewModel<'_> {
             }
             _ => return refuse("a projection of this kind has no heads"),
         };
-        check_search_values(self.hybrid_weight, self.unseen_offset)?;
+        check_search_defaults(self.hybrid_weight, self.unseen_offset)?;
         if self.heads.is_empty() {
             return refuse("a projection without heads");
         }
@@ -290,7 +290,7 @@ impl NewModel<'_> {
     }
 }
 
-fn check_search_values(hybrid_weight: Option<f64>, unseen_offset: Option<f64>) -> Result<()> {
+fn check_search_defaults(hybrid_weight: Option<f64>, unseen_offset: Option<f64>) -> Result<()> {
     if hybrid_weight.is_some_and(|weight| !(0.0..=1.0).contains(&weight)) {
         return refuse("a hybrid weight outside 0 to 1");
     }

@@ -9,9 +9,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use ndarray::{Array2, s};
+use projection_core::kernel::Rows;
 use projection_core::projection::{
-    Head, LinearProjection, Model, MultiHeadProjection, Precision, Projection, QuestionHead,
-    ResidualParts, ResidualProjection,
+    Head, LinearProjection, Model, MultiHeadProjection, Precision, Projection, ResidualParts,
+    ResidualProjection,
 };
 
 /// The system's allocator, which counts what each thread asks it for.
@@ -114,16 +115,16 @@ fn multi_head(count: usize, dim: usize, matrices: bool, temperature: f64) -> Mul
 
 fn residual(questions: usize, dim: usize, terms: bool) -> ResidualProjection {
     let vectors = rows(questions, dim, 1);
-    let heads = (0..questions / 10).map(|head| QuestionHead {
-        cluster_id: head as i64,
-        answer: vectors.row(head * 10 + 3).to_vec(),
-        questions: vectors.slice(s![head * 10..(head + 1) * 10, ..]).to_owned(),
-    });
-    let parts = ResidualParts { heads: heads.collect(), ..ResidualParts::new(dim) };
+    let mut parts = ResidualParts::new(dim);
+    for head in 0..questions / 10 {
+        let answer = vectors.row(head * 10 + 3).to_vec();
+        let rows = vectors.slice(s![head * 10..(head + 1) * 10, ..]);
+        parts.questions.push(head as i64, &answer, rows).unwrap();
+    }
     ResidualProjection::new(match terms {
         false => parts,
         true => ResidualParts {
-            adapter: Some(rows(dim, dim, 4)),
+            adapter: Some(Rows::from_values(dim, rows(dim, dim, 4).as_slice().unwrap())),
             lift: Some((vec![0.1; dim], 0.5)),
             ..parts
         },
@@ -158,13 +159,13 @@ fn the_nearest_heads() {
     for (count, lists) in [(300, false), (5000, false), (16_400, true)] {
         let model = multi_head(count, 32, false, 0.1).with_top_k(Some(10)).unwrap();
         for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
-            let mut model = model.with_precision(precision).unwrap();
+            let mut model = Model::MultiHead(model.with_precision(precision).unwrap());
             if lists {
                 model = model.with_approximate_index(1).unwrap();
                 assert!(model.index_stats().is_some());
             }
             let name = format!("10 of {count}, {}", precision.name());
-            check(&name, &Model::MultiHead(model));
+            check(&name, &model);
         }
     }
     let model = multi_head(5000, 32, true, 0.1).with_top_k(Some(10)).unwrap();
@@ -175,12 +176,12 @@ fn the_nearest_heads() {
 fn residual_models() {
     for terms in [false, true] {
         for questions in [300, 5000, 16_400] {
-            let model = residual(questions, 32, terms);
-            check(&format!("{questions} questions"), &Model::Residual(model.clone()));
+            let model = Model::Residual(residual(questions, 32, terms));
+            check(&format!("{questions} questions"), &model);
             if questions > 16_384 {
                 let model = model.with_approximate_index(1).unwrap();
                 assert!(model.index_stats().is_some());
-                check(&format!("{questions} questions in lists"), &Model::Residual(model));
+                check(&format!("{questions} questions in lists"), &model);
             }
         }
     }

@@ -178,9 +178,15 @@ fn hostile_files_are_refused_and_the_reason_named() {
         (int8().value("centroid_scales", 0, &scale(0.0)), &["'centroids'", "length 0"]),
         (int8().value("centroids", 0, &[0; 4]), &["'centroids'", "length 0", "cluster 3"]),
         // Types that are no precision, and two that do not go together.
-        (int8().with("centroids", "dtype", json!("U8")), &["dtype U8, expected F32, BF16 or I8"]),
+        (
+            int8().with("centroids", "dtype", json!("U8")),
+            &["dtype U8, expected F32, F64, BF16 or I8"],
+        ),
         (int8().with("answers", "dtype", json!("U8")), &["'answers'", "dtype U8, expected I8"]),
-        (bf16().with("centroids", "dtype", json!("F16")), &["dtype F16, expected F32, BF16 or I8"]),
+        (
+            bf16().with("centroids", "dtype", json!("F16")),
+            &["dtype F16, expected F32, F64, BF16 or I8"],
+        ),
         (bf16().with("answers", "dtype", json!("F16")), &["'answers'", "expected BF16"]),
         (bf16().with("centroids", "shape", json!([4, 2])), &["'centroids'", "[4, 2]"]),
         (bf16().with("answers", "shape", json!([8])), &["'answers'", "2 axes"]),

@@ -155,8 +155,8 @@ fn stale_and_damaged_lists_are_not_used() {
         assert!(header.contains(from));
         [&whole[..8], header.replace(from, to).as_bytes(), &whole[8 + header.len()..]].concat()
     };
-    refused(&text("projection-lists-1", "projection-lists-2"), "'projection-lists-2'");
-    refused(&text("list_codes", "list_bytes"), "no lists");
+    refused(&text("projection-index-1", "projection-index-2"), "'projection-index-2'");
+    refused(&text("index_codes", "other_codes"), "no index");
     refused(b"not tensors at all, but long enough", "");
 
     // Another program replaces training questions.
@@ -168,7 +168,7 @@ fn stale_and_damaged_lists_are_not_used() {
     bytes[last] ^= 0x80;
     std::fs::write(&questions, bytes).unwrap();
     let error = store.check_index(1).unwrap_err().to_string();
-    assert!(error.contains("lists of other vectors") && error.contains("make them anew"));
+    assert!(error.contains("built from other vectors") && error.contains("projection index"));
     assert!(open().index_stats().is_none());
     let found = store.build_index(1, 2).unwrap().unwrap();
     assert_eq!(open().index_stats(), Some(found));

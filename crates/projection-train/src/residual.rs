@@ -1,14 +1,12 @@
 //! Training a residual projection with given parameters.
 
-use ndarray::{Array2, Axis};
+use ndarray::Axis;
 
 use crate::adapter::train_adapter;
 use crate::error::Result;
-use crate::kernel;
-use crate::kernel::{gemm, parallel};
+use crate::kernel::{self, Rows, gemm, parallel};
 use crate::lift::lift_direction;
-use crate::projection::rotation::Questions;
-use crate::projection::{QuestionHead, ResidualParts, ResidualProjection};
+use crate::projection::{Questions, ResidualParts, ResidualProjection};
 use crate::{AdapterTraining, OnProgress, TrainingData};
 
 /// Terms and parameters of a residual projection, as [`ResidualParts`] explains them.
@@ -70,7 +68,7 @@ pub fn train_residual(
         temperature: training.temperature,
         neighbours: training.neighbours,
         rotation: training.rotation != 0.0,
-        heads: heads(data),
+        questions: questions(data)?,
         ..ResidualParts::new(dim)
     };
     if training.adapter != 0.0 {
@@ -78,7 +76,7 @@ pub fn train_residual(
             train_adapter(data, &training.adapter_training, base_of(data, training), progress)?;
         let factor = (training.adapter / parts.gain) as f32;
         adapter.iter_mut().for_each(|value| *value *= factor);
-        parts.adapter = Some(Array2::from_shape_vec((dim, dim), adapter).expect("d × d values"));
+        parts.adapter = Some(Rows::from_values(dim, &adapter));
     }
     if training.lift != 0.0 {
         parts.lift = Some((lift_direction(data)?, training.lift));
@@ -102,22 +100,39 @@ pub(super) fn base_of(data: &TrainingData, training: &ResidualTraining) -> Optio
     Some(base)
 }
 
-/// The answers that have questions, with these. Answers that are in no cluster have none.
-fn heads(data: &TrainingData) -> Vec<QuestionHead> {
-    let mut questions = vec![Vec::new(); data.answers().nrows()];
-    for (number, label) in data.labels().iter().enumerate() {
-        questions[*label].push(number);
+/// The training questions with their answers, by cluster. Answers that are in no cluster have none.
+fn questions(data: &TrainingData) -> Result<Questions> {
+    let mut heads: Vec<_> = numbers_by_answer(data)
+        .into_iter()
+        .filter_map(|(row, numbers)| Some((data.clusters()[row]?, row, numbers)))
+        .collect();
+    heads.sort_by_key(|(cluster, ..)| *cluster);
+    let mut questions = Questions::new(data.dim());
+    for (cluster, row, numbers) in heads {
+        push(&mut questions, data, cluster, row, &numbers)?;
     }
-    let rows = questions.into_iter().zip(data.clusters()).enumerate();
-    rows.filter(|(_, (questions, _))| !questions.is_empty())
-        .filter_map(|(row, (questions, cluster))| {
-            Some(QuestionHead {
-                cluster_id: (*cluster)?,
-                answer: data.answers().row(row).to_vec(),
-                questions: data.questions().select(Axis(0), &questions),
-            })
-        })
-        .collect()
+    Ok(questions)
+}
+
+/// Rows of the answers that have questions, with the numbers of these.
+fn numbers_by_answer(data: &TrainingData) -> Vec<(usize, Vec<usize>)> {
+    let mut numbers = vec![Vec::new(); data.answers().nrows()];
+    for (number, label) in data.labels().iter().enumerate() {
+        numbers[*label].push(number);
+    }
+    let rows = numbers.into_iter().enumerate();
+    rows.filter(|(_, numbers)| !numbers.is_empty()).collect()
+}
+
+fn push(
+    questions: &mut Questions,
+    data: &TrainingData,
+    cluster: i64,
+    row: usize,
+    numbers: &[usize],
+) -> Result<()> {
+    let rows = data.questions().select(Axis(0), numbers);
+    questions.push(cluster, &data.answers().row(row).to_vec(), rows.view())
 }
 
 /// Δ (n × d) of unit queries (n × d) by the training questions of `data`; for `None`, of
@@ -131,9 +146,9 @@ pub(super) fn rotations(
 ) -> Vec<f32> {
     let dim = data.dim();
     let mut questions = Questions::new(dim);
-    for head in heads(data) {
-        let pushed = questions.push(&head.answer, head.questions.view());
-        pushed.expect("training data is finite and of length 1");
+    for (row, numbers) in numbers_by_answer(data) {
+        push(&mut questions, data, row as i64, row, &numbers)
+            .expect("training data is finite and of length 1");
     }
     let count = questions.len();
     // Questions are grouped by their answers; this is where each one went.

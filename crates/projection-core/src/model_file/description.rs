@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::parameters::{self, ModelKind, ModelParameters, SearchValues};
+use crate::parameters::{self, ModelKind, ModelParameters, SearchDefaults};
 use crate::projection::{Model, Projection};
 use crate::tensors::{MappedFile, TensorFile};
 
@@ -68,7 +68,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<ModelFileInfo> {
 /// What is needed to make the model.
 pub struct Metadata {
     pub parameters: ModelParameters,
-    pub search: SearchValues,
+    pub search: SearchDefaults,
     pub input_dim: Option<usize>,
     pub output_dim: Option<usize>,
 }
@@ -96,7 +96,7 @@ impl Metadata {
             file.text(key).map(|text| text.parse().map_err(|_| wrong(text))).transpose()
         };
         Ok(Self {
-            search: SearchValues::from_json(json, &name)?,
+            search: SearchDefaults::from_json(json, &name)?,
             parameters,
             input_dim: dim("input_dim")?,
             output_dim: dim("output_dim")?,
@@ -123,7 +123,7 @@ pub fn check_format(file: &TensorFile<'_>, format: &str, version: usize) -> Resu
 pub fn write(model: &Model, about: &Description) -> BTreeMap<&'static str, String> {
     let mut parameters = model.model_parameters().to_json(&about.training);
     let (hybrid_weight, unseen_offset) = (model.hybrid_weight(), model.unseen_offset());
-    SearchValues { hybrid_weight, unseen_offset }.add_to(&mut parameters);
+    SearchDefaults { hybrid_weight, unseen_offset }.add_to(&mut parameters);
     let mut texts = BTreeMap::from([
         ("format", FORMAT.to_string()),
         ("format_version", VERSION.to_string()),

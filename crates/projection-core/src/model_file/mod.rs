@@ -18,22 +18,19 @@
 //!
 //! | kind | tensors |
 //! |---|---|
-//! | `multi_head` | `head_ids` I64 (N); `centroids` (N × d), of length 1, and, where not all zero, `centroid_tails` I8 (N × ⌈d/2⌉), what single precision cuts off them in fifteenths of a unit in the last place, that of value i < ⌈d/2⌉ of a row in the low four bits of byte i, that of value ⌈d/2⌉ + i in the high ones; `answers` (N × o); or, in less memory, `centroids` and `answers` in BF16, or in I8 with `centroid_scales` and `answer_scales` (N), which bytes are multiplied by; where heads have matrices, `matrices` (m × o × d) and `matrix_heads` I64 (m), the numbers of these heads |
-//! | `residual` | `head_ids` and `question_counts` I64 (N), `answers` (N × d) with `answer_scales` F64 (N), `questions` (n × d) with `question_scales` and `question_alignments` F64 (n), where there are questions; `adapter` (d × d); `lift` (d) |
+//! | `multi_head` | `head_ids` I64 (N); `centroids` (N × d), of length 1, in F64 if the model keeps them so for low temperatures, otherwise in F32; `answers` (N × o); or, in less memory, `centroids` and `answers` in BF16, or in I8 with `centroid_scales` and `answer_scales` (N), which bytes are multiplied by; if heads have matrices, `matrices` (m × o × d) and `matrix_heads` I64 (m), the numbers of these heads |
+//! | `residual` | if there are questions, `head_ids` and `question_counts` I64 (N), `answers` (N × d) and `questions` (n × d); `adapter` (d × d); `lift` (d) |
 //! | `linear` | `matrix` (o × d) |
 //! | `transformer` | torch's tensors under torch's names, such as `encoder.layers.0.norm1.weight` |
 //!
-//! Models of either of the first two kinds that are in lists (see
-//! [`Model::with_approximate_index`](crate::projection::Model::with_approximate_index)), l of them, hold for their
-//! n training questions or heads also: `list_codes` I8 (n × d) with `list_code_scales` (n), the
-//! vectors at length 1, one list after another; `list_rows` I64 (n), their numbers;
-//! `list_offsets` I64 (l + 1), where each list begins; `list_centres` I8 (l × d) with
-//! `list_centre_scales` (l), and `list_spreads` (l); `list_facts` F64 (6), the greatest
-//! distance of a vector from its code, the recall that was measured, the share that is read,
-//! and how much worse than the k-th best vector a list may be to be read, for k = 1, 10, 32.
-//!
-//! Scales bring a vector to length 1; an alignment is the cosine of a question and its
-//! answer.
+//! Models of either of the first two kinds with an approximate index (see
+//! [`Model::with_approximate_index`](crate::projection::Model::with_approximate_index)) of l
+//! inverted lists also hold, for their n heads or training questions: `index_codes` I8 (n × d)
+//! with `index_code_scales` (n), the vectors at length 1, one list after another; `index_rows` I64
+//! (n), their numbers; `index_offsets` I64 (l + 1), where each list begins; `index_centroids` I8
+//! (l × d) with `index_centroid_scales` (l), and `index_radii` (l); `index_stats` F64 (6), the
+//! greatest distance of a vector from its code, the measured recall, the share of vectors that is
+//! read, and the probe margins for k = 1, 10, 32.
 
 mod description;
 mod multi_head;
@@ -136,23 +133,9 @@ impl Model {
     fn model_parameters(&self) -> ModelParameters {
         match self {
             Self::MultiHead(heads) => multi_head::parameters(heads),
-            Self::Residual(terms) => residual::parameters(&terms.stored()),
+            Self::Residual(terms) => terms.parts().parameters(),
             Self::Linear(_) => ModelParameters::Linear {},
             Self::Transformer(network) => ModelParameters::Transformer(network.shape().clone()),
-        }
-    }
-
-    /// Reads and checks all values of a model from a mapped file now. Without it, its first
-    /// use does. Of other models, all values have been checked.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`], naming the file and the
-    /// tensor.
-    pub fn check_values(&self) -> Result<()> {
-        match self {
-            Self::MultiHead(model) => model.check_values(),
-            Self::Residual(model) => model.check_values(),
-            Self::Linear(_) | Self::Transformer(_) => Ok(()),
         }
     }
 }
@@ -181,7 +164,7 @@ fn from_tensors(file: &TensorFile<'_>) -> Result<Model> {
             transformer::read(file, shape).map(Model::Transformer)
         }
     };
-    let model = model.and_then(|model| model.and_search_values(metadata.search));
+    let model = model.and_then(|model| model.with_search_defaults(metadata.search));
     let model = model.map_err(|error| in_file(error, file.name()))?;
     for (key, said, found) in [
         ("input_dim", metadata.input_dim, model.input_dim()),
@@ -209,16 +192,9 @@ fn write_model(
     writer: &mut impl std::io::Write,
 ) -> std::io::Result<()> {
     let metadata = description::write(model, about);
-    let (heads, terms);
     let tensors = match model {
-        Model::MultiHead(model) => {
-            heads = model.stored();
-            multi_head::tensors(&heads)
-        }
-        Model::Residual(model) => {
-            terms = model.stored();
-            residual::tensors(&terms)
-        }
+        Model::MultiHead(model) => multi_head::tensors(model),
+        Model::Residual(model) => residual::tensors(model),
         Model::Linear(model) => {
             vec![NewTensor::new(MATRIX, &[model.output_dim(), model.input_dim()], model.rows())]
         }

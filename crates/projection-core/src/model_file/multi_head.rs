@@ -1,15 +1,14 @@
 //! Multi-head projections as tensors.
 
 use crate::error::Result;
-use crate::kernel::{MAX_INT8_DIM, Plain, QuantizedParts, QuantizedRows, Rows, Tails};
+use crate::kernel::{MAX_INT8_DIM, Plain, QuantizedParts, QuantizedRows, Rows};
 use crate::parameters::ModelParameters;
-use crate::projection::list_tensors as lists;
-use crate::projection::{HeadVectors, MultiHeadProjection, StoredHeads};
+use crate::projection::{HeadRows, MultiHeadParts, MultiHeadProjection};
+use crate::projection::{index_tensors, read_index};
 use crate::tensors::{Dtype, Element, NewTensor, TensorFile};
 
 const IDS: &str = "head_ids";
 const CENTROIDS: &str = "centroids";
-const TAILS: &str = "centroid_tails";
 const CENTROID_SCALES: &str = "centroid_scales";
 const ANSWERS: &str = "answers";
 const ANSWER_SCALES: &str = "answer_scales";
@@ -20,49 +19,42 @@ pub fn parameters(heads: &MultiHeadProjection) -> ModelParameters {
     ModelParameters::MultiHead { temperature: heads.temperature(), top_k: heads.top_k() }
 }
 
-pub fn tensors(heads: &StoredHeads) -> Vec<NewTensor<'_>> {
-    let n = heads.ids.len();
-    let (dim, out) = heads.vectors.dims();
+pub fn tensors<'a>(model: &'a MultiHeadProjection) -> Vec<NewTensor<'a>> {
+    let MultiHeadParts { cluster_ids, centroids, exact_centroids, answers, matrices } =
+        model.parts();
+    let (n, dim, out) = (cluster_ids.len(), centroids.dim(), answers.dim());
     // What queries need comes first, small tensors last: so all large ones begin at multiples
     // of 64 where the dimension is one of 16, or of 64 where they are of bytes.
     let mut small = Vec::new();
-    let mut tensors = match &heads.vectors {
-        HeadVectors::Single { centroids, centroid_tails, answers } => {
-            if let Some(steps) = centroid_tails.steps() {
-                small.push(NewTensor::new(TAILS, &[n, dim.div_ceil(2)], steps));
-            }
-            vec![
-                NewTensor::new(CENTROIDS, &[n, dim], centroids),
-                NewTensor::new(ANSWERS, &[n, out], answers),
-            ]
-        }
-        HeadVectors::Compact { centroids, answers } => {
-            let mut compact = |name: &'static str, scales_name: &'static str, rows| {
-                let rows: &QuantizedRows = rows;
-                let shape = [n, rows.dim()];
-                match rows.parts() {
-                    QuantizedParts::Bf16(rows) => NewTensor::of_parts(name, &shape, rows),
-                    QuantizedParts::Int8(rows, scales) => {
-                        small.push(NewTensor::new(scales_name, &[n], scales));
-                        NewTensor::of_parts(name, &shape, rows)
-                    }
+    let mut tensor = |name: &'static str, scales_name: &'static str, rows: &'a HeadRows| {
+        let shape = [n, rows.dim()];
+        match rows {
+            HeadRows::F32(rows) => NewTensor::new(name, &shape, rows),
+            HeadRows::Quantized(rows) => match rows.parts() {
+                QuantizedParts::Bf16(rows) => NewTensor::of_parts(name, &shape, rows),
+                QuantizedParts::Int8(rows, scales) => {
+                    small.push(NewTensor::new(scales_name, &[n], scales));
+                    NewTensor::of_parts(name, &shape, rows)
                 }
-            };
-            vec![
-                compact(CENTROIDS, CENTROID_SCALES, centroids),
-                compact(ANSWERS, ANSWER_SCALES, answers),
-            ]
+            },
         }
     };
-    if !heads.matrices.is_empty() {
-        let matrices = heads.matrices.iter().map(|(_, rows)| &rows[..]);
-        tensors.push(NewTensor::of_parts(MATRICES, &[heads.matrices.len(), out, dim], matrices));
+    let mut tensors = vec![
+        match exact_centroids {
+            Some(exact) => NewTensor::new(CENTROIDS, &[n, dim], exact),
+            None => tensor(CENTROIDS, CENTROID_SCALES, centroids),
+        },
+        tensor(ANSWERS, ANSWER_SCALES, answers),
+    ];
+    if !matrices.is_empty() {
+        let values = matrices.iter().map(|(_, rows)| &rows[..]);
+        tensors.push(NewTensor::of_parts(MATRICES, &[matrices.len(), out, dim], values));
     }
     tensors.extend(small);
-    tensors.push(NewTensor::vector(IDS, &heads.ids[..]));
-    tensors.extend(lists::tensors(heads.lists.as_ref()));
-    if !heads.matrices.is_empty() {
-        let numbers: Vec<i64> = heads.matrices.iter().map(|(head, _)| *head as i64).collect();
+    tensors.push(NewTensor::vector(IDS, &cluster_ids[..]));
+    tensors.extend(index_tensors(model.index()));
+    if !matrices.is_empty() {
+        let numbers: Vec<i64> = matrices.iter().map(|(head, _)| *head as i64).collect();
         tensors.push(NewTensor::vector(MATRIX_HEADS, numbers));
     }
     tensors
@@ -73,42 +65,33 @@ pub fn read(
     temperature: f64,
     top_k: Option<usize>,
 ) -> Result<MultiHeadProjection> {
-    let ids = file.vector::<i64>(IDS, None)?;
-    let n = ids.len();
-    let vectors = match file.info(CENTROIDS)?.dtype {
-        Dtype::F32 => single(file, n)?,
-        Dtype::BF16 => HeadVectors::Compact {
-            centroids: QuantizedRows::from_bf16(rows(file, CENTROIDS, n)?),
-            answers: QuantizedRows::from_bf16(rows(file, ANSWERS, n)?),
-        },
-        Dtype::I8 => HeadVectors::Compact {
-            centroids: bytes(file, CENTROIDS, CENTROID_SCALES, n)?,
-            answers: bytes(file, ANSWERS, ANSWER_SCALES, n)?,
-        },
+    let cluster_ids = file.vector::<i64>(IDS, None)?;
+    let n = cluster_ids.len();
+    let mut exact_centroids = None;
+    let single = |name: &str| rows(file, name, n).map(HeadRows::F32);
+    let bf16 = |name: &str| {
+        rows(file, name, n).map(|rows| HeadRows::Quantized(QuantizedRows::from_bf16(rows)))
+    };
+    let int8 = |name: &str, scales: &str| bytes(file, name, scales, n).map(HeadRows::Quantized);
+    let (centroids, answers) = match file.info(CENTROIDS)?.dtype {
+        Dtype::F32 => (single(CENTROIDS)?, single(ANSWERS)?),
+        Dtype::F64 => {
+            let exact = exact_centroids.insert(rows(file, CENTROIDS, n)?);
+            (HeadRows::rounded(exact), single(ANSWERS)?)
+        }
+        Dtype::BF16 => (bf16(CENTROIDS)?, bf16(ANSWERS)?),
+        Dtype::I8 => (int8(CENTROIDS, CENTROID_SCALES)?, int8(ANSWERS, ANSWER_SCALES)?),
         other => {
             return Err(file.invalid(format_args!(
-                "tensor '{CENTROIDS}': dtype {other}, expected F32, BF16 or I8"
+                "tensor '{CENTROIDS}': dtype {other}, expected F32, F64, BF16 or I8"
             )));
         }
     };
-    let (dim, out) = vectors.dims();
-    let stored = StoredHeads {
-        matrices: matrices(file, n, out, dim)?,
-        lists: lists::read(file, n, dim)?,
-        ids,
-        vectors,
-    };
-    MultiHeadProjection::from_stored(stored, temperature, file.name())?.with_top_k(top_k)
-}
-
-fn single(file: &TensorFile<'_>, n: usize) -> Result<HeadVectors> {
-    let centroids = rows(file, CENTROIDS, n)?;
-    let dim = centroids.width();
-    let centroid_tails = match file.has(TAILS) {
-        true => Tails::from_steps(file.rows(TAILS, &[n, dim.div_ceil(2)])?),
-        false => Tails::none(),
-    };
-    Ok(HeadVectors::Single { centroids, centroid_tails, answers: rows(file, ANSWERS, n)? })
+    let (dim, out) = (centroids.dim(), answers.dim());
+    let matrices = matrices(file, n, out, dim)?;
+    let index = read_index(file, n, dim)?;
+    let parts = MultiHeadParts { cluster_ids, centroids, exact_centroids, answers, matrices };
+    MultiHeadProjection::from_parts(parts, index, temperature, Some(file.name()))?.with_top_k(top_k)
 }
 
 /// A vector for each of `n` heads.

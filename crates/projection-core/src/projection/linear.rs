@@ -1,12 +1,14 @@
 //! The linear projection: one matrix for all queries, projected = W q.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2};
 
 use super::Projection;
-use super::deferred::check_rows_finite;
-use super::query::{project_batch_unrouted, project_unrouted};
+use super::compute::{Compute, Queries, Results, RowError};
+use super::query::{check_projected_rows, checked_norm};
+use super::validation::check_rows_finite;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows, gemm};
+use crate::parameters::SearchDefaults;
 
 /// A linear projection. Cheap to clone: clones share the matrix.
 ///
@@ -15,8 +17,7 @@ use crate::kernel::{self, Rows, gemm};
 pub struct LinearProjection {
     /// W, row-major (o × d).
     matrix: Rows,
-    /// See [`Projection::hybrid_weight`].
-    pub hybrid_weight: Option<f64>,
+    pub(super) search: SearchDefaults,
 }
 
 impl LinearProjection {
@@ -26,29 +27,29 @@ impl LinearProjection {
     /// [`ErrorKind::InvalidModel`] for a matrix without rows or columns,
     /// [`ErrorKind::NotFinite`] for one with NaN or infinity.
     pub fn new(matrix: Array2<f32>) -> Result<Self> {
+        let values: Vec<f32> = matrix.iter().copied().collect();
+        Self::from_rows(match values.is_empty() {
+            true => Rows::new(matrix.ncols()),
+            false => Rows::from_values(matrix.ncols(), &values),
+        })
+    }
+
+    /// Makes a projection of the matrix W (o × d), whose memory it shares.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn from_rows(matrix: Rows) -> Result<Self> {
         if matrix.is_empty() {
             return Err(Error::new(
                 ErrorKind::InvalidModel,
-                format!("matrix W of shape {:?}, expected rows and columns", matrix.dim()),
+                "matrix W is empty, expected rows and columns",
             ));
         }
-        if let Some((at, value)) = matrix.indexed_iter().find(|(_, value)| !value.is_finite()) {
-            return Err(Error::new(
-                ErrorKind::NotFinite,
-                format!("matrix W with the value {value} at {at:?}, expected finite numbers"),
-            ));
-        }
-        let values: Vec<f32> = matrix.iter().copied().collect();
-        Ok(Self { matrix: Rows::from_values(matrix.ncols(), &values), hybrid_weight: None })
-    }
-
-    /// Makes a projection of the matrix W (o × d), not empty, that it shares.
-    pub fn from_rows(matrix: Rows) -> Result<Self> {
         check_rows_finite("matrix", &matrix)?;
-        Ok(Self { matrix, hybrid_weight: None })
+        Ok(Self { matrix, search: SearchDefaults::default() })
     }
 
-    /// The matrix W (o × d).
+    /// The matrix W (o × d), row-major.
     pub fn rows(&self) -> &Rows {
         &self.matrix
     }
@@ -61,9 +62,13 @@ impl LinearProjection {
 }
 
 /// What a query can be too large for.
-const WEIGHTS: &str = "the matrix W";
+const PARAMETERS: &str = "the matrix W";
 
 impl Projection for LinearProjection {
+    fn compute(&self) -> &dyn Compute {
+        self
+    }
+
     fn input_dim(&self) -> usize {
         self.matrix.width()
     }
@@ -72,34 +77,22 @@ impl Projection for LinearProjection {
         self.matrix.count()
     }
 
-    fn head_ids(&self) -> &[i64] {
-        &[]
+    fn search_defaults(&self) -> SearchDefaults {
+        self.search
+    }
+}
+
+impl Compute for LinearProjection {
+    fn checked_norm(&self, query: &[f32]) -> Result<f64> {
+        checked_norm(query, self.input_dim())
     }
 
-    fn project_into(
-        &self,
-        query: &[f32],
-        projected: &mut [f32],
-        weights: Option<&mut [f32]>,
-    ) -> Result<()> {
-        project_unrouted(self, WEIGHTS, query, projected, weights, |query, out| {
-            kernel::dots(query, &self.matrix, out);
-        })
-    }
-
-    fn project_batch_into(
-        &self,
-        queries: ArrayView2<'_, f32>,
-        projected: ArrayViewMut2<'_, f32>,
-        weights: Option<ArrayViewMut2<'_, f32>>,
-    ) -> Result<()> {
-        project_batch_unrouted(self, WEIGHTS, queries, projected, weights, |queries, out| {
-            gemm::matmul_nt(queries, &self.matrix, self.input_dim(), out);
-        })
-    }
-
-    fn hybrid_weight(&self) -> Option<f64> {
-        self.hybrid_weight
+    fn project_rows(&self, queries: Queries<'_>, results: Results<'_>) -> Result<(), RowError> {
+        match queries.norms.len() {
+            1 => kernel::dots(queries.values, &self.matrix, results.projected),
+            _ => gemm::matmul_nt(queries.values, &self.matrix, self.input_dim(), results.projected),
+        }
+        check_projected_rows(results.projected, self.output_dim(), PARAMETERS)
     }
 }
 
@@ -111,13 +104,13 @@ mod tests {
     #[test]
     fn applies_the_matrix_to_the_query_as_it_is() {
         let model = LinearProjection::new(array![[1.0, 2.0, 0.0], [0.0, 0.0, -3.0]]).unwrap();
-        let mut projected = [0.0; 2];
-        model.project_into(&[10.0, 1.0, 2.0], &mut projected, None).unwrap();
-        assert_eq!(projected, [12.0, -6.0]);
-        let mut batch = Array2::zeros((2, 2));
+        assert_eq!(model.project(&[10.0, 1.0, 2.0]).unwrap(), (vec![12.0, -6.0], vec![]));
         let queries = array![[10.0, 1.0, 2.0], [1.0, 0.0, 0.0]];
-        model.project_batch_into(queries.view(), batch.view_mut(), None).unwrap();
-        assert_eq!(batch, array![[12.0, -6.0], [1.0, 0.0]]);
+        for threads in [1, 2] {
+            let mut batch = Array2::zeros((2, 2));
+            model.project_batch_on(threads, queries.view(), batch.view_mut(), None).unwrap();
+            assert_eq!(batch, array![[12.0, -6.0], [1.0, 0.0]]);
+        }
         assert!(model.head_ids().is_empty());
     }
 
@@ -130,10 +123,14 @@ mod tests {
         let mut projected = [7.0];
         let error = model.project_into(&[1e10, 1.0], &mut projected, None).unwrap_err();
         assert_eq!((error.kind(), projected), (ErrorKind::NotFinite, [7.0]));
-        let mut batch = Array2::from_elem((2, 1), 7.0);
-        let queries = array![[0.1, 0.1], [1e10, 1.0]];
-        let error = model.project_batch_into(queries.view(), batch.view_mut(), None).unwrap_err();
-        assert!(error.to_string().contains("row 1"), "{error}");
-        assert!(batch.iter().all(|value| *value == 7.0));
+        let queries = array![[0.1, 0.1], [0.1, 0.1], [0.1, 0.1], [1e10, 1.0]];
+        for threads in [1, 2] {
+            let mut batch = Array2::from_elem((4, 1), 7.0);
+            let error = model
+                .project_batch_on(threads, queries.view(), batch.view_mut(), None)
+                .unwrap_err();
+            assert!(error.to_string().contains("row 3"), "{error}");
+            assert!(batch.iter().all(|value| *value == 7.0));
+        }
     }
 }

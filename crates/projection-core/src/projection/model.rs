@@ -3,10 +3,10 @@
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::TransformerProjection;
+use super::compute::Compute;
 use super::{LinearProjection, MultiHeadProjection, Precision, Projection, ResidualProjection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ivf::IndexStats;
-use crate::parameters::{ModelKind, SearchValues};
+use crate::parameters::{ModelKind, SearchDefaults};
 
 /// A trained model of any kind. Cheap to clone: clones share their vectors.
 #[derive(Debug, Clone)]
@@ -72,9 +72,8 @@ impl Model {
 
     /// The same model with its vectors kept in less memory, see
     /// [`MultiHeadProjection::with_precision`]. Only multi-head models do that: residual ones
-    /// turn queries by small differences of nearly equal vectors, which rounding would spoil,
-    /// and look for their nearest questions among bytes anyway; the matrix of the others is
-    /// small.
+    /// rotate queries by small differences of nearly equal vectors, which rounding would spoil;
+    /// the matrices of the others are small.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for another kind in less than single precision, or for
@@ -95,83 +94,62 @@ impl Model {
         }
     }
 
-    /// The same model with its heads or training questions in lists, where it has many of
-    /// them: see [`ResidualProjection::with_approximate_index`] and [`MultiHeadProjection::with_approximate_index`].
-    ///
-    /// # Errors
-    /// As these.
-    pub fn with_approximate_index(&self, threads: usize) -> Result<Self> {
-        match self {
-            Self::MultiHead(model) => model.with_approximate_index(threads).map(Self::MultiHead),
-            Self::Residual(model) => model.with_approximate_index(threads).map(Self::Residual),
-            Self::Linear(_) | Self::Transformer(_) => Ok(self.clone()),
-        }
-    }
-
-    /// What was found out when the lists were made, where there are any.
-    pub fn index_stats(&self) -> Option<IndexStats> {
-        match self {
-            Self::MultiHead(model) => model.index_stats(),
-            Self::Residual(model) => model.index_stats(),
-            Self::Linear(_) | Self::Transformer(_) => None,
-        }
-    }
-
     /// The same model with the weight of BM25 in hybrid search that training chose for it,
     /// or none.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] unless it is from 0 to 1.
-    pub fn with_hybrid_weight(&self, weight: Option<f64>) -> Result<Self> {
-        self.clone().and_hybrid_weight(weight)
+    pub fn with_hybrid_weight(&self, hybrid_weight: Option<f64>) -> Result<Self> {
+        self.clone()
+            .with_search_defaults(SearchDefaults { hybrid_weight, ..self.search_defaults() })
     }
 
-    fn and_hybrid_weight(mut self, weight: Option<f64>) -> Result<Self> {
-        if let Some(weight) = weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("hybrid weight {weight}, expected a number from 0 to 1"),
-            ));
-        }
-        *match &mut self {
-            Self::MultiHead(model) => &mut model.hybrid_weight,
-            Self::Residual(model) => &mut model.hybrid_weight,
-            Self::Linear(model) => &mut model.hybrid_weight,
-            Self::Transformer(model) => &mut model.hybrid_weight,
-        } = weight;
-        Ok(self)
-    }
-
-    /// The same model with the offset that training chose for answers that no head is for,
-    /// or none.
+    /// The same model with the offset that training chose for unseen answers, or none.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] unless it is finite, and for one of a model without
-    /// heads.
-    pub fn with_unseen_offset(&self, offset: Option<f64>) -> Result<Self> {
-        self.clone().and_unseen_offset(offset)
-    }
-
-    fn and_unseen_offset(mut self, offset: Option<f64>) -> Result<Self> {
-        let refuse = |what: &str| {
-            let message = format!("unseen offset {}{what}", offset.unwrap_or_default());
-            Err(Error::new(ErrorKind::InvalidArgument, message))
-        };
-        if offset.is_some_and(|offset| !offset.is_finite()) {
-            return refuse(", expected a finite number");
-        }
-        match &mut self {
-            Self::MultiHead(model) => model.unseen_offset = offset,
-            Self::Residual(model) => model.unseen_offset = offset,
-            _ if offset.is_none() => {}
-            _ => return refuse(" for a model without heads"),
-        }
-        Ok(self)
+    /// [`ErrorKind::InvalidArgument`] unless it is finite, and for a model without heads.
+    pub fn with_unseen_offset(&self, unseen_offset: Option<f64>) -> Result<Self> {
+        self.clone()
+            .with_search_defaults(SearchDefaults { unseen_offset, ..self.search_defaults() })
     }
 
     /// The same model with what training chose for search.
-    pub fn and_search_values(self, values: SearchValues) -> Result<Self> {
-        self.and_hybrid_weight(values.hybrid_weight)?.and_unseen_offset(values.unseen_offset)
+    ///
+    /// # Errors
+    /// As [`with_hybrid_weight`](Self::with_hybrid_weight) and
+    /// [`with_unseen_offset`](Self::with_unseen_offset).
+    pub fn with_search_defaults(mut self, search: SearchDefaults) -> Result<Self> {
+        let refuse = |what: String| Err(Error::new(ErrorKind::InvalidArgument, what));
+        if let Some(weight) = search.hybrid_weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
+            return refuse(format!("hybrid weight {weight}, expected a number from 0 to 1"));
+        }
+        let routes = matches!(self, Self::MultiHead(_) | Self::Residual(_));
+        match search.unseen_offset {
+            Some(offset) if !offset.is_finite() => {
+                return refuse(format!("unseen offset {offset}, expected a finite number"));
+            }
+            Some(offset) if !routes => {
+                return refuse(format!("unseen offset {offset} for a model without heads"));
+            }
+            _ => {}
+        }
+        *match &mut self {
+            Self::MultiHead(model) => &mut model.search,
+            Self::Residual(model) => &mut model.search,
+            Self::Linear(model) => &mut model.search,
+            Self::Transformer(model) => &mut model.search,
+        } = search;
+        Ok(self)
+    }
+
+    /// Reads and checks all values of a model from a mapped file now. Otherwise its first use
+    /// does. The values of other models have been checked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`], naming the file and the
+    /// tensor.
+    pub fn check_values(&self) -> Result<()> {
+        self.compute().validate()
     }
 
     fn as_projection(&self) -> &dyn Projection {
@@ -185,6 +163,10 @@ impl Model {
 }
 
 impl Projection for Model {
+    fn compute(&self) -> &dyn Compute {
+        self.as_projection().compute()
+    }
+
     fn input_dim(&self) -> usize {
         self.as_projection().input_dim()
     }
@@ -197,6 +179,14 @@ impl Projection for Model {
         self.as_projection().head_ids()
     }
 
+    fn search_defaults(&self) -> SearchDefaults {
+        self.as_projection().search_defaults()
+    }
+
+    fn as_residual(&self) -> Option<&ResidualProjection> {
+        self.as_projection().as_residual()
+    }
+
     fn project_into(
         &self,
         query: &[f32],
@@ -206,14 +196,6 @@ impl Projection for Model {
         self.as_projection().project_into(query, projected, weights)
     }
 
-    fn project_batch_into(
-        &self,
-        queries: ArrayView2<'_, f32>,
-        projected: ArrayViewMut2<'_, f32>,
-        weights: Option<ArrayViewMut2<'_, f32>>,
-    ) -> Result<()> {
-        self.as_projection().project_batch_into(queries, projected, weights)
-    }
     fn project_batch_on(
         &self,
         threads: usize,
@@ -222,17 +204,5 @@ impl Projection for Model {
         weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
         self.as_projection().project_batch_on(threads, queries, projected, weights)
-    }
-
-    fn hybrid_weight(&self) -> Option<f64> {
-        self.as_projection().hybrid_weight()
-    }
-
-    fn unseen_offset(&self) -> Option<f64> {
-        self.as_projection().unseen_offset()
-    }
-
-    fn as_residual(&self) -> Option<&ResidualProjection> {
-        self.as_projection().as_residual()
     }
 }

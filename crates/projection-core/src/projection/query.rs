@@ -1,15 +1,19 @@
-//! Checks that every model kind makes on queries and buffers.
+//! Queries and buffers: the checks that every model kind makes, and batches.
 
 use std::borrow::Cow;
+use std::sync::Mutex;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::Projection;
+use super::compute::{Compute, Queries, Results, RowError};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel;
-use crate::kernel::Scratch;
+use crate::kernel::{self, Scratch, parallel};
 
-/// Checks a query and gives its norm, which is finite and above zero.
+/// Norms whose squares single precision can sum without losing digits.
+pub const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
+
+/// Checks a query and returns its norm, which is finite and above zero.
 pub fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
     if query.len() != dim {
         return Err(Error::new(
@@ -30,14 +34,11 @@ pub fn checked_norm(query: &[f32], dim: usize) -> Result<f64> {
     })
 }
 
-/// Norms whose squares single precision adds up without losing any.
-const USUAL_NORMS: std::ops::Range<f64> = 1e-12..1e12;
-
-/// [`checked_norm`] to single precision where that is enough, which is sooner known.
+/// [`checked_norm`] in single precision if that is enough, which takes less time.
 pub fn checked_norm_in_single(query: &[f32], dim: usize) -> Result<f64> {
     if query.len() == dim {
         let norm = kernel::norm_f32(query);
-        if USUAL_NORMS.contains(&norm) {
+        if SINGLE_NORMS.contains(&norm) {
             return Ok(norm);
         }
     }
@@ -56,7 +57,7 @@ pub fn check_buffer(what: &str, found: usize, expected: usize) -> Result<()> {
 }
 
 /// Checks the shape of a caller's batch buffer.
-fn check_batch_buffer(what: &str, found: [usize; 2], expected: [usize; 2]) -> Result<()> {
+fn check_batch_buffer(what: &str, found: (usize, usize), expected: (usize, usize)) -> Result<()> {
     if found == expected {
         return Ok(());
     }
@@ -66,140 +67,125 @@ fn check_batch_buffer(what: &str, found: [usize; 2], expected: [usize; 2]) -> Re
     ))
 }
 
-/// Rows one after another: in place where they lie so, otherwise copied.
-pub fn row_major(array: ArrayView2<'_, f32>) -> Cow<'_, [f32]> {
-    if let Some(values) = array.to_slice() {
-        return Cow::Borrowed(values);
-    }
-    let (rows, columns) = array.dim();
-    let mut values = Vec::with_capacity(rows * columns);
-    for row in 0..rows {
-        values.extend((0..columns).map(|column| array[[row, column]]));
-    }
-    Cow::Owned(values)
-}
-
-/// Checks the queries of a batch and gives them row-major with their norms, which `norm`
-/// gives: [`checked_norm`] or [`checked_norm_in_single`].
-pub fn checked_rows(
-    queries: ArrayView2<'_, f32>,
-    dim: usize,
-    norm: fn(&[f32], usize) -> Result<f64>,
-) -> Result<(Cow<'_, [f32]>, Scratch<f64>)> {
-    if queries.ncols() != dim {
-        return Err(Error::new(
-            ErrorKind::DimensionMismatch,
-            format!("queries of dimension {}, expected {dim}", queries.ncols()),
-        ));
-    }
-    let values = row_major(queries);
-    let mut norms = Scratch::new();
-    norms.reserve(queries.nrows());
-    for (row, query) in values.chunks_exact(dim).enumerate() {
-        norms.push(norm(query, dim).map_err(|error| error.context(format!("row {row}")))?);
-    }
-    Ok((values, norms))
-}
-
-/// Puts row-major results into a caller's buffer of their shape, however that lies.
-pub fn put_rows(results: &[f32], into: &mut ArrayViewMut2<'_, f32>) {
-    if let Some(values) = into.as_slice_mut() {
-        values.copy_from_slice(results);
-        return;
-    }
-    let (rows, columns) = into.dim();
-    for row in 0..rows {
-        for column in 0..columns {
-            into[[row, column]] = results[row * columns + column];
-        }
+/// The rows of an array one after another: borrowed if they lie so, otherwise copied.
+pub(crate) fn row_major(array: ArrayView2<'_, f32>) -> Cow<'_, [f32]> {
+    match array.to_slice() {
+        Some(values) => Cow::Borrowed(values),
+        None => Cow::Owned(array.iter().copied().collect()),
     }
 }
 
-/// Checks the shapes of a batch's buffers.
-pub fn check_batch_buffers(
+/// Copies row-major values into an array of any layout.
+fn copy_rows(values: &[f32], array: &mut ArrayViewMut2<'_, f32>) {
+    array.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
+}
+
+/// [`Projection::project_batch_on`] for any kind.
+pub fn project_batch(
     model: &(impl Projection + ?Sized),
-    rows: usize,
-    projected: &ArrayViewMut2<'_, f32>,
-    weights: Option<&ArrayViewMut2<'_, f32>>,
-) -> Result<()> {
-    check_batch_buffer("projected queries", projected.dim().into(), [rows, model.output_dim()])?;
-    match weights {
-        Some(weights) => {
-            let expected = [rows, model.head_ids().len()];
-            check_batch_buffer("routing weights", weights.dim().into(), expected)
-        }
-        None => Ok(()),
-    }
-}
-
-/// [`Projection::project_into`] of a model without heads, of which `run` makes the result.
-/// `weights_name` is what a query can be too large for.
-pub fn project_unrouted(
-    model: &impl Projection,
-    weights_name: &str,
-    query: &[f32],
-    projected: &mut [f32],
-    weights: Option<&mut [f32]>,
-    run: impl FnOnce(&[f32], &mut [f32]),
-) -> Result<()> {
-    check_buffer("the projected query", projected.len(), model.output_dim())?;
-    if let Some(weights) = &weights {
-        check_buffer("routing weights", weights.len(), 0)?;
-    }
-    checked_norm(query, model.input_dim())?;
-    let mut result = Scratch::filled(model.output_dim(), 0.0);
-    run(query, &mut result);
-    check_result(&result, weights_name)?;
-    projected.copy_from_slice(&result);
-    Ok(())
-}
-
-/// [`Projection::project_batch_into`] of a model without heads; `run` takes and gives
-/// row-major rows.
-pub fn project_batch_unrouted(
-    model: &impl Projection,
-    weights_name: &str,
+    threads: usize,
     queries: ArrayView2<'_, f32>,
     mut projected: ArrayViewMut2<'_, f32>,
-    weights: Option<ArrayViewMut2<'_, f32>>,
-    run: impl FnOnce(&[f32], &mut [f32]),
+    mut weights: Option<ArrayViewMut2<'_, f32>>,
 ) -> Result<()> {
-    let (queries, norms) = checked_rows(queries, model.input_dim(), checked_norm)?;
-    check_batch_buffers(model, norms.len(), &projected, weights.as_ref())?;
-    let mut results = vec![0.0; norms.len() * model.output_dim()];
-    run(&queries, &mut results);
-    for (row, result) in results.chunks(model.output_dim()).enumerate() {
-        check_result(result, weights_name).map_err(|error| error.context(format!("row {row}")))?;
+    let (n, dim) = queries.dim();
+    if dim != model.input_dim() {
+        return Err(Error::new(
+            ErrorKind::DimensionMismatch,
+            format!("queries of dimension {dim}, expected {}", model.input_dim()),
+        ));
     }
-    put_rows(&results, &mut projected);
+    let (queries, compute) = (row_major(queries), model.compute());
+    let mut norms = Scratch::new();
+    for (row, query) in queries.chunks_exact(dim).enumerate() {
+        norms.push(compute.checked_norm(query).map_err(|error| in_row((row, error)))?);
+    }
+    let (width, heads) = (model.output_dim(), model.head_ids().len());
+    check_batch_buffer("projected queries", projected.dim(), (n, width))?;
+    if let Some(weights) = &weights {
+        check_batch_buffer("routing weights", weights.dim(), (n, heads))?;
+    }
+    compute.validate()?;
+    let queries = Queries { values: &queries, norms: &norms };
+    let row_major = projected.is_standard_layout()
+        && weights.as_ref().is_none_or(|weights| weights.is_standard_layout());
+    if let (true, false, Some(projected)) =
+        (row_major, compute.may_overflow(), projected.as_slice_mut())
+    {
+        let weights = weights.as_mut().and_then(|weights| weights.as_slice_mut());
+        return project_shares(compute, threads, queries, Results { projected, weights });
+    }
+    // The last query may overflow, and nothing may have been written then.
+    let mut results = vec![0.0; n * width];
+    let mut routed = weights.as_ref().map(|_| vec![0.0; n * heads]);
+    let buffers = Results { projected: &mut results, weights: routed.as_deref_mut() };
+    project_shares(compute, threads, queries, buffers)?;
+    copy_rows(&results, &mut projected);
+    if let (Some(weights), Some(routed)) = (&mut weights, routed) {
+        copy_rows(&routed, weights);
+    }
     Ok(())
 }
 
-/// Refuses a result that is too large for single precision.
-fn check_result(projected: &[f32], weights_name: &str) -> Result<()> {
-    if projected.iter().all(|value| value.is_finite()) {
+/// Projects an equal share of the queries on each thread.
+fn project_shares(
+    model: &dyn Compute,
+    threads: usize,
+    queries: Queries<'_>,
+    results: Results<'_>,
+) -> Result<()> {
+    let count = queries.norms.len();
+    let share = count.div_ceil(threads.max(1)).max(1);
+    if share >= count {
+        return if count == 0 {
+            Ok(())
+        } else {
+            model.project_rows(queries, results).map_err(in_row)
+        };
+    }
+    let rows_of = |len: usize| (share * (len / count)).max(1);
+    let mut weights = results.weights.map(|weights| weights.chunks_mut(rows_of(weights.len())));
+    let projected = results.projected.chunks_mut(rows_of(results.projected.len()));
+    let shares: Vec<_> = projected
+        .map(|projected| (projected, weights.as_mut().map(|all| all.next().unwrap_or_default())))
+        .collect();
+    let failed: Mutex<Option<RowError>> = Mutex::new(None);
+    parallel::parallel_for_each(threads, shares.into_iter().enumerate(), |(number, share_of)| {
+        let (projected, weights) = share_of;
+        let first = number * share;
+        let queries = queries.rows(first..(first + share).min(count));
+        if let Err((row, error)) = model.project_rows(queries, Results { projected, weights }) {
+            let mut failed = failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if failed.as_ref().is_none_or(|(other, _)| first + row < *other) {
+                *failed = Some((first + row, error));
+            }
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    failed.map_or(Ok(()), |failed| Err(in_row(failed)))
+}
+
+fn in_row((row, error): RowError) -> Error {
+    error.context(format!("row {row}"))
+}
+
+/// Refuses projected queries with values that are not finite. `parameters` names what the query is
+/// too large for.
+pub fn check_projected(projected: &[f32], parameters: &str) -> Result<()> {
+    // No early exit, so that the values are checked many at a time.
+    if projected.iter().fold(true, |finite, value| finite & value.is_finite()) {
         return Ok(());
     }
     Err(Error::new(
         ErrorKind::NotFinite,
-        format!("projected query overflows: the query is too large for {weights_name}"),
+        format!("projected query overflows: the query is too large for {parameters}"),
     ))
 }
 
-/// Projects row-major queries one by one into rows, of a model with heads.
-pub fn project_rows(
-    model: &impl Projection,
-    queries: &[f32],
-    projected: &mut [f32],
-    weights: &mut [f32],
-) -> Result<()> {
-    let rows = queries.chunks_exact(model.input_dim());
-    let rows = rows.zip(projected.chunks_exact_mut(model.output_dim()));
-    let rows = rows.zip(weights.chunks_exact_mut(model.head_ids().len()));
-    for (row, ((query, projected), weights)) in rows.enumerate() {
-        model
-            .project_into(query, projected, Some(weights))
-            .map_err(|error| error.context(format!("row {row}")))?;
-    }
-    Ok(())
+/// [`check_projected`] for each row.
+pub fn check_projected_rows(rows: &[f32], width: usize, parameters: &str) -> Result<(), RowError> {
+    let mut rows = rows.chunks(width).enumerate();
+    rows.try_for_each(|(row, values)| {
+        check_projected(values, parameters).map_err(|error| (row, error))
+    })
 }

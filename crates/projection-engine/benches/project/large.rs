@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use ndarray::{Array2, s};
 use projection_core::npy;
-use projection_core::projection::{QuestionHead, ResidualParts, ResidualProjection};
+use projection_core::projection::{Model, ResidualParts, ResidualProjection};
 use projection_store::search::{Hit, Index};
 
 use crate::work::{DIM, Engine, Limit, Neighbours, Peer, QUERIES, Work};
@@ -193,18 +193,20 @@ fn questions(row: Row, count: usize, lists: bool) -> Result<Work, Box<dyn Error>
     let (rows, queries) = clustered(count, HELD_OUT);
     let ids: Vec<i64> = (0..count as i64).collect();
     let index = Rc::new(Index::from_vectors(&ids, rows.view())?);
-    let heads = (0..count / 10).map(|cluster| QuestionHead {
-        cluster_id: cluster as i64,
-        answer: rows.row(cluster * 10).to_vec(),
-        questions: rows.slice(s![cluster * 10..(cluster + 1) * 10, ..]).to_owned(),
-    });
-    let heads = heads.collect();
+    let mut parts = ResidualParts::new(DIM);
+    for cluster in 0..count / 10 {
+        let answer = rows.row(cluster * 10).to_vec();
+        let questions = rows.slice(s![cluster * 10..(cluster + 1) * 10, ..]);
+        parts.questions.push(cluster as i64, &answer, questions)?;
+    }
     drop(rows);
-    let model = ResidualProjection::new(ResidualParts { heads, ..ResidualParts::new(DIM) })?;
+    let model = Model::Residual(ResidualProjection::new(parts)?);
     let start = Instant::now();
     let model = if lists { model.with_approximate_index(2)? } else { model };
     let mut title = row.title(0);
-    if let Some(found) = model.index_stats() {
+    let found = model.index_stats();
+    let Model::Residual(model) = model else { unreachable!("it was made one") };
+    if let Some(found) = found {
         let seconds = start.elapsed().as_secs_f64();
         println!("lists of {count} questions, made in {seconds:.1} s by 2 threads: {found:?}");
         title += &format!(", recall {:.3}", recall_of_questions(&queries, &index, &model)?);

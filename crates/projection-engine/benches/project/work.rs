@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use ndarray::{Array2, s};
 use projection_core::npy;
-use projection_core::projection::{Head, Model, MultiHeadProjection, Neighbour, Precision};
-use projection_core::projection::{QuestionHead, ResidualParts, ResidualProjection};
+use projection_core::projection::{
+    Head, Model, MultiHeadProjection, Neighbour, Precision, Projection,
+};
+use projection_core::projection::{ResidualParts, ResidualProjection};
 use projection_store::search::{Hit, Index};
 
 pub const DIM: usize = 384;
@@ -181,12 +183,12 @@ impl Data {
     /// The nearest training questions of a residual projection, which are where its time goes
     /// if there are many.
     fn residual(&self, questions: usize) -> projection_core::Result<Work> {
-        let heads = (0..questions / 10).map(|cluster| QuestionHead {
-            cluster_id: cluster as i64,
-            answer: self.answers.row(cluster).to_vec(),
-            questions: self.centroids.slice(s![cluster * 10..(cluster + 1) * 10, ..]).to_owned(),
-        });
-        let parts = ResidualParts { heads: heads.collect(), ..ResidualParts::new(DIM) };
+        let mut parts = ResidualParts::new(DIM);
+        for cluster in 0..questions / 10 {
+            let rows = self.centroids.slice(s![cluster * 10..(cluster + 1) * 10, ..]);
+            let answer = self.answers.row(cluster).to_vec();
+            parts.questions.push(cluster as i64, &answer, rows)?;
+        }
         Ok(Work {
             title: format!("nearest 32 of {questions} questions"),
             queries: 1,

@@ -4,7 +4,7 @@ use super::graph::{AXIS_1, Graph, Value};
 use super::proto::{Attribute, Element};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Rows;
-use crate::projection::{HeadVectors, MultiHeadProjection, StoredHeads};
+use crate::projection::{HeadRows, MultiHeadParts, MultiHeadProjection};
 
 /// Below this temperature, and if only some heads take part, similarities are computed in
 /// double precision: an error of ε in one is an error of ε/τ in a weight, and which heads
@@ -12,10 +12,10 @@ use crate::projection::{HeadVectors, MultiHeadProjection, StoredHeads};
 const LOWEST_SINGLE_TEMPERATURE: f64 = 0.05;
 
 pub(super) fn build<'g>(graph: &'g Graph, model: &MultiHeadProjection) -> Result<()> {
-    let heads = model.stored();
-    let n = heads.ids.len();
-    let (dim, out) = heads.vectors.dims();
-    let HeadVectors::Single { centroids, centroid_tails, answers } = &heads.vectors else {
+    let heads = model.parts();
+    let (n, dim, out) = (heads.cluster_ids.len(), heads.centroids.dim(), heads.answers.dim());
+    let (HeadRows::F32(centroids), HeadRows::F32(answers)) = (&heads.centroids, &heads.answers)
+    else {
         let message =
             format!("precision {} for an ONNX graph, expected f32", model.precision().name());
         return Err(Error::new(ErrorKind::InvalidArgument, message));
@@ -25,8 +25,11 @@ pub(super) fn build<'g>(graph: &'g Graph, model: &MultiHeadProjection) -> Result
     let (query, centroids) = if single {
         (graph.query(), graph.floats("centroids", &[n, dim], centroids))
     } else {
-        let whole = (0..n).flat_map(|head| centroid_tails.whole(head, centroids.row(head)));
-        let centroids = graph.doubles("centroids", &[n, dim], &whole.collect::<Vec<f64>>());
+        let doubles = match &heads.exact_centroids {
+            Some(exact) => exact.to_vec(),
+            None => centroids.iter().copied().map(f64::from).collect(),
+        };
+        let centroids = graph.doubles("centroids", &[n, dim], &doubles);
         (graph.query().cast(Element::Double), centroids)
     };
     let cosines = query.normalised().times_transposed(centroids, None);
@@ -42,7 +45,7 @@ pub(super) fn build<'g>(graph: &'g Graph, model: &MultiHeadProjection) -> Result
         }
     };
     let weights = if single { weights } else { weights.cast(Element::Float) };
-    combine(graph, &heads, answers, weights).output("projected", out);
+    combine(graph, heads, answers, weights).output("projected", out);
     weights.output("weights", n);
     Ok(())
 }
@@ -50,12 +53,12 @@ pub(super) fn build<'g>(graph: &'g Graph, model: &MultiHeadProjection) -> Result
 /// Σ w_k a_k, with w_k W_k q for heads that have a matrix.
 fn combine<'g>(
     graph: &'g Graph,
-    heads: &StoredHeads,
+    heads: &MultiHeadParts,
     answers: &Rows,
     weights: Value<'g>,
 ) -> Value<'g> {
-    let (n, count) = (heads.ids.len(), heads.matrices.len());
-    let (dim, out) = heads.vectors.dims();
+    let (n, count) = (heads.cluster_ids.len(), heads.matrices.len());
+    let (dim, out) = (heads.centroids.dim(), answers.width());
     let sum_of_answers =
         || weights.node("MatMul", &[graph.floats("answers", &[n, out], answers)], &[]);
     if count == 0 {

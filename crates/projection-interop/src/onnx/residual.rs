@@ -3,7 +3,7 @@
 use super::graph::{AXIS_1, Graph, Value};
 use super::proto::{Attribute, Element};
 use crate::projection::{
-    LEAST_ALIGNMENT, LEAST_NORM, LEAST_TOTAL, Projection, ResidualProjection, StoredQuestions,
+    MIN_ALIGNMENT, MIN_NORM, MIN_TOTAL_WEIGHT, Projection, Questions, ResidualProjection,
 };
 
 /// How many more questions than needed are chosen in single precision, from which double
@@ -11,15 +11,15 @@ use crate::projection::{
 const MORE: usize = 16;
 
 pub(super) fn build(graph: &Graph, model: &ResidualProjection) {
-    let terms = model.stored();
-    let dim = terms.dim;
+    let terms = model.parts();
+    let (dim, questions) = (terms.dim(), &terms.questions);
     let single = graph.query().normalised();
     let query = graph.query().cast(Element::Double).normalised();
     let (mut moved, mut weights) = (None, None);
-    if let Some(questions) = &terms.questions {
+    if !questions.is_empty() {
         let near = Near::find(graph, questions, model, (single, query));
         moved = terms.rotation.then(|| near.rotation(graph, questions, query));
-        weights = Some(near.route(graph, terms.ids.len()));
+        weights = Some(near.route(graph, questions.cluster_ids().len()));
     }
     if let Some(adapter) = &terms.adapter {
         let adapter = graph.floats("adapter", &[dim, dim], adapter);
@@ -27,7 +27,7 @@ pub(super) fn build(graph: &Graph, model: &ResidualProjection) {
         moved = Some(moved.map_or(adapted, |rotation| rotation + adapted));
     }
     let sum = moved.map_or(query, |moved| query + moved * query.scalar(terms.gain));
-    let mut projected = sum / sum.reduce_rows("ReduceL2").at_least(LEAST_NORM);
+    let mut projected = sum / sum.reduce_rows("ReduceL2").at_least(MIN_NORM);
     if let Some((direction, factor)) = &terms.lift {
         let lift: Vec<f64> = direction.iter().map(|value| factor * f64::from(*value)).collect();
         projected = projected + graph.doubles("lift", &[1, dim], &lift);
@@ -76,20 +76,18 @@ struct Near<'g> {
 impl<'g> Near<'g> {
     fn find(
         graph: &'g Graph,
-        questions: &StoredQuestions,
+        questions: &Questions,
         model: &ResidualProjection,
         (single, query): (Value<'g>, Value<'g>),
     ) -> Self {
-        let (n, dim) = (questions.scales.len(), questions.vectors.width());
-        let count = model.neighbours().saturating_add(1).min(n);
-        let rows = graph.floats("questions", &[n, dim], &questions.vectors);
-        let scales = graph.doubles("question_scales", &[n], &questions.scales);
-        let clusters: Vec<i64> = (questions.counts.iter().enumerate())
-            .flat_map(|(cluster, count)| std::iter::repeat_n(cluster as i64, *count))
-            .collect();
+        let (n, dim, facts) = (questions.len(), questions.dim(), questions.facts());
+        let count = model.parts().neighbours.saturating_add(1).min(n);
+        let rows = graph.floats("questions", &[n, dim], questions.vectors());
+        let scales = graph.doubles("question_scales", &[n], &facts.scales);
+        let clusters: Vec<i64> = facts.clusters.iter().map(|cluster| *cluster as i64).collect();
         let clusters = graph.integers("clusters", &clusters);
 
-        let rough: Vec<f32> = questions.scales.iter().map(|scale| *scale as f32).collect();
+        let rough: Vec<f32> = facts.scales.iter().map(|scale| *scale as f32).collect();
         let rough = graph.floats("rough_scales", &[1, n], &rough);
         let dots = single.times_transposed(rows, None) * rough;
         let (_, shortlist) = dots.top_k(count.saturating_add(MORE).min(n));
@@ -109,29 +107,23 @@ impl<'g> Near<'g> {
 
     /// The weights, or `otherwise` if no question stands out.
     fn shares(&self, otherwise: f64) -> Value<'g> {
-        let stands_out = self.total.node("Greater", &[self.total.scalar(LEAST_TOTAL)], &[]);
-        let shares = self.raw / self.total.at_least(LEAST_TOTAL);
+        let stands_out = self.total.node("Greater", &[self.total.scalar(MIN_TOTAL_WEIGHT)], &[]);
+        let shares = self.raw / self.total.at_least(MIN_TOTAL_WEIGHT);
         stands_out.node("Where", &[shares, shares.scalar(otherwise)], &[])
     }
 
     /// Δ (n × d).
-    fn rotation(
-        &self,
-        graph: &'g Graph,
-        questions: &StoredQuestions,
-        query: Value<'g>,
-    ) -> Value<'g> {
-        let shape = [questions.answers.count(), questions.answers.width()];
-        let rows = graph.floats("answers", &shape, &questions.answers);
-        let scales =
-            graph.doubles("answer_scales", &[questions.counts.len()], &questions.answer_scales);
+    fn rotation(&self, graph: &'g Graph, questions: &Questions, query: Value<'g>) -> Value<'g> {
+        let (rows, facts) = (questions.answers(), questions.facts());
+        let count = rows.count();
+        let rows = graph.floats("answers", &[count, questions.dim()], rows);
+        let scales = graph.doubles("answer_scales", &[count], &facts.answer_scales);
         let answers = Vectors { rows, scales };
-        let alignments =
-            graph.doubles("alignments", &[questions.scales.len()], &questions.alignments);
+        let alignments = graph.doubles("alignments", &[questions.len()], &facts.alignments);
         let s = self.similarities;
         let t = answers.similarities(self.clusters, query);
         let alignment = alignments.gather(self.numbers);
-        let b = (s + t) / (alignment + s.scalar(1.0)).at_least(LEAST_ALIGNMENT);
+        let b = (s + t) / (alignment + s.scalar(1.0)).at_least(MIN_ALIGNMENT);
         let weights = self.shares(0.0);
         answers.weighted((s + s - b) * weights, self.clusters)
             - self.questions.weighted(b * weights, self.numbers)

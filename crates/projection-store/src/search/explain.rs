@@ -149,7 +149,7 @@ impl Searcher {
     /// question that the store no longer has.
     pub fn training_questions(&self, residual: &ResidualProjection) -> Vec<Option<String>> {
         let mut texts = QuestionTexts::new(self.origin(), residual);
-        let clusters = residual.clusters_of_questions().into_iter().enumerate();
+        let clusters = residual.clusters_of_questions().enumerate();
         clusters.map(|(number, cluster)| Some(texts.of(cluster, number)?.1)).collect()
     }
 }
@@ -183,7 +183,7 @@ impl Explanation {
         let Some(residual) = projection.as_residual() else { return Ok(()) };
         let mut neighbours = residual.neighbours_of(query)?;
         neighbours.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-        self.questions_move = residual.terms().0;
+        self.questions_move = residual.parts().rotation;
         let mut texts = QuestionTexts::new(origin, residual);
         for neighbour in neighbours {
             self.questions.push(ExplainedQuestion {
@@ -240,7 +240,7 @@ impl<'a> QuestionTexts<'a> {
             };
             questions.unwrap_or_default().into_iter().filter_map(with_vector).collect()
         });
-        let trained = self.residual.question(number);
+        let trained = self.residual.parts().questions.question(number);
         let cosine = |vector: &[f32]| {
             let norms = kernel::norm(vector) * kernel::norm(trained);
             if vector.len() == trained.len() {

@@ -100,15 +100,15 @@ fn parameters(model: &Model) -> Vec<(Parameter, f64, Vec<f64>)> {
         _ => None,
     };
     // Without a rotation, τ and k change nothing.
-    let has_rotation = residual.is_none_or(|residual| residual.terms().0);
+    let has_rotation = residual.is_none_or(|residual| residual.parts().rotation);
     if !model.temperature().is_nan() && has_rotation {
         add(Parameter::Temperature, model.temperature(), &TEMPERATURES);
     }
     if let Some(residual) = residual {
         if has_rotation {
-            add(Parameter::Neighbours, residual.neighbours() as f64, &NEIGHBOURS);
+            add(Parameter::Neighbours, residual.parts().neighbours as f64, &NEIGHBOURS);
         }
-        add(Parameter::Gain, residual.gain(), &GAINS);
+        add(Parameter::Gain, residual.parts().gain, &GAINS);
     }
     parameters
 }

@@ -55,7 +55,7 @@ pub(super) fn inspect(database: &Path) -> Result<Inspected, Error> {
     }
     for facts in &mut files.linear {
         if let Some(stored) = linear.iter().find(|stored| Some(stored.id) == facts.id) {
-            set_search_values(stored, facts, &mut problems);
+            set_search_defaults(stored, facts, &mut problems);
         }
     }
     projections.append(&mut files.linear);
@@ -177,7 +177,7 @@ fn inspect_projection(
         created_at: stored.created_at.clone(),
         ..ProjectionFacts::default()
     };
-    set_search_values(&stored, &mut facts, problems);
+    set_search_defaults(&stored, &mut facts, problems);
     let model = models.iter().find(|model| model.name == stored.model_name);
     match model {
         Some(model) => facts.model = Some(model.name.clone()),
@@ -205,8 +205,8 @@ fn inspect_projection(
 }
 
 /// What training chose for search.
-fn set_search_values(stored: &StoredModel, facts: &mut ProjectionFacts, problems: &mut Problems) {
-    let values = problems.value_of(stored.search_values());
+fn set_search_defaults(stored: &StoredModel, facts: &mut ProjectionFacts, problems: &mut Problems) {
+    let values = problems.value_of(stored.search_defaults());
     facts.hybrid_weight = values.hybrid_weight;
     facts.unseen_offset = values.unseen_offset;
 }

@@ -56,7 +56,7 @@ impl Trained {
     }
 
     /// What was chosen for search.
-    fn search_values(&self) -> Option<String> {
+    fn search_defaults(&self) -> Option<String> {
         let validation = self.report.measured.as_ref()?;
         let mut text = String::new();
         if let Some(found) = validation.hybrid_weight {
@@ -118,7 +118,7 @@ impl Report for Trained {
             );
         }
         text += &self.validation_table(screen).unwrap_or_default();
-        text += &self.search_values().unwrap_or_default();
+        text += &self.search_defaults().unwrap_or_default();
         text += &format!("\n{}\n", self.resources);
         for message in &self.report.notes {
             text += &note(message);

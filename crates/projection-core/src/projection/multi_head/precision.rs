@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::MultiHeadProjection;
-use super::heads::{HeadVectors, Heads};
+use super::{HeadRows, Heads, MultiHeadParts, MultiHeadProjection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{MAX_INT8_DIM, QuantizedRows, RowFormat};
-use crate::projection::deferred::Deferred;
+use crate::projection::Compute;
+use crate::projection::validation::Validation;
 
 /// How a model keeps its vectors, in memory and in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// Single precision, and four bits more of centroids for low temperatures: weights are off
-    /// by at most 4.1e-9/τ of themselves, and usually by less than a tenth of that.
+    /// Single precision, with centroids in float64 beside it where low temperatures need them,
+    /// see [`MultiHeadParts::EXACT_BYTES`].
     #[default]
     F32,
     /// bfloat16, in half the memory: errors of projected queries of less than 1% of their
-    /// largest value, of which their direction notices about a hundred-thousandth.
+    /// largest value, which change their direction by about 1e-5.
     Bf16,
     /// Bytes with a scale for each vector, in a quarter of the memory: errors of about 1%.
     Int8,
@@ -40,7 +40,7 @@ impl Precision {
     /// The precision of a name.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] for a name that is none.
+    /// [`ErrorKind::InvalidArgument`] for an unknown name.
     pub fn from_name(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|precision| precision.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
@@ -59,60 +59,65 @@ impl Serialize for Precision {
 impl MultiHeadProjection {
     /// How the vectors are kept.
     pub fn precision(&self) -> Precision {
-        match &self.heads.vectors {
-            HeadVectors::Single { .. } => Precision::F32,
-            HeadVectors::Compact { centroids, .. } => match centroids.format() {
+        match &self.heads.parts.centroids {
+            HeadRows::F32(_) => Precision::F32,
+            HeadRows::Quantized(rows) => match rows.format() {
                 RowFormat::Bf16 => Precision::Bf16,
                 RowFormat::Int8 => Precision::Int8,
             },
         }
     }
 
-    /// The same model with its vectors kept in less memory. Matrices stay as they are. What
-    /// a temperature below 0.02 makes of rounded centroids is only as exact as they are.
+    /// The same model with its vectors kept in less memory. Matrices stay as they are. Routing
+    /// at a temperature below 0.02 is only as exact as the rounded centroids are.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] for another precision than the model's where that is
-    /// not [`Precision::F32`]: what was cut off is gone; and for [`Precision::Int8`] of
-    /// vectors of more than 65,536 values. What [`Projection::project_into`] gives for values
+    /// [`ErrorKind::InvalidArgument`] for another precision than the model's unless that is
+    /// [`Precision::F32`], since rounding can't be undone; and for [`Precision::Int8`] of
+    /// vectors of more than 65,536 values. The errors of [`Projection::project_into`] for values
     /// of a file that are not sound.
     ///
     /// [`Projection::project_into`]: crate::projection::Projection::project_into
     pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+        if precision == self.precision() {
+            return Ok(self.clone());
+        }
         let refuse = |what: String| {
             let message = format!("precision {}{what}", precision.name());
             Err(Error::new(ErrorKind::InvalidArgument, message))
         };
-        let (format, vectors) = match (precision, &self.heads.vectors) {
-            _ if precision == self.precision() => return Ok(self.clone()),
-            (Precision::Bf16, vectors) => (RowFormat::Bf16, vectors),
-            (Precision::Int8 | Precision::F32, vectors) => (RowFormat::Int8, vectors),
-        };
-        let HeadVectors::Single { centroids, answers, .. } = vectors else {
+        let Heads { dim, output_dim, ref parts, ref index, .. } = *self.heads;
+        let (HeadRows::F32(centroids), HeadRows::F32(answers)) = (&parts.centroids, &parts.answers)
+        else {
             let own = self.precision().name();
             return refuse(format!(
-                " of a model that is kept in {own}, expected {own}: what was cut off is gone"
+                " of a model that is kept in {own}, expected {own}: rounding can't be undone"
             ));
         };
-        let Heads { dim, output_dim, .. } = *self.heads;
+        let format = match precision {
+            Precision::Bf16 => RowFormat::Bf16,
+            Precision::Int8 | Precision::F32 => RowFormat::Int8,
+        };
         let longest = dim.max(output_dim);
         if format == RowFormat::Int8 && longest > MAX_INT8_DIM {
             return refuse(format!(" of dimension {longest}, expected at most {MAX_INT8_DIM}"));
         }
         // Rounding must not hide values that no model may have.
-        self.heads.check_values()?;
+        self.validate()?;
+        let quantized = |dim, rows| HeadRows::Quantized(QuantizedRows::new(format, dim, rows));
         let heads = Heads {
-            ids: self.heads.ids.clone(),
+            parts: MultiHeadParts {
+                cluster_ids: parts.cluster_ids.clone(),
+                centroids: quantized(dim, centroids),
+                exact_centroids: None,
+                answers: quantized(output_dim, answers),
+                matrices: parts.matrices.clone(),
+            },
             dim,
             output_dim,
-            vectors: HeadVectors::Compact {
-                centroids: QuantizedRows::new(format, dim, centroids),
-                answers: QuantizedRows::new(format, output_dim, answers),
-            },
-            matrices: self.heads.matrices.clone(),
-            unread: Deferred::nothing(),
-            // They find the same heads, nearly: how a centroid is kept matters little.
-            lists: self.heads.lists.clone(),
+            validation: Validation::passed(),
+            // It finds nearly the same heads: the rounding of a centroid matters little.
+            index: index.clone(),
         };
         Ok(Self { heads: Arc::new(heads), ..self.clone() })
     }

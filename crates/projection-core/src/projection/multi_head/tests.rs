@@ -3,7 +3,8 @@
 use ndarray::Array2;
 
 use super::*;
-use crate::kernel::{self, random::Random};
+use crate::kernel::{self, cosine, random::Random};
+use crate::projection::Projection;
 
 fn random_model(heads: usize, dim: usize) -> MultiHeadProjection {
     let mut random = Random::new(3, 0);
@@ -58,31 +59,49 @@ fn weights_are_exact_at_low_temperatures() {
     }
 }
 
+/// Queries of 24 values with their cosines with all heads of a model.
+fn queries_and_cosines(model: &MultiHeadProjection) -> impl Iterator<Item = (Vec<f32>, Vec<f64>)> {
+    (0..20).map(|row| {
+        let query: Vec<f32> = (0..24).map(|at| ((row * 31 + at) as f32).sin()).collect();
+        let cosines = model.parts().cosines(&query, kernel::norm(&query), 0..1500).collect();
+        (query, cosines)
+    })
+}
+
 #[test]
 fn heads_that_are_left_out_have_no_weight() {
     let model = random_model(1500, 24);
     for temperature in [2.8e-3, 1e-3, 1e-4] {
         let cold = model.with_temperature(temperature).unwrap();
-        for row in 0..20 {
-            let query: Vec<f32> = (0..24).map(|at| ((row * 31 + at) as f32).sin()).collect();
-            let norm = kernel::norm(&query);
-            let all: Vec<f64> = model.heads.cosines_in_double(&query, norm, 0..1500).collect();
+        for (query, cosines) in queries_and_cosines(&model) {
             let mut expected = vec![0.0; 1500];
-            kernel::softmax_f64(&all, temperature, &mut expected);
+            kernel::softmax_f64(&cosines, temperature, &mut expected);
             assert_eq!(cold.project(&query).unwrap().1, expected, "{temperature}");
         }
     }
 }
 
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    kernel::dot_f64(a, b) / (kernel::norm(a) * kernel::norm(b))
+#[test]
+fn the_nearest_heads_are_those_of_double_precision() {
+    let model = random_model(1500, 24);
+    for k in [1, 7, 100] {
+        let nearest = model.with_top_k(Some(k)).unwrap();
+        for (query, cosines) in queries_and_cosines(&model) {
+            let mut order: Vec<usize> = (0..1500).collect();
+            order.sort_by(|a, b| cosines[*b].total_cmp(&cosines[*a]));
+            let (_, weights) = nearest.project(&query).unwrap();
+            for (rank, head) in order.into_iter().enumerate() {
+                assert_eq!(weights[head] > 0.0, rank < k, "rank {rank} of {k}");
+            }
+        }
+    }
 }
 
 #[test]
-fn compact_heads_project_almost_as_all_bits_do() {
+fn quantized_heads_project_almost_as_exact_ones_do() {
     for (count, dim) in [(18, 384), (3, 20), (1500, 100)] {
         let model = random_model(count, dim);
-        let HeadVectors::Single { centroids, .. } = &model.heads.vectors else { panic!() };
+        let HeadRows::F32(centroids) = &model.parts().centroids else { panic!() };
         let queries = Array2::from_shape_fn((20, dim), |(row, at)| {
             centroids.row(row % count)[at] + 0.02 * ((row + at) as f32).sin()
         });
@@ -99,7 +118,7 @@ fn compact_heads_project_almost_as_all_bits_do() {
                 let best =
                     |weights: &[f32]| (0..count).max_by(|a, b| weights[*a].total_cmp(&weights[*b]));
                 assert_eq!(best(&compact_weights), best(&weights));
-                // A batch decodes what single queries use as it is.
+                // A batch decodes rows that a single query uses as they are.
                 let batch = batch.row(row);
                 assert!(1.0 - cosine(batch.to_slice().unwrap(), &projected) < 1e-6);
                 assert_eq!(best(&batch_weights.row(row).to_vec()), best(&weights));
@@ -137,24 +156,4 @@ fn threads_share_a_batch() {
     let error = model.project_batch_on(3, queries.view(), projected.view_mut(), None).unwrap_err();
     assert!(error.to_string().contains("row 30"), "{error}");
     assert!(projected.iter().all(|value| *value == 7.0));
-}
-
-#[test]
-fn the_nearest_heads_are_those_of_double_precision() {
-    let model = random_model(1500, 24);
-    for k in [1, 7, 100] {
-        let nearest = model.with_top_k(Some(k)).unwrap();
-        for row in 0..20 {
-            let query: Vec<f32> = (0..24).map(|at| ((row * 31 + at) as f32).sin()).collect();
-            let norm = kernel::norm(&query);
-            let all = model.heads.cosines_in_double(&query, norm, 0..1500);
-            let all: Vec<f64> = all.collect();
-            let mut order: Vec<usize> = (0..1500).collect();
-            order.sort_by(|a, b| all[*b].total_cmp(&all[*a]));
-            let (_, weights) = nearest.project(&query).unwrap();
-            for (rank, head) in order.into_iter().enumerate() {
-                assert_eq!(weights[head] > 0.0, rank < k, "rank {rank} of {k}");
-            }
-        }
-    }
 }

@@ -1,24 +1,23 @@
-//! Projecting one query or many.
+//! Projecting queries.
 
-use ndarray::{ArrayView2, ArrayViewMut2};
-
-use super::{LEAST_NORM, ResidualProjection, Terms};
+use super::{ResidualParts, ResidualProjection, Terms};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::Scratch;
-use crate::kernel::{self, gemm, parallel};
+use crate::kernel::{self, Scratch, gemm, parallel};
+use crate::parameters::SearchDefaults;
 use crate::projection::Projection;
-use crate::projection::query::{
-    check_batch_buffers, check_buffer, checked_norm, checked_rows, put_rows,
-};
-use crate::projection::rotation::Near;
+use crate::projection::compute::{Compute, Queries, Results, RowError};
+use crate::projection::query::checked_norm;
+use crate::projection::residual::rotation::Near;
+
+/// Least |z|; see the module's formula.
+pub const MIN_NORM: f64 = 1e-12;
 
 /// Similarities that a batch keeps at a time: queries times questions.
 const SCORES: usize = 1 << 22;
 
 impl Terms {
-    /// Projects a query of the given norm. `dots` holds the dot products of the query at
-    /// length 1 with all questions, `adapted` the query at length 1 times the adapter;
-    /// either is empty where it is not needed.
+    /// Projects a query of the given norm. `nearest` are its nearest questions, `adapted` is the
+    /// query at length 1 times the adapter; each is empty if it is not needed.
     fn finish(
         &self,
         (query, norm): (&[f32], f64),
@@ -28,22 +27,23 @@ impl Terms {
     ) -> Result<()> {
         let scale = 1.0 / norm;
         let mut sum: Scratch<f64> = query.iter().map(|value| f64::from(*value) * scale).collect();
-        if self.rotation {
-            self.questions.add_rotation(query, norm, nearest, self.gain, &mut sum);
+        let parts = &self.parts;
+        if parts.rotation {
+            parts.questions.add_rotation(query, norm, nearest, parts.gain, &mut sum);
         }
         for (sum, adapted) in sum.iter_mut().zip(adapted) {
-            *sum += self.gain * f64::from(*adapted);
+            *sum += parts.gain * f64::from(*adapted);
         }
-        let scale = 1.0 / sum_of_squares(&sum).sqrt().max(LEAST_NORM);
+        let scale = 1.0 / sum_of_squares(&sum).sqrt().max(MIN_NORM);
         for value in sum.iter_mut() {
             *value *= scale;
         }
-        if let Some(lift) = &self.lift {
-            for (value, direction) in sum.iter_mut().zip(&lift.direction) {
-                *value += lift.factor * f64::from(*direction);
+        if let Some((direction, factor)) = &parts.lift {
+            for (value, direction) in sum.iter_mut().zip(direction) {
+                *value += factor * f64::from(*direction);
             }
         }
-        // Without leaving at the first that is not, which would take them one by one.
+        // No early exit, so that the values are checked many at a time.
         if !sum.iter().fold(true, |finite, value| finite & (*value as f32).is_finite()) {
             return Err(Error::new(
                 ErrorKind::NotFinite,
@@ -57,16 +57,17 @@ impl Terms {
     }
 
     /// Whether the nearest questions are needed.
-    fn routes(&self, weights_wanted: bool) -> bool {
-        !self.ids.is_empty() && (self.rotation || weights_wanted)
+    fn needs_questions(&self, weights_wanted: bool) -> bool {
+        !self.parts.questions.is_empty() && (self.parts.rotation || weights_wanted)
     }
 
     fn route(&self, nearest: &[Near], weights: &mut [f32]) {
+        let clusters = &self.parts.questions.facts().clusters;
         let mut sums = Scratch::filled(weights.len(), 0.0f64);
         let total: f64 = nearest.iter().map(|near| near.weight).sum();
         for near in nearest {
             let share = if total > 0.0 { near.weight } else { 1.0 / nearest.len() as f64 };
-            sums[self.questions.cluster_of(near.question)] += share;
+            sums[clusters[near.question]] += share;
         }
         for (weight, sum) in weights.iter_mut().zip(sums.iter()) {
             *weight = *sum as f32;
@@ -74,7 +75,7 @@ impl Terms {
     }
 }
 
-/// In eight sums side by side, which the processor adds at once.
+/// The sum of squares, in eight sums that the processor adds at once.
 fn sum_of_squares(values: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (blocks, rest) = values.as_chunks::<8>();
@@ -86,45 +87,69 @@ fn sum_of_squares(values: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest.iter().map(|value| value * value).sum::<f64>()
 }
 
-pub fn unit(query: &[f32], norm: f64) -> impl Iterator<Item = f32> {
-    query.iter().map(move |value| (f64::from(*value) / norm) as f32)
+impl ResidualProjection {
+    /// The nearest questions of a query of the given norm, which is also given at length 1.
+    pub(in crate::projection) fn nearest(
+        &self,
+        query: &[f32],
+        unit: &[f32],
+        norm: f64,
+    ) -> Scratch<Near> {
+        let ResidualParts { questions, neighbours, temperature, .. } = &self.terms.parts;
+        let (index, query) = (&self.terms.index, (query, unit));
+        questions.nearest_by_index(index, query, norm, *neighbours, *temperature)
+    }
 }
 
 impl Projection for ResidualProjection {
+    fn compute(&self) -> &dyn Compute {
+        self
+    }
+
     fn input_dim(&self) -> usize {
-        self.terms.dim
+        self.terms.parts.dim()
     }
 
     fn output_dim(&self) -> usize {
-        self.terms.dim
+        self.terms.parts.dim()
     }
 
+    /// The clusters that have training questions. Their routing weights are the rotation's weights,
+    /// summed over the questions of a cluster. If the nearest questions are all equally near, so
+    /// that the rotation is zero, they share the routing equally.
     fn head_ids(&self) -> &[i64] {
         self.cluster_ids()
     }
 
-    fn project_into(
-        &self,
-        query: &[f32],
-        projected: &mut [f32],
-        weights: Option<&mut [f32]>,
-    ) -> Result<()> {
-        let terms = &*self.terms;
-        check_buffer("the projected query", projected.len(), terms.dim)?;
-        if let Some(weights) = &weights {
-            check_buffer("routing weights", weights.len(), terms.ids.len())?;
-        }
-        let norm = checked_norm(query, terms.dim)?;
-        terms.check_values()?;
-        let unit: Scratch<f32> = unit(query, norm).collect();
+    fn search_defaults(&self) -> SearchDefaults {
+        self.search
+    }
+
+    fn as_residual(&self) -> Option<&ResidualProjection> {
+        Some(self)
+    }
+}
+
+impl Compute for ResidualProjection {
+    fn checked_norm(&self, query: &[f32]) -> Result<f64> {
+        checked_norm(query, self.input_dim())
+    }
+
+    #[inline]
+    fn validate(&self) -> Result<()> {
+        self.terms.validation.validate_once(|| self.terms.check_values())
+    }
+
+    fn project_one(&self, query: &[f32], norm: f64, results: Results<'_>) -> Result<()> {
+        let (terms, Results { projected, weights }) = (&*self.terms, results);
+        let unit: Scratch<f32> = kernel::normalized(query, norm).collect();
         let mut nearest = Scratch::new();
-        if terms.routes(weights.is_some()) {
-            let (k, temperature) = (terms.neighbours, self.temperature);
-            nearest = terms.questions.nearest_to((query, &unit), norm, k, temperature);
+        if terms.needs_questions(weights.is_some()) {
+            nearest = self.nearest(query, &unit, norm);
         }
         let mut adapted = Scratch::new();
-        if let Some(adapter) = &terms.adapter {
-            adapted.resize(terms.dim, 0.0);
+        if let Some(adapter) = &terms.parts.adapter {
+            adapted.resize(unit.len(), 0.0);
             kernel::weighted_sum(&unit, adapter, &mut adapted);
         }
         terms.finish((query, norm), &nearest, &adapted, projected)?;
@@ -134,79 +159,50 @@ impl Projection for ResidualProjection {
         Ok(())
     }
 
-    fn project_batch_into(
-        &self,
-        queries: ArrayView2<'_, f32>,
-        mut projected: ArrayViewMut2<'_, f32>,
-        mut weights: Option<ArrayViewMut2<'_, f32>>,
-    ) -> Result<()> {
-        let terms = &*self.terms;
-        let (dim, heads) = (terms.dim, terms.ids.len());
-        let (queries, norms) = checked_rows(queries, dim, checked_norm)?;
-        let rows = norms.len();
-        let query_of = |row: usize| &queries[row * dim..][..dim];
-        check_batch_buffers(self, rows, &projected, weights.as_ref())?;
-        terms.check_values()?;
-        // Projections may overflow on a later row, and then nothing may have been written.
-        let mut results = vec![0.0; rows * dim];
-        let mut routed = vec![0.0; if weights.is_some() { rows * heads } else { 0 }];
-        let routes = terms.routes(weights.is_some());
-        // Lists find the nearest questions sooner than products with all of them.
-        let by_lists = routes && terms.questions.stats().is_some();
-        let count = if routes && !by_lists { terms.questions.len() } else { 0 };
+    fn project_rows(&self, queries: Queries<'_>, mut results: Results<'_>) -> Result<(), RowError> {
+        let (terms, total) = (&*self.terms, queries.norms.len());
+        let ResidualParts { questions, neighbours, temperature, .. } = &terms.parts;
+        let dim = questions.dim();
+        let needs_questions = terms.needs_questions(results.weights.is_some());
+        // An approximate index finds the nearest questions sooner than products with all of them.
+        let by_index = needs_questions && terms.index.approximate().is_some();
+        let count = if needs_questions && !by_index { questions.len() } else { 0 };
         let block = (SCORES / count.max(1)).clamp(1, parallel::BLOCK_ROWS);
-        for start in (0..rows).step_by(block) {
-            let range = start..(start + block).min(rows);
-            let units: Vec<f32> =
-                range.clone().flat_map(|row| unit(query_of(row), norms[row])).collect();
+        for start in (0..total).step_by(block) {
+            let range = start..(start + block).min(total);
+            let units = range
+                .clone()
+                .flat_map(|row| kernel::normalized(queries.row(row), queries.norms[row]));
+            let units: Vec<f32> = units.collect();
             let mut dots = vec![0.0; count * range.len()];
             if count > 0 {
-                gemm::matmul_nt(&units, terms.questions.vectors(), dim, &mut dots);
+                gemm::matmul_nt(&units, questions.vectors(), dim, &mut dots);
             }
             let mut adapted = Vec::new();
-            if let Some(adapter) = &terms.adapter {
+            if let Some(adapter) = &terms.parts.adapter {
                 adapted.resize(units.len(), 0.0);
                 gemm::matmul(&units, adapter, dim, &mut adapted);
             }
             for row in range {
-                let query = query_of(row);
-                let (norm, at) = (norms[row], row - start);
-                let (k, temperature) = (terms.neighbours, self.temperature);
-                let nearest = if by_lists {
-                    let unit = &units[at * dim..(at + 1) * dim];
-                    terms.questions.nearest_to((query, unit), norm, k, temperature)
-                } else if routes {
+                let (query, norm, at) = (queries.row(row), queries.norms[row], row - start);
+                let nearest = if by_index {
+                    self.nearest(query, &units[at * dim..(at + 1) * dim], norm)
+                } else if needs_questions {
                     let dots = &mut dots[at * count..(at + 1) * count];
-                    terms.questions.nearest(query, norm, dots, k, temperature)
+                    questions.nearest(query, norm, dots, *neighbours, *temperature)
                 } else {
                     Scratch::new()
                 };
                 let adapted = adapted.get(at * dim..(at + 1) * dim).unwrap_or_default();
-                let result = &mut results[row * dim..][..dim];
+                let Results { projected, weights } = results.rows(row..row + 1, total);
                 terms
-                    .finish((query, norm), &nearest, adapted, result)
-                    .map_err(|error| error.context(format!("row {row}")))?;
-                if weights.is_some() {
-                    terms.route(&nearest, &mut routed[row * heads..][..heads]);
+                    .finish((query, norm), &nearest, adapted, projected)
+                    .map_err(|error| (row, error))?;
+                if let Some(weights) = weights {
+                    terms.route(&nearest, weights);
                 }
             }
         }
-        put_rows(&results, &mut projected);
-        if let Some(weights) = &mut weights {
-            put_rows(&routed, weights);
-        }
         Ok(())
-    }
-
-    fn hybrid_weight(&self) -> Option<f64> {
-        self.hybrid_weight
-    }
-
-    fn unseen_offset(&self) -> Option<f64> {
-        self.unseen_offset
-    }
-
-    fn as_residual(&self) -> Option<&ResidualProjection> {
-        Some(self)
     }
 }

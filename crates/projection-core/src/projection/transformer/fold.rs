@@ -1,18 +1,17 @@
-//! The network as it is computed: what is linear one after the other made into one matrix.
+//! The network as it is computed: consecutive linear maps are folded into one matrix.
 //!
 //! Over a sequence of length 1 the softmax of attention is 1, so attention is two matrices
 //! one after the other, and the residual connection around it adds the identity:
-//! x + W_o (W_v x + b_v) + b_o = (I + W_o W_v) x + (W_o b_v + b_o). What comes before it is
+//! x + W_o (W_v x + b_v) + b_o = (I + W_o W_v) x + (W_o b_v + b_o). What precedes it is
 //! linear too: the input layer, or scale and shift of the layer norm that ends the previous
-//! layer. All of that becomes one matrix, computed in double precision. Scale and shift of
-//! the first norm of a layer go into the matrix after it; the last norm's into the output.
+//! layer. All of these are folded into one matrix, in double precision. Scale and shift of the
+//! first norm of a layer are folded into the matrix after it, those of the last norm into the
+//! output layer.
 
-use super::weights::{NamedTensor, TransformerWeights, part};
+use super::weights::{NamedTensor, TransformerWeights};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel;
-use crate::kernel::Scratch;
 use crate::kernel::gelu::gelu;
-use crate::kernel::gemm;
+use crate::kernel::{self, Scratch, gemm};
 
 /// Added to the variance by the layer norm, as torch does.
 const EPSILON: f64 = 1e-5;
@@ -38,7 +37,7 @@ struct Layer {
     scale: Vec<f32>,
 }
 
-/// The network, ready to run.
+/// The folded network.
 #[derive(Debug)]
 pub struct Network {
     layers: Vec<Layer>,
@@ -70,7 +69,7 @@ impl Affine {
     fn after(mut self, first: &Self) -> Self {
         let (inner, width) = (first.bias.len(), first.weight.len() / first.bias.len());
         let mut weight = vec![0.0; self.bias.len() * width];
-        // Rows that read each row of the first map's matrix together.
+        // Rows that share one reading of the first map's matrix.
         const ROWS: usize = 4;
         let blocks = self.weight.chunks(ROWS * inner).zip(weight.chunks_mut(ROWS * width));
         for (weights, rows) in blocks {
@@ -105,50 +104,45 @@ fn doubles(values: &[f32]) -> Vec<f64> {
 
 impl Network {
     pub fn new(weights: &TransformerWeights) -> Result<Self> {
-        let [input_weight, input_bias] = weights.input() else { unreachable!("two tensors") };
-        let [output_weight, output_bias] = weights.output() else { unreachable!("two tensors") };
         let h = weights.shape().embed_dim;
-        let affine =
-            |weight: &NamedTensor, bias: &NamedTensor| Affine::new(&weight.values, &bias.values);
+        let affine = |[weight, bias]: [&NamedTensor; 2]| Affine::new(&weight.values, &bias.values);
         // What the next layer's input still has to go through.
-        let mut before = Before::Map(affine(input_weight, input_bias));
+        let mut before = Before::Map(affine(weights.input().each_ref()));
         let mut layers = Vec::with_capacity(weights.shape().num_layers);
         for number in 0..weights.shape().num_layers {
-            let tensors = weights.layer(number);
-            let map = |weight: usize, bias: usize| affine(&tensors[weight], &tensors[bias]);
+            let [
+                in_weight,
+                in_bias,
+                out_weight,
+                out_bias,
+                weight1,
+                bias1,
+                weight2,
+                bias2,
+                scale1,
+                shift1,
+                scale2,
+                shift2,
+            ] = weights.layer(number);
             let name = |what: &str| format!("encoder.layers.{number}.{what}");
-            // The last third is the one of the values.
-            let values = Affine::new(
-                &tensors[part::IN_PROJ_WEIGHT].values[2 * h * h..],
-                &tensors[part::IN_PROJ_BIAS].values[2 * h..],
-            );
-            let mut attend = map(part::OUT_PROJ_WEIGHT, part::OUT_PROJ_BIAS).after(&values);
+            // The last third of the input projection is that of the attention's values.
+            let values = Affine::new(&in_weight.values[2 * h * h..], &in_bias.values[2 * h..]);
+            let mut attend = affine([out_weight, out_bias]).after(&values);
             attend.weight.iter_mut().step_by(h + 1).for_each(|value| *value += 1.0);
-            let attend = match before {
-                Before::Map(map) => attend.after(&map),
-                Before::Scale(scale, shift) => attend.after_scale(&scale, &shift),
-            };
-            let scale = doubles(&tensors[part::NORM1_WEIGHT].values);
-            let shift = doubles(&tensors[part::NORM1_BIAS].values);
-            let hidden = map(part::LINEAR1_WEIGHT, part::LINEAR1_BIAS);
-            let hidden = hidden.after_scale(&scale, &shift);
-            let mut back = map(part::LINEAR2_WEIGHT, part::LINEAR2_BIAS);
+            let attend = before.then(attend);
+            let (scale, shift) = (doubles(&scale1.values), doubles(&shift1.values));
+            let hidden = affine([weight1, bias1]).after_scale(&scale, &shift);
+            let mut back = affine([weight2, bias2]);
             back.bias.iter_mut().zip(&shift).for_each(|(bias, shift)| *bias += shift);
             layers.push(Layer {
                 attend: attend.dense(&name("self_attn"))?,
                 hidden: hidden.dense(&name("linear1"))?,
                 back: back.dense(&name("linear2"))?,
-                scale: tensors[part::NORM1_WEIGHT].values.clone(),
+                scale: scale1.values.clone(),
             });
-            let norm2 = [part::NORM2_WEIGHT, part::NORM2_BIAS].map(|i| doubles(&tensors[i].values));
-            let [scale, shift] = norm2;
-            before = Before::Scale(scale, shift);
+            before = Before::Scale(doubles(&scale2.values), doubles(&shift2.values));
         }
-        let output = affine(output_weight, output_bias);
-        let output = match before {
-            Before::Scale(scale, shift) => output.after_scale(&scale, &shift),
-            Before::Map(_) => output,
-        };
+        let output = before.then(affine(weights.output().each_ref()));
         Ok(Self { layers, output: output.dense("output_proj")? })
     }
 
@@ -183,10 +177,20 @@ impl Network {
     }
 }
 
-/// What lies between a layer and the next one's attention.
+/// What is between a layer and the next one's attention.
 enum Before {
     Map(Affine),
     Scale(Vec<f64>, Vec<f64>),
+}
+
+impl Before {
+    /// First this, then `map`.
+    fn then(&self, map: Affine) -> Affine {
+        match self {
+            Self::Map(first) => map.after(first),
+            Self::Scale(scale, shift) => map.after_scale(scale, shift),
+        }
+    }
 }
 
 impl Dense {

@@ -5,11 +5,11 @@ mod weights;
 
 use std::sync::Arc;
 
-use ndarray::{ArrayView2, ArrayViewMut2};
-
 use super::Projection;
-use super::query::{project_batch_unrouted, project_unrouted};
+use super::compute::{Compute, Queries, Results, RowError};
+use super::query::{check_projected_rows, checked_norm};
 use crate::error::Result;
+use crate::parameters::SearchDefaults;
 use fold::Network;
 
 pub use weights::{NamedTensor, TransformerShape, TransformerWeights};
@@ -33,18 +33,18 @@ pub use weights::{NamedTensor, TransformerShape, TransformerWeights};
 pub struct TransformerProjection {
     weights: Arc<TransformerWeights>,
     network: Arc<Network>,
-    /// See [`Projection::hybrid_weight`].
-    pub hybrid_weight: Option<f64>,
+    pub(super) search: SearchDefaults,
 }
 
 impl TransformerProjection {
     /// Makes a projection of weights.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) where a product of them is too large for float32.
+    /// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) if a product of them is too large
+    /// for float32.
     pub fn new(weights: TransformerWeights) -> Result<Self> {
         let network = Arc::new(Network::new(&weights)?);
-        Ok(Self { weights: Arc::new(weights), network, hybrid_weight: None })
+        Ok(Self { weights: Arc::new(weights), network, search: SearchDefaults::default() })
     }
 
     /// The sizes.
@@ -59,9 +59,13 @@ impl TransformerProjection {
 }
 
 /// What a query can be too large for.
-const WEIGHTS: &str = "the transformer's weights";
+const PARAMETERS: &str = "the transformer's weights";
 
 impl Projection for TransformerProjection {
+    fn compute(&self) -> &dyn Compute {
+        self
+    }
+
     fn input_dim(&self) -> usize {
         self.weights.input_dim()
     }
@@ -70,31 +74,18 @@ impl Projection for TransformerProjection {
         self.weights.output_dim()
     }
 
-    fn head_ids(&self) -> &[i64] {
-        &[]
+    fn search_defaults(&self) -> SearchDefaults {
+        self.search
+    }
+}
+
+impl Compute for TransformerProjection {
+    fn checked_norm(&self, query: &[f32]) -> Result<f64> {
+        checked_norm(query, self.input_dim())
     }
 
-    fn project_into(
-        &self,
-        query: &[f32],
-        projected: &mut [f32],
-        weights: Option<&mut [f32]>,
-    ) -> Result<()> {
-        let run = |query: &[f32], out: &mut [f32]| self.network.run(query, out);
-        project_unrouted(self, WEIGHTS, query, projected, weights, run)
-    }
-
-    fn project_batch_into(
-        &self,
-        queries: ArrayView2<'_, f32>,
-        projected: ArrayViewMut2<'_, f32>,
-        weights: Option<ArrayViewMut2<'_, f32>>,
-    ) -> Result<()> {
-        let run = |queries: &[f32], out: &mut [f32]| self.network.run(queries, out);
-        project_batch_unrouted(self, WEIGHTS, queries, projected, weights, run)
-    }
-
-    fn hybrid_weight(&self) -> Option<f64> {
-        self.hybrid_weight
+    fn project_rows(&self, queries: Queries<'_>, results: Results<'_>) -> Result<(), RowError> {
+        self.network.run(queries.values, results.projected);
+        check_projected_rows(results.projected, self.output_dim(), PARAMETERS)
     }
 }

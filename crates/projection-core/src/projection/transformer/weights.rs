@@ -4,22 +4,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Most layers. The number comes from files.
+/// Largest number of layers, which files state.
 const MAX_LAYERS: usize = 64;
 
-/// Sizes of a transformer, as its file says them.
+/// Sizes of a transformer, as its file states them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TransformerShape {
     /// Width h of the layers.
     pub embed_dim: usize,
-    /// Heads of the attention. They divide the width and change nothing here: over a
-    /// sequence of length 1 every head attends to that one place with weight 1.
+    /// Heads of the attention. They divide the width and do not change the result: over a
+    /// sequence of length 1 every head attends to the only position with weight 1.
     pub num_heads: usize,
     /// Encoder layers.
     pub num_layers: usize,
     /// Width of the layers' inner, non-linear part.
     pub ff_dim: usize,
-    /// Share of the values that training dropped; nothing is dropped here.
+    /// Share of the values that training dropped. Projecting drops nothing.
     pub dropout: f64,
 }
 
@@ -72,28 +72,14 @@ pub struct TransformerWeights {
     tensors: Vec<NamedTensor>,
 }
 
-/// Numbers of a layer's tensors among the layer's.
-pub mod part {
-    pub const IN_PROJ_WEIGHT: usize = 0;
-    pub const IN_PROJ_BIAS: usize = 1;
-    pub const OUT_PROJ_WEIGHT: usize = 2;
-    pub const OUT_PROJ_BIAS: usize = 3;
-    pub const LINEAR1_WEIGHT: usize = 4;
-    pub const LINEAR1_BIAS: usize = 5;
-    pub const LINEAR2_WEIGHT: usize = 6;
-    pub const LINEAR2_BIAS: usize = 7;
-    pub const NORM1_WEIGHT: usize = 8;
-    pub const NORM1_BIAS: usize = 9;
-    pub const NORM2_WEIGHT: usize = 10;
-    pub const NORM2_BIAS: usize = 11;
-    pub const COUNT: usize = 12;
-}
+/// Number of tensors of a layer.
+const LAYER_TENSORS: usize = 12;
 
 /// An axis of any length.
 const ANY: usize = 0;
 
-/// Names and shapes of a layer's tensors, by the numbers of [`part`]. Vectors have 0 columns.
-fn layer_parts(shape: &TransformerShape) -> [(&'static str, [usize; 2]); part::COUNT] {
+/// Names and shapes of a layer's tensors. Vectors have 0 columns.
+fn layer_tensors(shape: &TransformerShape) -> [(&'static str, [usize; 2]); LAYER_TENSORS] {
     let (h, f) = (shape.embed_dim, shape.ff_dim);
     [
         ("self_attn.in_proj_weight", [3 * h, h]),
@@ -112,31 +98,28 @@ fn layer_parts(shape: &TransformerShape) -> [(&'static str, [usize; 2]); part::C
 }
 
 impl TransformerWeights {
-    /// Takes the tensors that `lookup` gives for names such as `input_proj.weight` and
-    /// `encoder.layers.0.norm1.bias`, as shape and row-major values.
+    /// Reads the tensors by their names, such as `input_proj.weight` and
+    /// `encoder.layers.0.norm1.bias`. `lookup` returns shape and row-major values.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidModel`] for a tensor of another shape than the sizes call for,
-    /// [`ErrorKind::NotFinite`] for NaN or infinity, and what `lookup` gives.
+    /// [`ErrorKind::InvalidModel`] for a tensor of another shape than the sizes require,
+    /// [`ErrorKind::NotFinite`] for NaN or infinity, and the errors of `lookup`.
     pub fn read(
         shape: &TransformerShape,
         mut lookup: impl FnMut(&str) -> Result<(Vec<usize>, Vec<f32>)>,
     ) -> Result<Self> {
         shape.check()?;
-        let mut tensors = Vec::with_capacity(4 + part::COUNT * shape.num_layers);
+        let mut tensors = Vec::with_capacity(4 + LAYER_TENSORS * shape.num_layers);
         let mut take = |name: String, expected: &[usize]| -> Result<()> {
             let (found, values) = lookup(&name)?;
             let fits = found.len() == expected.len()
                 && found.iter().zip(expected).all(|(n, e)| *e == ANY || e == n);
             if !fits || values.len() != found.iter().product::<usize>() || values.is_empty() {
-                let mut wanted = String::new();
-                for size in expected {
-                    wanted.push_str(if wanted.is_empty() { "" } else { ", " });
-                    wanted.push_str(&match *size {
-                        ANY => "any".to_string(),
-                        size => size.to_string(),
-                    });
-                }
+                let wanted = expected.iter().map(|size| match *size {
+                    ANY => "any".to_string(),
+                    size => size.to_string(),
+                });
+                let wanted = wanted.collect::<Vec<_>>().join(", ");
                 return Err(Error::new(
                     ErrorKind::InvalidModel,
                     format!("{name}: shape {found:?}, expected [{wanted}]"),
@@ -151,12 +134,12 @@ impl TransformerWeights {
             tensors.push(NamedTensor { name, shape: found, values });
             Ok(())
         };
-        // Only the sides to the outside are free.
+        // Only the dimensions of queries and of projected queries are free.
         let h = shape.embed_dim;
         take("input_proj.weight".into(), &[h, ANY])?;
         take("input_proj.bias".into(), &[h])?;
         for layer in 0..shape.num_layers {
-            for (name, sizes) in layer_parts(shape) {
+            for (name, sizes) in layer_tensors(shape) {
                 let axes = if sizes[1] == 0 { 1 } else { 2 };
                 take(format!("encoder.layers.{layer}.{name}"), &sizes[..axes])?;
             }
@@ -199,23 +182,25 @@ impl TransformerWeights {
         self.tensors.iter().map(|tensor| tensor.values.len()).sum()
     }
 
-    /// Never: a transformer has weights.
+    /// Whether there are no weights, which is never so.
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()
     }
 
     /// Weight and bias of the input layer.
-    pub fn input(&self) -> &[NamedTensor] {
-        &self.tensors[..2]
+    pub fn input(&self) -> &[NamedTensor; 2] {
+        self.tensors.first_chunk().expect("an input layer")
     }
 
-    /// The tensors of a layer, by the numbers of [`part`].
-    pub fn layer(&self, layer: usize) -> &[NamedTensor] {
-        &self.tensors[2 + layer * part::COUNT..][..part::COUNT]
+    /// The tensors of a layer, in torch's order: input and output projection of the attention, the
+    /// two linear maps, the two norms; weight and bias of each.
+    pub fn layer(&self, layer: usize) -> &[NamedTensor; LAYER_TENSORS] {
+        let tensors = &self.tensors[2 + layer * LAYER_TENSORS..];
+        tensors.first_chunk().expect("as many tensors as the shape requires")
     }
 
     /// Weight and bias of the output layer.
-    pub fn output(&self) -> &[NamedTensor] {
-        &self.tensors[self.tensors.len() - 2..]
+    pub fn output(&self) -> &[NamedTensor; 2] {
+        self.tensors.last_chunk().expect("an output layer")
     }
 }

@@ -1,0 +1,260 @@
+//! The residual projection: keeps the query and adds what training learned.
+//!
+//! For a query q of unit length, in up to three terms, each of which may be absent:
+//!
+//! ```text
+//! z         = q + s·(Δ + q W)      Δ the rotation (see `rotation`), W the adapter
+//! projected = z/|z| + b·u          u the lift
+//! ```
+//!
+//! The rotation moves a query as its nearest training questions lie from their answers, the
+//! adapter is what all training questions have in common, and the lift raises unseen answers,
+//! those without training questions.
+
+mod project;
+mod questions;
+mod rotation;
+
+use std::sync::Arc;
+
+use super::Compute;
+use super::multi_head::check_temperature;
+use super::stored_index::VectorIndex;
+use super::validation::{Validation, check_dim, check_finite, check_rows_finite};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ivf::{IvfIndex, UnitVectors};
+use crate::kernel::Rows;
+use crate::parameters::{ModelParameters, SearchDefaults};
+
+pub use project::MIN_NORM;
+pub use questions::{QuestionFacts, Questions};
+pub use rotation::{MIN_ALIGNMENT, MIN_TOTAL_WEIGHT};
+
+/// What a residual projection is made of.
+#[derive(Debug, Clone)]
+pub struct ResidualParts {
+    /// Factor s of rotation and adapter.
+    pub gain: f64,
+    /// Temperature τ of the rotation's weights.
+    pub temperature: f64,
+    /// How many of the nearest training questions take part in the rotation.
+    pub neighbours: usize,
+    /// Whether the rotation is added. Without it, the questions only determine routing weights.
+    pub rotation: bool,
+    /// The training questions; needed by the rotation.
+    pub questions: Questions,
+    /// The adapter W (d × d), applied as q W.
+    pub adapter: Option<Rows>,
+    /// The lift's direction u (d) and its factor b.
+    pub lift: Option<(Vec<f32>, f64)>,
+}
+
+impl ResidualParts {
+    /// No terms yet, and the usual parameters, for vectors of dimension `dim`.
+    pub fn new(dim: usize) -> Self {
+        Self {
+            gain: 0.5,
+            temperature: 0.1,
+            neighbours: 32,
+            rotation: true,
+            questions: Questions::new(dim),
+            adapter: None,
+            lift: None,
+        }
+    }
+
+    /// Dimension d of all vectors.
+    pub fn dim(&self) -> usize {
+        self.questions.dim()
+    }
+
+    /// The parameters, as stores and files keep them.
+    pub fn parameters(&self) -> ModelParameters {
+        ModelParameters::Residual {
+            gain: self.gain,
+            temperature: self.temperature,
+            neighbours: self.neighbours,
+            rotation: self.rotation,
+            adapter: self.adapter.is_some(),
+            lift: self.lift.as_ref().map(|(_, factor)| *factor),
+        }
+    }
+
+    /// Refuses parameters outside their ranges.
+    fn check_parameters(&self) -> Result<()> {
+        check_temperature(self.temperature)?;
+        let refuse = |what: String| Err(Error::new(ErrorKind::InvalidArgument, what));
+        let lift = self.lift.as_ref().map(|(_, factor)| *factor);
+        for (name, value) in [("gain", Some(self.gain)), ("lift", lift)] {
+            if let Some(value) = value.filter(|value| !value.is_finite()) {
+                return refuse(format!("{name} {value}, expected a finite number"));
+            }
+        }
+        match (self.dim(), self.neighbours) {
+            (0, _) => refuse("dimension 0, expected at least 1".into()),
+            (_, 0) => refuse("0 neighbours, expected at least 1".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A residual projection. Cheap to clone: clones share their vectors.
+#[derive(Debug, Clone)]
+pub struct ResidualProjection {
+    terms: Arc<Terms>,
+    pub(super) search: SearchDefaults,
+}
+
+/// What clones share.
+#[derive(Debug, Clone)]
+struct Terms {
+    parts: ResidualParts,
+    validation: Validation,
+    /// Finds the nearest of many questions.
+    index: VectorIndex,
+}
+
+impl ResidualProjection {
+    /// Makes a projection of its parts.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a parameter outside its range,
+    /// [`ErrorKind::InvalidModel`] for a rotation without questions,
+    /// [`ErrorKind::DimensionMismatch`] or [`ErrorKind::NotFinite`] for an unusable adapter or
+    /// lift.
+    pub fn new(parts: ResidualParts) -> Result<Self> {
+        let model = Self::from_parts(parts, None, "")?;
+        model.validate()?;
+        // Built now, so that the first query does not wait for it.
+        model.with_units(|units| model.terms.index.get(units).is_some());
+        Ok(model)
+    }
+
+    /// Makes a projection of the parts in `file`, whose values its first use checks.
+    pub(crate) fn from_parts(
+        parts: ResidualParts,
+        index: Option<Arc<IvfIndex>>,
+        file: &str,
+    ) -> Result<Self> {
+        parts.check_parameters()?;
+        if parts.rotation && parts.questions.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                "a rotation without training questions",
+            ));
+        }
+        if let Some(adapter) = &parts.adapter {
+            check_adapter((adapter.count(), adapter.width()), parts.dim())
+                .map_err(|error| error.context("adapter W"))?;
+        }
+        if let Some((direction, _)) = &parts.lift {
+            check_lift(direction, parts.dim()).map_err(|error| error.context("tensor 'lift'"))?;
+        }
+        let (validation, index) = (Validation::pending(file), VectorIndex::of(index));
+        let terms = Arc::new(Terms { parts, validation, index });
+        Ok(Self { terms, search: SearchDefaults::default() })
+    }
+
+    /// Parameters and vectors.
+    pub fn parts(&self) -> &ResidualParts {
+        &self.terms.parts
+    }
+
+    /// The clusters that have training questions, ascending: the order of routing weights.
+    pub fn cluster_ids(&self) -> &[i64] {
+        self.terms.parts.questions.cluster_ids()
+    }
+
+    /// The temperature τ of the rotation's weights.
+    pub fn temperature(&self) -> f64 {
+        self.terms.parts.temperature
+    }
+
+    /// The same model with changed parameters; the vectors are shared.
+    fn with(&self, change: impl FnOnce(&mut ResidualParts)) -> Result<Self> {
+        let mut terms = (*self.terms).clone();
+        change(&mut terms.parts);
+        terms.parts.check_parameters()?;
+        Ok(Self { terms: Arc::new(terms), search: self.search })
+    }
+
+    /// The same model at another temperature; the vectors are shared.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] unless it is a finite number above zero.
+    pub fn with_temperature(&self, temperature: f64) -> Result<Self> {
+        self.with(|parts| parts.temperature = temperature)
+    }
+
+    /// The same model with another factor s of rotation and adapter; the vectors are shared.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] unless it is a finite number.
+    pub fn with_gain(&self, gain: f64) -> Result<Self> {
+        self.with(|parts| parts.gain = gain)
+    }
+
+    /// The same model with another number k of nearest training questions; the vectors are
+    /// shared.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for 0.
+    pub fn with_neighbours(&self, neighbours: usize) -> Result<Self> {
+        self.with(|parts| parts.neighbours = neighbours)
+    }
+
+    /// The same model as it would answer without some of its training questions; what was
+    /// trained on them stays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] if a rotation is left without questions.
+    pub fn without_questions(&self, left_out: &dyn Fn(&[f32]) -> bool) -> Result<Self> {
+        let questions = self.terms.parts.questions.without(left_out)?;
+        let parts = ResidualParts { questions, ..self.terms.parts.clone() };
+        Ok(Self { search: self.search, ..Self::new(parts)? })
+    }
+
+    /// Finds the nearest training questions.
+    pub(crate) fn index(&self) -> &VectorIndex {
+        &self.terms.index
+    }
+
+    /// The same model with this index instead of its own.
+    pub(super) fn with_index(mut self, index: Arc<IvfIndex>) -> Self {
+        Arc::make_mut(&mut self.terms).index = VectorIndex::of(Some(index));
+        self
+    }
+
+    /// Calls `work` with the training questions at length 1.
+    pub(super) fn with_units<R>(&self, work: impl FnOnce(UnitVectors<'_>) -> R) -> R {
+        let questions = &self.terms.parts.questions;
+        let copy_row = |number: usize, unit: &mut [f32]| questions.copy_unit(number, unit);
+        work(UnitVectors { count: questions.len(), dim: questions.dim(), copy_row: &copy_row })
+    }
+}
+
+impl Terms {
+    fn check_values(&self) -> Result<()> {
+        if let Some(adapter) = &self.parts.adapter {
+            check_rows_finite("adapter", adapter)?;
+        }
+        self.parts.questions.validate()
+    }
+}
+
+/// Checks the shape of an adapter.
+pub(super) fn check_adapter(found: (usize, usize), dim: usize) -> Result<()> {
+    if dim > 0 && found == (dim, dim) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::DimensionMismatch,
+        format!("shape {found:?}, expected {:?}", (dim, dim)),
+    ))
+}
+
+/// Checks the direction of a lift.
+pub(super) fn check_lift(direction: &[f32], dim: usize) -> Result<()> {
+    check_dim(direction.len(), dim)?;
+    check_finite(direction)
+}

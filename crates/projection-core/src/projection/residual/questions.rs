@@ -1,0 +1,265 @@
+//! The training questions of a residual projection, with their answers.
+
+use std::sync::OnceLock;
+
+use ndarray::ArrayView2;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{self, Rows};
+use crate::projection::validation::{check_dim, check_finite, check_rows_finite};
+
+/// Norms of vectors that single precision takes as they are. Vectors of other norms are scaled to
+/// length 1 when they are added.
+const USUAL_NORMS: std::ops::Range<f64> = 1e-9..1e9;
+
+/// Training questions with their answers, by cluster: n questions and h answers of dimension d.
+/// The vectors are not normalised.
+#[derive(Debug, Clone)]
+pub struct Questions {
+    dim: usize,
+    /// Clusters in ascending order, and the number of questions of each (h).
+    cluster_ids: Vec<i64>,
+    counts: Vec<usize>,
+    /// Questions (n × d), one cluster after another.
+    vectors: Rows,
+    /// Answers (h × d).
+    answers: Rows,
+    /// Worked out when it is first needed.
+    facts: OnceLock<QuestionFacts>,
+}
+
+/// What follows from the vectors of training questions and answers.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct QuestionFacts {
+    /// The number of each question's cluster.
+    pub clusters: Vec<usize>,
+    /// The factors that bring questions to length 1.
+    pub scales: Vec<f64>,
+    /// The factors that bring answers to length 1.
+    pub answer_scales: Vec<f64>,
+    /// The cosine of each question with its answer.
+    pub alignments: Vec<f64>,
+}
+
+impl Questions {
+    /// No questions yet, of dimension `dim`.
+    pub fn new(dim: usize) -> Self {
+        Self {
+            dim,
+            cluster_ids: Vec::new(),
+            counts: Vec::new(),
+            vectors: Rows::new(dim),
+            answers: Rows::new(dim),
+            facts: OnceLock::new(),
+        }
+    }
+
+    /// Questions (n × d) of clusters with these numbers of questions, which sum to n, and answers
+    /// (h × d). The values are not checked yet, see [`validate`](Self::validate).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] for ids that do not ascend.
+    pub(crate) fn from_rows(
+        cluster_ids: Vec<i64>,
+        counts: Vec<usize>,
+        vectors: Rows,
+        answers: Rows,
+    ) -> Result<Self> {
+        if let Some(pair) = cluster_ids.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!("head {} after {}, expected ascending ids, each once", pair[1], pair[0]),
+            ));
+        }
+        let dim = vectors.width();
+        Ok(Self { dim, cluster_ids, counts, vectors, answers, facts: OnceLock::new() })
+    }
+
+    /// Adds a cluster after those before: its answer (d) and its questions (m × d), of any length
+    /// above zero.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] unless the cluster's id is above those before,
+    /// [`ErrorKind::DimensionMismatch`], [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`]
+    /// for unusable vectors.
+    pub fn push(
+        &mut self,
+        cluster_id: i64,
+        answer: &[f32],
+        questions: ArrayView2<'_, f32>,
+    ) -> Result<()> {
+        let names = ["answer", "questions"].map(|part| format!("{part} of cluster {cluster_id}"));
+        self.push_named(cluster_id, answer, questions, names.each_ref().map(String::as_str))
+    }
+
+    /// [`push`](Self::push), with what messages call answer and questions.
+    pub(in crate::projection) fn push_named(
+        &mut self,
+        cluster_id: i64,
+        answer: &[f32],
+        questions: ArrayView2<'_, f32>,
+        [answer_name, questions_name]: [&str; 2],
+    ) -> Result<()> {
+        if let Some(last) = self.cluster_ids.last().filter(|last| **last >= cluster_id) {
+            let what = if *last == cluster_id { "two heads of cluster" } else { "not in order:" };
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!("{what} {cluster_id}, expected ascending clusters, each once"),
+            ));
+        }
+        let answer = self.usable(answer).map_err(|error| error.context(answer_name))?;
+        let mut rows = Vec::with_capacity(questions.len());
+        for (number, question) in questions.rows().into_iter().enumerate() {
+            let usable = self.usable(&question.to_vec());
+            let named =
+                |error: Error| error.context(format!("row {number}")).context(questions_name);
+            rows.extend(usable.map_err(named)?);
+        }
+        self.vectors.push(&rows);
+        self.answers.push(&answer);
+        self.cluster_ids.push(cluster_id);
+        self.counts.push(questions.nrows());
+        self.facts.take();
+        Ok(())
+    }
+
+    /// A vector as it is, or at length 1 if its norm is unusual.
+    fn usable(&self, vector: &[f32]) -> Result<Vec<f32>> {
+        check_dim(vector.len(), self.dim)?;
+        check_finite(vector)?;
+        let norm = kernel::norm(vector);
+        if norm == 0.0 {
+            return Err(Error::new(ErrorKind::ZeroVector, "all values are zero"));
+        }
+        match USUAL_NORMS.contains(&norm) {
+            true => Ok(vector.to_vec()),
+            false => Ok(kernel::normalized(vector, norm).collect()),
+        }
+    }
+
+    /// Refuses vectors that no questions may have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFinite`] or [`ErrorKind::InvalidModel`].
+    pub(super) fn validate(&self) -> Result<()> {
+        if self.facts.get().is_none() {
+            let facts = self.derive()?;
+            self.facts.get_or_init(|| facts);
+        }
+        Ok(())
+    }
+
+    fn derive(&self) -> Result<QuestionFacts> {
+        let scales = unit_scales("questions", &self.vectors)?;
+        let answer_scales = unit_scales("answers", &self.answers)?;
+        let counts = self.counts.iter().enumerate();
+        let clusters: Vec<usize> =
+            counts.flat_map(|(cluster, count)| std::iter::repeat_n(cluster, *count)).collect();
+        let alignment = |(question, cluster): (usize, &usize)| {
+            let dot = kernel::dot_f64(self.question(question), self.answer(*cluster));
+            dot * scales[question] * answer_scales[*cluster]
+        };
+        let alignments = clusters.iter().enumerate().map(alignment).collect();
+        Ok(QuestionFacts { clusters, scales, answer_scales, alignments })
+    }
+
+    /// What follows from vectors that are [valid](Self::validate), as those that were pushed are.
+    pub fn facts(&self) -> &QuestionFacts {
+        self.facts.get_or_init(|| self.derive().expect("questions are validated before use"))
+    }
+
+    /// Dimension of all vectors.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Number of questions.
+    pub fn len(&self) -> usize {
+        self.vectors.count()
+    }
+
+    /// Whether there are no questions.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The clusters, ascending; none if there are no questions.
+    pub fn cluster_ids(&self) -> &[i64] {
+        if self.is_empty() { &[] } else { &self.cluster_ids }
+    }
+
+    /// The number of questions of each cluster.
+    pub fn counts(&self) -> &[usize] {
+        &self.counts
+    }
+
+    /// The questions (n × d), row-major.
+    pub fn vectors(&self) -> &Rows {
+        &self.vectors
+    }
+
+    /// The answers (h × d), row-major.
+    pub fn answers(&self) -> &Rows {
+        &self.answers
+    }
+
+    /// A question by its number.
+    pub fn question(&self, number: usize) -> &[f32] {
+        self.vectors.row(number)
+    }
+
+    /// An answer by the number of its cluster.
+    pub fn answer(&self, cluster: usize) -> &[f32] {
+        self.answers.row(cluster)
+    }
+
+    /// Each cluster's id, answer (d) and questions (m × d).
+    pub fn by_cluster(&self) -> impl Iterator<Item = (i64, &[f32], ArrayView2<'_, f32>)> {
+        let mut start = 0;
+        let heads = self.cluster_ids.iter().zip(&self.counts).enumerate();
+        heads.map(move |(cluster, (id, count))| {
+            let values = &self.vectors[start * self.dim..(start + count) * self.dim];
+            start += count;
+            let rows = ArrayView2::from_shape((*count, self.dim), values);
+            (*id, self.answer(cluster), rows.expect("as many values as the shape has"))
+        })
+    }
+
+    /// The same clusters without some of the questions.
+    pub(super) fn without(&self, left_out: &dyn Fn(&[f32]) -> bool) -> Result<Self> {
+        let mut others = Self::new(self.dim);
+        for (id, answer, questions) in self.by_cluster() {
+            let kept = questions.rows().into_iter().filter_map(|row| row.to_slice());
+            let kept: Vec<f32> = kept.filter(|row| !left_out(row)).flatten().copied().collect();
+            let kept = ArrayView2::from_shape((kept.len() / self.dim, self.dim), &kept);
+            others.push(id, answer, kept.expect("whole rows"))?;
+        }
+        Ok(others)
+    }
+
+    /// Copies a question at length 1.
+    pub(super) fn copy_unit(&self, number: usize, unit: &mut [f32]) {
+        let scale = self.facts().scales[number];
+        for (unit, value) in unit.iter_mut().zip(self.question(number)) {
+            *unit = (f64::from(*value) * scale) as f32;
+        }
+    }
+}
+
+/// The factors that bring vectors to length 1. `what` names them in messages.
+fn unit_scales(what: &str, vectors: &Rows) -> Result<Vec<f64>> {
+    let mut scales = Vec::with_capacity(vectors.count());
+    for row in 0..vectors.count() {
+        let norm = kernel::norm(vectors.row(row));
+        if !USUAL_NORMS.contains(&norm) {
+            check_rows_finite(what, vectors)?;
+            return Err(Error::new(
+                ErrorKind::InvalidModel,
+                format!("tensor '{what}': a vector of length {norm} in row {row}"),
+            ));
+        }
+        scales.push(1.0 / norm);
+    }
+    Ok(scales)
+}
