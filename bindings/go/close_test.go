@@ -81,7 +81,7 @@ func TestClosed(t *testing.T) {
 
 	embedder, err := projection.LoadEmbedder(textModel)
 	if err != nil {
-		t.Fatalf("%v\nrun `make model` at the top of the repository to fetch the text model", err)
+		t.Fatalf("%v\nrun `make model` at the top of the repository to fetch the embedding model", err)
 	}
 	closeTwice(t, embedder)
 	useEmbedder(t, embedder, projection.ErrClosed)

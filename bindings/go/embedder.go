@@ -39,7 +39,7 @@ func freeEmbedder(embedder unsafe.Pointer) {
 	C.projection_embedder_free((*C.projection_embedder)(embedder))
 }
 
-// acquire gives the native embedder until e.handle.release is called.
+// acquire returns the native embedder until e.handle.release is called.
 func (e *Embedder) acquire() (*C.projection_embedder, error) {
 	if e == nil || e.handle == nil {
 		return nil, errorf(ErrInvalidArgument, "the embedder is nil or empty")
@@ -48,7 +48,7 @@ func (e *Embedder) acquire() (*C.projection_embedder, error) {
 	return (*C.projection_embedder)(embedder), err
 }
 
-// Embed gives the vector of a text, of Dim values. The text is UTF-8 and holds no NUL
+// Embed returns the vector of a text, of Dim values. The text is UTF-8 and holds no NUL
 // character; anything else is refused with ErrInvalidArgument.
 func (e *Embedder) Embed(s string) ([]float32, error) {
 	embedder, err := e.acquire()

@@ -124,20 +124,20 @@ func TestLoadErrors(t *testing.T) {
 	fails(t, "database with NUL", open("a\x00", 1), projection.ErrInvalidArgument, "database", "NUL")
 
 	fails(t, "missing database", search(missing, ""), projection.ErrNotFound, missing)
-	fails(t, "missing text model", search(legacy, "no-such-model"), projection.ErrNotFound, "no-such-model")
+	fails(t, "missing embedding model", search(legacy, "no-such-model"), projection.ErrNotFound, "no-such-model")
 	fails(t, "not a store", search(notAStore, ""), projection.ErrInvalidStore, "not_a_store.db")
 	fails(t, "no database", search("", ""), projection.ErrInvalidArgument)
 	fails(t, "database with NUL", search("a\x00", ""), projection.ErrInvalidArgument, "database", "NUL")
 	fails(t, "name with NUL", search(legacy, "a\x00"), projection.ErrInvalidArgument, "modelName", "NUL")
 
-	fails(t, "missing text model", embed(missing), projection.ErrNotFound, missing)
-	fails(t, "empty text model", embed(folder), projection.ErrNotFound, folder)
+	fails(t, "missing embedding model", embed(missing), projection.ErrNotFound, missing)
+	fails(t, "empty embedding model", embed(folder), projection.ErrNotFound, folder)
 	if err := os.WriteFile(filepath.Join(folder, "modules.json"), []byte("no JSON"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	fails(t, "damaged text model", embed(folder), projection.ErrInvalidEmbedder, "modules.json")
-	fails(t, "no text model", embed(""), projection.ErrInvalidArgument)
-	fails(t, "text model with NUL", embed("a\x00"), projection.ErrInvalidArgument, "folder", "NUL")
+	fails(t, "damaged embedding model", embed(folder), projection.ErrInvalidEmbedder, "modules.json")
+	fails(t, "no embedding model", embed(""), projection.ErrInvalidArgument)
+	fails(t, "embedding model with NUL", embed("a\x00"), projection.ErrInvalidArgument, "folder", "NUL")
 }
 
 // badQueries are unusable for a model or index of dimension 3.

@@ -78,12 +78,12 @@ var realEmbedder = sync.OnceValues(func() (*projection.Embedder, error) {
 	return projection.LoadEmbedder(textModel)
 })
 
-// embedder is the real text model, shared by all tests.
+// embedder is the real embedding model, shared by all tests.
 func embedder(t testing.TB) *projection.Embedder {
 	t.Helper()
 	embedder, err := realEmbedder()
 	if err != nil {
-		t.Fatalf("%v\nrun `make model` at the top of the repository to fetch the text model", err)
+		t.Fatalf("%v\nrun `make model` at the top of the repository to fetch the embedding model", err)
 	}
 	return embedder
 }
@@ -107,7 +107,7 @@ func loadArray(t testing.TB, path string) *npy.Array {
 	return array
 }
 
-// readLines gives the lines of a list, cut into columns, without its comments.
+// readLines returns the lines of a list, cut into columns, without its comments.
 func readLines(t testing.TB, path string) [][]string {
 	t.Helper()
 	content, err := os.ReadFile(path)

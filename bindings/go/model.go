@@ -203,7 +203,7 @@ func freeModel(model unsafe.Pointer) {
 	C.projection_model_free((*C.projection_model)(model))
 }
 
-// acquire gives the native model until m.handle.release is called.
+// acquire returns the native model until m.handle.release is called.
 func (m *Model) acquire() (*C.projection_model, error) {
 	if err := m.checkMade(); err != nil {
 		return nil, err
@@ -220,7 +220,7 @@ func (m *Model) checkMade() error {
 	return nil
 }
 
-// Project projects a query of InputDim values. It gives the projected query, of OutputDim
+// Project projects a query of InputDim values. It returns the projected query, of OutputDim
 // values, and the routing weight of every head by cluster id; the weights sum to 1.
 //
 // It fails with ErrDimensionMismatch, ErrNotFinite or ErrZeroVector where the query is

@@ -104,7 +104,7 @@ func (s *Searcher) queryDim(model *Model) int {
 	return s.dim
 }
 
-// roomForHits is for k hits of each of n queries, or for all answers where there are fewer:
+// roomForHits is for k hits of each of n queries, or for all answers if there are fewer:
 // what k asks for could be more than there is memory.
 func (s *Searcher) roomForHits(n, k int) ([]C.projection_hit, error) {
 	if k < 0 {

@@ -1,5 +1,5 @@
 /*
- * The text model, with the real one. usage: embedder MODEL_FOLDER FIXTURES_FOLDER [quick]
+ * The embedding model, with the real one. usage: embedder MODEL_FOLDER FIXTURES_FOLDER [quick]
  *
  * `quick` leaves out embedding many texts: under valgrind the network is some fifty times
  * slower.
@@ -134,13 +134,13 @@ int main(int argc, char **argv)
     }
     fill_outputs();
     if (projection_embedder_load(argv[1], &embedder, &error) != PROJECTION_STATUS_OK) {
-        stop("%s\nthe tests need the text model in %s: run `make model`",
+        stop("%s\nthe tests need the embedding model in %s: run `make model`",
              projection_error_message(error), argv[1]);
     }
-    group("text model: arguments");
+    group("embedding model: arguments");
     CHECK(projection_embedder_dim(embedder) == DIM);
     arguments(argv[1], embedder);
-    group("text model: vectors");
+    group("embedding model: vectors");
     if (quick) {
         float vector[DIM];
         SUCCEEDS(projection_embedder_embed, embedder, "short", vector, DIM);
@@ -148,7 +148,7 @@ int main(int argc, char **argv)
     } else {
         vectors(embedder);
     }
-    group("text model: damaged folders");
+    group("embedding model: damaged folders");
     folders(argv[2]);
     projection_embedder_free(embedder);
     return finish();

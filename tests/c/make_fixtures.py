@@ -1,9 +1,9 @@
-"""Makes damaged stores and text models out of good ones.
+"""Makes damaged stores and embedding models out of good ones.
 
 usage: make_fixtures.py CONFORMANCE_FOLDER MODEL_FOLDER OUTPUT_FOLDER
 
 OUTPUT_FOLDER/stores holds variants of legacy_store/lda.db beside its array files,
-OUTPUT_FOLDER/embedders folders of text models, and OUTPUT_FOLDER/training what to train on.
+OUTPUT_FOLDER/embedders folders of embedding models, and OUTPUT_FOLDER/training what to train on.
 """
 
 import json
@@ -103,7 +103,7 @@ def make_training(target: Path) -> None:
 def main() -> None:
     conformance, model, target = map(Path, sys.argv[1:])
     if not (model / "model.safetensors").is_file():
-        sys.exit(f"the tests need the text model in {model}: run `make model`")
+        sys.exit(f"the tests need the embedding model in {model}: run `make model`")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     make_stores(conformance / "legacy_store", target / "stores")

@@ -1,5 +1,5 @@
 /*
- * 16 threads share one model, one index and one text model: each gets the results of a
+ * 16 threads share one model, one searcher and one embedding model: each gets the results of a
  * single thread, bit for bit, and its own errors. usage: threads CONFORMANCE MODEL_FOLDER
  */
 #define _POSIX_C_SOURCE 200809L
@@ -136,7 +136,7 @@ static void open_all(const char *root, const char *model_folder)
     SUCCEEDS(projection_embedder_load, model_folder, &shared.embedder);
     shared.heads = projection_model_num_heads(shared.model);
     if (shared.heads == 0 || shared.heads > MOST_HEADS || shared.embedder == NULL) {
-        stop("the model or the text model can't be used");
+        stop("the model or the embedding model can't be used");
     }
     projection_array_free(vectors.array);
     free(ids);

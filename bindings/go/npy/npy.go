@@ -25,7 +25,7 @@ type Array struct {
 	Data []float32
 }
 
-// Load gives the values of the array in the file at path, row by row.
+// Load returns the values of the array in the file at path, row by row.
 func Load(path string) ([]float32, error) {
 	array, err := LoadArray(path)
 	if err != nil {

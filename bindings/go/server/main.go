@@ -42,7 +42,7 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
-// run gives the exit code: 0 success, 1 failure, 2 wrong usage.
+// run returns the exit code: 0 success, 1 failure, 2 wrong usage.
 func run(arguments []string) int {
 	command := "serve"
 	if len(arguments) > 0 && arguments[0] != "" && arguments[0][0] != '-' {

@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// copyStore gives the database of a store that the test may change.
+// copyStore returns the database of a store that the test may change.
 func copyStore(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()

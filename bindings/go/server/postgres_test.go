@@ -345,7 +345,7 @@ func TestDatabaseThatDoesNotFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for table, says := range map[string]string{
-		"nothing": "the command migrate makes it", "small": "dimension 3, the model gives 384", "words": "of type text, expected vector",
+		"nothing": "the command migrate makes it", "small": "dimension 3, the model returns 384", "words": "of type text, expected vector",
 	} {
 		settings := configure(t, "--store="+database, "--search.backend=postgres", "--postgres.url="+c.url, "--postgres.table="+table)
 		_, err := server.New(t.Context(), settings, discard)

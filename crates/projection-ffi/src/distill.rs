@@ -80,7 +80,7 @@ impl DistillOptions {
 /// - "dropout": share of the inner values that training drops; default 0
 /// - "cosine_weight": L of the loss (1 - L) MSE + L (1 - cosine), 0 to 1; default 0.7
 /// - "held_out": share of the questions that is held out; default 0.2
-/// - "seed": integer; the same seed gives the same transformer; default 0
+/// - "seed": integer; the same seed produces the same transformer; default 0
 /// - "threads": default one per processor; the result does not depend on it
 ///
 /// The result is JSON, {"projection_id", "kind", "model", "output", "heads", "layers", "ff_dim",

@@ -63,7 +63,7 @@ struct TrainOptions {
 /// - "force": true to store the model even if its validation is below plain cosine
 /// - "unseen": expected share of questions whose answer has no training questions, 0 to 1;
 ///   default 0.5 if there are such answers, else 0
-/// - "seed": integer; the same seed gives the same model; default 0
+/// - "seed": integer; the same seed produces the same model; default 0
 /// - "temperature": softmax temperature of routing or rotation; default 0.1
 /// - "name": a name for people
 /// - "model_name": the embedding model whose vectors are used; default the only one with vectors

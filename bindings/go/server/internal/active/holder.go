@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Observer is told of reloads.
+// Observer observes reloads.
 type Observer interface {
 	// Reloaded is called after each attempt; err is nil where it succeeded.
 	Reloaded(current *Snapshot, err error)
@@ -38,7 +38,7 @@ func Open(source Source, log *slog.Logger, observer Observer) (*Holder, error) {
 	return h, nil
 }
 
-// Acquire gives the current snapshot, which stays whole until its Release.
+// Acquire returns the current snapshot, which stays whole until its Release.
 func (h *Holder) Acquire() *Snapshot {
 	for {
 		// Between the two steps a reload may have replaced and freed it; then there is a newer one.

@@ -27,7 +27,7 @@ type Source struct {
 	Accepts func(dim int) error
 }
 
-// choose gives the model to load.
+// choose returns the model to load.
 func (s Source) choose(contents *store.Contents) (projection.StoredModel, error) {
 	if len(contents.Models) == 0 {
 		return projection.StoredModel{}, fmt.Errorf("%s: no model was trained yet, expected at least one", s.Store.Path())
@@ -108,11 +108,11 @@ func (s Source) load(log *slog.Logger) (loaded *Snapshot, err error) {
 func (s Source) try(loaded *Snapshot) error {
 	model := loaded.Model
 	if s.QueryDim != 0 && s.QueryDim != model.InputDim() {
-		return fmt.Errorf("model %d takes questions of dimension %d, the embedding model gives %d",
+		return fmt.Errorf("model %d takes questions of dimension %d, the embedding model returns %d",
 			loaded.Info.ID, model.InputDim(), s.QueryDim)
 	}
 	if loaded.Searcher != nil && loaded.Searcher.Dim() != model.OutputDim() {
-		return fmt.Errorf("model %d gives vectors of dimension %d, the answers have %d",
+		return fmt.Errorf("model %d returns vectors of dimension %d, the answers have %d",
 			loaded.Info.ID, model.OutputDim(), loaded.Searcher.Dim())
 	}
 	if s.Accepts != nil {
@@ -134,7 +134,7 @@ func (s Source) try(loaded *Snapshot) error {
 		}
 		for _, value := range projected {
 			if value-value != 0 {
-				return fmt.Errorf("model %d gives %g for a trial question", loaded.Info.ID, value)
+				return fmt.Errorf("model %d returns %g for a trial question", loaded.Info.ID, value)
 			}
 		}
 		if loaded.Searcher != nil {

@@ -22,7 +22,7 @@ type Snapshot struct {
 	EmbeddingModel string
 	// Searcher has the answers; nil where a database has them.
 	Searcher *projection.Searcher
-	// Heads has the centroids of the model's heads by cluster; nil where there are none.
+	// Heads has the centroids of the model's heads by cluster; nil if there are none.
 	Heads *projection.Searcher
 	// Models and Clusters are those of the store when it was read.
 	Models   []projection.StoredModel
@@ -57,7 +57,7 @@ func (s *Snapshot) Release() {
 	}
 }
 
-// free gives the native memory back. Nobody uses s any more.
+// free frees the native memory. Nobody uses s any more.
 func (s *Snapshot) free() {
 	s.Heads.Close()
 	s.Searcher.Close()

@@ -92,7 +92,7 @@ func list(text string) []string {
 	return items
 }
 
-// Load reads the settings for the arguments after the command's name. It gives the arguments
+// Load reads the settings for the arguments after the command's name. It returns the arguments
 // that are no flags, and flag.ErrHelp where help was asked for and written to output.
 func Load(name string, arguments []string, environment func(string) (string, bool), output io.Writer) (*Config, []string, error) {
 	config := new(Config)

@@ -11,7 +11,7 @@ import (
 )
 
 // Collect moves feedback that was not collected yet into the store's query log, where training
-// finds it. It gives the number of entries, and of those that were dropped because the store has
+// finds it. It returns the number of entries, and of those that were dropped because the store has
 // not the answer they name. Where it is killed at the very end, the same entries come again.
 func Collect(ctx context.Context, c *config.Config, into *store.Store) (collected, dropped int, err error) {
 	connection, err := open1(ctx, c)

@@ -113,7 +113,7 @@ func (d *Database) Check(ctx context.Context, dim int) error {
 	case kind != "vector":
 		return fmt.Errorf("%w: column %s of table %s is of type %s, expected vector", ErrUnfit, d.names.vector, d.names.table, kind)
 	case found > 0 && found != dim:
-		return fmt.Errorf("%w: table %s has vectors of dimension %d, the model gives %d", ErrUnfit, d.names.table, found, dim)
+		return fmt.Errorf("%w: table %s has vectors of dimension %d, the model returns %d", ErrUnfit, d.names.table, found, dim)
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (d *Database) Reachable(ctx context.Context) error {
 	return d.reachable
 }
 
-// Search gives the k answers nearest to vector.
+// Search returns the k answers nearest to vector.
 func (d *Database) Search(ctx context.Context, vector []float32, k int) (hits []projection.Hit, err error) {
 	literal, err := encode(vector)
 	if err != nil {
@@ -151,7 +151,7 @@ func (d *Database) Search(ctx context.Context, vector []float32, k int) (hits []
 	return hits, err
 }
 
-// Record keeps feedback and gives the entry's id. It is not repeated where the connection
+// Record keeps feedback and returns the entry's id. It is not repeated where the connection
 // breaks: the entry may be there already.
 func (d *Database) Record(ctx context.Context, f projection.Feedback) (id int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)

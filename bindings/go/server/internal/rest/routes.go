@@ -28,7 +28,7 @@ func (r Route) Procedure() string {
 
 var parameter = regexp.MustCompile(`\{(\w+)\}`)
 
-// Routes gives all routes of the API, sorted by path.
+// Routes returns all routes of the API, sorted by path.
 func Routes() []Route {
 	var routes []Route
 	services := pb.File_projection_v1_projection_proto.Services()

@@ -94,7 +94,7 @@ func (s *Server) handler() http.Handler {
 	return s.draining(observer.Middleware(all))
 }
 
-// times gives each request its deadline; streams have one of their own.
+// times sets the deadline of each request; streams have one of their own.
 func (s *Server) times(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == projectionv1connect.ProjectionServiceProjectStreamProcedure {

@@ -38,7 +38,7 @@ type observer struct {
 	lines   bool
 }
 
-// requestID gives that of the client where it is fit for a log, else a new one.
+// requestID returns that of the client where it is fit for a log, else a new one.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	fit := id != "" && len(id) <= 64

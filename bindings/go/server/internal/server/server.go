@@ -222,7 +222,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// free gives back what New took.
+// free releases what New acquired.
 func (s *Server) free(ctx context.Context) {
 	if s.listener != nil {
 		_ = s.listener.Close()

@@ -24,7 +24,7 @@ func (h *byWeight) Pop() any {
 	return last
 }
 
-// largest gives the indices of the n largest weights, largest first, equal ones ascending.
+// largest returns the indices of the n largest weights, largest first, equal ones ascending.
 func largest(weights []float32, n int) []int {
 	n = min(n, len(weights))
 	h := &byWeight{weights, make([]int, 0, n+1)}

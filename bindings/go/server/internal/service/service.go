@@ -23,9 +23,9 @@ import (
 
 // Database searches for vectors and keeps feedback, for many instances of this server.
 type Database interface {
-	// Search gives the k answers nearest to vector.
+	// Search returns the k answers nearest to vector.
 	Search(ctx context.Context, vector []float32, k int) ([]projection.Hit, error)
-	// Record keeps what a user said and gives the entry's id.
+	// Record keeps what a user said and returns the entry's id.
 	Record(ctx context.Context, feedback projection.Feedback) (int64, error)
 }
 
@@ -63,7 +63,7 @@ func (s *Service) enter(ctx context.Context) (leave func(), err error) {
 	return s.Limiter.Enter(ctx)
 }
 
-// question gives the vector of a request: its own, or that of its text.
+// question returns the vector of a request: its own, or that of its text.
 func (s *Service) question(ctx context.Context, words string, vector []float32) ([]float32, error) {
 	switch {
 	case len(vector) > 0:
@@ -95,7 +95,7 @@ func (s *Service) checkText(field, words string) error {
 	return nil
 }
 
-// project gives the projected vector, and the weights of the model's heads where wanted.
+// project returns the projected vector, and the weights of the model's heads where wanted.
 func (s *Service) project(ctx context.Context, snapshot *active.Snapshot, query []float32, routing bool) (projected, weights []float32, err error) {
 	_, end := s.stage(ctx, "project")
 	defer end()
@@ -123,7 +123,7 @@ func (s *Service) examine(snapshot *active.Snapshot, query []float32) {
 	}
 }
 
-// routing gives the largest weights as messages.
+// routing returns the largest weights as messages.
 func routing(snapshot *active.Snapshot, weights []float32, limit int32) []*pb.RoutingWeight {
 	if limit == 0 || len(weights) == 0 {
 		return nil
@@ -148,7 +148,7 @@ func checkRouting(routing int32) error {
 	return nil
 }
 
-// k gives the number of answers to search for.
+// k returns the number of answers to search for.
 func (s *Service) k(asked *int32) (int, error) {
 	if asked == nil {
 		return min(10, s.Config.Search.MaxK), nil

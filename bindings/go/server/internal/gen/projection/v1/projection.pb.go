@@ -70,10 +70,10 @@ type EmbedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The text's vector, of unit length.
 	Vector []float32 `protobuf:"fixed32,1,rep,packed,name=vector,proto3" json:"vector,omitempty"`
-	// Name of the text model.
-	TextModel     string `protobuf:"bytes,2,opt,name=text_model,json=textModel,proto3" json:"text_model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Name of the embedding model.
+	EmbeddingModel string `protobuf:"bytes,2,opt,name=embedding_model,json=embeddingModel,proto3" json:"embedding_model,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *EmbedResponse) Reset() {
@@ -113,9 +113,9 @@ func (x *EmbedResponse) GetVector() []float32 {
 	return nil
 }
 
-func (x *EmbedResponse) GetTextModel() string {
+func (x *EmbedResponse) GetEmbeddingModel() string {
 	if x != nil {
-		return x.TextModel
+		return x.EmbeddingModel
 	}
 	return ""
 }
@@ -840,8 +840,8 @@ type HitExplanation struct {
 	Cosine *float32 `protobuf:"fixed32,3,opt,name=cosine,proto3,oneof" json:"cosine,omitempty"`
 	// BM25.
 	Bm25 *float64 `protobuf:"fixed64,4,opt,name=bm25,proto3,oneof" json:"bm25,omitempty"`
-	// Whether a head of the model is for the answer.
-	Headed        *bool `protobuf:"varint,5,opt,name=headed,proto3,oneof" json:"headed,omitempty"`
+	// Whether the answer has training questions.
+	Seen          *bool `protobuf:"varint,5,opt,name=seen,proto3,oneof" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -904,9 +904,9 @@ func (x *HitExplanation) GetBm25() float64 {
 	return 0
 }
 
-func (x *HitExplanation) GetHeaded() bool {
-	if x != nil && x.Headed != nil {
-		return *x.Headed
+func (x *HitExplanation) GetSeen() bool {
+	if x != nil && x.Seen != nil {
+		return *x.Seen
 	}
 	return false
 }
@@ -1263,8 +1263,8 @@ type Model struct {
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Its name, where it has one.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// The text model whose vectors it projects.
-	TextModel string `protobuf:"bytes,4,opt,name=text_model,json=textModel,proto3" json:"text_model,omitempty"`
+	// The embedding model whose vectors it projects.
+	EmbeddingModel string `protobuf:"bytes,4,opt,name=embedding_model,json=embeddingModel,proto3" json:"embedding_model,omitempty"`
 	// Temperature of the routing, for models with heads.
 	Temperature *float64 `protobuf:"fixed64,5,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
 	// Number of heads.
@@ -1332,9 +1332,9 @@ func (x *Model) GetName() string {
 	return ""
 }
 
-func (x *Model) GetTextModel() string {
+func (x *Model) GetEmbeddingModel() string {
 	if x != nil {
-		return x.TextModel
+		return x.EmbeddingModel
 	}
 	return ""
 }
@@ -1793,11 +1793,10 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\n" +
 	"\x1eprojection/v1/projection.proto\x12\rprojection.v1\x1a\x19projection/v1/route.proto\"\"\n" +
 	"\fEmbedRequest\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\"F\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"P\n" +
 	"\rEmbedResponse\x12\x16\n" +
-	"\x06vector\x18\x01 \x03(\x02R\x06vector\x12\x1d\n" +
-	"\n" +
-	"text_model\x18\x02 \x01(\tR\ttextModel\"`\n" +
+	"\x06vector\x18\x01 \x03(\x02R\x06vector\x12'\n" +
+	"\x0fembedding_model\x18\x02 \x01(\tR\x0eembeddingModel\"`\n" +
 	"\rRoutingWeight\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\x03R\tclusterId\x12\x18\n" +
@@ -1846,19 +1845,19 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\tanswer_id\x18\x01 \x01(\x03R\banswerId\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12?\n" +
-	"\vexplanation\x18\x04 \x01(\v2\x1d.projection.v1.HitExplanationR\vexplanation\"\xf1\x01\n" +
+	"\vexplanation\x18\x04 \x01(\v2\x1d.projection.v1.HitExplanationR\vexplanation\"\xeb\x01\n" +
 	"\x0eHitExplanation\x12$\n" +
 	"\vrank_before\x18\x01 \x01(\x03H\x00R\n" +
 	"rankBefore\x88\x01\x01\x12&\n" +
 	"\fscore_before\x18\x02 \x01(\x02H\x01R\vscoreBefore\x88\x01\x01\x12\x1b\n" +
 	"\x06cosine\x18\x03 \x01(\x02H\x02R\x06cosine\x88\x01\x01\x12\x17\n" +
-	"\x04bm25\x18\x04 \x01(\x01H\x03R\x04bm25\x88\x01\x01\x12\x1b\n" +
-	"\x06headed\x18\x05 \x01(\bH\x04R\x06headed\x88\x01\x01B\x0e\n" +
+	"\x04bm25\x18\x04 \x01(\x01H\x03R\x04bm25\x88\x01\x01\x12\x17\n" +
+	"\x04seen\x18\x05 \x01(\bH\x04R\x04seen\x88\x01\x01B\x0e\n" +
 	"\f_rank_beforeB\x0f\n" +
 	"\r_score_beforeB\t\n" +
 	"\a_cosineB\a\n" +
-	"\x05_bm25B\t\n" +
-	"\a_headed\"\x97\x01\n" +
+	"\x05_bm25B\a\n" +
+	"\x05_seen\"\x97\x01\n" +
 	"\x10TrainingQuestion\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\x03R\tclusterId\x12\x18\n" +
@@ -1887,13 +1886,12 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\n" +
 	"_answer_id\")\n" +
 	"\x10FeedbackResponse\x12\x15\n" +
-	"\x06log_id\x18\x01 \x01(\x03R\x05logId\"\xb6\x02\n" +
+	"\x06log_id\x18\x01 \x01(\x03R\x05logId\"\xc0\x02\n" +
 	"\x05Model\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1d\n" +
-	"\n" +
-	"text_model\x18\x04 \x01(\tR\ttextModel\x12%\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12'\n" +
+	"\x0fembedding_model\x18\x04 \x01(\tR\x0eembeddingModel\x12%\n" +
 	"\vtemperature\x18\x05 \x01(\x01H\x00R\vtemperature\x88\x01\x01\x12\x14\n" +
 	"\x05heads\x18\x06 \x01(\x03R\x05heads\x12\x1d\n" +
 	"\n" +
