@@ -156,7 +156,7 @@ func TestHybridAndExplain(t *testing.T) {
 			if hit.AnswerId != want.Hits[i].AnswerID || hit.Score != want.Hits[i].Score {
 				t.Errorf("hit %d is %v, expected %v", i, hit, want.Hits[i])
 			}
-			if explain && (*hit.Explanation.RankBefore != int64(want.Hits[i].RankBefore) || *hit.Explanation.Bm25 != want.Hits[i].BM25) {
+			if explain && (*hit.Explanation.RankBefore != int64(*want.Hits[i].RankBefore) || *hit.Explanation.Bm25 != *want.Hits[i].BM25) {
 				t.Errorf("hit %d is explained by %v, expected %v", i, hit.Explanation, want.Hits[i])
 			}
 		}
@@ -164,7 +164,7 @@ func TestHybridAndExplain(t *testing.T) {
 			continue
 		}
 		explanation := found.Msg.Explanation
-		if *explanation.Angle != want.Angle || explanation.HybridWeight != 0.4 || len(explanation.Questions) != len(want.Questions) ||
+		if *explanation.Angle != *want.Angle || explanation.HybridWeight != 0.4 || len(explanation.Questions) != len(want.Questions) ||
 			explanation.Questions[0].Text != want.Questions[0].Text || explanation.Questions[0].Cluster == "" {
 			t.Errorf("the explanation is %v, expected %v", explanation, want)
 		}

@@ -216,7 +216,11 @@ func TestLoadBringsTheTableUpToDate(t *testing.T) {
 	c := newCluster(t)
 	database := copyStore(t)
 	settings := c.fill(database)
-	from := store.New(database)
+	from, err := store.New(database).Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
 	again := func(prune bool) postgres.Loaded {
 		t.Helper()
 		var steps [][2]int

@@ -1,4 +1,4 @@
-//! Options and reports as JSON, and options as structures that begin with their size.
+//! Options and reports as JSON.
 
 use std::ffi::{CString, c_char};
 
@@ -6,7 +6,7 @@ use projection_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::argument::{Out, invalid, required};
+use crate::argument::{Out, invalid};
 
 /// Options as JSON; NULL stands for the defaults. Options are types that refuse unknown keys.
 macro_rules! json_options {
@@ -51,52 +51,4 @@ pub extern "C" fn projection_text_len(text: Option<&TextHandle>) -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn projection_text_free(text: Option<Box<TextHandle>>) {
     panic_boundary!((), drop(text))
-}
-
-/// A structure of options, to which later versions may add fields at the end.
-///
-/// # Safety
-/// `#[repr(C)]`; the first field is `size: usize`; all bytes may be 0, which stands for the
-/// defaults.
-pub unsafe trait SizedOptions: Copy {
-    /// Its name in C.
-    const NAME: &'static str;
-    /// Its size in version 1.
-    const MINIMUM: usize;
-}
-
-/// The largest structure that a later version may have.
-const LARGEST: usize = 4096;
-
-/// The options of a caller, whose structure may be older or newer than this version's; NULL
-/// stands for the defaults.
-///
-/// # Safety
-/// `options` is NULL or points to as many bytes as its first field says.
-pub unsafe fn sized_options<T: SizedOptions>(name: &str, options: *const T) -> Result<T> {
-    // SAFETY: all bytes of the structure may be 0.
-    let mut found: T = unsafe { std::mem::zeroed() };
-    if options.is_null() {
-        return Ok(found);
-    }
-    // SAFETY: the caller promises that the structure begins with its size.
-    let size = *required(name, unsafe { options.cast::<usize>().as_ref() })?;
-    let known = size_of::<T>();
-    if !(T::MINIMUM..=LARGEST).contains(&size) {
-        let what = format!(
-            "has the size {size}, expected {} to {LARGEST}: set options.size to sizeof({})",
-            T::MINIMUM,
-            T::NAME
-        );
-        return Err(invalid(name, what));
-    }
-    // SAFETY: the caller promises `size` bytes.
-    let bytes = unsafe { std::slice::from_raw_parts(options.cast::<u8>(), size) };
-    let (bytes, rest) = bytes.split_at(size.min(known));
-    if rest.iter().any(|byte| *byte != 0) {
-        return Err(invalid(name, "has fields that this version does not know"));
-    }
-    // SAFETY: `found` has at least as many bytes, and the two do not overlap.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut found).cast(), bytes.len()) };
-    Ok(found)
 }

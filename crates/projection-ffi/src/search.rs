@@ -8,7 +8,6 @@ use projection_store::search::{Hybrid, ScoreMode, SearchOptions, SearchQuery};
 
 use crate::argument::{Buffer, expect_dim, invalid, product};
 use crate::error::{ErrorHandle, Status};
-use crate::json::{SizedOptions, sized_options};
 use crate::model::ModelHandle;
 use crate::searcher::{SearcherHandle, projection};
 
@@ -69,10 +68,39 @@ pub struct SearchOptionsC {
     pub threads: usize,
 }
 
-// SAFETY: repr(C), `size` comes first, and zeros are numbers and a NULL pointer.
-unsafe impl SizedOptions for SearchOptionsC {
-    const NAME: &'static str = "projection_search_options";
+impl SearchOptionsC {
+    /// The size of the structure in version 1.
     const MINIMUM: usize = offset_of!(Self, allowed);
+    /// The largest structure that a later version may have.
+    const MAXIMUM: usize = 4096;
+
+    /// The options of a caller, whose structure may be older or newer than this version's; NULL
+    /// stands for the defaults.
+    ///
+    /// # Safety
+    /// `options` is NULL or points to as many bytes as its first field says.
+    unsafe fn read(options: *const Self) -> Result<Self> {
+        let known = size_of::<Self>();
+        // SAFETY: zeros are numbers and a NULL pointer.
+        let mut found: Self = unsafe { std::mem::zeroed() };
+        // SAFETY: the caller promises that the structure begins with its size.
+        let Some(&size) = (unsafe { options.cast::<usize>().as_ref() }) else { return Ok(found) };
+        if !(Self::MINIMUM..=Self::MAXIMUM).contains(&size) {
+            let expected = "expected that of projection_search_options";
+            let what = format!("has the size {size}, {expected}: set options.size to its sizeof");
+            return Err(invalid("options", what));
+        }
+        // SAFETY: the caller promises `size` bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(options.cast::<u8>(), size) };
+        let (bytes, unknown) = bytes.split_at(size.min(known));
+        if unknown.iter().any(|byte| *byte != 0) {
+            return Err(invalid("options", "has fields that this version does not know"));
+        }
+        let place = (&raw mut found).cast::<u8>();
+        // SAFETY: `found` is at least as large, and any bytes are values of its fields.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
+        Ok(found)
+    }
 }
 
 /// The options of a caller as the engine takes them.
@@ -86,7 +114,7 @@ pub unsafe fn options_of<'a>(
     model: Option<&'a ModelHandle>,
 ) -> Result<SearchOptions<'a>> {
     // SAFETY: the caller promises as many bytes as the size says.
-    let given = unsafe { sized_options("options", options)? };
+    let given = unsafe { SearchOptionsC::read(options)? };
     let invalid = |what: String| Err(invalid("options", what));
     let score_mode = match given.score_mode {
         mode if mode == ScoreKind::Cosine as i32 => ScoreMode::Cosine,

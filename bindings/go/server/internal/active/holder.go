@@ -72,7 +72,7 @@ func (h *Holder) Reload(reason string) error {
 	old := h.current.Swap(loaded)
 	h.refused.Store(nil)
 	h.observer.Reloaded(loaded, nil)
-	h.log.Info("model loaded", "reason", reason, "model", loaded.Info.ID, "kind", loaded.Info.Kind,
+	h.log.Info("model loaded", "reason", reason, "model", loaded.Info.ID, "kind", loaded.Info.Kind.String(),
 		"generation", loaded.Generation, "embedding_model", loaded.EmbeddingModel,
 		"heads", loaded.Info.Heads, "answers", loaded.Searcher.Len())
 	if old != nil {

@@ -113,7 +113,7 @@ func (m *Metrics) Reloaded(current *active.Snapshot, err error) {
 	m.alive.Inc()
 	m.generation.Set(float64(current.Generation))
 	m.model.Reset()
-	m.model.WithLabelValues(strconv.FormatInt(current.Info.ID, 10), current.Info.Kind, current.Info.Name).Set(1)
+	m.model.WithLabelValues(strconv.FormatInt(current.Info.ID, 10), current.Info.Kind.String(), current.Info.Name).Set(1)
 }
 
 // Freed makes Metrics an active.Observer.
