@@ -79,7 +79,7 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_model_parameters, model, NULL, &parameters);
     NULL_ARGUMENT(projection_model_parameters, text, model, NULL);
     CHECK(parameters == NULL);
-    FAILS(PROJECTION_STATUS_INVALID_MODEL, "expected a .safetensors file",
+    FAILS(PROJECTION_STATUS_INVALID_MODEL, "damaged",
           projection_model_from_bytes, NULL, 0, &out.model);
     FAILS(PROJECTION_STATUS_IO, "not a regular file", projection_model_load_file, "/", &out.model);
     FAILS(PROJECTION_STATUS_NOT_FOUND, "no/such", projection_model_save_file, model,

@@ -173,7 +173,7 @@ static void check_file(const char *root, const test_case *one, const projection_
     CHECK(fread(bytes, 1, length, file) == length);
     fclose(file);
     SUCCEEDS(projection_model_from_bytes, bytes, length, &models[1]);
-    FAILS(PROJECTION_STATUS_INVALID_MODEL, "truncated", projection_model_from_bytes, bytes,
+    FAILS(PROJECTION_STATUS_INVALID_MODEL, "damaged", projection_model_from_bytes, bytes,
           length - 1, &none);
     for (i = 0; i < 2; i++) {
         check_model(root, one, models[i]);

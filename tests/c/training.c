@@ -299,7 +299,7 @@ static void distils(const char *folder)
                   NULL);
     FAILS(PROJECTION_STATUS_INVALID_MODEL, "expected at least 4", projection_model_distill,
           teacher, rows[0], 3, options, NULL, NULL, &out.model);
-    FAILS(INVALID_ARGUMENT, "too large", projection_model_distill, teacher, rows[0],
+    FAILS(INVALID_ARGUMENT, "more than memory can hold", projection_model_distill, teacher, rows[0],
           (size_t)-1 / 2, options, NULL, NULL, &out.model);
     FAILS(INVALID_ARGUMENT, "expected neither", projection_model_distill, teacher, rows[0], 4, first,
           NULL, NULL, &out.model);

@@ -228,10 +228,10 @@ impl<T> Buffer<T> {
     }
 
     pub fn expect_room(&self, at_least: usize) -> Result<()> {
-        if self.len >= at_least {
-            return Ok(());
+        if self.len < at_least {
+            return Err(wrong_len(self.name, self.len, "at least ", at_least));
         }
-        Err(wrong_len(self.name, self.len, "at least ", at_least))
+        self.expect_possible_size()
     }
 
     /// Refuses an array that overlaps another one.

@@ -79,7 +79,7 @@ pub unsafe extern "C" fn projection_import_embeddings(
 ) -> Status {
     ffi_try!(error, {
         let (database, out) = (path!(database), out!(result));
-        let files: PrecomputedEmbeddings = crate::json::parse("options", text!(options))?;
+        let files: PrecomputedEmbeddings = crate::json::options("options", text!(options))?;
         if files.model_name.trim().is_empty() {
             Err(invalid("options.model_name", "is empty, expected the name of a model"))?;
         }

@@ -13,9 +13,15 @@ macro_rules! json_options {
     ($options:ident) => {
         match optional_text!($options) {
             None => Default::default(),
-            Some(json) => $crate::json::parse(stringify!($options), json)?,
+            Some(json) => $crate::json::options(stringify!($options), json)?,
         }
     };
+}
+
+/// Reads options, which are an object: serde would take an array of values for a structure too.
+pub fn options<T: DeserializeOwned>(name: &str, json: &str) -> Result<T> {
+    let object: serde_json::Map<String, serde_json::Value> = parse(name, json)?;
+    serde_json::from_value(object.into()).map_err(|error| invalid(name, error))
 }
 
 /// Reads JSON of the caller.
