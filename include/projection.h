@@ -443,7 +443,7 @@ void projection_searcher_drop_index(const projection_searcher *searcher);
  * - "dropout": share of the inner values that training drops; default 0
  * - "cosine_weight": L of the loss (1 - L) MSE + L (1 - cosine), 0 to 1; default 0.7
  * - "held_out": share of the questions that is held out; default 0.2
- * - "seed": integer; the same seed gives the same transformer; default 0
+ * - "seed": integer; the same seed produces the same transformer; default 0
  * - "threads": default one per processor; the result does not depend on it
  *
  * The result is JSON, {"projection_id", "kind", "model", "output", "heads", "layers", "ff_dim",
@@ -1012,7 +1012,7 @@ projection_status projection_store_models(const projection_store *store,
                                           projection_error **error);
 
 /**
- * Lists the embedding models. The result is JSON, [{"name", "dimension"}].
+ * Lists the embedding models. The result is JSON, [{"model_id", "name", "dimension"}].
  */
 projection_status projection_store_embedding_models(const projection_store *store,
                                                     projection_text **result,
@@ -1099,7 +1099,7 @@ projection_status projection_embed_store(const char *database,
  * - "force": true to store the model even if its validation is below plain cosine
  * - "unseen": expected share of questions whose answer has no training questions, 0 to 1;
  *   default 0.5 if there are such answers, else 0
- * - "seed": integer; the same seed gives the same model; default 0
+ * - "seed": integer; the same seed produces the same model; default 0
  * - "temperature": softmax temperature of routing or rotation; default 0.1
  * - "name": a name for people
  * - "model_name": the embedding model whose vectors are used; default the only one with vectors

@@ -668,7 +668,7 @@ type SearchRequest struct {
 	Project *bool `protobuf:"varint,4,opt,name=project,proto3,oneof" json:"project,omitempty"`
 	// Mixes in BM25; without it, vectors alone count.
 	Hybrid *Hybrid `protobuf:"bytes,5,opt,name=hybrid,proto3" json:"hybrid,omitempty"`
-	// Says what moved the question, and what became of the answers' ranks.
+	// Says what moved the question, and how the answers' ranks changed.
 	Explain bool `protobuf:"varint,6,opt,name=explain,proto3" json:"explain,omitempty"`
 	// How many routing weights are wanted, the largest first; 0 for none.
 	Routing       int32 `protobuf:"varint,7,opt,name=routing,proto3" json:"routing,omitempty"`
