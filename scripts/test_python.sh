@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the Python wheel, installs it into new virtual environments and runs all Python tests
-# against it. A second environment, for the oldest other Python from 3.9 on that the machine has,
-# runs the inference tests again.
+# against it. A second environment runs the tests again with the oldest other Python on the machine,
+# 3.9 or later.
 #
 # usage: test_python.sh      $PYTHON is the interpreter (default: python3)
 set -euo pipefail
@@ -39,7 +39,7 @@ install "$main" -r "$package/tests/requirements.txt"
 cd "$package"
 step "mypy --strict"
 "$main" -m mypy --strict src
-# The types as users see them, from the installed package's py.typed.
+# Checks the types of the installed package, as users see them.
 (cd tests/typed && "$main" -m mypy --strict --config-file= uses.py)
 
 step "tests, $("$main" --version)"
@@ -67,4 +67,4 @@ for minor in 9 10 11 12 13 14; do
         exit
     fi
 done
-step "no other Python from 3.9 on was found; tested with $tested only"
+step "no other Python 3.9 or later was found; tested with $tested only"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the conformance data in this folder; README.md describes it.
+"""Generates the conformance data in this folder, which README.md describes.
 
     generate.py            write everything again
     generate.py --check    write it to a temporary folder and compare with what is here
@@ -16,7 +16,7 @@ import tempfile
 from generator import bad, cases, kinds, legacy, models, npyfile, verify, verify_kinds
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MADE = ["bad", "bad.txt", "cases", "cases.txt", "kinds", "kinds.txt", "legacy_store", "models"]
+GENERATED = ["bad", "bad.txt", "cases", "cases.txt", "kinds", "kinds.txt", "legacy_store", "models"]
 
 
 def build(root):
@@ -29,9 +29,8 @@ def build(root):
 
 
 def same(a, b):
-    """Whether two files are equal; for databases, whether they hold the same.
-
-    The bytes of a database also depend on the version of SQLite that wrote it.
+    """Whether two files are equal. Of databases, the contents are compared, because the bytes
+    also depend on the version of SQLite.
     """
     if filecmp.cmp(a, b, shallow=False):
         return True
@@ -47,9 +46,9 @@ def dump(path):
 
 
 def files(root):
-    """Relative paths of all made files below `root`."""
+    """Returns the relative paths of all generated files below `root`."""
     found = set()
-    for name in MADE:
+    for name in GENERATED:
         path = os.path.join(root, name)
         if os.path.isfile(path):
             found.add(name)
@@ -58,45 +57,45 @@ def files(root):
     return found
 
 
-def differences(made, kept):
-    """One line a file that differs between the folder just made and the one kept."""
-    new, old = files(made), files(kept)
+def differences(generated, present):
+    """Returns one line for each file that differs between two folders."""
+    new, old = files(generated), files(present)
     lines = [f"missing: {name}" for name in new - old] + [f"extra: {name}" for name in old - new]
     lines += [f"differs: {name}" for name in new & old
-              if not same(os.path.join(made, name), os.path.join(kept, name))]
+              if not same(os.path.join(generated, name), os.path.join(present, name))]
     return sorted(lines)
 
 
-def replace(made, kept):
-    """Makes `kept` hold what `made` holds, leaving alone every file that is the same."""
-    for line in differences(made, kept):
+def replace(generated, present):
+    """Copies changed files from `generated` to `present` and removes files that are not generated."""
+    for line in differences(generated, present):
         kind, name = line.split(": ", 1)
-        target = os.path.join(kept, name)
+        target = os.path.join(present, name)
         if kind == "extra":
             os.remove(target)
             continue
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.copyfile(os.path.join(made, name), target)
-    for name in MADE:
-        for folder, _, _ in os.walk(os.path.join(kept, name), topdown=False):
+        shutil.copyfile(os.path.join(generated, name), target)
+    for name in GENERATED:
+        for folder, _, _ in os.walk(os.path.join(present, name), topdown=False):
             if not os.listdir(folder):
                 os.rmdir(folder)
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Makes the conformance data of this folder.")
+    parser = argparse.ArgumentParser(description="Generates the conformance data in this folder.")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    parser.add_argument("--verbose", action="store_true", help="one line a case")
+    parser.add_argument("--verbose", action="store_true", help="print one line per case")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        build(made)
+    with tempfile.TemporaryDirectory() as generated:
+        build(generated)
         if options.check:
-            found = differences(made, HERE)
+            found = differences(generated, HERE)
             print("\n".join(found), end="\n" if found else "", file=sys.stderr)
             if found:
                 return 1
         else:
-            replace(made, HERE)
+            replace(generated, HERE)
     print(verify.check(HERE, options.verbose))
     print(verify_kinds.check(HERE))
     return 0

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""The numbers of `projection evaluate` on the FAQ, computed again by NumPy and sqlite3.
+"""Recomputes the numbers of `projection evaluate` on the FAQ with NumPy and sqlite3.
 
 usage: evaluate.py PROJECTION_COMMAND MODEL_FOLDER
 
-Reads the vectors that the engine stored, and the questions that were kept aside, which the
-engine embeds: imported into a store of their own. Everything after that is computed here
-in float64, without the engine.
+The engine embeds the FAQ and, in a second store, the held-out questions. This script reads the
+stored vectors and computes everything else in float64, without the engine.
 """
 
 import json
@@ -51,7 +50,7 @@ def store_of(folder, file):
 
 
 def read(folder):
-    """Ids, texts and vectors of answers; texts, answer ids and vectors of questions."""
+    """Returns rows and vectors of answers, and rows and vectors of questions."""
     with sqlite3.connect(folder / "lda.db") as db:
         vectors = {(kind, number): np.load(folder / path).astype(np.float64) for kind, number, path
                    in db.execute("SELECT entity_type, entity_id, vector_path FROM embeddings")}
@@ -91,7 +90,7 @@ def bm25(texts, questions):
 
 def ranks(scores, labels):
     own = scores[np.arange(len(labels)), labels]
-    # In single precision, as the engine compares: scores that are equal there are equal.
+    # In single precision, as in the engine, so that ties are the same.
     rank = 1 + (np.float32(scores) > np.float32(own)[:, None]).sum(1)
     return np.where(np.isfinite(own), rank, 10**9)
 
@@ -132,9 +131,9 @@ def compare(name, protocol, rank, cosine):
 
 def main():
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        store = store_of(place / "store", ROOT / "examples/faq/faq.json")
-        held = store_of(place / "held", ROOT / "examples/faq/faq_test.json")
+        folder = Path(name)
+        store = store_of(folder / "store", ROOT / "examples/faq/faq.json")
+        held = store_of(folder / "held", ROOT / "examples/faq/faq_test.json")
         made = json.loads(engine("train", store / "lda.db", "--json", "--method", "multi-head",
                                  "--force", "--temperature", "0.05"))
         report = json.loads(engine(
@@ -142,10 +141,10 @@ def main():
             "--test", ROOT / "examples/faq/faq_test.json"))
 
         answers, vectors, trained, training = read(store)
-        held_answers, _, asked, queries = read(held)
+        held_answers, _, questions, queries = read(held)
         row_of_text = {text: row for row, (_, _, text) in enumerate(answers)}
         text_of_id = {number: text for number, _, text in held_answers}
-        labels = np.array([row_of_text[text_of_id[answer]] for _, _, answer in asked])
+        labels = np.array([row_of_text[text_of_id[answer]] for _, _, answer in questions])
         row_of_id = {number: row for row, (number, _, _) in enumerate(answers)}
         training_labels = np.array([row_of_id[answer] for _, _, answer in trained])
 
@@ -154,7 +153,7 @@ def main():
         cosine = ranks(cosines, labels)
         nearest = np.full_like(cosines, -np.inf)
         np.maximum.at(nearest.T, training_labels, (q @ t.T).T)
-        words = bm25([text for _, _, text in answers], [text for _, text, _ in asked])
+        words = bm25([text for _, _, text in answers], [text for _, text, _ in questions])
         heads = np.array([centroid(t[training_labels == row]) for row in range(len(a))])
 
         def multi_head(temperature):

@@ -2,12 +2,12 @@
 
 usage: onnx_export.py PROJECTION_COMMAND MODEL_FOLDER [--cases FOLDER]
 
-Every model of tests/conformance, and a transformer made here, goes through `projection export`
-to ONNX and to safetensors. The graph must be valid and agree with the conformance reference
-and with the engine within 1e-5, for batches of 1, 3 and 32; the safetensors file must open in
-the reference implementation and give the engine bit for bit what the model gave. So must models
-of every kind that are trained on the FAQ. --cases keeps the graphs, the queries and what the engine
-gave, for other languages to compare with (tests/onnx).
+`projection export` writes every model of tests/conformance, a transformer made here, and models of
+every kind trained on the FAQ to ONNX and to safetensors. The graph must be valid and agree with the
+conformance reference and with the engine within 1e-5, for batches of 1, 3 and 32. The safetensors
+file must open in the reference implementation, and in the engine it must produce the model's results
+bit for bit. --cases stores the graphs, the queries and the engine's results, so that other
+languages can compare with them (tests/onnx).
 """
 
 import json
@@ -28,29 +28,29 @@ CONFORMANCE = Path(__file__).resolve().parent.parent / "conformance"
 FAQ = CONFORMANCE.parent.parent / "examples" / "faq" / "faq.json"
 TOLERANCE = 1e-5
 BATCHES = [1, 3, 32]
-# Its warnings are about constants that it folds.
+# Suppresses warnings about constants that the runtime folds.
 onnxruntime.set_default_logger_severity(3)
 
 
 class Engine:
-    """The command, a folder for its files, and one for cases that are kept."""
+    """The command, a folder for its files, and a folder for stored cases."""
 
     def __init__(self, command: str, folder: Path, cases: Path | None) -> None:
         self.command, self.folder, self.cases = command, folder, cases
-        self.kept: list[dict[str, object]] = []
+        self.stored: list[dict[str, object]] = []
 
-    def keep(self, name: str, kind: str, graph: Path, queries: np.ndarray, direct) -> None:
-        """Keeps a case: the graph, and little-endian float32 arrays."""
+    def store(self, name: str, kind: str, graph: Path, queries: np.ndarray, direct) -> None:
+        """Stores a case: the graph, and little-endian float32 arrays."""
         if self.cases is None:
             return
         projected, weights = direct
-        stem = self.cases / str(len(self.kept))
+        stem = self.cases / str(len(self.stored))
         shutil.copy(graph, f"{stem}.onnx")
         for part, rows in (("queries", queries), ("projected", projected), ("weights", weights)):
             Path(f"{stem}.{part}").write_bytes(rows.astype("<f4").tobytes())
         (n, dim), out, heads = queries.shape, projected.shape[1], weights.shape[1]
-        self.kept.append(dict(name=name, kind=kind, n=n, dim=dim, out=out, heads=heads))
-        (self.cases / "cases.json").write_text(json.dumps(self.kept, indent=1) + "\n")
+        self.stored.append(dict(name=name, kind=kind, n=n, dim=dim, out=out, heads=heads))
+        (self.cases / "cases.json").write_text(json.dumps(self.stored, indent=1) + "\n")
 
     def run(self, *arguments: str) -> dict:
         result = subprocess.run(
@@ -73,12 +73,12 @@ def close(what: str, found: np.ndarray, expected: np.ndarray, scales: np.ndarray
     error = float((np.abs(found - expected) / scales).max(initial=0.0))
     # Written so that NaN is an error.
     if not error <= TOLERANCE:
-        sys.exit(f"{what}: {error:.2e} from what was expected, which may be {TOLERANCE}")
+        sys.exit(f"{what}: differs by {error:.2e}, expected at most {TOLERANCE}")
     return error
 
 
 def sizes(rows: np.ndarray) -> np.ndarray:
-    """The largest component of each row, which errors are relative to."""
+    """The largest component of each row; errors are relative to it."""
     return np.abs(rows).max(axis=1, keepdims=True)
 
 
@@ -111,7 +111,7 @@ def check_model(
     queries: np.ndarray,
     reference: tuple[np.ndarray, np.ndarray] | None,
 ) -> float:
-    """Exports the model both ways. `source` tells `project` where it is."""
+    """Exports a model to both formats and checks them. `source` are the arguments of `project`."""
     direct = engine.project(source, queries)
     file, graph = engine.folder / "m.safetensors", engine.folder / "m.onnx"
     engine.run("export", *export, "--output", str(file))
@@ -120,7 +120,7 @@ def check_model(
         sys.exit(f"{name}: {report['bytes']} bytes reported, the file has {graph.stat().st_size}")
     from_file = engine.project(["--model", str(file)], queries)
     if not all(np.array_equal(a, b) for a, b in zip(direct, from_file)):
-        sys.exit(f"{name}: the model in one file gives other numbers")
+        sys.exit(f"{name}: the exported file projects differently")
     with safe_open(file, framework="np") as opened:
         metadata = opened.metadata()
         if metadata["format"] != "projection" or metadata["kind"] != report["kind"]:
@@ -129,7 +129,7 @@ def check_model(
             if not np.isfinite(opened.get_tensor(tensor)).all():
                 sys.exit(f"{name}: tensor {tensor} is not finite")
     worst = check_onnx(name, graph, queries, direct)
-    engine.keep(name, report["kind"], graph, queries, direct)
+    engine.store(name, report["kind"], graph, queries, direct)
     if reference is not None:
         worst = max(worst, check_onnx(f"{name}, reference", graph, queries, reference))
     return worst
@@ -142,20 +142,20 @@ def conformance_models(engine: Engine) -> None:
             if line.startswith("#"):
                 continue
             name, kind, path, model_id, temperature, *_ = line.split(" ")
-            place = CONFORMANCE / folder / name
-            queries = np.load(place / "queries.npy")
-            projected = np.load(place / "projected.npy")
-            weights = place / "weights.npy"
+            case = CONFORMANCE / folder / name
+            queries = np.load(case / "queries.npy")
+            projected = np.load(case / "projected.npy")
+            weights = case / "weights.npy"
             weights = np.load(weights) if weights.exists() else np.zeros((len(queries), 0))
-            warmth = [] if temperature == "-" else ["--temperature", temperature]
+            routing = [] if temperature == "-" else ["--temperature", temperature]
             path = str(CONFORMANCE / path)
             if kind == "db":
                 export, source = [path, "--projection", model_id], ["--db", path, "--id", model_id]
             else:
-                export = ["--embeddings", path, "--projection", model_id, *warmth]
-                source = ["--embeddings", path, "--id", model_id, *warmth]
+                export = ["--embeddings", path, "--projection", model_id, *routing]
+                source = ["--embeddings", path, "--id", model_id, *routing]
             if kind == "linear":
-                warmth = []
+                routing = []
             error = check_model(engine, name, export, source, queries, (projected, weights))
             kind = "multi_head" if kind in ("db", "dir") else kind
             worst[kind] = max(worst.get(kind, 0.0), error)
@@ -198,7 +198,7 @@ def transformer(engine: Engine) -> None:
         "kind": "transformer",
         "parameters": json.dumps(parameters),
     }
-    # As the reference implementation of the format writes it, which is not quite as we do.
+    # Written by the reference implementation, whose files differ slightly from the engine's.
     path = engine.folder / "transformer.safetensors"
     save_file(tensors, path, metadata)
     queries = random.standard_normal((40, d)).astype(np.float32)
@@ -212,7 +212,7 @@ def faq(engine: Engine, model_folder: str) -> None:
     engine.run("import", database, str(FAQ))
     engine.run("embed", database, "--model-dir", model_folder)
     for method in ["residual", "multi-head", "linear"]:
-        # Files are compared here, not quality.
+        # Forced, because this script compares files, not quality.
         engine.run("train", database, "--method", method, "--force")
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     ids = connection.execute(

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Python code that knows only the store's format, and the engine, on one store.
+"""Python code that uses only the store's format, and the engine, on the same store.
 
 usage: python_code.py PROJECTION_COMMAND MODEL_FOLDER
 
-1. The engine makes a store of the FAQ; sqlite3 and NumPy read it and get the same numbers.
-2. sqlite3 and NumPy add a projection the way the existing Python code does (float64
-   centroids, files straight in embeddings/, absolute paths); the engine gives its numbers.
+1. The engine creates a store of the FAQ. sqlite3 and NumPy read it and compute the same numbers.
+2. sqlite3 and NumPy add a projection as the existing Python code does: float64 centroids, files
+   directly in embeddings/, absolute paths. The engine computes the same numbers from it.
 """
 
 import glob
@@ -37,7 +37,7 @@ def unit(x):
 
 
 def project(queries, centroids, answers, temperature):
-    """The multi-head projection in float64. Gives projected queries and weights."""
+    """Projects with a multi-head projection in float64. Returns projected queries and weights."""
     scores = unit(queries.astype(np.float64)) @ unit(centroids.astype(np.float64)).T / temperature
     weights = np.exp(scores - scores.max(1, keepdims=True))
     weights /= weights.sum(1, keepdims=True)
@@ -62,7 +62,7 @@ def ask_engine(folder, projection, queries):
 
 
 def heads_from_database(folder, projection):
-    """Centroids and answers by ascending cluster id, through the recorded paths."""
+    """Reads centroids and answers by ascending cluster id, by the paths in the database."""
     with sqlite3.connect(folder / "lda.db") as db:
         (temperature,) = db.execute(
             "SELECT temperature FROM multi_head_projections WHERE mh_projection_id = ?",
@@ -75,7 +75,7 @@ def heads_from_database(folder, projection):
 
 
 def heads_from_files(folder, projection):
-    """The chapter's discovery: glob, cluster ids from names, an answer beside each centroid."""
+    """Finds heads by their file names: glob, cluster ids from names, an answer for each centroid."""
     pattern = str(folder / f"embeddings/*/mh_{projection}_cluster_*_centroid.npy")
     number = lambda path: int(re.search(r"_cluster_(\d+)_", path).group(1))
     files = sorted(glob.glob(pattern), key=number)
@@ -107,7 +107,7 @@ def questions_by_cluster(folder):
 
 
 def add_projection_like_python(folder, questions, answers):
-    """What the existing Python code writes, for the clusters in `questions`."""
+    """Adds a projection of the clusters in `questions` as the existing Python code does."""
     with sqlite3.connect(folder / "lda.db") as db:
         projection = db.execute(
             "INSERT INTO multi_head_projections (model_id, name, temperature, num_heads) "
@@ -144,7 +144,7 @@ def main():
         trained = np.array([trained_centroid(vectors) for vectors in questions.values()])
         agree("centroids, trained again", centroids, trained)
 
-        # A moved folder, so that the absolute paths of what Python adds matter too.
+        # The folder is moved, so that the absolute paths that Python added are wrong.
         by_python = add_projection_like_python(folder, questions, answers)
         expected = project(queries, trained, answers, 0.07)
         projected, weights = ask_engine(folder, by_python, queries)

@@ -34,7 +34,7 @@ from unifyweaver_projection._native import ffi, lib  # noqa: E402
 
 HEADS, DIM, TEMPERATURE, BATCH = 18, 384, 0.1, 10_000
 QUICK = "--quick" in sys.argv
-TEXT_MODEL = Path(__file__).resolve().parents[3] / "models/all-MiniLM-L6-v2"
+EMBEDDING_MODEL = Path(__file__).resolve().parents[3] / "models/all-MiniLM-L6-v2"
 
 
 def build_loop(folder: Path):
@@ -198,8 +198,8 @@ def threads(model, queries) -> None:
         calls = [partial(model.project, part[0] if size == 1 else part) for part in parts]
         expected = [call() for call in calls]
         at_once(name, calls, size, expected, 200 // size + 1)
-    if TEXT_MODEL.is_dir():
-        embedder = up.Embedder.load(TEXT_MODEL)
+    if EMBEDDING_MODEL.is_dir():
+        embedder = up.Embedder.load(EMBEDDING_MODEL)
         searcher = up.Searcher.from_vectors(range(1_000), queries[:1_000])
 
         def answer(text: str) -> list[up.Hit]:

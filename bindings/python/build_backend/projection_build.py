@@ -1,8 +1,8 @@
-"""Build backend: maturin, given the committed C header to declare the library's functions by.
+"""Build backend: maturin, with the library's functions declared by the committed C header.
 
-maturin makes the cffi declarations of `target/header.h` where that exists. cffi reads plain
-declarations only, so the header goes there without its preprocessor lines. Nothing else
-differs from maturin's own backend.
+If `target/header.h` exists, maturin derives the cffi declarations from it. cffi reads plain
+declarations only, so the header is copied there without its preprocessor lines. Otherwise this is
+maturin's own backend.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ CRATE = HERE.parent.parent / "crates" / "projection-ffi" / "Cargo.toml"
 
 
 def declarations(header: str) -> str:
-    """The declarations in a C header, as cffi reads them.
+    """Returns the declarations in a C header in the form that cffi reads.
 
-    Constants that are not whole numbers stay out: cffi has no way to declare them.
+    Constants that are not integers are left out, because cffi can't declare them.
     """
     text = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
     text = re.sub(r"^#ifdef __cplusplus.*?^#endif[^\n]*$", "", text, flags=re.DOTALL | re.MULTILINE)
     lines = (line.rstrip() for line in text.splitlines())
-    whole_number = re.compile(r"#define \w+ -?\d+$")
-    kept = [line for line in lines if line and (line[0] != "#" or whole_number.match(line))]
+    integer = re.compile(r"#define \w+ -?\d+$")
+    kept = [line for line in lines if line and (line[0] != "#" or integer.match(line))]
     return "\n".join(kept) + "\n"
 
 
@@ -48,7 +48,7 @@ def _write_declarations() -> None:
     metadata = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     target = Path(json.loads(metadata)["target_directory"])
     target.mkdir(parents=True, exist_ok=True)
-    # Renamed into place: another build may be reading it.
+    # Renamed into place, because another build may be reading the old file.
     temporary = target / f"header.h.{os.getpid()}"
     temporary.write_text(declarations(HEADER.read_text(encoding="utf-8")), encoding="utf-8")
     temporary.replace(target / "header.h")
@@ -67,4 +67,4 @@ def build_editable(wheel_directory: str, config_settings: Any = None, metadata_d
 
 
 def build_sdist(sdist_directory: str, config_settings: Any = None) -> str:
-    raise SystemExit("no source distribution is made: install from a checkout, or make a wheel")
+    raise SystemExit("there is no source distribution: install from a checkout, or build a wheel")

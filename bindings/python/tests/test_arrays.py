@@ -111,7 +111,7 @@ def with_value(value: float) -> np.ndarray:
         ("query", up.ArgumentTypeError, "dtype <U5"),
         (b"12345678", up.ArgumentTypeError, "dtype |S8"),
         ({1.0: 2.0}, up.ArgumentTypeError, "dtype object"),
-        ([[1.0], [1.0, 2.0]], up.InvalidArgumentError, "no array of numbers"),
+        ([[1.0], [1.0, 2.0]], up.InvalidArgumentError, "not an array of numbers"),
         (np.ma.masked_less(QUERY, 3), up.InvalidArgumentError, "masked"),
         (np.float32(1.0), up.DimensionMismatchError, "0 dimensions"),
         (np.zeros((2, 2, 8)), up.DimensionMismatchError, "3 dimensions"),

@@ -95,7 +95,7 @@ def test_projections(name: str) -> None:
             projected, weights = model.project(query, True)
             near(projected, expected[row])
             assert np.abs(weights - expected_weights[row]).max(initial=0) <= TOLERANCE
-            # All ways give the same bits.
+            # All calls return the same bits.
             assert np.array_equal(model.project(query), projected)
             assert np.array_equal(model.project(query.astype(np.float64)), projected)
             assert np.array_equal(model.project(query.tolist()), projected)

@@ -43,7 +43,7 @@ def test_distillation_is_the_command_lines(trained: Path, tmp_path: Path) -> Non
     model = found.open()
     assert model.kind == "transformer" and model.project(queries()).shape == (8, 384)
     text, html = str(found), found._repr_html_()
-    assert "held out" in text and "learnt from" in text and "note:" in text
+    assert "held out" in text and "trained" in text and "note:" in text
     assert "<td>held out</td>" in html and html.count("<table>") == 1
 
 
@@ -62,7 +62,7 @@ def test_arguments_that_are_refused(trained: Path, tmp_path: Path) -> None:
         ({"epochs": 0}, up.InvalidArgumentError, "epochs is 0"),
         ({"rate": 0.0}, up.InvalidArgumentError, "rate is 0"),
         ({"held_out": 0.9}, up.InvalidArgumentError, "held-out share 0.9"),
-        ({"cosine_weight": float("nan")}, up.InvalidArgumentError, "cosine weight NaN"),
+        ({"cosine_weight": float("nan")}, up.InvalidArgumentError, "cosine_weight is nan"),
         ({"test": tmp_path / "none.npy"}, up.NotFoundError, "none.npy"),
         ({"output": tmp_path}, up.IoError, "folder"),
         ({"output": trained}, up.InvalidArgumentError, "another output"),

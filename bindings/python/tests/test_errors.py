@@ -1,4 +1,4 @@
-"""Exceptions, arguments that are no arrays, and closed objects."""
+"""Exceptions, arguments that are not arrays, and closed objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 import numpy as np
 import pytest
-from conftest import CONFORMANCE, ROOT, TEXT_MODEL
+from conftest import CONFORMANCE, ROOT, EMBEDDING_MODEL
 
 import unifyweaver_projection as up
 from unifyweaver_projection import errors
@@ -113,7 +113,7 @@ def test_options_of_a_search_that_are_refused() -> None:
         ({"hybrid": 1.5}, up.InvalidArgumentError),
         ({"hybrid": float("nan")}, up.InvalidArgumentError),
         ({"hybrid": True, "text": "no texts here"}, up.InvalidArgumentError),
-        ({"unheaded_offset": 0.1}, up.InvalidArgumentError),
+        ({"unseen_offset": 0.1}, up.InvalidArgumentError),
     ):
         with pytest.raises(error):
             searcher.search(query, **options)
@@ -126,7 +126,7 @@ def test_options_of_a_search_that_are_refused() -> None:
 def closed_objects() -> list[Any]:
     model = up.Model.load(CONFORMANCE / "models" / "d8_mixed", 1, 0.1)
     searcher = up.Searcher.from_vectors([1], [[1.0] * 8])
-    embedder = up.Embedder.load(TEXT_MODEL)
+    embedder = up.Embedder.load(EMBEDDING_MODEL)
     return [model, searcher, embedder]
 
 
@@ -155,7 +155,7 @@ def test_closed_objects_say_so() -> None:
     ):
         with pytest.raises(up.ClosedError):
             call()
-    # What they are may still be asked for.
+    # Properties remain available.
     assert (model.input_dim, model.num_heads, len(searcher), embedder.dim) == (8, 4, 1, 384)
     with pytest.raises(up.ClosedError):
         up.Searcher.from_vectors([1], [query]).search(query, model=model)
@@ -177,7 +177,7 @@ def test_a_copy_at_another_temperature_lives_on(model_folder: Path) -> None:
 
 
 def test_texts_that_are_refused() -> None:
-    embedder = up.Embedder.load(TEXT_MODEL)
+    embedder = up.Embedder.load(EMBEDDING_MODEL)
     for text in (None, 7, b"text", "a\0b", "\ud800"):
         with pytest.raises(up.InvalidArgumentError):
             embedder.embed(text)  # type: ignore[arg-type]
@@ -191,7 +191,7 @@ def test_texts_that_are_refused() -> None:
 
 
 def test_a_panic_is_an_exception() -> None:
-    """Needs no library with injected panics: what the library says is all that is used."""
+    """Uses the error of a normal failure, so that the library needs no injected panics."""
     error = ffi.new("projection_error **")
     assert lib.projection_model_load(b"no/such/folder", 1, 0.1, ffi.new("projection_model **"), error)
     from unifyweaver_projection._call import raise_failure
@@ -203,7 +203,7 @@ def test_a_panic_is_an_exception() -> None:
 
 
 def test_the_import_needs_no_compiler_and_no_optional_package() -> None:
-    """pandas, tqdm and the parser of C headers are imported when they are needed."""
+    """pandas, tqdm and the parser of C headers are imported only when needed."""
     code = (
         "import sys, unifyweaver_projection;"
         "print([m for m in ('pandas', 'tqdm', 'pycparser', 'cffi.cparser') if m in sys.modules])"

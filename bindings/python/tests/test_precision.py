@@ -1,4 +1,4 @@
-"""Models whose vectors are kept in less memory, and threads."""
+"""Models whose vectors are stored in less memory, and threads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_rounded_models(precision: str, tmp_path: Path) -> None:
         assert other.precision == precision
         again = other.project(queries, return_weights=True)
         assert np.array_equal(again[0], found) and np.array_equal(again[1], weights)
-    # What was cut off is gone.
+    # A rounded model can't be converted to another precision.
     for wrong in ("f32", {"bf16": "int8", "int8": "bf16"}[precision]):
         with pytest.raises(up.InvalidArgumentError, match=precision):
             rounded.with_precision(wrong)

@@ -13,7 +13,7 @@ from typing import Callable
 
 import numpy as np
 import pytest
-from conftest import CONFORMANCE, TEXT_MODEL
+from conftest import CONFORMANCE, EMBEDDING_MODEL
 
 import unifyweaver_projection as up
 
@@ -25,7 +25,7 @@ def queries(n: int, d: int = 8) -> np.ndarray:
 def test_eight_threads_share_everything(model_folder: Path) -> None:
     model = up.Model.load(model_folder, 1, 0.1)
     searcher = up.Searcher.from_vectors(range(50), queries(50))
-    embedder = up.Embedder.load(TEXT_MODEL)
+    embedder = up.Embedder.load(EMBEDDING_MODEL)
     asked = queries(200)
     expected = [model.project(query, True) for query in asked]
     batch = model.project(asked)
@@ -83,7 +83,7 @@ def test_closing_waits_for_calls_that_are_under_way(model_folder: Path) -> None:
 def test_a_forked_process_goes_on_with_the_same_objects(model_folder: Path) -> None:
     model = up.Model.load(model_folder, 1, 0.1)
     searcher = up.Searcher.from_vectors(range(50), queries(50))
-    embedder = up.Embedder.load(TEXT_MODEL)
+    embedder = up.Embedder.load(EMBEDDING_MODEL)
     asked = queries(500)
     texts = [f"question {i}" for i in range(40)]
     expected = (model.project(asked).tobytes(), searcher.search_batch(asked, 3, model=model))

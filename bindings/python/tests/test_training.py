@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 import numpy as np
 import pytest
-from conftest import FAQ, FAQ_TEST, ROOT, TEXT_MODEL
+from conftest import FAQ, FAQ_TEST, ROOT, EMBEDDING_MODEL
 
 import unifyweaver_projection as up
 
@@ -26,7 +26,7 @@ def projections(database: Path) -> int:
     return int(count)
 
 
-def test_import_says_what_became_of_each_file(tmp_path: Path) -> None:
+def test_import_reports_the_outcome_of_each_file(tmp_path: Path) -> None:
     database, bad = tmp_path / "lda.db", tmp_path / "bad.json"
     bad.write_text("{}")
     seen: list[tuple[str, int, int, Optional[float]]] = []
@@ -44,23 +44,23 @@ def test_import_says_what_became_of_each_file(tmp_path: Path) -> None:
         up.import_files(database, [7])  # type: ignore[list-item]
 
 
-def test_embedding_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+def test_cancelled_embedding_continues(tmp_path: Path) -> None:
     database = tmp_path / "lda.db"
     up.import_files(database, FAQ)
-    # Stops after the first chunk, by its result.
+    # Returns False after the first chunk.
     stop = lambda stage, done, total, loss: done == 0  # noqa: E731
-    with pytest.raises(up.CancelledError, match="stopped by the caller"):
-        up.embed_store(database, TEXT_MODEL, progress=stop)
+    with pytest.raises(up.CancelledError, match="cancelled by the caller"):
+        up.embed_store(database, EMBEDDING_MODEL, progress=stop)
     total = 0
-    rest = up.embed_store(database, TEXT_MODEL, progress=False)
+    rest = up.embed_store(database, EMBEDDING_MODEL, progress=False)
     assert rest.model == "all-MiniLM-L6-v2" and rest.dimension == 384
     total = rest.answers + rest.questions
     assert 0 < total < 387
-    again = up.embed_store(database, TEXT_MODEL, progress=False)
+    again = up.embed_store(database, EMBEDDING_MODEL, progress=False)
     assert again.answers + again.questions == 0
 
 
-def test_own_vectors(tmp_path: Path) -> None:
+def test_precomputed_embeddings(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {
         "answers": rng.normal(size=(6, 16)),
@@ -72,21 +72,21 @@ def test_own_vectors(tmp_path: Path) -> None:
     for name, array in arrays.items():
         np.save(paths[name], array)
     database = tmp_path / "lda.db"
-    brought = up.import_vectors(database, model_name="mine", **paths)
-    assert (brought.outcome, brought.answers, brought.questions) == ("imported", 6, 24)
-    assert (brought.answers_without_question, brought.questions_without_answer) == (1, 1)
+    imported = up.import_embeddings(database, model_name="mine", **paths)
+    assert (imported.outcome, imported.answers, imported.questions) == ("imported", 6, 24)
+    assert (imported.answers_without_question, imported.questions_without_answer) == (1, 1)
     trained = up.train(database, "multi_head", force=True, progress=False)
     assert (trained.kind, trained.heads, trained.model) == ("multi_head", 5, "mine")
     assert trained.open().project(arrays["questions"]).shape == (24, 16)
     with pytest.raises(up.NotFoundError, match="nothing.npy"):
-        up.import_vectors(database, model_name="mine", **{**paths, "labels": tmp_path / "nothing.npy"})
+        up.import_embeddings(database, model_name="mine", **{**paths, "labels": tmp_path / "nothing.npy"})
     with pytest.raises(up.InvalidArgumentError, match="model_name"):
-        up.import_vectors(database, model_name=" ", **paths)
+        up.import_embeddings(database, model_name=" ", **paths)
 
 
 @pytest.mark.parametrize("method", ["residual", "multi-head", "linear", "ridge"])
-def test_every_method_is_the_command_lines(own_store: Path, tmp_path: Path, method: str) -> None:
-    """The same model to the last bit, and the same report."""
+def test_every_method_trains_what_the_command_trains(own_store: Path, tmp_path: Path, method: str) -> None:
+    """The models are bit for bit the same, and so are the reports."""
     trained = up.train(own_store, method, force=True, seed=3, name="ours", progress=False)
     command = [ROOT / "target/release/projection", "train", own_store, "--method", method]
     command += ["--force", "--seed", "3", "--name", "ours", "--json"]
@@ -118,9 +118,9 @@ def test_tuned_training_and_its_report(own_store: Path) -> None:
 
 
 def test_evaluation_with_test_questions(trained: Path) -> None:
-    result = up.evaluate(trained, 1, test=FAQ_TEST, model_dir=TEXT_MODEL, progress=False)
+    result = up.evaluate(trained, 1, test=FAQ_TEST, model_dir=EMBEDDING_MODEL, progress=False)
     command = [ROOT / "target/release/projection", "evaluate", trained, "--projection", "1"]
-    command += ["--test", FAQ_TEST, "--model-dir", TEXT_MODEL, "--json"]
+    command += ["--test", FAQ_TEST, "--model-dir", EMBEDDING_MODEL, "--json"]
     theirs = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     methods = result["test"].methods
     assert [m.method for m in methods] == [m["method"] for m in theirs["protocols"][0]["methods"]]
@@ -168,13 +168,13 @@ def test_arguments_that_are_refused(trained: Path, tmp_path: Path) -> None:
             call()  # type: ignore[no-untyped-call]
 
 
-def test_files_and_precisions_are_measured_beside_projections(own_store: Path) -> None:
+def test_evaluation_of_files_and_precisions(own_store: Path) -> None:
     made = up.train(own_store, "multi-head", force=True, progress=False)
     file = own_store.parent / "m.safetensors"
     exported = up.export(own_store, made.id, output=file, precision="int8")
     assert exported.precision == up.Model.load_file(file).precision == "int8"
     result = up.evaluate(own_store, made.id, models=[file], precisions=["bf16", "int8"],
-                         test=FAQ_TEST, model_dir=TEXT_MODEL, progress=False)
+                         test=FAQ_TEST, model_dir=EMBEDDING_MODEL, progress=False)
     methods = result["test"].methods
     by_file, fused = [method for method in methods if method.model_file == str(file)]
     assert "BM25" in fused.method and "BM25" not in by_file.method
@@ -185,23 +185,23 @@ def test_files_and_precisions_are_measured_beside_projections(own_store: Path) -
         assert method.against_exact["least_cosine"] > 0.999
 
 
-def test_an_exception_in_progress_stops_and_arrives(own_store: Path) -> None:
+def test_an_exception_in_the_progress_function_cancels(own_store: Path) -> None:
     def stop(stage: str, done: int, total: int, loss: Optional[float]) -> None:
         raise LookupError(f"enough of {stage}")
 
     before = projections(own_store)
     with pytest.raises(LookupError, match="enough of"):
         up.train(own_store, progress=stop)
-    with pytest.raises(LookupError, match="enough of asking"):
-        up.evaluate(own_store, test=FAQ_TEST, model_dir=TEXT_MODEL,
+    with pytest.raises(LookupError, match="enough of evaluating"):
+        up.evaluate(own_store, test=FAQ_TEST, model_dir=EMBEDDING_MODEL,
                     progress=lambda s, *rest: stop(s, *rest) if s == "evaluating" else None)
     assert projections(own_store) == before
-    # The store is as it was, and nothing holds it.
+    # The store is unchanged and not locked.
     assert up.train(own_store, "residual", progress=False).id == 2
 
 
 def test_ctrl_c_stops_training(own_store: Path) -> None:
-    # A shell without job control starts what it puts into the background with the signal ignored.
+    # A shell without job control starts background processes with the signal ignored.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = projections(own_store)
     threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
@@ -213,7 +213,7 @@ def test_ctrl_c_stops_training(own_store: Path) -> None:
     assert up.train(own_store, "residual", progress=False).id > before
 
 
-def test_a_bar_is_shown_where_asked_for(own_store: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_bar_is_shown_if_requested(own_store: Path, capfd: pytest.CaptureFixture[str]) -> None:
     up.train(own_store, "residual", progress=True)
     assert "adapter:" in capfd.readouterr().err
     up.train(own_store, "residual", progress=False)
@@ -222,7 +222,7 @@ def test_a_bar_is_shown_where_asked_for(own_store: Path, capfd: pytest.CaptureFi
 
 def test_search_and_explanations_of_a_store(trained: Path) -> None:
     model, searcher = up.Model.open(trained, 1), up.Searcher.open(trained)
-    embedder = up.Embedder.load(TEXT_MODEL)
+    embedder = up.Embedder.load(EMBEDDING_MODEL)
     text = "Can ten workers call the same loaded model simultaneously?"
     query = embedder.embed(text)
     hits = searcher.search(query, 3, model=model, text=text, hybrid=0.3)
@@ -251,8 +251,8 @@ def test_texts_from_data_are_escaped() -> None:
     assert _tables.as_text("", [_tables.Table("", ["a"], [["x\ny"], ["z" * 99]])]).count("\n") == 2
 
 
-def test_pandas_is_named_where_it_is_missing(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = up.evaluate(trained, 1, test=FAQ_TEST, model_dir=TEXT_MODEL, progress=False)
+def test_a_missing_pandas_is_reported(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = up.evaluate(trained, 1, test=FAQ_TEST, model_dir=EMBEDDING_MODEL, progress=False)
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="pip install pandas"):
         result.to_pandas()

@@ -1,4 +1,4 @@
-"""The database layer of semantic projections, in place of the existing Python module.
+"""The database layer of semantic projections: a drop-in for the existing Python module.
 
     from lda_database import LDAProjectionDB
 
@@ -6,7 +6,7 @@
     for row in db.multi_head_search(query_embedding, 1, top_k=3):
         print(row["score"], row["text"])
 
-Vectors, projections and searches are the engine's, see `unifyweaver_projection`.
+The engine reads vectors, projects and searches, see `unifyweaver_projection`.
 """
 
 from unifyweaver_projection.lda import LDAProjectionDB

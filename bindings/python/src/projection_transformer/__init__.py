@@ -1,11 +1,11 @@
-"""Distilled transformers, in place of the existing Python module, without torch.
+"""Distilled transformers: a drop-in for the existing Python module, without torch.
 
     from projection_transformer import ProjectionTransformer
 
     transformer = ProjectionTransformer.load("transformer.pt")
     projected = transformer.project(query_embedding)
 
-The engine reads torch's files without running what is in them, and computes.
+The engine reads torch's files without executing their pickles, and computes the projections.
 """
 
 from .architecture import generate_candidate_architectures, optimal_architecture

@@ -1,18 +1,18 @@
-"""Heads H and layers L for a transformer that stands for N heads: H^L is at least N."""
+"""Heads H and layers L of a transformer that replaces N heads: H^L is at least N."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: Heads that are considered, where they divide the dimension.
+#: Numbers of heads to try, if they divide the dimension.
 _HEADS = (2, 3, 4, 6, 8, 12, 16)
 
-_MOST_LAYERS = 8
+_MAX_LAYERS = 8
 
 
-def _fewest_layers(heads: int, wanted: int) -> int:
+def _min_layers(heads: int, capacity: int) -> int:
     layers = 1
-    while heads**layers < wanted:
+    while heads**layers < capacity:
         layers += 1
     return layers
 
@@ -20,13 +20,13 @@ def _fewest_layers(heads: int, wanted: int) -> int:
 def optimal_architecture(
     n_flat_heads: int, prefer_h: int = 4, embed_dim: int = 768
 ) -> tuple[int, int]:
-    """Heads of a layer and layers for a teacher with `n_flat_heads`: the fewest layers, then
-    the capacity H^L nearest above, then `prefer_h` heads. The heads divide `embed_dim`."""
+    """Returns the heads per layer and the layers for a teacher with `n_flat_heads`: the fewest
+    layers, then the smallest capacity H^L, then `prefer_h` heads. The heads divide `embed_dim`."""
     if n_flat_heads <= 1:
         return 1, 1
     candidates = []
     for heads in _dividing(embed_dim) or [prefer_h]:
-        layers = _fewest_layers(heads, n_flat_heads)
+        layers = _min_layers(heads, n_flat_heads)
         candidates.append((layers, heads**layers, heads != prefer_h, heads))
     layers, _, _, heads = min(candidates)
     return heads, layers
@@ -35,13 +35,13 @@ def optimal_architecture(
 def generate_candidate_architectures(
     n_clusters: int, embed_dim: int = 768, num_suggestions: int = 3
 ) -> list[dict[str, Any]]:
-    """Heads and layers to try for a teacher with `n_clusters` heads, of different depths, the
-    shallowest first: num_heads, num_layers, `capacity` H^L, what of it is more than needed
+    """Returns heads and layers to try for a teacher with `n_clusters` heads, of different depths,
+    the shallowest first: num_heads, num_layers, `capacity` H^L, the capacity that is not needed
     (`overhead`, `overhead_pct`), and a rough `params_estimate`."""
     by_layers: dict[int, list[dict[str, Any]]] = {}
     for heads in _dividing(embed_dim):
-        fewest = _fewest_layers(heads, n_clusters)
-        for layers in range(fewest, min(fewest + 3, _MOST_LAYERS + 1)):
+        fewest = _min_layers(heads, n_clusters)
+        for layers in range(fewest, min(fewest + 3, _MAX_LAYERS + 1)):
             overhead = heads**layers - n_clusters
             by_layers.setdefault(layers, []).append(
                 {
@@ -57,7 +57,7 @@ def generate_candidate_architectures(
         sorted(by_layers[layers], key=lambda found: found["overhead"]) for layers in sorted(by_layers)
     ]
     # The best of each depth, then the second best.
-    chosen = [found[place] for place in (0, 1) for found in ranked if place < len(found)]
+    chosen = [found[rank] for rank in (0, 1) for found in ranked if rank < len(found)]
     return chosen[:num_suggestions]
 
 

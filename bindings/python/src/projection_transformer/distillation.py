@@ -1,4 +1,4 @@
-"""Training a transformer to answer as another projection does."""
+"""Training a transformer to project as another model does."""
 
 from __future__ import annotations
 
@@ -31,24 +31,25 @@ def train_distillation(
     log_interval: int = 10,
     cosine_weight: float = 0.5,
 ) -> list[float]:
-    """Trains a transformer, new or not, to answer as `lda_projection`, a model of the engine,
-    does, and gives the mean loss of each epoch.
+    """Trains a transformer to project as `lda_projection`, a model of the engine, does. Returns
+    the mean loss of each epoch.
 
-    It learns from queries that the engine makes around `query_embeddings` of shape
-    (n, embed_dim), n at least 4, at a rate that rises to `learning_rate` and falls again, and
-    begins anew each time. A fifth of the queries is kept out: training ends early where these
-    get no better, and the best weights are kept. Every `log_interval` epochs the loss is logged.
+    The transformer is trained from scratch, even if it has been trained before. It learns from
+    queries that the engine generates around `query_embeddings` of shape (n, embed_dim), n at
+    least 4. The learning rate rises to `learning_rate` and falls again. A fifth of the queries is
+    held out: training ends early when they no longer improve, and the best weights are kept. The
+    loss is logged every `log_interval` epochs.
     """
     if not isinstance(lda_projection, Model):
         kind = type(lda_projection).__name__
         raise ArgumentTypeError(
-            f"lda_projection is of type {kind}, expected a model of the engine, such as Model.open "
-            "or MultiHeadProjection.load_unified gives"
+            f"lda_projection is of type {kind}, expected a model of the engine, for example from "
+            "Model.open or MultiHeadProjection.load_unified"
         )
     if lda_projection.input_dim != transformer.embed_dim:
         raise DimensionMismatchError(
             f"lda_projection has the dimension {lda_projection.input_dim}, expected "
-            f"{transformer.embed_dim} as the transformer"
+            f"{transformer.embed_dim}, the transformer's dimension"
         )
     interval = _call.integer("log_interval", log_interval, 1, 2**31)
     losses: list[float] = []

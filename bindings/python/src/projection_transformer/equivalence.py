@@ -1,4 +1,4 @@
-"""How near a transformer is to the projection that it was distilled from."""
+"""How close a transformer is to the projection that it was distilled from."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def evaluate_equivalence(
 ) -> dict[str, Any]:
     """Compares a transformer with its teacher on queries of shape (n, embed_dim).
 
-    `lda_projection` has a method `project` that takes one query and gives the projected one,
-    alone or with routing weights. Gives mean and standard deviation of the squared error and
-    of the cosine, the least and the largest cosine, and n.
+    `lda_projection` has a method `project` that takes one query and returns the projected query,
+    alone or with routing weights. Returns mean and standard deviation of the squared error and of
+    the cosine, the smallest and the largest cosine, and n.
     """
     queries = np.asarray(test_embeddings)
     if queries.ndim != 2 or len(queries) == 0:

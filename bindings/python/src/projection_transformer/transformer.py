@@ -1,4 +1,4 @@
-"""The class that callers know."""
+"""The class that callers use."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 class ProjectionTransformer:
-    """A small transformer that does what a projection does, distilled from it.
+    """A small transformer that was distilled from a projection.
 
-    Any number of threads may use it at once. It is opened by :meth:`load`, or made with its
-    sizes and trained by :func:`train_distillation`; nothing else changes it.
+    Any number of threads may use it at once. It is opened by :meth:`load`, or constructed with its
+    sizes and trained by :func:`train_distillation`, which alone changes it.
     """
 
     #: Dimension of queries and of projected queries.
     embed_dim: int
-    #: Attention heads of a layer.
+    #: Attention heads per layer.
     num_heads: int
     num_layers: int
-    #: Width of the layers between.
+    #: Width of the feed-forward layers.
     ff_dim: int
-    #: Of the training; nothing is dropped in use.
+    #: Dropout during training; projecting drops nothing.
     dropout_rate: float
-    #: How many heads of a multi-head projection it stands for, as the rule H^L has it.
+    #: Number of heads of a multi-head projection that it can replace, num_heads^num_layers.
     equivalent_flat_heads: int
     #: The engine computes on the processor.
     device = "cpu"
@@ -46,7 +46,7 @@ class ProjectionTransformer:
         dropout: float = 0.1,
         device: str = "auto",
     ) -> None:
-        """Sizes for :func:`train_distillation`. Until then there is nothing to project with."""
+        """Sets the sizes for :func:`train_distillation`, which it needs before it can project."""
         _check_device(device)
         self._model = None
         self.embed_dim = _call.integer("embed_dim", embed_dim, 1, 2**31)
@@ -64,18 +64,18 @@ class ProjectionTransformer:
 
     @classmethod
     def load(cls, path: StrPath, device: str = "auto") -> ProjectionTransformer:
-        """Opens a file that torch.save wrote, or a .safetensors file; which one it is shows in
-        its content. `device` is "auto" or "cpu".
+        """Opens a file written by torch.save, or a .safetensors file; the content decides which.
+        `device` is "auto" or "cpu".
 
-        Raises FileNotFoundError where there is no such file, and ValueError, naming file and
-        tensor, where it is damaged, is no transformer, or would have to be run to be read.
+        Raises FileNotFoundError if the file does not exist. Raises ValueError, naming file and
+        tensor, if it is damaged, is not a transformer, or could only be read by executing it.
         """
         _check_device(device)
         return cls.from_model(Model.load_file(path))
 
     @classmethod
     def from_model(cls, model: Model) -> ProjectionTransformer:
-        """The transformer that a model of the engine is."""
+        """Wraps a model of the engine of kind "transformer"."""
         if model.kind != "transformer":
             raise InvalidModelError(f"the model is of kind {model.kind}, expected transformer")
         self = cls.__new__(cls)
@@ -83,7 +83,7 @@ class ProjectionTransformer:
         return self
 
     def _set_model(self, model: Model) -> None:
-        """Calls that are under way keep the model before."""
+        """Replaces the model. Running calls continue with the old one."""
         parameters = model.parameters
         self.embed_dim = parameters["embed_dim"]
         self.num_heads = parameters["num_heads"]
@@ -95,29 +95,29 @@ class ProjectionTransformer:
 
     @property
     def model(self) -> Model:
-        """The engine's model, for :class:`unifyweaver_projection.Searcher` and others."""
+        """The engine's model, for example for :class:`unifyweaver_projection.Searcher`."""
         if self._model is None:
-            raise InvalidModelError("the transformer is not trained yet: train_distillation does it")
+            raise InvalidModelError("the transformer is not trained yet; call train_distillation first")
         return self._model
 
     def project(self, query_emb: ArrayLike) -> Floats:
-        """Projects one query of shape (embed_dim,), or n of them of shape (n, embed_dim), and
-        gives float32 of the same shape. Arrays of any real dtype and sequences will do."""
+        """Projects one query of shape (embed_dim,), or n of them of shape (n, embed_dim). Accepts
+        arrays of any real dtype and sequences; returns float32 of the same shape."""
         return self.model.project(query_emb)
 
     def save(self, path: StrPath) -> None:
-        """Writes a .safetensors file, which every runtime of the engine opens, whatever it is
-        called. A file that was there is replaced only by the complete new one."""
+        """Writes a .safetensors file, whatever the name of `path`; every runtime of the engine
+        opens it. An existing file is replaced only by the complete new one."""
         self.model.save_file(path)
 
     def train_mode(self) -> None:
-        """Nothing: there is one mode."""
+        """Does nothing; exists for compatibility."""
 
     def eval_mode(self) -> None:
-        """Nothing: there is one mode."""
+        """Does nothing; exists for compatibility."""
 
     def get_info(self) -> dict[str, Any]:
-        """Sizes, as a dictionary."""
+        """Returns the sizes as a dictionary."""
         return {
             "embed_dim": self.embed_dim,
             "num_heads": self.num_heads,
@@ -131,10 +131,10 @@ class ProjectionTransformer:
     def _total_parameters(self) -> int:
         d, f = self.embed_dim, self.ff_dim
         attention = 4 * (d * d + d)
-        between = (f * d + f) + (d * f + d)
+        feed_forward = (f * d + f) + (d * f + d)
         norms = 4 * d
-        outside = 2 * (d * d + d)
-        return outside + self.num_layers * (attention + between + norms)
+        input_and_output = 2 * (d * d + d)
+        return input_and_output + self.num_layers * (attention + feed_forward + norms)
 
     def __repr__(self) -> str:
         return (
@@ -148,5 +148,5 @@ class ProjectionTransformer:
 def _check_device(device: str) -> None:
     if device not in ("auto", "cpu"):
         raise InvalidArgumentError(
-            f"device is {device!r}, expected 'auto' or 'cpu': the engine uses no other"
+            f"device is {device!r}, expected 'auto' or 'cpu', the only device of the engine"
         )

@@ -1,8 +1,8 @@
 """Semantic projections for retrieval.
 
 A semantic projection is a small model that turns the embedding of a question into the
-embedding that its answer is likely to have. Everything is computed by the engine's C
-library; this package converts types and owns handles.
+embedding that its answer is likely to have. The engine's C library computes everything; this
+package converts types and owns handles.
 
     from unifyweaver_projection import Embedder, Model, Searcher
 
@@ -13,8 +13,8 @@ library; this package converts types and owns handles.
     for hit in searcher.search(query, 3, model=model):
         print(hit.score, hit.text)
 
-Models, searchers and embedders never change once made: any number of threads may share
-them, and calls release the GIL.
+Models and embedders are immutable. Any number of threads may share models, searchers and
+embedders, and calls release the GIL.
 """
 
 from ._native import ffi as _ffi
@@ -52,17 +52,17 @@ from .errors import (
     ZeroVectorError,
 )
 from .explanation import ExplainedHit, ExplainedQuestion, Explanation
+from .index import IndexStats, build_index, index_stats
 from .model import Model, MultiHeadProjection
-from .lists import Lists
 from .searcher import Hit, Searcher
 from .store import (
+    EmbeddingsImport,
     EmbedResult,
     ImportedFile,
     ImportResult,
-    VectorImport,
     embed_store,
+    import_embeddings,
     import_files,
-    import_vectors,
 )
 from .training import (
     Evaluation,
@@ -90,6 +90,7 @@ __all__ = [
     "DistillationResult",
     "EmbedResult",
     "Embedder",
+    "EmbeddingsImport",
     "Evaluation",
     "ExplainedHit",
     "ExplainedQuestion",
@@ -98,6 +99,7 @@ __all__ = [
     "Hit",
     "ImportResult",
     "ImportedFile",
+    "IndexStats",
     "InternalError",
     "InvalidArgumentError",
     "InvalidArrayError",
@@ -107,7 +109,6 @@ __all__ = [
     "InvalidStoreError",
     "IoError",
     "MethodResult",
-    "Lists",
     "Metric",
     "Model",
     "MultiHeadProjection",
@@ -119,16 +120,17 @@ __all__ = [
     "ProtocolResult",
     "Searcher",
     "TrainingResult",
-    "VectorImport",
     "ZeroVectorError",
     "__version__",
+    "build_index",
     "distill",
     "distill_model",
     "embed_store",
     "evaluate",
     "export",
+    "import_embeddings",
     "import_files",
-    "import_vectors",
+    "index_stats",
     "load_array",
     "train",
 ]

@@ -1,7 +1,7 @@
 """NumPy arrays on their way into the library and back.
 
-The library takes row-major float32. Arrays of that kind are passed as they are; other
-numbers, layouts and sequences are converted, and everything else is refused by name.
+The library takes row-major float32. Such arrays are passed without a copy. Other numbers,
+layouts and sequences are converted, and everything else is an error that names the argument.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _IDS = ffi.typeof("int64_t[]")
 
 
 def pointer(array: Floats, _from_buffer: Any = ffi.from_buffer, _type: Any = _FLOATS) -> Any:
-    """The values of an array that `as_floats` or `output` gave. Keeps the array alive."""
+    """A pointer to the values of an array from `as_floats` or `output`. Keeps the array alive."""
     return _from_buffer(_type, array)
 
 
@@ -44,10 +44,10 @@ def id_pointer(ids: Ids) -> Any:
 def as_floats(
     name: str, values: ArrayLike, dimensions: tuple[int, ...], dim: Optional[int] = None
 ) -> Floats:
-    """`values` as row-major float32, of one of the numbers of dimensions given, and vectors of
-    `dim` values each."""
-    # What needs no conversion passes by all checks of what does: after a large batch has
-    # filled the processor's caches they would cost as much as twenty queries.
+    """Returns `values` as row-major float32. `dimensions` are the allowed numbers of dimensions;
+    `dim` is the expected length of the last one."""
+    # Arrays that need no conversion skip the checks below: after a large batch has filled the
+    # processor's caches, the checks would cost as much as twenty queries.
     if type(values) is np.ndarray and values.dtype is F32:
         flags = values.flags
         if (
@@ -62,9 +62,9 @@ def as_floats(
     try:
         array = np.asarray(values)
     except (ValueError, TypeError) as error:
-        raise InvalidArgumentError(f"{name} is no array of numbers: {error}") from None
-    # Booleans, complex numbers, objects, texts and dates are refused, although NumPy would
-    # turn some of them into floats.
+        raise InvalidArgumentError(f"{name} is not an array of numbers: {error}") from None
+    # Booleans, complex numbers, objects, texts and dates are refused, although NumPy could
+    # convert some of these to floats.
     if array.dtype.kind not in "fiu":
         raise ArgumentTypeError(f"{name} has the dtype {array.dtype}, expected float32 or float64")
     if array.ndim not in dimensions:
@@ -72,19 +72,19 @@ def as_floats(
         raise DimensionMismatchError(
             f"{name} has {array.ndim} dimensions, shape {array.shape}, expected {expected}"
         )
-    # Before memory is taken for a copy.
+    # Checked before memory is allocated for a copy.
     if dim is not None and array.shape[-1] != dim:
         raise DimensionMismatchError(f"{name} of dimension {array.shape[-1]}, expected {dim}")
-    # What is too large for float32 becomes infinite, which the library refuses by name.
+    # A value that is too large for float32 becomes infinity, which the library refuses.
     with np.errstate(over="ignore"):
         return np.require(array, F32, ["C_CONTIGUOUS", "ALIGNED"])
 
 
 def output(name: str, shape: tuple[int, ...], out: Union[Floats, None]) -> Floats:
-    """An array to write: `out`, where it fits, or a new one."""
+    """Returns the array to write to: `out` if there is one, which must fit, else a new array."""
     if out is None:
         return np.empty(shape, F32)
-    # `carray`: in C order, aligned and writeable.
+    # `carray` means in C order, aligned and writeable.
     if type(out) is np.ndarray and out.dtype is F32 and out.shape == shape and out.flags.carray:
         return out
     if not isinstance(out, np.ndarray):
@@ -106,10 +106,10 @@ def output(name: str, shape: tuple[int, ...], out: Union[Floats, None]) -> Float
 
 
 def load_array(path: _call.StrPath) -> Floats:
-    """Reads a .npy file as the engine does: float16, float32 or float64 numbers,
-    of either byte order, of one or two dimensions, as row-major float32.
+    """Reads a .npy file as the engine does: float16, float32 or float64 numbers, in either byte
+    order, of one or two dimensions. Returns row-major float32.
 
-    Raises InvalidArrayError for any other file, where ``numpy.load`` may be more lenient.
+    Raises InvalidArrayError for any other file, even if ``numpy.load`` accepts it.
     """
     native = _call.make(
         "projection_array **",
@@ -121,6 +121,6 @@ def load_array(path: _call.StrPath) -> Floats:
     shape = tuple(lib.projection_array_shape(native, axis) for axis in axes)
     length = lib.projection_array_len(native)
     values = ffi.buffer(lib.projection_array_data(native), length * F32.itemsize)
-    # Copied: the values belong to the native array.
+    # Copied, because the values belong to the native array.
     array: Floats = np.frombuffer(values, F32).reshape(shape).copy()
     return array

@@ -1,9 +1,8 @@
 """Calling the C library: handles, texts and errors.
 
-A handle is a cffi pointer whose destructor gives the object back to the library. Whoever
-calls holds a reference for as long as the call runs, so that closing an object, or the
-garbage collector, never frees it under a call of another thread: the last reference does.
-The GIL is released during every call.
+A handle is a cffi pointer whose destructor frees the object in the library. Every call holds
+a reference to the pointer until the call returns. If another thread closes the object
+meanwhile, the last reference frees it. The GIL is released during every call.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ NULL = ffi.NULL
 
 
 def raise_failure(status: int, error: Any) -> NoReturn:
-    """Raises the exception for `status`; `error` is the library's, which is freed."""
+    """Raises the exception for `status`, and frees `error`, the library's error."""
     try:
         message = ffi.string(lib.projection_error_message(error)).decode("utf-8", "replace")
     finally:
@@ -34,7 +33,7 @@ def raise_failure(status: int, error: Any) -> NoReturn:
 
 
 def call(function: Any, *arguments: Any) -> None:
-    """Calls a function whose last parameter is a place for an error."""
+    """Calls a function whose last parameter receives an error."""
     error = ffi.new("projection_error **")
     status = function(*arguments, error)
     if status:
@@ -42,14 +41,14 @@ def call(function: Any, *arguments: Any) -> None:
 
 
 def make(pointer_type: str, free: Any, function: Any, *arguments: Any) -> Any:
-    """Calls a function that gives an object, and takes the object over."""
-    place = ffi.new(pointer_type)
-    call(function, *arguments, place)
-    return ffi.gc(place[0], free)
+    """Calls a function that creates an object, and returns the object with its destructor."""
+    created = ffi.new(pointer_type)
+    call(function, *arguments, created)
+    return ffi.gc(created[0], free)
 
 
 def text(name: str, value: str) -> bytes:
-    """A text as C wants it: UTF-8, where NUL stands only at the end, which cffi adds."""
+    """Converts a text to UTF-8 without NUL characters. cffi adds the NUL at the end."""
     if not isinstance(value, str):
         raise ArgumentTypeError(f"{name} is of type {type(value).__name__}, expected str")
     at = value.find("\0")
@@ -64,7 +63,7 @@ def text(name: str, value: str) -> bytes:
 
 
 def path(name: str, value: StrPath) -> bytes:
-    """A file name as C wants it."""
+    """Converts a path to UTF-8."""
     try:
         value = os.fspath(value)
     except TypeError:
@@ -75,43 +74,46 @@ def path(name: str, value: StrPath) -> bytes:
 
 
 def integer(name: str, value: Any, low: int, high: int) -> int:
-    """A whole number, NumPy's among them, from `low` to `high`."""
+    """Converts an integer, including NumPy's, and checks that it is in `low` to `high`."""
     try:
         number = int(value.__index__())
     except AttributeError:
         raise ArgumentTypeError(
-            f"{name} is of type {type(value).__name__}, expected a whole number"
+            f"{name} is of type {type(value).__name__}, expected an integer"
         ) from None
     if isinstance(value, bool):
-        raise ArgumentTypeError(f"{name} is of type bool, expected a whole number")
+        raise ArgumentTypeError(f"{name} is of type bool, expected an integer")
     if not low <= number <= high:
         raise InvalidArgumentError(f"{name} is {number}, expected {low} to {high}")
     return number
 
 
 def model_id(name: str, value: Any) -> int:
-    """An id as the library takes it; it says itself which ones do not exist."""
+    """Converts an id. The library checks that it exists."""
     return integer(name, value, -(2**63), 2**63 - 1)
 
 
 def number(name: str, value: Any) -> float:
-    """A float; the library checks its range."""
+    """Converts a float. The library checks its range."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ArgumentTypeError(
-            f"{name} is {value!r:.100}, expected a number"
-        ) from None
+        raise ArgumentTypeError(f"{name} is {value!r:.100}, expected a number") from None
 
 
 def open_store(database: bytes, mode: str = "read") -> Any:
-    """An open store of the library, which is closed when it is collected."""
-    how = options(mode=mode)
-    return make("projection_store **", lib.projection_store_free, lib.projection_store_open, database, how)
+    """Opens a store in the library. The garbage collector closes it."""
+    return make(
+        "projection_store **",
+        lib.projection_store_free,
+        lib.projection_store_open,
+        database,
+        options(mode=mode),
+    )
 
 
 def options(**values: Any) -> bytes:
-    """Options as JSON; what is None has its default."""
+    """Returns options as JSON. Options that are None are left out and have their default."""
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise InvalidArgumentError(f"{name} is {value}, expected a finite number")
@@ -120,23 +122,23 @@ def options(**values: Any) -> bytes:
 
 
 def optional_text(name: str, value: Any) -> Any:
-    """A text for :func:`options`, checked as :func:`text` does."""
+    """A text for :func:`options`, checked like :func:`text`."""
     return None if value is None else text(name, value).decode()
 
 
 def optional_path(name: str, value: Any) -> Any:
-    """A file name for :func:`options`, checked as :func:`path` does."""
+    """A path for :func:`options`, checked like :func:`path`."""
     return None if value is None else path(name, value).decode()
 
 
 class Handle:
-    """An object of the library. Base of what users hold."""
+    """An object of the library. Base class of Model, Searcher and Embedder."""
 
-    # None once closed.
+    # None after `close`.
     _object: Any = None
 
     def _live(self) -> Any:
-        """The native object; the caller keeps it in a variable while it is in use."""
+        """Returns the native object. The caller keeps it in a variable while using it."""
         native = self._object
         if native is None:
             raise ClosedError(f"the {type(self).__name__} is closed")
@@ -148,18 +150,18 @@ class Handle:
         return self._object is None
 
     def close(self) -> None:
-        """Frees the native memory once the calls that are under way have returned.
+        """Frees the native memory when all running calls have returned.
 
-        May be called any number of times. Objects that are not closed are freed when they
-        are collected as garbage.
+        May be called any number of times. The garbage collector frees objects that are not
+        closed.
         """
         self._object = None
 
     def __reduce__(self) -> NoReturn:
         name = type(self).__name__
         raise TypeError(
-            f"a {name} can't be pickled or copied: it holds memory of this process. Pass on "
-            "where it came from, and open it there."
+            f"a {name} can't be pickled or copied, because it holds memory of this process. Pass "
+            "the path and open it again."
         )
 
     def __copy__(self) -> NoReturn:

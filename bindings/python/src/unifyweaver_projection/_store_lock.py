@@ -1,12 +1,11 @@
-"""One SQLite at a time in this process.
+"""A lock that keeps Python's SQLite and the engine's SQLite from using a database at once.
 
-The engine has an SQLite of its own beside Python's, and the two do not know of each other:
-the system's file locks are those of the process, so that neither waits for the other, and
-when one closes the database, the locks of both are gone. Other processes are not concerned:
-there the locks work.
+The process contains two copies of SQLite, Python's and the engine's. POSIX file locks belong to
+the process: neither copy waits for the other, and when one of them closes the database, the
+locks of both are lost. Between processes, file locks work as usual.
 
-Whoever uses a store's database holds its :class:`StoreLock` meanwhile, and has ended its
-transaction when it gives it back.
+Code that uses a store's database holds the :class:`StoreLock` of the database, and ends its
+transaction before it releases the lock.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ if TYPE_CHECKING:
 
 
 class StoreLock:
-    """The lock of one database. One thread holds it at a time, as often as it likes."""
+    """The reentrant lock of one database."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        # Which of the two the thread that holds the lock is in.
+        # How often the thread that holds the lock has entered each of the two.
         self._in_python = 0
         self._in_engine = 0
 
     @contextmanager
     def python(self) -> Iterator[None]:
-        """While Python's sqlite3 uses the database."""
+        """Held while Python's sqlite3 uses the database."""
         with self._lock:
             if self._in_engine:
                 raise RuntimeError(
-                    "the store is in use by the call that this one is made from, expected it "
-                    "to be used before or afterwards"
+                    "the store is in use by the engine's call that invoked this code; use the "
+                    "store before or after that call"
                 )
             self._in_python += 1
             try:
@@ -48,7 +47,7 @@ class StoreLock:
 
     @contextmanager
     def engine(self) -> Iterator[None]:
-        """While the engine opens, reads or changes the database."""
+        """Held while the engine opens, reads or changes the database."""
         with self._lock:
             if self._in_python:
                 raise RuntimeError("the engine is called within a transaction on its store")
@@ -64,7 +63,7 @@ _guard = threading.Lock()
 
 
 def store_lock(database: StrPath) -> StoreLock:
-    """The lock of the database at a path. Keep it for as long as the database is in use."""
+    """Returns the lock of the database at a path. Keep it as long as the database is in use."""
     path = os.path.realpath(database)
     with _guard:
         lock = _locks.get(path)

@@ -16,7 +16,7 @@ class Table:
     rows: list[list[str]]
 
 
-#: Longest text of a cell.
+#: Maximum length of a cell's text.
 _LONGEST = 60
 
 
@@ -30,7 +30,7 @@ def _width(text: str) -> int:
 
 
 def as_text(head: str, tables: list[Table], notes: list[str] | None = None) -> str:
-    """The tables one below the other, with aligned columns."""
+    """Returns the tables as text, one below the other, with aligned columns."""
     blocks = [head] if head else []
     for table in tables:
         cells = [table.header] + [[_clipped(cell) for cell in row] for row in table.rows]
@@ -45,7 +45,7 @@ def as_text(head: str, tables: list[Table], notes: list[str] | None = None) -> s
 
 
 def as_html(head: str, tables: list[Table], notes: list[str] | None = None) -> str:
-    """The tables for a notebook. Texts come from data: they are escaped."""
+    """Returns the tables as HTML. Texts come from data, so they are escaped."""
     parts = [f"<p>{escape(head)}</p>"] if head else []
     for table in tables:
         caption = f"<caption>{escape(table.title)}</caption>" if table.title else ""

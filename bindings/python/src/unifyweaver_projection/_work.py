@@ -1,13 +1,14 @@
-"""Long work: progress bars, Ctrl-C, and results.
+"""Calls that take long: progress bars, Ctrl-C, and JSON results.
 
-The library calls back on the calling thread. There Python may see a signal that came while
-the GIL was released; the exception that it raises is kept, the library is told to stop, and
-the exception goes on its way once the library has put everything in order.
+The library invokes the progress callback on the calling thread. Python may then handle a signal
+that arrived while the GIL was released. If the callback raises an exception, the exception is
+saved, the library is told to cancel, and the exception is raised again when the call returns.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, Optional, Union
@@ -16,21 +17,22 @@ from . import _call
 from ._native import ffi, lib
 from .errors import ArgumentTypeError, CancelledError
 
-#: Is told the stage of the work, the numbers of steps done and in all, and the loss of the
-#: last step, where there is one. To stop the work it raises an exception, or gives False.
+#: Progress callback. Its arguments are the stage of the work, the number of steps that are done,
+#: the total number of steps, and the loss of the last step or None. It cancels the work by
+#: returning False or raising an exception.
 ProgressFunction = Callable[[str, int, int, Optional[float]], Optional[bool]]
 
-#: True shows a bar, False nothing.
+#: True shows a progress bar, False shows nothing.
 Progress = Union[bool, ProgressFunction]
 
 
 class _Bars:
-    """A tqdm bar for each stage, one below the other. Some stages are steps of others, and
-    come again and again."""
+    """A tqdm bar for each stage, one below the other. A stage may be a step of another stage
+    and start again many times."""
 
     def __init__(self) -> None:
         with warnings.catch_warnings():
-            # In a notebook without ipywidgets tqdm warns and shows a bar of text.
+            # In a notebook without ipywidgets, tqdm warns and shows a bar of text.
             warnings.simplefilter("ignore")
             from tqdm.auto import tqdm
         self._new: Any = tqdm
@@ -53,7 +55,7 @@ class _Bars:
 
 
 def run(function: Any, progress: Progress, *arguments: Any) -> dict[str, Any]:
-    """Calls a function of the library with progress and gives its JSON result."""
+    """Calls a function of the library with progress and returns its JSON result."""
     return read(
         make_with_progress(
             "projection_text **", lib.projection_text_free, function, progress, *arguments
@@ -64,12 +66,12 @@ def run(function: Any, progress: Progress, *arguments: Any) -> dict[str, Any]:
 def make_with_progress(
     pointer_type: str, free: Any, function: Any, progress: Progress, *arguments: Any
 ) -> Any:
-    """Calls a function of the library with progress, and takes over the object that it gives."""
+    """Calls a function of the library with progress and returns the object that it creates."""
     bars: Optional[_Bars] = None
     if callable(progress):
-        tell: Optional[ProgressFunction] = progress
+        report_progress: Optional[ProgressFunction] = progress
     elif isinstance(progress, bool):
-        tell = bars = _Bars() if progress else None
+        report_progress = bars = _Bars() if progress else None
     else:
         raise ArgumentTypeError(
             f"progress is of type {type(progress).__name__}, expected bool or a function"
@@ -80,16 +82,16 @@ def make_with_progress(
         if raised:
             return 1
         stop = False
-        if tell is not None:
+        if report_progress is not None:
             name = ffi.string(stage).decode()
-            stop = tell(name, done, total, loss if loss == loss else None) is False
+            stop = report_progress(name, done, total, None if math.isnan(loss) else loss) is False
         return int(stop)
 
     def on_error(_type: Any, exception: Any, _traceback: Any) -> int:
         raised.append(exception)
         return 1
 
-    # Kept in a variable: the library may call it for as long as the call takes.
+    # Kept in a variable, because the library calls it until the call returns.
     native = ffi.callback(
         "int32_t(void *, const char *, uint64_t, uint64_t, double)", callback, onerror=on_error
     )
@@ -110,7 +112,7 @@ def report(function: Any, *arguments: Any) -> dict[str, Any]:
 
 
 def read(result: Any) -> dict[str, Any]:
-    """The JSON object of a text of the library."""
+    """Parses the JSON object in a text of the library."""
     text = ffi.buffer(lib.projection_text_data(result), lib.projection_text_len(result))
     found: dict[str, Any] = json.loads(bytes(text))
     return found

@@ -1,4 +1,4 @@
-"""Distillation, and files for other programs."""
+"""Distillation, and export of models to files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .model import Model
 if TYPE_CHECKING:
     from ._arrays import ArrayLike
 
-_MOST = 2**31
+_MAX_COUNT = 2**31
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near a transformer is to the projection that it was distilled from."""
+    """How close a transformer is to the projection that it was distilled from."""
 
     questions: int
-    #: Of the cosines between the two projections of a question.
+    #: Mean and minimum of the cosines between the two projections of a question.
     mean_cosine: float
     min_cosine: float
     #: Share of the questions for which the same answer comes first.
@@ -31,9 +31,9 @@ class Agreement:
 
 @dataclass(frozen=True)
 class DistillationResult:
-    """A new transformer in a file."""
+    """A distilled transformer in a file."""
 
-    #: The teacher's id and kind, and the text model of its queries.
+    #: The teacher's id and kind, and the embedding model of its queries.
     projection_id: int
     kind: str
     model: str
@@ -42,13 +42,13 @@ class DistillationResult:
     heads: int
     layers: int
     ff_dim: int
-    #: Numbers in the file.
+    #: Number of weights.
     weights: int
-    #: Epochs that it learnt for, and the one whose weights were kept.
+    #: Number of epochs, and the epoch whose weights were kept.
     epochs: int
     best_epoch: int
     seconds: float
-    #: On questions that nothing was chosen by, and on those that it learnt from.
+    #: Agreement on held-out questions, and on the questions that it was trained with.
     held_out: Agreement
     trained: Agreement
     notes: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class DistillationResult:
 
     def _tables(self) -> list[_tables.Table]:
         rows = []
-        for name, agreed in (("held out", self.held_out), ("learnt from", self.trained)):
+        for name, agreed in (("held out", self.held_out), ("trained", self.trained)):
             same = "-" if agreed.same_first is None else f"{100 * agreed.same_first:.1f} %"
             cosines = [f"{agreed.mean_cosine:.4f}", f"{agreed.min_cosine:.4f}"]
             rows.append([name, str(agreed.questions), *cosines, same])
@@ -82,13 +82,13 @@ class DistillationResult:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """A model in a file."""
+    """An exported model."""
 
     projection_id: int
     kind: str
-    #: None for kinds that have none.
+    #: None if the kind has no temperature.
     temperature: Optional[float]
-    #: How a multi-head projection's vectors are kept.
+    #: How a multi-head projection's vectors are stored.
     precision: str
     heads: int
     input_dim: int
@@ -125,18 +125,18 @@ def distill(
     threads: Optional[int] = None,
     progress: _work.Progress = True,
 ) -> DistillationResult:
-    """Distils a projection of a store, the newest unless given, into a transformer, which is
+    """Distills a projection of a store, by default the newest, into a transformer, which is
     written to the .safetensors file `output`. The store is only read.
 
-    `heads` and `layers` are chosen such that heads^layers is near the projection's number of
-    heads where they are None. The loss is (1 - λ)·MSE + λ·(1 - cosine), where λ is
-    `cosine_weight`. Each of at most `epochs` is over `samples` queries made anew; training ends
-    where questions that are held out, a share `held_out` of the store's, get no better. `test`
-    is a .npy file of vectors (n, d) of questions that the projection was not trained on, to
-    measure with instead. The same `seed` gives the same file.
+    If `heads` and `layers` are None, they are chosen such that heads^layers is near the
+    projection's number of heads. The loss is (1 - λ)·MSE + λ·(1 - cosine), where λ is
+    `cosine_weight`. Each of at most `epochs` epochs uses `samples` new queries. A share
+    `held_out` of the store's questions is held out; training ends when they no longer improve.
+    `test` is a .npy file of question vectors (n, d) that the projection was not trained on, to
+    measure with instead. The same `seed` produces the same file.
 
-    `progress` as for :func:`train`, told of every epoch with its mean loss. Work that is
-    stopped writes no file.
+    `progress` is as for :func:`train`; it is invoked after each epoch with the mean loss. If the
+    work is cancelled, no file is written.
     """
     options = _options(
         heads, layers, ff_dim, dropout, epochs, samples, rate, cosine_weight, held_out, seed, threads
@@ -170,17 +170,17 @@ def distill_model(
     threads: Optional[int] = None,
     progress: _work.Progress = True,
 ) -> Model:
-    """Distils a model into a transformer with questions of shape (n, d), four or more, of which
-    a share `held_out` is kept out to stop by. All else as for :func:`distill`; a step of training
-    is over `batch` queries.
+    """Distills a model into a transformer with four or more questions of shape (n, d). A share
+    `held_out` of the questions is held out and decides when training ends. `batch` is the number
+    of queries per training step. The other arguments are those of :func:`distill`.
     """
     options = _options(
         heads, layers, ff_dim, dropout, epochs, samples, rate, cosine_weight, held_out, seed, threads
     )
-    options["batch"] = min(_call.integer("batch", batch, 1, _MOST), options["samples"])
+    options["batch"] = min(_call.integer("batch", batch, 1, _MAX_COUNT), options["samples"])
     native = teacher._live()
     rows = _arrays.as_floats("questions", questions, (2,), teacher.input_dim)
-    made = _work.make_with_progress(
+    student = _work.make_with_progress(
         "projection_model **",
         lib.projection_model_free,
         lib.projection_model_distill,
@@ -190,7 +190,7 @@ def distill_model(
         len(rows),
         _call.options(**options),
     )
-    return Model._take(made)
+    return Model._take(student)
 
 
 def export(
@@ -202,13 +202,13 @@ def export(
     temperature: Optional[float] = None,
     precision: str = "f32",
 ) -> ExportResult:
-    """Writes a projection of a store, the newest unless given, to the file `output`, for programs
-    that have no store. `format` is "safetensors", which holds everything and opens in every
-    language of the engine, or "onnx", a graph for ONNX Runtime. `temperature` is another one
-    than the recorded. `precision` is "f32", or for a multi-head projection "bf16" or "int8",
-    see :meth:`Model.with_precision`.
+    """Writes a projection of a store, by default the newest, to the file `output`, for programs
+    that have no store. `format` is "safetensors", which contains everything and opens in every
+    language of the engine, or "onnx", a graph for ONNX Runtime. `temperature` replaces the stored
+    temperature. `precision` is "f32", or for a multi-head projection "bf16" or "int8", see
+    :meth:`Model.with_precision`.
 
-    A file that was there is replaced only by the complete new one.
+    An existing file is replaced only by the complete new one.
     """
     options = _call.options(
         projection=None if projection is None else _call.model_id("projection", projection),
@@ -238,7 +238,7 @@ def _options(
     counts = {"heads": heads, "layers": layers, "threads": threads}
     counts.update(ff_dim=ff_dim, epochs=epochs, samples=samples)
     options: dict[str, Any] = {
-        name: _call.integer(name, count, 1, _MOST)
+        name: _call.integer(name, count, 1, _MAX_COUNT)
         for name, count in counts.items()
         if count is not None
     }
@@ -251,7 +251,7 @@ def _options(
 
 
 def _nonzero(name: str, value: float) -> float:
-    """A number above 0."""
+    """Converts a number that must not be 0."""
     number = _call.number(name, value)
     if number == 0.0:
         raise InvalidArgumentError(f"{name} is 0, expected a number above 0")

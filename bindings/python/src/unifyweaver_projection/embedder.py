@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Embedder(_call.Handle):
     """A local sentence-transformers model, such as all-MiniLM-L6-v2.
 
-    It never changes, and any number of threads may use it at once. It may be used as a
-    context manager, which closes it at the end.
+    It is immutable, and any number of threads may use it at once. As a context manager, it is
+    closed at the end of the block.
     """
 
     _dim: int
@@ -34,8 +34,8 @@ class Embedder(_call.Handle):
     def load(cls, folder: StrPath) -> Embedder:
         """Loads the model in `folder`.
 
-        Raises NotFoundError where the folder or one of its files is missing, and
-        InvalidEmbedderError where a file is damaged or the model is of an unknown kind.
+        Raises NotFoundError if the folder or one of its files is missing, and
+        InvalidEmbedderError if a file is damaged or the model is of an unknown kind.
         """
         name = _call.path("folder", folder)
         embedder = cls.__new__(cls)
@@ -48,11 +48,11 @@ class Embedder(_call.Handle):
 
     @property
     def dim(self) -> int:
-        """Dimension of the vectors. May still be asked for after :meth:`close`."""
+        """Dimension of the vectors; available after :meth:`close`."""
         return self._dim
 
     def embed(self, text: str) -> Floats:
-        """The vector of a text, of shape (dim,)."""
+        """Returns the vector of a text, of shape (dim,)."""
         native = self._live()
         words = _call.text("text", text)
         vector: Floats = np.empty(self._dim, F32)
@@ -62,8 +62,8 @@ class Embedder(_call.Handle):
         return vector
 
     def embed_batch(self, texts: Sequence[str]) -> Floats:
-        """The vectors of many texts, of shape (n, dim); faster than one call for each. One
-        unusable text fails the whole batch."""
+        """Returns the vectors of n texts, of shape (n, dim); faster than n calls of
+        :meth:`embed`. One unusable text fails the whole batch."""
         native = self._live()
         words, keep = text_pointers("texts", texts)
         vectors: Floats = np.empty((len(keep), self._dim), F32)
@@ -90,7 +90,7 @@ class Embedder(_call.Handle):
 
 
 def text_pointers(name: str, texts: Sequence[str]) -> tuple[Any, list[Any]]:
-    """An array of C texts, and what must be kept while it is used."""
+    """Returns an array of C texts, and the objects that must be kept while it is used."""
     if isinstance(texts, (str, bytes)):
         raise ArgumentTypeError(
             f"{name} is of type {type(texts).__name__}, expected a sequence of texts"

@@ -1,149 +1,147 @@
 """Exceptions: one class for each status of the C interface.
 
-Each is a :class:`ProjectionError`, and also what Python users expect in its place, such as
-``ValueError`` or ``FileNotFoundError``.
+Every class is a :class:`ProjectionError` and also derives from the exception that Python users
+expect, such as ``ValueError`` or ``FileNotFoundError``.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from ._native import lib
+
 
 class ProjectionError(Exception):
-    """What the engine refused, and why.
+    """Base class of all errors of this package.
 
     The message names the file or argument, what was expected and what was found.
     """
 
-    #: Number of the status in the C interface; it never changes its meaning. Negative for
-    #: errors that only this package has.
+    #: Number of the status in the C interface, which is stable; -1 for an error that only this
+    #: package raises.
     code: ClassVar[int] = 0
 
     def __str__(self) -> str:
-        # That of OSError, which some of the classes inherit, would show a tuple.
+        # OSError, which some of the classes derive from, would format a tuple.
         return str(self.args[0]) if self.args else ""
 
 
 class InvalidArgumentError(ProjectionError, ValueError):
     """An argument is outside what the call accepts."""
 
-    code = 1
+    code = lib.PROJECTION_STATUS_INVALID_ARGUMENT
 
 
 class ArgumentTypeError(InvalidArgumentError, TypeError):
-    """An argument is of a type, or an array of a dtype, that the call does not accept."""
+    """An argument has a type, or an array has a dtype, that the call does not accept."""
 
 
 class DimensionMismatchError(ProjectionError, ValueError):
     """Two vectors, or a vector and a model, have different dimensions."""
 
-    code = 2
+    code = lib.PROJECTION_STATUS_DIMENSION_MISMATCH
 
 
 class NotFiniteError(ProjectionError, ValueError):
     """A vector holds NaN or infinity."""
 
-    code = 3
+    code = lib.PROJECTION_STATUS_NOT_FINITE
 
 
 class ZeroVectorError(ProjectionError, ValueError):
     """A vector that needs a direction is zero."""
 
-    code = 4
+    code = lib.PROJECTION_STATUS_ZERO_VECTOR
 
 
 class NotFoundError(ProjectionError, FileNotFoundError):
-    """A file, folder, model or other named thing does not exist."""
+    """A file, folder, model, answer or other named thing does not exist."""
 
-    code = 5
+    code = lib.PROJECTION_STATUS_NOT_FOUND
 
 
 class IoError(ProjectionError, OSError):
     """The operating system refused to read or write."""
 
-    code = 6
+    code = lib.PROJECTION_STATUS_IO
 
 
 class InvalidArrayError(ProjectionError, ValueError):
-    """A .npy file is damaged or of a kind that is not read."""
+    """A .npy file is damaged or of an unsupported type."""
 
-    code = 7
+    code = lib.PROJECTION_STATUS_INVALID_ARRAY
 
 
 class InvalidModelError(ProjectionError, ValueError):
     """The files or rows of a model do not fit together."""
 
-    code = 8
+    code = lib.PROJECTION_STATUS_INVALID_MODEL
 
 
 class InvalidStoreError(ProjectionError, ValueError):
     """A file is not a store of a schema that this version knows."""
 
-    code = 9
+    code = lib.PROJECTION_STATUS_INVALID_STORE
 
 
 class AmbiguousModelError(ProjectionError, ValueError):
-    """A model id or name is missing or not enough to choose among several."""
+    """An id or name is missing, or matches more than one model."""
 
-    code = 10
+    code = lib.PROJECTION_STATUS_AMBIGUOUS_MODEL
 
 
 class BusyError(ProjectionError, OSError):
     """Another process is writing to the store."""
 
-    code = 11
+    code = lib.PROJECTION_STATUS_BUSY
 
 
 class InvalidEmbedderError(ProjectionError, ValueError):
-    """The files of a text model are damaged or of an unknown kind."""
+    """The files of an embedding model are damaged, do not fit together or are of an unknown
+    kind."""
 
-    code = 12
+    code = lib.PROJECTION_STATUS_INVALID_EMBEDDER
 
 
 class BufferSizeError(ProjectionError, ValueError):
-    """An output buffer has the wrong shape."""
+    """An output array has the wrong shape."""
 
-    code = 13
+    code = lib.PROJECTION_STATUS_BUFFER_SIZE
 
 
 class InvalidInputError(ProjectionError, ValueError):
-    """A question-answer file is of no known shape."""
+    """A question-answer file does not have a known format."""
 
-    code = 14
+    code = lib.PROJECTION_STATUS_INVALID_INPUT
 
 
 class InternalError(ProjectionError, RuntimeError):
     """A defect of the engine; please report it."""
 
-    code = 15
+    code = lib.PROJECTION_STATUS_INTERNAL
 
 
 class PanicError(InternalError):
-    """A defect of the engine that was stopped at this call; please report it."""
+    """A defect of the engine that was caught at the boundary to Python; please report it."""
 
-    code = 16
+    code = lib.PROJECTION_STATUS_PANIC
 
 
 class CancelledError(ProjectionError):
-    """The progress function stopped the work."""
+    """The progress callback cancelled the work."""
 
-    code = 17
+    code = lib.PROJECTION_STATUS_CANCELLED
 
 
 class ClosedError(ProjectionError, ValueError):
-    """The object was closed."""
+    """The object is closed."""
 
     code = -1
 
 
-def _leaves(cls: type[ProjectionError]) -> list[type[ProjectionError]]:
-    found = [cls]
-    for child in cls.__subclasses__():
-        found += _leaves(child)
-    return found
-
-
-#: The class for every status; ArgumentTypeError shares its parent's and is left out.
+#: The class of every status. ArgumentTypeError inherits its parent's code and has no entry.
 BY_CODE: dict[int, type[ProjectionError]] = {
-    cls.code: cls for cls in reversed(_leaves(ProjectionError)) if cls.code > 0
+    cls.code: cls
+    for cls in (*ProjectionError.__subclasses__(), *InternalError.__subclasses__())
+    if cls.code > 0
 }

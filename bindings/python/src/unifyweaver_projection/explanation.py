@@ -1,4 +1,4 @@
-"""Why a search found what it found."""
+"""Explanations of projections and searches."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from . import _tables
 class ExplainedQuestion:
     """A training question near the query."""
 
-    #: The question's cluster, and its row among the model's questions of the cluster.
+    #: The question's cluster, and its row among the model's questions of that cluster.
     cluster_id: int
     row: int
     #: Its cosine with the query.
     similarity: float
     #: Its weight; all weights sum to 1.
     weight: float
-    #: Its text; None where the store does not have the question any more, or there is none.
+    #: Its text; None if there is no store, or if the store no longer has the question.
     text: Optional[str]
 
 
 @dataclass(frozen=True)
 class ExplainedHit:
-    """An answer that was found, with the parts of its score."""
+    """An answer found by a search, with the parts of its score."""
 
     answer_id: int
-    #: Rank from 1, and by plain cosine; None where query and answers differ in dimension.
+    #: Rank from 1, and rank by plain cosine, which is None if query and answers differ in
+    #: dimension.
     rank: int
     rank_before: Optional[int]
-    #: What it was ranked by, and plain cosine.
+    #: Score, and score by plain cosine.
     score: float
     score_before: Optional[float]
-    #: Cosine with the query, or with the projected query.
+    #: Cosine of the (projected) query and the answer.
     cosine: float
-    #: Cosine of the query with the nearest training question of the answer's cluster, where
-    #: it counted and there is one.
+    #: Cosine of the query and the nearest training question of the answer's cluster; None if the
+    #: score does not use it, or if there is no question.
     nearest_question: Optional[float]
-    #: BM25, where words counted.
+    #: BM25; None if the score does not use it.
     bm25: Optional[float]
-    #: Whether a head of the model is for it; None where that has no meaning.
-    headed: Optional[bool]
-    #: The answer's text, where there is one.
+    #: Whether the answer has training questions; None if the model has no heads.
+    seen: Optional[bool]
+    #: The answer's text; None if it has none.
     text: Optional[str]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What moved a query, how far, and what became of the answers' ranks."""
+    """What moved a query, how far, and how the answers' ranks changed."""
 
-    #: Angle between the query and the projected query in degrees; None without a model, or
-    #: where the two differ in dimension.
+    #: Angle between the query and the projected query in degrees; None without a model, and if
+    #: the two differ in dimension.
     angle: Optional[float]
-    #: The weight of BM25 in the scores; 0 where words did not count.
+    #: Weight of BM25 in the scores; 0 if the search was not hybrid.
     hybrid_weight: float
     #: The routing weights by cluster; empty for models without heads.
     weights: dict[int, float]
-    #: Whether the training questions move the query. Otherwise they only give the weights.
+    #: Whether the training questions move the query; if not, they only determine the weights.
     questions_move: bool
-    #: The training questions behind the weights, the largest weight first, for residual
-    #: models.
+    #: The training questions behind the weights of a residual model, the largest weight first.
     questions: list[ExplainedQuestion] = field(default_factory=list)
-    #: The answers that were found, best first; empty where nothing was searched.
+    #: The answers that the search found, best first; empty without a search.
     hits: list[ExplainedHit] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -103,20 +103,16 @@ class Explanation:
         return tables
 
 
-def take(report: dict[str, Any], text_of: Any) -> Explanation:
-    """An explanation from the report of the library. `text_of` gives an answer's text by its
-    id."""
+def from_report(report: dict[str, Any], text_of: Any) -> Explanation:
+    """Converts a report of the library. `text_of` returns an answer's text by its id."""
     questions = report["questions"]
     for question in questions:
         del question["question_id"]
-    hits = report["hits"]
-    for hit in hits:
-        hit["headed"] = hit.pop("seen")
     return Explanation(
         angle=report["angle"],
         hybrid_weight=float(report["hybrid_weight"]),
         weights={head["cluster_id"]: head["weight"] for head in report["heads"]},
         questions_move=report["questions_move"],
         questions=[ExplainedQuestion(**question) for question in questions],
-        hits=[ExplainedHit(text=text_of(hit["answer_id"]), **hit) for hit in hits],
+        hits=[ExplainedHit(text=text_of(hit["answer_id"]), **hit) for hit in report["hits"]],
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union, overload
 
@@ -13,15 +12,24 @@ from ._arrays import F32
 from ._native import ffi, lib
 from ._store_lock import store_lock
 from .errors import ArgumentTypeError, InvalidArgumentError, InvalidModelError
-from .lists import Lists, found_by
+from .index import IndexStats, measured
 
 if TYPE_CHECKING:
     from ._arrays import ArrayLike, Floats
     from ._call import StrPath
     from .explanation import Explanation
 
-_PRECISIONS = {1: "f32", 2: "bf16", 3: "int8"}
-_KINDS = {1: "multi_head", 2: "residual", 3: "linear", 4: "transformer"}
+_PRECISIONS = {
+    "f32": lib.PROJECTION_PRECISION_F32,
+    "bf16": lib.PROJECTION_PRECISION_BF16,
+    "int8": lib.PROJECTION_PRECISION_INT8,
+}
+_KINDS = {
+    "multi_head": lib.PROJECTION_KIND_MULTI_HEAD,
+    "residual": lib.PROJECTION_KIND_RESIDUAL,
+    "linear": lib.PROJECTION_KIND_LINEAR,
+    "transformer": lib.PROJECTION_KIND_TRANSFORMER,
+}
 
 AnyModel = TypeVar("AnyModel", bound="Model")
 
@@ -29,12 +37,17 @@ AnyModel = TypeVar("AnyModel", bound="Model")
 class Model(_call.Handle):
     """A trained projection, of any kind.
 
-    It never changes, and any number of threads may use it at once. It may be used as a
-    context manager, which closes it at the end.
+    It is immutable, and any number of threads may use it at once. As a context manager, it is
+    closed at the end of the block.
     """
 
-    # What a fast call needs, looked up once.
+    _kind: str
+    _precision: str
+    _input_dim: int
+    _output_dim: int
+    _temperature: float
     _heads: int
+    _head_ids: _arrays.Ids
 
     def __init__(self) -> None:
         raise TypeError(
@@ -43,11 +56,11 @@ class Model(_call.Handle):
 
     @classmethod
     def _take(cls: type[AnyModel], native: Any) -> AnyModel:
-        """A model that owns `native`."""
+        """Returns a model that owns `native`."""
         model = cls.__new__(cls)
         model._object = native
-        model._kind = _KINDS.get(int(lib.projection_model_kind(native)), "unknown")
-        model._precision = _PRECISIONS.get(int(lib.projection_model_precision(native)), "unknown")
+        model._kind = _name(_KINDS, lib.projection_model_kind(native))
+        model._precision = _name(_PRECISIONS, lib.projection_model_precision(native))
         model._input_dim = int(lib.projection_model_input_dim(native))
         model._output_dim = int(lib.projection_model_output_dim(native))
         model._temperature = float(lib.projection_model_temperature(native))
@@ -69,24 +82,23 @@ class Model(_call.Handle):
     ) -> AnyModel:
         """Opens projection `id` of the store whose database is the file `database`.
 
-        The temperature is the one that the database gives. `kind`, one of "multi_head",
-        "residual" and "linear", is needed only where a store has two projections of the same
-        id; a residual projection opens as a multi-head one too. `precision` is how its
-        vectors are kept, see :meth:`with_precision`; here and below, None leaves them as they
-        are.
+        The temperature is the one in the database. `kind` is "multi_head", "residual" or
+        "linear"; it is needed only if the store has two projections with the same id. A residual
+        projection can be opened as a multi-head one. `precision` is how the model stores its
+        vectors, see :meth:`with_precision`; None leaves them as they are.
 
-        Raises NotFoundError, InvalidStoreError, or InvalidModelError, InvalidArrayError and
-        others where files are unusable.
+        Raises NotFoundError or InvalidStoreError, and InvalidModelError, InvalidArrayError and
+        others if files are unusable.
         """
         name, number = _call.path("database", database), _call.model_id("id", id)
         with store_lock(database).engine():
-            made = _open(
+            native = _open(
                 lib.projection_store_model,
                 _call.open_store(name),
                 number,
-                0 if kind is None else _kind_number(kind),
+                lib.PROJECTION_KIND_UNKNOWN if kind is None else _number("kind", _KINDS, kind),
             )
-        return cls._take(_in_precision(made, precision))
+        return cls._take(_in_precision(native, precision))
 
     @classmethod
     def load(
@@ -100,29 +112,31 @@ class Model(_call.Handle):
         """Loads projection `id` from the folder of its files, embeddings/{model_name} or
         embeddings.
 
-        `temperature` is that of the routing, 0.1 is the usual one. Without it the files have
-        to say it, which those of a multi-head model may not: InvalidArgumentError.
+        `temperature` is that of the routing; 0.1 is the usual value. None stands for the one
+        stored in the files. The files of a multi-head model may have none: the call then raises
+        InvalidArgumentError.
         """
         name, number = _call.path("folder", folder), _call.model_id("id", id)
         if temperature is None:
-            made = _open(lib.projection_model_load_as_trained, name, number)
+            native = _open(lib.projection_model_load_as_trained, name, number)
         else:
             routing = _call.number("temperature", temperature)
-            made = _open(lib.projection_model_load, name, number, routing)
-        return cls._take(_in_precision(made, precision))
+            native = _open(lib.projection_model_load, name, number, routing)
+        return cls._take(_in_precision(native, precision))
 
     @classmethod
     def load_file(
         cls: type[AnyModel], path: StrPath, *, precision: Optional[str] = None
     ) -> AnyModel:
-        """Opens the model in one .safetensors file, of whatever kind, at the temperature that
-        the file gives; or a distilled transformer in a .pt file of torch.
+        """Opens the model in a .safetensors file, of any kind, at the temperature stored in the
+        file; or a distilled transformer in a .pt file of torch.
 
-        A .safetensors file is mapped into memory: as long as the model is in use, it must not
-        be changed in place. Replacing it, as :meth:`save_file` does, or removing it is safe.
+        A .safetensors file is mapped into memory. While the model is in use, the file must not
+        be changed in place. It is safe to remove the file, or to replace it as :meth:`save_file`
+        does.
         """
-        made = _open(lib.projection_model_load_file, _call.path("path", path))
-        return cls._take(_in_precision(made, precision))
+        native = _open(lib.projection_model_load_file, _call.path("path", path))
+        return cls._take(_in_precision(native, precision))
 
     @classmethod
     def from_bytes(
@@ -131,41 +145,34 @@ class Model(_call.Handle):
         *,
         precision: Optional[str] = None,
     ) -> AnyModel:
-        """Reads a model from the bytes of such a file, which are copied."""
+        """Reads a model from the bytes of such a file. The bytes are copied."""
         try:
             values = ffi.from_buffer("uint8_t[]", data)
         except (TypeError, ValueError, BufferError):
             kind = type(data).__name__
             raise ArgumentTypeError(f"data is of type {kind}, expected contiguous bytes") from None
-        made = _open(lib.projection_model_from_bytes, values, len(values))
-        return cls._take(_in_precision(made, precision))
+        native = _open(lib.projection_model_from_bytes, values, len(values))
+        return cls._take(_in_precision(native, precision))
 
     def save_file(self, path: StrPath) -> None:
-        """Writes the model to one .safetensors file, which every language opens. A file that
-        was there is replaced only by the complete new one."""
+        """Writes the model to a .safetensors file, which every language opens. An existing file
+        is replaced only by the complete new one."""
         _call.call(lib.projection_model_save_file, self._live(), _call.path("path", path))
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Kind and parameters, as a model file has them."""
-        text = _call.make(
-            "projection_text **",
-            lib.projection_text_free,
-            lib.projection_model_parameters,
-            self._live(),
-        )
-        found: dict[str, Any] = json.loads(ffi.string(lib.projection_text_data(text)))
-        return found
+        """Kind and parameters, as a model file contains them."""
+        return _work.report(lib.projection_model_parameters, self._live())
 
     @property
     def kind(self) -> str:
-        """"multi_head", "residual", "linear" or "transformer". This and the other properties,
-        but for :attr:`parameters`, may still be asked for after :meth:`close`."""
+        """"multi_head", "residual", "linear" or "transformer". All properties except
+        :attr:`parameters` and :attr:`index_stats` remain available after :meth:`close`."""
         return self._kind
 
     @property
     def precision(self) -> str:
-        """How the vectors are kept: "f32", "bf16" or "int8"."""
+        """How the vectors are stored: "f32", "bf16" or "int8"."""
         return self._precision
 
     @property
@@ -180,17 +187,17 @@ class Model(_call.Handle):
 
     @property
     def num_heads(self) -> int:
-        """Number of heads, which is that of routing weights; 0 for a linear model."""
+        """Number of heads and of routing weights; 0 for a model without heads."""
         return self._heads
 
     @property
     def head_ids(self) -> _arrays.Ids:
-        """Cluster ids of the heads in ascending order, which is that of routing weights."""
+        """Cluster ids of the heads in ascending order, the order of the routing weights."""
         return self._head_ids
 
     @property
     def temperature(self) -> Optional[float]:
-        """Temperature of the routing; None for kinds that have none."""
+        """Temperature of the routing; None if the model has none."""
         return None if math.isnan(self._temperature) else self._temperature
 
     @overload
@@ -236,25 +243,25 @@ class Model(_call.Handle):
     ) -> Union[Floats, tuple[Floats, Floats]]:
         """Projects one query of shape (input_dim,), or n of them of shape (n, input_dim).
 
-        Gives the projected query or queries as float32, of shape (output_dim,) or (n,
-        output_dim). With `return_weights` gives a pair: these, and the routing weights, of
-        shape (num_heads,) or (n, num_heads), in the order of :attr:`head_ids`; the weights
-        of a query sum to 1.
+        Returns the projected queries as float32, of shape (output_dim,) or (n, output_dim).
+        With `return_weights`, returns a pair of the projected queries and the routing weights.
+        The weights have the shape (num_heads,) or (n, num_heads), are in the order of
+        :attr:`head_ids`, and sum to 1 for each query.
 
         Queries may have any real dtype, memory order and strides. Row-major float32 is read
-        where it lies, everything else is converted to that first. `out` and `weights_out`
-        are float32 arrays that results are written to, and which are then given back; they
-        are written only on success. `threads` of the engine share n queries out and end before
-        the call returns; 1 is the caller's.
+        without a copy; other arrays are converted. `out` and `weights_out` are float32 arrays
+        that receive the results and are returned; they are written only on success. Up to
+        `threads` threads share n queries and end before the call returns; 1 is the calling
+        thread.
 
-        Raises DimensionMismatchError, NotFiniteError or ZeroVectorError where a query is
-        unusable (one of them fails the whole batch), BufferSizeError for an output of
-        another shape, and ArgumentTypeError or InvalidArgumentError for what is no array of
-        real numbers.
+        Raises DimensionMismatchError, NotFiniteError or ZeroVectorError if a query is unusable;
+        one unusable query fails the whole batch. Raises BufferSizeError if an output has another
+        shape, and ArgumentTypeError or InvalidArgumentError if the query is not an array of real
+        numbers.
         """
         native = self._object
-        # The way of a single float32 vector: no conversion, no place for an error, and no check
-        # that the library or cffi makes anyway. Where it fails, the other way finds out why.
+        # Fast path of a single float32 vector: no conversion, no error object, and no check that
+        # the library or cffi makes anyway. If it fails, the slow path raises the exception.
         if (
             out is None
             and weights_out is None
@@ -341,77 +348,52 @@ class Model(_call.Handle):
         return projected if weights is None else (projected, weights)
 
     def explain(self, query: ArrayLike) -> Explanation:
-        """How the model moves a query: routing weights, the training questions behind them,
-        and the angle. :meth:`Searcher.explain` says it of a search, with texts."""
+        """Explains how the model moves a query: routing weights, the training questions behind
+        them, and the angle. :meth:`Searcher.explain` explains a search, with texts."""
         native = self._live()
         vector = _arrays.as_floats("query", query, (1,), self._input_dim)
         found = _work.report(
             lib.projection_model_explain, native, _arrays.pointer(vector), vector.size
         )
-        return explanation.take(found, lambda answer_id: None)
+        return explanation.from_report(found, lambda answer_id: None)
 
     def with_temperature(self: AnyModel, temperature: float) -> AnyModel:
-        """A copy of the model that routes at another temperature. The two share their
-        vectors, and each is closed on its own."""
+        """Returns a copy of the model with another temperature. The two share their vectors, and
+        each is closed on its own."""
         native = self._live()
         routing = _call.number("temperature", temperature)
         return self._take(_open(lib.projection_model_with_temperature, native, routing))
 
     def with_precision(self: AnyModel, precision: str) -> AnyModel:
-        """A copy of the model that keeps its vectors in "bf16", in half the memory, or in
-        "int8", in a quarter; it is faster where there are many heads, and
+        """Returns a copy of the model that stores its vectors as "bf16", in half the memory, or
+        as "int8", in a quarter. The copy is faster if there are many heads, and
         :meth:`save_file` keeps the precision. Each of the two models is closed on its own.
 
-        Only multi-head models do that: InvalidArgumentError for others, and for another
-        precision than that of a model which is rounded already.
+        Only multi-head models can be rounded, and only once: otherwise the call raises
+        InvalidArgumentError.
         """
-        native = self._live()
-        number = precision_number(precision)
+        native, number = self._live(), precision_number(precision)
         return self._take(_open(lib.projection_model_with_precision, native, number))
 
-    def with_lists(self: AnyModel, *, threads: int = 1) -> AnyModel:
-        """A copy of the model with its heads or training questions in lists, so that the
-        nearest of many are found without comparing a query with each: at least 99% of them,
-        for queries that are held out. :meth:`save_file` keeps the lists. Each of the two
-        models is closed on its own.
+    def with_approximate_index(self: AnyModel, *, threads: int = 1) -> AnyModel:
+        """Returns a copy of the model with an approximate index of its heads or training
+        questions, so that a query is compared with a few of them only. Held-out queries find at
+        least 99% of the nearest. :meth:`save_file` keeps the index. Each of the two models is
+        closed on its own.
 
-        Where lists cannot do that, below 16,384 heads or questions, and where all heads take
-        part anyway, the copy is as the model. Takes seconds for 100,000 questions."""
+        If the index cannot reach that recall, if there are fewer than 16,384 heads or questions,
+        or if all heads take part anyway, the copy has no index. Building takes seconds for
+        100,000 questions.
+        """
         native = self._live()
         number = _call.integer("threads", threads, 0, 2**63 - 1)
         return self._take(_open(lib.projection_model_build_index, native, number))
 
     @property
-    def lists(self) -> Lists:
-        """What was found out when the model's lists were made; one list that is read as a
-        whole for a model without."""
-        return found_by(lib.projection_model_index_stats, self._live())
-
-    @staticmethod
-    def keep_lists(database: StrPath, id: int, *, threads: int = 1) -> Lists:
-        """Makes lists as :meth:`with_lists` does, of projection `id` of the store whose
-        database is the file `database`, and keeps them in a file beside the projection's
-        others: whoever opens it afterwards has them, and what does not know them does as
-        before. Where there are no lists worth making, none are kept.
-
-        Lists that are damaged, or of other vectors than the projection has later, are not
-        used: make them anew then. :meth:`check_lists` says so."""
-        name, number = _call.path("database", database), _call.model_id("id", id)
-        count = _call.integer("threads", threads, 0, 2**63 - 1)
-        with store_lock(database).engine():
-            store = _call.open_store(name)
-            return found_by(lib.projection_store_build_index, store, number, count)
-
-    @staticmethod
-    def check_lists(database: StrPath, id: int) -> Lists:
-        """What was found out when the lists were made that are kept for projection `id` of
-        the store; one list that is read as a whole where none are kept.
-
-        Raises InvalidModelError, and says why, where they are damaged or of other vectors
-        than the projection has: it opens without them."""
-        name, number = _call.path("database", database), _call.model_id("id", id)
-        with store_lock(database).engine():
-            return found_by(lib.projection_store_index_stats, _call.open_store(name), number)
+    def index_stats(self) -> IndexStats:
+        """Recall and cost measured while the model's approximate index was built. For a model
+        without an index, one inverted list that is read as a whole."""
+        return measured(lib.projection_model_index_stats, self._live())
 
     def __enter__(self: AnyModel) -> AnyModel:
         self._live()
@@ -432,16 +414,9 @@ class Model(_call.Handle):
             parts.append("closed")
         return f"<{type(self).__name__} {', '.join(parts)}>"
 
-    _kind: str
-    _precision: str
-    _input_dim: int
-    _output_dim: int
-    _temperature: float
-    _head_ids: _arrays.Ids
-
 
 class MultiHeadProjection(Model):
-    """A model of kind "multi_head": one head a cluster, mixed by softmax."""
+    """A model of kind "multi_head": one head per cluster, mixed by softmax."""
 
     @classmethod
     def _take(cls: type[AnyModel], native: Any) -> AnyModel:
@@ -463,33 +438,33 @@ def _open(function: Any, *arguments: Any) -> Any:
     return _call.make("projection_model **", lib.projection_model_free, function, *arguments)
 
 
-def _in_precision(made: Any, precision: Optional[str]) -> Any:
-    """The native model with its vectors as they are wanted."""
+def _in_precision(native: Any, precision: Optional[str]) -> Any:
+    """Returns the native model with its vectors in `precision`; None leaves them as they are."""
     if precision is None:
-        return made
-    return _open(lib.projection_model_with_precision, made, precision_number(precision))
+        return native
+    return _open(lib.projection_model_with_precision, native, precision_number(precision))
 
 
 def precision_number(precision: str) -> int:
     """The precision's number in C."""
-    for number, name in _PRECISIONS.items():
-        if name == precision:
-            return number
-    expected = ", ".join(_PRECISIONS.values())
-    raise InvalidArgumentError(f"precision is {precision!r:.100}, expected one of {expected}")
+    return _number("precision", _PRECISIONS, precision)
 
 
-def _kind_number(kind: str) -> int:
-    for number, name in _KINDS.items():
-        if name == kind:
-            return number
-    raise InvalidArgumentError(f"kind is {kind!r:.100}, expected one of {', '.join(_KINDS.values())}")
+def _number(what: str, numbers: dict[str, int], name: str) -> int:
+    if not isinstance(name, str) or name not in numbers:
+        expected = ", ".join(numbers)
+        raise InvalidArgumentError(f"{what} is {name!r:.100}, expected one of {expected}")
+    return numbers[name]
+
+
+def _name(numbers: dict[str, int], number: int) -> str:
+    return next((name for name in numbers if numbers[name] == number), "unknown")
 
 
 # Globals are looked up faster than attributes of modules.
 _ndarray = np.ndarray
 _empty: Any = np.empty
-# Without the types of what its pointers lead to, which take longer to compare.
+# Declared with untyped pointers, because cffi compares typed pointers more slowly.
 _project = ffi.cast(
     "int (*)(void *, void *, size_t, void *, size_t, void *, size_t, void *)",
     lib.projection_model_project,

@@ -13,7 +13,7 @@ from ._native import ffi, lib
 from ._store_lock import StoreLock, store_lock
 from .embedder import text_pointers
 from .errors import ArgumentTypeError, BufferSizeError, InvalidArgumentError
-from .lists import Lists, found_by
+from .index import IndexStats, measured
 from .model import Model
 
 if TYPE_CHECKING:
@@ -21,35 +21,38 @@ if TYPE_CHECKING:
     from ._call import StrPath
     from .explanation import Explanation
 
-_SCORE_MODES = {"cosine": 0, "max_nearest_question": 1, "headed_unheaded": 2}
-#: What the header names PROJECTION_HYBRID_WEIGHT_OF_MODEL, which cffi can't declare.
+_SCORE_MODES = {
+    "cosine": lib.PROJECTION_SCORE_MODE_COSINE,
+    "max_nearest_question": lib.PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION,
+    "seen_unseen": lib.PROJECTION_SCORE_MODE_SEEN_UNSEEN,
+}
+#: PROJECTION_HYBRID_WEIGHT_OF_MODEL of the header; cffi can't declare floating-point constants.
 _WEIGHT_OF_MODEL = -1.0
 _NO_IDS = np.zeros(1, np.int64)
 
 
 class Hit(NamedTuple):
-    """An answer that a search found."""
+    """An answer found by a search."""
 
-    #: Its id in the store, or in the ids given to :meth:`Searcher.from_vectors`.
+    #: The answer's id in the store, or in the ids passed to :meth:`Searcher.from_vectors`.
     answer_id: int
-    #: Cosine of the query, or of the projected query, and the answer, unless options ask
-    #: for another score.
+    #: Cosine of the (projected) query and the answer, unless options ask for another score.
     score: float
-    #: The answer's text; None where the searcher has none.
+    #: The answer's text; None if it has none.
     text: Optional[str]
 
 
 class Searcher(_call.Handle):
-    """Finds the answers nearest to a query, exactly unless :meth:`make_lists` was called.
+    """Finds the answers nearest to a query. Search is exact unless :meth:`build_index` was called.
 
-    It is a snapshot: what is embedded later is seen by searchers that are opened later, or
-    that it is added to. Any number of threads may use it at once. It may be used as a context manager, which closes
-    it at the end.
+    A searcher of a store is a snapshot: answers embedded later are found by searchers that are
+    opened later, or after :meth:`add`. Any number of threads may use a searcher at once. As a
+    context manager, it is closed at the end of the block.
     """
 
     _len: int
     _dim: int
-    # Of the store, where it comes from one: explanations read from it.
+    # The lock of the store that the searcher comes from, if any: explanations read the store.
     _lock: Optional[StoreLock] = None
 
     def __init__(self) -> None:
@@ -69,12 +72,11 @@ class Searcher(_call.Handle):
     def open(cls, database: StrPath, model_name: Optional[str] = None) -> Searcher:
         """Reads the answers of the store whose database is the file `database`.
 
-        `model_name` is the text model whose vectors are read; None stands for the only one
+        `model_name` is the embedding model whose vectors are read; None stands for the only one
         there is.
 
-        Raises NotFoundError where the database, the text model or any vector does not
-        exist, AmbiguousModelError where a name is needed, InvalidStoreError where the file
-        is no store.
+        Raises NotFoundError if the database, the embedding model or a vector does not exist,
+        AmbiguousModelError if a name is needed, and InvalidStoreError if the file is not a store.
         """
         name = ffi.NULL if model_name is None else _call.text("model_name", model_name)
         path, lock = _call.path("database", database), store_lock(database)
@@ -85,8 +87,8 @@ class Searcher(_call.Handle):
 
     @classmethod
     def from_vectors(cls, ids: ArrayLike, vectors: ArrayLike) -> Searcher:
-        """Makes a searcher of `vectors`, of shape (n, dim), which are copied and need not be
-        of unit length. `ids` are n different whole numbers."""
+        """Creates a searcher of `vectors` of shape (n, dim), which are copied and need not have
+        unit length. `ids` are n different integers."""
         array = _arrays.as_floats("vectors", vectors, (2,))
         kept = _ids("ids", ids, array.shape[0])
         return cls._take(
@@ -100,8 +102,7 @@ class Searcher(_call.Handle):
         self, ids: ArrayLike, vectors: ArrayLike, texts: Optional[Sequence[str]] = None
     ) -> None:
         """Adds answers: n ids that the searcher does not have, their vectors of shape (n, dim),
-        and their texts. A store that the searcher is from does not change, and nothing is
-        added after an error."""
+        and their texts. The store does not change. After an error, nothing is added."""
         native = self._live()
         array = _arrays.as_floats("vectors", vectors, (2,), self._dim)
         kept = _ids("ids", ids, array.shape[0])
@@ -121,8 +122,8 @@ class Searcher(_call.Handle):
         self._len = int(lib.projection_searcher_len(native))
 
     def remove(self, ids: ArrayLike) -> int:
-        """Removes the answers with these ids, and gives how many of them there were. A store
-        that the searcher is from keeps them."""
+        """Removes the answers with these ids and returns the number of removed answers. Unknown
+        ids are ignored. The store does not change."""
         native, kept, removed = self._live(), _ids("ids", ids), ffi.new("size_t *")
         _call.call(
             lib.projection_searcher_remove, native, _arrays.id_pointer(kept), kept.size, removed
@@ -130,26 +131,28 @@ class Searcher(_call.Handle):
         self._len = int(lib.projection_searcher_len(native))
         return int(removed[0])
 
-    def make_lists(
+    def build_index(
         self,
         queries: Optional[ArrayLike] = None,
         *,
         model: Optional[Model] = None,
         threads: int = 1,
-    ) -> Lists:
-        """Puts the answers into lists, so that searches find the nearest of many without
-        comparing a query with each: at least 99% of them, for queries that are held out.
-        Where lists cannot do that, and below 16,384 answers, searches stay exact.
+    ) -> IndexStats:
+        """Builds an approximate index of the answers, so that a query is compared with a few of
+        them only. Held-out queries find at least 99% of the nearest answers. If the index cannot
+        reach that, or if there are fewer than 16,384 answers, search stays exact.
 
-        `queries` of shape (n, dim) are like those to come, projected by `model` where there is
-        one: a few hundred of them make sure that the promise holds for such. Takes seconds
-        for 100,000 answers, and a quarter more memory; searches wait for it."""
+        `queries` of shape (n, dim) are queries that resemble later ones; `model`, if there is
+        one, projects them. A few hundred make sure that the 99% hold for such queries. Building
+        takes seconds for 100,000 answers, and the index takes a quarter more memory. Other use
+        of the searcher waits meanwhile.
+        """
         native, projection = self._live(), _model(model)
         n, dim, pointer = 0, self._query_dim(model), ffi.NULL
         if queries is not None:
             vectors = _arrays.as_floats("queries", queries, (2,), dim)
             n, pointer = vectors.shape[0], _arrays.pointer(vectors)
-        return found_by(
+        return measured(
             lib.projection_searcher_build_index,
             native,
             projection,
@@ -159,22 +162,21 @@ class Searcher(_call.Handle):
             _call.integer("threads", threads, 0, 2**63 - 1),
         )
 
-    def drop_lists(self) -> None:
-        """Forgets the lists: searches are exact again."""
+    def drop_index(self) -> None:
+        """Drops the approximate index: search is exact again."""
         lib.projection_searcher_drop_index(self._live())
 
     @property
     def dim(self) -> int:
-        """Dimension of the answers' vectors. May still be asked for after :meth:`close`."""
+        """Dimension of the answers' vectors; available after :meth:`close`."""
         return self._dim
 
     def __len__(self) -> int:
-        """Number of answers. May still be asked for after :meth:`close`."""
+        """Number of answers; available after :meth:`close`."""
         return self._len
 
     def text(self, answer_id: int) -> Optional[str]:
-        """The text of an answer; None for an unknown id, or where the searcher was made of
-        vectors."""
+        """Returns the text of an answer; None if it has none, and for an unknown id."""
         native = self._live()
         return _text_of(native, _call.model_id("answer_id", answer_id))
 
@@ -187,33 +189,36 @@ class Searcher(_call.Handle):
         text: Optional[str] = None,
         hybrid: Union[bool, float] = False,
         score_mode: str = "cosine",
-        unheaded_offset: float = 0.0,
+        unseen_offset: float = 0.0,
         threads: int = 1,
         allowed: Optional[ArrayLike] = None,
     ) -> list[Hit]:
-        """The k best answers to a query of shape (dim,), best first, equal ones by ascending
-        id; all of them where there are fewer.
+        """Finds the k best answers to a query of shape (dim,), best first, equal scores by
+        ascending id. Returns fewer than k only if there are no more.
 
-        `model` projects the query first. `hybrid` lets the words count that query and
-        answers share, by BM25: True with the weight that training chose for the model, else
-        0.2, a number from 0 to 1 with that weight; it needs the query's `text` and a
-        searcher of a store. `score_mode` is what vectors say: "cosine"; "max_nearest_question",
-        that or 0.8 times the cosine of the nearest training question of the answer's cluster,
-        whichever is more, which needs a residual model and a searcher of a store; or
-        "headed_unheaded", the cosine with the `unheaded_offset` that training chose.
-        `unheaded_offset` is added to what vectors say about answers that no head of the model
-        is for, which needs a model with heads and a searcher of a store. `threads` of the
-        engine share the answers out and end before the call returns; 1 is the caller's. The
-        result does not depend on it. `allowed` are the ids of the answers that may be found,
-        all for None; scores do not depend on it, and ids of no answer are passed over.
+        - `model` projects the query first.
+        - `hybrid` adds BM25 over the answers' texts: a number from 0 to 1 is the weight of BM25;
+          True stands for the weight that training chose for the model, else 0.2. It needs the
+          query's `text` and a searcher of a store.
+        - `score_mode` is how vectors score an answer: "cosine"; "max_nearest_question", which is
+          the cosine or, if larger, 0.8 times the cosine of the query and the nearest training
+          question of the answer's cluster, for residual models and searchers of a store; or
+          "seen_unseen", the cosine plus `unseen_offset`, or plus the offset that training chose
+          if that is 0.
+        - `unseen_offset` is added to the scores of answers without training questions. It needs a
+          model with heads and a searcher of a store.
+        - `threads` is the number of threads that share the answers. They end before the call
+          returns; 1 is the calling thread. Results do not depend on it.
+        - `allowed` are the ids of the answers that may be found; None allows all. Scores do not
+          depend on it, and unknown ids are ignored.
 
-        Raises DimensionMismatchError, NotFiniteError or ZeroVectorError where the query is
-        unusable, InvalidArgumentError for options that are outside their range or need what
-        there is not.
+        Raises DimensionMismatchError, NotFiniteError or ZeroVectorError if the query is
+        unusable, and InvalidArgumentError if an option is out of range or cannot be used with
+        this model or searcher.
         """
         native, projection = self._live(), _model(model)
         kept = None if allowed is None else _ids("allowed", allowed)
-        options = _options(score_mode, hybrid, unheaded_offset, threads, kept)
+        options = _options(score_mode, hybrid, unseen_offset, threads, kept)
         vector = _arrays.as_floats("query", query, (1,), self._query_dim(model))
         k = min(_count("k", k), self._len)
         hits, found = ffi.new("projection_hit[]", k), ffi.new("size_t *")
@@ -241,15 +246,15 @@ class Searcher(_call.Handle):
         texts: Optional[Sequence[str]] = None,
         hybrid: Union[bool, float] = False,
         score_mode: str = "cosine",
-        unheaded_offset: float = 0.0,
+        unseen_offset: float = 0.0,
         threads: int = 1,
         allowed: Optional[ArrayLike] = None,
     ) -> list[list[Hit]]:
-        """:meth:`search` for n queries of shape (n, dim), faster than one call for each.
-        `texts` are these queries in words. One unusable query fails the whole batch."""
+        """Searches for n queries of shape (n, dim), faster than n calls of :meth:`search`.
+        `texts` are the queries in words. One unusable query fails the whole batch."""
         native, projection = self._live(), _model(model)
         kept = None if allowed is None else _ids("allowed", allowed)
-        options = _options(score_mode, hybrid, unheaded_offset, threads, kept)
+        options = _options(score_mode, hybrid, unseen_offset, threads, kept)
         vectors = _arrays.as_floats("queries", queries, (2,), self._query_dim(model))
         n, dim = vectors.shape
         words, keep = ffi.NULL, None
@@ -284,11 +289,11 @@ class Searcher(_call.Handle):
         text: Optional[str] = None,
         hybrid: Union[bool, float] = False,
         score_mode: str = "cosine",
-        unheaded_offset: float = 0.0,
+        unseen_offset: float = 0.0,
     ) -> Explanation:
-        """Searches as :meth:`search` does, and says why the answers were found."""
+        """Searches as :meth:`search` does, and explains why the answers were found."""
         native, projection = self._live(), _model(model)
-        options = _options(score_mode, hybrid, unheaded_offset)
+        options = _options(score_mode, hybrid, unseen_offset)
         vector = _arrays.as_floats("query", query, (1,), self._query_dim(model))
         with nullcontext() if self._lock is None else self._lock.engine():
             found = _work.report(
@@ -301,7 +306,7 @@ class Searcher(_call.Handle):
                 options,
                 min(_count("k", k), self._len),
             )
-        return explanation.take(found, lambda answer_id: _text_of(native, answer_id))
+        return explanation.from_report(found, lambda answer_id: _text_of(native, answer_id))
 
     def _query_dim(self, model: Optional[Model]) -> int:
         return self._dim if model is None else model.input_dim
@@ -319,7 +324,7 @@ class Searcher(_call.Handle):
 
 
 def _model(model: Optional[Model]) -> Any:
-    """The native model; cffi keeps it alive as long as the call's arguments."""
+    """Returns the native model, or NULL for None."""
     if model is None:
         return ffi.NULL
     if not isinstance(model, Model):
@@ -328,11 +333,11 @@ def _model(model: Optional[Model]) -> Any:
 
 
 def _ids(name: str, ids: ArrayLike, count: Optional[int] = None) -> _arrays.Ids:
-    """Whole numbers in one row; so many of them, where that is given."""
+    """Returns integers as a one-dimensional array, of length `count` unless that is None."""
     try:
         numbers = np.asarray(ids)
     except (ValueError, TypeError) as error:
-        raise InvalidArgumentError(f"{name} is no array of numbers: {error}") from None
+        raise InvalidArgumentError(f"{name} is not an array of numbers: {error}") from None
     if numbers.size and (
         numbers.dtype.kind not in "iu" or not np.can_cast(numbers.dtype, np.int64)
     ):
@@ -354,11 +359,11 @@ def _words(text: Optional[str]) -> Any:
 def _options(
     score_mode: str,
     hybrid: Union[bool, float],
-    unheaded_offset: float,
+    unseen_offset: float,
     threads: int = 1,
     allowed: Optional[_arrays.Ids] = None,
 ) -> Any:
-    """The options for C; `allowed` must live as long as they do."""
+    """Returns the options for C. The caller keeps `allowed` as long as the options."""
     options = ffi.new("projection_search_options *")
     options.size = ffi.sizeof("projection_search_options")
     if not isinstance(score_mode, str) or score_mode not in _SCORE_MODES:
@@ -369,13 +374,13 @@ def _options(
         options.hybrid_weight = _WEIGHT_OF_MODEL
     elif hybrid is not False:
         weight = _call.number("hybrid", hybrid)
-        # A negative number has a meaning in C.
+        # Checked here, because a negative weight has a meaning in C.
         if not 0.0 <= weight <= 1.0:
             raise InvalidArgumentError(f"hybrid is {weight}, expected True, False or 0 to 1")
         options.hybrid_weight = weight
-    options.unseen_offset = _call.number("unheaded_offset", unheaded_offset)
+    options.unseen_offset = _call.number("unseen_offset", unseen_offset)
     if allowed is not None:
-        # An address that is not NULL, whatever an empty array has.
+        # Never NULL, which would allow all answers; an empty array may have that address.
         options.allowed = _arrays.id_pointer(allowed if allowed.size else _NO_IDS)
         options.allowed_len = allowed.size
     options.threads = _call.integer("threads", threads, 0, 2**63 - 1)

@@ -1,4 +1,4 @@
-"""Filling a store: import of questions with answers, and of vectors."""
+"""Filling a store: question-answer files, precomputed embeddings, and embedding of texts."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from .embedder import text_pointers
 
 @dataclass(frozen=True)
 class ImportedFile:
-    """What became of a file."""
+    """The outcome of importing one file."""
 
     file: str
-    #: "imported", "replaced", "unchanged", "moved", which is a known file at another path,
-    #: "failed", or "missing" where the folder had the file before.
+    #: "imported", "replaced", "unchanged", "moved" (a known file at another path), "failed", or
+    #: "missing" (a file that the folder had before).
     outcome: str
     clusters: int
     answers: int
     questions: int
-    #: Texts of its older version that are gone.
+    #: Number of texts of its earlier version that were removed.
     removed: int
-    #: Why it failed.
+    #: The message if it failed.
     error: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What became of every file."""
+    """The outcomes of all files."""
 
     store: str
     files: list[ImportedFile]
@@ -58,27 +58,27 @@ class ImportResult:
 
 
 @dataclass(frozen=True)
-class VectorImport:
-    """What an import of vectors brought."""
+class EmbeddingsImport:
+    """The outcome of importing precomputed embeddings."""
 
     store: str
     model: str
-    #: "imported", "replaced", "unchanged" or "moved"; of the last two the numbers are zero.
+    #: "imported", "replaced", "unchanged" or "moved". With the last two, the numbers are zero.
     outcome: str
     dimension: int
     answers: int
     questions: int
-    #: Texts of the older version that are gone.
+    #: Number of texts of the earlier version that were removed.
     removed: int
-    #: Answers without a question are searched and get no head.
+    #: Answers without questions are searchable but not trained on.
     answers_without_question: int
-    #: Questions without an answer are kept and not trained on.
+    #: Questions without an answer are stored but not trained on.
     questions_without_answer: int
 
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """How many texts got a vector."""
+    """Numbers of texts that were embedded."""
 
     store: str
     model: str
@@ -94,12 +94,12 @@ def import_files(
     retry_failed: bool = False,
     progress: _work.Progress = False,
 ) -> ImportResult:
-    """Takes question-answer files, or folders of them, into the store whose database is the
-    file `database`, which is made where there is none.
+    """Imports question-answer files, or folders of them, into the store whose database is the
+    file `database`. The store is created if it does not exist.
 
-    Unchanged files are skipped, changed ones replace what they brought. A file that fails
-    does not keep the others from it: see `failed` of the result. `retry_failed` first tries
-    again what failed before.
+    Unchanged files are skipped; a changed file replaces its earlier import. A file that cannot
+    be imported does not stop the others: see `failed` of the result. `retry_failed` first
+    retries what failed or was interrupted before.
     """
     listed = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     names = [_call.path(f"files[{i}]", file).decode() for i, file in enumerate(listed)]
@@ -116,7 +116,7 @@ def import_files(
     return ImportResult(report["store"], [file(found) for found in report["files"]])
 
 
-def import_vectors(
+def import_embeddings(
     database: _call.StrPath,
     *,
     model_name: str,
@@ -124,12 +124,12 @@ def import_vectors(
     questions: _call.StrPath,
     labels: _call.StrPath,
     texts: Optional[_call.StrPath] = None,
-) -> VectorImport:
-    """Takes vectors of your own text model into a store, which is made where there is none.
+) -> EmbeddingsImport:
+    """Imports precomputed embeddings into a store, which is created if it does not exist.
 
-    `answers` and `questions` are .npy files of vectors, (m, d) and (n, d), `labels` is one of
-    n integers, for each question the row of its answer or -1 for none. `texts` is JSON with a
-    text for each row, {"answers": […], "questions": […]}.
+    `answers` and `questions` are .npy files of vectors of the shapes (m, d) and (n, d). `labels`
+    is a .npy file of n integers: for each question the row of its answer, or -1 if there is none.
+    `texts` is a JSON file with a text for each row, {"answers": […], "questions": […]}.
     """
     options = _call.options(
         model_name=_call.optional_text("model_name", model_name),
@@ -141,7 +141,7 @@ def import_vectors(
     store = _call.path("database", database)
     with store_lock(database).engine():
         report = _work.report(lib.projection_import_embeddings, store, options)
-    return VectorImport(**report)
+    return EmbeddingsImport(**report)
 
 
 def embed_store(
@@ -151,10 +151,10 @@ def embed_store(
     model_name: Optional[str] = None,
     progress: _work.Progress = True,
 ) -> EmbedResult:
-    """Gives a vector to every text of a store that has none, by the sentence-transformers
-    model in `model_dir`. In the store it is called `model_name`, or like its folder.
+    """Embeds every text of a store that has no vector yet, with the sentence-transformers model
+    in `model_dir`. The store calls it `model_name`, by default the name of its folder.
 
-    Work that is stopped keeps what was done, and the next call goes on from there.
+    If the work is cancelled, finished vectors are kept, and the next call continues.
     """
     name = ffi.NULL if model_name is None else _call.text("model_name", model_name)
     store, folder = _call.path("database", database), _call.path("model_dir", model_dir)

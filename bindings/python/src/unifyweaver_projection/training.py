@@ -25,26 +25,26 @@ class TrainingResult:
     #: The store's database, and the model's id in it.
     store: str
     id: int
-    #: The method as it was asked for, the kind of the model, and its name for people.
+    #: The method as requested, the kind of the model, and its name for people.
     method: str
     kind: str
     name: Optional[str]
-    #: The text model of the vectors.
+    #: The embedding model of the vectors.
     model: str
     temperature: Optional[float]
     heads: int
     questions: int
     #: Clusters without vectors of both questions and answers.
     clusters_left_out: int
-    #: The weight of BM25 in hybrid search, and the offset of answers that no head is for,
-    #: where they were chosen.
+    #: Weight of BM25 in hybrid search, and offset of answers without training questions; None if
+    #: training did not choose them.
     hybrid_weight: Optional[float] = None
     unseen_offset: Optional[float] = None
-    #: What the model is made of, for kinds that have terms.
+    #: Terms of the model; None if its kind has no terms.
     terms: Optional[dict[str, Any]] = None
-    #: What cross-validation measured, where it was used.
+    #: Results of the cross-validation; None without one.
     validation: Optional[dict[str, Any]] = None
-    #: Questions that feedback added first; None unless asked for.
+    #: Number of questions added from feedback; None without `feedback_model_dir`.
     feedback_questions: Optional[int] = None
     notes: list[str] = field(default_factory=list)
 
@@ -72,9 +72,9 @@ class TrainingResult:
         return _tables.as_html(self._head(), self._tables(), self.notes)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """The cross-validation as a DataFrame with a row for plain cosine, for the fixed
-        parameters, for the chosen model, and for the best of each kind, linear methods
-        counting as kinds; empty where there was none. Needs pandas."""
+        """Returns the cross-validation as a DataFrame with a row for plain cosine, for the fixed
+        parameters, for the chosen model, and for the best of each kind and linear method; empty
+        without a cross-validation. Needs pandas."""
         return _pandas().DataFrame.from_dict(_validated(self.validation), orient="index")
 
 
@@ -92,44 +92,44 @@ class Metric:
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the questions."""
+    """Results on some of the questions."""
 
     questions: int
     recall_at_1: Metric
     recall_at_5: Metric
     mrr_at_10: Metric
     ndcg_at_10: Metric
-    #: Questions that only this method, and that only cosine, answers at rank 1.
+    #: Questions that only this method answers at rank 1, and questions that only cosine does.
     gained: int
     lost: int
-    #: McNemar's exact p of these two.
+    #: p of McNemar's exact test of `gained` and `lost`.
     p_against_cosine: float
 
 
 @dataclass(frozen=True)
 class MethodResult:
-    """What was measured of a method."""
+    """Results of a method."""
 
     method: str
-    #: The projection that it uses.
+    #: Id of the projection; None for methods without one and for model files.
     projection_id: Optional[int]
-    #: Where that is a model in a file of its own.
+    #: File of the model; None unless the method is a model file.
     model_file: Optional[str]
-    #: How the projection's vectors are kept: "f32", "bf16" or "int8".
+    #: How the projection's vectors are stored: "f32", "bf16" or "int8".
     precision: Optional[str]
-    #: Of a rounded projection, "mean_cosine" and "least_cosine" of what it projects with what
-    #: the exact one does, and how much "recall_at_1" differs; else None.
+    #: For a rounded projection, "mean_cosine" and "least_cosine" between its projected queries and
+    #: those of the exact projection, and the difference in "recall_at_1"; else None.
     against_exact: Optional[dict[str, float]]
     all: Part
-    #: Questions whose answer has training questions, and those whose answer has none; None
-    #: where there are none.
+    #: Questions whose answer has training questions, and questions whose answer has none; None if
+    #: there are no such questions.
     seen: Optional[Part]
     unseen: Optional[Part]
 
 
 @dataclass(frozen=True)
 class ProtocolResult:
-    """All methods on the same questions."""
+    """Results of all methods on the same questions."""
 
     #: "test", "closed" (questions left out in turn) or "open" (answers left out in turn).
     protocol: str
@@ -137,13 +137,13 @@ class ProtocolResult:
     seen_questions: int
     seen_answers: int
     training_questions: int
-    #: Cosine first.
+    #: The first method is cosine.
     methods: list[MethodResult]
-    #: Every question with its ranks, confusions, and other parameters, where asked for.
+    #: Every question with its ranks, confusions, and other parameters; None unless requested.
     details: Optional[dict[str, Any]] = None
 
     def __getitem__(self, method: str) -> MethodResult:
-        """The result of a method by its name."""
+        """Returns the results of a method by its name."""
         for found in self.methods:
             if found.method == method:
                 return found
@@ -152,28 +152,28 @@ class ProtocolResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Projections beside other methods."""
+    """Results of projections and of other methods."""
 
     store: str
-    #: The text model.
+    #: The embedding model.
     model: str
     answers: int
     seed: int
-    #: Where a projection is below cosine.
+    #: Projections that score below cosine.
     warnings: list[str]
     notes: list[str]
     protocols: list[ProtocolResult]
 
     def __getitem__(self, protocol: str) -> ProtocolResult:
-        """A protocol by its name: "test", "closed" or "open"."""
+        """Returns a protocol by its name: "test", "closed" or "open"."""
         for found in self.protocols:
             if found.protocol == protocol:
                 return found
         raise KeyError(f"{protocol!r}, expected one of {[r.protocol for r in self.protocols]}")
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A DataFrame with a row for each protocol, method and part of the questions. Needs
-        pandas."""
+        """Returns a DataFrame with a row for each protocol, method and part of the questions.
+        Needs pandas."""
         rows = []
         for protocol in self.protocols:
             for method in protocol.methods:
@@ -197,7 +197,7 @@ class Evaluation:
                     row["p_against_cosine"] = part.p_against_cosine
                     rows.append(row)
         frame = _pandas().DataFrame(rows)
-        # Methods without a projection have no id: not a float that pretends to be one.
+        # Int64 has missing values, so that ids of methods with a projection stay integers.
         frame["projection_id"] = frame["projection_id"].astype("Int64")
         return frame
 
@@ -237,22 +237,25 @@ def train(
     feedback_model_dir: Optional[_call.StrPath] = None,
     progress: _work.Progress = True,
 ) -> TrainingResult:
-    """Trains a model on the vectors of a store and stores it under a new id. Older models
-    stay as they are.
+    """Trains a model on the vectors of a store and stores it under a new id. Older models stay.
 
-    `method` is "auto" (the kind that cross-validation finds best), "residual" (fixed
-    parameters unless `tune`), "multi_head", "linear" (discriminant analysis) or "ridge". `unseen` is the share of the questions to be expected whose answer
-    has no training questions. The same `seed` gives the same model. `temperature` is that of
-    the routing or rotation where it is not chosen. `model_name` is the text model whose
-    vectors are used, None for the only one. `feedback_model_dir` is the folder of the text
-    model that embeds logged queries with helpful feedback, which become questions first.
+    - `method` is "auto" (the kind that cross-validation finds best), "residual", "multi_head",
+      "linear" (discriminant analysis) or "ridge".
+    - `tune` chooses terms and parameters by cross-validation, which "auto" always does.
+    - `unseen` is the expected share of questions whose answer has no training questions.
+    - `seed`: the same seed produces the same model.
+    - `force` stores the model even if its validation is below plain cosine.
+    - `temperature` is that of routing or rotation, if cross-validation does not choose it.
+    - `name` is a name for people.
+    - `model_name` is the embedding model whose vectors are used; None stands for the only one.
+    - `feedback_model_dir` is the folder of an embedding model: logged queries with helpful
+      feedback are embedded and become questions before training.
+    - `progress` is True for a bar, False for none, or a function that is called with (stage, done,
+      total, loss). Ctrl-C cancels the work, as does a function that raises an exception or
+      returns False; the store's models then stay as they were.
 
-    `progress` is True for a bar, False for none, or a function that is told (stage, done,
-    total, loss). Ctrl-C stops the work, as does a function that raises or gives False; the
-    store's models are then as they were.
-
-    Raises InvalidModelError where the validation is below plain cosine, unless `force`;
-    BusyError where another process is writing to the store.
+    Raises InvalidModelError if the validation is below plain cosine, unless `force` is set, and
+    BusyError if another process is writing to the store.
     """
     routing = _call.number("temperature", temperature)
     options = _call.options(
@@ -288,18 +291,19 @@ def evaluate(
     details: bool = False,
     progress: _work.Progress = True,
 ) -> Evaluation:
-    """Measures projections of a store, the newest unless given, beside cosine, BM25 and the
+    """Evaluates projections of a store, by default the newest, beside cosine, BM25 and the
     nearest training question.
 
-    Test questions come from a question-answer file, `test` with the text model `model_dir`,
-    or as .npy files of vectors (n, d) and of the ids of their right answers, `test_questions`
-    with `test_labels`. Without, questions and then answers with all their questions are left
-    out in turn, and every method is trained again on the others.
+    Test questions come from a question-answer file, `test`, which the embedding model in
+    `model_dir` embeds, or from two .npy files: `test_questions` has their vectors (n, d), and
+    `test_labels` the ids of their right answers. Without test questions, questions and then
+    answers with all their questions are left out in turn, and every method is trained again on
+    the others.
 
-    `models` are files of models to measure beside them, which need test questions. Multi-head
-    projections and models are measured in each of `precisions`, "bf16" and "int8", too.
+    `models` are files of further models, which need test questions. Multi-head projections and
+    models are also evaluated in each of `precisions`, "bf16" or "int8".
 
-    `progress` as for :func:`train`.
+    `progress` is as for :func:`train`.
     """
     numbers = None
     if projections is not None:
@@ -329,7 +333,6 @@ def evaluate(
     store = _call.path("database", database)
     with store_lock(database).engine():
         report = _work.run(lib.projection_evaluate, progress, store, options)
-    report.pop("html", None)
     report["protocols"] = [_protocol(found) for found in report["protocols"]]
     return Evaluation(**report)
 
@@ -350,7 +353,7 @@ def _protocol(found: dict[str, Any]) -> ProtocolResult:
 
 
 def _validated(validation: Optional[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What was validated, with the numbers of each; empty where nothing was."""
+    """Returns the rows of the cross-validation by name; empty without one."""
     if validation is None:
         return {}
     found = {"plain cosine": validation["cosine"]}
@@ -364,11 +367,11 @@ def _validated(validation: Optional[dict[str, Any]]) -> dict[str, dict[str, Any]
     for name, numbers in found.items():
         row = {"score": numbers["score"]}
         for part in ("seen", "unseen"):
-            asked = numbers[part]["questions"]
-            row[f"{part}_questions"] = asked
+            count = numbers[part]["questions"]
+            row[f"{part}_questions"] = count
             for metric in ("recall_at_1", "mrr_at_10"):
-                # The mean of no question says nothing.
-                row[f"{part}_{metric}"] = numbers[part][metric] if asked else None
+                # Without questions there is no mean.
+                row[f"{part}_{metric}"] = numbers[part][metric] if count else None
         rows[name] = row
     return rows
 

@@ -65,12 +65,12 @@ def fill(folder: Path, **options: Any) -> Filled:
     for number in range(6):
         answer_id = db.add_answer("faq.md", f"answer {number}", record_id=f"record {number}")
         db.store_embedding(model_id, "answer", answer_id, answers[number])
-        asked = []
+        question_ids = []
         for row in range(3):
             question_id = db.add_question(f"question {number}.{row}", ("short", "medium", "long")[row])
             db.store_embedding(model_id, "question", question_id, questions[number, row])
-            asked.append(question_id)
-        clusters.append(db.create_cluster(f"cluster {number}", [answer_id], asked))
+            question_ids.append(question_id)
+        clusters.append(db.create_cluster(f"cluster {number}", [answer_id], question_ids))
     return Filled(db, folder, model_id, clusters, answers, questions)
 
 
@@ -109,7 +109,7 @@ def units() -> Callable[..., Any]:
 
 @pytest.fixture
 def engine() -> Callable[..., str]:
-    """Runs the `projection` command and gives what it prints."""
+    """Runs the `projection` command and returns its output."""
     command = os.environ.get("PROJECTION_COMMAND", str(ROOT / "target" / "release" / "projection"))
 
     def run(*arguments: object) -> str:
@@ -132,7 +132,7 @@ def _torch_files() -> Any:
 
 @pytest.fixture
 def torch_file() -> Callable[..., Any]:
-    """Writes a transformer of random weights as torch.save does, and gives its state."""
+    """Writes a transformer of random weights as torch.save does, and returns its state."""
     files = _torch_files()
 
     def write(path: Path, dim: int = DIM, heads: int = 4, layers: int = 2, ff_dim: int = 24) -> Any:

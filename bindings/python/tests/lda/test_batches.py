@@ -62,7 +62,7 @@ def test_a_file_is_the_same_by_any_of_its_names(db, faq, monkeypatch):
     assert db.register_batch("faq.json") == (batch, "unchanged")
     assert db.register_batch(os.path.join("..", "qa", "faq.json")) == (batch, "unchanged")
     assert [row["batch_id"] for row in db.get_batch_by_file("faq.json")] == [batch]
-    # What another program recorded as it was given.
+    # Another program stored the path as it was passed.
     db.conn.execute("UPDATE training_batches SET source_file = 'faq.json'")
     assert db.register_batch("faq.json") == (batch, "unchanged")
 

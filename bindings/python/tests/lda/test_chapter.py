@@ -43,7 +43,7 @@ def test_discovery(store):
         return int(re.search(r"_cluster_(\d+)_", path).group(1))
 
     class Loads:
-        """NumPy, of which is kept what was loaded."""
+        """NumPy that records which files were loaded."""
 
         @staticmethod
         def load(path):

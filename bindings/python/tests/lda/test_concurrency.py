@@ -13,8 +13,8 @@ from unifyweaver_projection._store_lock import store_lock
 
 
 def test_threads_share_a_store(filled):
-    """Readers, writers and searchers at once; nothing is lost, and every search gives what it
-    gives alone."""
+    """Threads read, write and search at once. Nothing is lost, and every search returns what it
+    returns on a single thread."""
     db, mh_id = filled.db, filled.train()
     queries = filled.questions.reshape(-1, 16)
     expected = [db.multi_head_search(query, mh_id) for query in queries]

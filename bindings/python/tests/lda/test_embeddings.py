@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 
-def test_a_text_model_is_registered_once(db):
+def test_an_embedding_model_is_registered_once(db):
     model = db.add_model("m", 4, "onnx", 256, "small")
     assert db.get_model("m") == db.get_model_by_id(model)
     assert db.get_model("m") == {

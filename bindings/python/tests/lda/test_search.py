@@ -1,4 +1,4 @@
-"""Search: the engine's numbers, and what is kept between searches."""
+"""Search: the engine's numbers, and the cache between searches."""
 
 import json
 

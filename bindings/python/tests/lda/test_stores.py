@@ -145,7 +145,7 @@ def test_a_store_of_the_existing_code_is_searched_also_where_it_was_moved(tmp_pa
         _, weights = expected.project(query, return_weights=True)
         assert list(rows[0]["routing_weights"].values()) == weights.tolist()
         assert rows[0]["answer_id"] == 6
-        # What is added goes into the folder of the text model, and both are found.
+        # New arrays go into the folder of the embedding model; old and new ones are found.
         new = db.add_answer("a.md", "new")
         db.store_embedding(1, "answer", new, template.answers[0])
         assert (folder / "embeddings" / "m" / f"answer_{new}_model_1.npy").is_file()

@@ -128,7 +128,7 @@ def random_state(dim: int, heads: int, layers: int, ff_dim: int, seed: int = 0) 
 
 
 def reference(state: dict[str, Any], queries: Any) -> Any:
-    """What such a network gives, in float64."""
+    """Computes the network's output in float64."""
     from math import erf
 
     def linear(part: dict[str, Any], name: str, x: Any, rows: slice = slice(None)) -> Any:

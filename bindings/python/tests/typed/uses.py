@@ -1,4 +1,4 @@
-"""What users write, for mypy --strict to check against the installed package."""
+"""Typical user code, which mypy --strict checks against the installed package."""
 
 from typing import Optional
 
@@ -32,10 +32,16 @@ def train() -> float:
     return evaluation["closed"]["cosine"].all.recall_at_1.value
 
 
-def distil() -> float:
-    made: up.DistillationResult = up.distill("lda.db", output="t.safetensors", heads=4)
+def distill() -> float:
+    result: up.DistillationResult = up.distill("lda.db", output="t.safetensors", heads=4)
     exported: up.ExportResult = up.export("lda.db", output="t.onnx", format="onnx")
-    return made.held_out.mean_cosine + exported.bytes
+    return result.held_out.mean_cosine + exported.bytes
+
+
+def index(searcher: up.Searcher, model: up.Model) -> float:
+    stats: up.IndexStats = searcher.build_index(threads=2)
+    stored = up.build_index("lda.db", 1)
+    return stats.recall + stored.recall + model.with_approximate_index().index_stats.read
 
 
 def drop_in(query: npt.NDArray[np.float32]) -> tuple[Optional[str], npt.NDArray[np.float32]]:

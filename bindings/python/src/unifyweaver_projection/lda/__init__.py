@@ -1,4 +1,4 @@
-"""The database layer of the existing Python code, over the engine; see `lda_database`."""
+"""The database layer that existing Python code uses, backed by the engine; see `lda_database`."""
 
 from .database import LDAProjectionDB
 

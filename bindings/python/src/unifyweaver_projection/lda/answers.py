@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: Relations that lead from a part or a short form to the full version.
 _TO_FULL_VERSION = ("chunk_of", "summarizes", "abbreviates")
 
-#: The row that a relation leads to, for each direction.
+#: The other end of a relation, for each direction.
 _OTHER_END = {"from": "to", "to": "from"}
 
 
@@ -30,7 +30,7 @@ class Answers(StoreConnection):
         parent_id: Optional[int] = None,
         chunk_index: Optional[int] = None,
     ) -> int:
-        """Adds an answer and gives its id. `parent_id` is the answer that it is a part of."""
+        """Adds an answer and returns its id. `parent_id` is the answer that it is a part of."""
         with self._writing():
             if parent_id is not None:
                 self._expect("answers", "answer_id", [parent_id], "Answer")
@@ -41,13 +41,13 @@ class Answers(StoreConnection):
             )
 
     def get_answer(self, answer_id: int) -> Optional[Row]:
-        """The answer with an id; None where there is none."""
+        """Returns the answer with an id; None if there is none."""
         return self._row("SELECT * FROM answers WHERE answer_id = ?", (answer_id,))
 
     def find_answers(
         self, source_file: Optional[str] = None, record_id: Optional[str] = None
     ) -> list[Row]:
-        """The answers of a source file, of a record, or of both; all without either."""
+        """Returns the answers of a source file, of a record, or of both; all if both are None."""
         wanted = {"source_file": source_file, "record_id": record_id}
         given = {column: value for column, value in wanted.items() if value}
         where = " AND ".join(f"{column} = ?" for column in given) or "1"
@@ -56,9 +56,8 @@ class Answers(StoreConnection):
         )
 
     def search_answers(self, text_pattern: str) -> list[Row]:
-        """Answers whose text or record is LIKE a pattern of SQL, in which % stands for
-        anything, with `cluster_id` and `cluster_name`; once for every cluster that they are
-        in."""
+        """Returns the answers whose text or record id is LIKE an SQL pattern, with `cluster_id`
+        and `cluster_name`. An answer in several clusters is returned once for each."""
         return self._rows(
             "SELECT a.*, c.name AS cluster_name, c.cluster_id FROM answers a "
             "LEFT JOIN cluster_answers m ON m.answer_id = a.answer_id "
@@ -74,12 +73,13 @@ class Answers(StoreConnection):
         relation_type: str,
         metadata: Optional[Mapping[str, Any]] = None,
     ) -> int:
-        """Relates two answers and gives the relation's id; of one that there is already, the
-        metadata is replaced.
+        """Relates two answers and returns the relation's id. If the relation exists, its metadata
+        is replaced.
 
-        Types in use: chunk_of, summarizes, abbreviates, variant_of, translates.
+        Types in use: chunk_of, next_chunk, prev_chunk, summarizes, abbreviates, variant_of,
+        translates.
         """
-        kept = json.dumps(dict(metadata)) if metadata else None
+        stored = json.dumps(dict(metadata)) if metadata else None
         with self._writing():
             self._expect("answers", "answer_id", [from_id, to_id], "Answer")
             ends = (from_id, to_id, relation_type)
@@ -92,19 +92,19 @@ class Answers(StoreConnection):
                 return self._insert(
                     "INSERT INTO answer_relations (from_answer_id, to_answer_id, "
                     "relation_type, metadata) VALUES (?, ?, ?, ?)",
-                    (*ends, kept),
+                    (*ends, stored),
                 )
             self._execute(
-                "UPDATE answer_relations SET metadata = ? WHERE relation_id = ?", (kept, known)
+                "UPDATE answer_relations SET metadata = ? WHERE relation_id = ?", (stored, known)
             )
             return int(known)
 
     def get_related(
         self, answer_id: int, relation_type: Optional[str] = None, direction: str = "from"
     ) -> list[Row]:
-        """The answers that relations lead to from this one (`direction` "from"), or that lead
-        here ("to"): the columns of the relation, whose `metadata` is JSON, and of the other
-        answer."""
+        """Returns the answers that relations from this answer lead to (`direction` "from"), or
+        the answers whose relations lead to this one ("to"). A row has the columns of the
+        relation, whose `metadata` is JSON, and of the other answer."""
         if direction not in _OTHER_END:
             raise ValueError(f"direction is {direction!r}, expected 'from' or 'to'")
         here, there = f"{direction}_answer_id", f"{_OTHER_END[direction]}_answer_id"
@@ -116,8 +116,8 @@ class Answers(StoreConnection):
         )
 
     def get_full_version(self, answer_id: int) -> Optional[Row]:
-        """The answer at the end of chunk_of, summarizes and abbreviates relations: this one
-        where there are none, None where there is no such answer."""
+        """Returns the answer at the end of chunk_of, summarizes and abbreviates relations. It is
+        this answer if there are no relations, and None if this answer does not exist."""
         seen = {answer_id}
         while True:
             onward = [
@@ -131,25 +131,25 @@ class Answers(StoreConnection):
             seen.add(answer_id)
 
     def get_variants(self, answer_id: int) -> list[Row]:
-        """Other wordings of an answer, related by variant_of in either direction."""
+        """Returns the other wordings of an answer, by variant_of in either direction."""
         return self.get_related(answer_id, "variant_of", "from") + self.get_related(
             answer_id, "variant_of", "to"
         )
 
     def get_chunks(self, answer_id: int) -> list[Row]:
-        """The parts of an answer, in their order."""
+        """Returns the parts of an answer in order."""
         chunks = self.get_related(answer_id, "chunk_of", "to")
-        # The sort is stable: those without a number stay as they are, at the end.
+        # The sort is stable. Chunks without an index come last, in their order.
         return sorted(chunks, key=lambda row: (row["chunk_index"] is None, row["chunk_index"] or 0))
 
     def get_next_chunk(self, answer_id: int) -> Optional[Row]:
-        """The part after this one, by next_chunk."""
+        """Returns the part after this one, by next_chunk."""
         return next(iter(self.get_related(answer_id, "next_chunk")), None)
 
     def get_prev_chunk(self, answer_id: int) -> Optional[Row]:
-        """The part before this one, by prev_chunk."""
+        """Returns the part before this one, by prev_chunk."""
         return next(iter(self.get_related(answer_id, "prev_chunk")), None)
 
     def get_translations(self, answer_id: int) -> list[Row]:
-        """Answers that translate this one."""
+        """Returns the translations of an answer."""
         return self.get_related(answer_id, "translates", "to")

@@ -1,4 +1,4 @@
-"""Training batches: which question-answer files are in the store, and how far they got."""
+"""Training batches: the question-answer files of a store and their status."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ if TYPE_CHECKING:
     from .._call import StrPath
     from .connection import Row
 
-#: In the order that a batch goes through them; `failed` may follow any.
+#: In the order of a batch's life; `failed` may follow any.
 _STATUSES = ("pending", "importing", "embedding", "training", "completed", "failed")
 
 
 class Batches(StoreConnection):
     """The tables `training_batches` and `batch_status_history`.
 
-    A batch is one version of a file, known by its path and the SHA-256 of its bytes. Paths
-    are recorded as the engine records them, so that `projection import` and this class speak
-    of the same batches: relative to the database's folder where the file lies below it, else
-    absolute. Rows have them as paths that open.
+    A batch is one version of a file, identified by its path and the SHA-256 of its bytes. Paths
+    in the database are those of `projection import`: relative to the database if the file is in
+    the store's folder, else absolute. Rows have paths that can be opened.
     """
 
     @staticmethod
     def compute_file_hash(file_path: StrPath) -> str:
-        """SHA-256 of a file's bytes, in hexadecimal."""
+        """Returns the SHA-256 of a file's bytes in hexadecimal."""
         digest = hashlib.sha256()
         with open(file_path, "rb") as file:
             while block := file.read(1 << 20):
@@ -37,18 +36,17 @@ class Batches(StoreConnection):
     def register_batch(
         self, source_file: StrPath, model_name: Optional[str] = None
     ) -> tuple[int, str]:
-        """Registers a version of a file. Gives the batch's id, and "new", or "modified" where
-        another version is known, or "unchanged" where this one is.
+        """Registers a version of a file. Returns the batch's id and "new", "modified" if another
+        version of the file is registered, or "unchanged" if this version is.
 
-        Raises FileNotFoundError or another OSError where the file can't be read.
+        Raises FileNotFoundError or another OSError if the file can't be read.
         """
         digest = self.compute_file_hash(source_file)
-        recorded, *others = self._recorded_names(source_file)
-        names = (recorded, *others)
-        places = ", ".join("?" * len(names))
+        names = self._names_in_database(source_file)
+        placeholders = ", ".join("?" * len(names))
         with self._writing():
             known = self._rows(
-                f"SELECT batch_id, file_hash FROM training_batches WHERE source_file IN ({places}) "
+                f"SELECT batch_id, file_hash FROM training_batches WHERE source_file IN ({placeholders}) "
                 f"ORDER BY batch_id",
                 names,
             )
@@ -58,7 +56,7 @@ class Batches(StoreConnection):
             batch_id = self._insert(
                 "INSERT INTO training_batches (source_file, file_hash, status, model_name) "
                 "VALUES (?, ?, 'pending', ?)",
-                (recorded, digest, model_name),
+                (names[0], digest, model_name),
             )
             self._add_history(batch_id, "pending", "registered")
         return batch_id, "modified" if known else "new"
@@ -67,7 +65,7 @@ class Batches(StoreConnection):
         self, directory: StrPath, model_name: Optional[str] = None
     ) -> list[tuple[int, str]]:
         """Registers the files of a folder whose names end in .json, in the order of their
-        names. Gives what :meth:`register_batch` gave for those that are new or modified."""
+        names. Returns the results of :meth:`register_batch` for new and modified files."""
         files = sorted(entry.path for entry in os.scandir(directory) if _is_json(entry))
         registered = [self.register_batch(file, model_name) for file in files]
         return [(batch_id, status) for batch_id, status in registered if status != "unchanged"]
@@ -82,9 +80,9 @@ class Batches(StoreConnection):
         projection_id: Optional[int] = None,
         error_message: Optional[str] = None,
     ) -> None:
-        """Moves a batch to another status and adds to its history; numbers that are None stay
-        as they are. The error message of a failed batch is `error_message`, else `message`; a
-        batch of another status has none.
+        """Changes the status of a batch and adds to its history. Numbers that are None stay as
+        they are. The error message of a failed batch is `error_message`, else `message`; a batch
+        of another status has none.
 
         Raises ValueError for an unknown batch or status.
         """
@@ -107,29 +105,29 @@ class Batches(StoreConnection):
             self._add_history(batch_id, status, message or error_message)
 
     def get_batch(self, batch_id: int) -> Optional[Row]:
-        """The batch with an id; None where there is none."""
+        """Returns the batch with an id; None if there is none."""
         return next(iter(self._batches("batch_id = ?", (batch_id,))), None)
 
     def get_batch_by_file(self, source_file: StrPath) -> list[Row]:
-        """The versions of a file that are known, the newest first."""
-        names = self._recorded_names(source_file)
-        places = ", ".join("?" * len(names))
-        return self._batches(f"source_file IN ({places})", names, "DESC")
+        """Returns the registered versions of a file, the newest first."""
+        names = self._names_in_database(source_file)
+        placeholders = ", ".join("?" * len(names))
+        return self._batches(f"source_file IN ({placeholders})", names, "DESC")
 
     def get_pending_batches(self) -> list[Row]:
-        """Batches that wait to be imported, the oldest first."""
+        """Returns the batches that wait to be imported, the oldest first."""
         return self._batches("status = 'pending'")
 
     def get_failed_batches(self) -> list[Row]:
-        """Batches that failed, the newest first."""
+        """Returns the failed batches, the newest first."""
         return self._batches("status = 'failed'", order="DESC")
 
     def list_batches(self, status: Optional[str] = None) -> list[Row]:
-        """All batches, or those of a status, the newest first."""
+        """Returns all batches, or the batches with a status, the newest first."""
         return self._batches("?1 IS NULL OR status = ?1", (status or None,), "DESC")
 
     def get_batch_history(self, batch_id: int) -> list[Row]:
-        """The statuses that a batch went through, the oldest first."""
+        """Returns the statuses that a batch has had, the oldest first."""
         return self._rows(
             "SELECT * FROM batch_status_history WHERE batch_id = ? ORDER BY history_id",
             (batch_id,),
@@ -150,17 +148,17 @@ class Batches(StoreConnection):
             values,
         )
         for row in rows:
-            found = os.path.join(os.path.dirname(self.db_path), row["source_file"])
-            if os.path.exists(found):
-                row["source_file"] = found
+            path = os.path.join(os.path.dirname(self.db_path), row["source_file"])
+            if os.path.exists(path):
+                row["source_file"] = path
         return rows
 
-    def _recorded_names(self, source_file: StrPath) -> tuple[str, ...]:
-        """How the database records a file, and how existing programs may have recorded it."""
+    def _names_in_database(self, source_file: StrPath) -> tuple[str, ...]:
+        """Returns the path in the database of a file, followed by the other paths that existing
+        programs may have stored for it."""
         given = os.fspath(source_file)
         absolute = os.path.realpath(given)
-        recorded = self._places.recorded(absolute)
-        return tuple(dict.fromkeys((recorded, given, absolute)))
+        return tuple(dict.fromkeys((self._files.path_in_database(absolute), given, absolute)))
 
 
 def _is_json(entry: os.DirEntry[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Questions, and the clusters that join them to answers."""
+"""Questions, and the clusters that connect them to answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Clusters(StoreConnection):
     """The tables `questions`, `qa_clusters`, `cluster_answers` and `cluster_questions`."""
 
     def add_question(self, text: str, length_type: str = "medium") -> int:
-        """Adds a question and gives its id. `length_type` is short, medium or long; the
+        """Adds a question and returns its id. `length_type` is short, medium or long; the
         database refuses others."""
         with self._writing():
             return self._insert(
@@ -23,7 +23,7 @@ class Clusters(StoreConnection):
             )
 
     def get_question(self, question_id: int) -> Optional[Row]:
-        """The question with an id; None where there is none."""
+        """Returns the question with an id; None if there is none."""
         return self._row("SELECT * FROM questions WHERE question_id = ?", (question_id,))
 
     def create_cluster(
@@ -33,7 +33,7 @@ class Clusters(StoreConnection):
         question_ids: Iterable[int],
         description: Optional[str] = None,
     ) -> int:
-        """Makes a cluster of answers and the questions that they answer, and gives its id."""
+        """Creates a cluster of answers and the questions that they answer, and returns its id."""
         answers, questions = list(answer_ids), list(question_ids)
         with self._writing():
             self._expect("answers", "answer_id", answers, "Answer")
@@ -50,7 +50,7 @@ class Clusters(StoreConnection):
             return cluster_id
 
     def get_cluster(self, cluster_id: int) -> Optional[Row]:
-        """The cluster with an id, with the rows of its `answers` and `questions`; None where
+        """Returns the cluster with an id, with the rows of its `answers` and `questions`; None if
         there is none."""
         with self._reading():
             cluster = self._row("SELECT * FROM qa_clusters WHERE cluster_id = ?", (cluster_id,))
@@ -69,12 +69,11 @@ class Clusters(StoreConnection):
             return cluster
 
     def list_clusters(self) -> list[Row]:
-        """All clusters, without their answers and questions."""
+        """Returns all clusters, without their answers and questions."""
         return self._rows("SELECT * FROM qa_clusters ORDER BY cluster_id")
 
     def get_questions_for_answer(self, answer_id: int) -> list[Row]:
-        """The questions of the clusters that an answer is in, with `cluster_id` and
-        `cluster_name`."""
+        """Returns the questions of an answer's clusters, with `cluster_id` and `cluster_name`."""
         return self._rows(
             "SELECT q.*, c.cluster_id, c.name AS cluster_name FROM cluster_answers a "
             "JOIN qa_clusters c USING (cluster_id) JOIN cluster_questions USING (cluster_id) "

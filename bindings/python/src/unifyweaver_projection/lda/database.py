@@ -1,4 +1,4 @@
-"""The class that callers know."""
+"""The class that callers use."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _COUNTED = {
 class LDAProjectionDB(Batches, Search):
     """A store: the database `lda.db` and the arrays beside it.
 
-    `db_path` is the database, which is made where there is none. `embeddings_dir` is the
-    folder that arrays are written to; without it they go into embeddings/{model_name} beside
-    the database, where every runtime finds them.
+    `db_path` is the database, which is created if it does not exist. `embeddings_dir` is the
+    folder that arrays are written to; the default is embeddings/{model_name} beside the
+    database, where every runtime finds them.
 
-    Rows are dictionaries with the tables' columns. Threads may share an object of the class,
-    and use it as a context manager, which closes it at the end.
+    Rows are dictionaries with the tables' columns. Threads may share an object. As a context
+    manager, it is closed at the end of the block.
     """
 
     def get_stats(self) -> dict[str, int]:
-        """How many rows there are of each kind."""
+        """Returns the numbers of rows of each kind."""
         with self._reading():
             return {
                 name: int(self._value(f"SELECT count(*) FROM {table}"))

@@ -1,4 +1,4 @@
-"""Text models and the vectors that they gave answers and questions."""
+"""Embedding models, and the vectors of answers and questions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from ..errors import DimensionMismatchError
-from . import files, layout
+from . import files, store_files
 from .clusters import Clusters
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ class Embeddings(Clusters):
         max_tokens: Optional[int] = None,
         notes: Optional[str] = None,
     ) -> int:
-        """Registers a text model and gives its id; of one that is registered already, the id
-        that it has.
+        """Registers an embedding model and returns its id. If a model of that name is registered
+        already, returns its id.
 
-        Raises ValueError where it is registered with another dimension.
+        Raises ValueError if it is registered with another dimension.
         """
         if dimension < 1:
             raise ValueError(f"dimension is {dimension}, expected at least 1")
@@ -49,71 +49,71 @@ class Embeddings(Clusters):
                 )
             if known["dimension"] != dimension:
                 raise DimensionMismatchError(
-                    f"the text model '{name}' is registered with dimension "
+                    f"the embedding model '{name}' is registered with dimension "
                     f"{known['dimension']}, not {dimension}"
                 )
             return int(known["model_id"])
 
     def get_model(self, name: str) -> Optional[Row]:
-        """The text model called `name`; None where there is none."""
+        """Returns the embedding model called `name`; None if there is none."""
         return self._row("SELECT * FROM embedding_models WHERE name = ?", (name,))
 
     def get_model_by_id(self, model_id: int) -> Optional[Row]:
-        """The text model with an id; None where there is none."""
+        """Returns the embedding model with an id; None if there is none."""
         return self._row("SELECT * FROM embedding_models WHERE model_id = ?", (model_id,))
 
     def store_embedding(
         self, model_id: int, entity_type: str, entity_id: int, vector: ArrayLike
     ) -> int:
-        """Stores the vector of an answer or a question, in place of one that it has by this
-        text model. Gives the row's id.
+        """Stores the vector of an answer or question and returns the row's id. An existing vector
+        by the same embedding model is replaced.
 
-        Raises ValueError where there is no such text model, answer or question, and for
-        vectors of another dimension, with NaN or infinity, or without a direction.
+        Raises ValueError if the embedding model, answer or question does not exist, and if the
+        vector has another dimension, is zero, or holds NaN or infinity.
         """
         return self._store_embeddings(model_id, entity_type, [(entity_id, vector)])[0]
 
     def embed_and_store_batch(
         self, model_id: int, entity_type: str, items: Iterable[tuple[int, ArrayLike]]
     ) -> int:
-        """:meth:`store_embedding` for pairs of id and vector, all of them or, after an
-        exception, none. Gives their number."""
+        """Stores the vectors of pairs of id and vector as :meth:`store_embedding` does, and
+        returns their number. After an exception, none are stored."""
         return len(self._store_embeddings(model_id, entity_type, list(items)))
 
     def _store_embeddings(
         self, model_id: int, entity_type: str, items: list[tuple[int, ArrayLike]]
     ) -> list[int]:
-        # It becomes a part of file names.
+        # Checked first, because it becomes a part of file names.
         if entity_type not in _ENTITIES:
             raise ValueError(f"entity_type is {entity_type!r}, expected 'answer' or 'question'")
         table, column = _ENTITIES[entity_type]
         ids, replaced = [], []
         with files.StagedFiles() as staged, self._writing():
-            model = self._text_model(model_id)
-            folder = self._places.folder(model["name"])
+            model = self._embedding_model(model_id)
+            folder = self._files.folder(model["name"])
             for entity_id, vector in items:
                 self._expect(table, column, [entity_id], entity_type.capitalize())
                 number = int(entity_id)
                 name = f"the vector of {entity_type} {number}"
                 checked = files.checked_vector(name, vector, model["dimension"])
-                file = layout.embedding_name(entity_type, number, model["model_id"])
+                file = store_files.embedding_name(entity_type, number, model["model_id"])
                 path = os.path.join(folder, file)
                 staged.add(path, checked)
-                row_id, present = self._record_embedding(
-                    model["model_id"], entity_type, number, self._places.recorded(path)
+                row_id, earlier = self._set_vector_path(
+                    model["model_id"], entity_type, number, self._files.path_in_database(path)
                 )
                 ids.append(row_id)
-                if present is not None:
-                    replaced.append((present, path))
+                if earlier is not None:
+                    replaced.append((earlier, path))
             staged.publish()
-        for present, path in replaced:
-            self._remove_replaced(present, path, model["name"])
+        for earlier, path in replaced:
+            self._remove_replaced(earlier, path, model["name"])
         return ids
 
-    def _record_embedding(
-        self, model_id: int, entity_type: str, entity_id: int, recorded: str
+    def _set_vector_path(
+        self, model_id: int, entity_type: str, entity_id: int, vector_path: str
     ) -> tuple[int, Optional[str]]:
-        """The row's id, and the path that it had before."""
+        """Inserts or updates a row. Returns its id and its earlier path, if there was a row."""
         known = self._row(
             "SELECT embedding_id, vector_path FROM embeddings WHERE model_id = ? AND "
             "entity_type = ? AND entity_id = ?",
@@ -123,32 +123,32 @@ class Embeddings(Clusters):
             row_id = self._insert(
                 "INSERT INTO embeddings (model_id, entity_type, entity_id, vector_path) "
                 "VALUES (?, ?, ?, ?)",
-                (model_id, entity_type, entity_id, recorded),
+                (model_id, entity_type, entity_id, vector_path),
             )
             return row_id, None
         self._execute(
             "UPDATE embeddings SET vector_path = ?, created_at = CURRENT_TIMESTAMP "
             "WHERE embedding_id = ?",
-            (recorded, known["embedding_id"]),
+            (vector_path, known["embedding_id"]),
         )
         return known["embedding_id"], known["vector_path"]
 
-    def _remove_replaced(self, present: str, path: str, model_name: str) -> None:
-        """Removes the file of a vector that was replaced by that at `path`, where it is
-        another one and nothing else uses it."""
+    def _remove_replaced(self, earlier: str, path: str, model_name: str) -> None:
+        """Removes the file of a vector that the file `path` replaced, unless it is the same file
+        or another row uses it."""
         try:
-            old = self._places.find(present, model_name)
-            used = self._value("SELECT 1 FROM embeddings WHERE vector_path = ?", (present,))
+            old = self._files.resolve(earlier, model_name)
+            used = self._value("SELECT 1 FROM embeddings WHERE vector_path = ?", (earlier,))
             if used is None and not os.path.samefile(old, path):
                 os.remove(old)
         except (OSError, ValueError):
-            pass  # A file that stays does no harm.
+            pass  # An unused file does no harm.
 
     def get_embedding(
         self, model_id: int, entity_type: str, entity_id: int
     ) -> Optional[npt.NDArray[Any]]:
-        """The vector of an answer or a question, of the dtype that it is stored in; None
-        where it has none by this text model."""
+        """Returns the vector of an answer or question with its stored dtype; None if it has none
+        by this embedding model."""
         row = self._row(
             "SELECT vector_path, coalesce(m.name, '') AS model_name FROM embeddings "
             "LEFT JOIN embedding_models m USING (model_id) "
@@ -160,8 +160,9 @@ class Embeddings(Clusters):
         return self._load_vector(row["vector_path"], row["model_name"])
 
     def get_all_answer_embeddings(self, model_id: int) -> tuple[list[int], npt.NDArray[Any]]:
-        """The ids of all answers that have a vector by a text model, in ascending order, and
-        the vectors as the rows of a matrix; an empty list and array where there are none."""
+        """Returns the ids of all answers that have a vector by an embedding model, in ascending
+        order, and the vectors as the rows of a matrix; an empty list and array if there are
+        none."""
         rows = self._rows(
             "SELECT entity_id, vector_path, coalesce(m.name, '') AS model_name FROM embeddings "
             "LEFT JOIN embedding_models m USING (model_id) "
@@ -176,8 +177,8 @@ class Embeddings(Clusters):
     def get_cluster_embeddings(
         self, cluster_id: int, model_id: int
     ) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]]:
-        """The vectors of a cluster's answers and those of its questions, as far as they have
-        one by a text model; two empty lists for an unknown cluster."""
+        """Returns the vectors by an embedding model of a cluster's answers and of its questions.
+        Texts without a vector are left out; an unknown cluster has two empty lists."""
         cluster = self.get_cluster(cluster_id) or {"answers": [], "questions": []}
         answers = [
             self.get_embedding(model_id, "answer", row["answer_id"]) for row in cluster["answers"]
@@ -191,6 +192,6 @@ class Embeddings(Clusters):
             [vector for vector in questions if vector is not None],
         )
 
-    def _load_vector(self, recorded: str, model_name: str) -> npt.NDArray[Any]:
-        vector: npt.NDArray[Any] = files.load_vector(self._places.find(recorded, model_name))
+    def _load_vector(self, vector_path: str, model_name: str) -> npt.NDArray[Any]:
+        vector: npt.NDArray[Any] = files.load_vector(self._files.resolve(vector_path, model_name))
         return vector

@@ -1,6 +1,6 @@
 """Array files: float32, written under temporary names and renamed when they are on disk.
 
-Readers see a file as it was or as it is, never in between.
+Readers see either the old or the new file, never a partial one.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from .._arrays import ArrayLike, Floats
 
-#: From this many files on, waiting for the whole disk is faster than for each.
-_MANY = 16
+#: For this many files or more, syncing the whole disk is faster than syncing each file.
+_SYNC_DISK_FROM = 16
 
 
 def checked_vector(name: str, values: ArrayLike, dimension: int) -> Floats:
-    """A vector that has a direction, of a text model's dimension. A matrix of one row is
-    taken for its row."""
+    """Returns a non-zero vector of an embedding model's dimension. A matrix of one row counts as
+    a vector."""
     array = as_floats(name, values, (1, 2))
     if array.ndim == 2 and array.shape[0] != 1:
         raise DimensionMismatchError(
@@ -35,7 +35,7 @@ def checked_vector(name: str, values: ArrayLike, dimension: int) -> Floats:
     array = array.reshape(-1)
     if array.size != dimension:
         raise DimensionMismatchError(
-            f"{name} has {array.size} values, expected {dimension} as the text model has"
+            f"{name} has {array.size} values, expected {dimension}, the embedding model's dimension"
         )
     _check_finite(name, array)
     if not array.any():
@@ -44,12 +44,12 @@ def checked_vector(name: str, values: ArrayLike, dimension: int) -> Floats:
 
 
 def checked_matrix(name: str, values: ArrayLike, shape: tuple[int, int]) -> Floats:
-    """A matrix of the shape that the text models give it."""
+    """Returns a matrix of the shape that follows from the embedding models."""
     array = as_floats(name, values, (2,))
     if array.shape != shape:
         raise DimensionMismatchError(
             f"{name} has the shape {array.shape}, expected {shape}, the dimensions of the "
-            f"text models of answers and of queries"
+            f"embedding models of answers and of queries"
         )
     _check_finite(name, array)
     return array
@@ -66,7 +66,7 @@ def _check_finite(name: str, array: Floats) -> None:
 
 
 def load(path: str) -> Any:
-    """An array as it is stored."""
+    """Loads an array with its stored dtype."""
     try:
         return np.load(path, allow_pickle=False)
     except ValueError as error:
@@ -74,7 +74,7 @@ def load(path: str) -> Any:
 
 
 def load_vector(path: str) -> Any:
-    """A vector as it is stored; some programs store them as matrices of one row."""
+    """Loads a vector with its stored dtype. Some programs store matrices of one row."""
     array = load(path)
     if array.ndim == 2 and array.shape[0] == 1:
         array = array[0]
@@ -84,8 +84,8 @@ def load_vector(path: str) -> Any:
 
 
 class StagedFiles:
-    """Files that get their names together, when :meth:`publish` is called. The caller holds
-    the store's write lock, as the engine removes temporary files that it finds under it."""
+    """Files that get their final names together, when :meth:`publish` is called. The caller holds
+    the store's write lock, because the engine removes temporary files when it holds the lock."""
 
     def __init__(self) -> None:
         self._files: list[tuple[str, str]] = []
@@ -103,10 +103,10 @@ class StagedFiles:
             try:
                 os.remove(temporary)
             except OSError:
-                pass  # It has its name already, or was never written.
+                pass  # It has been renamed, or was never written.
 
     def add(self, path: str, values: Floats) -> None:
-        """Writes an array that is to be called `path`."""
+        """Writes an array to a temporary file that :meth:`publish` renames to `path`."""
         folder, name = os.path.split(path)
         os.makedirs(folder or ".", exist_ok=True)
         unique = f"{os.getpid()}_{threading.get_ident()}"
@@ -116,8 +116,8 @@ class StagedFiles:
             np.save(file, values)
 
     def publish(self) -> None:
-        """Gives all files their names, once they are on disk."""
-        if len(self._files) >= _MANY and hasattr(os, "sync"):
+        """Waits until all files are on disk, and renames them."""
+        if len(self._files) >= _SYNC_DISK_FROM and hasattr(os, "sync"):
             os.sync()
         else:
             for temporary, _ in self._files:

@@ -1,4 +1,4 @@
-"""Multi-head projections: one head a cluster."""
+"""Multi-head projections: one head per cluster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
-from . import files, layout
+from . import files, store_files
 from .projections import Projections
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ class MultiHead(Projections):
     def create_multi_head_projection(
         self, model_id: int, name: Optional[str] = None, temperature: float = 1.0
     ) -> int:
-        """Makes a projection without heads over the vectors of a text model, and gives its
-        id. `temperature` is that of the routing."""
+        """Creates a projection without heads for the vectors of an embedding model, and returns
+        its id. `temperature` is that of the routing."""
         if not (temperature > 0 and np.isfinite(temperature)):
             raise ValueError(f"temperature is {temperature}, expected a number above 0")
         with self._writing():
-            self._text_model(model_id)
+            self._embedding_model(model_id)
             return self._insert(
                 "INSERT INTO multi_head_projections (mh_projection_id, model_id, name, "
                 "temperature, num_heads) VALUES (?, ?, ?, ?, 0)",
@@ -46,17 +46,18 @@ class MultiHead(Projections):
         W: Optional[ArrayLike] = None,
         num_questions: Optional[int] = None,
     ) -> int:
-        """Adds the head of a cluster and gives its id: the mean of its questions, its answer,
-        and, where the head is to give W q instead of the answer, a matrix.
+        """Adds the head of a cluster and returns its id. `centroid` is the mean of the cluster's
+        questions and `answer_emb` its answer; with a matrix `W`, the head's term is W q instead
+        of the answer.
 
-        Raises sqlite3.IntegrityError where the cluster has a head already, and ValueError
-        where there is no such projection or cluster, or where the vectors are unusable.
+        Raises sqlite3.IntegrityError if the cluster has a head already, and ValueError if the
+        projection or cluster does not exist or an array is unusable.
         """
         with files.StagedFiles() as staged, self._writing():
             projection = self._expect_multi_head(mh_projection_id)
             self._expect("qa_clusters", "cluster_id", [cluster_id], "Cluster")
-            model = self._text_model(projection["model_id"])
-            dimension, folder = model["dimension"], self._places.folder(model["name"])
+            model = self._embedding_model(projection["model_id"])
+            dimension, folder = model["dimension"], self._files.folder(model["name"])
             arrays = {
                 "centroid": files.checked_vector("centroid", centroid, dimension),
                 "answer": files.checked_vector("answer_emb", answer_emb, dimension),
@@ -64,15 +65,15 @@ class MultiHead(Projections):
             if W is not None:
                 arrays["W"] = files.checked_matrix("W", W, (dimension, dimension))
             numbers = int(mh_projection_id), int(cluster_id)
-            recorded = {}
+            paths = {}
             for part, values in arrays.items():
-                path = os.path.join(folder, layout.head_name(*numbers, part))
+                path = os.path.join(folder, store_files.head_name(*numbers, part))
                 staged.add(path, values)
-                recorded[part] = self._places.recorded(path)
+                paths[part] = self._files.path_in_database(path)
             head_id = self._insert(
                 "INSERT INTO cluster_heads (mh_projection_id, cluster_id, centroid_path, "
                 "answer_emb_path, W_path, num_questions) VALUES (?, ?, ?, ?, ?, ?)",
-                (*numbers, recorded["centroid"], recorded["answer"], recorded.get("W"), num_questions),
+                (*numbers, paths["centroid"], paths["answer"], paths.get("W"), num_questions),
             )
             self._execute(
                 "UPDATE multi_head_projections SET num_heads = (SELECT count(*) FROM "
@@ -83,21 +84,21 @@ class MultiHead(Projections):
         return head_id
 
     def _expect_multi_head(self, mh_projection_id: int) -> Row:
-        """The row of a projection that heads can be added to."""
+        """Returns the row of a projection. Raises ValueError if heads can't be added to it."""
         row = self.get_multi_head_projection(mh_projection_id)
         if row is None:
             raise ValueError(f"Multi-head projection {mh_projection_id} not found")
         kind = self._engine_kind(mh_projection_id)
         if kind not in (None, "multi_head"):
             raise ValueError(
-                f"projection {mh_projection_id} is a {kind} one, which was trained as a whole: "
-                f"heads can't be added to it"
+                f"projection {mh_projection_id} is of kind {kind}, expected multi_head: heads "
+                f"can't be added to it"
             )
         return row
 
     def _engine_kind(self, mh_projection_id: int) -> Optional[str]:
-        """The kind that the engine's own table gives; None where it does not know the
-        projection, which is a multi-head one then."""
+        """Returns the kind in the engine's own table. None means that the table does not have the
+        projection, which then is a multi-head one."""
         if self._value("SELECT 1 FROM sqlite_master WHERE name = 'engine_models'") is None:
             return None
         kind: Optional[str] = self._value(
@@ -106,14 +107,14 @@ class MultiHead(Projections):
         return kind
 
     def get_multi_head_projection(self, mh_projection_id: int) -> Optional[Row]:
-        """The row of a projection with heads; None where there is none."""
+        """Returns the row of a projection with heads; None if there is none."""
         return self._row(
             "SELECT * FROM multi_head_projections WHERE mh_projection_id = ?", (mh_projection_id,)
         )
 
     def get_cluster_heads(self, mh_projection_id: int) -> list[Row]:
-        """The heads of a projection by ascending cluster, with `cluster_name`. The paths are
-        those of the files as they are now."""
+        """Returns the heads of a projection by ascending cluster, with `cluster_name`. The paths
+        can be opened."""
         rows = self._rows(
             "SELECT h.*, c.name AS cluster_name, coalesce(m.name, '') AS model_name "
             "FROM cluster_heads h LEFT JOIN qa_clusters c USING (cluster_id) "
@@ -125,7 +126,7 @@ class MultiHead(Projections):
         for row in rows:
             model_name = row.pop("model_name")
             for column in _PATHS:
-                row[column] = self._places.shown(row[column], model_name)
+                row[column] = self._files.resolve_if_found(row[column], model_name)
         return rows
 
     def load_multi_head_data(
@@ -133,17 +134,17 @@ class MultiHead(Projections):
     ) -> tuple[
         npt.NDArray[Any], npt.NDArray[Any], list[int], Optional[list[Optional[npt.NDArray[Any]]]]
     ]:
-        """The arrays of all heads by ascending cluster, as they are stored: centroids (n, d),
-        answers (n, d), the clusters' ids, and the matrices, with None for heads that have
-        none, or None where no head has one. Empty ones where there are no heads."""
+        """Returns the arrays of all heads by ascending cluster, with their stored dtypes:
+        centroids (n, d), answers (n, d), the clusters' ids, and a list of matrices. A head without
+        a matrix has None in the list; if no head has one, None replaces the list. All are empty
+        if there are no heads."""
         heads = self.get_cluster_heads(mh_projection_id)
         if not heads:
             return np.array([]), np.array([]), [], None
-        centroids = [files.load_vector(self._places.find(row["centroid_path"])) for row in heads]
-        answers = [files.load_vector(self._places.find(row["answer_emb_path"])) for row in heads]
-        matrices = [
-            files.load(self._places.find(row["W_path"])) if row["W_path"] else None for row in heads
-        ]
+        resolve = self._files.resolve
+        centroids = [files.load_vector(resolve(row["centroid_path"])) for row in heads]
+        answers = [files.load_vector(resolve(row["answer_emb_path"])) for row in heads]
+        matrices = [files.load(resolve(row["W_path"])) if row["W_path"] else None for row in heads]
         ids = [row["cluster_id"] for row in heads]
         has_matrix = any(matrix is not None for matrix in matrices)
         return np.stack(centroids), np.stack(answers), ids, matrices if has_matrix else None
@@ -154,7 +155,7 @@ class MultiHead(Projections):
         recall_at_1: Optional[float] = None,
         mrr: Optional[float] = None,
     ) -> None:
-        """Records what was measured of a projection; None leaves a number as it is."""
+        """Stores metrics of a projection. A metric that is None stays as it is."""
         with self._writing():
             if self.get_multi_head_projection(mh_projection_id) is None:
                 raise ValueError(f"Multi-head projection {mh_projection_id} not found")

@@ -1,4 +1,4 @@
-"""Linear projections: one matrix each."""
+"""Linear projections, which are one matrix each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
-from . import files, layout
+from . import files, store_files
 from .connection import StoreConnection
 
 if TYPE_CHECKING:
@@ -36,22 +36,23 @@ class Projections(StoreConnection):
         ridge: Optional[float] = None,
         metrics: Optional[Mapping[str, Any]] = None,
     ) -> int:
-        """Stores the matrix W of a linear projection, which is applied as W q, and gives the
+        """Stores the matrix W of a linear projection, which is applied as W q, and returns the
         projection's id.
 
-        W has the shape (dimension of the answers' text model, dimension of the queries').
-        `cluster_ids` are the clusters that it was trained on; of `metrics` there are kept
-        num_clusters, total_queries, recall_at_1 and mrr.
+        W has the shape (dimension of the answers' embedding model, dimension of the queries').
+        `cluster_ids` are the clusters that it was trained on. Of `metrics`, num_clusters,
+        total_queries, recall_at_1 and mrr are stored.
         """
         clusters = list(cluster_ids or ())
         measured = dict(metrics or {})
         with files.StagedFiles() as staged, self._writing():
-            queries, answers = self._text_model(input_model_id), self._text_model(output_model_id)
+            queries = self._embedding_model(input_model_id)
+            answers = self._embedding_model(output_model_id)
             self._expect("qa_clusters", "cluster_id", clusters, "Cluster")
             matrix = files.checked_matrix("W", W, (answers["dimension"], queries["dimension"]))
             projection_id = self._new_projection_id()
-            folder = self._places.folder(answers["name"])
-            path = os.path.join(folder, layout.linear_name(projection_id))
+            folder = self._files.folder(answers["name"])
+            path = os.path.join(folder, store_files.linear_name(projection_id))
             staged.add(path, matrix)
             self._insert(
                 "INSERT INTO projections (projection_id, input_model_id, output_model_id, name, "
@@ -62,7 +63,7 @@ class Projections(StoreConnection):
                     input_model_id,
                     output_model_id,
                     name,
-                    self._places.recorded(path),
+                    self._files.path_in_database(path),
                     lambda_reg,
                     ridge,
                     measured.get("num_clusters", len(clusters) or None),
@@ -79,25 +80,25 @@ class Projections(StoreConnection):
         return projection_id
 
     def _new_projection_id(self) -> int:
-        """An id that no projection of any kind has. Files of an id that the database does not
-        know may be another store's, so the id is passed over."""
+        """Returns an id that no projection of any kind has, and that no files have: they may
+        belong to another store."""
         number: int = 1 + self._value(
             "SELECT max((SELECT coalesce(max(mh_projection_id), 0) FROM multi_head_projections), "
             "(SELECT coalesce(max(projection_id), 0) FROM projections))"
         )
-        while layout.has_files_of(self._places.embeddings, number):
+        while store_files.has_files_of(self._files.embeddings, number):
             number += 1
         return number
 
     def get_projection(self, projection_id: int) -> Optional[tuple[npt.NDArray[Any], Row]]:
-        """The matrix of a linear projection and its row; None where there is none."""
+        """Returns the matrix of a linear projection and its row; None if there is none."""
         row = self._projection_row(projection_id)
         if row is None:
             return None
         model_name = row.pop("output_model_name") or ""
         del row["input_model_name"]
-        matrix: npt.NDArray[Any] = files.load(self._places.find(row["W_path"], model_name))
-        row["W_path"] = self._places.shown(row["W_path"], model_name)
+        matrix: npt.NDArray[Any] = files.load(self._files.resolve(row["W_path"], model_name))
+        row["W_path"] = self._files.resolve_if_found(row["W_path"], model_name)
         return matrix, row
 
     def _projection_row(self, projection_id: int) -> Optional[Row]:
@@ -106,13 +107,14 @@ class Projections(StoreConnection):
     def list_projections(
         self, input_model: Optional[str] = None, output_model: Optional[str] = None
     ) -> list[Row]:
-        """All linear projections, or those between text models of the names given, with
-        `input_model_name` and `output_model_name`."""
+        """Returns all linear projections, or those from `input_model` to `output_model`, names of
+        embedding models. Rows have `input_model_name` and `output_model_name`."""
         rows = self._rows(
             _SELECT + "WHERE (?1 IS NULL OR i.name = ?1) AND (?2 IS NULL OR o.name = ?2) "
             "ORDER BY p.projection_id",
             (input_model or None, output_model or None),
         )
         for row in rows:
-            row["W_path"] = self._places.shown(row["W_path"], row["output_model_name"] or "")
+            model_name = row["output_model_name"] or ""
+            row["W_path"] = self._files.resolve_if_found(row["W_path"], model_name)
         return rows

@@ -1,4 +1,4 @@
-"""The log of queries, and what users said of the answers."""
+"""The query log, and feedback of users."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class QueryLog(StoreConnection):
         selected_id: Optional[int] = None,
         was_helpful: Optional[bool] = None,
     ) -> int:
-        """Logs a query with the ids of the answers found, best first, and gives the row's id.
-        The text model is that of the linear projection with the id, else of the one with
-        heads."""
+        """Logs a query with the ids of the answers found, best first, and returns the row's id.
+        The embedding model is that of the linear projection with the id, else that of the
+        projection with heads."""
         model_id = self._value(
             "SELECT coalesce((SELECT input_model_id FROM projections WHERE projection_id = ?1), "
             "(SELECT model_id FROM multi_head_projections WHERE mh_projection_id = ?1))",
@@ -58,7 +58,7 @@ class QueryLog(StoreConnection):
             )
 
     def get_query_log(self, limit: int = 100) -> list[Row]:
-        """The newest queries, the newest first. `results` is a JSON list of ids."""
+        """Returns at most `limit` queries, the newest first. `results` is a JSON list of ids."""
         return self._rows(
             "SELECT * FROM query_log ORDER BY created_at DESC, log_id DESC LIMIT ?", (limit,)
         )
@@ -69,8 +69,8 @@ class QueryLog(StoreConnection):
         selected_id: Optional[int] = None,
         was_helpful: Optional[bool] = None,
     ) -> None:
-        """Records what a user said of the answers to a logged query: which one was right,
-        and whether they helped; None leaves a column as it is."""
+        """Stores a user's feedback on a logged query: which answer was right, and whether the
+        answers helped. None leaves a column as it is."""
         with self._writing():
             self._expect("query_log", "log_id", [log_id], "Logged query")
             if selected_id is not None:

@@ -1,7 +1,7 @@
 """Search through projections, by the engine.
 
-Models and answers are kept in memory from one search to the next. They are opened anew when
-the rows or files that they come from have changed, by whatever program.
+Models and answers stay in memory between searches. They are opened again if their rows or files
+have changed, even by another program.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
     from .connection import Row
 
 
-class _Kept(NamedTuple):
-    """Something that was opened, and how the store was then."""
+class _Cached(NamedTuple):
+    """A model or searcher, and the state of the store when it was opened."""
 
-    #: The version of the database, which most changes have no bearing on.
+    #: The version of the database.
     version: Any
-    #: The rows and the state of the files that it was made of.
+    #: The rows and the stamps of the files that it was made of.
     origin: Any
     opened: Any
 
 
 class Search(Answers, Embeddings, MultiHead, QueryLog):
-    """Search by an embedded query."""
+    """Search for embedded queries."""
 
     def __init__(self, db_path: StrPath, embeddings_dir: Optional[StrPath] = None) -> None:
         super().__init__(db_path, embeddings_dir)
-        self._kept: dict[Any, _Kept] = {}
-        # One thread opens something while the others wait for it. Held before the store's
-        # lock, never within it.
+        self._cache: dict[Any, _Cached] = {}
+        # Held while a model or searcher is opened. Acquired before the store's lock, never while
+        # that is held.
         self._opening = threading.Lock()
 
     def close(self) -> None:
-        """Closes the database and lets go of what searches kept. Closing twice does nothing."""
+        """Closes the database and drops cached models and answers. Closing twice does nothing."""
         super().close()
-        self._kept.clear()
+        self._cache.clear()
 
     def search(
         self,
@@ -59,12 +59,11 @@ class Search(Answers, Embeddings, MultiHead, QueryLog):
         log: bool = True,
         query_text: Optional[str] = None,
     ) -> list[Row]:
-        """The `top_k` answers nearest to a query once a linear projection has projected it,
-        best first: `answer_id`, `score`, which is the cosine, and the columns of the answer.
+        """Projects a query with a linear projection and returns the `top_k` nearest answers, best
+        first: `answer_id`, `score`, which is the cosine, and the columns of the answer.
 
-        With `log` and `query_text`, the query goes into the log. Raises ValueError where
-        there is no such projection, and where the query is unusable: of another dimension
-        than the projection, with NaN or infinity, or zero.
+        With `log` and `query_text`, the query is logged. Raises ValueError if the projection does
+        not exist, and if the query has another dimension, is zero, or holds NaN or infinity.
         """
         count = _count(top_k)
         row = self._projection_row(projection_id)
@@ -85,8 +84,8 @@ class Search(Answers, Embeddings, MultiHead, QueryLog):
         top_k: int = 5,
         log: bool = True,
     ) -> list[Row]:
-        """:meth:`search` by a query in words. `embedder` has a method `encode`, as those of
-        sentence-transformers do, or `embed`, or is a function from text to vector."""
+        """Embeds a text and searches as :meth:`search` does. `embedder` has a method `encode`, like
+        models of sentence-transformers, or `embed`, or is a function from text to vector."""
         if hasattr(embedder, "encode"):
             query = embedder.encode(query_text, convert_to_numpy=True)
         elif hasattr(embedder, "embed"):
@@ -103,13 +102,13 @@ class Search(Answers, Embeddings, MultiHead, QueryLog):
         log: bool = True,
         query_text: Optional[str] = None,
     ) -> list[Row]:
-        """The `top_k` answers nearest to a query once a projection with heads, multi-head or
-        residual, has projected it, best first: `answer_id`, `score`, which is the cosine,
-        `routing_weights`, from the cluster of every head to its weight, and the columns of
-        the answer. None for a projection that has no heads yet.
+        """Projects a query with a multi-head or residual projection and returns the `top_k`
+        nearest answers, best first: `answer_id`, `score`, which is the cosine, `routing_weights`,
+        the weights of all heads by cluster, and the columns of the answer. The list is empty if
+        the projection has no heads yet.
 
-        With `log` and `query_text`, the query goes into the log. Raises ValueError as
-        :meth:`search` does.
+        With `log` and `query_text`, the query is logged. Raises ValueError as :meth:`search`
+        does.
         """
         count = _count(top_k)
         row = self.get_multi_head_projection(mh_projection_id)
@@ -121,21 +120,21 @@ class Search(Answers, Embeddings, MultiHead, QueryLog):
         )
         if not heads:
             return []
-        # Numbers that were measured of a model don't change it.
-        measured = ("num_heads", "recall_at_1", "mrr", "name")
-        origin = [{key: row[key] for key in row if key not in measured}, *heads]
+        # Changes of these columns don't change the model.
+        ignored = ("num_heads", "recall_at_1", "mrr", "name")
+        origin = [{key: row[key] for key in row if key not in ignored}, *heads]
         kind = self._engine_kind(mh_projection_id) or "multi_head"
-        # What the database has no temperature for has the column's default.
+        # NULL stands for the column's default.
         temperature = 1.0 if row["temperature"] is None else row["temperature"]
         model = self._model(kind, mh_projection_id, temperature, origin)
-        text_model = self._text_model(row["model_id"])
-        searcher = self._searcher(text_model["model_id"], text_model["name"])
+        embedding_model = self._embedding_model(row["model_id"])
+        searcher = self._searcher(embedding_model["model_id"], embedding_model["name"])
         results = []
         if searcher is not None:
             results = self._found(searcher, model, query_embedding, count)
             _, weights = model.project(query_embedding, True)
             routing = dict(zip(model.head_ids.tolist(), weights.reshape(-1).tolist()))
-            # The rows share no dictionary: callers may change theirs.
+            # Each row has its own dictionary, because callers may change it.
             results = [_after_score(found, routing_weights=dict(routing)) for found in results]
         if log and query_text:
             self._log_results(query_text, row["model_id"], mh_projection_id, results)
@@ -144,7 +143,7 @@ class Search(Answers, Embeddings, MultiHead, QueryLog):
     def _found(
         self, searcher: Searcher, model: Model, query: ArrayLike, count: int
     ) -> list[Row]:
-        """The rows of the answers found. Answers that were removed meanwhile are left out."""
+        """Returns the rows of the answers found. Answers that have been removed are left out."""
         vector = np.asarray(query)
         if vector.ndim == 2 and vector.shape[0] == 1:
             vector = vector[0]
@@ -165,28 +164,28 @@ class Search(Answers, Embeddings, MultiHead, QueryLog):
     def _model(
         self, kind: str, projection_id: int, temperature: Optional[float], origin: list[Row]
     ) -> Model:
-        """A projection of the store; `origin` are the rows that it is made of."""
+        """Returns a projection of the store. `origin` are the rows that it is made of."""
 
         def now() -> Any:
             paths = ("W_path", "centroid_path", "answer_emb_path")
-            return origin, [self._places.stamp(row.get(path)) for row in origin for path in paths]
+            return origin, [self._files.stamp(row.get(path)) for row in origin for path in paths]
 
         def open_it() -> Model:
-            if self._places.engine_finds:
+            if self._files.engine_can_read:
                 return Model.open(self._database, projection_id, kind=kind)
-            model = Model.load(self._places.embeddings, projection_id, temperature)
+            folder = self._files.embeddings
+            model = Model.load(folder, projection_id, temperature)
             if model.kind != kind:
                 raise ValueError(
-                    f"{self._places.embeddings}: projection {projection_id} is of kind "
-                    f"{model.kind}, expected {kind}"
+                    f"{folder}: projection {projection_id} is of kind {model.kind}, expected {kind}"
                 )
             return model
 
-        model: Model = self._keep((kind, projection_id), now, open_it)
+        model: Model = self._cached((kind, projection_id), now, open_it)
         return model
 
     def _searcher(self, model_id: int, model_name: str) -> Optional[Searcher]:
-        """The answers that have a vector by a text model; None where there are none."""
+        """Returns the answers that have a vector by an embedding model; None if there are none."""
 
         def now() -> Any:
             rows = self._rows(
@@ -195,34 +194,34 @@ class Search(Answers, Embeddings, MultiHead, QueryLog):
                 "WHERE e.model_id = ? AND e.entity_type = 'answer' ORDER BY e.entity_id",
                 (model_id,),
             )
-            return [(*row.values(), self._places.stamp(row["vector_path"])) for row in rows]
+            return [(*row.values(), self._files.stamp(row["vector_path"])) for row in rows]
 
         def open_it() -> Optional[Searcher]:
             if not now():
                 return None
-            if not self._places.engine_finds:
+            if not self._files.engine_can_read:
                 return Searcher.from_vectors(*self.get_all_answer_embeddings(model_id))
             return Searcher.open(self._database, model_name)
 
-        searcher: Optional[Searcher] = self._keep(("searcher", model_id), now, open_it)
+        searcher: Optional[Searcher] = self._cached(("searcher", model_id), now, open_it)
         return searcher
 
-    def _keep(self, key: Any, now: Callable[[], Any], open_it: Callable[[], Any]) -> Any:
-        """What is kept for `key`, opened where it is not, or where its origin is not what
-        `now` gives."""
+    def _cached(self, key: Any, now: Callable[[], Any], open_it: Callable[[], Any]) -> Any:
+        """Returns the cached object for `key`. Opens it if there is none, or if its origin is no
+        longer what `now` returns."""
         with self._opening:
             version = self._version()
-            kept = self._kept.get(key)
-            if kept is None or kept.version != version:
+            cached = self._cache.get(key)
+            if cached is None or cached.version != version:
                 origin = now()
-                if kept is None or kept.origin != origin:
-                    kept = _Kept(version, origin, open_it())
-                self._kept[key] = kept = kept._replace(version=version)
-            return kept.opened
+                if cached is None or cached.origin != origin:
+                    cached = _Cached(version, origin, open_it())
+                self._cache[key] = cached = cached._replace(version=version)
+            return cached.opened
 
     def _version(self) -> tuple[int, int]:
-        """A number that other connections' changes make another, and one that those of this
-        connection do."""
+        """Returns one number that changes with changes by other connections, and one that changes
+        with changes by this connection."""
         with self._reading():
             self.conn.commit()
             own = self.conn.total_changes - self._irrelevant_changes
@@ -234,5 +233,5 @@ def _count(top_k: int) -> int:
 
 
 def _after_score(row: Row, **values: Any) -> Row:
-    """The row with further values after its id and score, as callers know the order."""
+    """Returns the row with further values after its id and score, the order that callers know."""
     return {"answer_id": row["answer_id"], "score": row["score"], **values, **row}

@@ -1,4 +1,4 @@
-"""Names and places of a store's files, the same as the engine's (`layout.rs`)."""
+"""Names and paths of a store's files, the same as the engine's (`layout.rs`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ EMBEDDINGS_FOLDER = "embeddings"
 
 
 def model_folder(model_name: str) -> str:
-    """The folder of a text model's files: its name, without what folders can't be named."""
+    """The name of an embedding model's folder: the model's name, in which characters that file
+    systems don't allow are replaced."""
 
     def allowed(c: str) -> bool:
         control = ord(c) < 32 or 127 <= ord(c) < 160
@@ -33,11 +34,11 @@ def linear_name(projection_id: int) -> str:
 
 
 def has_files_of(folder: str, projection_id: int) -> bool:
-    """Whether a folder, or one of the folders in it, has files of a projection."""
+    """Whether a folder or one of its direct subfolders has files of a projection."""
     prefix, linear = f"mh_{projection_id}_", linear_name(projection_id)
-    for below in (folder, *_folders_in(folder)):
+    for searched in (folder, *_folders_in(folder)):
         try:
-            names = os.listdir(below)
+            names = os.listdir(searched)
         except OSError:
             continue
         if any(name.startswith(prefix) or name == linear for name in names):
@@ -46,60 +47,60 @@ def has_files_of(folder: str, projection_id: int) -> bool:
 
 
 def is_inside(path: str, folder: str) -> bool:
-    """Whether a path lies in a folder once links and `..` are followed."""
+    """Whether a path is in a folder after links and `..` are resolved."""
     folder = os.path.realpath(folder)
     try:
         return os.path.commonpath([os.path.realpath(path), folder]) == folder
     except ValueError:
-        return False  # Two drives.
+        return False  # On different drives.
 
 
-class Places:
-    """Where the files of one store are.
+class StoreFiles:
+    """The paths of one store's files.
 
-    `embeddings` is the folder that the caller chose for arrays, which is trusted as the
-    store's own folder is.
+    `embeddings` is the folder that the caller chose for arrays. It is trusted like the store's
+    own folder.
     """
 
     def __init__(self, database: str, embeddings: Optional[str]) -> None:
         self.store = os.path.dirname(database)
-        usual = os.path.join(self.store, EMBEDDINGS_FOLDER)
-        self.embeddings = usual if embeddings is None else embeddings
-        #: Whether files are in the chapter's layout, a folder for each text model.
-        self.by_model = os.path.realpath(self.embeddings) == os.path.realpath(usual)
-        #: Whether the engine, which does not leave the store's folder, finds the arrays.
-        self.engine_finds = is_inside(self.embeddings, self.store or ".")
+        default = os.path.join(self.store, EMBEDDINGS_FOLDER)
+        self.embeddings = default if embeddings is None else embeddings
+        #: Whether each embedding model has a folder of its own.
+        self.by_model = os.path.realpath(self.embeddings) == os.path.realpath(default)
+        #: Whether the engine, which reads files in the store's folder only, can read the arrays.
+        self.engine_can_read = is_inside(self.embeddings, self.store or ".")
 
     def folder(self, model_name: str) -> str:
-        """The folder that a text model's arrays are written to."""
+        """The folder that an embedding model's arrays are written to."""
         if self.by_model:
             return os.path.join(self.embeddings, model_folder(model_name))
         return self.embeddings
 
-    def recorded(self, path: str) -> str:
-        """How the database records a file: relative to the database, so that the store can
-        be moved, or absolute where it lies elsewhere."""
+    def path_in_database(self, path: str) -> str:
+        """The path in the database of a file: relative to the database, so that the store can be
+        moved, or absolute if the file is outside the store's folder."""
         if not is_inside(path, self.store or "."):
             return os.path.abspath(path)
         folder = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         return os.path.relpath(folder, os.path.realpath(self.store or ".")).replace(os.sep, "/")
 
-    def find(self, recorded: str, model_name: str = "") -> str:
-        """The file that the database records as `recorded`.
+    def resolve(self, path_in_database: str, model_name: str = "") -> str:
+        """Returns the file that `path_in_database` names.
 
-        Raises FileNotFoundError where it is neither there nor, by its name, in the folders
-        of arrays, and ValueError where it lies outside the store.
+        Raises FileNotFoundError if it does not exist and no folder of arrays has a file of its
+        name, and ValueError if it is outside the store.
         """
         outside = None
-        for candidate in (os.path.join(self.store, recorded), recorded):
+        for candidate in (os.path.join(self.store, path_in_database), path_in_database):
             if not os.path.isfile(candidate):
                 continue
             if self._allows(candidate):
                 return candidate
-            if os.path.isabs(recorded) or candidate != recorded:
+            if os.path.isabs(path_in_database) or candidate != path_in_database:
                 outside = outside or candidate
-        # The store was moved, perhaps from another system.
-        name = recorded.replace("\\", "/").rsplit("/", 1)[-1]
+        # The store may have been moved, perhaps from another system.
+        name = path_in_database.replace("\\", "/").rsplit("/", 1)[-1]
         others = [os.path.join(self.store, EMBEDDINGS_FOLDER), self.embeddings]
         folders = [os.path.join(others[0], model_folder(model_name)), *others]
         for other in others:
@@ -110,32 +111,34 @@ class Places:
                 return candidate
         if outside is not None:
             raise ValueError(
-                f"the path '{recorded}' of the database leads to {outside}, outside the store's "
-                f"folder"
+                f"the path '{path_in_database}' in the database leads to {outside}, outside the "
+                f"store's folder"
             )
         raise FileNotFoundError(
-            f"no file '{recorded}', neither as the database records it nor by its name in "
+            f"no file '{path_in_database}', the path in the database, and no file of its name in "
             f"{self.embeddings}"
         )
 
-    def shown(self, recorded: Optional[str], model_name: str = "") -> Optional[str]:
-        """A recorded path as callers get it: one that opens, where there is the file."""
-        if not recorded:
-            return recorded
+    def resolve_if_found(
+        self, path_in_database: Optional[str], model_name: str = ""
+    ) -> Optional[str]:
+        """Returns the file like :meth:`resolve`, or the path unchanged if that fails."""
+        if not path_in_database:
+            return path_in_database
         try:
-            return self.find(recorded, model_name)
+            return self.resolve(path_in_database, model_name)
         except (OSError, ValueError):
-            return recorded
+            return path_in_database
 
-    def stamp(self, recorded: Optional[str]) -> Optional[tuple[int, int, int]]:
-        """What changes when the file does; None for a file that is not where it should be."""
-        if not recorded:
+    def stamp(self, path_in_database: Optional[str]) -> Optional[tuple[int, int, int]]:
+        """Returns a value that changes when the file changes; None if there is no such file."""
+        if not path_in_database:
             return None
         try:
-            found = os.stat(os.path.join(self.store, recorded))
+            status = os.stat(os.path.join(self.store, path_in_database))
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _allows(self, path: str) -> bool:
         return is_inside(path, self.store or ".") or is_inside(path, self.embeddings)

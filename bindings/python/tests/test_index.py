@@ -1,4 +1,4 @@
-"""Searching among some answers, adding and removing answers, and lists."""
+"""Restricted searches, adding and removing answers, and approximate indexes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import unifyweaver_projection as up
 COUNT, DIM = 5000, 6
 VECTORS = np.sin(np.arange(COUNT)[:, None] * 2.59 + np.arange(DIM) * 4.81).astype(np.float32)
 QUERY = np.arange(1, DIM + 1, dtype=np.float32)
+EXACT = up.IndexStats(1.0, 1.0, 1)
 
 
 @pytest.mark.parametrize("allowed", [[], [4, 4, 4999, 70_000], range(100, 3000), None])
@@ -27,9 +28,9 @@ def test_only_allowed_answers_are_found(allowed: Any) -> None:
             assert found == expected[:10]
             both = searcher.search_batch([QUERY, QUERY], 10, allowed=allowed)
             assert both == [found, found]
-            # So few answers stay in one list, and are found as before.
-            assert searcher.make_lists(QUERY[None]) == up.Lists(1.0, 1.0, 1)
-        searcher.drop_lists()
+            # There are too few answers for an index: search stays exact.
+            assert searcher.build_index(QUERY[None]) == EXACT
+        searcher.drop_index()
 
 
 def test_allowed_ids_that_are_refused() -> None:
@@ -60,12 +61,10 @@ def test_answers_come_and_go() -> None:
 
 
 def model_file(path: Path, rows: np.ndarray, top_k: int) -> None:
-    """A multi-head model of so many heads, each with its own place as its answer."""
+    """Writes a multi-head model whose heads have `rows` as centroids and answers."""
     units = rows / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    centroids = units.astype(np.float32)
     tensors = {
-        "centroids": centroids,
-        "centroid_tails": (units - centroids).astype(np.float32),
+        "centroids": units.astype(np.float32),
         "answers": rows,
         "head_ids": np.arange(len(rows)),
     }
@@ -81,55 +80,54 @@ def model_file(path: Path, rows: np.ndarray, top_k: int) -> None:
     }
     end = 0
     for name, values in tensors.items():
-        place = [end, end + values.nbytes]
-        header[name] = {"dtype": names[str(values.dtype)], "shape": values.shape, "data_offsets": place}
-        end = place[1]
+        offsets = [end, end + values.nbytes]
+        header[name] = {"dtype": names[str(values.dtype)], "shape": values.shape, "data_offsets": offsets}
+        end = offsets[1]
     text = json.dumps(header).encode()
     text += b" " * (-(len(text) + 8) % 64)
     data = b"".join(values.tobytes() for values in tensors.values())
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
-def test_lists_of_many_heads(tmp_path: Path) -> None:
+def test_index_of_many_heads(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     points = rng.normal(size=(120, 12))
     rows = (points[np.arange(16_500) % 120] + 0.3 * rng.normal(size=(16_500, 12))).astype(np.float32)
     model_file(tmp_path / "heads.safetensors", rows, 10)
     queries = rows[::400] + np.float32(0.05)
     with up.Model.load_file(tmp_path / "heads.safetensors") as plain:
-        assert plain.lists == up.Lists(1.0, 1.0, 1)
-        with plain.with_lists(threads=2) as model:
-            lists = model.lists
-            assert lists.lists > 100 and lists.recall >= 0.99 and lists.read < 0.25
+        assert plain.index_stats == EXACT
+        with plain.with_approximate_index(threads=2) as model:
+            stats = model.index_stats
+            assert stats.lists > 100 and stats.recall >= 0.99 and stats.read < 0.25
             _, expected = plain.project(queries, return_weights=True)
             found, weights = model.project(queries, return_weights=True)
             assert np.mean((weights > 0) & (expected > 0)) > 0.98 * np.mean(expected > 0)
-            model.save_file(tmp_path / "lists.safetensors")
-        with up.Model.load_file(tmp_path / "lists.safetensors") as kept:
-            assert kept.lists == lists
-            assert np.array_equal(kept.project(queries), found)
+            model.save_file(tmp_path / "indexed.safetensors")
+        with up.Model.load_file(tmp_path / "indexed.safetensors") as again:
+            assert again.index_stats == stats
+            assert np.array_equal(again.project(queries), found)
         with pytest.raises(up.InvalidArgumentError):
-            plain.with_lists(threads=-1)
+            plain.with_approximate_index(threads=-1)
     with pytest.raises(up.ClosedError):
-        plain.lists
+        plain.index_stats
 
 
-def test_lists_that_a_store_keeps(own_store: Path) -> None:
-    none = up.Lists(1.0, 1.0, 1)
-    # The store is too small for any.
-    assert up.Model.keep_lists(own_store, 1, threads=2) == none
-    assert up.Model.check_lists(own_store, 1) == none
+def test_stored_index(own_store: Path) -> None:
+    # The projection is too small for an index.
+    assert up.build_index(own_store, 1, threads=2) == EXACT
+    assert up.index_stats(own_store, 1) == EXACT
     (file,) = own_store.parent.glob("embeddings/*/mh_1_model.json")
-    file = file.with_name("mh_1_lists.safetensors")
+    file = file.with_name("mh_1_index.safetensors")
     assert not file.exists()
     with up.Model.open(own_store, 1) as model:
         expected = model.project(np.ones(model.input_dim))
-        file.write_bytes(b"no lists")
-        with pytest.raises(up.InvalidModelError, match="mh_1_lists.safetensors"):
-            up.Model.check_lists(own_store, 1)
+        file.write_bytes(b"no index")
+        with pytest.raises(up.InvalidModelError, match="mh_1_index.safetensors"):
+            up.index_stats(own_store, 1)
         with up.Model.open(own_store, 1) as again:
             assert np.array_equal(again.project(np.ones(model.input_dim)), expected)
-    assert up.Model.keep_lists(own_store, 1) == none
+    assert up.build_index(own_store, 1) == EXACT
     assert not file.exists()
     with pytest.raises(up.NotFoundError):
-        up.Model.keep_lists(own_store, 9)
+        up.build_index(own_store, 9)
