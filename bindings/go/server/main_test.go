@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,13 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
-	_ "github.com/mattn/go-sqlite3"
 
 	"github.com/unifyweaver/projection"
 	"github.com/unifyweaver/projection/server/internal/config"
@@ -57,17 +56,15 @@ func copyStore(t *testing.T) string {
 	return filepath.Join(folder, "lda.db")
 }
 
-// execute changes a database.
-func execute(t *testing.T, database, statement string, arguments ...any) {
+// execute runs SQL on a database and returns what it printed. That is done by another process: two
+// copies of SQLite in one process do not see each other's locks.
+func execute(t *testing.T, database, statement string) string {
 	t.Helper()
-	db, err := sql.Open("sqlite3", "file:"+database+"?_busy_timeout=5000")
+	output, err := exec.Command("sqlite3", "-batch", "-bail", "-cmd", ".timeout 5000", database, statement).CombinedOutput()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v: %s", err, output)
 	}
-	defer db.Close()
-	if _, err := db.Exec(statement, arguments...); err != nil {
-		t.Fatal(err)
-	}
+	return strings.TrimSpace(string(output))
 }
 
 // configure reads settings as the command does, from flags only.

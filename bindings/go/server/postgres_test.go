@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -384,15 +383,8 @@ func TestFeedbackInPostgres(t *testing.T) {
 			t.Fatalf("collecting, time %d, gave %d, %d, %v; expected %v", n, collected, dropped, err, want)
 		}
 	}
-	db, err := sql.Open("sqlite3", database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	var question, shown string
-	var selected, model int64
-	if err := db.QueryRow("SELECT query_text, selected_answer_id, results, model_id FROM query_log WHERE was_helpful").
-		Scan(&question, &selected, &shown, &model); err != nil || question != "why?" || selected != 5 || shown != "[5,6]" || model != 1 {
-		t.Errorf("the entry is %q %d %v of model %d, %v", question, selected, shown, model, err)
+	entry := execute(t, database, "SELECT query_text, selected_answer_id, results, model_id FROM query_log WHERE was_helpful")
+	if entry != "why?|5|[5,6]|1" {
+		t.Errorf("the entry is %s", entry)
 	}
 }
