@@ -2,7 +2,8 @@
 
 use std::arch::aarch64::*;
 
-use super::{Simd, plain, proven, read, write};
+use super::Simd;
+use super::register::{plain, proven, read, write};
 
 plain!(float32x4_t, uint32x4_t, int8x8_t);
 

@@ -4,7 +4,8 @@ mod vnni;
 
 use std::arch::x86_64::*;
 
-use super::{Simd, plain, proven, read, write};
+use super::Simd;
+use super::register::{plain, proven, read, write};
 use crate::quantized::int8::{self, Int8Query, Int8Rows};
 
 plain!(__m128, __m128i, __m256, __m256i, __m512, __m512i);
