@@ -4,13 +4,13 @@ mod charts;
 mod page;
 mod report;
 
-use std::fs;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ArgGroup;
 use clap::builder::RangedU64ValueParser;
-use projection_core::Error;
+use projection_core::atomic;
 use projection_core::projection::Precision;
 use projection_engine::{EvaluateRequest, TestQuestions, evaluate};
 use projection_train::Progress;
@@ -119,7 +119,7 @@ pub fn run(args: &Args) -> Result<EvaluationReport, Failure> {
     bar.finish_and_clear();
     if let Some(path) = &args.html {
         let page = page::page(&evaluation, &report);
-        fs::write(path, page).map_err(|error| Error::io("writing", path, error))?;
+        atomic::write(path, |file| file.write_all(page.as_bytes()))?;
         report.html = Some(path.display().to_string());
     }
     Ok(report)
