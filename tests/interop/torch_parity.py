@@ -4,10 +4,9 @@
 usage: torch_parity.py PROJECTION_COMMAND
        torch_parity.py --fixture    (writes the small files of tests/conformance/transformer)
 
-Needs torch with NumPy; Debian: python3-torch, which is CPU-only. Files that torch.save wrote
-are projected by the engine and compared with what torch computes, files that the engine wrote
-are loaded into torch, and files that are damaged or hostile must be refused, with nothing of
-them run.
+Needs torch with NumPy; on Debian, python3-torch, which uses the CPU only. The engine projects with
+files written by torch.save, and torch with files written by the engine; the results must agree. The
+engine must refuse damaged and hostile files without executing anything in them.
 """
 
 import io
@@ -47,7 +46,7 @@ def check(what, holds):
 
 
 class Transformer(torch.nn.Module):
-    """The module whose state the files hold."""
+    """The module whose state the files contain."""
 
     def __init__(self, embed_dim, num_heads, num_layers, ff_dim, dropout, outside=None):
         super().__init__()
@@ -59,7 +58,7 @@ class Transformer(torch.nn.Module):
         self.encoder = torch.nn.TransformerEncoder(layer, num_layers)
         self.output_proj = torch.nn.Linear(embed_dim, outside)
         with torch.no_grad():
-            # Norms and biases too, which begin as 1 and 0.
+            # Also norms and biases, which are initialised to 1 and 0.
             for parameter in self.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
         self.eval()
@@ -81,7 +80,7 @@ def queries_for(model, count):
 
 
 def expected(model, queries):
-    """In float64: what both are measured against, and torch's own answer beside it."""
+    """Returns the reference results in float64, and torch's results in float32."""
     with torch.no_grad():
         exact = model.double()(queries.double()).numpy()
         single = model.float()(queries.float()).numpy()
@@ -141,7 +140,7 @@ def parity(engine):
 
 
 def formats(engine):
-    """What torch can write otherwise for the same model."""
+    """Other files that torch can write for the same model."""
     torch.manual_seed(5)
     model = Transformer(16, 4, 2, 24, 0.1)
     queries = queries_for(model, 9)
@@ -200,7 +199,7 @@ class Harmful:
 
 
 def rewritten(file, target, change, compression=zipfile.ZIP_STORED):
-    """A copy of a torch file with some entries changed: {name: bytes or None}."""
+    """Copies a torch file with changed or removed entries: {name: bytes or None}."""
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(target, "w", compression) as new:
         for entry in old.infolist():
             name = entry.filename.split("/", 1)[1]
@@ -287,7 +286,7 @@ def hostile(engine):
                     b"}(" + b"K\x01" * 200001 + b"u.", b"", b".", b"Q.", b"cos", b"i", b"\x8b\xff\xff\xff\xff."):
         rewritten(good, bad, {"data.pkl": b"\x80\x02" + program})
         engine.refuses(bad, "data.pkl")
-    # A tensor that is larger than its storage, by stride 0 and by shape and offset.
+    # Tensors larger than their storage: by stride 0, by shape and by offset.
     shape = b"K\x08K\x08\x86"
     check("the pickle has a square tensor", data.count(shape) > 0)
     for other in (b"J\xff\xff\xff\x7fK\x08\x86", b"J\xff\xff\xff\xffK\x08\x86",
@@ -318,7 +317,7 @@ def hostile(engine):
 
 
 def damaged(engine, good, bad):
-    """Truncations and flipped bits: an error or the same model, never a crash."""
+    """Truncated files and flipped bits cause an error or no change, never a crash."""
     whole = good.read_bytes()
     lengths = sorted({*range(0, 40), *range(0, len(whole), 211), *range(len(whole) - 30, len(whole))})
     for length in lengths:
@@ -363,7 +362,7 @@ def read_safetensors(file):
 
 
 def distilled(engine):
-    """A model that the engine trained, in torch and back."""
+    """Loads a model that the engine trained into torch and back."""
     generator = np.random.default_rng(8)
     answers = generator.normal(size=(4, 24)).astype(np.float32)
     labels = generator.integers(0, 4, 40)
@@ -399,7 +398,7 @@ def distilled(engine):
 
 
 def write_fixture():
-    """A small model with what it answers in float64, for runtimes without torch."""
+    """Writes a small model with its results in float64, for runtimes without torch."""
     torch.manual_seed(9)
     FIXTURE.mkdir(exist_ok=True)
     model = Transformer(8, 2, 2, 12, 0.1)

@@ -21,7 +21,8 @@ from statistics import median
 from threading import Barrier, Event
 from typing import Callable
 
-# NumPy on one thread, as the engine is; before it is imported. These two slow it down.
+# Set before NumPy is imported: NumPy uses one thread, like the engine. The two variables that are
+# removed would slow it down.
 for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(name, None)
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -81,7 +82,7 @@ def timed(function: Callable[[], object], calls: int, clock=time.thread_time) ->
 
 
 def in_turns(sides: dict[str, tuple[Callable[[int], float], int]], rounds: int) -> dict[str, float]:
-    """Median seconds a call of each side; every round times all of them."""
+    """Returns the median seconds per call of each side; every round times all sides."""
     found: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, (seconds, calls) in sides.items():
@@ -156,7 +157,7 @@ def single(model, query, folder: Path, loop, c) -> None:
         rounds,
     )
     show(f"one query, {HEADS} heads × {DIM}", times, "Python")
-    # The loop's lambda is no part of the call.
+    # The loop's lambda is not a part of the call.
     empty = times["an empty call of Python"]
     for suffix in ("", ", with weights"):
         above = times[f"Python{suffix}"] - empty - times[f"C{suffix}"]
@@ -172,7 +173,7 @@ def batches(model, queries, loop, c) -> None:
     def in_c(calls: int) -> float:
         return c.time_project_batch(function, handle, place[0], BATCH, DIM, place[1], calls)
 
-    # Both write to the same memory: which pages a buffer has makes more of a difference.
+    # Both write to the same memory, because the pages of a buffer matter more than the language.
     assert in_c(1) > 0 and np.array_equal(model.project(queries), projected)
     assert model.project(queries, out=projected) is projected
     calls, rounds = (2, 9) if QUICK else (5, 101)
@@ -188,12 +189,12 @@ def batches(model, queries, loop, c) -> None:
 
 
 def threads(model, queries) -> None:
-    """What threads that share a model do a second, by how much they give to a call. The work
-    in Python itself is done by one thread at a time, by Python's global lock; calls release it."""
+    """Measures threads that share a model, for several batch sizes. Python's global lock serialises
+    the work in Python itself; calls of the library release it."""
     processors = os.cpu_count()
     print(f"\nthreads ({processors} processors), each calling in a loop of its own")
     for name, size in (("one query", 1), ("a batch of 64", 64), ("a batch of 1,000", 1_000)):
-        # A part for each of at most 8 threads.
+        # One part for each of at most 8 threads.
         parts = queries[: 8 * size].reshape(8, size, DIM)
         calls = [partial(model.project, part[0] if size == 1 else part) for part in parts]
         expected = [call() for call in calls]
@@ -211,8 +212,8 @@ def threads(model, queries) -> None:
 
 
 def at_once(name: str, calls, size: int, expected, between: int) -> None:
-    """Shows the queries a second that 1, 2 and 8 threads do together, `size` to a call. Every
-    thread checks its last answer; it looks for the end after `between` calls."""
+    """Prints the queries per second of 1, 2 and 8 threads together, `size` queries per call. Every
+    thread checks its last result, and whether time is up after every `between` calls."""
     workers = (1, 2, 8)
     found: dict[int, list[float]] = {number: [] for number in workers}
     for _ in range(3 if QUICK else 15):
@@ -227,13 +228,13 @@ def at_once(name: str, calls, size: int, expected, between: int) -> None:
 
 
 def rate(calls, expected, between: int) -> float:
-    """Calls a second of threads that repeat one of `calls` each."""
+    """Returns the calls per second of threads that each repeat one of `calls`."""
     ready, end = Barrier(len(calls) + 1), Event()
 
     def repeat(number: int) -> int:
         call, done = calls[number], 0
         ready.wait()
-        # At least once: on a busy machine a thread may begin after the end.
+        # At least once, because on a busy machine a thread may start after time is up.
         while not done or not end.is_set():
             for _ in range(between):
                 answer = call()

@@ -1,4 +1,4 @@
-"""What `project` takes and refuses, and what it writes to."""
+"""Inputs that `project` accepts and refuses, and its outputs."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_queries_that_are_refused(model: up.Model, query: Any, error: Any, words
         model.project(query)
     assert type(caught.value) is error and isinstance(caught.value, ValueError)
     assert words.lower() in str(caught.value).lower()
-    # The model goes on working.
+    # The model still works.
     assert np.isfinite(model.project(QUERY)).all()
 
 
@@ -146,7 +146,7 @@ def test_outputs_are_written_and_given_back(model: up.Model) -> None:
     projected, weights = model.project(QUERY, True, out=out, weights_out=weights_out)
     assert projected is out and weights is weights_out
     assert np.array_equal(out, model.project(QUERY)) and abs(weights.sum() - 1) < 1e-6
-    # Rows of a larger array are outputs too.
+    # Rows of a larger array can be outputs.
     batch = np.zeros((3, 8), np.float32)
     assert model.project(QUERY, out=batch[1]).base is batch
     assert np.array_equal(batch[1], out) and not batch[[0, 2]].any()

@@ -145,7 +145,7 @@ def test_refused(line: list[str]) -> None:
 
 
 def test_dump() -> None:
-    """Leaves the results bit for bit in target/tests/python_dump.txt, which `make test-python`
+    """Writes the results bit for bit to target/tests/python_dump.txt, which `make test-python`
     compares with Rust's. tests/c/README.md describes the file."""
 
     def bits(values: np.ndarray) -> str:

@@ -22,7 +22,7 @@ def queries(count: int = 8) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]
 
 
 def test_distillation_is_the_command_lines(trained: Path, tmp_path: Path) -> None:
-    """The same file to the last byte, and the same report."""
+    """The files are byte for byte the same, and so are the reports."""
     seen: list[tuple[str, int, int, Optional[float]]] = []
     ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors"
     found = up.distill(trained, output=ours, heads=4, layers=1, seed=3, **QUICK,

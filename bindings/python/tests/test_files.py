@@ -1,4 +1,4 @@
-"""Models in one file each."""
+"""One-file models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_file_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
         assert np.array_equal(other.head_ids, model.head_ids)
         found = other.project(queries, return_weights=True)
         assert np.array_equal(found[0], expected[0]) and np.array_equal(found[1], expected[1])
-    # The file may be replaced while a model is in use, and removed.
+    # The file may be replaced or removed while the model is in use.
     mapped = up.Model.load_file(path)
     model.save_file(path)
     path.unlink()

@@ -26,22 +26,22 @@ def test_eight_threads_share_everything(model_folder: Path) -> None:
     model = up.Model.load(model_folder, 1, 0.1)
     searcher = up.Searcher.from_vectors(range(50), queries(50))
     embedder = up.Embedder.load(EMBEDDING_MODEL)
-    asked = queries(200)
-    expected = [model.project(query, True) for query in asked]
-    batch = model.project(asked)
-    hits = searcher.search_batch(asked, 5, model=model)
+    vectors = queries(200)
+    expected = [model.project(query, True) for query in vectors]
+    batch = model.project(vectors)
+    hits = searcher.search_batch(vectors, 5, model=model)
     vector = embedder.embed("threads")
 
     def work(thread: int) -> int:
         done = 0
         for round in range(20):
-            for row in np.random.default_rng(thread * 100 + round).permutation(len(asked))[:50]:
-                projected, weights = model.project(asked[row], True)
+            for row in np.random.default_rng(thread * 100 + round).permutation(len(vectors))[:50]:
+                projected, weights = model.project(vectors[row], True)
                 assert np.array_equal(projected, expected[row][0])
                 assert np.array_equal(weights, expected[row][1])
                 done += 1
-            assert np.array_equal(model.project(asked), batch)
-        assert searcher.search_batch(asked, 5, model=model) == hits
+            assert np.array_equal(model.project(vectors), batch)
+        assert searcher.search_batch(vectors, 5, model=model) == hits
         assert np.array_equal(embedder.embed("threads"), vector)
         return done
 
@@ -50,12 +50,12 @@ def test_eight_threads_share_everything(model_folder: Path) -> None:
 
 
 def test_closing_waits_for_calls_that_are_under_way(model_folder: Path) -> None:
-    """Any call either succeeds or says that the model is closed; memory in use is not freed,
-    which would crash sooner or later."""
-    asked = queries(2000)
+    """Every call succeeds or raises ClosedError. Freeing memory in use would crash sooner or
+    later."""
+    vectors = queries(2000)
     for _ in range(30):
         model = up.Model.load(model_folder, 1, 0.1)
-        expected = model.project(asked)
+        expected = model.project(vectors)
         started = threading.Barrier(5)
         outcomes: list[bool] = []
 
@@ -63,7 +63,7 @@ def test_closing_waits_for_calls_that_are_under_way(model_folder: Path) -> None:
             started.wait()
             for _ in range(20):
                 try:
-                    assert np.array_equal(model.project(asked), expected)
+                    assert np.array_equal(model.project(vectors), expected)
                     outcomes.append(True)
                 except up.ClosedError:
                     outcomes.append(False)
@@ -84,14 +84,14 @@ def test_a_forked_process_goes_on_with_the_same_objects(model_folder: Path) -> N
     model = up.Model.load(model_folder, 1, 0.1)
     searcher = up.Searcher.from_vectors(range(50), queries(50))
     embedder = up.Embedder.load(EMBEDDING_MODEL)
-    asked = queries(500)
+    vectors = queries(500)
     texts = [f"question {i}" for i in range(40)]
-    expected = (model.project(asked).tobytes(), searcher.search_batch(asked, 3, model=model))
+    expected = (model.project(vectors).tobytes(), searcher.search_batch(vectors, 3, model=model))
     # Embedding a large batch uses threads, which a fork does not copy.
     vectors = embedder.embed_batch(texts).tobytes()
 
     def child(results: multiprocessing.Queue) -> None:
-        found = (model.project(asked).tobytes(), searcher.search_batch(asked, 3, model=model))
+        found = (model.project(vectors).tobytes(), searcher.search_batch(vectors, 3, model=model))
         results.put((found == expected, embedder.embed_batch(texts).tobytes() == vectors))
 
     context = multiprocessing.get_context("fork")
@@ -103,7 +103,7 @@ def test_a_forked_process_goes_on_with_the_same_objects(model_folder: Path) -> N
     for process in children:
         process.join()
         assert process.exitcode == 0
-    assert model.project(asked).tobytes() == expected[0]
+    assert model.project(vectors).tobytes() == expected[0]
 
 
 def resident() -> int:
@@ -142,7 +142,7 @@ def test_memory_does_not_grow(model_folder: Path) -> None:
         for _ in range(times):
             call()
         gc.collect()
-        # Losing 100 bytes a call would be 2 MB or more.
+        # A leak of 100 bytes per call would be 2 MB or more.
         assert resident() - before < 1 << 20
 
 

@@ -1,4 +1,4 @@
-"""What the wheel holds. PROJECTION_WHEEL is its path, see scripts/test_python.sh."""
+"""The contents of the wheel. PROJECTION_WHEEL is its path, see scripts/test_python.sh."""
 
 from __future__ import annotations
 
@@ -56,6 +56,6 @@ def test_every_function_of_the_header_is_declared() -> None:
 
 
 def test_the_library_comes_without_what_only_debuggers_read() -> None:
-    """With debug information it has some 60 MB."""
+    """With debug information it would have about 60 MB."""
     (library,) = (p for p in Path(_native.__file__).parent.iterdir() if p.stem.startswith("lib"))
     assert library.stat().st_size < 20_000_000

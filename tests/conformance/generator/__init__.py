@@ -1,1 +1,1 @@
-"""The parts of generate.py: each module makes one kind of conformance data."""
+"""The parts of generate.py: each module generates one kind of conformance data."""

@@ -1,4 +1,4 @@
-"""bad/: arrays and models that must be refused, and bad.txt that says how."""
+"""bad/: arrays and models that must be refused, and bad.txt with the expected errors."""
 
 import json
 
@@ -8,7 +8,7 @@ from . import npyfile
 from .models import Files, related
 from .numbers import Stream
 
-# The numbers of the C ABI.
+# Status numbers of the C ABI.
 STATUS = {
     "DIMENSION_MISMATCH": 2, "NOT_FINITE": 3, "ZERO_VECTOR": 4, "NOT_FOUND": 5,
     "INVALID_ARRAY": 7, "INVALID_MODEL": 8, "AMBIGUOUS_MODEL": 10,
@@ -38,7 +38,7 @@ def arrays():
     def typed(descr, size):
         return npyfile.header(descr, (4,)) + bytes(4 * size)
 
-    # The length field promises more header than the file has.
+    # The length field exceeds the file.
     long_1 = npyfile.MAGIC + b"\x01\x00" + b"\x60\xea" + cut[10:] + body
     long_2 = npyfile.MAGIC + b"\x02\x00" + b"\xf0\xff\xff\xff" + cut[10:] + body
     shape = "'fortran_order': False, 'shape': (8,)"
@@ -89,7 +89,7 @@ def arrays():
         ("dtype_complex64", npyfile.encode(np.ones(4), "<c8"), "<c8"),
         ("dtype_text", typed("<U2", 8), "<U2"),
         ("dtype_unknown", typed("<q9", 8), "<q9"),
-        # A pickled empty list, which a reader must not even try to load.
+        # A pickled empty list, which a reader must not try to load.
         ("dtype_object", typed("|O", 0) + b"\x80\x04].", "|O"),
         ("dtype_structured", headed("{'descr': [('a', '<f4'), ('b', '<f4')], " + shape + ", }",
                                     body + body), "descr"),
@@ -158,7 +158,7 @@ def models(root):
     yield entry("matrix_of_other_width", "DIMENSION_MISMATCH", W)
     Broken(root, "matrix_of_other_height").sized(3, (8,), (8,), (5, 8))
     yield entry("matrix_of_other_height", "DIMENSION_MISMATCH", W)
-    # As many numbers as 8 × 8, but no matrix.
+    # As many numbers as 8 × 8, but not a matrix.
     Broken(root, "matrix_flat").sized(3, (8,), (8,), (64,))
     yield entry("matrix_flat", "DIMENSION_MISMATCH", W)
     Broken(root, "centroid_of_two_rows").sized(3, (2, 8), (8,))

@@ -1,4 +1,4 @@
-"""The cases: queries for each model, and what every engine must answer."""
+"""The cases: queries for each model, and the expected results."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from . import npyfile
 from .models import Model, related, unit_centroids
 from .numbers import Stream, dot, project, rank, unit
 
-# A rounded score may not change the order, so scores that are no ties keep this distance.
+# Smallest difference of scores that are not ties, so that rounding cannot change the order.
 MIN_GAP = 1e-4
 HEADER = """\
 # Conformance cases; README.md says what each column and each file of a case is.
@@ -35,7 +35,7 @@ class Case:
 
 
 def make_queries(name, model, count):
-    """Usual and unusual queries in turn, of norms from 1e-6 to 1e6."""
+    """Alternates usual and unusual queries, with norms from 1e-6 to 1e6."""
     stream = Stream(f"queries {name}")
     units = unit_centroids(model)
     d = model.d
@@ -70,7 +70,7 @@ def orthogonal(stream, units):
 
 
 def make_answers(case, attempt):
-    """Vectors to search, in no order of id, with exact duplicates."""
+    """Vectors to search, with unordered ids and exact duplicates."""
     model = case.model
     stream = Stream(f"answers {case.model.path} {model.id} {attempt}")
     others = related(stream, model.d_out, 2.0)
@@ -87,7 +87,7 @@ def make_answers(case, attempt):
 
 
 def searches_of(case, queries, projected, ids, vectors):
-    """Ranked answers by the kind of search; plain only where the dimensions allow it."""
+    """Ranks the answers for each kind of search; plain only if the dimensions allow it."""
     sources = {"projected": projected}
     if case.model.d == case.model.d_out:
         sources["plain"] = queries
@@ -103,21 +103,21 @@ def distinct_orders(found):
 
 
 def search(case, queries, projected):
-    """(ids, vectors, searches), with made answers whose order rounding cannot change."""
+    """(ids, vectors, searches), with generated answers whose order rounding cannot change."""
     for attempt in range(50):
         ids, vectors = make_answers(case, attempt)
         found = searches_of(case, queries, projected, ids, vectors)
         if distinct_orders(found).all():
             return ids, vectors, found
-    raise SystemExit(f"{case.name}: no answers whose scores keep a distance of {MIN_GAP}")
+    raise SystemExit(f"{case.name}: no answers whose scores differ by {MIN_GAP}")
 
 
 def clear_queries(case, queries):
-    """The queries for which the order of given answers is clear."""
+    """The queries for which rounding cannot change the order of the answers."""
     projected = [project(case.model.heads, row, case.temperature)[0] for row in queries]
     keep = distinct_orders(searches_of(case, queries, projected, *case.pool))
     if keep.sum() < len(keep) / 2:
-        raise SystemExit(f"{case.name}: too few queries keep a distance of {MIN_GAP}")
+        raise SystemExit(f"{case.name}: too few queries whose scores differ by {MIN_GAP}")
     return queries[keep]
 
 

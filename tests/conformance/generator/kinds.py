@@ -60,7 +60,7 @@ class Kind:
 
 
 def top_k(model, query, temperature):
-    """Multi-head with the k nearest heads only; of equally near ones the lower id."""
+    """Multi-head with the k nearest heads only; of equally near heads, the lower id."""
     scores = [cosine(query, head.centroid) for head in model.heads]
     k = model.parameters["top_k"] or len(scores)
     order = sorted(range(len(scores)), key=lambda i: -scores[i])[:k]
@@ -127,7 +127,7 @@ class Maker:
         self.model.heads.append(self.files.head(n, centroid, answer, dtypes=(dtype,) * 3))
 
     def heads(self, ids, counts, d, norms=(1.0,), dtype="<f4", **options):
-        """Heads whose questions lie about a point of their own, at lengths in turn."""
+        """Heads whose questions are around a point, with alternating lengths."""
         points, answers = related(self.stream, d), related(self.stream, d, 2.0)
         for i, (n, count) in enumerate(zip(ids, counts)):
             point, size = next(points), norms[i % len(norms)]
@@ -139,7 +139,7 @@ class Maker:
         return npyfile.write(path, array, dtype, **options)
 
     def adapter(self, d, dtype="<f4", **options):
-        # A diagonal apart, so that W and its transpose differ by much.
+        # Far from symmetric, so that W and its transpose differ.
         values = 0.3 * self.stream.uniform(d, d) / math.sqrt(d) + 0.2 * np.eye(d, k=1)
         self.model.adapter = self.whole("adapter", values, dtype, **options)
 
@@ -175,7 +175,7 @@ def residual_models(root):
     one.heads([7], [1], 8)
     yield "residual_single", one.done()
 
-    # The same question in every cluster, twice as long in one: none is nearer than another.
+    # The same question in every cluster, twice as long in one: all are equally near.
     one = residual_maker(root, "residual_all_tied", neighbours=2)
     same, answers = one.stream.unit(8), related(one.stream, 8, 2.0)
     for n, size in ((1, 1.0), (2, 1.0), (3, 2.0), (4, 1.0)):
@@ -238,7 +238,7 @@ def top_k_model(root, name, k):
     points, answers = related(one.stream, 8), related(one.stream, 8, 2.0)
     first = next(points)
     for n in (2, 10, 100, 9, 7):
-        # Heads 10 and 7 have one centroid: the lower id is taken.
+        # Heads 10 and 7 have the same centroid: the lower id is used.
         centroid = first if n in (7, 10) else next(points)
         one.model.heads.append(one.files.head(n, centroid, next(answers)))
     return name, one.done()
@@ -269,7 +269,7 @@ def make_queries(name, model, count):
 
 
 def search(model, queries, projected, k):
-    """(ids, vectors, hits) with made answers whose order rounding cannot change."""
+    """(ids, vectors, hits) with generated answers whose order rounding cannot change."""
     for attempt in range(50):
         stream = Stream(f"answers {model.path} {attempt}")
         others = related(stream, model.d_out, 2.0)
@@ -281,7 +281,7 @@ def search(model, queries, projected, k):
             found["plain"] = [rank(row, vectors, ids, k) for row in queries]
         if distinct_orders(found).all():
             return ids, vectors, found
-    raise SystemExit(f"{model.path}: no answers whose scores keep a distance of {MIN_GAP}")
+    raise SystemExit(f"{model.path}: no answers whose scores differ by {MIN_GAP}")
 
 
 def write(root, name, model, temperature=None, count=12, k=5):
@@ -320,7 +320,7 @@ def build(root):
         top_k_model(root, "top_9_of_5", 9),
     ])
     cases = [(name, model, None) for name, model in models.items()]
-    # Another temperature than the model's own.
+    # A temperature other than the stored one.
     cases += [("residual_rotation-t0.02", models["residual_rotation"], 0.02),
               ("residual_rotation-t1.0", models["residual_rotation"], 1.0),
               ("top_3-t0.02", models["top_3"], 0.02)]

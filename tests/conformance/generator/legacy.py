@@ -19,8 +19,8 @@ FOLDER = "legacy_store"
 MODEL_NAME = "toy-minilm"
 DIM = 32
 TIME = "2025-01-14 09:30:00"
-# Where the files were when a path was recorded: on another machine; relative to the
-# folder the program ran in; relative to the database.
+# The kinds of paths in the database: absolute on another machine; relative to the working directory
+# of the program that wrote them; relative to the database.
 ABSOLUTE = "/home/someone/project/embeddings"
 FROM_WORKING_DIRECTORY = "playbooks/lda-training-data/embeddings"
 FROM_DATABASE = "embeddings"
@@ -77,7 +77,7 @@ TABLES = {
     f"cluster_id INTEGER REFERENCES qa_clusters(cluster_id), centroid_path TEXT NOT NULL, "
     f"answer_emb_path TEXT NOT NULL, W_path TEXT, num_questions INTEGER, {CREATED}, "
     f"UNIQUE(mh_projection_id, cluster_id)",
-    # Not of the schema: somebody's own. To be left alone.
+    # A table of another program, which must stay unchanged.
     "team_notes": "note_id INTEGER PRIMARY KEY, author TEXT, note TEXT",
 }
 INDEXES = {
@@ -95,7 +95,7 @@ TOPICS = ("csv sources", "json output", "pipes", "recursion", "indexes", "cachin
 
 
 class Store:
-    """The database being written and the files beside it."""
+    """Writes the database and the files beside it."""
 
     def __init__(self, root):
         self.root = f"{root}/{FOLDER}"
@@ -114,7 +114,7 @@ class Store:
         return self.db.execute(sql, list(row.values())).lastrowid
 
     def save(self, place, name, array):
-        """Saves an array as NumPy does and returns the path that the database records."""
+        """Saves an array with NumPy and returns its path in the database."""
         np.save(f"{self.root}/embeddings/{name}", array)
         return f"{place}/{name}"
 

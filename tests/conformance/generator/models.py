@@ -1,4 +1,4 @@
-"""The good models: what each is for, and its files under models/."""
+"""The valid models: their purpose, and their files under models/."""
 
 import dataclasses
 import itertools
@@ -45,7 +45,7 @@ class Model:
 
 @dataclasses.dataclass
 class Files:
-    """How one folder spells its files."""
+    """How a folder names its files."""
 
     root: str
     path: str
@@ -95,7 +95,7 @@ def axes(root):
 
 
 def ties(root):
-    """Heads 3 and 20 have one centroid, head 100 twice it: all three weights are equal."""
+    """Heads 3 and 20 have the same centroid, head 100 has twice that: all weights are equal."""
     files = Files(root, "models/d8_ties", 1)
     stream = Stream("d8_ties")
     centroids, answers = related(stream, 8), related(stream, 8, 2.0)
@@ -208,7 +208,7 @@ def straight(root):
     # Old names beside mh_ files are not heads of this model.
     npyfile.write(f"{root}/{path}/centroid_1.npy", [1.0, 2.0, 3.0], "<f4")
     npyfile.write(f"{root}/{path}/answer_emb_1.npy", [1.0, 2.0, 3.0], "<f4")
-    # What an interrupted writer leaves behind.
+    # A file that an interrupted writer left.
     npyfile.write_bytes(f"{root}/{path}/mh_1_cluster_3_centroid.npy.tmp", b"\x93NUMPY\x01")
     npyfile.write_text(f"{root}/{path}/notes.txt", "Not an array.\n")
     return model

@@ -10,7 +10,7 @@ import sqlite3
 
 import numpy as np
 
-# An engine with float32 parameters and answers needs this much of the 1e-5 at most.
+# Largest error of an engine with float32 parameters and answers; the tolerance is 1e-5.
 FLOAT32_BUDGET = 5e-6
 
 
@@ -40,8 +40,8 @@ def load_database(path, number):
     """(temperature, heads, answers by id) of a model in a database."""
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
 
-    def load(recorded):
-        return recorded and np.load(f"{os.path.dirname(path)}/embeddings/{recorded.split('/')[-1]}")
+    def load(stored):
+        return stored and np.load(f"{os.path.dirname(path)}/embeddings/{stored.split('/')[-1]}")
 
     (temperature,) = db.execute("SELECT temperature FROM multi_head_projections "
                                 "WHERE mh_projection_id = ?", (number,)).fetchone()
@@ -88,7 +88,7 @@ def read_ids(path):
 
 
 def check_case(root, columns):
-    """Checks one line of cases.txt; returns how far float32 parameters stray from it."""
+    """Checks one line of cases.txt; returns the error of float32 parameters."""
     (name, source, path, number, temperature, d, d_out, count, n, m, k, searches, _) = columns
     temperature, number = float(temperature), int(number)
     d, d_out, count, n, m, k = map(int, (d, d_out, count, n, m, k))
@@ -98,8 +98,8 @@ def check_case(root, columns):
         return np.load(f"{folder}/{file}.npy")
 
     if source == "db":
-        recorded, heads, stored = load_database(f"{root}/{path}", number)
-        assert recorded == temperature, f"{name}: temperature"
+        in_database, heads, stored = load_database(f"{root}/{path}", number)
+        assert in_database == temperature, f"{name}: temperature"
     else:
         heads = load_folder(f"{root}/{path}", number)
     queries, projected, weights = load("queries"), load("projected"), load("weights")
@@ -138,7 +138,7 @@ def lines(path):
 
 
 def check(root, verbose=False):
-    """Checks every case and that bad.txt names what is there; returns a summary."""
+    """Checks every case, and that the files in bad.txt exist; returns a summary."""
     cases, worst = lines(f"{root}/cases.txt"), 0.0
     assert len({case[0] for case in cases}) == len(cases)
     assert sorted(case[0] for case in cases) == sorted(os.listdir(f"{root}/cases"))

@@ -54,7 +54,7 @@ def residual(folder, number, meta, tau, queries):
 def rotate(c, a, q):
     """R q with R = I + (K + K²/(1 + c·a)), K = a cᵀ − c aᵀ."""
     K = np.outer(a, c) - np.outer(c, a)
-    # Of a question opposite to its answer, the formula's limit at the clamp.
+    # For a question opposite to its answer, the formula's limit at the clamp.
     if 1 + c @ a < 1e-6:
         return q + 2 * (c @ q) * a - ((c + a) @ q) / 1e-6 * (a + c)
     return q + K @ q + K @ (K @ q) / (1 + c @ a)

@@ -83,7 +83,7 @@ def db(tmp_path: Path) -> Iterator[LDAProjectionDB]:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    """A filled store to be copied: each row that is added waits for the disk."""
+    """A filled store, which tests copy because adding rows waits for the disk."""
     store = fill(tmp_path_factory.mktemp("template"))
     store.db.close()
     return store
@@ -145,6 +145,6 @@ def torch_file() -> Callable[..., Any]:
 
 @pytest.fixture
 def network() -> Callable[..., Any]:
-    """What a transformer's state makes of queries, in float64."""
+    """Projects queries with a transformer's state in float64."""
     reference: Callable[..., Any] = _torch_files().reference
     return reference

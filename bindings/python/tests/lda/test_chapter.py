@@ -1,4 +1,4 @@
-"""The chapter's Python snippets, run as they stand there, in the folder of a store."""
+"""Runs the chapter's Python snippets unchanged in the folder of a store."""
 
 import os
 import re
@@ -16,7 +16,7 @@ INFERENCE, DISCOVERY = re.findall(r"```python\n(.*?)```", CHAPTER, re.DOTALL)
 
 @pytest.fixture
 def store(filled, monkeypatch):
-    """A store with projection 1 in the working folder."""
+    """A store with projection 1 in the working directory."""
     assert filled.train() == 1
     filled.db.close()
     monkeypatch.chdir(filled.folder)
@@ -59,7 +59,7 @@ def test_discovery(store):
 
 
 def test_exercise(store, tmp_path_factory):
-    """Word for word, with this interpreter as `python3`."""
+    """Runs the commands unchanged, with this interpreter as `python3`."""
     folder = tmp_path_factory.mktemp("bin")
     (folder / "python3").symlink_to(sys.executable)
     environment = {

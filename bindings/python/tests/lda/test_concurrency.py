@@ -40,8 +40,8 @@ def test_threads_share_a_store(filled):
 
 
 def test_objects_of_one_store_take_turns_with_the_engine(filled):
-    """Each opens and closes the database, beside others that write: in one process the two
-    SQLites do not wait for each other by themselves."""
+    """Threads open and close the database while others write. Within a process, the two copies of
+    SQLite do not wait for each other by themselves."""
     mh_id = filled.train()
     query = filled.questions[0, 0]
     start = threading.Barrier(4)
@@ -82,7 +82,7 @@ def test_processes_write_and_search_at_once(filled, engine):
         subprocess.Popen([sys.executable, "-c", WRITER, str(database), str(n)], stderr=subprocess.PIPE, text=True)
         for n in range(4)
     ]
-    # The engine's own command beside them.
+    # The engine's command runs at the same time.
     engine("train", database, "--method", "multi-head")
     for writer in writers:
         _, errors = writer.communicate(timeout=300)
@@ -115,8 +115,8 @@ def test_no_method_leaves_a_transaction_open(filled):
 
 
 def test_the_engine_waits_for_a_transaction_and_leaves_its_lock_alone(filled):
-    """When the engine closes the database, the system drops all locks that the process has on
-    it, Python's among them: other processes would be let in."""
+    """When the engine closes the database, the system drops all locks of the process on it,
+    including Python's. Other processes could then write."""
     mh_id = filled.train()
     found = []
 

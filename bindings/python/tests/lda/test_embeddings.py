@@ -1,4 +1,4 @@
-"""Text models and vectors."""
+"""Embedding models and vectors."""
 
 import os
 

@@ -10,7 +10,7 @@ from unifyweaver_projection import import_files, train
 
 
 def test_training_beside_writers_loses_nothing(filled):
-    """Training and writing by threads of one process: each waits for the other."""
+    """A thread trains while another writes: each waits for the other."""
     done = threading.Event()
     written = []
 

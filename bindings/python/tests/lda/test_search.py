@@ -118,7 +118,7 @@ def test_unknown_projections_and_unusable_queries_are_errors(filled):
             search(filled.questions[0], projection)
         with pytest.raises(ValueError, match="top_k"):
             search(filled.questions[0, 0], projection, -1)
-    # An id of one kind is none of the other.
+    # An id of one kind does not exist in the other.
     with pytest.raises(ValueError, match=f"Projection {mh_id} not found"):
         db.search(filled.questions[0, 0], mh_id)
     with pytest.raises(ValueError, match=f"Multi-head projection {linear} not found"):
@@ -174,7 +174,7 @@ def test_a_query_in_words_is_embedded_first(filled):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """What was opened, in order."""
+    """Models and searchers that were opened, in order."""
     calls = []
     for cls in (Model, Searcher):
         original = cls.open.__func__

@@ -1,5 +1,5 @@
-"""Stores: made here and opened by the engine, made by the engine and opened here, and those
-of the layouts that existing programs left."""
+"""Stores made here and opened by the engine, made by the engine and opened here, and stores with the
+layouts of existing programs."""
 
 import json
 import sqlite3
@@ -86,8 +86,8 @@ def test_a_store_of_the_engine_is_listed_and_searched_here(tmp_path, engine, tem
 
 
 def make_old(folder, template, temperature=0.07):
-    """What the existing Python code leaves: arrays straight in embeddings/, float64 centroids
-    that are not of unit length, answers as one row, absolute paths."""
+    """Files as the existing Python code writes them: arrays directly in embeddings/, float64
+    centroids that do not have unit length, answers as one row, absolute paths."""
     with LDAProjectionDB(folder / "lda.db") as db:
         pass
     connection = sqlite3.connect(folder / "lda.db")
@@ -195,7 +195,7 @@ def test_arrays_may_go_into_a_folder_of_ones_own(tmp_path, fill_store, template)
         assert list(rows[0]["routing_weights"].values()) == weights.tolist()
         assert rows[0]["answer_id"] == 2
         assert db.search(query, linear)[0]["answer_id"] == int(np.argmax(filled.answers @ query)) + 1
-    # Nobody who does not name the folder is led out of the store's.
+    # Without the folder, no path leads outside the store.
     with LDAProjectionDB(store / "lda.db") as db:
         with pytest.raises(ValueError, match="outside"):
             db.get_embedding(filled.model_id, "answer", 1)

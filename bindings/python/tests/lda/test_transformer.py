@@ -1,4 +1,4 @@
-"""`projection_transformer`: torch's files and ours, without torch."""
+"""`projection_transformer`: files of torch and of the engine, without torch."""
 
 import pickle
 import zipfile

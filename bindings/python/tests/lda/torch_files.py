@@ -1,5 +1,5 @@
-"""Files as torch.save writes them, made without torch: an archive of a pickle and of the
-tensors' numbers. The pickle names what torch would call to put them together."""
+"""Writes files like torch.save, without torch: an archive of a pickle and of the tensors' numbers.
+The pickle names the functions of torch that assemble them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Storage:
 
 
 def _stand_ins() -> tuple[Any, Any]:
-    """Things with the names of torch's, to be named in a pickle."""
+    """Objects with the names of torch's, so that a pickle can name them."""
     torch = sys.modules["torch"]
     return torch.FloatStorage, sys.modules["torch._utils"]._rebuild_tensor_v2
 
@@ -46,7 +46,7 @@ class _Pickler(pickle.Pickler):
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Writes a dictionary of numbers and of dictionaries of arrays."""
+    """Writes a dictionary of numbers and dictionaries of arrays."""
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
 
     class FloatStorage:
