@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the notebooks of this folder from top to bottom, as a test.
 
-Leaves them with their outputs, and their pictures as files, in target/notebooks; the notebooks
-here stay without outputs. Needs nbclient and ipykernel.
+Writes the notebooks with their outputs, and their pictures as files, to target/notebooks. The
+notebooks here stay without outputs. Needs nbclient and ipykernel.
 """
 
 import base64

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import Any, NoReturn, Union
+from typing import Any, NoReturn, TypeVar, Union
 
 from ._native import ffi, lib
 from .errors import BY_CODE, ArgumentTypeError, ClosedError, InternalError, InvalidArgumentError
@@ -18,7 +18,7 @@ from .errors import BY_CODE, ArgumentTypeError, ClosedError, InternalError, Inva
 #: A path as Python users pass it.
 StrPath = Union[str, "os.PathLike[str]"]
 
-NULL = ffi.NULL
+AnyHandle = TypeVar("AnyHandle", bound="Handle")
 
 
 def raise_failure(status: int, error: Any) -> NoReturn:
@@ -156,6 +156,13 @@ class Handle:
         closed.
         """
         self._object = None
+
+    def __enter__(self: AnyHandle) -> AnyHandle:
+        self._live()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __reduce__(self) -> NoReturn:
         name = type(self).__name__

@@ -77,13 +77,6 @@ class Embedder(_call.Handle):
         )
         return vectors
 
-    def __enter__(self) -> Embedder:
-        self._live()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         closed = ", closed" if self.closed else ""
         return f"<Embedder {self._folder}: {self._dim} values{closed}>"

@@ -395,13 +395,6 @@ class Model(_call.Handle):
         without an index, one inverted list that is read as a whole."""
         return measured(lib.projection_model_index_stats, self._live())
 
-    def __enter__(self: AnyModel) -> AnyModel:
-        self._live()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         parts = [f"{self._kind}: {self._input_dim} → {self._output_dim}"]
         if self._heads:

@@ -311,13 +311,6 @@ class Searcher(_call.Handle):
     def _query_dim(self, model: Optional[Model]) -> int:
         return self._dim if model is None else model.input_dim
 
-    def __enter__(self) -> Searcher:
-        self._live()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         closed = ", closed" if self.closed else ""
         return f"<Searcher {self._len} answers × {self._dim}{closed}>"
