@@ -191,7 +191,8 @@ def transformer(engine: Engine) -> None:
         for norm in ("norm1.weight", "norm2.weight"):
             tensors[prefix + norm] += 1
     tensors |= {"output_proj.weight": normal(out, h), "output_proj.bias": normal(out)}
-    parameters = {"embed_dim": h, "num_heads": 4, "num_layers": layers, "ff_dim": f, "dropout": 0.1}
+    sizes = {"embed_dim": h, "num_heads": 4, "num_layers": layers, "ff_dim": f, "dropout": 0.1}
+    parameters = {"kind": "transformer", **sizes}
     metadata = {
         "format": "projection",
         "format_version": "1",
