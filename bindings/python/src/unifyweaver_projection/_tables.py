@@ -57,3 +57,24 @@ def as_html(head: str, tables: list[Table], notes: list[str] | None = None) -> s
         parts.append(f"<table>{caption}<thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>")
     parts += [f"<p><b>note:</b> {escape(note)}</p>" for note in notes or []]
     return "\n".join(parts)
+
+
+class Report:
+    """Base class of results that are shown as tables."""
+
+    def _head(self) -> str:
+        """A line above the tables; may be empty."""
+        return ""
+
+    def _tables(self) -> list[Table]:
+        raise NotImplementedError
+
+    def _notes(self) -> list[str]:
+        """Notes below the tables."""
+        return []
+
+    def __str__(self) -> str:
+        return as_text(self._head(), self._tables(), self._notes())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._head(), self._tables(), self._notes())

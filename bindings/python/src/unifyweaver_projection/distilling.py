@@ -30,7 +30,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class DistillationResult:
+class DistillationResult(_tables.Report):
     """A distilled transformer in a file."""
 
     #: The teacher's id and kind, and the embedding model of its queries.
@@ -73,11 +73,8 @@ class DistillationResult:
         header = ["agreement", "questions", "mean cosine", "lowest", "same first answer"]
         return [_tables.Table("", header, rows)]
 
-    def __str__(self) -> str:
-        return _tables.as_text(self._head(), self._tables(), self.notes)
-
-    def _repr_html_(self) -> str:
-        return _tables.as_html(self._head(), self._tables(), self.notes)
+    def _notes(self) -> list[str]:
+        return self.notes
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class ExplainedHit:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(_tables.Report):
     """What moved a query, how far, and how the answers' ranks changed."""
 
     #: Angle between the query and the projected query in degrees; None without a model, and if
@@ -66,13 +66,7 @@ class Explanation:
     #: The answers that the search found, best first; empty without a search.
     hits: list[ExplainedHit] = field(default_factory=list)
 
-    def __str__(self) -> str:
-        return _tables.as_text(self._head_line(), self._tables())
-
-    def _repr_html_(self) -> str:
-        return _tables.as_html(self._head_line(), self._tables())
-
-    def _head_line(self) -> str:
+    def _head(self) -> str:
         return "" if self.angle is None else f"moved by {self.angle:.1f}°"
 
     def _tables(self) -> list[_tables.Table]:

@@ -31,7 +31,7 @@ class ImportedFile:
 
 
 @dataclass(frozen=True)
-class ImportResult:
+class ImportResult(_tables.Report):
     """The outcomes of all files."""
 
     store: str
@@ -42,19 +42,16 @@ class ImportResult:
         """The files that failed."""
         return [file for file in self.files if file.error is not None]
 
-    def _table(self) -> _tables.Table:
+    def _tables(self) -> list[_tables.Table]:
         header = ["file", "outcome", "clusters", "answers", "questions", "removed"]
         rows = [
             [f.file, f.outcome, str(f.clusters), str(f.answers), str(f.questions), str(f.removed)]
             for f in self.files
         ]
-        return _tables.Table("", header, rows)
+        return [_tables.Table("", header, rows)]
 
-    def __str__(self) -> str:
-        return _tables.as_text("", [self._table()], [str(f.error) for f in self.failed])
-
-    def _repr_html_(self) -> str:
-        return _tables.as_html("", [self._table()], [str(f.error) for f in self.failed])
+    def _notes(self) -> list[str]:
+        return [str(file.error) for file in self.failed]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ _METRICS = ("recall_at_1", "recall_at_5", "mrr_at_10", "ndcg_at_10")
 
 
 @dataclass(frozen=True)
-class TrainingResult:
+class TrainingResult(_tables.Report):
     """A new model in a store."""
 
     #: The store's database, and the model's id in it.
@@ -65,11 +65,8 @@ class TrainingResult:
         cells = [[name, *map(_cell, values.values())] for name, values in rows.items()]
         return [_tables.Table("cross-validation", header, cells)]
 
-    def __str__(self) -> str:
-        return _tables.as_text(self._head(), self._tables(), self.notes)
-
-    def _repr_html_(self) -> str:
-        return _tables.as_html(self._head(), self._tables(), self.notes)
+    def _notes(self) -> list[str]:
+        return self.notes
 
     def to_pandas(self) -> pandas.DataFrame:
         """Returns the cross-validation as a DataFrame with a row for plain cosine, for the fixed
@@ -151,7 +148,7 @@ class ProtocolResult:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(_tables.Report):
     """Results of projections and of other methods."""
 
     store: str
@@ -216,11 +213,8 @@ class Evaluation:
             tables.append(_tables.Table(f"{protocol.protocol}: {protocol.questions} questions", header, rows))
         return tables
 
-    def __str__(self) -> str:
-        return _tables.as_text("", self._tables(), self.notes + self.warnings)
-
-    def _repr_html_(self) -> str:
-        return _tables.as_html("", self._tables(), self.notes + self.warnings)
+    def _notes(self) -> list[str]:
+        return self.notes + self.warnings
 
 
 def train(
