@@ -21,6 +21,25 @@ pub fn write(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<()> {
+    stage(path, fill)?.publish()
+}
+
+/// A file that is on disk but does not have its name yet. Dropped, it is removed. Several staged
+/// files can be published together, once all of them are written.
+pub struct Staged {
+    path: PathBuf,
+    /// `None` for a device or a pipe, which was written to directly.
+    file: Option<(tempfile::NamedTempFile, PathBuf)>,
+}
+
+/// The first half of [`write()`]; [`Staged::publish`] is the second.
+///
+/// # Errors
+/// As [`write()`].
+pub fn stage(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> Result<Staged> {
     let writing = |error| Error::io("writing", path, error);
     let target = match fs::metadata(path) {
         Ok(found) if found.is_dir() => {
@@ -29,23 +48,40 @@ pub fn write(
         }
         Ok(found) if !found.is_file() => {
             let file = OpenOptions::new().write(true).open(path).map_err(writing)?;
-            return fill_file(&file, fill).map_err(writing);
+            fill_file(&file, fill).map_err(writing)?;
+            return Ok(Staged { path: path.to_path_buf(), file: None });
         }
         Ok(_) => path.canonicalize().map_err(writing)?,
         // Nothing is there, unless a link leads to nothing yet.
         Err(_) => follow(path).map_err(writing)?,
     };
-    let folder = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) => Path::new("."),
-        None => Err(writing(io::ErrorKind::InvalidFilename.into()))?,
-    };
+    let folder =
+        folder_of(&target).ok_or_else(|| writing(io::ErrorKind::InvalidFilename.into()))?;
     let temporary = temporary_file(folder).map_err(writing)?;
     fill_file(temporary.as_file(), fill)
         .and_then(|()| temporary.as_file().sync_all())
-        .and_then(|()| Ok(temporary.persist(&target)?))
-        .and_then(|_| sync_folder(folder))
-        .map_err(writing)
+        .map_err(writing)?;
+    Ok(Staged { path: path.to_path_buf(), file: Some((temporary, target)) })
+}
+
+impl Staged {
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], naming the file.
+    pub fn publish(self) -> Result<()> {
+        let Some((temporary, target)) = self.file else { return Ok(()) };
+        let publish = || {
+            temporary.persist(&target)?;
+            folder_of(&target).map_or(Ok(()), sync_folder)
+        };
+        publish().map_err(|error| Error::io("writing", &self.path, error))
+    }
+}
+
+/// The folder of a file; `None` for a path without a file's name.
+fn folder_of(path: &Path) -> Option<&Path> {
+    path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
 }
 
 fn fill_file(

@@ -71,7 +71,8 @@ fn dump_of_all_projections() {
         let model = Model::load(&path, id, temperature).unwrap();
         write_case(&mut dump, name, &root.join("kinds").join(name).join("queries.npy"), &model);
     }
-    let transformer = Model::load_file(root.join("transformer/transformer.pt")).unwrap();
+    let transformer =
+        projection_interop::load_file(root.join("transformer/transformer.pt")).unwrap();
     transformer.save_file(models_folder().join("transformer.safetensors")).unwrap();
     assert!(dump.lines().count() > 400);
     let folder = workspace.join("target/tests");

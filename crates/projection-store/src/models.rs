@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use projection_core::ivf::IndexStats;
-use projection_core::layout::{HeadFiles, Resolver};
+use projection_core::layout::{self, HeadFiles, Resolver};
 use projection_core::model_file::Description;
 use projection_core::parameters::SearchDefaults;
 use projection_core::projection::{
@@ -365,7 +365,12 @@ impl Store {
     /// As [`Model::check_index`] and [`model`](Self::model).
     pub fn check_index(&self, id: i64) -> Result<Option<IndexStats>> {
         let model = self.choose(Some(id))?;
-        self.open_model(&model)?.check_index(&model.folder(self), id)
+        let folder = model.folder(self);
+        // Without an index there is nothing to check, also for a model that does not open.
+        match folder.join(layout::index_name(id)).exists() {
+            true => self.open_model(&model)?.check_index(&folder, id),
+            false => Ok(None),
+        }
     }
 
     /// The answers that have embeddings by the model called `model_name`, or by the only one

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
 use ndarray::{Array2, ArrayView1};
+use projection_core::atomic::Staged;
 use projection_core::npy::{self, NpyArray};
 use projection_core::projection::{Model, Precision, Projection};
 use projection_core::{Error, ErrorKind};
@@ -96,10 +97,11 @@ pub fn run(args: &Args) -> Result<Projected, Failure> {
         .map_err(|error| error.context(args.input.display()))?;
 
     let flat = input.shape().len() == 1;
-    save(&args.output, &projected, flat)?;
-    if let Some(path) = &args.weights {
-        save(path, &weights, flat)?;
-    }
+    let projected = stage(&args.output, &projected, flat)?;
+    let weights = args.weights.as_ref().map(|path| stage(path, &weights, flat)).transpose()?;
+    // Both are written: now they appear.
+    projected.publish()?;
+    weights.map_or(Ok(()), Staged::publish)?;
     Ok(Projected {
         id: args.id,
         kind: model.kind().name(),
@@ -137,10 +139,10 @@ fn load(args: &Args) -> Result<Model, Failure> {
 }
 
 /// Writes the rows to a `.npy` file, or the only row as a vector.
-fn save(path: &Path, rows: &Array2<f32>, flat: bool) -> Result<(), Error> {
+fn stage(path: &Path, rows: &Array2<f32>, flat: bool) -> Result<Staged, Error> {
     match rows.as_slice().filter(|_| flat) {
-        Some(values) => npy::save(path, ArrayView1::from(values)),
-        None => npy::save(path, rows.view()),
+        Some(values) => npy::stage(path, ArrayView1::from(values)),
+        None => npy::stage(path, rows.view()),
     }
 }
 

@@ -300,7 +300,7 @@ fn wrong_files_are_named_and_change_nothing() {
             "float labels",
             |p| write(p, "L.npy", &array![0.0f64, 1.0, 0.0, 0.0, 0.0]),
             "invalid_array",
-            &["L.npy", "float", "integers"],
+            &["L.npy", "'<f8'", "int64"],
         ),
         (
             "too few labels",

@@ -58,7 +58,7 @@ fn a_folder_gives_its_new_and_changed_files() {
         ])
     );
     let third = run(["import", &db, &qa]).ok();
-    assert!(third.contains("1 imported file gone; the store keeps what they brought"), "{third}");
+    assert!(third.contains("1 imported file missing; the store keeps their texts"), "{third}");
     assert_eq!(place.healthy()["texts"]["answers"], 5, "what a.json brought is still there");
 
     // The whole folder of the store: its arrays are no question-answer files.

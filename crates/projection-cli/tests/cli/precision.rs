@@ -55,7 +55,7 @@ fn a_rounded_model_leaves_the_store_and_answers() {
         assert_ne!(by_file["weights"], exact["weights"]);
         // What was rounded is not rounded again.
         let message = run(["export", "--model", &file, "--precision", "f32"]).failed(2);
-        assert!(message.contains(precision) && message.contains("cut off"), "{message}");
+        assert!(message.contains(precision) && message.contains("can't be undone"), "{message}");
 
         let (input, output) = (place.file("q.npy"), place.file("p.npy"));
         npy::save(&input, Array2::from_elem((3, 384), 0.5f32).view()).unwrap();

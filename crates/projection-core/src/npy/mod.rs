@@ -17,6 +17,7 @@ use half::f16;
 use ndarray::{Array1, ArrayView, Dimension};
 use ndarray_npy::{WritableElement, WriteNpyExt};
 
+use crate::atomic::Staged;
 use crate::error::{Error, ErrorKind, Result};
 use header::{FLOATS, Header, MAX_START};
 
@@ -215,7 +216,18 @@ pub fn save<T: WritableElement, D: Dimension>(
     path: impl AsRef<Path>,
     array: ArrayView<'_, T, D>,
 ) -> Result<()> {
-    crate::atomic::write(path.as_ref(), |writer| {
+    stage(path, array)?.publish()
+}
+
+/// [`save`] without its last step, [`Staged::publish`], so that several files appear together.
+///
+/// # Errors
+/// As [`save`].
+pub fn stage<T: WritableElement, D: Dimension>(
+    path: impl AsRef<Path>,
+    array: ArrayView<'_, T, D>,
+) -> Result<Staged> {
+    crate::atomic::stage(path.as_ref(), |writer| {
         array.write_npy(writer).map_err(std::io::Error::other)
     })
 }

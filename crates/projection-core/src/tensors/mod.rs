@@ -15,6 +15,7 @@ use bytemuck::Pod;
 pub use safetensors::Dtype;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorInfo;
+use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Mapping, Plain, Rows, StableBytes};
@@ -95,6 +96,42 @@ impl Element for i64 {
     const DTYPE: Dtype = Dtype::I64;
 }
 
+/// What is wrong with the tensors of a file that the crate refused without naming them.
+fn diagnosis(bytes: &[u8]) -> Option<String> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (header, data) =
+        rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    let mut header: BTreeMap<String, Value> = serde_json::from_slice(header).ok()?;
+    header.remove("__metadata__");
+    let info = |(name, value)| Some((name, serde_json::from_value::<TensorInfo>(value).ok()?));
+    let mut tensors = header.into_iter().map(info).collect::<Option<Vec<_>>>()?;
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    let mut expected = 0;
+    for (name, TensorInfo { dtype, shape, data_offsets: (start, end) }) in tensors {
+        let bits = shape.iter().try_fold(dtype.bitsize(), |bits, axis| bits.checked_mul(*axis));
+        let size = bits.map(|bits| bits / 8);
+        if end > data.len() {
+            let length = data.len();
+            return Some(format!("truncated: tensor '{name}' ends at byte {end} of {length}"));
+        }
+        if size != end.checked_sub(start) {
+            let size = size.map_or("too many".to_string(), |size| size.to_string());
+            return Some(format!(
+                "tensor '{name}' of {dtype} and shape {shape:?} takes {size} bytes, its offsets \
+                 are {start} to {end}"
+            ));
+        }
+        if start != expected {
+            let how = if start < expected { "overlaps another" } else { "follows a gap" };
+            return Some(format!(
+                "tensor '{name}' {how}: it begins at byte {start}, not {expected}"
+            ));
+        }
+        expected = end;
+    }
+    None
+}
+
 impl TensorFile<'static> {
     /// Reads a mapped file, in which rows then lie.
     ///
@@ -117,8 +154,10 @@ impl<'a> TensorFile<'a> {
     fn new(source: Source<'a>, name: String) -> Result<Self> {
         let invalid = |what: String| Error::new(ErrorKind::InvalidModel, format!("{name}: {what}"));
         let bytes = source.bytes();
-        let (header, parsed) = SafeTensors::read_metadata(bytes)
-            .map_err(|error| invalid(format!("damaged, or not a .safetensors file: {error}")))?;
+        let (header, parsed) = SafeTensors::read_metadata(bytes).map_err(|error| {
+            let what = diagnosis(bytes).unwrap_or_else(|| error.to_string());
+            invalid(format!("damaged, or not a .safetensors file: {what}"))
+        })?;
         let data_start = 8 + header;
         let tensors: BTreeMap<_, _> =
             parsed.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();

@@ -122,9 +122,10 @@ impl Search<'_> {
     fn add(&mut self, scores: &mut [f32], slot: impl Fn(usize) -> usize) -> Option<()> {
         if self.allowed.is_some() || self.index.delta.has_tombstones() {
             for (at, score) in scores.iter_mut().enumerate() {
+                // A tombstone is no row: the filter must not be asked about it.
                 let row = self.index.row_of(slot(at));
-                let allowed = self.allowed.is_none_or(|allowed| allowed(row as usize));
-                if row == TOMBSTONE || !allowed {
+                let allowed = || self.allowed.is_none_or(|allowed| allowed(row as usize));
+                if row == TOMBSTONE || !allowed() {
                     *score = f32::NEG_INFINITY;
                 }
             }
