@@ -43,7 +43,7 @@ impl StagedFiles {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let of_list = name.starts_with(&format!(".{LIST}."));
-            if of_list || name.starts_with('.') && name.ends_with(".npy.tmp") {
+            if of_list || name.starts_with('.') && name.ends_with(".tmp") {
                 // A file that can't be removed does no harm.
                 let _ = fs::remove_file(entry.path());
             }

@@ -342,7 +342,7 @@ fn wrong_files_are_named_and_change_nothing() {
             "integer vectors",
             |p| write(p, "A.npy", &array![[1i64, 2]]),
             "invalid_array",
-            &["A.npy", "integer dtype"],
+            &["A.npy", "'<i8'", "float32"],
         ),
         (
             "cut",
