@@ -31,6 +31,10 @@ pub fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
     dots_hinted(PrefetchHint::of(rows), query, rows, out);
 }
 
+/// Whether there are loops for the usual dimensions and for prefetching. A browser has to load
+/// every one of them and cannot prefetch.
+const SPECIALISED: bool = cfg!(not(target_arch = "wasm32"));
+
 /// Values whose squares are added up in single precision.
 const SQUARES: usize = 2048;
 
@@ -51,10 +55,10 @@ pub(crate) fn dots_kernel<S: Simd<N>, const N: usize>(
     }
     // Of the usual dimensions, the compiler knows the distance from row to row.
     match query.len() {
-        384 => dots_by_hint(s, hint, 384, query, rows, out),
-        768 => dots_by_hint(s, hint, 768, query, rows, out),
-        1024 => dots_by_hint(s, hint, 1024, query, rows, out),
-        1536 => dots_by_hint(s, hint, 1536, query, rows, out),
+        384 if SPECIALISED => dots_by_hint(s, hint, 384, query, rows, out),
+        768 if SPECIALISED => dots_by_hint(s, hint, 768, query, rows, out),
+        1024 if SPECIALISED => dots_by_hint(s, hint, 1024, query, rows, out),
+        1536 if SPECIALISED => dots_by_hint(s, hint, 1536, query, rows, out),
         dim => dots_by_hint(s, hint, dim, query, rows, out),
     }
 }
@@ -70,12 +74,14 @@ fn dots_by_hint<S: Simd<N>, const N: usize>(
 ) {
     let query = &query[..dim];
     match hint {
-        PrefetchHint::Cached => by_fours::<S, N, 2, false>(s, query, rows, false, out),
-        PrefetchHint::Alternating { backwards } => {
+        PrefetchHint::Cached | PrefetchHint::Alternating { .. } => {
+            let backwards = hint == PrefetchHint::Alternating { backwards: true };
             by_fours::<S, N, 2, false>(s, query, rows, backwards, out);
         }
-        PrefetchHint::Ahead => by_eights::<S, N, true>(s, query, rows, out),
-        PrefetchHint::Streaming => by_eights::<S, N, false>(s, query, rows, out),
+        PrefetchHint::Ahead if SPECIALISED => by_eights::<S, N, true>(s, query, rows, out),
+        PrefetchHint::Ahead | PrefetchHint::Streaming => {
+            by_eights::<S, N, false>(s, query, rows, out);
+        }
     }
 }
 
@@ -150,7 +156,7 @@ fn dots_of<S: Simd<N>, const N: usize, const R: usize, const A: usize, const PRE
             let query = s.load(&blocks[at][a]);
             for r in 0..R {
                 let values = &row_blocks[r][at][a];
-                if PREFETCH && (at * A + a) * N % 16 == 0 {
+                if PREFETCH && ((at * A + a) * N).is_multiple_of(16) {
                     prefetch_line::<_, true>(values.as_ptr().wrapping_add(8 * dim));
                 }
                 sums[r][a] = s.mul_add(s.load(values), query, sums[r][a]);

@@ -14,6 +14,8 @@ const MAX_KEPT: usize = 32;
 
 /// A vector whose memory is reused: it comes from the buffers that this thread has dropped
 /// before, and goes back to those of the thread that drops it.
+// The box is what KEPT holds, so that keeping a buffer does not allocate.
+#[allow(clippy::box_collection)]
 #[derive(Debug, PartialEq)]
 pub struct Scratch<T: Copy + 'static>(Option<Box<Vec<T>>>);
 

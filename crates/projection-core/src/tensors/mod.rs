@@ -101,7 +101,8 @@ fn diagnosis(bytes: &[u8]) -> Option<String> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (header, data) =
         rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    let mut header: BTreeMap<String, Value> = serde_json::from_slice(header).ok()?;
+    let mut header: BTreeMap<String, Value> =
+        serde_json::from_str(str::from_utf8(header).ok()?).ok()?;
     header.remove("__metadata__");
     let info = |(name, value)| Some((name, serde_json::from_value::<TensorInfo>(value).ok()?));
     let mut tensors = header.into_iter().map(info).collect::<Option<Vec<_>>>()?;

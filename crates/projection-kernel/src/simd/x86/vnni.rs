@@ -150,7 +150,7 @@ impl Quads {
         }
         quads.scale = top / 65_535.0;
         for (at, (high, low)) in quads.high.iter_mut().zip(&mut quads.low).enumerate() {
-            let weights = vectors.get(at).map_or(end, |vector| read(vector));
+            let weights = vectors.get(at).map_or(end, read);
             let rounded = _mm512_mul_ps(weights, _mm512_set1_ps(steps));
             let rounded = _mm512_cvttps_epi32(_mm512_add_ps(rounded, _mm512_set1_ps(0.5)));
             let rounded = _mm512_min_epi32(rounded, _mm512_set1_epi32(65_535));
