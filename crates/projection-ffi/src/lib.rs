@@ -10,11 +10,11 @@
 //! - A handle is NULL or came from this library and was not freed. `Option<&T>` borrows it for
 //!   the call; `Option<Box<T>>` takes it back.
 //! - A text is NULL or ends with NUL, and lives until the call returns.
-//! - An array is NULL or has as many elements as its length says. [`argument::Buffer`] checks the
+//! - An array is NULL or has as many elements as its length says. `argument::Buffer` checks the
 //!   length before it makes a slice.
 //! - An output is NULL or may be written.
 //!
-//! The macros of [`boundary`] and [`argument`] contain the `unsafe` blocks that depend on these
+//! The macros of `boundary` and `argument` contain the `unsafe` blocks that depend on these
 //! rules. Functions that take raw pointers are `unsafe`; those that only take handles are not.
 //!
 //! Every function body is in `ffi_try!` or `panic_boundary!`, which stop panics.

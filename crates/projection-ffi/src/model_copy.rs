@@ -94,8 +94,8 @@ pub unsafe extern "C" fn projection_model_index_stats(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     ffi_try!(error, {
-        let (model, out) = (handle!(model), out!(stats));
-        drop(out);
+        // The place is checked before the model is asked.
+        let (model, _) = (handle!(model), out!(stats));
         // SAFETY: the header requires a place that may be written.
         unsafe { give_stats(stats, model.model.index_stats())? }
     })

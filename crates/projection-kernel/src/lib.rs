@@ -2,9 +2,9 @@
 //! matrix products, quantized rows, and the search for the nearest of many rows.
 //!
 //! # Dispatch
-//! Every kernel is written once, generic over a [vector type](crate::simd), and compiled for each
+//! Every kernel is written once, generic over a vector type, and compiled for each
 //! instruction set of the architecture. A call detects the best one that the CPU has at first use
-//! and runs that compilation, see [`dispatch`]. Nothing needs to be chosen or initialised.
+//! and runs that compilation, see `dispatch`. Nothing needs to be chosen or initialised.
 //!
 //! # Accuracy
 //! Sums are accurate to a few units in the last place of their largest term. Their last bits

@@ -19,7 +19,7 @@ const HUGE_PAGE: usize = 2 << 20;
 /// A row-major matrix of plain numbers, single precision unless said otherwise. Clones share
 /// the memory.
 ///
-/// Owned rows start at a multiple of [`ALIGNMENT`]; rows of a mapped file wherever the file
+/// Owned rows start at a multiple of `ALIGNMENT`; rows of a mapped file wherever the file
 /// has them. Between rows there is no padding.
 pub struct Rows<T: Copy = f32> {
     /// `values` initialised values, which nobody changes while more than one owner exists.

@@ -58,7 +58,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<ModelFileInfo> {
         kind: metadata.parameters.kind(),
         parameters,
         description: Description { name, training, metrics: json("metrics")? },
-        bytes: file.len(),
+        bytes: file.byte_len(),
         tensors: tensors
             .map(|(name, info)| (name.clone(), info.dtype.to_string(), info.shape.clone()))
             .collect(),

@@ -175,7 +175,7 @@ fn from_tensors(file: &TensorFile<'_>) -> Result<Model> {
             return Err(file.invalid(what));
         }
     }
-    if !file.is_mapped() || file.len() <= CHECKED_AT_ONCE {
+    if !file.is_mapped() || file.byte_len() <= CHECKED_AT_ONCE {
         model.check_values()?;
     }
     Ok(model)

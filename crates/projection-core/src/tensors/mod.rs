@@ -179,7 +179,7 @@ impl<'a> TensorFile<'a> {
     }
 
     /// Bytes of the file.
-    pub fn len(&self) -> usize {
+    pub fn byte_len(&self) -> usize {
         self.source.bytes().len()
     }
 

@@ -124,7 +124,7 @@ impl QuantizedRows {
     }
 
     /// Rows as a file holds them, which are shared where their dimension is one of whole
-    /// [`PAD`]s, and copied otherwise.
+    /// `PAD`s, and copied otherwise.
     pub fn from_bf16(rows: Rows<u16>) -> Self {
         Self { dim: rows.width(), values: Values::Bf16(padded(rows)) }
     }

@@ -21,6 +21,10 @@ pub struct Imported {
     pub files: Vec<ImportedFile>,
 }
 
+/// Progress of an import: files done, files in all, and the file that was imported last. To stop
+/// the import, return [`ControlFlow::Break`].
+pub type OnFile<'a> = dyn FnMut(usize, usize, Option<&ImportedFile>) -> ControlFlow<()> + 'a;
+
 /// What became of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportedFile {
@@ -67,7 +71,7 @@ pub fn import_paths(
     store: &mut Store,
     paths: &[PathBuf],
     retry_failed: bool,
-    progress: &mut dyn FnMut(usize, usize, Option<&ImportedFile>) -> ControlFlow<()>,
+    progress: &mut OnFile<'_>,
 ) -> Result<Imported> {
     // Listed before anything is imported: what fails now is not tried twice.
     let failed = if retry_failed { store.failed_batches()? } else { Vec::new() };

@@ -164,7 +164,7 @@ impl Questions {
         Ok(QuestionFacts { clusters, scales, answer_scales, alignments })
     }
 
-    /// What follows from vectors that are [valid](Self::validate), as those that were pushed are.
+    /// What follows from vectors that are valid, as those that were pushed are.
     pub fn facts(&self) -> &QuestionFacts {
         self.facts.get_or_init(|| self.derive().expect("questions are validated before use"))
     }

@@ -25,7 +25,7 @@ pub struct Hit {
     /// The answer's id, as given when the index was made.
     pub answer_id: i64,
     /// Cosine of the (projected) query and the answer, from −1 to 1, unless
-    /// [`SearchOptions`](super::SearchOptions) ask for another score.
+    /// `SearchOptions` ask for another score.
     pub score: f32,
 }
 
