@@ -42,7 +42,6 @@ mod rows;
 mod scratch;
 mod simd;
 mod softmax;
-mod tails;
 pub mod top_k;
 mod weighted_sum;
 
@@ -57,7 +56,6 @@ pub use quantized::{MAX_INT8_DIM, QuantizedParts, QuantizedQuery, QuantizedRows,
 pub use rows::{Plain, Rows, StableBytes};
 pub use scratch::Scratch;
 pub use softmax::{largest, softmax, softmax_f64};
-pub use tails::Tails;
 pub use weighted_sum::{scale, weighted_sum};
 
 #[cfg(test)]
