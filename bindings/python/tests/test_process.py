@@ -88,11 +88,11 @@ def test_a_forked_process_goes_on_with_the_same_objects(model_folder: Path) -> N
     texts = [f"question {i}" for i in range(40)]
     expected = (model.project(vectors).tobytes(), searcher.search_batch(vectors, 3, model=model))
     # Embedding a large batch uses threads, which a fork does not copy.
-    vectors = embedder.embed_batch(texts).tobytes()
+    embedded = embedder.embed_batch(texts).tobytes()
 
     def child(results: multiprocessing.Queue) -> None:
         found = (model.project(vectors).tobytes(), searcher.search_batch(vectors, 3, model=model))
-        results.put((found == expected, embedder.embed_batch(texts).tobytes() == vectors))
+        results.put((found == expected, embedder.embed_batch(texts).tobytes() == embedded))
 
     context = multiprocessing.get_context("fork")
     results = context.Queue()
