@@ -98,7 +98,9 @@ impl Element for i64 {
 
 /// What is wrong with the tensors of a file that the crate refused without naming them.
 fn diagnosis(bytes: &[u8]) -> Option<String> {
-    let (length, rest) = bytes.split_first_chunk()?;
+    let Some((length, rest)) = bytes.split_first_chunk() else {
+        return Some(format!("{} bytes, expected at least 8", bytes.len()));
+    };
     let (header, data) =
         rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
     let mut header: BTreeMap<String, Value> =
