@@ -25,15 +25,14 @@ pub fn training_data(store: &Store, model: &EmbeddingModel) -> Result<TrainingDa
         if cluster.answers.is_empty() {
             continue;
         }
+        let in_cluster = |error: Error| error.context(format!("cluster {}", cluster.cluster_id));
         let rows = model
             .load(&cluster.answers)
             .and_then(|rows| unit_rows(rows.view()))
-            .map_err(|error| error.context(format!("cluster {}", cluster.cluster_id)))?;
+            .map_err(in_cluster)?;
         answers.extend(rows.sum_axis(ndarray::Axis(0)));
         in_clusters.extend(cluster.answers.iter().cloned());
-        let rows = model
-            .load(&cluster.questions)
-            .map_err(|error| error.context(format!("cluster {}", cluster.cluster_id)))?;
+        let rows = model.load(&cluster.questions).map_err(in_cluster)?;
         labels.extend(std::iter::repeat_n(clusters.len(), rows.nrows()));
         questions.extend(rows);
         clusters.push(Some(cluster.cluster_id));

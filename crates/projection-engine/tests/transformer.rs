@@ -1,5 +1,7 @@
 //! Transformers: files that torch wrote, our own files, damage, and distillation.
 
+#[path = "../../projection-store/tests/vectors/refusals.rs"]
+mod refusals;
 // Shared with other tests, which use other parts of it.
 #[allow(dead_code)]
 #[path = "../../projection-store/tests/vectors/mod.rs"]
@@ -14,6 +16,7 @@ use projection_core::{ErrorKind, Result};
 use projection_train::{
     Distillation, ResidualTraining, TrainingData, distill_model, train_residual,
 };
+use refusals::assert_refuses_wrong_queries;
 use serde_json::{Value, json};
 use vectors::{TOLERANCE, matrix_f32, matrix_f64, root};
 
@@ -82,21 +85,7 @@ fn a_file_of_torch_gives_the_numbers_of_torch() {
 
 #[test]
 fn queries_are_checked_as_by_the_other_kinds() {
-    let model = model();
-    let mut out = vec![7.0; 8];
-    let mut kind = |query: &[f32]| model.project_into(query, &mut out, None).unwrap_err().kind();
-    assert_eq!(kind(&[0.0; 8]), ErrorKind::ZeroVector);
-    assert_eq!(kind(&[1.0; 7]), ErrorKind::DimensionMismatch);
-    assert_eq!(kind(&[f32::NAN; 8]), ErrorKind::NotFinite);
-    assert!(out.iter().all(|value| *value == 7.0));
-    let short = model.project_into(&[1.0; 8], &mut [0.0; 7], None).unwrap_err();
-    assert_eq!(short.kind(), ErrorKind::BufferSize);
-    let mut queries = Array2::<f32>::ones((3, 8));
-    queries[(2, 0)] = f32::INFINITY;
-    let mut batch = Array2::from_elem((3, 8), 7.0f32);
-    let error = model.project_batch_into(queries.view(), batch.view_mut(), None).unwrap_err();
-    assert!(error.to_string().contains("row 2"), "{error}");
-    assert!(batch.iter().all(|value| *value == 7.0));
+    assert_refuses_wrong_queries(&model());
 }
 
 #[test]

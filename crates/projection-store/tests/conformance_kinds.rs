@@ -1,5 +1,7 @@
 //! Runs the cases of `tests/conformance/kinds.txt` through the Rust interface.
 
+#[path = "vectors/refusals.rs"]
+mod refusals;
 mod vectors;
 
 use std::path::PathBuf;
@@ -8,6 +10,7 @@ use ndarray::{Array2, ShapeBuilder};
 use projection_core::ErrorKind;
 use projection_core::projection::{Model, ModelKind, Projection};
 use projection_store::search::{Hit, Index};
+use refusals::assert_refuses_wrong_queries;
 use vectors::{TOLERANCE, id_rows, lines, matrix_f32, matrix_f64, root};
 
 struct Case {
@@ -165,21 +168,6 @@ fn a_copy_at_another_temperature_is_the_model_loaded_at_it() {
 fn refusals_of_queries() {
     for name in ["residual_all", "linear_d8"] {
         let case = Case::all().into_iter().find(|case| case.name == name).unwrap();
-        let model = case.model();
-        let mut out = vec![7.0; 8];
-        let mut kind =
-            |query: &[f32]| model.project_into(query, &mut out, None).unwrap_err().kind();
-        assert_eq!(kind(&[0.0; 8]), ErrorKind::ZeroVector);
-        assert_eq!(kind(&[1.0; 7]), ErrorKind::DimensionMismatch);
-        assert_eq!(kind(&[f32::NAN; 8]), ErrorKind::NotFinite);
-        assert!(out.iter().all(|value| *value == 7.0));
-        let short = model.project_into(&[1.0; 8], &mut [0.0; 7], None).unwrap_err();
-        assert_eq!(short.kind(), ErrorKind::BufferSize);
-        let mut queries = Array2::<f32>::ones((3, 8));
-        queries[(2, 0)] = f32::INFINITY;
-        let mut batch = Array2::from_elem((3, 8), 7.0f32);
-        let error = model.project_batch_into(queries.view(), batch.view_mut(), None).unwrap_err();
-        assert!(error.to_string().contains("row 2"), "{error}");
-        assert!(batch.iter().all(|value| *value == 7.0));
+        assert_refuses_wrong_queries(&case.model());
     }
 }
