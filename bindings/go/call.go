@@ -92,7 +92,7 @@ func enumerated(name string, value int) (C.int32_t, error) {
 	return C.int32_t(value), nil
 }
 
-// flatten copies queries, each of which must have the dimension dim, one after another.
+// flatten copies queries of dimension dim into one slice, one after another.
 func flatten(queries [][]float32, dim int) ([]float32, error) {
 	for i, query := range queries {
 		if len(query) != dim {

@@ -37,7 +37,7 @@
 // # Errors
 //
 // All errors of this package are of type [*Error]. Its Code is one of the constants of type
-// [Code], each of which can be passed to [errors.Is]:
+// [Code], which [errors.Is] accepts as targets:
 //
 //	if errors.Is(err, projection.ErrNotFound) { … }
 //

@@ -95,7 +95,7 @@ class Border {
     return result;
   }
 
-  /** Makes room for so many values of input, as a typed array. */
+  /** Allocates the input of the next call, `count` values, as a typed array. */
   #room(name, Type, count) {
     const start = count > 0xffffffff ? 0 : this.call(name, count);
     if (start === 0) {

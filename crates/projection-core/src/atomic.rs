@@ -65,7 +65,7 @@ pub fn stage(
 }
 
 impl Staged {
-    /// Gives the file its name.
+    /// Moves the complete file to its path.
     ///
     /// # Errors
     /// [`ErrorKind::Io`], naming the file.
@@ -93,7 +93,7 @@ fn fill_file(
     writer.flush()
 }
 
-/// Where links lead, of which the last one may lead to nothing.
+/// Follows symbolic links. The target of the last one need not exist.
 fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {

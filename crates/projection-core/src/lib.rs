@@ -23,8 +23,8 @@
 //! 1. A query is an embedding, a vector of dimension d. Whoever embeds texts is outside of this
 //!    crate.
 //! 2. A model projects it, see [`projection`]. The classic model has *heads*: a head is a cluster
-//!    of questions with one answer, of which the model keeps the questions' centroid and the
-//!    answer's vector. The softmax over the cosines of query and centroids weighs the answers,
+//!    of questions with one answer. The model keeps the questions' centroid and the answer's
+//!    vector. The softmax over the cosines of query and centroids weighs the answers,
 //!    whose weighted sum is the projected query. The other kinds compute it otherwise; all
 //!    implement [`Projection`](projection::Projection).
 //! 3. An [`Index`](search::Index) finds the answers nearest to the projected query, exactly or,

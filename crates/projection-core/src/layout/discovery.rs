@@ -120,7 +120,7 @@ struct Found {
     answer: bool,
 }
 
-/// The clusters of which a folder has files.
+/// The clusters that have files in a folder.
 struct Clusters<'a> {
     listing: &'a Listing,
     naming: &'a Naming,

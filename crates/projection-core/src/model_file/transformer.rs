@@ -1,4 +1,4 @@
-//! Transformers as tensors, under the names that torch gives them.
+//! Transformers as tensors with the parameter names of PyTorch.
 
 use std::path::Path;
 

@@ -56,9 +56,8 @@ impl MultiHeadProjection {
         Self::from_ordered_heads(heads, temperature, |_, part| part.name().to_string())
     }
 
-    /// [`from_heads`](Self::from_heads) of heads in ascending order of cluster id, of which one
-    /// at a time is in memory. `name_of` returns the name of a part of a head by its number, for
-    /// messages.
+    /// [`from_heads`](Self::from_heads) for heads in ascending order of cluster id, which are read
+    /// one at a time. `name_of` returns the name of a part of a head by its number, for messages.
     pub(in crate::projection) fn from_ordered_heads(
         heads: impl ExactSizeIterator<Item = Result<Head>>,
         temperature: f64,

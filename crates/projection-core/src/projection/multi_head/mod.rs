@@ -114,7 +114,7 @@ impl MultiHeadProjection {
         self.top_k
     }
 
-    /// The same heads, of which only the `top_k` nearest to a query take part, or all for
+    /// A model with the same heads that only uses the `top_k` nearest to a query, or all for
     /// `None`; the others have weight 0. Of equally near heads the lower cluster id counts
     /// as nearer. The vectors are shared.
     ///

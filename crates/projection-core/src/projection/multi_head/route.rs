@@ -14,7 +14,7 @@ pub const LOW_TEMPERATURE: f64 = 0.02;
 /// is less than half of its smallest number.
 const WEIGHTLESS: f64 = 104.0;
 
-/// Below this temperature so many heads have no weight that it pays to find out which.
+/// Below this temperature most heads have weight 0, and finding them saves time.
 const SPARSE_TEMPERATURE: f64 = 0.3 / WEIGHTLESS;
 
 /// Twice what single precision may misjudge a cosine by, or the rounding of a query for quantized
