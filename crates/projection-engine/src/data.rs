@@ -38,14 +38,7 @@ pub fn training_data(store: &Store, model: &EmbeddingModel) -> Result<TrainingDa
         clusters.push(Some(cluster.cluster_id));
     }
     if questions.is_empty() {
-        return Err(Error::new(
-            ErrorKind::InvalidModel,
-            format!(
-                "{}: no cluster has vectors of both questions and answers by '{}'",
-                store.path().display(),
-                model.name
-            ),
-        ));
+        return Err(no_whole_cluster(store, model));
     }
     let mut alone = Vec::new();
     for answer in store.embedded_answers(model)? {
@@ -64,6 +57,14 @@ pub fn training_data(store: &Store, model: &EmbeddingModel) -> Result<TrainingDa
     // Another process may have added some between the readings.
     let texts = texts.filter(|texts| texts.questions.len() == data.labels().len());
     data.with_clusters(clusters, texts)
+}
+
+/// The error for a store that has nothing to train on.
+pub(crate) fn no_whole_cluster(store: &Store, model: &EmbeddingModel) -> Error {
+    let (database, name) = (store.path().display(), &model.name);
+    let message =
+        format!("{database}: no cluster has embeddings of both questions and answers by '{name}'");
+    Error::new(ErrorKind::InvalidModel, message)
 }
 
 /// The texts of the answers in these clusters, of the answers in none, each with its row, and

@@ -6,6 +6,8 @@ use projection_core::{Error, ErrorKind, Result};
 use projection_store::{EmbeddedCluster, EmbeddingModel, NewHead, Store};
 use projection_train::weighted_centroid;
 
+use crate::data::no_whole_cluster;
+
 /// What to train.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MultiHeadTraining {
@@ -78,14 +80,7 @@ pub(crate) fn heads_of(store: &Store, model: &EmbeddingModel) -> Result<(Vec<New
         .into_iter()
         .partition(|cluster| !cluster.answers.is_empty() && !cluster.questions.is_empty());
     if whole.is_empty() {
-        return Err(Error::new(
-            ErrorKind::InvalidModel,
-            format!(
-                "{}: no cluster has embeddings of both questions and answers by '{}'",
-                store.path().display(),
-                model.name
-            ),
-        ));
+        return Err(no_whole_cluster(store, model));
     }
     let heads = whole
         .iter()

@@ -92,12 +92,9 @@ impl EvaluateOptions {
             }
         };
         let precisions = self.precisions.iter().map(|name| Precision::from_name(name));
-        let mut projections = self.projections;
-        projections.sort_unstable();
-        projections.dedup();
         let default = EvaluateRequest::default();
         Ok(EvaluateRequest {
-            projections,
+            projections: self.projections,
             models: self.models,
             precisions: precisions.collect::<Result<_>>()?,
             test,
