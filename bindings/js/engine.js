@@ -150,7 +150,7 @@ export function bind(instance, another, simd) {
   const made = Symbol("made by the engine");
   const abandoned = new FinalizationRegistry(([border, handle]) => {
     try {
-      border.call("free", handle);
+      border.call("free_object", handle);
     } catch {
       // An engine that stopped has nothing to free.
     }
@@ -190,7 +190,7 @@ export function bind(instance, another, simd) {
         abandoned.unregister(this);
         const handle = this.#handle;
         this.#handle = 0;
-        this.#border.call("free", handle);
+        this.#border.call("free_object", handle);
         // The last to hold an instance of its own gives its memory back.
         this.#border = null;
       }

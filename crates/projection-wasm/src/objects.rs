@@ -62,9 +62,10 @@ pub(crate) fn shape(error: ndarray::ShapeError) -> Error {
     Error::new(ErrorKind::Internal, error.to_string())
 }
 
-/// Frees the object with this handle.
+/// Frees the object with this handle. (A bare `free` would replace that of the C library in the
+/// crate's tests.)
 #[unsafe(no_mangle)]
-pub extern "C" fn free(handle: usize) {
+pub extern "C" fn free_object(handle: usize) {
     OBJECTS.with_borrow_mut(|objects| {
         if let Some(object) = handle.checked_sub(1).and_then(|at| objects.get_mut(at)) {
             *object = None;
