@@ -39,9 +39,9 @@ class ProjectionTransformer:
 
     def __init__(
         self,
-        embed_dim: int = 768,
+        embed_dim: int = 384,
         num_heads: int = 4,
-        num_layers: int = 3,
+        num_layers: int = 2,
         ff_dim: int = 512,
         dropout: float = 0.1,
         device: str = "auto",

@@ -7,6 +7,7 @@ meanwhile, the last reference frees it. The GIL is released during every call.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -101,14 +102,14 @@ def number(name: str, value: Any) -> float:
         raise ArgumentTypeError(f"{name} is {value!r:.100}, expected a number") from None
 
 
-def open_store(database: bytes, mode: str = "read") -> Any:
-    """Opens a store in the library. The garbage collector closes it."""
+def open_store(database: bytes, mode: str = "read", **more: Any) -> Any:
+    """Opens a store in the library, with further options. The garbage collector closes it."""
     return make(
         "projection_store **",
         lib.projection_store_free,
         lib.projection_store_open,
         database,
-        options(mode=mode),
+        options(mode=mode, **more),
     )
 
 
@@ -164,15 +165,15 @@ class Handle:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __reduce__(self) -> NoReturn:
-        name = type(self).__name__
-        raise TypeError(
-            f"a {name} can't be pickled or copied, because it holds memory of this process. Pass "
-            "the path and open it again."
-        )
 
-    def __copy__(self) -> NoReturn:
-        self.__reduce__()
+class Immutable(Handle):
+    """An object that never changes: its copies share its memory. Each is closed on its own."""
 
-    def __deepcopy__(self, memo: Any) -> NoReturn:
-        self.__reduce__()
+    def __copy__(self: AnyHandle) -> AnyHandle:
+        self._live()
+        same = type(self).__new__(type(self))
+        same.__dict__.update(self.__dict__)
+        return same
+
+    def __deepcopy__(self: AnyHandle, memo: Any) -> AnyHandle:
+        return copy.copy(self)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union, overload
 
 import numpy as np
@@ -34,11 +36,14 @@ _KINDS = {
 AnyModel = TypeVar("AnyModel", bound="Model")
 
 
-class Model(_call.Handle):
+class Model(_call.Immutable):
     """A trained projection, of any kind.
 
     It is immutable, and any number of threads may use it at once. As a context manager, it is
     closed at the end of the block.
+
+    It can be pickled, as the bytes of its file: another process needs no file and computes the
+    same numbers. Copies share its memory.
     """
 
     _kind: str
@@ -92,12 +97,7 @@ class Model(_call.Handle):
         """
         name, number = _call.path("database", database), _call.model_id("id", id)
         with store_lock(database).engine():
-            native = _open(
-                lib.projection_store_model,
-                _call.open_store(name),
-                number,
-                lib.PROJECTION_KIND_UNKNOWN if kind is None else _number("kind", _KINDS, kind),
-            )
+            native = stored(name, number, kind)
         return cls._take(_in_precision(native, precision))
 
     @classmethod
@@ -158,6 +158,13 @@ class Model(_call.Handle):
         """Writes the model to a .safetensors file, which every language opens. An existing file
         is replaced only by the complete new one."""
         _call.call(lib.projection_model_save_file, self._live(), _call.path("path", path))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with tempfile.TemporaryDirectory(prefix="projection") as folder:
+            path = os.path.join(folder, "model.safetensors")
+            self.save_file(path)
+            with open(path, "rb") as file:
+                return type(self).from_bytes, (file.read(),)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -429,6 +436,13 @@ class MultiHeadProjection(Model):
 
 def _open(function: Any, *arguments: Any) -> Any:
     return _call.make("projection_model **", lib.projection_model_free, function, *arguments)
+
+
+def stored(database: bytes, id: int, kind: Optional[str], **options: Any) -> Any:
+    """Returns the native model of a projection of a store, which is opened with `options`."""
+    number = lib.PROJECTION_KIND_UNKNOWN if kind is None else _number("kind", _KINDS, kind)
+    store = _call.open_store(database, **options)
+    return _open(lib.projection_store_model, store, id, number)
 
 
 def _in_precision(native: Any, precision: Optional[str]) -> Any:

@@ -126,6 +126,15 @@ def test_the_full_version_is_at_the_end_of_the_relations(db):
     assert db.get_full_version(99) is None
 
 
+@pytest.mark.parametrize("text", [b"bytes", np.bytes_(b"bytes"), np.array(["a"]), bytearray(b"x"), np.datetime64("2025")])
+def test_what_sqlite_would_store_as_bytes_is_refused(db, text):
+    with pytest.raises(TypeError, match="expected a text, a number or None"):
+        db.add_answer("a.md", text)
+    assert db.find_answers() == []
+    found = db.get_answer(db.add_answer(np.str_("a.md"), np.str_("text"), chunk_index=np.int32(2)))
+    assert (found["source_file"], found["text"], found["chunk_index"]) == ("a.md", "text", 2)
+
+
 def test_relations_in_a_circle_come_to_an_end(db):
     a, b = db.add_answer("a.md", "a"), db.add_answer("a.md", "b")
     db.add_relation(a, b, "chunk_of")

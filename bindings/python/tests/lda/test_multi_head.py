@@ -42,6 +42,19 @@ def test_a_projection_and_its_heads_come_back(filled):
     assert db.get_multi_head_projection(db.create_multi_head_projection(filled.model_id))["temperature"] == 1.0
 
 
+def test_ids_of_heads_and_of_matrices_are_counted_apart(filled, engine):
+    """As in existing stores, whose scripts ask for multi-head projection 1."""
+    db, query = filled.db, filled.questions[0, 0]
+    linear = [db.store_projection(filled.model_id, filled.model_id, np.eye(16)) for _ in range(2)]
+    assert (linear, filled.train(), filled.train()) == ([1, 2], 1, 2)
+    assert db.get_multi_head_projection(1)["name"] == "trained"
+    heads, matrix = db.multi_head_search(query, 1), db.search(query, 1)
+    assert heads[0]["routing_weights"] and "routing_weights" not in matrix[0]
+    cosine = (filled.answers @ query).max() / np.linalg.norm(query)
+    assert matrix[0]["score"] == pytest.approx(float(cosine), abs=1e-6)
+    assert "no problems found" in engine("inspect", filled.folder / "lda.db")
+
+
 def test_heads_are_in_the_order_of_their_clusters(filled):
     db = filled.db
     mh_id = db.create_multi_head_projection(filled.model_id)

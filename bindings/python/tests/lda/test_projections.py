@@ -74,10 +74,10 @@ def test_what_is_unusable_is_refused_and_leaves_nothing(filled, change, message)
     assert list(filled.folder.rglob("*W_projection*")) == []
 
 
-def test_ids_of_both_kinds_and_of_files_that_lie_about_are_not_used_again(filled):
-    db = filled.db
-    heads = db.create_multi_head_projection(filled.model_id)
-    linear = db.store_projection(filled.model_id, filled.model_id, np.eye(16))
-    assert linear == heads + 1
-    (filled.folder / "embeddings" / f"mh_{linear + 1}_cluster_1_centroid.npy").touch()
-    assert db.create_multi_head_projection(filled.model_id) == linear + 2
+def test_ids_of_files_that_lie_about_are_not_used_again(filled):
+    db, folder = filled.db, filled.folder / "embeddings"
+    (folder / "mh_1_cluster_1_centroid.npy").touch()
+    (folder / "W_projection_1.npy").touch()
+    (folder / "W_projection_2.npy").touch()
+    assert db.create_multi_head_projection(filled.model_id) == 2
+    assert db.store_projection(filled.model_id, filled.model_id, np.eye(16)) == 3

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from .. import _call
 from .._store_lock import store_lock
+from ..errors import ArgumentTypeError
 from .store_files import StoreFiles
 
 if TYPE_CHECKING:
@@ -128,9 +129,9 @@ class StoreConnection:
         assert added is not None, "an INSERT of one row has an id"
         return added
 
-    def _execute(self, sql: str, values: Sequence[Any] = ()) -> None:
-        """Changes rows. Needs a transaction of :meth:`_writing`."""
-        self.conn.execute(sql, _plain(values))
+    def _execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Changes rows and returns their number. Needs a transaction of :meth:`_writing`."""
+        return self.conn.execute(sql, _plain(values)).rowcount
 
     def _expect(self, table: str, column: str, ids: Iterable[Any], what: str) -> None:
         """Raises ValueError if the database does not have one of the ids."""
@@ -148,5 +149,16 @@ class StoreConnection:
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:
-    """Converts numbers of NumPy, which sqlite3 would store as bytes, to Python's."""
-    return [value.item() if hasattr(value, "dtype") and value.ndim == 0 else value for value in values]
+    """Converts NumPy's numbers and texts to Python's. sqlite3 would store them as bytes, as it does
+    arrays and all else that has a buffer: no program reads such a row."""
+
+    def plain(value: Any) -> Any:
+        if hasattr(value, "dtype") and value.ndim == 0:
+            value = value.item()
+        if value is None or isinstance(value, (str, int, float)):
+            return value
+        raise ArgumentTypeError(
+            f"{value!r:.60} is of type {type(value).__name__}, expected a text, a number or None"
+        )
+
+    return [plain(value) for value in values]

@@ -26,15 +26,17 @@ class MultiHead(Projections):
         self, model_id: int, name: Optional[str] = None, temperature: float = 1.0
     ) -> int:
         """Creates a projection without heads for the vectors of an embedding model, and returns
-        its id. `temperature` is that of the routing."""
+        its id. Ids of projections with heads and of linear ones are counted apart. `temperature` is
+        that of the routing."""
         if not (temperature > 0 and np.isfinite(temperature)):
             raise ValueError(f"temperature is {temperature}, expected a number above 0")
         with self._writing():
             self._embedding_model(model_id)
+            new_id = self._new_id("multi_head_projections", "mh_projection_id", "mh_{}_".format)
             return self._insert(
                 "INSERT INTO multi_head_projections (mh_projection_id, model_id, name, "
                 "temperature, num_heads) VALUES (?, ?, ?, ?, 0)",
-                (self._new_projection_id(), model_id, name, float(temperature)),
+                (new_id, model_id, name, float(temperature)),
             )
 
     def add_cluster_head(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
 from . import files, store_files
@@ -50,7 +50,7 @@ class Projections(StoreConnection):
             answers = self._embedding_model(output_model_id)
             self._expect("qa_clusters", "cluster_id", clusters, "Cluster")
             matrix = files.checked_matrix("W", W, (answers["dimension"], queries["dimension"]))
-            projection_id = self._new_projection_id()
+            projection_id = self._new_id("projections", "projection_id", store_files.linear_name)
             folder = self._files.folder(answers["name"])
             path = os.path.join(folder, store_files.linear_name(projection_id))
             staged.add(path, matrix)
@@ -79,14 +79,11 @@ class Projections(StoreConnection):
             staged.publish()
         return projection_id
 
-    def _new_projection_id(self) -> int:
-        """Returns an id that no projection of any kind has, and that no files have: they may
-        belong to another store."""
-        number: int = 1 + self._value(
-            "SELECT max((SELECT coalesce(max(mh_projection_id), 0) FROM multi_head_projections), "
-            "(SELECT coalesce(max(projection_id), 0) FROM projections))"
-        )
-        while store_files.has_files_of(self._files.embeddings, number):
+    def _new_id(self, table: str, column: str, file_name: Callable[[int], str]) -> int:
+        """Returns an id that no row of a table of projections has, and that no files have: they
+        may belong to another store. `file_name` is how the names of an id's files begin."""
+        number: int = 1 + self._value(f"SELECT coalesce(max({column}), 0) FROM {table}")
+        while store_files.has_files_of(self._files.embeddings, file_name(number)):
             number += 1
         return number
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Optional
 
@@ -70,14 +71,14 @@ class QueryLog(StoreConnection):
         was_helpful: Optional[bool] = None,
     ) -> None:
         """Stores a user's feedback on a logged query: which answer was right, and whether the
-        answers helped. None leaves a column as it is."""
+        answers helped. None leaves a column as it is. As for :meth:`log_query`, the answer need not
+        exist. If the query does not, nothing is stored, and a warning says so."""
         with self._writing():
-            self._expect("query_log", "log_id", [log_id], "Logged query")
-            if selected_id is not None:
-                self._expect("answers", "answer_id", [selected_id], "Answer")
             self._irrelevant_changes += 1
-            self._execute(
+            changed = self._execute(
                 "UPDATE query_log SET selected_answer_id = coalesce(?, selected_answer_id), "
                 "was_helpful = coalesce(?, was_helpful) WHERE log_id = ?",
                 (selected_id, was_helpful, log_id),
             )
+        if not changed:
+            warnings.warn(f"no logged query {log_id}: its feedback is not stored", stacklevel=2)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 import numpy as np
 
 from .. import _call
-from ..model import Model
+from ..model import Model, stored
 from ..searcher import Searcher
 from .answers import Answers
 from .embeddings import Embeddings
@@ -173,6 +173,11 @@ class Search(Answers, Embeddings, MultiHead, QueryLog):
         def open_it() -> Model:
             if self._files.engine_can_read:
                 return Model.open(self._database, projection_id, kind=kind)
+            if kind == "linear":
+                # The folder may have heads with the same id.
+                path = _call.path("db_path", self._database)
+                with self._lock.engine():
+                    return Model._take(stored(path, projection_id, kind, allow_outside_paths=True))
             folder = self._files.embeddings
             model = Model.load(folder, projection_id, temperature)
             if model.kind != kind:

@@ -33,15 +33,14 @@ def linear_name(projection_id: int) -> str:
     return f"W_projection_{projection_id}.npy"
 
 
-def has_files_of(folder: str, projection_id: int) -> bool:
-    """Whether a folder or one of its direct subfolders has files of a projection."""
-    prefix, linear = f"mh_{projection_id}_", linear_name(projection_id)
+def has_files_of(folder: str, prefix: str) -> bool:
+    """Whether a folder or one of its direct subfolders has files whose names begin so."""
     for searched in (folder, *_folders_in(folder)):
         try:
             names = os.listdir(searched)
         except OSError:
             continue
-        if any(name.startswith(prefix) or name == linear for name in names):
+        if any(name.startswith(prefix) for name in names):
             return True
     return False
 
