@@ -68,6 +68,50 @@ def test_queries_of_every_sort_are_the_same(model: up.Model, query: Any) -> None
     assert type(projected) is np.ndarray and projected.dtype == np.float32
 
 
+class SparkVector:
+    def toArray(self) -> Any:
+        return QUERY
+
+
+def of_objects(rows: Any) -> np.ndarray:
+    array = np.empty(len(rows), object)
+    array[:] = rows
+    return array
+
+
+def column(library: str, make: str) -> Any:
+    """A column of rows in a library of data frames."""
+    names = {"lib": pytest.importorskip(library), "rows": [QUERY, -QUERY]}
+    return eval(make, names)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [QUERY, -QUERY],
+        lambda: of_objects([QUERY, -QUERY]),
+        lambda: of_objects([QUERY.tolist(), (-QUERY).astype(np.float64)]),
+        lambda: [QUERY.astype(np.float64), (-QUERY).tolist()],
+        lambda: column("pandas", "lib.Series(rows)"),
+        lambda: column("pandas", "lib.DataFrame(rows)"),
+        lambda: column("pyarrow", "lib.array(rows)"),
+        lambda: column("pyarrow", "lib.chunked_array([rows[:1], rows[1:]])"),
+        lambda: column("pyarrow", "lib.array(rows, lib.list_(lib.float32(), 8))"),
+        lambda: column("polars", "lib.Series(rows)"),
+        lambda: column("polars", "lib.Series(rows, dtype=lib.List(lib.Float32))"),
+        lambda: column("polars", "lib.DataFrame(rows, orient='row')"),
+    ],
+)
+def test_rows_may_be_arrays_of_their_own(model: up.Model, make: Any) -> None:
+    expected = model.project(np.stack([QUERY, -QUERY]))
+    assert np.array_equal(model.project(make()), expected)
+
+
+def test_rows_may_be_vectors_of_spark(model: up.Model) -> None:
+    vectors: Any = of_objects([SparkVector()] * 2)
+    assert np.array_equal(model.project(vectors), model.project(np.stack([QUERY] * 2)))
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_batches_of_every_layout_are_the_same(model: up.Model, order: Any, dtype: Any) -> None:
@@ -102,7 +146,10 @@ def with_value(value: float) -> np.ndarray:
     [
         (np.array(["a"] * 8), up.ArgumentTypeError, "dtype <U1"),
         (np.array([None] * 8), up.ArgumentTypeError, "dtype object"),
-        (QUERY.astype(object), up.ArgumentTypeError, "dtype object"),
+        (QUERY.astype(object), up.ArgumentTypeError, "call numpy.asarray(query, numpy.float32)"),
+        (QUERY.astype(object)[None], up.ArgumentTypeError, "call numpy.asarray(query, numpy.float32)"),
+        ([QUERY, "text"], up.ArgumentTypeError, "query[1] is 'text', expected a row of numbers"),
+        ([QUERY, None], up.ArgumentTypeError, "query[1] is None, expected a row of numbers"),
         (QUERY.astype(complex), up.ArgumentTypeError, "dtype complex128"),
         (QUERY > 3, up.ArgumentTypeError, "dtype bool"),
         (QUERY.astype("m8[s]"), up.ArgumentTypeError, "dtype timedelta64"),
@@ -111,7 +158,7 @@ def with_value(value: float) -> np.ndarray:
         ("query", up.ArgumentTypeError, "dtype <U5"),
         (b"12345678", up.ArgumentTypeError, "dtype |S8"),
         ({1.0: 2.0}, up.ArgumentTypeError, "dtype object"),
-        ([[1.0], [1.0, 2.0]], up.InvalidArgumentError, "not an array of numbers"),
+        ([[1.0], [1.0, 2.0]], up.DimensionMismatchError, "query[1] has 2 values, expected 1"),
         (np.ma.masked_less(QUERY, 3), up.InvalidArgumentError, "masked"),
         (np.float32(1.0), up.DimensionMismatchError, "0 dimensions"),
         (np.zeros((2, 2, 8)), up.DimensionMismatchError, "3 dimensions"),

@@ -161,10 +161,14 @@ def test_closed_objects_say_so() -> None:
         up.Searcher.from_vectors([1], [query]).search(query, model=model)
 
 
-def test_objects_are_not_copied_or_pickled() -> None:
-    for thing in closed_objects():
-        for copied in (copy.copy, copy.deepcopy, pickle.dumps):
-            with pytest.raises(TypeError, match="can't be pickled or copied"):
+def test_what_can_not_be_copied_or_pickled() -> None:
+    things = closed_objects()
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="only a Searcher of a store can be pickled"):
+            copied(up.Searcher.from_vectors([1], np.eye(1)))
+        for thing in things:
+            thing.close()
+            with pytest.raises(up.ClosedError):
                 copied(thing)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import multiprocessing
 import os
+import pickle
+import shutil
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +16,7 @@ from typing import Callable
 
 import numpy as np
 import pytest
-from conftest import CONFORMANCE, EMBEDDING_MODEL
+from conftest import CONFORMANCE, EMBEDDING_MODEL, FAQ_TEST
 
 import unifyweaver_projection as up
 
@@ -104,6 +107,79 @@ def test_a_forked_process_goes_on_with_the_same_objects(model_folder: Path) -> N
         process.join()
         assert process.exitcode == 0
     assert model.project(vectors).tobytes() == expected[0]
+
+
+TEXT = "How do I read a CSV FILE?"
+
+
+def test_another_process_computes_the_same_with_pickled_objects(
+    model_folder: Path, trained: Path
+) -> None:
+    heads = up.Model.load(model_folder, 1, 0.1)
+    models = [heads, heads.with_temperature(0.7), heads.with_precision("int8")]
+    models += [up.MultiHeadProjection.load_unified(model_folder, 1, 0.1), up.Model.open(trained, 1)]
+    searcher, embedder = up.Searcher.open(trained), up.Embedder.load(EMBEDDING_MODEL)
+    vector = embedder.embed(TEXT)
+    search = {"model": models[-1], "text": TEXT, "hybrid": True, "score_mode": "seen_unseen"}
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        for model in models:
+            vectors = queries(8, model.input_dim)
+            expected = [model.project(query, True) for query in vectors]
+            for found in zip(pool.starmap(model.project, [(q, True) for q in vectors]), expected):
+                assert all(np.array_equal(*parts) for parts in zip(*found))
+        assert np.array_equal(pool.apply(embedder.embed, (TEXT,)), vector)
+        assert pool.apply(searcher.search, (vector, 5), search) == searcher.search(vector, 5, **search)
+    for thing in (*models, searcher, embedder):
+        again = pickle.loads(pickle.dumps(thing))
+        assert type(again) is type(thing) and repr(again) == repr(thing)
+
+
+def test_joblib_and_scikit_learn_take_them(model_folder: Path) -> None:
+    joblib = pytest.importorskip("joblib")
+    sklearn = pytest.importorskip("sklearn.base")
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    model, vectors = up.Model.load(model_folder, 1, 0.1), queries(6)
+    expected = model.project(vectors)
+    jobs = (joblib.delayed(model.project)(vectors) for _ in range(3))
+    for found in joblib.Parallel(n_jobs=2, backend="loky")(jobs):
+        assert np.array_equal(found, expected)
+    copy = sklearn.clone(preprocessing.FunctionTransformer(model.project))
+    # Each is closed on its own.
+    model.close()
+    assert np.array_equal(copy.fit_transform(vectors), expected)
+
+
+def test_what_has_changed_since_it_was_pickled_is_refused(own_store: Path, tmp_path: Path) -> None:
+    searcher = up.Searcher.open(own_store)
+    pickled, vector = pickle.dumps(searcher), np.ones((1, 384))
+    # A new model changes no answers.
+    up.train(own_store, "multi-head", force=True, progress=False)
+    copied = copy.deepcopy(searcher)
+    copied.add([999], vector)
+    assert len(copied) == len(searcher) + 1
+    with pytest.raises(TypeError, match="before add, remove or build_index change it"):
+        pickle.dumps(copied)
+    folder = own_store.parent / "embeddings" / EMBEDDING_MODEL.name
+    file = next(folder.glob("answer_3_*.npy"))
+    kept = np.load(file)
+    np.save(file, kept[::-1].copy())
+    with pytest.raises(up.InvalidStoreError, match="the answers have changed"):
+        pickle.loads(pickled)
+    np.save(file, kept)
+    assert len(pickle.loads(pickled)) == len(searcher)
+    up.import_files(own_store, FAQ_TEST)
+    assert len(pickle.loads(pickled)) == len(searcher)  # They have no vectors yet.
+
+    folder = tmp_path / "model"
+    shutil.copytree(EMBEDDING_MODEL, folder)
+    pickled = pickle.dumps(up.Embedder.load(folder))
+    settings = folder / "sentence_bert_config.json"
+    settings.write_text(settings.read_text().replace('"max_seq_length": 256', '"max_seq_length": 64'))
+    with pytest.raises(up.InvalidEmbedderError, match="computes other vectors"):
+        pickle.loads(pickled)
+    shutil.rmtree(folder)
+    with pytest.raises(up.NotFoundError, match="model"):
+        pickle.loads(pickled)
 
 
 def resident() -> int:

@@ -59,10 +59,7 @@ def as_floats(
             return values
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise InvalidArgumentError(f"{name} is a masked array with values that are masked")
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError) as error:
-        raise InvalidArgumentError(f"{name} is not an array of numbers: {error}") from None
+    array = _as_array(name, values)
     # Booleans, complex numbers, objects, texts and dates are refused, although NumPy could
     # convert some of these to floats.
     if array.dtype.kind not in "fiu":
@@ -78,6 +75,44 @@ def as_floats(
     # A value that is too large for float32 becomes infinity, which the library refuses.
     with np.errstate(over="ignore"):
         return np.require(array, F32, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def _as_array(name: str, values: Any) -> Any:
+    """Converts to an array."""
+    try:
+        array = np.asarray(values)
+    # torch raises RuntimeError for a tensor that needs a gradient.
+    except (ValueError, TypeError, RuntimeError) as error:
+        if isinstance(values, (list, tuple)):
+            return _stacked(name, values)  # Perhaps its rows have different lengths.
+        raise InvalidArgumentError(f"{name} is not an array of numbers: {error}") from None
+    return _stacked(name, array) if array.dtype == object else array
+
+
+def _stacked(name: str, values: Any) -> Any:
+    """Stacks rows that are arrays of their own, as columns of pandas, Arrow, polars and Spark have
+    them."""
+    hint = f"for an array of numbers, call numpy.asarray({name}, numpy.float32)"
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        raise ArgumentTypeError(f"{name} has the dtype object, expected numbers; {hint}")
+    rows: list[Any] = []
+    for at, value in enumerate(values):
+        try:
+            # Vectors of Spark have a method for it.
+            row = np.asarray(value.toArray() if hasattr(value, "toArray") else value)
+        except ValueError:
+            row = np.array(None)
+        if row.ndim != 1 or row.dtype.kind not in "fiu":
+            raise ArgumentTypeError(
+                f"{name} has the dtype object, and {name}[{at}] is {value!r:.40}, expected a row of "
+                f"numbers; {hint}"
+            )
+        if rows and row.shape != rows[0].shape:
+            raise DimensionMismatchError(
+                f"{name}[{at}] has {row.size} values, expected {rows[0].size} as {name}[0] has"
+            )
+        rows.append(row)
+    return np.stack(rows) if rows else np.empty(0)
 
 
 def output(name: str, shape: tuple[int, ...], out: Union[Floats, None]) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,22 +11,30 @@ import numpy as np
 from . import _arrays, _call
 from ._arrays import F32
 from ._native import ffi, lib
-from .errors import ArgumentTypeError
+from .errors import ArgumentTypeError, InvalidEmbedderError
 
 if TYPE_CHECKING:
     from ._arrays import Floats
     from ._call import StrPath
 
+#: A text that models and settings of all sorts embed differently, longer than they read.
+_PROBE = "How do I read a CSV FILE? Größe, naïve café, 東京, 3.14; " * 60
 
-class Embedder(_call.Handle):
+
+class Embedder(_call.Immutable):
     """A local sentence-transformers model, such as all-MiniLM-L6-v2.
 
     It is immutable, and any number of threads may use it at once. As a context manager, it is
     closed at the end of the block.
+
+    It can be pickled, as the path of its folder: another process loads the model again, and raises
+    InvalidEmbedderError if it computes other vectors. Copies share its memory.
     """
 
     _dim: int
+    #: The folder as it was passed, and its absolute path.
     _folder: str
+    _path: str
 
     def __init__(self) -> None:
         raise TypeError("Embedder has no constructor: use Embedder.load")
@@ -44,7 +53,11 @@ class Embedder(_call.Handle):
         )
         embedder._dim = int(lib.projection_embedder_dim(embedder._object))
         embedder._folder = name.decode()
+        embedder._path = os.path.abspath(embedder._folder)
         return embedder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _load_same, (type(self), self._path, self.embed(_PROBE))
 
     @property
     def dim(self) -> int:
@@ -82,6 +95,19 @@ class Embedder(_call.Handle):
         return f"<Embedder {self._folder}: {self._dim} values{closed}>"
 
 
+def _load_same(cls: type[Embedder], folder: str, expected: Floats) -> Embedder:
+    """Loads a pickled embedder, whose vector of :data:`_PROBE` was `expected`."""
+    embedder = cls.load(folder)
+    found = embedder.embed(_PROBE)
+    # Another kind of processor may round the last bits differently.
+    if found.shape != expected.shape or np.abs(found - expected).max() > 1e-4:
+        raise InvalidEmbedderError(
+            f"{folder}: the model computes other vectors than the one that was pickled; load the "
+            f"model that is meant"
+        )
+    return embedder
+
+
 def text_pointers(name: str, texts: Sequence[str]) -> tuple[Any, list[Any]]:
     """Returns an array of C texts, and the objects that must be kept while it is used."""
     if isinstance(texts, (str, bytes)):
@@ -89,7 +115,8 @@ def text_pointers(name: str, texts: Sequence[str]) -> tuple[Any, list[Any]]:
             f"{name} is of type {type(texts).__name__}, expected a sequence of texts"
         )
     try:
-        listed = list(texts)
+        # Arrow's arrays hold objects of their own.
+        listed = texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts)
     except TypeError:
         raise ArgumentTypeError(
             f"{name} is of type {type(texts).__name__}, expected a sequence of texts"

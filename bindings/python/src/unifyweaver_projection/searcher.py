@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
@@ -12,7 +14,12 @@ from . import _arrays, _call, _work, explanation
 from ._native import ffi, lib
 from ._store_lock import StoreLock, store_lock
 from .embedder import text_pointers
-from .errors import ArgumentTypeError, BufferSizeError, InvalidArgumentError
+from .errors import (
+    ArgumentTypeError,
+    BufferSizeError,
+    InvalidArgumentError,
+    InvalidStoreError,
+)
 from .index import IndexStats, measured
 from .model import Model
 
@@ -48,12 +55,19 @@ class Searcher(_call.Handle):
     A searcher of a store is a snapshot: answers embedded later are found by searchers that are
     opened later, or after :meth:`add`. Any number of threads may use a searcher at once. As a
     context manager, it is closed at the end of the block.
+
+    A searcher of a store that has not been changed since can be pickled and copied, as the path of
+    the store: another process opens the store again, and raises InvalidStoreError if its answers
+    have changed.
     """
 
     _len: int
     _dim: int
     # The lock of the store that the searcher comes from, if any: explanations read the store.
     _lock: Optional[StoreLock] = None
+    # The store's absolute path and the embedding model's name; None if the searcher does not come
+    # from a store, or no longer is what the store contains.
+    _origin: Optional[tuple[str, Optional[str]]] = None
 
     def __init__(self) -> None:
         raise TypeError("Searcher has no constructor: use Searcher.open or Searcher.from_vectors")
@@ -83,6 +97,7 @@ class Searcher(_call.Handle):
         with lock.engine():
             searcher = cls._take(lib.projection_store_searcher, _call.open_store(path), name)
         searcher._lock = lock
+        searcher._origin = (os.path.abspath(path.decode()), model_name)
         return searcher
 
     @classmethod
@@ -119,6 +134,7 @@ class Searcher(_call.Handle):
             *array.shape,
             words,
         )
+        self._origin = None
         self._len = int(lib.projection_searcher_len(native))
 
     def remove(self, ids: ArrayLike) -> int:
@@ -128,6 +144,7 @@ class Searcher(_call.Handle):
         _call.call(
             lib.projection_searcher_remove, native, _arrays.id_pointer(kept), kept.size, removed
         )
+        self._origin = None
         self._len = int(lib.projection_searcher_len(native))
         return int(removed[0])
 
@@ -152,6 +169,7 @@ class Searcher(_call.Handle):
         if queries is not None:
             vectors = _arrays.as_floats("queries", queries, (2,), dim)
             n, pointer = vectors.shape[0], _arrays.pointer(vectors)
+        self._origin = None
         return measured(
             lib.projection_searcher_build_index,
             native,
@@ -308,12 +326,52 @@ class Searcher(_call.Handle):
             )
         return explanation.from_report(found, lambda answer_id: _text_of(native, answer_id))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._live()
+        if self._origin is None:
+            raise TypeError(
+                "only a Searcher of a store can be pickled or copied, before add, remove or "
+                "build_index change it: pass what this one was made of, and make it there"
+            )
+        probes = np.random.default_rng(0).normal(size=(2, self._dim)).astype(np.float32)
+        return _open_same, (type(self), *self._origin, probes, *self._contents(probes))
+
+    def _contents(self, probes: _arrays.Floats) -> tuple[str, _arrays.Floats]:
+        """Returns a hash of the answers' ids and texts, and their scores for `probes`."""
+        found = [sorted(hits) for hits in self.search_batch(probes, self._len)]
+        ids = "".join(f"{hit.answer_id} {hit.text!r}\n" for hit in found[0])
+        scores = [[hit.score for hit in hits] for hits in found]
+        return hashlib.sha256(ids.encode()).hexdigest(), np.array(scores, np.float32)
+
     def _query_dim(self, model: Optional[Model]) -> int:
         return self._dim if model is None else model.input_dim
 
     def __repr__(self) -> str:
         closed = ", closed" if self.closed else ""
         return f"<Searcher {self._len} answers × {self._dim}{closed}>"
+
+
+def _open_same(
+    cls: type[Searcher],
+    database: str,
+    model_name: Optional[str],
+    probes: _arrays.Floats,
+    answers: str,
+    scores: _arrays.Floats,
+) -> Searcher:
+    """Opens the store of a pickled searcher, which had these contents."""
+    searcher = cls.open(database, model_name)
+    same = searcher.dim == probes.shape[1]
+    if same:
+        found, found_scores = searcher._contents(probes)
+        # Another kind of processor may round the last bits differently.
+        same = found == answers and bool(np.abs(found_scores - scores).max(initial=0) <= 1e-5)
+    if not same:
+        raise InvalidStoreError(
+            f"{database}: the answers have changed since the searcher that was pickled was opened; "
+            f"open the store again with Searcher.open"
+        )
+    return searcher
 
 
 def _model(model: Optional[Model]) -> Any:
