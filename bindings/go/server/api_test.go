@@ -242,8 +242,9 @@ func TestModels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, when := time.Parse(time.RFC3339, list.Msg.Models[0].CreatedAt)
 	if len(list.Msg.Models) != 2 || list.Msg.Models[0].Kind != "residual" || list.Msg.Models[1].Kind != "multi_head" ||
-		list.Msg.Models[0].Active || !list.Msg.Models[1].Active || list.Msg.Models[0].GetRecallAt_1() <= 0 {
+		list.Msg.Models[0].Active || !list.Msg.Models[1].Active || list.Msg.Models[0].GetRecallAt_1() <= 0 || when != nil {
 		t.Errorf("the models are %v", list.Msg.Models)
 	}
 	one, err := client.GetModel(t.Context(), connect.NewRequest(&pb.GetModelRequest{Id: 1}))

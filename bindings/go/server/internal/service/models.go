@@ -19,9 +19,17 @@ func model(snapshot *active.Snapshot, of projection.StoredModel) *pb.Model {
 	recallAt1, mrr := store.Measured(of)
 	return &pb.Model{
 		Id: of.ID, Kind: of.Kind.String(), Name: of.Name, EmbeddingModel: of.EmbeddingModel, Temperature: of.Temperature,
-		Heads: of.Heads, CreatedAt: of.CreatedAt, RecallAt_1: recallAt1, Mrr: mrr,
+		Heads: of.Heads, CreatedAt: rfc3339(of.CreatedAt), RecallAt_1: recallAt1, Mrr: mrr,
 		Active: of.ID == snapshot.Info.ID,
 	}
+}
+
+// rfc3339 writes a time of SQLite, which is in UTC, as loadedAt is written.
+func rfc3339(text string) string {
+	if parsed, err := time.Parse(time.DateTime, text); err == nil {
+		return parsed.Format(time.RFC3339)
+	}
+	return text
 }
 
 // ListModels lists the models that the store had at the latest reload.

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
 	"github.com/unifyweaver/projection/server/internal/rest"
 )
 
@@ -143,14 +144,27 @@ func reference(message protoreflect.MessageDescriptor, schemas object, comments 
 			if field.IsList() {
 				property = object{"type": "array", "items": property}
 			}
+			add(property, field.Options(), pb.E_FieldSchema)
 			if text := comments[field.FullName()]; text != "" {
 				property["description"] = text
 			}
 			properties[field.JSONName()] = property
 		}
 		schema["properties"] = properties
+		add(schema, message.Options(), pb.E_MessageSchema)
 	}
 	return object{"$ref": "#/components/schemas/" + name}
+}
+
+// add adds what an option of the definition says, in JSON.
+func add(schema object, options proto.Message, option protoreflect.ExtensionType) {
+	text, _ := proto.GetExtension(options, option).(string)
+	if text == "" {
+		return
+	}
+	if err := json.Unmarshal([]byte(text), &schema); err != nil {
+		panic("openapi: " + text + ": " + err.Error())
+	}
 }
 
 // single is the schema of one value of a field, as JSON for Protocol Buffers has it.
@@ -165,7 +179,7 @@ func single(field protoreflect.FieldDescriptor, schemas object, comments map[pro
 	case protoreflect.Int32Kind:
 		return object{"type": "integer", "format": "int32"}
 	case protoreflect.Int64Kind:
-		return object{"type": []string{"string", "integer"}, "format": "int64"}
+		return object{"type": []string{"string", "integer"}, "format": "int64", "pattern": "^-?[0-9]+$"}
 	case protoreflect.FloatKind:
 		return object{"type": "number", "format": "float"}
 	case protoreflect.DoubleKind:

@@ -413,7 +413,7 @@ func (x *Vector) GetValues() []float32 {
 
 type ProjectBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The vectors.
+	// The vectors, at least one and at most limits.batch.
 	Vectors       []*Vector `protobuf:"bytes,1,rep,name=vectors,proto3" json:"vectors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -662,7 +662,7 @@ type SearchRequest struct {
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	// The question's vector. Where there is a text too, the text is only used for its words.
 	Vector []float32 `protobuf:"fixed32,2,rep,packed,name=vector,proto3" json:"vector,omitempty"`
-	// The number of answers, 10 unless given.
+	// The number of answers, 10 unless given, at most search.max-k.
 	K *int32 `protobuf:"varint,3,opt,name=k,proto3,oneof" json:"k,omitempty"`
 	// False searches for the question as it is, by plain cosine; true unless given.
 	Project *bool `protobuf:"varint,4,opt,name=project,proto3,oneof" json:"project,omitempty"`
@@ -1269,7 +1269,7 @@ type Model struct {
 	Temperature *float64 `protobuf:"fixed64,5,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
 	// Number of heads.
 	Heads int64 `protobuf:"varint,6,opt,name=heads,proto3" json:"heads,omitempty"`
-	// When it was trained, in UTC, as the store says.
+	// When it was trained, RFC 3339.
 	CreatedAt string `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Share of test questions whose answer came first, where it was measured.
 	RecallAt_1 *float64 `protobuf:"fixed64,8,opt,name=recall_at_1,json=recallAt1,proto3,oneof" json:"recall_at_1,omitempty"`
@@ -1791,9 +1791,9 @@ var File_projection_v1_projection_proto protoreflect.FileDescriptor
 
 const file_projection_v1_projection_proto_rawDesc = "" +
 	"\n" +
-	"\x1eprojection/v1/projection.proto\x12\rprojection.v1\x1a\x19projection/v1/route.proto\"\"\n" +
-	"\fEmbedRequest\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\"P\n" +
+	"\x1eprojection/v1/projection.proto\x12\rprojection.v1\x1a\x19projection/v1/route.proto\"T\n" +
+	"\fEmbedRequest\x12(\n" +
+	"\x04text\x18\x01 \x01(\tB\x14\xd2\xda\x18\x10{\"minLength\": 1}R\x04text:\x1a\xca\xda\x18\x16{\"required\": [\"text\"]}\"P\n" +
 	"\rEmbedResponse\x12\x16\n" +
 	"\x06vector\x18\x01 \x03(\x02R\x06vector\x12'\n" +
 	"\x0fembedding_model\x18\x02 \x01(\tR\x0eembeddingModel\"`\n" +
@@ -1806,19 +1806,19 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x03R\n" +
-	"generation\"V\n" +
-	"\x0eProjectRequest\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\x12\x16\n" +
-	"\x06vector\x18\x02 \x03(\x02R\x06vector\x12\x18\n" +
-	"\arouting\x18\x03 \x01(\x05R\arouting\"\x96\x01\n" +
+	"generation\"\xd8\x01\n" +
+	"\x0eProjectRequest\x12(\n" +
+	"\x04text\x18\x01 \x01(\tB\x14\xd2\xda\x18\x10{\"minLength\": 1}R\x04text\x12+\n" +
+	"\x06vector\x18\x02 \x03(\x02B\x13\xd2\xda\x18\x0f{\"minItems\": 1}R\x06vector\x12,\n" +
+	"\arouting\x18\x03 \x01(\x05B\x12\xd2\xda\x18\x0e{\"minimum\": 0}R\arouting:A\xca\xda\x18={\"oneOf\": [{\"required\": [\"text\"]}, {\"required\": [\"vector\"]}]}\"\x96\x01\n" +
 	"\x0fProjectResponse\x12\x16\n" +
 	"\x06vector\x18\x01 \x03(\x02R\x06vector\x126\n" +
 	"\arouting\x18\x02 \x03(\v2\x1c.projection.v1.RoutingWeightR\arouting\x123\n" +
-	"\x05model\x18\x03 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model\" \n" +
+	"\x05model\x18\x03 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model\">\n" +
 	"\x06Vector\x12\x16\n" +
-	"\x06values\x18\x01 \x03(\x02R\x06values\"F\n" +
-	"\x13ProjectBatchRequest\x12/\n" +
-	"\avectors\x18\x01 \x03(\v2\x15.projection.v1.VectorR\avectors\"|\n" +
+	"\x06values\x18\x01 \x03(\x02R\x06values:\x1c\xca\xda\x18\x18{\"required\": [\"values\"]}\"z\n" +
+	"\x13ProjectBatchRequest\x12D\n" +
+	"\avectors\x18\x01 \x03(\v2\x15.projection.v1.VectorB\x13\xd2\xda\x18\x0f{\"minItems\": 1}R\avectors:\x1d\xca\xda\x18\x19{\"required\": [\"vectors\"]}\"|\n" +
 	"\x14ProjectBatchResponse\x12/\n" +
 	"\avectors\x18\x01 \x03(\v2\x15.projection.v1.VectorR\avectors\x123\n" +
 	"\x05model\x18\x02 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model\"G\n" +
@@ -1826,18 +1826,18 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\avectors\x18\x01 \x03(\v2\x15.projection.v1.VectorR\avectors\"}\n" +
 	"\x15ProjectStreamResponse\x12/\n" +
 	"\avectors\x18\x01 \x03(\v2\x15.projection.v1.VectorR\avectors\x123\n" +
-	"\x05model\x18\x02 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model\"0\n" +
-	"\x06Hybrid\x12\x1b\n" +
-	"\x06weight\x18\x01 \x01(\x01H\x00R\x06weight\x88\x01\x01B\t\n" +
-	"\a_weight\"\xe2\x01\n" +
-	"\rSearchRequest\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\x12\x16\n" +
-	"\x06vector\x18\x02 \x03(\x02R\x06vector\x12\x11\n" +
-	"\x01k\x18\x03 \x01(\x05H\x00R\x01k\x88\x01\x01\x12\x1d\n" +
+	"\x05model\x18\x02 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model\"[\n" +
+	"\x06Hybrid\x12F\n" +
+	"\x06weight\x18\x01 \x01(\x01B)\xd2\xda\x18%{\"exclusiveMinimum\": 0, \"maximum\": 1}H\x00R\x06weight\x88\x01\x01B\t\n" +
+	"\a_weight\"\xa3\x03\n" +
+	"\rSearchRequest\x12(\n" +
+	"\x04text\x18\x01 \x01(\tB\x14\xd2\xda\x18\x10{\"minLength\": 1}R\x04text\x12+\n" +
+	"\x06vector\x18\x02 \x03(\x02B\x13\xd2\xda\x18\x0f{\"minItems\": 1}R\x06vector\x12%\n" +
+	"\x01k\x18\x03 \x01(\x05B\x12\xd2\xda\x18\x0e{\"minimum\": 1}H\x00R\x01k\x88\x01\x01\x12\x1d\n" +
 	"\aproject\x18\x04 \x01(\bH\x01R\aproject\x88\x01\x01\x12-\n" +
 	"\x06hybrid\x18\x05 \x01(\v2\x15.projection.v1.HybridR\x06hybrid\x12\x18\n" +
-	"\aexplain\x18\x06 \x01(\bR\aexplain\x12\x18\n" +
-	"\arouting\x18\a \x01(\x05R\aroutingB\x04\n" +
+	"\aexplain\x18\x06 \x01(\bR\aexplain\x12,\n" +
+	"\arouting\x18\a \x01(\x05B\x12\xd2\xda\x18\x0e{\"minimum\": 0}R\arouting:l\xca\xda\x18h{\"anyOf\": [{\"required\": [\"text\"]}, {\"required\": [\"vector\"]}], \"dependentRequired\": {\"hybrid\": [\"text\"]}}B\x04\n" +
 	"\x02_kB\n" +
 	"\n" +
 	"\b_project\"\x8d\x01\n" +
@@ -1877,12 +1877,12 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\x04hits\x18\x01 \x03(\v2\x12.projection.v1.HitR\x04hits\x126\n" +
 	"\arouting\x18\x02 \x03(\v2\x1c.projection.v1.RoutingWeightR\arouting\x12<\n" +
 	"\vexplanation\x18\x03 \x01(\v2\x1a.projection.v1.ExplanationR\vexplanation\x123\n" +
-	"\x05model\x18\x04 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model\"\xa1\x01\n" +
-	"\x0fFeedbackRequest\x12\x1a\n" +
-	"\bquestion\x18\x01 \x01(\tR\bquestion\x12\x18\n" +
+	"\x05model\x18\x04 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model\"\x88\x04\n" +
+	"\x0fFeedbackRequest\x120\n" +
+	"\bquestion\x18\x01 \x01(\tB\x14\xd2\xda\x18\x10{\"minLength\": 1}R\bquestion\x12\x18\n" +
 	"\ahelpful\x18\x02 \x01(\bR\ahelpful\x12 \n" +
 	"\tanswer_id\x18\x03 \x01(\x03H\x00R\banswerId\x88\x01\x01\x12(\n" +
-	"\x10shown_answer_ids\x18\x04 \x03(\x03R\x0eshownAnswerIdsB\f\n" +
+	"\x10shown_answer_ids\x18\x04 \x03(\x03R\x0eshownAnswerIds:\xce\x02\xca\xda\x18\xc9\x02{\"required\": [\"question\"], \"oneOf\": [{\"properties\": {\"helpful\": {\"const\": false}, \"answerId\": false}}, {\"properties\": {\"helpful\": {\"const\": true}}, \"required\": [\"helpful\", \"answerId\"]}, {\"properties\": {\"helpful\": {\"const\": true}, \"answerId\": false, \"shownAnswerIds\": {\"minItems\": 1}}, \"required\": [\"helpful\", \"shownAnswerIds\"]}]}B\f\n" +
 	"\n" +
 	"_answer_id\")\n" +
 	"\x10FeedbackResponse\x12\x15\n" +

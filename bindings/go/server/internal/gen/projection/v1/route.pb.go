@@ -87,6 +87,22 @@ var file_projection_v1_route_proto_extTypes = []protoimpl.ExtensionInfo{
 		Tag:           "bytes,50600,opt,name=route",
 		Filename:      "projection/v1/route.proto",
 	},
+	{
+		ExtendedType:  (*descriptorpb.MessageOptions)(nil),
+		ExtensionType: (*string)(nil),
+		Field:         50601,
+		Name:          "projection.v1.message_schema",
+		Tag:           "bytes,50601,opt,name=message_schema",
+		Filename:      "projection/v1/route.proto",
+	},
+	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: (*string)(nil),
+		Field:         50602,
+		Name:          "projection.v1.field_schema",
+		Tag:           "bytes,50602,opt,name=field_schema",
+		Filename:      "projection/v1/route.proto",
+	},
 }
 
 // Extension fields to descriptorpb.MethodOptions.
@@ -97,6 +113,22 @@ var (
 	E_Route = &file_projection_v1_route_proto_extTypes[0]
 )
 
+// Extension fields to descriptorpb.MessageOptions.
+var (
+	// What JSON Schema says of the message besides its fields, as JSON.
+	//
+	// optional string message_schema = 50601;
+	E_MessageSchema = &file_projection_v1_route_proto_extTypes[1]
+)
+
+// Extension fields to descriptorpb.FieldOptions.
+var (
+	// What JSON Schema says of the field besides its type, as JSON.
+	//
+	// optional string field_schema = 50602;
+	E_FieldSchema = &file_projection_v1_route_proto_extTypes[2]
+)
+
 var File_projection_v1_route_proto protoreflect.FileDescriptor
 
 const file_projection_v1_route_proto_rawDesc = "" +
@@ -105,7 +137,9 @@ const file_projection_v1_route_proto_rawDesc = "" +
 	"\x05Route\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path:L\n" +
-	"\x05route\x12\x1e.google.protobuf.MethodOptions\x18\xa8\x8b\x03 \x01(\v2\x14.projection.v1.RouteR\x05routeBRZPgithub.com/unifyweaver/projection/server/internal/gen/projection/v1;projectionv1b\x06proto3"
+	"\x05route\x12\x1e.google.protobuf.MethodOptions\x18\xa8\x8b\x03 \x01(\v2\x14.projection.v1.RouteR\x05route:H\n" +
+	"\x0emessage_schema\x12\x1f.google.protobuf.MessageOptions\x18\xa9\x8b\x03 \x01(\tR\rmessageSchema:B\n" +
+	"\ffield_schema\x12\x1d.google.protobuf.FieldOptions\x18\xaa\x8b\x03 \x01(\tR\vfieldSchemaBRZPgithub.com/unifyweaver/projection/server/internal/gen/projection/v1;projectionv1b\x06proto3"
 
 var (
 	file_projection_v1_route_proto_rawDescOnce sync.Once
@@ -121,16 +155,20 @@ func file_projection_v1_route_proto_rawDescGZIP() []byte {
 
 var file_projection_v1_route_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_projection_v1_route_proto_goTypes = []any{
-	(*Route)(nil),                      // 0: projection.v1.Route
-	(*descriptorpb.MethodOptions)(nil), // 1: google.protobuf.MethodOptions
+	(*Route)(nil),                       // 0: projection.v1.Route
+	(*descriptorpb.MethodOptions)(nil),  // 1: google.protobuf.MethodOptions
+	(*descriptorpb.MessageOptions)(nil), // 2: google.protobuf.MessageOptions
+	(*descriptorpb.FieldOptions)(nil),   // 3: google.protobuf.FieldOptions
 }
 var file_projection_v1_route_proto_depIdxs = []int32{
 	1, // 0: projection.v1.route:extendee -> google.protobuf.MethodOptions
-	0, // 1: projection.v1.route:type_name -> projection.v1.Route
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	1, // [1:2] is the sub-list for extension type_name
-	0, // [0:1] is the sub-list for extension extendee
+	2, // 1: projection.v1.message_schema:extendee -> google.protobuf.MessageOptions
+	3, // 2: projection.v1.field_schema:extendee -> google.protobuf.FieldOptions
+	0, // 3: projection.v1.route:type_name -> projection.v1.Route
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	3, // [3:4] is the sub-list for extension type_name
+	0, // [0:3] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
 }
 
@@ -146,7 +184,7 @@ func file_projection_v1_route_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_projection_v1_route_proto_rawDesc), len(file_projection_v1_route_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   1,
-			NumExtensions: 1,
+			NumExtensions: 3,
 			NumServices:   0,
 		},
 		GoTypes:           file_projection_v1_route_proto_goTypes,
