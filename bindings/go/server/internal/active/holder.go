@@ -27,6 +27,15 @@ type Holder struct {
 	// One reload at a time.
 	mu         sync.Mutex
 	generation int64
+
+	// next is the reload that has not begun yet: whoever asks meanwhile gets its result.
+	queue sync.Mutex
+	next  *reload
+}
+
+type reload struct {
+	done chan struct{}
+	err  error
 }
 
 // Open loads the first snapshot.
@@ -57,10 +66,31 @@ func (h *Holder) Refused() string {
 }
 
 // Reload reads the store anew and, where all is well, lets it answer. Otherwise the current
-// snapshot stays.
+// snapshot stays. However many ask at once, the store is read at most twice: by the reload that is
+// under way, which may have read it before they asked, and by one more for all of them.
 func (h *Holder) Reload(reason string) error {
+	h.queue.Lock()
+	if next := h.next; next != nil {
+		h.queue.Unlock()
+		<-next.done
+		return next.err
+	}
+	own := &reload{done: make(chan struct{})}
+	h.next = own
+	h.queue.Unlock()
+
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.queue.Lock()
+	h.next = nil
+	h.queue.Unlock()
+	defer close(own.done)
+	own.err = h.load(reason)
+	return own.err
+}
+
+// load is Reload, one at a time.
+func (h *Holder) load(reason string) error {
 	loaded, err := h.source.load(h.log)
 	if err != nil {
 		return h.refuse(reason, err)
