@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
 	"github.com/unifyweaver/projection/server/internal/gen/projection/v1/projectionv1connect"
@@ -48,7 +51,7 @@ func TestBadRequests(t *testing.T) {
 		"beyond float32":      {"/v1/project", `{"vector":` + numbers(384, `1e39`) + `}`, 400, "INVALID_MESSAGE"},
 		"zero":                {"/v1/project", `{"vector":` + numbers(384, "0") + `}`, 400, "ZERO_VECTOR"},
 		"10 MB":               {"/v1/project", `{"vector":` + numbers(1_300_000, "0.12345") + `}`, 413, "TOO_LARGE"},
-		"1 million values":    {"/v1/project", `{"vector":` + numbers(1_000_000, "1") + `}`, 400, "DIMENSION_MISMATCH"},
+		"many values":         {"/v1/project", `{"vector":` + numbers(100_000, "1") + `}`, 400, "DIMENSION_MISMATCH"},
 		"k 0":                 {"/v1/search", `{"k":0,"vector":` + good + `}`, 400, "INVALID_ARGUMENT"},
 		"k too large":         {"/v1/search", `{"k":51,"vector":` + good + `}`, 400, "INVALID_ARGUMENT"},
 		"k negative":          {"/v1/search", `{"k":-1,"vector":` + good + `}`, 400, "INVALID_ARGUMENT"},
@@ -62,6 +65,10 @@ func TestBadRequests(t *testing.T) {
 		"hybrid weight NaN":   {"/v1/search", `{"hybrid":{"weight":"NaN"},"text":"x","vector":` + good + `}`, 400, "INVALID_ARGUMENT"},
 		"large batch":         {"/v1/project/batch", `{"vectors":[{},{},{},{},{}]}`, 400, "TOO_LARGE"},
 		"bad row of a batch":  {"/v1/project/batch", `{"vectors":[{"values":` + good + `},{"values":[1]}]}`, 400, "DIMENSION_MISMATCH"},
+		"batch of null":       {"/v1/project/batch", `{"vectors":null}`, 400, "INVALID_ARGUMENT"},
+		"batch without rows":  {"/v1/project/batch", `{}`, 400, "INVALID_ARGUMENT"},
+		"rows of null":        {"/v1/project/batch", `{"vectors":[null,null]}`, 400, "INVALID_MESSAGE"},
+		"braces in a text":    {"/v1/search", `{"text":"` + strings.Repeat(`{\"`, 1000) + `"}`, 400, "NO_EMBEDDING_MODEL"},
 		"empty text to embed": {"/v1/embed", `{}`, 400, "INVALID_ARGUMENT"},
 	}
 	for name, c := range cases {
@@ -111,7 +118,7 @@ func TestSlowClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer connection.Close()
-		text := "POST /v1/search HTTP/1.1\r\nHost: x\r\n"
+		text := "POST /v1/search HTTP/1.1\r\nHost: localhost\r\n"
 		if i%2 == 0 {
 			text += fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:100])
 		}
@@ -142,7 +149,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	const request = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+	const request = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	go func() { _, _ = io.WriteString(connection, strings.Repeat(request, 10_000)) }()
 	if status, _, found := post(t, h1(t), s.url+"/v1/search", `{"vector":`+numbers(384, "0.5")+`}`); status != 200 {
 		t.Errorf("beside it, a request gave %d %v", status, found)
@@ -161,7 +168,7 @@ func TestDisconnects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(connection, "POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
+		fmt.Fprintf(connection, "POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
 		_, _ = connection.Write(body[:len(body)*i/49])
 		connection.Close()
 	}
@@ -306,5 +313,134 @@ func TestRequestIDs(t *testing.T) {
 	}
 	if !strings.Contains(s.log.String(), "abc-1.2_3") {
 		t.Error("the log has no request id")
+	}
+}
+
+// A page whose name resolves to 127.0.0.1 counts as the same origin: only the host tells.
+func TestHosts(t *testing.T) {
+	database, admin := copyStore(t), freeAddress(t)
+	s := start(t, "--store="+database, "--log.requests=true", "--admin-listen="+admin)
+	for _, url := range []string{s.url + "/v1/models", s.url + "/livez", "http://" + admin + "/metrics"} {
+		response, body := fetch(t, h1(t), "GET", url, "Host", "evil.example:8080", "Origin", "http://evil.example:8080", "Sec-Fetch-Site", "same-origin")
+		if response.StatusCode != http.StatusMisdirectedRequest || !strings.Contains(body, "HOST_NOT_ALLOWED") {
+			t.Errorf("%s for a foreign host gave %d %s", url, response.StatusCode, body)
+		}
+	}
+	if !strings.Contains(s.log.String(), "HOST_NOT_ALLOWED") {
+		t.Error("the refusal is not in the log")
+	}
+	for _, host := range []string{"localhost", "127.0.0.1:1", "[::1]:8080", "LOCALHOST.:80"} {
+		if response, body := fetch(t, h1(t), "GET", s.url+"/v1/models", "Host", host); response.StatusCode != 200 {
+			t.Errorf("host %s gave %d %s", host, response.StatusCode, body)
+		}
+	}
+	s = start(t, "--store="+database, "--allowed-hosts=Search.example.org")
+	for host, want := range map[string]int{"search.example.org": 200, "localhost": http.StatusMisdirectedRequest} {
+		if response, _ := fetch(t, h1(t), "GET", s.url+"/v1/models", "Host", host); response.StatusCode != want {
+			t.Errorf("host %s gave %d, expected %d", host, response.StatusCode, want)
+		}
+	}
+}
+
+func TestRefusedRequestsAreLoggedAndCounted(t *testing.T) {
+	s := start(t, "--store="+copyStore(t), "--auth.tokens=a-token-of-a-user", "--log.requests=true")
+	for path, want := range map[string]int{"/v1/models": 401, "/metrics": 401, "/openapi.json": 200} {
+		if response, _ := fetch(t, h1(t), "GET", s.url+path); response.StatusCode != want {
+			t.Errorf("%s without a token gave %d, expected %d", path, response.StatusCode, want)
+		}
+	}
+	_, err := s.client(t, connect.WithGRPC()).Search(t.Context(), connect.NewRequest(&pb.SearchRequest{Vector: sample(1)}))
+	wantReason(t, err, connect.CodeUnauthenticated, "UNAUTHENTICATED")
+	if response, _ := fetch(t, h1(t), "POST", s.url+"/v1/search", "Origin", "https://example.org", "Sec-Fetch-Site", "cross-site"); response.StatusCode != 403 {
+		t.Errorf("another origin gave %d", response.StatusCode)
+	}
+	eventually(t, "all are counted", func() bool {
+		_, metrics := fetch(t, h1(t), "GET", s.url+"/metrics", "Authorization", "Bearer a-token-of-a-user")
+		return strings.Contains(metrics, `projection_requests_rejected_total{reason="UNAUTHENTICATED"} 3`) &&
+			strings.Contains(metrics, `projection_requests_rejected_total{reason="CROSS_ORIGIN"} 1`) &&
+			strings.Contains(metrics, `projection_requests_total{code="unauthenticated",procedure="projection.v1.ModelService/ListModels"} 1`)
+	})
+	if strings.Count(s.log.String(), `"code":"unauthenticated"`) != 3 {
+		t.Error("the log does not have the refusals")
+	}
+}
+
+func TestWrongPathsAndMethods(t *testing.T) {
+	s := start(t, "--store="+copyStore(t))
+	for request, want := range map[string]struct {
+		status        int
+		allow, reason string
+	}{
+		"GET /v1/search":   {405, "POST", "METHOD_NOT_ALLOWED"},
+		"POST /v1/models":  {405, "GET", "METHOD_NOT_ALLOWED"},
+		"DELETE /v1/embed": {405, "POST", "METHOD_NOT_ALLOWED"},
+		"GET /v1/nothing":  {404, "", "NOT_FOUND"},
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		response, body := fetch(t, h1(t), method, s.url+path)
+		var decoded map[string]any
+		_ = json.Unmarshal([]byte(body), &decoded)
+		if response.StatusCode != want.status || response.Header.Get("Allow") != want.allow || reasonOf(decoded) != want.reason {
+			t.Errorf("%s gave %d, Allow %q, %s", request, response.StatusCode, response.Header.Get("Allow"), body)
+		}
+	}
+}
+
+// A few kilobytes must not become gigabytes, in any format.
+func TestSmallRequestsStaySmall(t *testing.T) {
+	s := start(t, "--store="+copyStore(t), "--limits.batch=4")
+	object := []byte(`{"vectors":[{}` + strings.Repeat(",{}", 1_000_000) + `]}`)
+	empty := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.BytesType), 0)
+	for name, c := range map[string]struct {
+		path, kind string
+		body       []byte
+	}{
+		"REST":    {"/v1/project/batch", "application/json", object},
+		"Connect": {"/projection.v1.ProjectionService/ProjectBatch", "application/json", object},
+		"binary":  {"/projection.v1.ProjectionService/ProjectBatch", "application/proto", bytes.Repeat(empty, 1_000_000)},
+	} {
+		var packed bytes.Buffer
+		writer := gzip.NewWriter(&packed)
+		_, _ = writer.Write(c.body)
+		_ = writer.Close()
+		request, err := http.NewRequest("POST", s.url+c.path, &packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", c.kind)
+		request.Header.Set("Content-Encoding", "gzip")
+		response, err := h1(t).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, _, decoded := decode(t, response)
+		if message, _ := decoded["message"].(string); status != 400 || !strings.Contains(message, "limits.batch") {
+			t.Errorf("%s: %d %v", name, status, decoded)
+		}
+	}
+	// Health checks are for everybody, and have a limit of their own.
+	large := &healthpb.HealthCheckRequest{Service: strings.Repeat("x", 1<<20)}
+	health := connect.NewClient[healthpb.HealthCheckRequest, healthpb.HealthCheckResponse](h2c(t), s.url+"/grpc.health.v1.Health/Check",
+		connect.WithGRPC(), connect.WithSendGzip())
+	if _, err := health.CallUnary(t.Context(), connect.NewRequest(large)); connect.CodeOf(err) != connect.CodeResourceExhausted {
+		t.Errorf("a large health check gave %v", err)
+	}
+}
+
+// Idle clients, of both versions of HTTP, keep nobody out.
+func TestIdleConnectionsGiveWay(t *testing.T) {
+	s := start(t, "--store="+copyStore(t), "--limits.connections=2")
+	for range 3 {
+		for name, client := range map[string]*http.Client{"HTTP/1.1": h1(t), "HTTP/2": h2c(t)} {
+			client.Timeout = time.Minute
+			if response, _ := fetch(t, client, "GET", s.url+"/livez"); response.StatusCode != 200 || response.Proto[:6] != name[:6] {
+				t.Errorf("%s gave %d by %s", name, response.StatusCode, response.Proto)
+			}
+			silent, err := net.Dial("tcp", s.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer silent.Close()
+		}
 	}
 }

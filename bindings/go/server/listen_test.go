@@ -70,6 +70,43 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+func TestRotation(t *testing.T) {
+	cert, key, trusted := certificate(t)
+	database := copyStore(t)
+	s := start(t, "--store="+database, "--tls.cert="+cert, "--tls.key="+key, "--auth.tokens=the-old-token-of-all")
+	otherCert, otherKey, otherTrusted := certificate(t)
+	status := func(token string, pool *x509.CertPool) int {
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+		defer transport.CloseIdleConnections()
+		request, err := http.NewRequest("GET", "https://"+s.Addr()+"/v1/models", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		response, err := (&http.Client{Transport: transport}).Do(request)
+		if err != nil {
+			return 0
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	rotate := func(cert, key string) error {
+		return s.Rotate(configure(t, "--store="+database, "--tls.cert="+cert, "--tls.key="+key, "--auth.tokens=the-new-token-of-all"))
+	}
+	if err := rotate(os.DevNull, key); err == nil {
+		t.Error("an empty certificate was taken")
+	}
+	if found := status("the-old-token-of-all", trusted); found != 200 {
+		t.Errorf("after a failed rotation, the status is %d", found)
+	}
+	if err := rotate(otherCert, otherKey); err != nil {
+		t.Fatal(err)
+	}
+	if status("the-new-token-of-all", otherTrusted) != 200 || status("the-old-token-of-all", otherTrusted) != 401 || status("the-new-token-of-all", trusted) != 0 {
+		t.Error("the old certificate or token still serves")
+	}
+}
+
 func TestAdminListen(t *testing.T) {
 	admin := freeAddress(t)
 	s := start(t, "--store="+copyStore(t), "--admin-listen="+admin)
@@ -104,5 +141,36 @@ func TestHealthAndReflection(t *testing.T) {
 	_, _ = stream.Close()
 	if err != nil || len(services) != 2 || !strings.HasPrefix(string(services[0]), "projection.v1.") {
 		t.Errorf("the services are %v, %v", services, err)
+	}
+}
+
+func TestHealthIsWatched(t *testing.T) {
+	s := start(t, "--store="+copyStore(t), "--shutdown.delay=3s", "--limits.request-time=1s")
+	health := connect.NewClient[healthpb.HealthCheckRequest, healthpb.HealthCheckResponse](h2c(t), s.url+"/grpc.health.v1.Health/Watch", connect.WithGRPC())
+	watch := func(service string) *connect.ServerStreamForClient[healthpb.HealthCheckResponse] {
+		stream, err := health.CallServerStream(t.Context(), connect.NewRequest(&healthpb.HealthCheckRequest{Service: service}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream
+	}
+	next := func(stream *connect.ServerStreamForClient[healthpb.HealthCheckResponse], want healthpb.HealthCheckResponse_ServingStatus) {
+		t.Helper()
+		if !stream.Receive() || stream.Msg().Status != want {
+			t.Errorf("the health is %v, %v, expected %v", stream.Msg(), stream.Err(), want)
+		}
+	}
+	unknown := watch("x")
+	next(unknown, healthpb.HealthCheckResponse_SERVICE_UNKNOWN)
+	_ = unknown.Close()
+	stream := watch("")
+	next(stream, healthpb.HealthCheckResponse_SERVING)
+	// It outlives the time of a request.
+	time.Sleep(7 * time.Second)
+	stopped := make(chan error)
+	go func() { stopped <- s.stop() }()
+	next(stream, healthpb.HealthCheckResponse_NOT_SERVING)
+	if err := <-stopped; err != nil || stream.Receive() || stream.Err() != nil {
+		t.Errorf("the watch ended with %v, the server with %v", stream.Err(), err)
 	}
 }

@@ -27,7 +27,8 @@ import (
 
 const usage = `server serves semantic projections: REST, Connect, gRPC and gRPC-Web on one address.
 
-  server [serve]         serves until SIGTERM or SIGINT; SIGHUP loads the newest model
+  server [serve]         serves until SIGTERM or SIGINT, of which a second one ends it at once;
+                         SIGHUP loads the newest model, the certificate and the tokens
   server migrate [--print]
                          makes the table of answers and its HNSW index in PostgreSQL where
                          they are missing; --print shows the SQL instead
@@ -60,7 +61,7 @@ func run(arguments []string) int {
 	if slices.ContainsFunc(arguments, func(a string) bool { return a == "--help" || a == "-help" || a == "-h" }) {
 		fmt.Print(usage)
 	}
-	c, rest, err := config.Load("server", arguments, os.LookupEnv, os.Stdout)
+	c, rest, err := config.Load("server", arguments, os.Environ(), os.Stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
@@ -72,9 +73,14 @@ func run(arguments []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	// From then on, signals do what they do to every program.
+	context.AfterFunc(ctx, stop)
 	switch command {
 	case "serve":
-		err = serve(ctx, c)
+		err = serve(ctx, c, func() (*config.Config, error) {
+			again, _, err := config.Load("server", arguments, os.Environ(), os.Stdout)
+			return again, err
+		})
 	case "migrate":
 		err = migrate(ctx, c, asked)
 	case "load":
@@ -95,7 +101,8 @@ func fail(code int, err error) int {
 	return code
 }
 
-func serve(ctx context.Context, c *config.Config) error {
+// serve serves until ctx ends. again reads the configuration anew.
+func serve(ctx context.Context, c *config.Config, again func() (*config.Config, error)) error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
 		return fmt.Errorf("log.level: %w", err)
@@ -114,6 +121,13 @@ func serve(ctx context.Context, c *config.Config) error {
 			case <-ctx.Done():
 				return
 			case <-hangups:
+				c, err := again()
+				if err == nil {
+					err = s.Rotate(c)
+				}
+				if err != nil {
+					log.Error("the old certificate and tokens stay", "error", err)
+				}
 				// What went wrong is in the log.
 				_ = s.Reload("signal")
 			}

@@ -71,7 +71,7 @@ func execute(t *testing.T, database, statement string) string {
 func configure(t *testing.T, arguments ...string) *config.Config {
 	t.Helper()
 	standard := []string{"--listen=127.0.0.1:0", "--shutdown.delay=0s", "--reload.watch=0s", "--log.requests=false"}
-	c, _, err := config.Load("server", append(standard, arguments...), func(string) (string, bool) { return "", false }, io.Discard)
+	c, _, err := config.Load("server", append(standard, arguments...), nil, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,6 +196,29 @@ func (c *child) ready() bool {
 	}
 	defer response.Body.Close()
 	return response.StatusCode == http.StatusOK
+}
+
+// fetch sends a request with the given headers, names and values by turns.
+func fetch(t *testing.T, client *http.Client, method, url string, headers ...string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	request.Host = request.Header.Get("Host")
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
 }
 
 // freeAddress is one that nobody listens to.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,31 +69,58 @@ func TestSIGTERMUnderLoadDropsNothing(t *testing.T) {
 
 // What is under way when a server stops is finished, also without any delay.
 func TestStopFinishesRequestsUnderWay(t *testing.T) {
-	s := start(t, "--store="+copyStore(t), "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))
+	s := start(t, "--store="+copyStore(t), "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"),
+		"--limits.concurrency=1", "--limits.queue-timeout=1m", "--limits.request-time=1m", "--shutdown.timeout=1m")
 	client := s.client(t)
-	stream := client.ProjectStream(t.Context())
-	if err := stream.Send(&pb.ProjectStreamRequest{Vectors: []*pb.Vector{{Values: sample(1)}}}); err != nil {
-		t.Fatal(err)
+	text := strings.Repeat("How do I share a model among goroutines? ", 300)
+	var answered sync.WaitGroup
+	for range 8 {
+		answered.Go(func() {
+			if _, err := client.Embed(t.Context(), connect.NewRequest(&pb.EmbedRequest{Text: text})); err != nil {
+				t.Errorf("a request under way gave %v", err)
+			}
+		})
 	}
-	if _, err := stream.Receive(); err != nil {
-		t.Fatal(err)
-	}
-	stopped := make(chan error)
-	go func() { stopped <- s.stop() }()
-	eventually(t, "the server takes no more connections", func() bool {
-		_, err := http.Get(s.url + "/livez")
-		return err != nil
-	})
-	if err := stream.Send(&pb.ProjectStreamRequest{Vectors: []*pb.Vector{{Values: sample(2)}}}); err != nil {
-		t.Fatal(err)
-	}
-	if answer, err := stream.Receive(); err != nil || len(answer.Vectors) != 1 {
-		t.Errorf("a stream under way gave %v, %v", answer, err)
-	}
-	_ = stream.CloseRequest()
-	_ = stream.CloseResponse()
-	if err := <-stopped; err != nil {
+	eventually(t, "requests are under way", func() bool { return metric(t, s.url, "projection_requests_waiting") > "1" })
+	if err := s.stop(); err != nil {
 		t.Error(err)
+	}
+	answered.Wait()
+}
+
+// A stream that stays open does not hold the stop up.
+func TestStopEndsStreams(t *testing.T) {
+	s := start(t, "--store="+copyStore(t))
+	for _, options := range [][]connect.ClientOption{nil, {connect.WithGRPC()}} {
+		stream := s.client(t, options...).ProjectStream(t.Context())
+		if err := stream.Send(&pb.ProjectStreamRequest{Vectors: []*pb.Vector{{Values: sample(1)}}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Receive(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			_, err := stream.Receive()
+			wantReason(t, err, connect.CodeUnavailable, "SHUTTING_DOWN")
+			_ = stream.CloseRequest()
+			_ = stream.CloseResponse()
+		}()
+	}
+	if err := s.stop(); err != nil {
+		t.Errorf("open streams made the stop fail: %v", err)
+	}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	server := spawn(t, freeAddress(t), "--store="+copyStore(t), "--shutdown.delay=1h")
+	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		if err := server.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the server is not ready", func() bool { return !server.ready() })
+	}
+	if err := server.Wait(); err == nil || !strings.Contains(err.Error(), "interrupt") {
+		t.Errorf("the server ended with %v, expected the second signal", err)
 	}
 }
 
@@ -130,19 +158,29 @@ func TestKillAndRestart(t *testing.T) {
 	}
 }
 
-func TestSIGHUPReloads(t *testing.T) {
+func TestSIGHUP(t *testing.T) {
 	database := copyStore(t)
 	execute(t, database, hide)
-	server := spawn(t, freeAddress(t), "--store="+database, "--reload.watch=0s")
+	settings := filepath.Join(t.TempDir(), "server.yaml")
+	write := func(token string) {
+		if err := os.WriteFile(settings, []byte("auth: {tokens: ["+token+"]}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("the-old-token-of-all")
+	server := spawn(t, freeAddress(t), "--store="+database, "--reload.watch=0s", "--config="+settings)
 	execute(t, database, show)
+	write("the-new-token-of-all")
 	if err := server.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	client := projectionv1connect.NewModelServiceClient(h2c(t), server.url)
-	eventually(t, "model 2 is active", func() bool {
-		active, err := client.GetActiveModel(t.Context(), connect.NewRequest(&pb.GetActiveModelRequest{}))
-		return err == nil && active.Msg.Model.Id == 2
+	eventually(t, "model 2 is active, and the new token is valid", func() bool {
+		response, body := fetch(t, h1(t), "GET", server.url+"/v1/models/active", "Authorization", "Bearer the-new-token-of-all")
+		return response.StatusCode == 200 && strings.Contains(body, `"id":"2"`)
 	})
+	if response, _ := fetch(t, h1(t), "GET", server.url+"/v1/models", "Authorization", "Bearer the-old-token-of-all"); response.StatusCode != 401 {
+		t.Errorf("with the old token the status is %d", response.StatusCode)
+	}
 }
 
 func TestNoGoroutineStays(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"connectrpc.com/connect"
 
@@ -14,17 +15,27 @@ import (
 	"github.com/unifyweaver/projection/server/internal/failure"
 )
 
-// Guard knows the tokens.
-type Guard struct {
+// Guard knows the tokens, which can be replaced while it is in use.
+type Guard struct{ current atomic.Pointer[access] }
+
+type access struct {
 	tokens, admins [][sha256.Size]byte
 	// Whether somebody without a token may reload.
 	openAdmin bool
 }
 
-// New makes a guard. Without tokens everybody may use the API; without admin tokens too,
-// everybody may reload where only this machine's programs reach the server.
+// New makes a guard; see Replace.
 func New(tokens, admins []config.Secret, loopback bool) *Guard {
-	return &Guard{digests(tokens), digests(admins), len(admins) == 0 && len(tokens) == 0 && loopback}
+	g := &Guard{}
+	g.Replace(tokens, admins, loopback)
+	return g
+}
+
+// Replace sets the tokens that are accepted from now on. Without tokens everybody may use the API;
+// without admin tokens too, everybody may reload where only this machine's programs reach the
+// server.
+func (g *Guard) Replace(tokens, admins []config.Secret, loopback bool) {
+	g.current.Store(&access{digests(tokens), digests(admins), len(admins) == 0 && len(tokens) == 0 && loopback})
 }
 
 // digests have one length, so that comparing them takes the same time for every guess.
@@ -48,15 +59,16 @@ type adminKey struct{}
 
 // Middleware refuses requests without a valid token. fail writes the error in the request's
 // own protocol.
-func (g *Guard) Middleware(fail func(http.ResponseWriter, *http.Request, error), next http.Handler) http.Handler {
+func (g *Guard) Middleware(fail func(http.ResponseWriter, *http.Request, *connect.Error), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		admin := g.openAdmin
-		if len(g.tokens)+len(g.admins) > 0 {
+		current := g.current.Load()
+		admin := current.openAdmin
+		if len(current.tokens)+len(current.admins) > 0 {
 			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 			digest := sha256.Sum256([]byte(strings.TrimSpace(token)))
 			bearer := strings.EqualFold(scheme, "bearer")
-			admin = bearer && among(digest, g.admins)
-			if len(g.tokens) > 0 && !admin && !(bearer && among(digest, g.tokens)) {
+			admin = bearer && among(digest, current.admins)
+			if len(current.tokens) > 0 && !admin && !(bearer && among(digest, current.tokens)) {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 				fail(w, r, failure.New(connect.CodeUnauthenticated, failure.Unauthenticated, "expected a valid bearer token"))
 				return

@@ -5,6 +5,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,7 @@ type Config struct {
 	EmbeddingModelDir string        `key:"embedding-model-dir" help:"folder of the embedding model; empty takes vectors only"`
 	Page              bool          `key:"page" default:"true" help:"serve a page for trying questions at /"`
 	CORSOrigins       []string      `key:"cors-origins" help:"web origins that may call the API from a browser, such as https://example.org; empty for none"`
+	AllowedHosts      []string      `key:"allowed-hosts" help:"host names that requests may be for; empty for this machine's own where the address is on loopback, else for any"`
 	ShutdownDelay     time.Duration `key:"shutdown.delay" default:"2s" help:"how long to go on serving, not ready, after SIGTERM"`
 	ShutdownTimeout   time.Duration `key:"shutdown.timeout" default:"20s" help:"how long requests under way may take after that"`
 
@@ -114,6 +116,18 @@ func (c *Config) check() error {
 		}
 		return nil
 	}
+	cosine := func(key string, value float64) error {
+		if !(value >= -1 && value <= 1) {
+			return fmt.Errorf("%s is %g, expected a number from -1 to 1", key, value)
+		}
+		return nil
+	}
+	endpoint := func(key, value string) error {
+		if u, err := url.Parse(value); value != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+			return fmt.Errorf("%s is %q, expected a URL such as http://localhost:4318", key, value)
+		}
+		return nil
+	}
 	duration := func(key string, value time.Duration, zero bool) error {
 		if value < 0 || value == 0 && !zero {
 			return fmt.Errorf("%s is %s, expected a time above 0", key, value)
@@ -143,6 +157,8 @@ func (c *Config) check() error {
 		above("limits.text-bytes", int64(c.Limits.TextBytes), 1),
 		share("far.sample", c.Far.Sample),
 		share("tracing.sample", c.Tracing.Sample),
+		cosine("far.threshold", c.Far.Threshold),
+		endpoint("tracing.endpoint", c.Tracing.Endpoint),
 		duration("shutdown.delay", c.ShutdownDelay, true),
 		duration("shutdown.timeout", c.ShutdownTimeout, false),
 		duration("reload.watch", c.Reload.Watch, true),
@@ -187,11 +203,30 @@ func (c *Config) check() error {
 }
 
 // Loopback says whether only programs of this machine reach the API.
-func (c *Config) Loopback() bool {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return false
-	}
+func (c *Config) Loopback() bool { return loopback(c.Listen) }
+
+func loopback(address string) bool {
+	host := Hostname(address)
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Hosts are the names that requests to an address may be for, none for any.
+func (c *Config) Hosts(address string) []string {
+	if len(c.AllowedHosts) > 0 || !loopback(address) {
+		names := make([]string, len(c.AllowedHosts))
+		for i, name := range c.AllowedHosts {
+			names[i] = Hostname(name)
+		}
+		return names
+	}
+	return []string{"localhost", "127.0.0.1", "::1", Hostname(address)}
+}
+
+// Hostname is a host without its port and brackets, in lower case.
+func Hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 }

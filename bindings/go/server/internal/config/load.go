@@ -1,12 +1,14 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -45,13 +47,8 @@ func (s setting) set(text string) error {
 		*target = text
 	case *Secret:
 		*target = Secret(text)
-	case *[]string:
-		*target = list(text)
-	case *[]Secret:
-		*target = nil
-		for _, item := range list(text) {
-			*target = append(*target, Secret(item))
-		}
+	case *[]string, *[]Secret:
+		return s.setList(list(text))
 	case *bool:
 		value, err := strconv.ParseBool(text)
 		if err != nil {
@@ -82,6 +79,23 @@ func (s setting) set(text string) error {
 	return nil
 }
 
+// setList sets a setting that is a list.
+func (s setting) setList(items []string) error {
+	switch target := s.value.Addr().Interface().(type) {
+	case *[]string:
+		*target = items
+	case *[]Secret:
+		*target = nil
+		for _, item := range items {
+			*target = append(*target, Secret(item))
+		}
+		if len(items) == 0 {
+			return errors.New("is empty, which would let everybody in; leave it out for that")
+		}
+	}
+	return nil
+}
+
 func list(text string) []string {
 	var items []string
 	for item := range strings.SplitSeq(text, ",") {
@@ -92,9 +106,10 @@ func list(text string) []string {
 	return items
 }
 
-// Load reads the settings for the arguments after the command's name. It returns the arguments
-// that are no flags, and flag.ErrHelp where help was asked for and written to output.
-func Load(name string, arguments []string, environment func(string) (string, bool), output io.Writer) (*Config, []string, error) {
+// Load reads the settings for the arguments after the command's name, from them and from
+// environment, which is as os.Environ returns it. It returns the arguments that are no flags, and
+// flag.ErrHelp where help was asked for and written to output.
+func Load(name string, arguments, environment []string, output io.Writer) (*Config, []string, error) {
 	config := new(Config)
 	all := settings(reflect.ValueOf(config).Elem())
 	byKey := map[string]setting{}
@@ -121,8 +136,12 @@ func Load(name string, arguments []string, environment func(string) (string, boo
 	case err != nil:
 		return nil, nil, fmt.Errorf("%w; --help lists the flags", err)
 	}
+	variables, err := variables(environment, all)
+	if err != nil {
+		return nil, nil, err
+	}
 	if *file == "" {
-		*file, _ = environment(variable("config"))
+		*file = variables[variable("config")]
 	}
 	if *file != "" {
 		if err := readFile(*file, byKey); err != nil {
@@ -130,7 +149,7 @@ func Load(name string, arguments []string, environment func(string) (string, boo
 		}
 	}
 	for _, s := range all {
-		if text, ok := environment(variable(s.key)); ok {
+		if text, ok := variables[variable(s.key)]; ok {
 			if err := s.set(text); err != nil {
 				return nil, nil, fmt.Errorf("%s (environment variable %s) %w", s.key, variable(s.key), err)
 			}
@@ -147,33 +166,67 @@ func Load(name string, arguments []string, environment func(string) (string, boo
 	return config, flags.Args(), nil
 }
 
+// ofKubernetes matches what Kubernetes sets for a service whose name begins as the settings do.
+var ofKubernetes = regexp.MustCompile(`_SERVICE_(HOST|PORT)|_PORT(_|$)`)
+
+// variables returns the environment's variables that are settings. One that looks like a setting
+// and is none is misspelt.
+func variables(environment []string, all []setting) (map[string]string, error) {
+	known := map[string]bool{variable("config"): true}
+	for _, s := range all {
+		known[variable(s.key)] = true
+	}
+	found := map[string]string{}
+	for _, entry := range environment {
+		switch name, text, _ := strings.Cut(entry, "="); {
+		case known[name]:
+			found[name] = text
+		case strings.HasPrefix(name, variable("")) && !ofKubernetes.MatchString(name):
+			return nil, fmt.Errorf("environment variable %s is no setting; --help lists them", name)
+		}
+	}
+	return found, nil
+}
+
 // readFile takes over the settings of a YAML file.
 func readFile(path string, byKey map[string]setting) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
-	var document yaml.Node
-	if err := yaml.Unmarshal(content, &document); err != nil {
+	var document, second yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF) || err == nil && len(document.Content) == 0:
+		return nil
+	case err != nil:
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if len(document.Content) == 0 {
-		return nil
+	switch err := decoder.Decode(&second); {
+	case err == nil:
+		return fmt.Errorf("%s:%d: a second document, expected one", path, second.Line)
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return readLevel(path, "", document.Content[0], byKey)
+	return readLevel(path, "", document.Content[0], byKey, map[string]bool{})
 }
 
-func readLevel(path, prefix string, level *yaml.Node, byKey map[string]setting) error {
+// readLevel takes over the settings whose keys begin with prefix. seen has the keys so far.
+func readLevel(path, prefix string, level *yaml.Node, byKey map[string]setting, seen map[string]bool) error {
 	if level.Kind != yaml.MappingNode {
 		return fmt.Errorf("%s:%d: expected settings such as `listen: 127.0.0.1:8080`", path, level.Line)
 	}
 	for i := 0; i < len(level.Content); i += 2 {
 		key, value := prefix+level.Content[i].Value, level.Content[i+1]
+		if seen[key] {
+			return fmt.Errorf("%s:%d: %s is there twice", path, value.Line, key)
+		}
+		seen[key] = true
 		s, known := byKey[key]
 		where := fmt.Sprintf("%s:%d: %s", path, value.Line, key)
 		switch {
 		case !known && value.Kind == yaml.MappingNode:
-			if err := readLevel(path, key+".", value, byKey); err != nil {
+			if err := readLevel(path, key+".", value, byKey, seen); err != nil {
 				return err
 			}
 		case !known:
@@ -187,7 +240,7 @@ func readLevel(path, prefix string, level *yaml.Node, byKey map[string]setting) 
 			if err := value.Decode(&items); err != nil {
 				return fmt.Errorf("%s: expected a list of texts", where)
 			}
-			if err := s.set(strings.Join(items, ",")); err != nil {
+			if err := s.setList(items); err != nil {
 				return fmt.Errorf("%s %w", where, err)
 			}
 		default:

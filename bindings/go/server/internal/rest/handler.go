@@ -19,11 +19,15 @@ import (
 //go:embed openapi.json
 var document []byte
 
-// Register adds the routes to mux, and the OpenAPI document. api serves Connect.
+// Register adds the routes to mux. api serves Connect.
 func Register(mux *http.ServeMux, api http.Handler) {
 	for _, route := range Routes() {
 		mux.Handle(route.Verb+" "+route.Path, &handler{route, api})
 	}
+}
+
+// RegisterDocument adds the OpenAPI document to mux.
+func RegisterDocument(mux *http.ServeMux) {
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Content-Type-Options", "nosniff")

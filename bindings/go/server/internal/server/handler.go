@@ -5,13 +5,17 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	"connectrpc.com/connect"
-	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/cors"
 
+	"github.com/unifyweaver/projection/server/internal/config"
 	"github.com/unifyweaver/projection/server/internal/failure"
 	"github.com/unifyweaver/projection/server/internal/gen/projection/v1/projectionv1connect"
 	"github.com/unifyweaver/projection/server/internal/page"
@@ -21,9 +25,12 @@ import (
 // handler puts together what the API's address serves.
 func (s *Server) handler() http.Handler {
 	limits := s.config.Limits
+	// A batch has one message for each vector; nothing else repeats messages.
+	messages := limits.Batch + 16
 	observer := &observer{s.service.Metrics, s.log, s.config.Log.Requests}
 	options := connect.WithHandlerOptions(
-		connect.WithCodec(strictJSON{"json"}), connect.WithCodec(strictJSON{"json; charset=utf-8"}),
+		connect.WithCodec(codec{"json", messages}), connect.WithCodec(codec{"json; charset=utf-8", messages}),
+		connect.WithCodec(codec{"proto", messages}),
 		connect.WithReadMaxBytes(int(limits.RequestBytes)),
 		connect.WithCompressMinBytes(1024),
 		connect.WithInterceptors(observer, s.tracing),
@@ -37,19 +44,22 @@ func (s *Server) handler() http.Handler {
 	api.Handle(projectionv1connect.NewProjectionServiceHandler(s.service, options))
 	api.Handle(projectionv1connect.NewModelServiceHandler(s.service, options))
 	services := []string{projectionv1connect.ProjectionServiceName, projectionv1connect.ModelServiceName}
+
+	outer := http.NewServeMux()
+	refuse := refusal{connect.NewErrorWriter(options), outer, map[string]string{}}
 	procedures := map[string]bool{projectionv1connect.ProjectionServiceProjectStreamProcedure: true}
 	for _, route := range rest.Routes() {
 		procedures[route.Procedure()] = true
+		refuse.procedures[route.Verb+" "+route.Path] = route.Procedure()
 	}
-	timed := s.times(named(procedures, api))
-
-	outer := http.NewServeMux()
+	timed := s.times(named(procedures, s.unpacked(refuse, api)))
 	for _, service := range services {
 		outer.Handle("/"+service+"/", timed)
 	}
 	reflector := grpcreflect.NewStaticReflector(services...)
-	outer.Handle(grpcreflect.NewHandlerV1(reflector))
-	outer.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
+	small := connect.WithReadMaxBytes(64 << 10)
+	outer.Handle(grpcreflect.NewHandlerV1(reflector, small))
+	outer.Handle(grpcreflect.NewHandlerV1Alpha(reflector, small))
 	rest.Register(outer, timed)
 
 	// Pages of other origins may not send requests with this user's access to the network.
@@ -62,20 +72,29 @@ func (s *Server) handler() http.Handler {
 			s.log.Error("cors-origins", "origin", origin, "error", err)
 		}
 	}
-	writer := connect.NewErrorWriter(options)
-	guarded := s.guard.Middleware(func(w http.ResponseWriter, r *http.Request, err error) {
-		_ = writer.Write(w, r, err)
-	}, outer)
-	if !open {
-		guarded = origins.Handler(guarded)
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse.write(w, r, http.StatusForbidden, failure.New(connect.CodePermissionDenied, failure.CrossOrigin,
+			"a page of %s may not send this request (cors-origins)", r.Header.Get("Origin")))
+	}))
+	guard := func(next http.Handler) http.Handler {
+		guarded := s.guard.Middleware(func(w http.ResponseWriter, r *http.Request, err *connect.Error) {
+			refuse.write(w, r, http.StatusUnauthorized, err)
+		}, next)
+		if !open {
+			guarded = origins.Handler(guarded)
+		}
+		return guarded
 	}
 
 	// Outside of the guard: what is needed before anybody has a token, and what asks no questions.
 	top := http.NewServeMux()
-	top.Handle("/", guarded)
-	top.Handle(grpchealth.NewHandler(s))
+	top.Handle("/", guard(routed(outer, refuse)))
+	s.health(top, small)
+	rest.RegisterDocument(top)
 	if s.config.AdminListen == "" {
-		s.operations(top)
+		s.probes(top)
+		// Without an address of their own, the metrics are as private as the API.
+		top.Handle("GET /metrics", guard(s.metrics()))
 	}
 	if s.config.Page {
 		page.Register(top)
@@ -91,7 +110,78 @@ func (s *Server) handler() http.Handler {
 			MaxAge:         7200,
 		}).Handler(all)
 	}
-	return s.draining(observer.Middleware(all))
+	return s.draining(observer.Middleware(hosted(s.config.Hosts(s.config.Listen), refuse, all)))
+}
+
+// refusal answers requests that never reach the service, and notes them for the log and the
+// metrics. The zero refusal is for addresses that serve no API.
+type refusal struct {
+	writer *connect.ErrorWriter
+	outer  *http.ServeMux
+	// procedures are those of REST, by the pattern of outer.
+	procedures map[string]string
+}
+
+// write answers in the protocol of the request. status is that of REST and plain HTTP.
+func (f refusal) write(w http.ResponseWriter, r *http.Request, status int, err *connect.Error) {
+	if known := recordOf(r.Context()); known != nil {
+		// A pattern, not the path: clients must not choose the names of metrics.
+		_, pattern := f.outer.Handler(r)
+		if procedure, rest := f.procedures[pattern]; rest {
+			pattern = procedure
+		}
+		if known.procedure = strings.Trim(pattern, "/"); known.procedure == "" {
+			known.procedure = "unknown"
+		}
+		known.code, known.reason = err.Code().String(), failure.Reason(err)
+	}
+	kind := r.Header.Get("Content-Type")
+	if f.writer != nil && (strings.HasPrefix(kind, "application/grpc") || strings.HasPrefix(kind, "application/connect+")) {
+		_ = f.writer.Write(w, r, err)
+		return
+	}
+	rest.WriteError(w, status, err)
+}
+
+// hosted refuses requests for a host that is not allowed; an empty list allows all. A web page
+// whose name resolves to this machine (DNS rebinding) counts as the same origin: only the host
+// that its requests name tells. Programs that name no host are no browsers.
+func hosted(allowed []string, refuse refusal, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(allowed) == 0 || r.Host == "" || slices.Contains(allowed, config.Hostname(r.Host)) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		refuse.write(w, r, http.StatusMisdirectedRequest, failure.New(connect.CodePermissionDenied, failure.HostNotAllowed,
+			"host %q is not served here, expected one of %s (allowed-hosts)", r.Host, strings.Join(allowed, ", ")))
+	})
+}
+
+// routed serves what outer has a pattern for, and says of other requests what is wrong: the path,
+// or only the method.
+func routed(outer *http.ServeMux, refuse refusal) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := outer.Handler(r); pattern != "" {
+			outer.ServeHTTP(w, r)
+			return
+		}
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := outer.Handler(other); pattern != "" {
+				allowed = append(allowed, method)
+			}
+		}
+		if len(allowed) == 0 {
+			refuse.write(w, r, http.StatusNotFound, failure.New(connect.CodeNotFound, failure.NotFound,
+				"nothing at %s %s; /openapi.json lists the paths", r.Method, r.URL.Path))
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		refuse.write(w, r, http.StatusMethodNotAllowed, failure.New(connect.CodeUnimplemented, failure.MethodNotAllowed,
+			"%s %s, expected %s", r.Method, r.URL.Path, strings.Join(allowed, " or ")))
+	})
 }
 
 // times sets the deadline of each request; streams have one of their own.
@@ -102,7 +192,19 @@ func (s *Server) times(next http.Handler) http.Handler {
 			until := deadline(s.config.Limits.StreamTime)
 			_ = controller.SetReadDeadline(until)
 			_ = controller.SetWriteDeadline(until)
+			done := make(chan struct{})
+			var watching sync.WaitGroup
+			watching.Go(func() {
+				select {
+				case <-s.ending:
+					// The batch under way is answered; then reading fails, which ends the stream.
+					_ = controller.SetReadDeadline(time.Now())
+				case <-done:
+				}
+			})
 			next.ServeHTTP(w, r)
+			close(done)
+			watching.Wait()
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.Limits.RequestTime)
@@ -121,8 +223,8 @@ func (s *Server) draining(next http.Handler) http.Handler {
 	})
 }
 
-// operations adds what orchestrators and Prometheus ask for.
-func (s *Server) operations(mux *http.ServeMux) {
+// probes adds what orchestrators ask for.
+func (s *Server) probes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
 	})
@@ -137,19 +239,9 @@ func (s *Server) operations(mux *http.ServeMux) {
 		}
 		_, _ = w.Write([]byte(detail))
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.service.Metrics.Registry, promhttp.HandlerOpts{}))
 }
 
-// Check makes Server a grpchealth.Checker.
-func (s *Server) Check(ctx context.Context, request *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
-	switch request.Service {
-	case "", projectionv1connect.ProjectionServiceName, projectionv1connect.ModelServiceName:
-	default:
-		return nil, failure.New(connect.CodeNotFound, failure.InvalidArgument, "no service %s", request.Service)
-	}
-	status := grpchealth.StatusServing
-	if s.Ready(ctx) != nil {
-		status = grpchealth.StatusNotServing
-	}
-	return &grpchealth.CheckResponse{Status: status}, nil
+// metrics serves Prometheus.
+func (s *Server) metrics() http.Handler {
+	return promhttp.HandlerFor(s.service.Metrics.Registry, promhttp.HandlerOpts{})
 }

@@ -22,6 +22,8 @@ type record struct {
 	// code and reason of the error, empty without one.
 	code, reason string
 	seen         bool
+	// decoded is called when the message has reached the service; nil if nobody waits for that.
+	decoded func()
 }
 
 type recordKey struct{}
@@ -145,6 +147,9 @@ func (o *observer) outcome(ctx context.Context, err error) {
 // WrapUnary makes observer a connect.Interceptor.
 func (o *observer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+		if known := recordOf(ctx); known != nil && known.decoded != nil {
+			known.decoded()
+		}
 		response, err := next(ctx, request)
 		o.outcome(ctx, err)
 		return response, err

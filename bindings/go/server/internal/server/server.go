@@ -3,7 +3,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,8 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/netutil"
 
 	"github.com/unifyweaver/projection"
 	"github.com/unifyweaver/projection/server/internal/active"
@@ -37,6 +34,15 @@ type Server struct {
 	guard    *auth.Guard
 	database *postgres.Database
 	stopping atomic.Bool
+	// ending is closed when streams have to end.
+	ending chan struct{}
+
+	certificate certificate
+	connections *limit.Connections
+	// unpacking limits how many compressed requests are decoded at a time.
+	unpacking *limit.Limiter
+	// reachable says whether the database was at the latest look.
+	reachable atomic.Bool
 
 	api, admin         *http.Server
 	listener, adminNet net.Listener
@@ -47,7 +53,9 @@ func deadline(in time.Duration) time.Time { return time.Now().Add(in) }
 // New loads everything and opens the addresses, so that what is wrong is known before anybody
 // is served.
 func New(ctx context.Context, c *config.Config, log *slog.Logger) (server *Server, err error) {
-	s := &Server{config: c, log: log, guard: auth.New(c.Auth.Tokens, c.Auth.AdminTokens, c.Loopback())}
+	s := &Server{config: c, log: log, guard: auth.New(c.Auth.Tokens, c.Auth.AdminTokens, c.Loopback()),
+		ending: make(chan struct{}), connections: limit.NewConnections(c.Limits.Connections)}
+	s.reachable.Store(true)
 	defer func() {
 		if err != nil {
 			s.free(ctx)
@@ -58,8 +66,9 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (server *Serve
 	if concurrency == 0 {
 		concurrency = 4 * runtime.GOMAXPROCS(0)
 	}
+	s.unpacking = limit.New(runtime.GOMAXPROCS(0), c.Limits.Queue, c.Limits.QueueTimeout, metrics.Waiting, metrics.Computing)
 	s.service = &service.Service{
-		Config: c, Store: store.New(c.Store), Metrics: metrics, Log: log,
+		Config: c, Store: store.New(c.Store), Metrics: metrics, Log: log, Stopping: s.stopping.Load,
 		Limiter: limit.New(concurrency, c.Limits.Queue, c.Limits.QueueTimeout, metrics.Waiting, metrics.Computing),
 	}
 	if s.tracing, err = telemetry.NewTracing(ctx, c.Tracing.Endpoint, c.Tracing.Sample); err != nil {
@@ -128,23 +137,23 @@ func (s *Server) listen() (err error) {
 		// A little more, so that an error can still be written.
 		WriteTimeout: c.Limits.RequestTime + 5*time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 250, SendPingTimeout: time.Minute, WriteByteTimeout: 30 * time.Second},
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), ConnState: s.connections.State,
 	}
 	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	s.listener = netutil.LimitListener(s.listener, c.Limits.Connections)
+	s.listener = s.connections.Listener(s.listener)
 	if c.TLS.Cert != "" {
-		certificate, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
-		if err != nil {
-			return fmt.Errorf("tls.cert, tls.key: %w", err)
+		if err := s.certificate.load(c.TLS.Cert, c.TLS.Key); err != nil {
+			return err
 		}
-		s.api.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+		s.api.TLSConfig = s.certificate.config()
 	}
 	if c.AdminListen != "" {
 		mux := http.NewServeMux()
-		s.operations(mux)
-		s.admin = &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		s.probes(mux)
+		mux.Handle("GET /metrics", s.metrics())
+		s.admin = &http.Server{Handler: hosted(c.Hosts(c.AdminListen), refusal{}, mux), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 			ErrorLog: s.api.ErrorLog}
 		if s.adminNet, err = net.Listen("tcp", c.AdminListen); err != nil {
 			return fmt.Errorf("admin-listen: %w", err)
@@ -159,13 +168,32 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // Reload loads the newest model, as a signal does.
 func (s *Server) Reload(reason string) error { return s.service.Models.Reload(reason) }
 
+// Rotate replaces the certificate and the tokens by those of c, which is the configuration read
+// anew. Where the certificate can't be used, the old one and the old tokens stay.
+func (s *Server) Rotate(c *config.Config) error {
+	if s.config.TLS.Cert != "" {
+		if err := s.certificate.load(c.TLS.Cert, c.TLS.Key); err != nil {
+			return err
+		}
+	}
+	s.guard.Replace(c.Auth.Tokens, c.Auth.AdminTokens, s.config.Loopback())
+	s.log.Info("certificate and tokens read anew", "tokens", len(c.Auth.Tokens), "admin_tokens", len(c.Auth.AdminTokens))
+	return nil
+}
+
 // Ready says why the server should get no requests, nil where it should.
 func (s *Server) Ready(ctx context.Context) error {
 	if s.stopping.Load() {
 		return errors.New("shutting down")
 	}
 	if s.config.Search.Backend == "postgres" {
-		if err := s.database.Reachable(ctx); err != nil {
+		err := s.database.Reachable(ctx)
+		if before := s.reachable.Swap(err == nil); before && err != nil {
+			s.log.Error("the database can't be reached", "error", err)
+		} else if !before && err == nil {
+			s.log.Info("the database can be reached again")
+		}
+		if err != nil {
 			return errors.New("the database can't be reached")
 		}
 	}
@@ -192,6 +220,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.admin != nil {
 		tasks.Go(func() { failed <- s.admin.Serve(s.adminNet) })
 	}
+	if s.database != nil {
+		tasks.Go(func() { s.watchDatabase(background) })
+	}
 	s.log.Info("serving", "address", s.Addr(), "backend", s.config.Search.Backend, "tls", encrypted)
 
 	var err error
@@ -202,6 +233,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.stopping.Store(true)
 		time.Sleep(s.config.ShutdownDelay)
 	}
+	close(s.ending)
 	end, stop := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
 	defer stop()
 	if late := s.api.Shutdown(end); late != nil {
@@ -220,6 +252,20 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.log.Info("stopped")
 	return err
+}
+
+// watchDatabase logs when the database goes away and comes back, also where nobody probes.
+func (s *Server) watchDatabase(ctx context.Context) {
+	ticker := time.NewTicker(10 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			_ = s.Ready(ctx)
+		}
+	}
 }
 
 // free releases what New acquired.

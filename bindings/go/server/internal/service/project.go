@@ -17,6 +17,9 @@ func (s *Service) Embed(ctx context.Context, request *connect.Request[pb.EmbedRe
 	if request.Msg.Text == "" {
 		return nil, failure.New(connect.CodeInvalidArgument, failure.InvalidArgument, "text is empty")
 	}
+	if err := s.checkText("text", request.Msg.Text); err != nil {
+		return nil, err
+	}
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -37,6 +40,9 @@ func (s *Service) Project(ctx context.Context, request *connect.Request[pb.Proje
 	}
 	if message.Text != "" && len(message.Vector) > 0 {
 		return nil, failure.New(connect.CodeInvalidArgument, failure.InvalidArgument, "expected text or vector, found both")
+	}
+	if err := s.checkQuestion(message.Text, message.Vector); err != nil {
+		return nil, err
 	}
 	leave, err := s.enter(ctx)
 	if err != nil {
@@ -61,6 +67,9 @@ func (s *Service) Project(ctx context.Context, request *connect.Request[pb.Proje
 
 // ProjectBatch projects many vectors.
 func (s *Service) ProjectBatch(ctx context.Context, request *connect.Request[pb.ProjectBatchRequest]) (*connect.Response[pb.ProjectBatchResponse], error) {
+	if len(request.Msg.Vectors) == 0 {
+		return nil, failure.New(connect.CodeInvalidArgument, failure.InvalidArgument, "vectors is empty, expected at least one")
+	}
 	snapshot := s.Models.Acquire()
 	defer snapshot.Release()
 	vectors, err := s.projectBatch(ctx, snapshot, request.Msg.Vectors)
@@ -81,6 +90,9 @@ func (s *Service) ProjectStream(ctx context.Context, stream *connect.BidiStream[
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if err != nil && s.Stopping() {
+			return failure.New(connect.CodeUnavailable, failure.ShuttingDown, "the server is shutting down; open the stream again")
+		}
 		if err != nil {
 			return err
 		}
@@ -95,6 +107,9 @@ func (s *Service) ProjectStream(ctx context.Context, stream *connect.BidiStream[
 }
 
 func (s *Service) projectBatch(ctx context.Context, snapshot *active.Snapshot, batch []*pb.Vector) ([]*pb.Vector, error) {
+	if err := s.checkBatch(batch, snapshot.Model.InputDim()); err != nil {
+		return nil, err
+	}
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -102,9 +117,9 @@ func (s *Service) projectBatch(ctx context.Context, snapshot *active.Snapshot, b
 	defer leave()
 	_, end := s.stage(ctx, "project")
 	defer end()
-	flat, err := s.flatten(batch, snapshot.Model.InputDim())
-	if err != nil {
-		return nil, err
+	flat := make([]float32, 0, len(batch)*snapshot.Model.InputDim())
+	for _, vector := range batch {
+		flat = append(flat, vector.Values...)
 	}
 	dim := snapshot.Model.OutputDim()
 	projected := make([]float32, len(batch)*dim)

@@ -54,7 +54,7 @@ func (s *Service) checkSearch(message *pb.SearchRequest) error {
 	if err := checkRouting(message.Routing); err != nil {
 		return err
 	}
-	if err := s.checkText("text", message.Text); err != nil {
+	if err := s.checkQuestion(message.Text, message.Vector); err != nil {
 		return err
 	}
 	switch weight := message.Hybrid.GetWeight(); {

@@ -44,6 +44,8 @@ type Service struct {
 	Metrics  *telemetry.Metrics
 	Tracer   trace.Tracer
 	Log      *slog.Logger
+	// Stopping says whether the server is shutting down.
+	Stopping func() bool
 }
 
 // stage times a part of a request until end is called.
@@ -75,9 +77,6 @@ func (s *Service) question(ctx context.Context, words string, vector []float32) 
 }
 
 func (s *Service) embed(ctx context.Context, words string) ([]float32, error) {
-	if err := s.checkText("text", words); err != nil {
-		return nil, err
-	}
 	if s.Embedder == nil {
 		return nil, failure.New(connect.CodeFailedPrecondition, failure.NoEmbeddingModel,
 			"this server has no embedding model (embedding-model-dir), expected a vector")
@@ -85,6 +84,17 @@ func (s *Service) embed(ctx context.Context, words string) ([]float32, error) {
 	_, end := s.stage(ctx, "embed")
 	defer end()
 	return s.Embedder.Embed(words)
+}
+
+// checkQuestion refuses what is too large before it waits for its turn.
+func (s *Service) checkQuestion(words string, vector []float32) error {
+	snapshot := s.Models.Acquire()
+	defer snapshot.Release()
+	if most := max(snapshot.Model.InputDim(), snapshot.Model.OutputDim()); len(vector) > most {
+		return failure.From(&projection.Error{Code: projection.ErrDimensionMismatch,
+			Message: fmt.Sprintf("vector of dimension %d, expected %d", len(vector), snapshot.Model.InputDim())})
+	}
+	return s.checkText("text", words)
 }
 
 func (s *Service) checkText(field, words string) error {
@@ -160,19 +170,17 @@ func (s *Service) k(asked *int32) (int, error) {
 	return int(*asked), nil
 }
 
-// flatten puts the vectors of a batch one after another.
-func (s *Service) flatten(vectors []*pb.Vector, dim int) ([]float32, error) {
+// checkBatch refuses a batch before it waits for its turn.
+func (s *Service) checkBatch(vectors []*pb.Vector, dim int) error {
 	if len(vectors) > s.Config.Limits.Batch {
-		return nil, failure.New(connect.CodeInvalidArgument, failure.TooLarge,
+		return failure.New(connect.CodeInvalidArgument, failure.TooLarge,
 			"%d vectors, expected at most %d in a message", len(vectors), s.Config.Limits.Batch)
 	}
-	flat := make([]float32, 0, len(vectors)*dim)
 	for i, vector := range vectors {
-		if len(vector.GetValues()) != dim {
-			return nil, fmt.Errorf("%w", &projection.Error{Code: projection.ErrDimensionMismatch,
-				Message: fmt.Sprintf("vectors[%d] of dimension %d, expected %d", i, len(vector.GetValues()), dim)})
+		if found := len(vector.GetValues()); found != dim {
+			return &projection.Error{Code: projection.ErrDimensionMismatch,
+				Message: fmt.Sprintf("vectors[%d] of dimension %d, expected %d", i, found, dim)}
 		}
-		flat = append(flat, vector.Values...)
 	}
-	return flat, nil
+	return nil
 }
