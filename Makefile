@@ -66,13 +66,13 @@ lib:
 	scripts/stage_library.sh target/release $(DIST)
 
 # Installs the command and the C library below $(PREFIX), such as `make install PREFIX=~/.local`.
-# Packagers set DESTDIR.
+# Packagers set DESTDIR. What is installed may be moved.
 .PHONY: install
 install:
 	$(CARGO) build --release --workspace --lib --bins
-	scripts/stage_library.sh target/release $(PREFIX) $(DESTDIR)$(PREFIX)
+	scripts/stage_library.sh target/release $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 target/release/projection $(DESTDIR)$(PREFIX)/bin/
+	install -s -m 755 target/release/projection $(DESTDIR)$(PREFIX)/bin/
 
 .PHONY: bench
 bench: $(VENV) lib

@@ -4,6 +4,7 @@ set -euo pipefail
 
 packages=(
     gcc g++ make binutils pkg-config valgrind sqlite3 util-linux curl
+    cmake meson
     chromium python3-torch binaryen
     qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 )

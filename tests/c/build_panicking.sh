@@ -24,8 +24,9 @@ for name in libprojection.so libprojection.dylib; do
     fi
 done
 # The name by which programs look for it at run time.
-ln -sf libprojection.so "$output/libprojection.so.0"
-ln -sf libprojection.dylib "$output/libprojection.0.dylib"
+major=$(sed -n 's/^version = "\([0-9]*\).*/\1/p' Cargo.toml | head -n 1)
+ln -sf libprojection.so "$output/libprojection.so.$major"
+ln -sf libprojection.dylib "$output/libprojection.$major.dylib"
 trap - EXIT
 real
 if grep -q PROJECTION_PANIC_IN target/release/libprojection.*; then
