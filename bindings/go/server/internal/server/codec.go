@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -100,6 +101,34 @@ func countMessages(data []byte, of protoreflect.MessageDescriptor, limit int) (m
 		data = data[length:]
 	}
 	return messages
+}
+
+// boundedGzip ends one byte above limit. Connect unpacks a message that is too large to its end,
+// only to say how large it is.
+type boundedGzip struct {
+	gzip.Reader
+	limit, left int64
+}
+
+func (r *boundedGzip) Reset(source io.Reader) error {
+	r.left = r.limit + 1
+	return r.Reader.Reset(source)
+}
+
+func (r *boundedGzip) Read(into []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, io.EOF
+	}
+	n, err := r.Reader.Read(into[:min(int64(len(into)), r.left)])
+	r.left -= int64(n)
+	return n, err
+}
+
+// readAtMost are the options of handlers whose messages may have limit bytes, unpacked.
+func readAtMost(limit int64) connect.HandlerOption {
+	return connect.WithHandlerOptions(connect.WithReadMaxBytes(int(limit)), connect.WithCompression("gzip",
+		func() connect.Decompressor { return &boundedGzip{limit: limit} },
+		func() connect.Compressor { return gzip.NewWriter(io.Discard) }))
 }
 
 // unpacked lets only a few compressed requests be unpacked and decoded at a time: they may be

@@ -31,7 +31,7 @@ func (s *Server) handler() http.Handler {
 	options := connect.WithHandlerOptions(
 		connect.WithCodec(codec{"json", messages}), connect.WithCodec(codec{"json; charset=utf-8", messages}),
 		connect.WithCodec(codec{"proto", messages}),
-		connect.WithReadMaxBytes(int(limits.RequestBytes)),
+		readAtMost(limits.RequestBytes),
 		connect.WithCompressMinBytes(1024),
 		connect.WithInterceptors(observer, s.tracing),
 		connect.WithRecover(func(ctx context.Context, spec connect.Spec, _ http.Header, value any) error {
@@ -57,7 +57,7 @@ func (s *Server) handler() http.Handler {
 		outer.Handle("/"+service+"/", timed)
 	}
 	reflector := grpcreflect.NewStaticReflector(services...)
-	small := connect.WithReadMaxBytes(64 << 10)
+	small := readAtMost(64 << 10)
 	outer.Handle(grpcreflect.NewHandlerV1(reflector, small))
 	outer.Handle(grpcreflect.NewHandlerV1Alpha(reflector, small))
 	rest.Register(outer, timed)
