@@ -314,8 +314,14 @@ func TestPostgresStoppedUnderLoad(t *testing.T) {
 	}
 	stop.Store(true)
 	workers.Wait()
-	if strings.Contains(s.log.String(), "not-asked-for") {
+	log := s.log.String()
+	if strings.Contains(log, "not-asked-for") {
 		t.Error("the log has the database's password")
+	}
+	for _, says := range []string{"the database can't be reached", "the database can be reached again", "request failed"} {
+		if !strings.Contains(log, says) {
+			t.Errorf("the log does not say %q", says)
+		}
 	}
 }
 

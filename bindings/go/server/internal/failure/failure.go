@@ -96,9 +96,11 @@ func From(err error) error {
 	case errors.Is(err, context.Canceled):
 		return New(connect.CodeCanceled, "CANCELED", "the client has gone")
 	}
-	hidden := New(connect.CodeInternal, Internal, "internal error; the log has it under the request's id")
-	return &hiddenError{hidden, err}
+	return Hide(New(connect.CodeInternal, Internal, "internal error; the log has it under the request's id"), err)
 }
+
+// Hide shows an error to clients and its cause to the log.
+func Hide(shown *connect.Error, cause error) error { return &hiddenError{shown, cause} }
 
 // hiddenError is shown as one error and logged as another.
 type hiddenError struct {
@@ -109,7 +111,7 @@ type hiddenError struct {
 func (e *hiddenError) Error() string { return e.shown.Error() }
 func (e *hiddenError) Unwrap() error { return e.shown }
 
-// Cause is what an internal error was about, nil for errors that clients see whole.
+// Cause is what a hidden error was about, nil for errors that clients see whole.
 func Cause(err error) error {
 	var hidden *hiddenError
 	if errors.As(err, &hidden) {

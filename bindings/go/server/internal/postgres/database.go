@@ -191,7 +191,7 @@ func translate(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case away(err):
-		return failure.Retry(time.Second, connect.CodeUnavailable, failure.Database, "the database can't be reached or is too slow")
+		return failure.Hide(failure.Retry(time.Second, connect.CodeUnavailable, failure.Database, "the database can't be reached or is too slow"), err)
 	}
 	return err
 }

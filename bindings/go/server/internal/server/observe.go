@@ -140,7 +140,7 @@ func (o *observer) outcome(ctx context.Context, err error) {
 	}
 	known.code, known.reason = connect.CodeOf(err).String(), failure.Reason(err)
 	if cause := failure.Cause(err); cause != nil {
-		o.log.ErrorContext(ctx, "internal error", "id", known.id, "procedure", known.procedure, "error", cause)
+		o.log.ErrorContext(ctx, "request failed", "id", known.id, "procedure", known.procedure, "error", cause)
 	}
 }
 
