@@ -2,11 +2,14 @@
 # Installs with `make install`, moves what was installed, builds programs against it from an empty
 # environment and runs them: with the compilers alone, CMake and Meson, linked shared and static.
 #
-# usage: check_install.sh ROOT WORK_FOLDER
+# usage: check_install.sh ROOT WORK_FOLDER CC CXX
 set -euo pipefail
 
 root=$1
 work=$2
+# Not in the environment: Cargo would build everything written in C again.
+cc=$3
+cxx=$4
 here=$root/tests/c
 prefix=$work/moved
 rm -rf "$work"
@@ -18,7 +21,7 @@ fail() {
 }
 clean() {
     env -i PATH="$PATH" HOME="$work" PKG_CONFIG_PATH="$prefix/lib/pkgconfig" \
-        CMAKE_PREFIX_PATH="$prefix" CC="${CC:-cc}" CXX="${CXX:-c++}" "$@"
+        CMAKE_PREFIX_PATH="$prefix" CC="$cc" CXX="$cxx" "$@"
 }
 # Runs a command, whose output matters only after a failure.
 quietly() {
@@ -65,11 +68,11 @@ runs() {
 
 # usage: plain NAME PKG_CONFIG_ARGUMENTS OPTION...     with C and with C++
 plain() {
-    local name=$1 flags language
+    local name=$1 flags language compiler
     flags=$(clean pkg-config --cflags --libs $2)
     shift 2
     for language in c c++; do
-        compiler=$([ $language = c ] && echo "${CC:-cc}" || echo "${CXX:-c++}")
+        compiler=$([ $language = c ] && echo "$cc" || echo "$cxx")
         have "$compiler" || continue
         quietly "$compiler" -x $language "$here/conformance.c" "$here/check.c" -x none \
             -o "$work/plain/$name-$language" "$@" $flags -lm
