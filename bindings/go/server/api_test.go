@@ -367,7 +367,17 @@ func TestStreamTime(t *testing.T) {
 		_, err := stream.Receive()
 		return err
 	}
-	long := start(t, "--store="+database, "--limits.request-time=300ms").client(t, connect.WithGRPC()).ProjectStream(t.Context())
+	client := start(t, "--store="+database, "--limits.request-time=300ms", "--limits.streams=1").client(t, connect.WithGRPC())
+	long := client.ProjectStream(t.Context())
+	if err := exchange(long); err != nil {
+		t.Fatal(err)
+	}
+	second := client.ProjectStream(t.Context())
+	_ = second.Send(nil)
+	_, err := second.Receive()
+	wantReason(t, err, connect.CodeUnavailable, "OVERLOADED")
+	_ = second.CloseRequest()
+	_ = second.CloseResponse()
 	for range 3 {
 		if err := exchange(long); err != nil {
 			t.Fatal(err)

@@ -74,6 +74,7 @@ type Config struct {
 		RequestBytes int64         `key:"limits.request-bytes" default:"4194304" help:"largest request, or message of a stream"`
 		Connections  int           `key:"limits.connections" default:"4096" help:"most connections at a time; more wait to be accepted"`
 		RequestTime  time.Duration `key:"limits.request-time" default:"30s" help:"how long a request may take, reading it included"`
+		Streams      int           `key:"limits.streams" default:"64" help:"most streams at a time, each of which may hold one message; more are told to come back"`
 		StreamTime   time.Duration `key:"limits.stream-time" default:"10m" help:"how long a stream may take"`
 		Batch        int           `key:"limits.batch" default:"1024" help:"most vectors of one batch"`
 		TextBytes    int           `key:"limits.text-bytes" default:"16384" help:"longest text"`
@@ -154,6 +155,7 @@ func (c *Config) check() error {
 		above("limits.request-bytes", c.Limits.RequestBytes, 1024),
 		above("limits.batch", int64(c.Limits.Batch), 1),
 		above("limits.connections", int64(c.Limits.Connections), 1),
+		above("limits.streams", int64(c.Limits.Streams), 1),
 		above("limits.text-bytes", int64(c.Limits.TextBytes), 1),
 		share("far.sample", c.Far.Sample),
 		share("tracing.sample", c.Tracing.Sample),

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -46,13 +47,14 @@ func (s *Server) handler() http.Handler {
 	services := []string{projectionv1connect.ProjectionServiceName, projectionv1connect.ModelServiceName}
 
 	outer := http.NewServeMux()
-	refuse := refusal{connect.NewErrorWriter(options), outer, map[string]string{}}
-	procedures := map[string]bool{projectionv1connect.ProjectionServiceProjectStreamProcedure: true}
+	const stream = projectionv1connect.ProjectionServiceProjectStreamProcedure
+	procedures := map[string]string{stream: stream}
 	for _, route := range rest.Routes() {
-		procedures[route.Procedure()] = true
-		refuse.procedures[route.Verb+" "+route.Path] = route.Procedure()
+		procedures[route.Procedure()] = route.Procedure()
+		procedures[route.Verb+" "+route.Path] = route.Procedure()
 	}
-	timed := s.times(named(procedures, s.unpacked(refuse, api)))
+	refuse := refusal{connect.NewErrorWriter(options), outer, procedures}
+	timed := named(procedures, s.times(refuse, s.unpacked(refuse, api)))
 	for _, service := range services {
 		outer.Handle("/"+service+"/", timed)
 	}
@@ -118,21 +120,17 @@ func (s *Server) handler() http.Handler {
 type refusal struct {
 	writer *connect.ErrorWriter
 	outer  *http.ServeMux
-	// procedures are those of REST, by the pattern of outer.
+	// procedures are known by their own path, and by the pattern of outer for REST.
 	procedures map[string]string
 }
 
 // write answers in the protocol of the request. status is that of REST and plain HTTP.
 func (f refusal) write(w http.ResponseWriter, r *http.Request, status int, err *connect.Error) {
 	if known := recordOf(r.Context()); known != nil {
-		// A pattern, not the path: clients must not choose the names of metrics.
+		// Clients must not choose the names of metrics: other paths have none.
 		_, pattern := f.outer.Handler(r)
-		if procedure, rest := f.procedures[pattern]; rest {
-			pattern = procedure
-		}
-		if known.procedure = strings.Trim(pattern, "/"); known.procedure == "" {
-			known.procedure = "unknown"
-		}
+		procedure := cmp.Or(f.procedures[r.URL.Path], f.procedures[pattern], "unknown")
+		known.procedure = strings.TrimPrefix(procedure, "/")
 		known.code, known.reason = err.Code().String(), failure.Reason(err)
 	}
 	kind := r.Header.Get("Content-Type")
@@ -185,9 +183,15 @@ func routed(outer *http.ServeMux, refuse refusal) http.Handler {
 }
 
 // times sets the deadline of each request; streams have one of their own.
-func (s *Server) times(next http.Handler) http.Handler {
+func (s *Server) times(refuse refusal, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == projectionv1connect.ProjectionServiceProjectStreamProcedure {
+			defer s.streams.Add(-1)
+			if most := s.config.Limits.Streams; s.streams.Add(1) > int64(most) {
+				refuse.write(w, r, http.StatusServiceUnavailable, failure.Retry(time.Second, connect.CodeUnavailable, failure.Overloaded,
+					"overloaded: %d streams are open already", most))
+				return
+			}
 			controller := http.NewResponseController(w)
 			until := deadline(s.config.Limits.StreamTime)
 			_ = controller.SetReadDeadline(until)

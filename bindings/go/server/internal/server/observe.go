@@ -119,9 +119,9 @@ func (r *record) complete(w *statusWriter) {
 }
 
 // named notes the procedure, and is the innermost before Connect.
-func named(procedures map[string]bool, next http.Handler) http.Handler {
+func named(procedures map[string]string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if known := recordOf(r.Context()); known != nil && procedures[r.URL.Path] {
+		if known := recordOf(r.Context()); known != nil && procedures[r.URL.Path] != "" {
 			known.procedure = strings.TrimPrefix(r.URL.Path, "/")
 		}
 		next.ServeHTTP(w, r)

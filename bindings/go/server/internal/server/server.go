@@ -39,6 +39,8 @@ type Server struct {
 
 	certificate certificate
 	connections *limit.Connections
+	// streams counts those that are open.
+	streams atomic.Int64
 	// unpacking limits how many compressed requests are decoded at a time.
 	unpacking *limit.Limiter
 	// reachable says whether the database was at the latest look.
