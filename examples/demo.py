@@ -41,7 +41,7 @@ def run(*command, show=True):
 
 
 def train():
-    """Brings the store up to date and gives the id of its newest projection."""
+    """Brings the store up to date and gives the id of the projection trained on it."""
     (ROOT / STORE).parent.mkdir(parents=True, exist_ok=True)
     print(run(PROJECTION, "import", STORE, "examples/faq/faq.json"), end="")
     print(run(PROJECTION, "embed", STORE, "--model-dir", MODEL), end="")

@@ -430,7 +430,7 @@ void projection_searcher_drop_index(const projection_searcher *searcher);
  * with the stage "distilling" and the epoch's mean loss.
  *
  * `options` is a JSON object with these keys, all optional, or NULL:
- * - "projection": id of the projection; default the newest
+ * - "projection": id of the projection; default the active one
  * - "test": .npy file of question vectors (n x d) that the projection was not trained on, to
  *   measure with; default a share of the questions, see "held_out"
  * - "heads" and "layers": attention heads, a divisor of the dimension, and encoder layers;
@@ -478,7 +478,7 @@ projection_status projection_model_distill(const projection_model *teacher,
  * existing file is replaced only by the complete new one. The store is only read.
  *
  * `options` is a JSON object with these keys, all optional, or NULL:
- * - "projection": id of the projection; default the newest
+ * - "projection": id of the projection; default the active one
  * - "format": "safetensors", the default, which contains everything and opens in every language of
  *   the engine, or "onnx", a graph for ONNX Runtime
  * - "temperature": softmax temperature; default the stored one
@@ -556,8 +556,8 @@ const char *projection_status_name(int32_t status);
  * store is only read.
  *
  * `options` is a JSON object with these keys, all optional, or NULL, which cross-validates the
- * newest projection:
- * - "projections": ids of projections; default the newest
+ * active projection:
+ * - "projections": ids of projections; default the active one
  * - "models": files of further models, which need test questions
  * - "precisions": "f32", "bf16" or "int8", in which multi-head models are evaluated too
  * - "test" and "model_dir": question-answer file of test questions, whose answers the store has,
@@ -630,11 +630,13 @@ projection_status projection_model_explain(const projection_model *model,
  * the store whose database is the file `database`. The store is created if it does not exist and
  * `n` is not 0. A file that cannot be imported does not stop the others.
  *
- * `options` is a JSON object or NULL. Its only key, which is optional, is
+ * `options` is a JSON object with these keys, all optional, or NULL:
  * - "retry_failed": true to retry first what failed or was interrupted before
+ * - "skip_invalid": true to leave out entries that are wrong instead of refusing their file
  *
  * The result is JSON, {"store", "files": [{"file", "outcome", "clusters", "answers", "questions",
- * "removed", "error": {"kind", "message"}}]}. "outcome" is "imported", "replaced", "unchanged",
+ * "removed", "skipped", "warnings": [text], "error": {"kind", "message"}}]}; the last three are
+ * absent if there are none. "outcome" is "imported", "replaced", "unchanged",
  * "moved" (a known file at another path), "failed", with an error, or "missing" (a file that a
  * folder had before).
  */
@@ -942,10 +944,12 @@ projection_status projection_store_model(const projection_store *store,
                                          projection_error **error);
 
 /**
- * Opens the newest projection, of any kind. It is PROJECTION_STATUS_NOT_FOUND if the store has
- * none.
+ * Opens the active projection for queries by the embedding model `model_name`, of any kind; NULL
+ * stands for the embedding model of the last activation. It is PROJECTION_STATUS_NOT_FOUND if
+ * there is none.
  */
-projection_status projection_store_latest_model(const projection_store *store,
+projection_status projection_store_active_model(const projection_store *store,
+                                                const char *model_name,
                                                 projection_model **model,
                                                 projection_error **error);
 
@@ -1005,11 +1009,32 @@ void projection_store_free(projection_store *store);
  * The result is JSON, [{"id", "kind": "multi_head", "residual" or "linear", "name" or null,
  * "model": the embedding model of queries, "answer_model": that of answers, "temperature" or
  * null, "heads" or null, "created_at" or null, "metrics": what was measured when the model was
- * trained, or null}].
+ * trained, or null, "active": whether it is the active one of its embedding model, "default":
+ * whether it answers where neither a projection nor an embedding model is named}].
  */
 projection_status projection_store_models(const projection_store *store,
                                           projection_text **result,
                                           projection_error **error);
+
+/**
+ * Changes which projection is active, what one is called, or deletes one. The store must be open
+ * for writing.
+ *
+ * `change` is a JSON object, one of
+ * - {"action": "activate", "id"}: makes a projection the active one of its embedding model
+ * - {"action": "rollback", "model_name"}: returns to the projection that was active before; the
+ *   name is optional, as in projection_store_active_model
+ * - {"action": "rename", "id", "name"}: null takes its name away
+ * - {"action": "delete", "id", "force"}: deletes a projection with its files; the active one only
+ *   if "force", which is optional, is true
+ *
+ * "linear", optional beside "id", is true for the linear one of two projections with one id.
+ * The result is the list of models as in projection_store_models.
+ */
+projection_status projection_store_change_models(const projection_store *store,
+                                                 const char *change,
+                                                 projection_text **result,
+                                                 projection_error **error);
 
 /**
  * Lists the embedding models. The result is JSON, [{"model_id", "name", "dimension"}].
@@ -1088,9 +1113,13 @@ projection_status projection_embed_store(const char *database,
                                          projection_error **error);
 
 /**
- * Trains a model on the vectors of a store and stores it; older models stay. A model that scores
- * below plain cosine in its validation is not stored, which is PROJECTION_STATUS_INVALID_MODEL,
- * unless `force` is set. If training is cancelled, the store's models stay as they were.
+ * Trains a model on the vectors of a store and stores it; older models stay. It becomes the active
+ * one of the embedding model unless cross-validation finds it worse than the active one; "notes"
+ * say why. Programs that know only multi-head projections use a residual one as such.
+ *
+ * A model that scores below plain cosine in its validation is not stored, which is
+ * PROJECTION_STATUS_INVALID_MODEL, unless `force` is set. If training is cancelled, the store's
+ * models stay as they were.
  *
  * `options` is a JSON object with these keys, all optional, or NULL:
  * - "method": "auto", "residual", "multi-head", "linear" or "ridge"; default "auto", the kind
@@ -1108,7 +1137,8 @@ projection_status projection_embed_store(const char *database,
  *
  * The result is JSON, {"id", "method", "kind", "name", "model", "temperature", "heads",
  * "questions", "clusters_left_out", "terms", "hybrid_weight", "unseen_offset", "validation",
- * "feedback_questions", "notes"}; what does not apply is null or absent.
+ * "feedback_questions", "notes", "active": the id of the active projection}; what does not apply
+ * is null or absent.
  */
 projection_status projection_train(const char *database,
                                    const char *options,

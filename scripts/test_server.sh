@@ -57,6 +57,7 @@ mkdir -p "$SERVER_TEST_STORE"
 "$projection" embed "$SERVER_TEST_STORE/lda.db" --model-dir "$model" >/dev/null
 "$projection" train "$SERVER_TEST_STORE/lda.db" --name faq >/dev/null
 "$projection" train "$SERVER_TEST_STORE/lda.db" --name faq --method multi-head --force >/dev/null
+"$projection" activate "$SERVER_TEST_STORE/lda.db" 2 >/dev/null
 
 cd "$server"
 unformatted=$(gofmt -l .)

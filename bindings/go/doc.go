@@ -11,7 +11,7 @@
 //
 //	embedder, err := projection.LoadEmbedder("models/all-MiniLM-L6-v2")
 //	store, err := projection.OpenStore("lda.db", nil)
-//	model, err := store.Latest()
+//	model, err := store.Active("")
 //	searcher, err := store.Searcher("")
 //
 //	query, err := embedder.Embed("How do I authenticate?")

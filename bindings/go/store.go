@@ -86,17 +86,22 @@ func (s *Store) ModelOfKind(id int64, kind Kind) (*Model, error) {
 	})
 }
 
-// Latest opens the newest projection, of any kind.
+// Active opens the active projection for queries by the embedding model modelName, of any kind; ""
+// stands for the embedding model of the last activation.
 //
-// It fails with ErrNotFound if the store has none.
-func (s *Store) Latest() (*Model, error) {
+// It fails with ErrNotFound if there is none.
+func (s *Store) Active(modelName string) (*Model, error) {
+	name, err := optionalText("modelName", modelName)
+	if err != nil {
+		return nil, err
+	}
 	store, err := s.acquire()
 	if err != nil {
 		return nil, err
 	}
 	defer s.handle.release()
 	return openModel(func(model **C.projection_model, failed **C.projection_error) C.projection_status {
-		return C.projection_store_latest_model(store, model, failed)
+		return C.projection_store_active_model(store, chars(name), model, failed)
 	})
 }
 
@@ -155,6 +160,10 @@ type StoredModel struct {
 	CreatedAt string `json:"created_at"`
 	// Metrics are what was measured when it was trained, such as recall_at_1, as JSON.
 	Metrics json.RawMessage `json:"metrics"`
+	// Active says whether it is the active one of its embedding model, Default whether it answers
+	// where neither a projection nor an embedding model is named.
+	Active  bool `json:"active"`
+	Default bool `json:"default"`
 }
 
 // Models lists the trained models in ascending order of id. Of two models with one id, the one with
@@ -164,6 +173,53 @@ func (s *Store) Models() (models []StoredModel, err error) {
 		return C.projection_store_models(store, text, failed)
 	})
 	return models, err
+}
+
+// Activate makes projection id the active one of its embedding model. The store must be open for
+// writing, as for the next three.
+//
+// It fails with ErrNotFound if the projection does not exist.
+func (s *Store) Activate(id int64) error {
+	return s.changeModels(map[string]any{"action": "activate", "id": id})
+}
+
+// RollBack returns to the projection that was active before the active one of the embedding model
+// modelName; "" is as for [Store.Active].
+//
+// It fails with ErrNotFound if none was.
+func (s *Store) RollBack(modelName string) error {
+	change := map[string]any{"action": "rollback"}
+	if modelName != "" {
+		change["model_name"] = modelName
+	}
+	return s.changeModels(change)
+}
+
+// Rename gives projection id another name; "" takes its name away.
+func (s *Store) Rename(id int64, name string) error {
+	change := map[string]any{"action": "rename", "id": id}
+	if name != "" {
+		change["name"] = name
+	}
+	return s.changeModels(change)
+}
+
+// Delete deletes projection id with its files.
+//
+// It fails with ErrInvalidArgument for an active projection unless force is set.
+func (s *Store) Delete(id int64, force bool) error {
+	return s.changeModels(map[string]any{"action": "delete", "id": id, "force": force})
+}
+
+func (s *Store) changeModels(change map[string]any) error {
+	encoded, err := options(change)
+	if err != nil {
+		return err
+	}
+	var models []StoredModel
+	return s.report(&models, func(store *C.projection_store, text **C.projection_text, failed **C.projection_error) C.projection_status {
+		return C.projection_store_change_models(store, chars(encoded), text, failed)
+	})
 }
 
 // EmbeddingModel is an embedding model of a store.

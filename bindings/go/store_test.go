@@ -1,6 +1,7 @@
 package projection_test
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -19,11 +20,11 @@ func TestStore(t *testing.T) {
 	if err != nil || len(embeddings) == 0 || embeddings[0] != (projection.EmbeddingModel{Name: name, Dimension: 32}) {
 		t.Fatalf("%+v, %v", embeddings, err)
 	}
-	latest, err := store.Latest()
+	active, err := store.Active(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer latest.Close()
+	defer active.Close()
 	searcher, err := store.Searcher("")
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +84,7 @@ func TestCreatedStore(t *testing.T) {
 	if err != nil || before == "" {
 		t.Fatal(before, err)
 	}
-	_, err = store.Latest()
+	_, err = store.Active("")
 	fails(t, "no model", err, projection.ErrNotFound)
 	unknown := int64(7)
 	ids, err := store.LogFeedback([]projection.Feedback{
@@ -99,4 +100,39 @@ func TestCreatedStore(t *testing.T) {
 	if err != nil || after != before {
 		t.Errorf("%s, %v, expected %s", after, err, before)
 	}
+}
+
+func TestActiveModel(t *testing.T) {
+	database := filepath.Join(t.TempDir(), "lda.db")
+	if err := os.CopyFS(filepath.Dir(database), os.DirFS(conformancePath("legacy_store"))); err != nil {
+		t.Fatal(err)
+	}
+	store := openStore(t, database, &projection.StoreOptions{Mode: "write"})
+	active := func() (id int64) {
+		models, err := store.Models()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, model := range models {
+			if model.Active && model.Default {
+				id = model.ID
+			}
+		}
+		return id
+	}
+	newest := active()
+	if err := store.Activate(2); err != nil || newest != 3 || active() != 2 {
+		t.Fatal(err, newest, active())
+	}
+	fails(t, "the active one", store.Delete(2, false), projection.ErrInvalidArgument, "force")
+	if err := store.RollBack(""); err != nil || active() != newest {
+		t.Fatal(err, active())
+	}
+	if err := store.Rename(2, "first"); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Delete(2, false); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, "deleted", store.Activate(2), projection.ErrNotFound, "2")
 }

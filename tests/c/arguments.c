@@ -263,8 +263,17 @@ static void store_arguments(void)
     NULL_ARGUMENT(projection_store_model, store, NULL, 1, 0, &out.model);
     NULL_ARGUMENT(projection_store_model, model, store, 1, 0, NULL);
     FAILS(INVALID_ARGUMENT, "kind is 9", projection_store_model, store, 1, 9, &out.model);
-    NULL_ARGUMENT(projection_store_latest_model, store, NULL, &out.model);
-    NULL_ARGUMENT(projection_store_latest_model, model, store, NULL);
+    NULL_ARGUMENT(projection_store_active_model, store, NULL, NULL, &out.model);
+    NULL_ARGUMENT(projection_store_active_model, model, store, NULL, NULL);
+    FAILS(PROJECTION_STATUS_NOT_FOUND, "'other'", projection_store_active_model, store, "other",
+          &out.model);
+    NULL_ARGUMENT(projection_store_change_models, store, NULL, "{}", &out.text);
+    NULL_ARGUMENT(projection_store_change_models, change, store, NULL, &out.text);
+    NULL_ARGUMENT(projection_store_change_models, result, store, "{}", NULL);
+    FAILS(INVALID_ARGUMENT, "action", projection_store_change_models, store, "{\"id\": 1}",
+          &out.text);
+    FAILS(PROJECTION_STATUS_NOT_FOUND, "99", projection_store_change_models, store,
+          "{\"action\": \"delete\", \"id\": 99}", &out.text);
     NULL_ARGUMENT(projection_store_searcher, store, NULL, NULL, &out.searcher);
     NULL_ARGUMENT(projection_store_searcher, searcher, store, NULL, NULL);
     NULL_ARGUMENT(projection_store_head_searcher, store, NULL, 1, &out.searcher);
@@ -312,7 +321,7 @@ static void store_arguments(void)
     projection_searcher_free(searcher);
     searcher = NULL;
     SUCCEEDS(projection_store_head_searcher, store, 1, &searcher);
-    SUCCEEDS(projection_store_latest_model, store, &opened);
+    OPTIONAL_ARGUMENT(projection_store_active_model, model_name, store, NULL, &opened);
     CHECK(projection_searcher_len(searcher) > 0 && projection_model_input_dim(opened) == 32);
     projection_searcher_free(searcher);
     projection_model_free(opened);

@@ -233,7 +233,7 @@ static void stores(const char *database)
     if (!injected) {
         projection_model_free(out.model);
     }
-    PANICS(projection_store_latest_model, store, &out.model);
+    PANICS(projection_store_active_model, store, NULL, &out.model);
     if (!injected) {
         projection_model_free(out.model);
     }
@@ -377,6 +377,9 @@ static void training(const char *fixtures, const char *text_model)
     drop_text();
     SUCCEEDS(projection_store_open, database, "{\"mode\": \"write\"}", &store);
     PANICS(projection_store_log_feedback, store, "[]", &out.text);
+    drop_text();
+    PANICS(projection_store_change_models, store, "{\"action\": \"activate\", \"id\": 1}",
+           &out.text);
     drop_text();
     projection_store_free(store);
     free(file);

@@ -138,6 +138,7 @@ static void trains(void)
     static const char *const options = "{\"method\": \"residual\", \"force\": true}";
     projection_text *text = NULL;
     projection_model *model = NULL;
+    projection_store *store = NULL;
     unsigned stop_at;
     told progress = {0, 0, "", 0, 0, 0};
     group("training: training");
@@ -180,6 +181,12 @@ static void trains(void)
     OPTIONAL_ARGUMENT(projection_train, context, own,
                       "{\"method\": \"multi-head\", \"force\": true}", NULL, NULL, &text);
     CHECK(has(text, "\"kind\":\"multi_head\""));
+    /* It may be worse than the other one, which then stays active. */
+    SUCCEEDS(projection_store_open, own, "{\"mode\": \"write\"}", &store);
+    SUCCEEDS(projection_store_change_models, store, "{\"action\": \"activate\", \"id\": 2}",
+             &text);
+    CHECK(has(text, "\"active\":true"));
+    projection_store_free(store);
 }
 
 static void evaluates(void)

@@ -28,7 +28,7 @@ import (
 const usage = `server serves semantic projections: REST, Connect, gRPC and gRPC-Web on one address.
 
   server [serve]         serves until SIGTERM or SIGINT, of which a second one ends it at once;
-                         SIGHUP loads the newest model, the certificate and the tokens
+                         SIGHUP loads the active model, the certificate and the tokens
   server migrate [--print]
                          makes the table of answers and its HNSW index in PostgreSQL where
                          they are missing; --print shows the SQL instead

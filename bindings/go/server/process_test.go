@@ -230,7 +230,7 @@ func TestCommandLine(t *testing.T) {
 		{nil, []string{"--auth.tokens=short"}, 2, "auth.tokens has a token of 5 characters"},
 		{nil, []string{"--store=/nowhere/lda.db"}, 1, "/nowhere/lda.db"},
 		{nil, []string{"--config=/nowhere/server.yaml"}, 2, "/nowhere/server.yaml"},
-		{nil, []string{"--store=" + copyStore(t), "--model=77"}, 1, "no model 77; the newest is 2"},
+		{nil, []string{"--store=" + copyStore(t), "--model=77"}, 1, "no model 77; the active one is 2"},
 		{nil, []string{"--store=" + copyStore(t), "--embedding-model-dir=/nowhere"}, 1, "embedding-model-dir"},
 		{[]string{"PROJECTION_POSTGRES_URL=" + strings.ReplaceAll(secret, "localhost", "%zz")}, []string{"--store=" + copyStore(t), "--search.backend=postgres"}, 1, "postgres.url can't be read"},
 		{nil, []string{"migrate", "print"}, 2, "unexpected argument"},

@@ -18,7 +18,7 @@ import (
 	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
 )
 
-// hide takes model 2 out of the list of models, and show puts it back: the newest model is 1
+// hide takes model 2 out of the list of models, and show puts it back: the active model is 1
 // or 2.
 const (
 	hide = "UPDATE multi_head_projections SET mh_projection_id = -2 WHERE mh_projection_id = 2"

@@ -92,7 +92,9 @@ def test_every_method_trains_what_the_command_trains(own_store: Path, tmp_path: 
     command += ["--force", "--seed", "3", "--name", "ours", "--json"]
     theirs = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     assert theirs.pop("id") == trained.id + 1
-    theirs.pop("resources")
+    # Each was compared with another active projection.
+    for key in ["resources", "active", "notes"]:
+        theirs.pop(key)
     assert {name: getattr(trained, name) for name in theirs} == theirs
     ours, other = trained.open(), up.Model.open(own_store, trained.id + 1, kind=trained.kind)
     queries = np.random.default_rng(0).normal(size=(10, 384))
@@ -256,3 +258,23 @@ def test_a_missing_pandas_is_reported(trained: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="pip install pandas"):
         result.to_pandas()
+
+
+def test_a_worse_model_is_stored_and_not_active(own_store: Path) -> None:
+    worse = up.train(own_store, "multi_head", force=True, progress=False)
+    assert (worse.id, worse.active) == (2, 1)
+    assert any("projection 1 stays active" in note for note in worse.notes)
+    with up.Model.open(own_store) as model:
+        assert model.kind == "residual"
+    active = lambda models: [model.id for model in models if model.active]  # noqa: E731
+    assert active(up.list_models(own_store)) == [1]
+    assert active(up.activate_model(own_store, 2)) == [2]
+    with up.Model.open(own_store) as model:
+        assert model.kind == "multi_head"
+    with pytest.raises(up.InvalidArgumentError, match="active one"):
+        up.delete_model(own_store, 2)
+    assert active(up.roll_back_model(own_store)) == [1]
+    assert up.rename_model(own_store, 2, "sharp")[1].name == "sharp"
+    assert [model.id for model in up.delete_model(own_store, 2)] == [1]
+    with pytest.raises(up.NotFoundError):
+        up.activate_model(own_store, 2)

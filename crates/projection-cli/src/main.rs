@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     batches, distill, embed, evaluate, export, import, import_embeddings, index, inspect, log,
-    project, query, train,
+    models, project, query, train,
 };
 use failure::Failure;
 use output::{Report, Screen};
@@ -50,6 +50,11 @@ enum Command {
     Embed(embed::Args),
     Train(train::Args),
     Evaluate(evaluate::Args),
+    Models(models::ListArgs),
+    Activate(models::ActivateArgs),
+    Rollback(models::RollbackArgs),
+    Rename(models::RenameArgs),
+    Delete(models::DeleteArgs),
     Distill(distill::Args),
     Query(query::Args),
     Log(log::Args),
@@ -77,6 +82,11 @@ fn main() -> ExitCode {
         Command::Embed(args) => embed::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Train(args) => train::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Evaluate(args) => evaluate::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Models(args) => models::list(&args).and_then(|r| finish(&r, &screen)),
+        Command::Activate(args) => models::activate(&args).and_then(|r| finish(&r, &screen)),
+        Command::Rollback(args) => models::roll_back(&args).and_then(|r| finish(&r, &screen)),
+        Command::Rename(args) => models::rename(&args).and_then(|r| finish(&r, &screen)),
+        Command::Delete(args) => models::delete(&args).and_then(|r| finish(&r, &screen)),
         Command::Distill(args) => distill::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Query(args) => query::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Log(args) => log::run(&args).and_then(|r| finish(&r, &screen)),

@@ -22,7 +22,7 @@ const USEFUL: f64 = 0.98;
 pub struct DistillRequest {
     /// File for the transformer.
     pub output: PathBuf,
-    /// Projection to distil; the newest by default.
+    /// Projection to distil; the active one by default.
     pub projection: Option<i64>,
     /// Embeddings of questions that the projection was not trained on, `.npy`.
     pub test: Option<PathBuf>,

@@ -48,7 +48,7 @@ pub enum TestQuestions {
 /// What to measure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvaluateRequest {
-    /// The projections; if there are none, the newest of the store.
+    /// The projections; if there are none, the active one of the embedding model, or of the store.
     pub projections: Vec<i64>,
     /// Models in files of their own, which need test questions: how to train them again on
     /// fewer questions is not known.
@@ -155,7 +155,7 @@ fn choose(
     }
     let mut candidates = Vec::new();
     for id in ids {
-        candidates.extend(choose_stored(store, id)?);
+        candidates.extend(choose_stored(store, id, request.model_name.as_deref())?);
     }
     if candidates.is_empty() {
         notes.push("the store has no projection yet, `projection train` makes one".into());
@@ -285,15 +285,21 @@ pub fn corpus(store: &Store, model: &EmbeddingModel) -> Result<Corpus> {
     }))
 }
 
-/// Opens the projection `id`, or the newest; `None` if the store has none.
+/// Opens the projection `id`, or the active one of the embedding model `model_name`, or of the
+/// store; `None` if there is none.
 ///
 /// # Errors
 /// As [`Store::model`].
-pub fn choose_stored(store: &Store, id: Option<i64>) -> Result<Option<Candidate>> {
-    if id.is_none() && store.models()?.is_empty() {
-        return Ok(None);
-    }
-    let stored = store.choose(id)?;
+pub fn choose_stored(
+    store: &Store,
+    id: Option<i64>,
+    model_name: Option<&str>,
+) -> Result<Option<Candidate>> {
+    let stored = match id {
+        Some(id) => Some(store.choose(Some(id))?),
+        None => store.active_model(model_name)?,
+    };
+    let Some(stored) = stored else { return Ok(None) };
     let model = store.open_model(&stored)?;
     Ok(Some(Candidate {
         id: Some(stored.id),

@@ -132,7 +132,7 @@ pub(crate) fn expect_other_file(source: &Path, output: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Exports a projection of a store, or the newest, at another temperature than the stored one
+/// Exports a projection of a store, or the active one, at another temperature than the stored one
 /// and in less than single precision if that is wanted.
 ///
 /// # Errors

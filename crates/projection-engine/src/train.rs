@@ -5,15 +5,16 @@ use serde::Serialize;
 
 use projection_core::projection::{Model, ModelParameters, Projection};
 use projection_core::{Error, ErrorKind, Result};
-use projection_store::{EmbeddingModel, NewHead, NewLinear, NewModel, Store};
+use projection_store::{EmbeddingModel, NewHead, NewLinear, NewModel, Store, StoredModel};
 use projection_train::{
-    LinearMethod, Method, OnProgress, Recipe, TrainedModel, TrainingOptions, Validation,
-    train_linear, train_model, weighted_centroid,
+    Comparison, Incumbent, LinearMethod, Method, OnProgress, Recipe, TrainedModel, TrainingData,
+    TrainingOptions, Validation, compare, train_linear, train_model, weighted_centroid,
 };
 use serde_json::Value;
 
 use crate::data::training_data;
 use crate::heads::heads_of;
+use crate::stored::recipe_of;
 
 /// What to train.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,6 +52,9 @@ pub struct TrainReport {
     pub questions: usize,
     /// Clusters without vectors of both questions and answers.
     pub clusters_left_out: usize,
+    /// The id of the active projection of the embedding model, which is this one if it is not
+    /// worse than the one before.
+    pub active: i64,
     /// What the model is made of, for kinds that have terms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms: Option<serde_json::Value>,
@@ -74,7 +78,8 @@ pub struct TrainReport {
     pub notes: Vec<String>,
 }
 
-/// Trains a model and stores it.
+/// Trains a model and stores it. It becomes the active one of the embedding model unless
+/// cross-validation finds it worse than the active one.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidModel`] if the validation is below plain cosine, unless forced; errors of
@@ -89,9 +94,54 @@ pub fn train(
     let trained = train_model(&data, &request.options, progress)?;
     let mut notes = Vec::new();
     check(request, &trained, &mut notes)?;
+    let before = store.active_model(Some(&model.name))?;
+    let activation = match &before {
+        Some(active) => compare_with(store, active, &data, &trained, &request.options, progress)?,
+        None => Activation::Activate(None),
+    };
+    store.keep_active(&model.name)?;
     let id = store_model(store, &model, request.name.as_deref(), &trained)?;
+    let active = match (&activation, &before) {
+        (Activation::Keep(why), Some(before)) => {
+            notes.push(format!(
+                "projection {} stays active: {why}; `projection activate` with the id {id} makes \
+                 the new one answer all the same",
+                before.id
+            ));
+            before.id
+        }
+        (Activation::Activate(why), _) => {
+            store.activate(&store.choose_kind(trained.recipe.kind(), id)?)?;
+            if let (Some(before), Some(why)) = (&before, why) {
+                notes.push(format!(
+                    "active instead of projection {}: {why}; `projection rollback` returns to it",
+                    before.id
+                ));
+            }
+            id
+        }
+        (Activation::Keep(_), None) => unreachable!("nothing to keep"),
+    };
+    if let Some(validation) = &trained.validation
+        && let Some(other) = &validation.as_multi_head
+    {
+        let percent = |of| 100.0 * validation.recall_at_1(of);
+        notes.push(format!(
+            "programs that know only multi-head projections use this one as such and answer \
+             differently: recall@1 {:.1} % there, {:.1} % here",
+            percent(other),
+            percent(&validation.chosen)
+        ));
+    } else if trained.parts().is_some() {
+        notes.push(
+            "programs that know only multi-head projections use this one as such and answer \
+             differently; --tune measures how well"
+                .into(),
+        );
+    }
     Ok(TrainReport {
         id,
+        active,
         method: request.options.method.name(),
         kind: trained.recipe.kind().name(),
         name: request.name.clone(),
@@ -111,6 +161,65 @@ pub fn train(
         measured: trained.validation,
         recipe: trained.recipe.to_string(),
         notes,
+    })
+}
+
+/// What becomes of a new model, and why.
+enum Activation {
+    Activate(Option<String>),
+    Keep(String),
+}
+
+/// Compares a new model with the active one: both are trained again without questions that are
+/// left out in turn.
+fn compare_with(
+    store: &Store,
+    active: &StoredModel,
+    data: &TrainingData,
+    trained: &TrainedModel,
+    options: &TrainingOptions,
+    progress: &mut OnProgress<'_>,
+) -> Result<Activation> {
+    let mut recipe = recipe_of(store, active, data).unwrap_or_default();
+    if let Some(Recipe::Residual(training)) = &mut recipe {
+        training.adapter_training.threads = options.tuning.threads;
+    }
+    if recipe.as_ref() == Some(&trained.recipe) {
+        return Ok(Activation::Activate(Some("it was trained in the same way".into())));
+    }
+    let opened;
+    let incumbent = match &recipe {
+        Some(recipe) => Ok(Incumbent::Recipe(recipe)),
+        None => {
+            opened = store.open_model(active);
+            opened.as_ref().map(Incumbent::Model)
+        }
+    };
+    let compared = match incumbent {
+        Ok(incumbent) => compare(data, &trained.recipe, incumbent, &options.tuning, progress),
+        // A model that does not open answers nothing.
+        Err(error) => {
+            return Ok(Activation::Activate(Some(format!("that does not open: {error}"))));
+        }
+    };
+    let scores = |compared: &Comparison| {
+        format!(
+            "MRR@10 {:.3} against {:.3} on questions left out",
+            compared.new.score, compared.incumbent.score
+        )
+    };
+    Ok(match compared {
+        Ok(compared) if compared.is_worse() => {
+            Activation::Keep(format!("the new one is worse, {}", scores(&compared)))
+        }
+        Ok(compared) => {
+            Activation::Activate(Some(format!("it is not worse, {}", scores(&compared))))
+        }
+        Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+        Err(error) if active.kind == trained.recipe.kind() => Activation::Activate(Some(format!(
+            "it is of the same kind, and they can't be compared, {error}"
+        ))),
+        Err(error) => Activation::Keep(format!("the new one can't be compared with it, {error}")),
     })
 }
 

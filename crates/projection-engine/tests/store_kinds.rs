@@ -50,7 +50,8 @@ fn fill(store: &mut Store, model: &EmbeddingModel) -> [i64; 3] {
         adapter: Some(adapter.view()),
         lift: Some(&[0.1, 0.2, -0.3, 0.4]),
         training: &json!({"seed": 7}),
-        metrics: &json!({"recall_at_1": 0.5, "mrr_at_10": 0.75}),
+        metrics: &json!({"recall_at_1": 0.5, "mrr_at_10": 0.75,
+                         "as_multi_head": {"recall_at_1": 0.25, "mrr_at_10": 0.375}}),
         ..NewModel::new(ModelParameters::Residual {
             gain: 0.35,
             temperature: 0.1,
@@ -106,7 +107,13 @@ fn every_kind_comes_back_from_the_database_and_from_the_folder() {
     let stored = &store.models().unwrap()[0];
     assert_eq!(stored.training()["seed"], 7);
     assert_eq!(stored.metrics["mrr_at_10"], 0.75);
-    // A residual model is a multi-head one to those who know no other.
+    // A residual model is a multi-head one to those who know no other, and they read what it
+    // finds as such.
+    let existing = rusqlite::Connection::open(&database).unwrap();
+    let columns = "SELECT recall_at_1, mrr FROM multi_head_projections WHERE mh_projection_id = 1";
+    let columns: (f64, f64) =
+        existing.query_row(columns, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(columns, (0.25, 0.375));
     let other = Store::open_read_only(&database)
         .and_then(|store| store.model_of_kind(ModelKind::MultiHead, 1))
         .unwrap();
@@ -184,4 +191,76 @@ fn a_refused_model_leaves_nothing_behind() {
     assert_eq!(error.kind(), ErrorKind::DimensionMismatch);
     assert!(store.models().unwrap().is_empty());
     assert!(!folder.path().join("embeddings/toy").exists());
+}
+
+#[test]
+fn the_active_projection_answers_until_another_one_is_activated() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, model) = open(folder.path());
+    assert_eq!(store.active_model(None).unwrap(), None);
+    let [residual, top_1, linear] = fill(&mut store, &model);
+    let active = |store: &Store| store.choose(None).unwrap().id;
+    let which = |store: &Store, id| store.choose(Some(id)).unwrap();
+    let files = |id: i64| {
+        let names = std::fs::read_dir(folder.path().join("embeddings/toy")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let of_heads = format!("mh_{id}_");
+        let of_matrix = format!("W_projection_{id}.npy");
+        names.filter(|name| name.starts_with(&of_heads) || *name == of_matrix).count()
+    };
+    assert_eq!(active(&store), linear, "the newest, as in stores of other programs");
+    let before = store.fingerprint().unwrap();
+
+    store.activate(&which(&store, residual)).unwrap();
+    assert_ne!(store.fingerprint().unwrap(), before, "servers notice");
+    let added = store.add_multi_head_projection(&model, None, 0.1, &heads()).unwrap();
+    assert_eq!(active(&store), residual, "others may add projections");
+    assert_eq!(store.open_active_model(Some(MODEL)).unwrap().kind(), ModelKind::Residual);
+    assert!(store.open_active_model(Some("other")).is_err());
+    let actives = store.models().unwrap().into_iter().filter(|m| m.active && m.default);
+    assert_eq!(actives.map(|model| model.id).collect::<Vec<_>>(), [residual]);
+
+    store.activate(&which(&store, top_1)).unwrap();
+    for expected in [residual, linear] {
+        assert_eq!(store.roll_back(None).unwrap().1.id, expected);
+        assert_eq!(active(&store), expected);
+    }
+    assert_eq!(store.roll_back(Some(MODEL)).unwrap_err().kind(), ErrorKind::NotFound);
+
+    store.rename_model(&which(&store, top_1), Some("sharp")).unwrap();
+    assert_eq!(which(&store, top_1).name.as_deref(), Some("sharp"));
+
+    let refused = store.delete_model(&which(&store, linear), false).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidArgument, "{refused}");
+    let log = [Some(top_1), Some(residual)]
+        .map(|id| store.log_query("why?", Some(model.model_id), id, &[]).unwrap());
+    let gone = which(&store, top_1);
+    assert!(files(top_1) > 0);
+    store.delete_model(&gone, false).unwrap();
+    assert_eq!((files(top_1), active(&store)), (0, linear));
+    assert_eq!(store.delete_model(&gone, true).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(store.activate(&gone).unwrap_err().kind(), ErrorKind::NotFound);
+    let logged = log.map(|id| store.logged_query(id).unwrap().projection_id);
+    assert_eq!(logged, [None, Some(residual)]);
+    for id in [residual, linear, added] {
+        store.model(id).unwrap();
+    }
+
+    // Two projections with one id, as existing programs count them: each has its own.
+    let existing = rusqlite::Connection::open(store.path()).unwrap();
+    existing.pragma_update(None, "foreign_keys", false).unwrap();
+    for table in ["projections", "engine_activations"] {
+        let sql = format!("UPDATE {table} SET projection_id = 1 WHERE projection_id = 3");
+        existing.execute(&sql, []).unwrap();
+    }
+    assert_eq!(store.choose(None).unwrap().kind, ModelKind::Linear);
+    let gone = store.choose_kind(ModelKind::Linear, 1).unwrap();
+    store.delete_model(&gone, true).unwrap();
+    assert_eq!(files(linear), 0);
+    assert_eq!(active(&store), added, "the newest again");
+    store.model(residual).unwrap();
+    store.delete_model(&which(&store, residual), false).unwrap();
+    assert_eq!(files(residual), 0);
+    store.delete_model(&which(&store, added), true).unwrap();
+    assert_eq!((files(added), store.models().unwrap().len()), (0, 0));
 }

@@ -67,7 +67,7 @@ impl DistillOptions {
 /// with the stage "distilling" and the epoch's mean loss.
 ///
 /// `options` is a JSON object with these keys, all optional, or NULL:
-/// - "projection": id of the projection; default the newest
+/// - "projection": id of the projection; default the active one
 /// - "test": .npy file of question vectors (n x d) that the projection was not trained on, to
 ///   measure with; default a share of the questions, see "held_out"
 /// - "heads" and "layers": attention heads, a divisor of the dimension, and encoder layers;
@@ -151,7 +151,7 @@ struct ExportOptions {
 /// existing file is replaced only by the complete new one. The store is only read.
 ///
 /// `options` is a JSON object with these keys, all optional, or NULL:
-/// - "projection": id of the projection; default the newest
+/// - "projection": id of the projection; default the active one
 /// - "format": "safetensors", the default, which contains everything and opens in every language of
 ///   the engine, or "onnx", a graph for ONNX Runtime
 /// - "temperature": softmax temperature; default the stored one

@@ -32,8 +32,8 @@ struct EvaluateOptions {
 /// store is only read.
 ///
 /// `options` is a JSON object with these keys, all optional, or NULL, which cross-validates the
-/// newest projection:
-/// - "projections": ids of projections; default the newest
+/// active projection:
+/// - "projections": ids of projections; default the active one
 /// - "models": files of further models, which need test questions
 /// - "precisions": "f32", "bf16" or "int8", in which multi-head models are evaluated too
 /// - "test" and "model_dir": question-answer file of test questions, whose answers the store has,

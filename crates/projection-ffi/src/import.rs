@@ -3,29 +3,26 @@
 use std::ffi::{c_char, c_void};
 
 use projection_store::Store;
-use projection_store::import::{PrecomputedEmbeddings, import_embeddings, import_paths};
-use serde::Deserialize;
+use projection_store::import::{
+    ImportOptions, PrecomputedEmbeddings, import_embeddings, import_paths,
+};
 
 use crate::argument::{invalid, path};
 use crate::error::{ErrorHandle, Status};
 use crate::json::{TextHandle, give_json};
 use crate::progress::ProgressC;
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct ImportOptions {
-    retry_failed: bool,
-}
-
 /// Imports the question-answer files `paths`, `n` of them, and those in folders among them, into
 /// the store whose database is the file `database`. The store is created if it does not exist and
 /// `n` is not 0. A file that cannot be imported does not stop the others.
 ///
-/// `options` is a JSON object or NULL. Its only key, which is optional, is
+/// `options` is a JSON object with these keys, all optional, or NULL:
 /// - "retry_failed": true to retry first what failed or was interrupted before
+/// - "skip_invalid": true to leave out entries that are wrong instead of refusing their file
 ///
 /// The result is JSON, {"store", "files": [{"file", "outcome", "clusters", "answers", "questions",
-/// "removed", "error": {"kind", "message"}}]}. "outcome" is "imported", "replaced", "unchanged",
+/// "removed", "skipped", "warnings": [text], "error": {"kind", "message"}}]}; the last three are
+/// absent if there are none. "outcome" is "imported", "replaced", "unchanged",
 /// "moved" (a known file at another path), "failed", with an error, or "missing" (a file that a
 /// folder had before).
 #[unsafe(no_mangle)]
@@ -50,8 +47,7 @@ pub unsafe extern "C" fn projection_import(
             true => Store::open(database)?,
             false => Store::open_or_create(database)?,
         };
-        let retry = options.retry_failed;
-        let imported = import_paths(&mut store, &paths, retry, &mut |done, total, _| {
+        let imported = import_paths(&mut store, &paths, options, &mut |done, total, _| {
             reporter.report("importing", done, total, None)
         })?;
         give_json(out, &imported)?;

@@ -87,17 +87,20 @@ pub unsafe extern "C" fn projection_store_model(
     })
 }
 
-/// Opens the newest projection, of any kind. It is PROJECTION_STATUS_NOT_FOUND if the store has
-/// none.
+/// Opens the active projection for queries by the embedding model `model_name`, of any kind; NULL
+/// stands for the embedding model of the last activation. It is PROJECTION_STATUS_NOT_FOUND if
+/// there is none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn projection_store_latest_model(
+pub unsafe extern "C" fn projection_store_active_model(
     store: Option<&StoreHandle>,
+    model_name: *const c_char,
     model: *mut *mut ModelHandle,
     error: *mut *mut ErrorHandle,
 ) -> Status {
     ffi_try!(error, {
-        let (store, out) = (handle!(store).lock(), out!(model));
-        out.give(ModelHandle::new(store.latest_model()?));
+        let (store, model_name) = (handle!(store).lock(), optional_text!(model_name));
+        let out = out!(model);
+        out.give(ModelHandle::new(store.open_active_model(model_name)?));
     })
 }
 

@@ -3,7 +3,9 @@
 
 use std::ffi::c_char;
 
-use projection_store::AnsweredQuery;
+use projection_core::projection::ModelKind;
+use projection_store::{AnsweredQuery, Store};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::argument::Buffer;
@@ -17,7 +19,8 @@ use crate::store::StoreHandle;
 /// The result is JSON, [{"id", "kind": "multi_head", "residual" or "linear", "name" or null,
 /// "model": the embedding model of queries, "answer_model": that of answers, "temperature" or
 /// null, "heads" or null, "created_at" or null, "metrics": what was measured when the model was
-/// trained, or null}].
+/// trained, or null, "active": whether it is the active one of its embedding model, "default":
+/// whether it answers where neither a projection nor an embedding model is named}].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_store_models(
     store: Option<&StoreHandle>,
@@ -25,6 +28,81 @@ pub unsafe extern "C" fn projection_store_models(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     ffi_try!(error, { give_json(out!(result), &handle!(store).lock().models()?)? })
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
+enum ModelChange {
+    Activate {
+        id: i64,
+        #[serde(default)]
+        linear: bool,
+    },
+    Rollback {
+        model_name: Option<String>,
+    },
+    Rename {
+        id: i64,
+        #[serde(default)]
+        linear: bool,
+        name: Option<String>,
+    },
+    Delete {
+        id: i64,
+        #[serde(default)]
+        linear: bool,
+        #[serde(default)]
+        force: bool,
+    },
+}
+
+/// Changes which projection is active, what one is called, or deletes one. The store must be open
+/// for writing.
+///
+/// `change` is a JSON object, one of
+/// - {"action": "activate", "id"}: makes a projection the active one of its embedding model
+/// - {"action": "rollback", "model_name"}: returns to the projection that was active before; the
+///   name is optional, as in projection_store_active_model
+/// - {"action": "rename", "id", "name"}: null takes its name away
+/// - {"action": "delete", "id", "force"}: deletes a projection with its files; the active one only
+///   if "force", which is optional, is true
+///
+/// "linear", optional beside "id", is true for the linear one of two projections with one id.
+/// The result is the list of models as in projection_store_models.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_store_change_models(
+    store: Option<&StoreHandle>,
+    change: *const c_char,
+    result: *mut *mut TextHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, {
+        let (store, change, out) = (handle!(store), text!(change), out!(result));
+        let change: ModelChange = crate::json::options("change", change)?;
+        let mut store = store.lock();
+        let choose = |store: &Store, id, linear| match linear {
+            true => store.choose_kind(ModelKind::Linear, id),
+            false => store.choose(Some(id)),
+        };
+        match change {
+            ModelChange::Activate { id, linear } => {
+                let model = choose(&store, id, linear)?;
+                store.activate(&model)?;
+            }
+            ModelChange::Rollback { model_name } => {
+                store.roll_back(model_name.as_deref())?;
+            }
+            ModelChange::Rename { id, linear, name } => {
+                let model = choose(&store, id, linear)?;
+                store.rename_model(&model, name.as_deref())?;
+            }
+            ModelChange::Delete { id, linear, force } => {
+                let model = choose(&store, id, linear)?;
+                store.delete_model(&model, force)?;
+            }
+        }
+        give_json(out, &store.models()?)?;
+    })
 }
 
 /// Lists the embedding models. The result is JSON, [{"model_id", "name", "dimension"}].

@@ -52,9 +52,13 @@ struct TrainOptions {
     feedback_model_dir: Option<PathBuf>,
 }
 
-/// Trains a model on the vectors of a store and stores it; older models stay. A model that scores
-/// below plain cosine in its validation is not stored, which is PROJECTION_STATUS_INVALID_MODEL,
-/// unless `force` is set. If training is cancelled, the store's models stay as they were.
+/// Trains a model on the vectors of a store and stores it; older models stay. It becomes the active
+/// one of the embedding model unless cross-validation finds it worse than the active one; "notes"
+/// say why. Programs that know only multi-head projections use a residual one as such.
+///
+/// A model that scores below plain cosine in its validation is not stored, which is
+/// PROJECTION_STATUS_INVALID_MODEL, unless `force` is set. If training is cancelled, the store's
+/// models stay as they were.
 ///
 /// `options` is a JSON object with these keys, all optional, or NULL:
 /// - "method": "auto", "residual", "multi-head", "linear" or "ridge"; default "auto", the kind
@@ -72,7 +76,8 @@ struct TrainOptions {
 ///
 /// The result is JSON, {"id", "method", "kind", "name", "model", "temperature", "heads",
 /// "questions", "clusters_left_out", "terms", "hybrid_weight", "unseen_offset", "validation",
-/// "feedback_questions", "notes"}; what does not apply is null or absent.
+/// "feedback_questions", "notes", "active": the id of the active projection}; what does not apply
+/// is null or absent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_train(
     database: *const c_char,

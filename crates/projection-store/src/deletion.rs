@@ -43,6 +43,7 @@ impl Change<'_> {
             ("answer_relations", "from_answer_id"),
             ("answer_relations", "to_answer_id"),
             ("cluster_answers", "answer_id"),
+            ("engine_metadata", "answer_id"),
             ("answers", "answer_id"),
         ] {
             self.execute(&delete_listed(table, column), [&ids])?;
@@ -80,8 +81,8 @@ impl Change<'_> {
 }
 
 impl Store {
-    /// Carries out the pending deletes of files that are ours: named as embeddings are, inside
-    /// the store, and not in use for anything else. To be called after a commit.
+    /// Carries out the pending deletes of files that are ours: named as embeddings and files of
+    /// models are, inside the store, and not in use for anything else. To be called after a commit.
     ///
     /// The write lock is held meanwhile: whoever puts a new embedding under one of the names
     /// holds it too, until its row is there. There may be many files and removing is slow on
@@ -98,9 +99,12 @@ impl Store {
             return Ok(false);
         }
         let change = self.begin()?;
+        // What got the name of a file meanwhile has its file under it.
         change.execute(
             "DELETE FROM engine_discarded_files WHERE vector_path IN \
-             (SELECT vector_path FROM embeddings)",
+             (SELECT vector_path FROM embeddings) OR EXISTS (SELECT 1 FROM multi_head_projections \
+             WHERE instr(vector_path, 'mh_' || mh_projection_id || '_')) OR EXISTS (SELECT 1 FROM \
+             projections WHERE instr(vector_path, 'W_projection_' || projection_id || '.'))",
             [],
         )?;
         let unused: Vec<(String,)> = change.rows(
@@ -108,7 +112,7 @@ impl Store {
              engine_discarded_files LIMIT ?1) RETURNING vector_path",
             [AT_ONCE],
         )?;
-        for (path,) in unused.iter().filter(|(path,)| is_vector(path)) {
+        for (path,) in unused.iter().filter(|(path,)| is_ours(path)) {
             if let Ok(file) = change.resolve_path(path, "") {
                 let _ = std::fs::remove_file(file);
             }
@@ -118,12 +122,14 @@ impl Store {
     }
 }
 
-/// Whether a path in the database ends in a name that embeddings have.
-fn is_vector(path: &str) -> bool {
+/// Whether a path in the database ends in a name that embeddings or files of models have.
+fn is_ours(path: &str) -> bool {
     let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
-    (name.starts_with("answer_") || name.starts_with("question_"))
-        && name.contains("_model_")
-        && name.ends_with(".npy")
+    let begins = |names: &[&str]| names.iter().any(|own| name.starts_with(own));
+    let of_model = ["W_projection_", "centroid_", "answer_emb_", "W_"];
+    begins(&["mh_"])
+        || name.ends_with(".npy")
+            && (begins(&of_model) || begins(&["answer_", "question_"]) && name.contains("_model_"))
 }
 
 /// Ids as one value for `json_each`, so that many rows are deleted in one pass.

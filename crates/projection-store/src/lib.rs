@@ -8,7 +8,7 @@
 //! let mut store = Store::open_or_create("lda.db")?;
 //! import::import_file(&mut store, "faq.json")?;
 //! // … embed the texts and train a model …
-//! let model = store.latest_model()?;
+//! let model = store.open_active_model(None)?;
 //! let searcher = store.searcher(None)?;
 //! # let query = vec![0.0f32; 384];
 //! let options = SearchOptions { projection: Some(&model), ..Default::default() };
@@ -22,7 +22,8 @@
 //! - [`Store::texts_without_vector`] and [`Store::add_embeddings`] serve whoever embeds texts.
 //! - [`Store::add_model`] publishes a trained model: it becomes visible in one transaction, after
 //!   all its files are on disk. [`Store::models`] lists models of every kind,
-//!   [`Store::model`] and [`Store::latest_model`] open them.
+//!   [`Store::model`] and [`Store::open_active_model`] open them. [`Store::activate`] says which
+//!   one answers where none is named.
 //! - [`search`] ranks answers by vectors, by words (BM25), or by both, and explains the ranking.
 //! - [`edge`] writes a folder that is searched without a store.
 //!
@@ -33,6 +34,7 @@
 //! the end of `store.rs`, so that no error lacks the path of the database. A change of the store
 //! is one transaction; `publish.rs` says how files take part in it.
 
+mod active;
 mod batches;
 mod deletion;
 pub mod edge;

@@ -22,7 +22,7 @@ use crate::store::{Store, path_in_database};
 use crate::{ModelKind, ModelParameters, Searcher};
 
 /// A trained model as the database describes it. Serializes to JSON with the field names `id`,
-/// `kind`, `name`, `model`, `answer_model`, `temperature`, `heads`, `created_at` and `metrics`.
+/// `kind`, `name`, `model`, `answer_model`, `temperature`, `heads`, `created_at`, `metrics`, `active` and `default`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct StoredModel {
@@ -47,6 +47,11 @@ pub struct StoredModel {
     pub created_at: Option<String>,
     /// What was measured when it was trained, such as `recall_at_1`; null if nothing was.
     pub metrics: Value,
+    /// Whether it is the active one of its embedding model.
+    pub active: bool,
+    /// Whether it is the one that answers where neither a projection nor an embedding model is
+    /// named.
+    pub default: bool,
     /// λ and μ of the training of a linear model, if they are recorded.
     #[serde(skip)]
     pub regularisation: (Option<f64>, Option<f64>),
@@ -85,6 +90,8 @@ impl TryFrom<&rusqlite::Row<'_>> for StoredModel {
                 true => json!({"recall_at_1": recall, "mrr": mrr}),
                 false => Value::Null,
             }),
+            active: false,
+            default: false,
             regularisation: (row.get("lambda_reg")?, row.get("ridge")?),
             parameters: row.get("parameters")?,
             matrix: row.get("matrix")?,
@@ -185,19 +192,22 @@ impl Store {
         );
         let mut models: Vec<StoredModel> = self.rows(&sql, [])?;
         models.sort_by_key(|model| (model.id, model.kind == ModelKind::Linear));
+        self.mark_active(&mut models)?;
         Ok(models)
     }
 
-    /// The model with the given id, or the newest. If the id is that of a linear model and of
+    /// The model with the given id, or the active one of the store. If the id is that of a linear model and of
     /// one with heads, it is the one with heads; see [`choose_kind`](Self::choose_kind).
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none; the message names those there are.
     pub fn choose(&self, id: Option<i64>) -> Result<StoredModel> {
         let models = self.models()?;
-        let newest = models.iter().map(|model| model.id).max();
         let mut ids: Vec<String> = models.iter().map(|model| model.id.to_string()).collect();
-        let found = models.into_iter().find(|model| Some(model.id) == id.or(newest));
+        let found = models.into_iter().find(|model| match id {
+            Some(id) => model.id == id,
+            None => model.default,
+        });
         found.ok_or_else(|| {
             ids.dedup();
             let what = match id {
@@ -239,12 +249,28 @@ impl Store {
         self.open_model(&self.choose(Some(id))?)
     }
 
-    /// Opens the newest projection, of whatever kind.
+    /// Opens the active projection for queries by the embedding model `model_name`, or of the
+    /// store, see [`active_model`](Self::active_model).
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if the store has none; otherwise as [`model`](Self::model).
-    pub fn latest_model(&self) -> Result<Model> {
-        self.open_model(&self.choose(None)?)
+    /// [`ErrorKind::NotFound`] if there is none; otherwise as [`model`](Self::model).
+    pub fn open_active_model(&self, model_name: Option<&str>) -> Result<Model> {
+        self.open_model(&self.choose_active(model_name)?)
+    }
+
+    /// The active projection as [`active_model`](Self::active_model) finds it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none.
+    pub fn choose_active(&self, model_name: Option<&str>) -> Result<StoredModel> {
+        match (self.active_model(model_name)?, model_name) {
+            (Some(model), _) => Ok(model),
+            (None, None) => self.choose(None),
+            (None, Some(name)) => {
+                let what = format!("no projection of queries by '{name}'");
+                Err(self.error(ErrorKind::NotFound, what))
+            }
+        }
     }
 
     /// Opens projection `id` as a model of `kind`. A residual projection opens as a

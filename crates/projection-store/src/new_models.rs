@@ -50,7 +50,8 @@ pub struct NewModel<'a> {
     pub unseen_offset: Option<f64>,
     /// How it was trained, for people.
     pub training: &'a Value,
-    /// What was measured, with `recall_at_1` and `mrr_at_10`; null if nothing was.
+    /// What was measured, with `recall_at_1` and `mrr_at_10`; null if nothing was. For a residual
+    /// model, `as_multi_head` has both for programs that use it as a multi-head one.
     pub metrics: &'a Value,
 }
 
@@ -101,6 +102,11 @@ impl Store {
     /// [`ErrorKind::Busy`] if another process keeps writing.
     pub fn add_model(&mut self, model: &EmbeddingModel, new: &NewModel<'_>) -> Result<i64> {
         new.check()?;
+        // Existing programs use a residual model as a multi-head one, and read these columns.
+        let as_multi_head = match new.parameters.kind() {
+            ModelKind::Residual => &new.metrics["as_multi_head"],
+            _ => new.metrics,
+        };
         let change = self.begin()?;
         let mut files = ModelFiles::new(&change, &model.name)?;
         let id = files.id();
@@ -113,8 +119,8 @@ impl Store {
                 new.name,
                 new.temperature(),
                 new.heads.len(),
-                measured(new.metrics, "recall_at_1"),
-                measured(new.metrics, "mrr_at_10"),
+                measured(as_multi_head, "recall_at_1"),
+                measured(as_multi_head, "mrr_at_10"),
             ],
         )?;
         for head in new.heads {

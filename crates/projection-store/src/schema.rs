@@ -150,8 +150,9 @@ CREATE INDEX idx_answer_relations_type ON answer_relations(relation_type);
 /// Tables of our own: which rows each imported file brought, so that a changed file replaces
 /// only its own; files that a committed change has no more use for; the files of a batch of
 /// precomputed embeddings; logged queries whose feedback was used, with the question that they
-/// became; and what the tables above have no columns for in a trained model. The id of a model
-/// is that of its row in `multi_head_projections`, or in `projections` if it is linear.
+/// became; what the tables above have no columns for in a trained model and in an answer; and which models were
+/// activated, the present ones last. The id of a model is that of its row in
+/// `multi_head_projections`, or in `projections` if it is linear.
 const OWN_TABLES: &str = "
 CREATE TABLE IF NOT EXISTS engine_imports (
     source_file TEXT NOT NULL,
@@ -182,6 +183,16 @@ CREATE TABLE IF NOT EXISTS engine_models (
     kind TEXT NOT NULL,
     parameters TEXT NOT NULL,
     metrics TEXT
+);
+CREATE TABLE IF NOT EXISTS engine_metadata (
+    answer_id INTEGER PRIMARY KEY,
+    metadata TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS engine_activations (
+    activation_id INTEGER PRIMARY KEY,
+    projection_id INTEGER NOT NULL,
+    linear BOOLEAN NOT NULL,
+    activated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP
 );
 ";
 

@@ -71,6 +71,15 @@ impl Store {
             .ok_or_else(|| self.error(ErrorKind::NotFound, format!("no answer {answer_id}")))
     }
 
+    /// What an answer's file says of it beside its texts, a JSON object, if it says anything.
+    pub fn answer_metadata(&self, answer_id: i64) -> Result<Option<String>> {
+        if !self.has_table("engine_metadata")? {
+            return Ok(None);
+        }
+        let sql = "SELECT metadata FROM engine_metadata WHERE answer_id = ?1";
+        Ok(self.row(sql, [answer_id])?.map(|(metadata,)| metadata))
+    }
+
     /// Numbers of answers and of questions.
     pub fn text_counts(&self) -> Result<(usize, usize)> {
         let sql = "SELECT (SELECT count(*) FROM answers), (SELECT count(*) FROM questions)";
@@ -151,6 +160,20 @@ impl Store {
 }
 
 impl Change<'_> {
+    /// Sets what [`Store::answer_metadata`] returns.
+    pub(crate) fn set_metadata(&self, answer_id: i64, metadata: Option<&str>) -> Result<()> {
+        match metadata {
+            Some(metadata) => self.execute(
+                "INSERT OR REPLACE INTO engine_metadata (answer_id, metadata) VALUES (?1, ?2)",
+                (answer_id, metadata),
+            )?,
+            None => {
+                self.execute("DELETE FROM engine_metadata WHERE answer_id = ?1", [answer_id])?
+            }
+        };
+        Ok(())
+    }
+
     /// Adds a question and puts it into a cluster, if one is given.
     pub(crate) fn add_question(
         &self,

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::calibrate::{self, Calibrated};
 use crate::error::{ErrorKind, Result};
-use crate::evaluation::Metrics;
 use crate::kinds::{candidates, measure, projected_by};
 use crate::tune::ResidualSearch;
 use crate::validation::{CLEARLY, Column, Plan, Validated};
@@ -28,6 +27,9 @@ pub struct Validation {
     pub chosen: Validated,
     /// A residual projection with the fixed parameters, if it was tried.
     pub fixed: Option<Validated>,
+    /// What programs make of a residual projection that know only multi-head ones; `None` for
+    /// other kinds.
+    pub as_multi_head: Option<Validated>,
     /// Plain cosine.
     pub cosine: Validated,
     /// Where `unseen` is 0: cosine and the chosen model where whole answers lose their
@@ -48,6 +50,12 @@ impl Validation {
         self.chosen.score < self.cosine.score
     }
 
+    /// Recall@1 at the expected share of questions whose answer has no training questions.
+    pub fn recall_at_1(&self, validated: &Validated) -> f64 {
+        let Validated { seen, unseen, .. } = validated;
+        (1.0 - self.unseen) * seen.recall_at_1 + self.unseen * unseen.recall_at_1
+    }
+
     /// The best candidate of each kind, best first, linear methods counting as kinds.
     pub fn best_of_kinds(&self) -> Vec<&Trial> {
         let kind = |trial: &Trial| match &trial.recipe {
@@ -65,10 +73,6 @@ impl Validation {
 
     /// The metrics as they are stored with the model.
     pub fn to_json(&self) -> Value {
-        let share = |of: fn(&Metrics) -> f64| {
-            let Validated { seen, unseen, .. } = &self.chosen;
-            (1.0 - self.unseen) * of(seen) + self.unseen * of(unseen)
-        };
         let best = self.best_of_kinds().into_iter().map(|tried| {
             json!({
                 "kind": tried.recipe.kind().name(),
@@ -77,12 +81,16 @@ impl Validation {
             })
         });
         json!({
-            "recall_at_1": share(|m| m.recall_at_1),
+            "recall_at_1": self.recall_at_1(&self.chosen),
             "mrr_at_10": self.chosen.score,
             "unseen_share": self.unseen,
             "model": self.chosen,
             "fixed": self.fixed,
             "cosine": self.cosine,
+            "as_multi_head": self.as_multi_head.map(|validated| json!({
+                "recall_at_1": self.recall_at_1(&validated),
+                "mrr_at_10": validated.score,
+            })),
             "open": self.open.map(|(cosine, model)| json!({"cosine": cosine, "model": model})),
             "candidates": self.trials.len(),
             "best_of_kinds": best.collect::<Vec<_>>(),
@@ -136,6 +144,18 @@ pub(super) fn choose(
         }
         (_, None) => unreachable!("a method without a residual search has other candidates"),
     };
+    let as_multi_head = match &recipe {
+        Recipe::Residual(training) => {
+            let temperature = training.temperature;
+            let recipe = Recipe::MultiHead { temperature, top_k: None };
+            let tried = others.iter().find(|(other, _)| *other == recipe);
+            Some(match tried {
+                Some((_, column)) => column.validated,
+                None => measure(&plan, vec![recipe], progress)?[0].1.validated,
+            })
+        }
+        _ => None,
+    };
     let has_heads = !matches!(recipe, Recipe::Linear(_));
     Progress::new("weight of words", 0, 1).send(progress)?;
     let texts = data.texts();
@@ -147,6 +167,7 @@ pub(super) fn choose(
         unseen: plan.share,
         chosen,
         fixed: residual.as_ref().map(|search| search.fixed().1.validated),
+        as_multi_head,
         cosine: plan.cosine().validated,
         open: None,
         trials: Vec::new(),

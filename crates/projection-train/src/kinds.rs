@@ -84,7 +84,7 @@ pub(super) fn measure(
                 Recipe::MultiHead { temperature, .. } => {
                     Model::MultiHead(multi_head(data, *temperature)?)
                 }
-                Recipe::Residual(_) => recipe.train(data, &mut ignore_progress)?,
+                Recipe::Residual(_) => recipe.train(data, progress)?,
             };
             ranks.extend(plan.ranks(fold, projected(&model, plan.queries(fold))?.view()));
         }
@@ -101,7 +101,7 @@ pub(super) fn projected_by(plan: &Plan<'_>, recipe: &Recipe) -> Result<Vec<Array
     plan.folds.iter().map(of_fold).collect()
 }
 
-fn projected(model: &Model, queries: Array2<f32>) -> Result<Array2<f32>> {
+pub(super) fn projected(model: &Model, queries: Array2<f32>) -> Result<Array2<f32>> {
     let mut projected = Array2::zeros((queries.nrows(), model.output_dim()));
     model.project_batch_into(queries.view(), projected.view_mut(), None)?;
     to_unit_rows(&mut projected);

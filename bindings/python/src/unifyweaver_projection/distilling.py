@@ -122,7 +122,7 @@ def distill(
     threads: Optional[int] = None,
     progress: _work.Progress = True,
 ) -> DistillationResult:
-    """Distills a projection of a store, by default the newest, into a transformer, which is
+    """Distills a projection of a store, by default the active one, into a transformer, which is
     written to the .safetensors file `output`. The store is only read.
 
     If `heads` and `layers` are None, they are chosen such that heads^layers is near the
@@ -199,7 +199,7 @@ def export(
     temperature: Optional[float] = None,
     precision: str = "f32",
 ) -> ExportResult:
-    """Writes a projection of a store, by default the newest, to the file `output`, for programs
+    """Writes a projection of a store, by default the active one, to the file `output`, for programs
     that have no store. `format` is "safetensors", which contains everything and opens in every
     language of the engine, or "onnx", a graph for ONNX Runtime. `temperature` replaces the stored
     temperature. `precision` is "f32", or for a multi-head projection "bf16" or "int8", see

@@ -80,12 +80,13 @@ class Model(_call.Immutable):
     def open(
         cls: type[AnyModel],
         database: StrPath,
-        id: int,
+        id: Optional[int] = None,
         *,
         kind: Optional[str] = None,
         precision: Optional[str] = None,
     ) -> AnyModel:
-        """Opens projection `id` of the store whose database is the file `database`.
+        """Opens projection `id` of the store whose database is the file `database`; None opens
+        the active one, see :func:`list_models`.
 
         The temperature is the one in the database. `kind` is "multi_head", "residual" or
         "linear"; it is needed only if the store has two projections with the same id. A residual
@@ -95,9 +96,16 @@ class Model(_call.Immutable):
         Raises NotFoundError or InvalidStoreError, and InvalidModelError, InvalidArrayError and
         others if files are unusable.
         """
-        name, number = _call.path("database", database), _call.model_id("id", id)
+        name = _call.path("database", database)
+        number = None if id is None else _call.model_id("id", id)
+        if number is None and kind is not None:
+            raise InvalidArgumentError(f"kind is {kind!r} without an id, expected both or neither")
         with store_lock(database).engine():
-            native = stored(name, number, kind)
+            if number is None:
+                store = _call.open_store(name)
+                native = _open(lib.projection_store_active_model, store, ffi.NULL)
+            else:
+                native = stored(name, number, kind)
         return cls._take(_in_precision(native, precision))
 
     @classmethod

@@ -26,6 +26,10 @@ class ImportedFile:
     questions: int
     #: Number of texts of its earlier version that were removed.
     removed: int
+    #: Number of entries that were left out because they are wrong, as `skip_invalid` allows.
+    skipped: int = 0
+    #: What may not be meant so, and why entries were left out.
+    warnings: Sequence[str] = ()
     #: The message if it failed.
     error: Optional[str] = None
 
@@ -51,7 +55,8 @@ class ImportResult(_tables.Report):
         return [_tables.Table("", header, rows)]
 
     def _notes(self) -> list[str]:
-        return [str(file.error) for file in self.failed]
+        warnings = [f"{file.file}: {text}" for file in self.files for text in file.warnings]
+        return [str(file.error) for file in self.failed] + warnings
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,86 @@ class EmbedResult:
     questions: int
 
 
+@dataclass(frozen=True)
+class StoredModel:
+    """A projection of a store."""
+
+    id: int
+    #: "multi_head", "residual" or "linear".
+    kind: str
+    name: Optional[str]
+    #: The embedding model of queries, and that of answers.
+    model: str
+    answer_model: str
+    temperature: Optional[float]
+    heads: Optional[int]
+    created_at: Optional[str]
+    #: What was measured when it was trained.
+    metrics: Optional[dict[str, Any]]
+    #: Whether it is the active one of its embedding model.
+    active: bool
+    #: Whether it answers where neither a projection nor an embedding model is named.
+    default: bool
+
+
+def list_models(database: _call.StrPath) -> list[StoredModel]:
+    """Lists the projections of a store in ascending order of id.
+
+    Each embedding model has one active projection, which answers by default. Where none was
+    activated yet, it is the newest.
+    """
+    name = _call.path("database", database)
+    with store_lock(database).engine():
+        found: Any = _work.report(lib.projection_store_models, _call.open_store(name))
+    return [StoredModel(**model) for model in found]
+
+
+def activate_model(database: _call.StrPath, id: int) -> list[StoredModel]:
+    """Makes a projection the active one of its embedding model, and returns the new list."""
+    return _change_models(database, action="activate", id=_call.model_id("id", id))
+
+
+def roll_back_model(
+    database: _call.StrPath, model_name: Optional[str] = None
+) -> list[StoredModel]:
+    """Returns to the projection that was active before, and returns the new list. `model_name` is
+    an embedding model; None stands for that of the last activation."""
+    name = _call.optional_text("model_name", model_name)
+    return _change_models(database, action="rollback", model_name=name)
+
+
+def rename_model(database: _call.StrPath, id: int, name: Optional[str]) -> list[StoredModel]:
+    """Gives a projection another name; None takes its name away. Returns the new list."""
+    number = _call.model_id("id", id)
+    text = _call.optional_text("name", name)
+    return _change_models(database, action="rename", id=number, name=text)
+
+
+def delete_model(
+    database: _call.StrPath, id: int, *, force: bool = False
+) -> list[StoredModel]:
+    """Deletes a projection with its files, and returns the new list. The active one is deleted
+    only with `force`."""
+    number = _call.model_id("id", id)
+    return _change_models(database, action="delete", id=number, force=bool(force))
+
+
+def _change_models(database: _call.StrPath, **change: Any) -> list[StoredModel]:
+    name = _call.path("database", database)
+    with store_lock(database).engine():
+        store = _call.open_store(name, "write")
+        found: Any = _work.report(
+            lib.projection_store_change_models, store, _call.options(**change)
+        )
+    return [StoredModel(**model) for model in found]
+
+
 def import_files(
     database: _call.StrPath,
     files: Union[_call.StrPath, Sequence[_call.StrPath]],
     *,
     retry_failed: bool = False,
+    skip_invalid: bool = False,
     progress: _work.Progress = False,
 ) -> ImportResult:
     """Imports question-answer files, or folders of them, into the store whose database is the
@@ -96,12 +176,13 @@ def import_files(
 
     Unchanged files are skipped; a changed file replaces its earlier import. A file that cannot
     be imported does not stop the others: see `failed` of the result. `retry_failed` first
-    retries what failed or was interrupted before.
+    retries what failed or was interrupted before. `skip_invalid` leaves out entries that are
+    wrong instead of refusing their file.
     """
     listed = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     names = [_call.path(f"files[{i}]", file).decode() for i, file in enumerate(listed)]
     pointers, keep = text_pointers("files", names)
-    options = _call.options(retry_failed=bool(retry_failed))
+    options = _call.options(retry_failed=bool(retry_failed), skip_invalid=bool(skip_invalid))
     name = _call.path("database", database)
     with store_lock(database).engine():
         report = _work.run(lib.projection_import, progress, name, pointers, len(keep), options)

@@ -46,6 +46,8 @@ class TrainingResult(_tables.Report):
     validation: Optional[dict[str, Any]] = None
     #: Number of questions added from feedback; None without `feedback_model_dir`.
     feedback_questions: Optional[int] = None
+    #: Id of the active projection: the new one unless cross-validation finds it worse.
+    active: Optional[int] = None
     notes: list[str] = field(default_factory=list)
 
     def open(self) -> Model:
@@ -232,6 +234,8 @@ def train(
     progress: _work.Progress = True,
 ) -> TrainingResult:
     """Trains a model on the vectors of a store and stores it under a new id. Older models stay.
+    It becomes the active one unless cross-validation finds it worse than the active one; the notes
+    of the result say why.
 
     - `method` is "auto" (the kind that cross-validation finds best), "residual", "multi_head",
       "linear" (discriminant analysis) or "ridge".
@@ -285,7 +289,7 @@ def evaluate(
     details: bool = False,
     progress: _work.Progress = True,
 ) -> Evaluation:
-    """Evaluates projections of a store, by default the newest, beside cosine, BM25 and the
+    """Evaluates projections of a store, by default the active one, beside cosine, BM25 and the
     nearest training question.
 
     Test questions come from a question-answer file, `test`, which the embedding model in

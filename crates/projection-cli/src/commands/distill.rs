@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.safetensors")]
     output: PathBuf,
 
-    /// Projection to distil [default: the newest]
+    /// Projection to distil [default: the active one]
     #[arg(long, value_name = "ID")]
     projection: Option<i64>,
 

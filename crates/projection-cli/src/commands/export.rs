@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "projection")]
     model: Option<PathBuf>,
 
-    /// Projection to write [default: the newest of the store]
+    /// Projection to write [default: the active one, see `projection models`]
     #[arg(long, value_name = "ID")]
     projection: Option<i64>,
 

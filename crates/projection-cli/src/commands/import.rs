@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use projection_store::Store;
-use projection_store::import::{ImportOutcome, Imported, ImportedFile, import_paths};
+use projection_store::import::{
+    ImportOptions, ImportOutcome, Imported, ImportedFile, import_paths,
+};
 
 use crate::failure::{Failure, print_error};
 use crate::output::{Report, Screen, count, note, progress};
@@ -13,7 +15,9 @@ use crate::output::{Report, Screen, count, note, progress};
 ///
 /// Creates the store if it does not exist. Unchanged files are skipped, even if moved or copied. A
 /// changed file replaces its earlier import; texts that are still present keep their ids and
-/// embeddings. A file that can't be imported does not stop the others.
+/// embeddings. A file that can't be imported does not stop the others; all that is wrong with it is
+/// listed. Fields of an entry that are not known, such as `url`, are kept as metadata of its
+/// answers, see `query --json`.
 ///
 /// A folder stands for all *.json files in it and below it, except for names that begin with a
 /// dot and the store's own folder `embeddings`. Files that were imported from the folder earlier
@@ -35,6 +39,10 @@ pub struct Args {
     /// Retry failed and interrupted imports, see `projection batches`
     #[arg(long)]
     retry_failed: bool,
+
+    /// Leave out entries that are wrong instead of refusing their whole file, and name them
+    #[arg(long)]
+    skip_invalid: bool,
 }
 
 pub fn run(args: &Args, screen: &Screen) -> Result<Imported, Failure> {
@@ -51,7 +59,9 @@ pub fn run(args: &Args, screen: &Screen) -> Result<Imported, Failure> {
         }
         ControlFlow::Continue(())
     };
-    let imported = import_paths(&mut store, &args.files, args.retry_failed, &mut show)?;
+    let options =
+        ImportOptions { retry_failed: args.retry_failed, skip_invalid: args.skip_invalid };
+    let imported = import_paths(&mut store, &args.files, options, &mut show)?;
     bar.finish_and_clear();
     Ok(imported)
 }
@@ -79,6 +89,11 @@ impl Report for Imported {
         let failed = self.files.iter().filter(|file| file.error.is_some()).count();
         if failed > 0 {
             text += &format!("{} of {} failed\n", failed, count(self.files.len(), "file"));
+        }
+        for ImportedFile { file, report, .. } in &self.files {
+            for warning in &report.warnings {
+                text += &note(&screen.clean(&format!("{file}: {warning}")));
+            }
         }
         let is_missing = |file: &&ImportedFile| file.report.outcome == ImportOutcome::Missing;
         let missing = self.files.iter().filter(is_missing).count();

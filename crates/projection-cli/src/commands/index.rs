@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(value_name = "STORE.db")]
     store: PathBuf,
 
-    /// Projection to index [default: the newest of the store]
+    /// Projection to index [default: the active one, see `projection models`]
     #[arg(long, value_name = "ID")]
     projection: Option<i64>,
 

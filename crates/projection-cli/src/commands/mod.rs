@@ -11,6 +11,7 @@ pub mod import_embeddings;
 pub mod index;
 pub mod inspect;
 pub mod log;
+pub mod models;
 pub mod project;
 pub mod query;
 mod resources;

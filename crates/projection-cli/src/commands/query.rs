@@ -14,6 +14,7 @@ use projection_embed::Embedder;
 use projection_store::Store;
 use projection_store::search::{Hit, Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::explain::Explained;
 use super::precision;
@@ -45,7 +46,7 @@ pub struct Args {
           value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     k: usize,
 
-    /// Projection to use [default: the newest of the store]
+    /// Projection to use [default: the active one, see `projection models`]
     #[arg(long, value_name = "ID")]
     projection: Option<i64>,
 
@@ -261,6 +262,8 @@ fn describe(store: &Store, searcher: &Searcher, hits: &[Hit], by_cosine: &[Hit])
             // An answer that was removed a moment ago has no name any more.
             name: store.answer(hit.answer_id).ok().and_then(|answer| answer.record_id),
             text: searcher.text(hit.answer_id).unwrap_or_default().to_string(),
+            metadata: (store.answer_metadata(hit.answer_id).ok().flatten())
+                .and_then(|json| RawValue::from_string(json).ok()),
         }
     };
     hits.iter().enumerate().map(describe).collect()

@@ -56,10 +56,13 @@ fn add_kinds(place: &Place) -> [i64; 2] {
         training: &Value::Null,
         metrics: &Value::Null,
     };
-    [
+    let ids = [
         store.add_model(&model, &residual).unwrap(),
         store.add_linear_projection(&model, &model, &linear).unwrap(),
-    ]
+    ];
+    let linear = store.choose(Some(ids[1])).unwrap();
+    store.activate(&linear).unwrap();
+    ids
 }
 
 #[test]
@@ -90,7 +93,7 @@ fn explanations_of_every_kind() {
     let line = text.lines().find(|line| line.contains(QUESTION) && line.contains('%')).unwrap();
     assert!(line.contains('█') && line.contains("cosine 1.000"), "{line}");
 
-    // The newest is the linear one, which has no weights and here turns nothing.
+    // The active one is the linear one, which has no weights and here turns nothing.
     let found = place.query(&[QUESTION, "--json", "--explain"]).json();
     assert_eq!((&found["projection_id"], &found["kind"]), (&json!(3), &json!("linear")));
     assert_eq!((&found["temperature"], &found["weights"]), (&Value::Null, &json!([])));

@@ -6,7 +6,7 @@ use projection_embed::Embedder;
 use projection_store::search::Searcher;
 use serde_json::{Value, json};
 
-use crate::common::{Place, copy_folder, model_dir, root, run};
+use crate::common::{Place, Run, copy_folder, model_dir, root, run};
 
 #[test]
 fn a_small_store_step_by_step() {
@@ -41,8 +41,9 @@ fn a_small_store_step_by_step() {
     assert_eq!(trained["id"], 2);
     assert_eq!((&trained["heads"], &trained["questions"]), (&json!(3), &json!(8)));
 
+    run(["activate", &db, "2"]).ok();
     let answer = place.query(&["my file has semicolons in it", "-k", "2"]).ok();
-    assert!(answer.contains("projection 2, temperature 0.05"), "the newest is used: {answer}");
+    assert!(answer.contains("projection 2, temperature 0.05"), "the active one is used: {answer}");
     let best = answer.lines().find(|line| line.starts_with("1 ")).unwrap();
     assert!(best.contains("csv") && best.contains("delimiter option"), "{best}");
     assert!(answer.contains('█'));
@@ -63,6 +64,20 @@ fn a_small_store_step_by_step() {
         assert_eq!(ids, [1, 2]);
         assert_eq!(report["projections"][0]["heads"], 3);
     }
+
+    let active = |run: Run| {
+        let listed = run.json()["projections"].as_array().unwrap().clone();
+        let active = listed.iter().filter(|model| model["active"] == true);
+        active.map(|model| model["id"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(active(run(["models", &db, "--json"])), [2]);
+    assert!(run(["delete", &db, "2"]).failed(1).contains("is the active one"));
+    assert_eq!(active(run(["rollback", &db, "--json"])), [1]);
+    assert!(run(["rename", &db, "2", "blunt"]).ok().contains("projection 2 is called blunt"));
+    let deleted = run(["delete", &db, "2"]).ok();
+    assert!(deleted.starts_with("projection 2 is deleted\n") && !deleted.contains("blunt"));
+    place.healthy();
+    assert!(run(["rollback", &db]).failed(1).contains("before projection 1"));
 }
 
 #[test]

@@ -8,7 +8,9 @@ use projection_core::{Error, ErrorKind, Result, layout};
 use serde::Serialize;
 
 use super::versions::{source_name, source_path};
-use super::{ImportOutcome, ImportReport, PrecomputedEmbeddings, import_embeddings, import_file};
+use super::{
+    ImportOutcome, ImportReport, PrecomputedEmbeddings, import_embeddings, import_entries,
+};
 use crate::batches::Batch;
 use crate::store::Store;
 
@@ -19,6 +21,16 @@ pub struct Imported {
     pub store: String,
     /// The files, in the order in which they were imported.
     pub files: Vec<ImportedFile>,
+}
+
+/// How files are imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImportOptions {
+    /// Whether to try again first what failed or was interrupted before.
+    pub retry_failed: bool,
+    /// Whether to leave out entries that are wrong, instead of refusing their file.
+    pub skip_invalid: bool,
 }
 
 /// Progress of an import: files done, files in all, and the file that was imported last. To stop
@@ -54,9 +66,8 @@ impl From<&Error> for FileError {
     }
 }
 
-/// Imports question–answer files, and those of folders. With `retry_failed` it first tries
-/// again what failed or was interrupted before. A file that can't be imported does not keep
-/// the others from it.
+/// Imports question–answer files, and those of folders. A file that can't be imported does not
+/// keep the others from it.
 ///
 /// Folders in a folder are searched too. Only files whose names end in `.json` are imported.
 /// Names that begin with a dot are passed over, links to folders are not followed, and the
@@ -70,11 +81,12 @@ impl From<&Error> for FileError {
 pub fn import_paths(
     store: &mut Store,
     paths: &[PathBuf],
-    retry_failed: bool,
+    options: ImportOptions,
     progress: &mut OnFile<'_>,
 ) -> Result<Imported> {
     // Listed before anything is imported: what fails now is not tried twice.
-    let failed = if retry_failed { store.failed_batches()? } else { Vec::new() };
+    let skip_invalid = options.skip_invalid;
+    let failed = if options.retry_failed { store.failed_batches()? } else { Vec::new() };
     let (mut done, mut total) = (0, failed.len() + paths.len());
     let mut files = Vec::new();
     go_on(progress(0, total, None))?;
@@ -85,12 +97,12 @@ pub fn import_paths(
     };
     for batch in &failed {
         let file = source_path(store.path(), &batch.source_file);
-        let result = retry(store, batch, &file)?;
+        let result = retry(store, batch, &file, skip_invalid)?;
         add(&mut files, total, &file, result)?;
     }
     for path in paths {
         if !path.is_dir() {
-            let result = import_file(store, path);
+            let result = import_entries(store, path, skip_invalid);
             add(&mut files, total, path, result)?;
             continue;
         }
@@ -98,7 +110,7 @@ pub fn import_paths(
             Ok(found) => {
                 total = total + found.len() - 1;
                 for file in &found {
-                    let result = import_file(store, file);
+                    let result = import_entries(store, file, skip_invalid);
                     add(&mut files, total, file, result)?;
                 }
                 // Listed afterwards: some may have moved to where they were just imported from.
@@ -132,9 +144,14 @@ impl ImportedFile {
 
 /// Imports `file`, that of `batch`, as it is now. If these are precomputed embeddings, their
 /// other files are imported with it.
-fn retry(store: &mut Store, batch: &Batch, file: &Path) -> Result<Result<ImportReport>> {
+fn retry(
+    store: &mut Store,
+    batch: &Batch,
+    file: &Path,
+    skip_invalid: bool,
+) -> Result<Result<ImportReport>> {
     let Some(vectors) = store.vector_batch(batch.batch_id)? else {
-        return Ok(import_file(store, file));
+        return Ok(import_entries(store, file, skip_invalid));
     };
     let path = |source: &str| source_path(store.path(), source);
     let files = PrecomputedEmbeddings {

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::batches::BatchStatus;
 use crate::store::Store;
 
-pub use folder::{FileError, Imported, ImportedFile, import_paths};
+pub use folder::{FileError, ImportOptions, Imported, ImportedFile, import_paths};
 pub use precomputed::{ImportedEmbeddings, PrecomputedEmbeddings, import_embeddings};
 pub use qa_file::{TestCluster, read_test_questions};
 use replacement::Replacement;
@@ -73,12 +73,30 @@ pub struct ImportReport {
     pub questions: usize,
     /// Number of texts of the older version that are gone.
     pub removed: usize,
+    /// Number of entries with a fault that were left out, as was asked for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped: usize,
+    /// What may not be meant so, and why entries were left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl From<ImportOutcome> for ImportReport {
     /// The report of a file that brought nothing.
     fn from(outcome: ImportOutcome) -> Self {
-        Self { outcome, clusters: 0, answers: 0, questions: 0, removed: 0 }
+        Self {
+            outcome,
+            clusters: 0,
+            answers: 0,
+            questions: 0,
+            removed: 0,
+            skipped: 0,
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -86,17 +104,23 @@ impl From<ImportOutcome> for ImportReport {
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if the file can't be read,
-/// [`ErrorKind::InvalidInput`] if it has neither shape, [`ErrorKind::Busy`] if another process
+/// [`ErrorKind::InvalidInput`] if entries are wrong, all of which are named, [`ErrorKind::Busy`] if another process
 /// keeps writing to the store. The store keeps what it had, and the batch is marked as failed.
 pub fn import_file(store: &mut Store, file: impl AsRef<Path>) -> Result<ImportReport> {
-    let file = file.as_ref();
+    import_entries(store, file.as_ref(), false)
+}
+
+/// Imports a file; with `skip_invalid` without the entries that are wrong.
+fn import_entries(store: &mut Store, file: &Path, skip_invalid: bool) -> Result<ImportReport> {
     let bytes = fs::read(file).map_err(|error| Error::io("reading", file, error))?;
     let source = versions::source_name(store.path(), file)?;
     let version = versions::Version { source: &source, hash: &sha256(&bytes), vectors: None };
     version.import(store, |store, batch_id, outcome| {
-        let clusters = qa_file::parse(&bytes).map_err(|what| {
+        let found = qa_file::parse(&bytes).and_then(|found| found.check(skip_invalid));
+        let found = found.map_err(|what| {
             Error::new(ErrorKind::InvalidInput, format!("{}: {what}", file.display()))
         })?;
+        let (skipped, clusters) = (found.skipped(), found.clusters);
         let change = store.begin()?;
         change.create_own_tables()?;
         let mut replacement = Replacement::new(&change, &source);
@@ -106,7 +130,8 @@ pub fn import_file(store: &mut Store, file: impl AsRef<Path>) -> Result<ImportRe
         change.set_batch_status(batch_id, BatchStatus::Embedding, None)?;
         change.commit()?;
         store.carry_out_deletes();
-        Ok(ImportReport { outcome, clusters: clusters.len(), answers, questions, removed })
+        let (clusters, warnings) = (clusters.len(), found.warnings);
+        Ok(ImportReport { outcome, clusters, answers, questions, removed, skipped, warnings })
     })
 }
 

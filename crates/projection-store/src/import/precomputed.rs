@@ -80,11 +80,11 @@ impl ImportedEmbeddings {
     /// The same as a question–answer file's report.
     pub(super) fn report(&self) -> ImportReport {
         ImportReport {
-            outcome: self.outcome,
             clusters: self.answers,
             answers: self.answers,
             questions: self.questions,
             removed: self.removed,
+            ..self.outcome.into()
         }
     }
 }

@@ -14,7 +14,7 @@ import (
 // Source says what to load.
 type Source struct {
 	Store *store.Store
-	// Projection is the id of a model, or latest.
+	// Projection is the id of a model, or active.
 	Projection string
 	// EmbeddingModel is the name of the one whose vectors are searched; empty for the model's own.
 	EmbeddingModel string
@@ -32,20 +32,28 @@ func (s Source) choose(contents *store.Contents) (projection.StoredModel, error)
 	if len(contents.Models) == 0 {
 		return projection.StoredModel{}, fmt.Errorf("%s: no model was trained yet, expected at least one", s.Store.Path())
 	}
-	if s.Projection == "latest" {
-		return contents.Models[len(contents.Models)-1], nil
+	if s.Projection == "active" {
+		for _, model := range contents.Models {
+			if model.Default && s.EmbeddingModel == "" || model.Active && model.AnswerModel == s.EmbeddingModel {
+				return model, nil
+			}
+		}
+		return projection.StoredModel{}, fmt.Errorf("%s: no model to the vectors of %s", s.Store.Path(), s.EmbeddingModel)
 	}
 	id, err := strconv.ParseInt(s.Projection, 10, 64)
 	if err != nil {
-		return projection.StoredModel{}, fmt.Errorf("model is %q, expected an id or latest", s.Projection)
+		return projection.StoredModel{}, fmt.Errorf("model is %q, expected an id or active", s.Projection)
 	}
+	active := int64(0)
 	for _, model := range contents.Models {
 		if model.ID == id {
 			return model, nil
 		}
+		if model.Default {
+			active = model.ID
+		}
 	}
-	return projection.StoredModel{}, fmt.Errorf("%s: no model %d; the newest is %d", s.Store.Path(), id,
-		contents.Models[len(contents.Models)-1].ID)
+	return projection.StoredModel{}, fmt.Errorf("%s: no model %d; the active one is %d", s.Store.Path(), id, active)
 }
 
 // fingerprint is that of the store's contents.
@@ -86,7 +94,7 @@ func (s Source) load(log *slog.Logger) (loaded *Snapshot, err error) {
 	if loaded.EmbeddingModel == "" {
 		loaded.EmbeddingModel = info.EmbeddingModel
 	}
-	if loaded.Model, err = open.Model(info.ID); err != nil {
+	if loaded.Model, err = open.ModelOfKind(info.ID, info.Kind); err != nil {
 		return loaded, err
 	}
 	if s.Answers {

@@ -35,7 +35,7 @@ type Config struct {
 	Listen            string        `key:"listen" default:"127.0.0.1:8080" help:"address that serves the API and the page"`
 	AdminListen       string        `key:"admin-listen" help:"address that serves /metrics, /livez and /readyz; empty for the API's own"`
 	Store             string        `key:"store" default:"lda.db" help:"the store's database"`
-	Model             string        `key:"model" default:"latest" help:"id of the projection that answers, or latest"`
+	Model             string        `key:"model" default:"active" help:"id of the projection that answers, or active"`
 	EmbeddingModel    string        `key:"embedding-model" help:"name of the embedding model whose vectors are searched; empty for the model's own"`
 	EmbeddingModelDir string        `key:"embedding-model-dir" help:"folder of the embedding model; empty takes vectors only"`
 	Page              bool          `key:"page" default:"true" help:"serve a page for trying questions at /"`

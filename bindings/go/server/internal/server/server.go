@@ -167,7 +167,7 @@ func (s *Server) listen() (err error) {
 // Addr is the address of the API.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Reload loads the newest model, as a signal does.
+// Reload loads the active model, as a signal does.
 func (s *Server) Reload(reason string) error { return s.service.Models.Reload(reason) }
 
 // Rotate replaces the certificate and the tokens by those of c, which is the configuration read

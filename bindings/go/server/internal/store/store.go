@@ -30,8 +30,8 @@ func (s *Store) Open() (*projection.Store, error) {
 
 // Contents is what a reload has to know of a store.
 type Contents struct {
-	// Models in ascending order of id. Of two models with one id, it has the one with heads, which
-	// the engine opens.
+	// Models in ascending order of id. Of two models with one id, it has the one with heads, unless
+	// the other one is active.
 	Models []projection.StoredModel
 	// Clusters are the names of those that have one.
 	Clusters map[int64]string
@@ -52,8 +52,11 @@ func Read(open *projection.Store) (*Contents, error) {
 		return nil, err
 	}
 	for i, model := range models {
-		if i == 0 || model.ID != models[i-1].ID {
+		switch last := len(contents.Models) - 1; {
+		case i == 0 || model.ID != models[i-1].ID:
 			contents.Models = append(contents.Models, model)
+		case model.Active:
+			contents.Models[last] = model
 		}
 	}
 	clusters, err := open.Clusters()

@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(value_name = "STORE.db")]
     store: PathBuf,
 
-    /// Projections to measure [default: the newest of the store]
+    /// Projections to measure [default: the active one, see `projection models`]
     #[arg(long, value_name = "ID", num_args = 1..)]
     projection: Vec<i64>,
 

@@ -19,7 +19,8 @@ pub(super) struct Chosen {
     searched: String,
 }
 
-/// The newest projection of the store, or what the arguments name.
+/// The active projection of the text model in the folder, or of the store, or what the arguments
+/// name.
 pub(super) fn choose_projection(
     store: &Store,
     args: &Args,
@@ -33,11 +34,15 @@ pub(super) fn choose_projection(
         let (trained_on, searched) = Default::default();
         return Ok(Some(Chosen { id: None, projection, trained_on, searched }));
     }
-    if args.projection.is_none() && store.models()?.is_empty() {
+    let stored = match (args.projection, folder_name(&args.model_dir)) {
+        (Some(id), _) => Some(store.choose(Some(id))?),
+        (None, Some(name)) => store.active_model(Some(&name))?.or(store.active_model(None)?),
+        (None, None) => store.active_model(None)?,
+    };
+    let Some(stored) = stored else {
         notes.push("the store has no projection yet, `projection train` makes one".into());
         return Ok(None);
-    }
-    let stored = store.choose(args.projection)?;
+    };
     let projection = with_precision(store.open_model(&stored)?, args.precision)?;
     let (trained_on, searched) = (stored.model_name, stored.answer_model);
     Ok(Some(Chosen { id: Some(stored.id), projection, trained_on, searched }))

@@ -2,6 +2,7 @@
 
 use projection_core::projection::Precision;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::Mode;
 use crate::commands::explain::Explained;
@@ -61,6 +62,9 @@ pub struct FoundHit {
     pub cosine_score: Option<f32>,
     pub name: Option<String>,
     pub text: String,
+    /// What its file says of it beside its texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Box<RawValue>>,
 }
 
 impl Report for Found {

@@ -19,9 +19,13 @@ use report::Trained;
 /// Train a projection and print its id
 ///
 /// The texts must have been embedded. The first line of the output is `projection ID`; older
-/// projections stay as they are. By default kind, terms and parameters are chosen by
+/// projections stay as they are. The new one becomes the active one, which answers by default,
+/// unless cross-validation finds it worse than the active one, see `projection models`. By default kind, terms and parameters are chosen by
 /// cross-validation, which nearly always ends with a residual projection. A model that finds
 /// fewer answers than plain cosine there is not stored.
+///
+/// Programs that know only multi-head projections use a residual one as such, and answer
+/// differently: what they will find is in the columns `recall_at_1` and `mrr` of the database.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   projection train lda.db

@@ -108,6 +108,10 @@ impl Report for Trained {
             count(self.report.questions, "question"),
             self.report.model,
         );
+        text += match self.report.active == self.report.id {
+            true => "active\n",
+            false => "not active\n",
+        };
         if let Some(questions) = self.report.feedback_questions {
             text += &format!("{} added from feedback\n", count(questions, "question"));
         }

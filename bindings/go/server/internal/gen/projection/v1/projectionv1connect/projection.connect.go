@@ -293,7 +293,7 @@ type ModelServiceClient interface {
 	GetActiveModel(context.Context, *connect.Request[v1.GetActiveModelRequest]) (*connect.Response[v1.GetActiveModelResponse], error)
 	// Describes one model of the store.
 	GetModel(context.Context, *connect.Request[v1.GetModelRequest]) (*connect.Response[v1.GetModelResponse], error)
-	// Opens the store anew and lets the newest model answer, or the one that the configuration
+	// Opens the store anew and lets the active model answer, or the one that the configuration
 	// names. Requests that are under way finish on the old one. What can't be opened is refused,
 	// and the old one stays.
 	Reload(context.Context, *connect.Request[v1.ReloadRequest]) (*connect.Response[v1.ReloadResponse], error)
@@ -376,7 +376,7 @@ type ModelServiceHandler interface {
 	GetActiveModel(context.Context, *connect.Request[v1.GetActiveModelRequest]) (*connect.Response[v1.GetActiveModelResponse], error)
 	// Describes one model of the store.
 	GetModel(context.Context, *connect.Request[v1.GetModelRequest]) (*connect.Response[v1.GetModelResponse], error)
-	// Opens the store anew and lets the newest model answer, or the one that the configuration
+	// Opens the store anew and lets the active model answer, or the one that the configuration
 	// names. Requests that are under way finish on the old one. What can't be opened is refused,
 	// and the old one stays.
 	Reload(context.Context, *connect.Request[v1.ReloadRequest]) (*connect.Response[v1.ReloadResponse], error)
