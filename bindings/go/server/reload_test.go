@@ -243,6 +243,66 @@ func truncate(t *testing.T, file string) {
 	}
 }
 
+// The watch sees what leaves all counts and ids as they were.
+func TestWatchSeesChangedContents(t *testing.T) {
+	current := copyStore(t)
+	folder := filepath.Dir(current)
+	link, other := filepath.Join(folder, "link.db"), filepath.Join(folder, "other.db")
+	if err := os.Symlink(current, link); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "--store="+link, "--reload.watch=20ms")
+	search := func() *pb.Hit {
+		found, err := s.client(t).Search(t.Context(), connect.NewRequest(&pb.SearchRequest{Vector: sample(1), K: pointer[int32](1)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found.Msg.Hits[0]
+	}
+	first := search()
+	execute(t, current, fmt.Sprintf("UPDATE answers SET text = upper(text) WHERE answer_id = %d", first.AnswerId))
+	eventually(t, "the new text is found", func() bool { return search().Text != first.Text })
+
+	// Another vector in the same file, which keeps its length and time.
+	file := filepath.Join(folder, execute(t, current, fmt.Sprintf(
+		"SELECT vector_path FROM embeddings WHERE entity_type = 'answer' AND entity_id = %d", first.AnswerId)))
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vector, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The sign of each number is the highest bit of its last byte.
+	for i := len(vector) - 384*4 + 3; i < len(vector); i += 4 {
+		vector[i] ^= 0x80
+	}
+	if err := os.WriteFile(file, vector, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(file, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the new vector is searched", func() bool { return search().AnswerId != first.AnswerId })
+
+	content, err := os.ReadFile(current)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(other, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, other, "UPDATE answers SET text = 'x' || text")
+	if err := os.Symlink(other, link+".new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(link+".new", link); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the store that the link leads to now is searched", func() bool { return search().Text[0] == 'x' })
+}
+
 func TestWatch(t *testing.T) {
 	database := copyStore(t)
 	execute(t, database, hide)

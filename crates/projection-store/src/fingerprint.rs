@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use projection_core::Result;
+use projection_core::{Result, layout};
 use rusqlite::types::ValueRef;
 use sha2::{Digest, Sha256};
 
@@ -26,8 +26,8 @@ const VECTORS: &str = "SELECT vector_path, embedding_id, model_id, entity_type, 
 
 impl Store {
     /// A value, in hexadecimal, that changes whenever answers, clusters, embeddings or models
-    /// change, and not when the query log grows. It is a hash of what the tables hold, so that
-    /// it does not depend on the path of the database.
+    /// change, and not when the query log grows. It is a hash of what the tables hold and of what
+    /// the file system says of the vectors' files, which are not read.
     pub fn fingerprint(&self) -> Result<String> {
         self.at_one_moment(|| {
             let mut hash = Sha256::new();
@@ -35,21 +35,54 @@ impl Store {
                 self.each(sql, [], |row| add_row(&mut hash, row))?;
             }
             let folder = self.path().parent().unwrap_or(Path::new(""));
+            let embeddings = folder.join(layout::EMBEDDINGS_FOLDER);
             self.each(VECTORS, [], |row| {
                 add_row(&mut hash, row)?;
-                // Other programs may write a new embedding into the same file.
-                let about = fs::metadata(folder.join(row.get::<_, String>(0)?)).ok();
-                let changed = about.as_ref().and_then(|about| about.modified().ok());
-                let changed = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-                hash.update(about.map_or(0, |about| about.len()).to_le_bytes());
-                hash.update(changed.map_or(0, |time| time.as_nanos()).to_le_bytes());
+                let file = folder.join(row.get_ref(0)?.as_str().unwrap_or_default());
+                if !file.starts_with(&embeddings) {
+                    add_file(&mut hash, &file);
+                }
                 Ok(())
             })?;
+            add_folder(&mut hash, &embeddings);
             for model in self.models()? {
                 hash.update(format!("{model:?}"));
             }
             Ok(hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect())
         })
+    }
+}
+
+/// Adds the names of all files in a folder, and what [`add_file`] adds. Other programs may write
+/// other vectors into the same files, and a store that was moved has not the paths it says.
+fn add_folder(hash: &mut Sha256, folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut entries: Vec<_> = entries.collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        hash.update(entry.file_name().as_encoded_bytes());
+        // Links to folders are not followed: they could go round in circles.
+        match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            true => add_folder(hash, &entry.path()),
+            false => add_file(hash, &entry.path()),
+        }
+    }
+}
+
+/// Adds the length and the time of the latest change of a file. Vectors have one length, and a
+/// copy may keep its time: on Unix, the inode and the time of its latest change tell too.
+fn add_file(hash: &mut Sha256, file: &Path) {
+    let about = fs::metadata(file).ok().filter(|about| about.is_file());
+    let Some(about) = about else { return hash.update([0]) };
+    let changed = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    hash.update(about.len().to_le_bytes());
+    hash.update(changed.map_or(0, |time| time.as_nanos()).to_le_bytes());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        for value in [about.ino() as i64, about.ctime(), about.ctime_nsec()] {
+            hash.update(value.to_le_bytes());
+        }
     }
 }
 
@@ -105,8 +138,24 @@ mod tests {
             assert_eq!(!seen.contains(&fingerprint), changes, "{sql}");
             seen.push(fingerprint);
         }
-        fs::write(folder.path().join("a.npy"), "another vector").unwrap();
-        assert!(!seen.contains(&store.fingerprint().unwrap()));
+        let vectors = folder.path().join("embeddings/mini");
+        fs::create_dir_all(&vectors).unwrap();
+        let head = vectors.join("mh_1_cluster_1_centroid.npy");
+        for (file, content) in [
+            (folder.path().join("a.npy"), "another vector"),
+            (head.clone(), "of a head"),
+            (head.clone(), "of length"),
+        ] {
+            let before = fs::metadata(&file).and_then(|about| about.modified());
+            fs::write(&file, content).unwrap();
+            if let Ok(time) = before {
+                fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+            }
+            let fingerprint = store.fingerprint().unwrap();
+            assert!(!seen.contains(&fingerprint), "{content}");
+            seen.push(fingerprint);
+        }
+        assert_eq!(seen.last(), Some(&store.fingerprint().unwrap()));
 
         let models = serde_json::to_value(store.models().unwrap()).unwrap();
         assert_eq!(models[0]["kind"], "multi_head");
