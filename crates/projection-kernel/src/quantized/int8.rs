@@ -40,7 +40,6 @@ pub(crate) struct Int8Rows<'a> {
     pub sums: &'a [i32],
     /// What is read after these rows and is requested while they are multiplied, byte by byte;
     /// empty if it need not be. Only the kernel for VNNI prefetches.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "nothing prefetches"))]
     pub next: &'a [i8],
 }
