@@ -202,6 +202,12 @@ typedef struct projection_embedder projection_embedder;
 typedef struct projection_error projection_error;
 
 /**
+ * Answers found by a search, with their texts. Free it with projection_hits_free. Any number of
+ * threads may read it at once.
+ */
+typedef struct projection_hits projection_hits;
+
+/**
  * A trained model. Free it with projection_model_free. Any number of threads may use it at
  * once.
  */
@@ -209,8 +215,9 @@ typedef struct projection_model projection_model;
 
 /**
  * Answer vectors with their ids, and their texts if they come from a store. Free it with
- * projection_searcher_free. Any number of threads may use it at once: a change waits until the
- * running searches end, and searches wait for it.
+ * projection_searcher_free. Any number of threads may use it at once. A search finds the answers
+ * as they were before a change or as they are after it; changes wait for each other, and none
+ * waits for the search of a batch.
  */
 typedef struct projection_searcher projection_searcher;
 
@@ -227,7 +234,22 @@ typedef struct projection_store projection_store;
 typedef struct projection_text projection_text;
 
 /**
- * Recall and cost measured while building an approximate index.
+ * Progress callback, invoked on the calling thread with the caller's `context`, the `stage` of
+ * the work, such as "tuning", the number of steps that are done and their total, and the loss of
+ * the last step, which is NaN if the stage has none. `stage` is valid until the callback returns.
+ * Return non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED within a second. The
+ * callback is invoked several times a second, at times with the numbers that it had before. It may
+ * call the library, but not for the same store, and not to change the same searcher.
+ */
+typedef int32_t (*projection_progress)(void *context,
+                                       const char *stage,
+                                       uint64_t done,
+                                       uint64_t total,
+                                       double loss);
+
+/**
+ * Recall and cost measured while building an approximate index. Later versions do not change this
+ * structure.
  */
 typedef struct {
   /**
@@ -244,19 +266,6 @@ typedef struct {
    */
   size_t lists;
 } projection_index_stats;
-
-/**
- * Progress callback, invoked on the calling thread with the caller's `context`, the `stage` of
- * the work, such as "tuning", the number of steps that are done and their total, and the loss of
- * the last step, which is NaN if the stage has none. `stage` is valid until the callback returns.
- * Return non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED. The callback may
- * call the library, but not for the same store.
- */
-typedef int32_t (*projection_progress)(void *context,
-                                       const char *stage,
-                                       uint64_t done,
-                                       uint64_t total,
-                                       double loss);
 
 /**
  * How answers are scored. All fields but `size` may be 0, which is a search by cosine:
@@ -300,10 +309,18 @@ typedef struct {
    * before the call returns. 0 and 1 are the calling thread. Results do not depend on it.
    */
   size_t threads;
+  /**
+   * Called during the search of a batch, whose steps are queries; it may be NULL.
+   */
+  projection_progress progress;
+  /**
+   * Passed to `progress`.
+   */
+  void *context;
 } projection_search_options;
 
 /**
- * An answer found by a search.
+ * An answer found by a search. Later versions do not change this structure.
  */
 typedef struct {
   /**
@@ -314,6 +331,10 @@ typedef struct {
    * Cosine of the (projected) query and the answer, unless the options ask for another score.
    */
   float score;
+  /**
+   * The answer's text, in which NUL characters are spaces; NULL if it has none.
+   */
+  const char *text;
 } projection_hit;
 
 #ifdef __cplusplus
@@ -388,9 +409,21 @@ projection_status projection_searcher_add(const projection_searcher *searcher,
                                           projection_error **error);
 
 /**
+ * Adds `n` answers as projection_searcher_add does; those that the searcher has already get the
+ * new vector and the new text, or none, and stay in their clusters. A search finds the old answers
+ * or the new ones, never a mixture. After an error, nothing has changed.
+ */
+projection_status projection_searcher_replace(const projection_searcher *searcher,
+                                              const int64_t *ids,
+                                              const float *vectors,
+                                              size_t n,
+                                              size_t dim,
+                                              const char *const *texts,
+                                              projection_error **error);
+
+/**
  * Removes the answers with these `n` ids; unknown ids are ignored. `removed`, which may be NULL,
- * receives the number of removed answers. The store keeps them. Texts that the searcher returned
- * stay valid.
+ * receives the number of removed answers. The store keeps them.
  */
 projection_status projection_searcher_remove(const projection_searcher *searcher,
                                              const int64_t *ids,
@@ -406,8 +439,8 @@ projection_status projection_searcher_remove(const projection_searcher *searcher
  *
  * `queries` are `n` queries of `query_dim` values that resemble later ones. They are projected by
  * `model` unless that is NULL. A few hundred make sure that the 99% hold for such queries. NULL
- * and 0 stand for none. Up to `threads` threads work; 0 counts as 1. All other use of the searcher
- * waits. The index takes a quarter more memory.
+ * and 0 stand for none. Up to `threads` threads work; 0 counts as 1. Searches go on meanwhile, other
+ * changes wait. The index takes a quarter more memory. After an error the searcher is as before.
  */
 projection_status projection_searcher_build_index(const projection_searcher *searcher,
                                                   const projection_model *model,
@@ -415,6 +448,8 @@ projection_status projection_searcher_build_index(const projection_searcher *sea
                                                   size_t n,
                                                   size_t query_dim,
                                                   size_t threads,
+                                                  projection_progress progress,
+                                                  void *context,
                                                   projection_index_stats *stats,
                                                   projection_error **error);
 
@@ -516,11 +551,14 @@ projection_status projection_embedder_embed(const projection_embedder *embedder,
                                             projection_error **error);
 
 /**
- * Embeds `n` texts into the rows of `vectors`, `vectors_len` = n * dim.
+ * Embeds `n` texts into the rows of `vectors`, `vectors_len` = n * dim. A step of `progress`, which
+ * may be NULL, is a text.
  */
 projection_status projection_embedder_embed_batch(const projection_embedder *embedder,
                                                   const char *const *texts,
                                                   size_t n,
+                                                  projection_progress progress,
+                                                  void *context,
                                                   float *vectors,
                                                   size_t vectors_len,
                                                   projection_error **error);
@@ -600,7 +638,7 @@ projection_status projection_evaluate(const char *database,
  *      "questions": [{"cluster_id", "row", "similarity", "weight", "question_id", "text"}], the
  *          training questions behind the routing weights of a residual model, the largest weight
  *          first; id and text are null if the store no longer has the question,
- *      "hits": [{"answer_id", "rank" from 1, "score", "cosine" with the (projected) query,
+ *      "hits": [{"answer_id", "text", "rank" from 1, "score", "cosine" with the (projected) query,
  *          "rank_before" and "score_before" by plain cosine, "nearest_question": cosine of the
  *          query with the nearest training question of the answer's cluster, "bm25", "seen":
  *          whether the answer has training questions}], best first}
@@ -799,6 +837,8 @@ projection_status projection_model_with_precision(const projection_model *model,
  */
 projection_status projection_model_build_index(const projection_model *model,
                                                size_t threads,
+                                               projection_progress progress,
+                                               void *context,
                                                projection_model **copy,
                                                projection_error **error);
 
@@ -842,10 +882,10 @@ projection_status projection_model_project_batch(const projection_model *model,
                                                  projection_error **error);
 
 /**
- * Finds the best answers to a query, best first, equal scores by ascending id. `model` projects
+ * Finds the `k` best answers to a query, best first, equal scores by ascending id. `model` projects
  * the query; NULL searches for the query itself. `text` is the query in words, which only hybrid
- * search needs, or NULL. `options` may be NULL. `hits` has room for `hits_len` >= k answers;
- * `found` receives their number, which is below k only if there are no more.
+ * search needs, or NULL. `options` may be NULL. There are fewer than `k` hits only if there are no
+ * more answers.
  */
 projection_status projection_searcher_search(const projection_searcher *searcher,
                                              const projection_model *model,
@@ -854,15 +894,13 @@ projection_status projection_searcher_search(const projection_searcher *searcher
                                              const char *text,
                                              const projection_search_options *options,
                                              size_t k,
-                                             projection_hit *hits,
-                                             size_t hits_len,
-                                             size_t *found,
+                                             projection_hits **hits,
                                              projection_error **error);
 
 /**
  * Searches for `n` queries of `query_dim` values each. `texts` are the queries in words; it may be
- * NULL, and so may each of them. The hits of query i begin at `hits[i * k]`, `hits_len` = n * k.
- * `found` receives the number of hits of each query, which is the same for all.
+ * NULL, and so may each of them. The hits of each query follow those of the one before; all queries
+ * have the same number of hits.
  */
 projection_status projection_searcher_search_batch(const projection_searcher *searcher,
                                                    const projection_model *model,
@@ -872,10 +910,23 @@ projection_status projection_searcher_search_batch(const projection_searcher *se
                                                    const char *const *texts,
                                                    const projection_search_options *options,
                                                    size_t k,
-                                                   projection_hit *hits,
-                                                   size_t hits_len,
-                                                   size_t *found,
+                                                   projection_hits **hits,
                                                    projection_error **error);
+
+/**
+ * Number of hits, of all queries together; 0 for NULL.
+ */
+size_t projection_hits_len(const projection_hits *hits);
+
+/**
+ * The hits, valid until they are freed; NULL for NULL.
+ */
+const projection_hit *projection_hits_data(const projection_hits *hits);
+
+/**
+ * Frees hits and their texts. NULL is allowed.
+ */
+void projection_hits_free(projection_hits *hits);
 
 /**
  * Makes a searcher of `n` vectors of `dim` values each, which are copied. `ids` holds `n`
@@ -907,10 +958,13 @@ projection_status projection_searcher_ids(const projection_searcher *searcher,
                                           projection_error **error);
 
 /**
- * The text of an answer, valid until the searcher is freed; NULL if it has none.
+ * Returns a copy of the text of an answer, in which NUL characters are spaces. `text` receives NULL
+ * if it has none, or if there is no such answer.
  */
-const char *projection_searcher_text(const projection_searcher *searcher,
-                                     int64_t answer_id);
+projection_status projection_searcher_text(const projection_searcher *searcher,
+                                           int64_t answer_id,
+                                           projection_text **text,
+                                           projection_error **error);
 
 /**
  * Frees a searcher. NULL is allowed.
@@ -983,6 +1037,8 @@ projection_status projection_store_head_searcher(const projection_store *store,
 projection_status projection_store_build_index(const projection_store *store,
                                                int64_t id,
                                                size_t threads,
+                                               projection_progress progress,
+                                               void *context,
                                                projection_index_stats *stats,
                                                projection_error **error);
 

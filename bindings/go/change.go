@@ -10,9 +10,20 @@ import (
 
 // Add adds answers to the searcher; a store that it comes from does not change. ids holds ids that
 // the searcher does not have, vectors the answers' vectors of [Searcher.Dim] values, one after
-// another, and texts their texts, or is nil. After an error, nothing is added. Running searches end
-// first.
+// another, and texts their texts, or is nil. After an error, nothing is added.
 func (s *Searcher) Add(ids []int64, vectors []float32, texts []string) error {
+	return s.put(ids, vectors, texts, false)
+}
+
+// Replace adds answers as [Searcher.Add] does; those that the searcher has already get the new vector
+// and the new text, or none if texts is nil. A search that runs at the same time finds the old answers
+// or the new ones: no answer is missing meanwhile, as it would be between Remove and Add. After an
+// error, nothing has changed.
+func (s *Searcher) Replace(ids []int64, vectors []float32, texts []string) error {
+	return s.put(ids, vectors, texts, true)
+}
+
+func (s *Searcher) put(ids []int64, vectors []float32, texts []string, replace bool) error {
 	searcher, err := s.acquire()
 	if err != nil {
 		return err
@@ -31,15 +42,16 @@ func (s *Searcher) Add(ids []int64, vectors []float32, texts []string) error {
 	if err != nil {
 		return err
 	}
+	n, dim, texted := C.size_t(len(ids)), C.size_t(s.dim), unsafe.SliceData(words)
 	var failed *C.projection_error
-	status := C.projection_searcher_add(searcher, integers(ids), floats(vectors), C.size_t(len(ids)),
-		C.size_t(s.dim), unsafe.SliceData(words), &failed)
-	s.length.Store(int64(C.projection_searcher_len(searcher)))
-	return check(status, &failed)
+	if replace {
+		return check(C.projection_searcher_replace(searcher, integers(ids), floats(vectors), n, dim, texted, &failed), &failed)
+	}
+	return check(C.projection_searcher_add(searcher, integers(ids), floats(vectors), n, dim, texted, &failed), &failed)
 }
 
 // Remove removes the answers with these ids from the searcher, and returns the number of removed
-// answers; a store that it comes from keeps them. Running searches end first.
+// answers; a store that it comes from keeps them.
 func (s *Searcher) Remove(ids []int64) (int, error) {
 	searcher, err := s.acquire()
 	if err != nil {
@@ -49,7 +61,6 @@ func (s *Searcher) Remove(ids []int64) (int, error) {
 	var removed C.size_t
 	var failed *C.projection_error
 	status := C.projection_searcher_remove(searcher, integers(ids), C.size_t(len(ids)), &removed, &failed)
-	s.length.Store(int64(C.projection_searcher_len(searcher)))
 	return int(removed), check(status, &failed)
 }
 

@@ -23,14 +23,14 @@
 // # Goroutines
 //
 // Any number of goroutines may use a [Model], a [Searcher], a [Store] or an [Embedder] at the
-// same time, while another one closes it: Close waits for running calls, and every later call
-// fails with [ErrClosed]. Others must not write to slices that are passed in until the call
+// same time, while another one closes it: Close returns at once, running calls succeed, and every
+// later call fails with [ErrClosed]. Others must not write to slices that are passed in until the call
 // returns; the package does not keep them after that.
 //
 // # Closing
 //
-// Close frees the native memory at once. It may be called any number of times. What is not
-// closed is freed some time after the garbage collector finds it unreachable. The collector
+// Close frees the native memory, or lets the last running call free it. It may be called any number
+// of times. What is not closed is freed some time after the garbage collector finds it unreachable. The collector
 // does not see how large the native memory is, so a program that makes models again and again
 // should close them.
 //

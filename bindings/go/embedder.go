@@ -4,6 +4,7 @@ package projection
 import "C"
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -72,6 +73,12 @@ func (e *Embedder) Embed(s string) ([]float32, error) {
 // EmbedBatch is [Embedder.Embed] for many texts, and faster than one call for each. One
 // unusable text fails the whole batch.
 func (e *Embedder) EmbedBatch(texts []string) ([][]float32, error) {
+	return e.EmbedBatchContext(context.Background(), texts)
+}
+
+// EmbedBatchContext is [Embedder.EmbedBatch] that fails with ErrCancelled and the error of ctx soon
+// after ctx ends.
+func (e *Embedder) EmbedBatchContext(ctx context.Context, texts []string) ([][]float32, error) {
 	embedder, err := e.acquire()
 	if err != nil {
 		return nil, err
@@ -91,9 +98,11 @@ func (e *Embedder) EmbedBatch(texts []string) ([][]float32, error) {
 		pinner.Pin(pointers[i])
 	}
 	vectors := make([]float32, len(texts)*e.dim)
-	var failed *C.projection_error
-	if err := check(C.projection_embedder_embed_batch(embedder, unsafe.SliceData(pointers), C.size_t(len(texts)),
-		floats(vectors), C.size_t(len(vectors)), &failed), &failed); err != nil {
+	if err := cancellable(ctx, func(progress C.projection_progress, stop unsafe.Pointer) error {
+		var failed *C.projection_error
+		return check(C.projection_embedder_embed_batch(embedder, unsafe.SliceData(pointers), C.size_t(len(texts)),
+			progress, stop, floats(vectors), C.size_t(len(vectors)), &failed), &failed)
+	}); err != nil {
 		return nil, err
 	}
 	return rows(vectors, len(texts), e.dim), nil
@@ -108,7 +117,7 @@ func (e *Embedder) Dim() int {
 	return e.dim
 }
 
-// Close frees the embedder's native memory, after the calls that are under way. It may be
+// Close frees the embedder's native memory; the last running call does so if there are any. It may be
 // called any number of times and always returns nil, as [io.Closer] wants an error.
 func (e *Embedder) Close() error {
 	if e != nil && e.handle != nil {

@@ -37,6 +37,8 @@ type Error struct {
 	// Message is for people. It names the file or the argument, what was expected and what
 	// was found.
 	Message string
+	// What a cancelled context says.
+	cause error
 }
 
 // Error is the message.
@@ -48,6 +50,11 @@ func (e *Error) Error() string {
 func (e *Error) Is(target error) bool {
 	code, ok := target.(Code)
 	return ok && code == e.Code
+}
+
+// Unwrap is the error of the context whose end cancelled the call; else nil.
+func (e *Error) Unwrap() error {
+	return e.cause
 }
 
 func errorf(code Code, format string, values ...any) error {

@@ -85,9 +85,6 @@ func (s *Searcher) Explain(query Query, options SearchOptions) (*Explanation, er
 	if err != nil {
 		return nil, err
 	}
-	if options.K < 0 {
-		return nil, errorf(ErrInvalidArgument, "k is %d, expected at least 0", options.K)
-	}
 	explanation := &Explanation{}
 	err = report(explanation, func(text **C.projection_text, failed **C.projection_error) C.projection_status {
 		return C.projection_searcher_explain(searcher, projection, floats(query.Vector),
@@ -95,9 +92,6 @@ func (s *Searcher) Explain(query Query, options SearchOptions) (*Explanation, er
 	})
 	if err != nil {
 		return nil, err
-	}
-	for i, hit := range explanation.Hits {
-		explanation.Hits[i].Text, _ = answerText(searcher, C.int64_t(hit.AnswerID))
 	}
 	return explanation, nil
 }

@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"errors"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -60,6 +61,31 @@ func TestInUse(t *testing.T) {
 			t.Error("freed during a call")
 		}
 	}()
+}
+
+// TestCloseDuringCalls: close waits for no call, refuses those that come later at once, and the last
+// one frees the object.
+func TestCloseDuringCalls(t *testing.T) {
+	var frees atomic.Int32
+	h := countFrees(&frees)
+	for range 2 {
+		if _, err := h.acquire(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.close()
+	for range 2 {
+		if _, err := h.acquire(); !errors.Is(err, ErrClosed) {
+			t.Errorf("%v, expected ErrClosed", err)
+		}
+		if frees.Load() != 0 {
+			t.Error("freed during a call")
+		}
+		h.release()
+	}
+	if _, err := h.acquire(); !errors.Is(err, ErrClosed) || frees.Load() != 1 {
+		t.Errorf("freed %d times, expected once; %v", frees.Load(), err)
+	}
 }
 
 // TestForgotten: native objects that were not closed are freed too.

@@ -3,6 +3,11 @@ package projection
 // #include <projection.h>
 import "C"
 
+import (
+	"context"
+	"unsafe"
+)
+
 // IndexOptions say how an approximate index is built. All fields may be left out.
 type IndexOptions struct {
 	// Queries resemble later ones. A few hundred make sure that the promise of BuildIndex holds
@@ -27,9 +32,18 @@ type IndexStats struct {
 
 // measured runs a call that reports what was measured.
 func measured(call func(stats *C.projection_index_stats, failed **C.projection_error) C.projection_status) (IndexStats, error) {
+	return built(context.Background(), func(_ C.projection_progress, _ unsafe.Pointer, stats *C.projection_index_stats, failed **C.projection_error) C.projection_status {
+		return call(stats, failed)
+	})
+}
+
+// built is measured for a call that ends soon after ctx does.
+func built(ctx context.Context, call func(progress C.projection_progress, stop unsafe.Pointer, stats *C.projection_index_stats, failed **C.projection_error) C.projection_status) (IndexStats, error) {
 	var stats C.projection_index_stats
-	var failed *C.projection_error
-	if err := check(call(&stats, &failed), &failed); err != nil {
+	if err := cancellable(ctx, func(progress C.projection_progress, stop unsafe.Pointer) error {
+		var failed *C.projection_error
+		return check(call(progress, stop, &stats, &failed), &failed)
+	}); err != nil {
 		return IndexStats{}, err
 	}
 	return IndexStats{float64(stats.recall), float64(stats.read), int(stats.lists)}, nil
@@ -38,8 +52,15 @@ func measured(call func(stats *C.projection_index_stats, failed **C.projection_e
 // BuildIndex builds an approximate index of the answers, so that a query is compared with a few of
 // them only. Held-out queries find at least 99% of the nearest answers. If the index cannot reach
 // that, or if there are fewer than 16,384 answers, search stays exact. It takes seconds for 100,000
-// answers, and a quarter more memory; searches wait for it.
+// answers, and a quarter more memory. Searches go on
+// meanwhile, changes wait.
 func (s *Searcher) BuildIndex(options IndexOptions) (IndexStats, error) {
+	return s.BuildIndexContext(context.Background(), options)
+}
+
+// BuildIndexContext is [Searcher.BuildIndex] that fails with ErrCancelled and the error of ctx soon
+// after ctx ends. The searcher is as before then.
+func (s *Searcher) BuildIndexContext(ctx context.Context, options IndexOptions) (IndexStats, error) {
 	if err := checkThreads(options.Threads); err != nil {
 		return IndexStats{}, err
 	}
@@ -53,9 +74,9 @@ func (s *Searcher) BuildIndex(options IndexOptions) (IndexStats, error) {
 	if err != nil {
 		return IndexStats{}, err
 	}
-	return measured(func(stats *C.projection_index_stats, failed **C.projection_error) C.projection_status {
-		return C.projection_searcher_build_index(searcher, projection, floats(flat),
-			C.size_t(len(options.Queries)), C.size_t(dim), C.size_t(options.Threads), stats, failed)
+	return built(ctx, func(progress C.projection_progress, stop unsafe.Pointer, stats *C.projection_index_stats, failed **C.projection_error) C.projection_status {
+		return C.projection_searcher_build_index(searcher, projection, floats(flat), C.size_t(len(options.Queries)),
+			C.size_t(dim), C.size_t(options.Threads), progress, stop, stats, failed)
 	})
 }
 
@@ -76,12 +97,22 @@ func (s *Searcher) DropIndex() error {
 // there are fewer than 16,384 heads or questions, or if all heads take part anyway, the copy has
 // none. Up to threads threads work; 0 stands for one. Each of the two models is closed on its own.
 func (m *Model) WithApproximateIndex(threads int) (*Model, error) {
+	return m.WithApproximateIndexContext(context.Background(), threads)
+}
+
+// WithApproximateIndexContext is [Model.WithApproximateIndex] that fails with ErrCancelled and the
+// error of ctx soon after ctx ends.
+func (m *Model) WithApproximateIndexContext(ctx context.Context, threads int) (indexed *Model, err error) {
 	if err := checkThreads(threads); err != nil {
 		return nil, err
 	}
-	return m.copied(func(model *C.projection_model, copied **C.projection_model, failed **C.projection_error) C.projection_status {
-		return C.projection_model_build_index(model, C.size_t(threads), copied, failed)
+	err = cancellable(ctx, func(progress C.projection_progress, stop unsafe.Pointer) (err error) {
+		indexed, err = m.copied(func(model *C.projection_model, copied **C.projection_model, failed **C.projection_error) C.projection_status {
+			return C.projection_model_build_index(model, C.size_t(threads), progress, stop, copied, failed)
+		})
+		return err
 	})
+	return indexed, err
 }
 
 // IndexStats are what was measured while building the model's approximate index. For a model
@@ -105,6 +136,12 @@ func (m *Model) IndexStats() (IndexStats, error) {
 // An index that is damaged, or was built from other vectors than the projection has now, is
 // ignored: rebuild it. [Store.IndexStats] reports that.
 func (s *Store) BuildIndex(id int64, threads int) (IndexStats, error) {
+	return s.BuildIndexContext(context.Background(), id, threads)
+}
+
+// BuildIndexContext is [Store.BuildIndex] that fails with ErrCancelled and the error of ctx soon
+// after ctx ends. Nothing is stored then.
+func (s *Store) BuildIndexContext(ctx context.Context, id int64, threads int) (IndexStats, error) {
 	if err := checkThreads(threads); err != nil {
 		return IndexStats{}, err
 	}
@@ -113,8 +150,8 @@ func (s *Store) BuildIndex(id int64, threads int) (IndexStats, error) {
 		return IndexStats{}, err
 	}
 	defer s.handle.release()
-	return measured(func(stats *C.projection_index_stats, failed **C.projection_error) C.projection_status {
-		return C.projection_store_build_index(store, C.int64_t(id), C.size_t(threads), stats, failed)
+	return built(ctx, func(progress C.projection_progress, stop unsafe.Pointer, stats *C.projection_index_stats, failed **C.projection_error) C.projection_status {
+		return C.projection_store_build_index(store, C.int64_t(id), C.size_t(threads), progress, stop, stats, failed)
 	})
 }
 

@@ -380,7 +380,7 @@ func (m *Model) HeadIDs() []int64 {
 	return slices.Clone(m.headIDs)
 }
 
-// Close frees the model's native memory, after the calls that are under way. It may be
+// Close frees the model's native memory; the last running call does so if there are any. It may be
 // called any number of times and always returns nil, as [io.Closer] wants an error.
 func (m *Model) Close() error {
 	if m != nil && m.handle != nil {

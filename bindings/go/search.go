@@ -4,6 +4,7 @@ package projection
 import "C"
 
 import (
+	"context"
 	"runtime"
 	"unsafe"
 )
@@ -63,6 +64,9 @@ type SearchOptions struct {
 // unpinned.
 func (o SearchOptions) native(pinner *runtime.Pinner) (C.projection_search_options, error) {
 	var native C.projection_search_options
+	if o.K < 0 {
+		return native, errorf(ErrInvalidArgument, "k is %d, expected at least 0", o.K)
+	}
 	native.size = C.size_t(unsafe.Sizeof(native))
 	mode, err := enumerated("ScoreMode", int(o.ScoreMode))
 	if err != nil {
@@ -133,19 +137,14 @@ func (s *Searcher) SearchWithOptions(query Query, options SearchOptions) ([]Hit,
 	if err != nil {
 		return nil, err
 	}
-	hits, err := s.roomForHits(1, options.K)
-	if err != nil {
-		return nil, err
-	}
-	var found C.size_t
+	var found *C.projection_hits
 	var failed *C.projection_error
-	err = check(C.projection_searcher_search(searcher, projection,
+	if err := check(C.projection_searcher_search(searcher, projection,
 		floats(query.Vector), C.size_t(len(query.Vector)), chars(words), &native,
-		C.size_t(len(hits)), unsafe.SliceData(hits), C.size_t(len(hits)), &found, &failed), &failed)
-	if err != nil {
+		C.size_t(options.K), &found, &failed), &failed); err != nil {
 		return nil, err
 	}
-	return withTexts(searcher, hits[:found]), nil
+	return takeHits(found, 1)[0], nil
 }
 
 // SearchBatch is [Searcher.SearchWithProjection] for many queries, and faster than one call for each.
@@ -161,6 +160,12 @@ func (s *Searcher) SearchBatch(queries [][]float32, model *Model, k int) ([][]Hi
 // SearchBatchWithOptions is [Searcher.SearchWithOptions] for many queries. One unusable query fails
 // the whole batch.
 func (s *Searcher) SearchBatchWithOptions(queries []Query, options SearchOptions) ([][]Hit, error) {
+	return s.SearchBatchContext(context.Background(), queries, options)
+}
+
+// SearchBatchContext is [Searcher.SearchBatchWithOptions] that fails with ErrCancelled and the error
+// of ctx soon after ctx ends.
+func (s *Searcher) SearchBatchContext(ctx context.Context, queries []Query, options SearchOptions) ([][]Hit, error) {
 	searcher, projection, release, err := s.acquireWith(options.Model)
 	if err != nil {
 		return nil, err
@@ -191,22 +196,36 @@ func (s *Searcher) SearchBatchWithOptions(queries []Query, options SearchOptions
 	if err != nil {
 		return nil, err
 	}
-	native, err := s.roomForHits(n, options.K)
-	if err != nil || n == 0 {
-		return nil, err
+	if n == 0 {
+		return nil, nil
 	}
-	k := len(native) / n
-	var found C.size_t
-	var failed *C.projection_error
-	err = check(C.projection_searcher_search_batch(searcher, projection,
-		floats(flat), C.size_t(n), C.size_t(dim), unsafe.SliceData(words), &scoring,
-		C.size_t(k), unsafe.SliceData(native), C.size_t(len(native)), &found, &failed), &failed)
+	var found *C.projection_hits
+	err = cancellable(ctx, func(progress C.projection_progress, stop unsafe.Pointer) error {
+		if stop != nil {
+			pinner.Pin(stop)
+		}
+		scoring.progress, scoring.context = progress, stop
+		var failed *C.projection_error
+		return check(C.projection_searcher_search_batch(searcher, projection,
+			floats(flat), C.size_t(n), C.size_t(dim), unsafe.SliceData(words), &scoring,
+			C.size_t(options.K), &found, &failed), &failed)
+	})
 	if err != nil {
 		return nil, err
 	}
-	hits := make([][]Hit, n)
+	return takeHits(found, n), nil
+}
+
+// takeHits converts the hits of n queries, n above 0, and frees them.
+func takeHits(found *C.projection_hits, n int) [][]Hit {
+	defer C.projection_hits_free(found)
+	native := unsafe.Slice(C.projection_hits_data(found), int(C.projection_hits_len(found)))
+	hits, each := make([][]Hit, n), len(native)/n
 	for i := range hits {
-		hits[i] = withTexts(searcher, native[i*k:][:found])
+		hits[i] = make([]Hit, each)
+		for j, hit := range native[i*each:][:each] {
+			hits[i][j] = Hit{int64(hit.answer_id), float32(hit.score), C.GoString(hit.text)}
+		}
 	}
-	return hits, nil
+	return hits
 }

@@ -16,7 +16,7 @@ type Hit struct {
 	// another score.
 	Score float32 `json:"score"`
 	// Text is the answer's text; empty if the searcher has none.
-	Text string `json:"-"`
+	Text string `json:"text"`
 }
 
 // Searcher finds the answers nearest to a query, exactly unless [Searcher.BuildIndex] was called. It
@@ -24,8 +24,9 @@ type Hit struct {
 // added to them. It is safe for concurrent use.
 type Searcher struct {
 	handle *handle
-	length atomic.Int64
 	dim    int
+	// The number of answers when it was closed.
+	lastLen atomic.Int64
 }
 
 // OpenSearcher reads the answers of the store whose database is the file database. It is
@@ -63,14 +64,12 @@ func openSearcher(call func(searcher **C.projection_searcher, failed **C.project
 	if err := check(call(&native, &failed), &failed); err != nil {
 		return nil, err
 	}
-	searcher := &Searcher{
+	return &Searcher{
 		handle: newHandle("searcher", unsafe.Pointer(native), func(searcher unsafe.Pointer) {
 			C.projection_searcher_free((*C.projection_searcher)(searcher))
 		}),
 		dim: int(C.projection_searcher_dim(native)),
-	}
-	searcher.length.Store(int64(C.projection_searcher_len(native)))
-	return searcher, nil
+	}, nil
 }
 
 // acquire returns the native searcher until s.handle.release is called.
@@ -104,25 +103,6 @@ func (s *Searcher) queryDim(model *Model) int {
 	return s.dim
 }
 
-// roomForHits is for k hits of each of n queries, or for all answers if there are fewer:
-// what k asks for could be more than there is memory.
-func (s *Searcher) roomForHits(n, k int) ([]C.projection_hit, error) {
-	if k < 0 {
-		return nil, errorf(ErrInvalidArgument, "k is %d, expected at least 0", k)
-	}
-	return make([]C.projection_hit, n*min(k, int(s.length.Load()))), nil
-}
-
-// withTexts converts hits and adds the answers' texts.
-func withTexts(searcher *C.projection_searcher, native []C.projection_hit) []Hit {
-	hits := make([]Hit, len(native))
-	for i, hit := range native {
-		text, _ := answerText(searcher, hit.answer_id)
-		hits[i] = Hit{AnswerID: int64(hit.answer_id), Score: float32(hit.score), Text: text}
-	}
-	return hits
-}
-
 // Text is the text of an answer, and whether the searcher has one for this id. Searchers
 // that were not opened from a store have none, nor does a closed one.
 func (s *Searcher) Text(answerID int64) (string, bool) {
@@ -131,22 +111,26 @@ func (s *Searcher) Text(answerID int64) (string, bool) {
 		return "", false
 	}
 	defer s.handle.release()
-	return answerText(searcher, C.int64_t(answerID))
-}
-
-// answerText copies a text, which lives in the searcher.
-func answerText(searcher *C.projection_searcher, answerID C.int64_t) (string, bool) {
-	text := C.projection_searcher_text(searcher, answerID)
-	return C.GoString(text), text != nil
+	var found *C.projection_text
+	if C.projection_searcher_text(searcher, C.int64_t(answerID), &found, nil) != C.PROJECTION_STATUS_OK || found == nil {
+		return "", false
+	}
+	defer C.projection_text_free(found)
+	return C.GoString(C.projection_text_data(found)), true
 }
 
 // Len is the number of answers; 0 for a nil searcher. As Dim, it may still be asked for
 // after Close.
 func (s *Searcher) Len() int {
-	if s == nil {
-		return 0
+	searcher, err := s.acquire()
+	if err != nil {
+		if s == nil {
+			return 0
+		}
+		return int(s.lastLen.Load())
 	}
-	return int(s.length.Load())
+	defer s.handle.release()
+	return int(C.projection_searcher_len(searcher))
 }
 
 // Dim is the dimension of the answers' vectors; 0 for a nil searcher.
@@ -157,10 +141,14 @@ func (s *Searcher) Dim() int {
 	return s.dim
 }
 
-// Close frees the searcher's native memory, after the calls that are under way. It may be
+// Close frees the searcher's native memory; the last running call does so if there are any. It may be
 // called any number of times and always returns nil, as [io.Closer] wants an error.
 func (s *Searcher) Close() error {
 	if s != nil && s.handle != nil {
+		if searcher, err := s.acquire(); err == nil {
+			s.lastLen.Store(int64(C.projection_searcher_len(searcher)))
+			s.handle.release()
+		}
 		s.handle.close()
 	}
 	return nil

@@ -351,7 +351,7 @@ func (s *Store) report(value any, call func(store *C.projection_store, text **C.
 	})
 }
 
-// Close closes the store, after the running calls. It may be called any number of times and always
+// Close closes the store; the last running call does so if there are any. It may be called any number of times and always
 // returns nil, as [io.Closer] wants an error.
 func (s *Store) Close() error {
 	if s != nil && s.handle != nil {

@@ -60,10 +60,11 @@ int main(int argc, char **argv)
     projection_error *error = NULL;
     float *query = NULL, *projected = NULL, *weights = NULL;
     int64_t *clusters = NULL;
-    projection_hit *hits = NULL;
+    projection_hits *hits = NULL;
 
     int64_t id, wanted = 5;
-    size_t dim, output_dim, heads, k, found, i;
+    const projection_hit *hit;
+    size_t dim, output_dim, heads, i;
     int exit_code = 1;
 
     if (argc < 5 || argc > 6 || !parse(argv[2], &id) ||
@@ -84,17 +85,11 @@ int main(int argc, char **argv)
     dim = projection_embedder_dim(embedder);
     output_dim = projection_model_output_dim(model);
     heads = projection_model_num_heads(model);
-    k = projection_searcher_len(searcher);
-    if ((uint64_t)wanted < k) {
-        k = (size_t)wanted;
-    }
     query = (float *)malloc(dim * sizeof *query);
     projected = (float *)malloc(output_dim * sizeof *projected);
     weights = (float *)malloc(heads * sizeof *weights);
     clusters = (int64_t *)malloc(heads * sizeof *clusters);
-    hits = (projection_hit *)malloc(k * sizeof *hits);
-    if (query == NULL || projected == NULL || weights == NULL || clusters == NULL ||
-        hits == NULL) {
+    if (query == NULL || projected == NULL || weights == NULL || clusters == NULL) {
         fprintf(stderr, "ask: out of memory\n");
         goto done;
     }
@@ -109,15 +104,14 @@ int main(int argc, char **argv)
 
     /* With a model, the searcher projects the query itself. It could also search for
      * `projected`, without a model. */
-    if (projection_searcher_search(searcher, model, query, dim, NULL, NULL, k, hits, k, &found,
+    if (projection_searcher_search(searcher, model, query, dim, NULL, NULL, (size_t)wanted, &hits,
                                    &error)) {
         goto done;
     }
-    for (i = 0; i < found; i++) {
-        const char *text = projection_searcher_text(searcher, hits[i].answer_id);
-        printf("%lu\t%.6f\t%" PRId64 "\t", (unsigned long)(i + 1), hits[i].score,
-               hits[i].answer_id);
-        print_line(text != NULL ? text : "");
+    hit = projection_hits_data(hits);
+    for (i = 0; i < projection_hits_len(hits); i++, hit++) {
+        printf("%lu\t%.6f\t%" PRId64 "\t", (unsigned long)(i + 1), hit->score, hit->answer_id);
+        print_line(hit->text != NULL ? hit->text : "");
     }
     exit_code = 0;
 
@@ -134,6 +128,6 @@ done:
     free(projected);
     free(weights);
     free(clusters);
-    free(hits);
+    projection_hits_free(hits);
     return exit_code;
 }

@@ -15,7 +15,8 @@ static char *array_path, *model_path, *database;
 static size_t heads;
 static const float queries[N * D] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
 static const int64_t ids[N] = {7, 3};
-static const projection_search_options plain = {sizeof plain, 0, 0, 0, 0, 0, 0};
+static const projection_search_options plain = {sizeof plain, 0, 0, 0, 0, 0, 0, 0, 0};
+static projection_hit found[N * K];
 
 static void open_all(const char *root)
 {
@@ -41,7 +42,9 @@ static void null_handles(void)
     NULL_HANDLE(projection_error_free, error, (projection_error_free(NULL), 1));
     NULL_HANDLE(projection_searcher_len, searcher, projection_searcher_len(NULL) == 0);
     NULL_HANDLE(projection_searcher_dim, searcher, projection_searcher_dim(NULL) == 0);
-    NULL_HANDLE(projection_searcher_text, searcher, projection_searcher_text(NULL, 1) == NULL);
+    NULL_HANDLE(projection_hits_len, hits, projection_hits_len(NULL) == 0);
+    NULL_HANDLE(projection_hits_data, hits, projection_hits_data(NULL) == NULL);
+    NULL_HANDLE(projection_hits_free, hits, (projection_hits_free(NULL), 1));
     NULL_HANDLE(projection_searcher_free, searcher, (projection_searcher_free(NULL), 1));
     NULL_HANDLE(projection_model_input_dim, model, projection_model_input_dim(NULL) == 0);
     NULL_HANDLE(projection_model_output_dim, model, projection_model_output_dim(NULL) == 0);
@@ -93,8 +96,8 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_model_with_precision, copy, model, PROJECTION_PRECISION_F32, NULL);
     FAILS(INVALID_ARGUMENT, "precision is 0, expected 1, 2 or 3", projection_model_with_precision,
           model, PROJECTION_PRECISION_UNKNOWN, &out.model);
-    NULL_ARGUMENT(projection_model_build_index, model, NULL, 1, &out.model);
-    NULL_ARGUMENT(projection_model_build_index, copy, model, 1, NULL);
+    NULL_ARGUMENT(projection_model_build_index, model, NULL, 1, NULL, NULL, &out.model);
+    NULL_ARGUMENT(projection_model_build_index, copy, model, 1, NULL, NULL, NULL);
     NULL_ARGUMENT(projection_model_index_stats, model, NULL, &stats);
     NULL_ARGUMENT(projection_model_index_stats, stats, model, NULL);
     NULL_ARGUMENT(projection_model_project, model, NULL, q, D, out.projected, O, NULL, 0);
@@ -118,21 +121,17 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_searcher_from_vectors, vectors, ids, NULL, N, O, &out.searcher);
     NULL_ARGUMENT(projection_searcher_from_vectors, searcher, ids, q, N, O, NULL);
     NULL_ARGUMENT(projection_searcher_search, searcher, NULL, model, q, D, NULL, NULL, K,
-                  out.hits, K, &out.found);
+                  &out.hits);
     NULL_ARGUMENT(projection_searcher_search, query, searcher_, model, NULL, D, NULL, NULL, K,
-                  out.hits, K, &out.found);
-    NULL_ARGUMENT(projection_searcher_search, hits, searcher_, model, q, D, NULL, NULL, K, NULL,
-                  K, &out.found);
-    NULL_ARGUMENT(projection_searcher_search, found, searcher_, model, q, D, NULL, NULL, K,
-                  out.hits, K, NULL);
-    NULL_ARGUMENT(projection_searcher_search_batch, searcher, NULL, model, q, N, D, NULL, NULL, K,
-                  out.hits, N * K, &out.found);
-    NULL_ARGUMENT(projection_searcher_search_batch, queries, searcher_, model, NULL, N, D, NULL,
-                  NULL, K, out.hits, N * K, &out.found);
-    NULL_ARGUMENT(projection_searcher_search_batch, hits, searcher_, model, q, N, D, NULL, NULL,
-                  K, NULL, N * K, &out.found);
-    NULL_ARGUMENT(projection_searcher_search_batch, found, searcher_, model, q, N, D, NULL, NULL,
-                  K, out.hits, N * K, NULL);
+                  &out.hits);
+    NULL_ARGUMENT(projection_searcher_search, hits, searcher_, model, q, D, NULL, NULL, K,
+                  NULL);
+    NULL_ARGUMENT(projection_searcher_search_batch, searcher, NULL, model, q, N, D, NULL, NULL,
+                  K, &out.hits);
+    NULL_ARGUMENT(projection_searcher_search_batch, queries, searcher_, model, NULL, N, D,
+                  NULL, NULL, K, &out.hits);
+    NULL_ARGUMENT(projection_searcher_search_batch, hits, searcher_, model, q, N, D, NULL,
+                  NULL, K, NULL);
     check_untouched();
 }
 
@@ -140,7 +139,10 @@ static void null_arguments(void)
 static void changes(void)
 {
     static const int64_t new_ids[1] = {900};
-    static const char *const texts[1] = {NULL};
+    static const int64_t twice[2] = {900, 900};
+    static const char *const texts[1] = {NULL}, *const broken[1] = {"\xff"};
+    static const char *const words[2] = {"new", "other"};
+    char *text;
     const float *q = queries;
     projection_search_options some = plain;
     projection_index_stats stats = {0, 0, 0};
@@ -153,30 +155,50 @@ static void changes(void)
           q, 1, O, texts);
     FAILS(DIMENSION_MISMATCH, "vectors", projection_searcher_add, searcher_, ids, q, N, O + 1, NULL);
     CHECK(projection_searcher_len(searcher_) == N + 1);
+    NULL_ARGUMENT(projection_searcher_replace, searcher, NULL, new_ids, q, 1, O, NULL);
+    NULL_ARGUMENT(projection_searcher_replace, ids, searcher_, NULL, q, 1, O, NULL);
+    NULL_ARGUMENT(projection_searcher_replace, vectors, searcher_, new_ids, NULL, 1, O, NULL);
+    FAILS(INVALID_ARGUMENT, "two vectors with the id 900", projection_searcher_replace, searcher_,
+          twice, q, 2, O, words);
+    FAILS(INVALID_ARGUMENT, "UTF-8", projection_searcher_replace, searcher_, new_ids, q, 1, O,
+          broken);
+    SUCCEEDS(projection_searcher_replace, searcher_, new_ids, q, 1, O, words);
+    text = answer_text(searcher_, 900);
+    CHECK(text != NULL && strcmp(text, "new") == 0 && projection_searcher_len(searcher_) == N + 1);
+    free(text);
+    OPTIONAL_ARGUMENT(projection_searcher_replace, texts, searcher_, new_ids, q, 1, O, NULL);
+    CHECK(answer_text(searcher_, 900) == NULL && projection_searcher_len(searcher_) == N + 1);
+    NULL_ARGUMENT(projection_searcher_text, searcher, NULL, 900, &out.text);
+    NULL_ARGUMENT(projection_searcher_text, text, searcher_, 900, NULL);
     some.allowed = new_ids;
     some.allowed_len = 1;
-    SUCCEEDS(projection_searcher_search, searcher_, NULL, q, O, NULL, &some, K, out.hits, K,
-             &out.found);
-    CHECK(out.found == 1 && out.hits[0].answer_id == 900);
+    SUCCEEDS(projection_searcher_search, searcher_, NULL, q, O, NULL, &some, K, &out.hits);
+    CHECK(take_hits(out.hits, found, K) == 1 && found[0].answer_id == 900);
     some.allowed_len = 0;
-    SUCCEEDS(projection_searcher_search_batch, searcher_, NULL, q, N, O, NULL, &some, K, out.hits,
-             N * K, &out.found);
-    CHECK(out.found == 0);
+    SUCCEEDS(projection_searcher_search_batch, searcher_, NULL, q, N, O, NULL, &some, K,
+             &out.hits);
+    CHECK(take_hits(out.hits, NULL, 0) == 0);
     some.allowed = NULL;
     some.allowed_len = 1;
-    FAILS(INVALID_ARGUMENT, "options.allowed is NULL", projection_searcher_search, searcher_, NULL, q, O,
-          NULL, &some, K, out.hits, K, &out.found);
+    FAILS(INVALID_ARGUMENT, "options.allowed is NULL", projection_searcher_search, searcher_,
+          NULL, q, O, NULL, &some, K, &out.hits);
     NULL_ARGUMENT(projection_searcher_remove, searcher, NULL, new_ids, 1, &removed);
     NULL_ARGUMENT(projection_searcher_remove, ids, searcher_, NULL, 1, &removed);
     SUCCEEDS(projection_searcher_remove, searcher_, new_ids, 1, &removed);
     CHECK(removed == 1 && projection_searcher_len(searcher_) == N);
     OPTIONAL_ARGUMENT(projection_searcher_remove, removed, searcher_, new_ids, 1, NULL);
-    NULL_ARGUMENT(projection_searcher_build_index, searcher, NULL, model, q, N, D, 1, &stats);
-    NULL_ARGUMENT(projection_searcher_build_index, queries, searcher_, model, NULL, N, D, 1, &stats);
-    FAILS(DIMENSION_MISMATCH, "queries", projection_searcher_build_index, searcher_, model, q, 1, D + 1, 1,
+    NULL_ARGUMENT(projection_searcher_build_index, searcher, NULL, model, q, N, D, 1,
+                  NULL, NULL, &stats);
+    NULL_ARGUMENT(projection_searcher_build_index, queries, searcher_, model, NULL, N, D,
+                  1, NULL, NULL, &stats);
+    FAILS(DIMENSION_MISMATCH, "queries", projection_searcher_build_index, searcher_, model, q, 1, D + 1, 1, NULL, NULL,
           &stats);
-    OPTIONAL_ARGUMENT(projection_searcher_build_index, model, searcher_, NULL, q, N, O, 1, &stats);
-    OPTIONAL_ARGUMENT(projection_searcher_build_index, stats, searcher_, model, NULL, 0, 0, 1, NULL);
+    OPTIONAL_ARGUMENT(projection_searcher_build_index, model, searcher_, NULL, q, N, O, 1,
+                      NULL, NULL, &stats);
+    OPTIONAL_ARGUMENT(projection_searcher_build_index, context, searcher_, NULL, q, N, O, 1,
+                      stop_at_once, NULL, &stats);
+    OPTIONAL_ARGUMENT(projection_searcher_build_index, stats, searcher_, model, NULL, 0, 0, 1,
+                      NULL, NULL, NULL);
     CHECK(stats.lists == 1 && stats.recall >= 1 && stats.read >= 1);
     NULL_HANDLE(projection_searcher_drop_index, searcher, (projection_searcher_drop_index(NULL), 1));
     projection_searcher_drop_index(searcher_);
@@ -188,21 +210,17 @@ static void null_arguments_beside_options(void)
     const float *q = queries;
     const char *const *none = NULL;
     NULL_ARGUMENT(projection_searcher_search, searcher, NULL, model, q, D, NULL, &plain, K,
-                  out.hits, K, &out.found);
-    NULL_ARGUMENT(projection_searcher_search, query, searcher_, model, NULL, D, NULL, &plain, K,
-                  out.hits, K, &out.found);
-    NULL_ARGUMENT(projection_searcher_search, hits, searcher_, model, q, D, NULL, &plain, K, NULL,
-                  K, &out.found);
-    NULL_ARGUMENT(projection_searcher_search, found, searcher_, model, q, D, NULL, &plain, K,
-                  out.hits, K, NULL);
-    NULL_ARGUMENT(projection_searcher_search_batch, searcher, NULL, model, q, N, D, none, &plain,
-                  K, out.hits, N * K, &out.found);
-    NULL_ARGUMENT(projection_searcher_search_batch, queries, searcher_, model, NULL, N, D, none,
-                  &plain, K, out.hits, N * K, &out.found);
-    NULL_ARGUMENT(projection_searcher_search_batch, hits, searcher_, model, q, N, D, none, &plain,
-                  K, NULL, N * K, &out.found);
-    NULL_ARGUMENT(projection_searcher_search_batch, found, searcher_, model, q, N, D, none,
-                  &plain, K, out.hits, N * K, NULL);
+                  &out.hits);
+    NULL_ARGUMENT(projection_searcher_search, query, searcher_, model, NULL, D, NULL, &plain,
+                  K, &out.hits);
+    NULL_ARGUMENT(projection_searcher_search, hits, searcher_, model, q, D, NULL, &plain, K,
+                  NULL);
+    NULL_ARGUMENT(projection_searcher_search_batch, searcher, NULL, model, q, N, D, none,
+                  &plain, K, &out.hits);
+    NULL_ARGUMENT(projection_searcher_search_batch, queries, searcher_, model, NULL, N, D,
+                  none, &plain, K, &out.hits);
+    NULL_ARGUMENT(projection_searcher_search_batch, hits, searcher_, model, q, N, D, none,
+                  &plain, K, NULL);
     NULL_ARGUMENT(projection_searcher_explain, searcher, NULL, model, q, D, NULL, &plain, K,
                   &out.text);
     NULL_ARGUMENT(projection_searcher_explain, query, searcher_, model, NULL, D, NULL, &plain, K,
@@ -215,18 +233,24 @@ static void null_arguments_beside_options(void)
 static void optional_arguments_beside_options(void)
 {
     projection_text *text = NULL;
-    OPTIONAL_ARGUMENT(projection_searcher_search, model, searcher_, NULL, queries, O, "words", &plain,
-                      K, out.hits, K, &out.found);
-    OPTIONAL_ARGUMENT(projection_searcher_search, text, searcher_, model, queries, D, NULL, &plain, K,
-                      out.hits, K, &out.found);
-    OPTIONAL_ARGUMENT(projection_searcher_search, options, searcher_, model, queries, D, "words", NULL,
-                      K, out.hits, K, &out.found);
-    OPTIONAL_ARGUMENT(projection_searcher_search_batch, model, searcher_, NULL, queries, N, O, NULL,
-                      &plain, K, out.hits, N * K, &out.found);
-    OPTIONAL_ARGUMENT(projection_searcher_search_batch, texts, searcher_, model, queries, N, D, NULL,
-                      &plain, K, out.hits, N * K, &out.found);
-    OPTIONAL_ARGUMENT(projection_searcher_search_batch, options, searcher_, model, queries, N, D, NULL,
-                      NULL, K, out.hits, N * K, &out.found);
+    OPTIONAL_ARGUMENT(projection_searcher_search, model, searcher_, NULL, queries, O, "words",
+                      &plain, K, &out.hits);
+    projection_hits_free(out.hits);
+    OPTIONAL_ARGUMENT(projection_searcher_search, text, searcher_, model, queries, D, NULL,
+                      &plain, K, &out.hits);
+    projection_hits_free(out.hits);
+    OPTIONAL_ARGUMENT(projection_searcher_search, options, searcher_, model, queries, D,
+                      "words", NULL, K, &out.hits);
+    projection_hits_free(out.hits);
+    OPTIONAL_ARGUMENT(projection_searcher_search_batch, model, searcher_, NULL, queries, N, O,
+                      NULL, &plain, K, &out.hits);
+    projection_hits_free(out.hits);
+    OPTIONAL_ARGUMENT(projection_searcher_search_batch, texts, searcher_, model, queries, N, D,
+                      NULL, &plain, K, &out.hits);
+    projection_hits_free(out.hits);
+    OPTIONAL_ARGUMENT(projection_searcher_search_batch, options, searcher_, model, queries, N,
+                      D, NULL, NULL, K, &out.hits);
+    projection_hits_free(out.hits);
     OPTIONAL_ARGUMENT(projection_searcher_explain, text, searcher_, model, queries, D, NULL, &plain, K,
                       &text);
     projection_text_free(text);
@@ -299,11 +323,13 @@ static void store_arguments(void)
     NULL_ARGUMENT(projection_store_vectors, ids, store, NULL, NULL, 1, out.projected, 32);
     NULL_ARGUMENT(projection_store_vectors, vectors, store, NULL, ids, 1, NULL, 32);
     FAILS(BUFFER_SIZE, "vectors", projection_store_vectors, store, NULL, ids, 1, out.projected, 31);
-    NULL_ARGUMENT(projection_store_build_index, store, NULL, 1, 1, &stats);
+    NULL_ARGUMENT(projection_store_build_index, store, NULL, 1, 1, NULL, NULL, &stats);
     NULL_ARGUMENT(projection_store_index_stats, store, NULL, 1, &stats);
     check_untouched();
 
-    OPTIONAL_ARGUMENT(projection_store_build_index, stats, store, 1, 1, NULL);
+    OPTIONAL_ARGUMENT(projection_store_build_index, stats, store, 1, 1, NULL, NULL, NULL);
+    OPTIONAL_ARGUMENT(projection_store_build_index, context, store, 1, 1, stop_at_once, NULL,
+                      &stats);
     OPTIONAL_ARGUMENT(projection_store_index_stats, stats, store, 1, NULL);
     SUCCEEDS(projection_store_index_stats, store, 1, &stats);
     CHECK(stats.lists == 1 && stats.recall == 1.0 && stats.read == 1.0);
@@ -350,20 +376,20 @@ static void wrong_options(void)
     for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         options.size = sizes[i];
         FAILS(INVALID_ARGUMENT, "options.size", projection_searcher_search, searcher_, model,
-              queries, D, NULL, &options, K, out.hits, K, &out.found);
+              queries, D, NULL, &options, K, &out.hits);
     }
     options = plain;
     for (i = 0; i < sizeof weights / sizeof *weights; i++) {
         options.hybrid_weight = weights[i];
         FAILS(INVALID_ARGUMENT, "from 0 to 1", projection_searcher_search, searcher_, model,
-              queries, D, "words", &options, K, out.hits, K, &out.found);
+              queries, D, "words", &options, K, &out.hits);
     }
     /* What a searcher without texts and clusters cannot do. */
     options.hybrid_weight = PROJECTION_HYBRID_WEIGHT_OF_MODEL;
     FAILS(INVALID_ARGUMENT, "texts", projection_searcher_search, searcher_, model, queries, D,
-          "words", &options, K, out.hits, K, &out.found);
-    FAILS(INVALID_ARGUMENT, "text", projection_searcher_search_batch, searcher_, model, queries,
-          N, D, NULL, &options, K, out.hits, N * K, &out.found);
+          "words", &options, K, &out.hits);
+    FAILS(INVALID_ARGUMENT, "text", projection_searcher_search_batch, searcher_, model,
+          queries, N, D, NULL, &options, K, &out.hits);
     options = plain;
     options.unseen_offset = 0.5;
     FAILS(INVALID_ARGUMENT, "clusters", projection_searcher_explain, searcher_, model, queries, D, NULL,
@@ -382,18 +408,20 @@ static void wrong_options(void)
           &plain, K, &out.text);
     FAILS(DIMENSION_MISMATCH, "query", projection_searcher_explain, searcher_, model, queries, O, NULL,
           &plain, K, &out.text);
-    FAILS(BUFFER_SIZE, "hits", projection_searcher_search, searcher_, model, queries, D, NULL,
-          &plain, K, out.hits, K - 1, &out.found);
-    FAILS(BUFFER_SIZE, "hits", projection_searcher_search_batch, searcher_, model, queries, N, D,
-          NULL, &plain, K, out.hits, N * K + 1, &out.found);
+    options = plain;
+    options.progress = stop_at_once;
+    FAILS(PROJECTION_STATUS_CANCELLED, "cancelled by the caller",
+          projection_searcher_search_batch, searcher_, model, queries, N, D, NULL, &options, K,
+          &out.hits);
+    options = plain;
     for (i = first; i <= sizeof options; i++) {
         /* Exactly as much memory as the size says. */
         projection_search_options *shorter = (projection_search_options *)allocate(i);
         memcpy(shorter, &plain, i);
         shorter->size = i;
         SUCCEEDS(projection_searcher_search, searcher_, model, queries, D, NULL, shorter, K,
-                 out.hits, K, &out.found);
-        CHECK(out.found == K);
+                 &out.hits);
+        CHECK(take_hits(out.hits, found, K) == K);
         free(shorter);
     }
     fill_outputs();
@@ -401,12 +429,12 @@ static void wrong_options(void)
     larger.known.size = sizeof larger;
     larger.unknown[3] = 1;
     FAILS(INVALID_ARGUMENT, "does not know", projection_searcher_search, searcher_, model,
-          queries, D, NULL, &larger.known, K, out.hits, K, &out.found);
+          queries, D, NULL, &larger.known, K, &out.hits);
     check_untouched();
     larger.unknown[3] = 0;
     SUCCEEDS(projection_searcher_search, searcher_, model, queries, D, NULL, &larger.known, K,
-             out.hits, K, &out.found);
-    CHECK(out.found == K);
+             &out.hits);
+    CHECK(take_hits(out.hits, found, K) == K);
     fill_outputs();
 }
 
@@ -419,7 +447,12 @@ static void optional_arguments(void)
     OPTIONAL_ARGUMENT(projection_model_project_batch, weights, model, queries, N, D,
                       out.projected, N * O, NULL, 0, 2);
     OPTIONAL_ARGUMENT(projection_searcher_search_batch, model, searcher_, NULL, queries, N, O,
-                      NULL, NULL, K, out.hits, N * K, &out.found);
+                      NULL, NULL, K, &out.hits);
+    projection_hits_free(out.hits);
+    /* So few heads get no index, and take no time. */
+    OPTIONAL_ARGUMENT(projection_model_build_index, context, model, 1, stop_at_once, NULL,
+                      &out.model);
+    projection_model_free(out.model);
     fill_outputs();
 }
 
@@ -434,10 +467,10 @@ static void wrong_lengths(void)
         FAILS(DIMENSION_MISMATCH, "query", projection_model_project, model, q, length, p, O, w,
               heads);
         FAILS(DIMENSION_MISMATCH, "query", projection_searcher_search, searcher_, model, q,
-              length, NULL, NULL, K, out.hits, K, &out.found);
+              length, NULL, NULL, K, &out.hits);
         length = wrong_length(O, i);
-        FAILS(DIMENSION_MISMATCH, "query", projection_searcher_search, searcher_, NULL, q, length,
-              NULL, NULL, K, out.hits, K, &out.found);
+        FAILS(DIMENSION_MISMATCH, "query", projection_searcher_search, searcher_, NULL, q,
+              length, NULL, NULL, K, &out.hits);
         FAILS(BUFFER_SIZE, "projected", projection_model_project, model, q, D, p, length, w,
               heads);
         length = wrong_length(N * O, i);
@@ -452,8 +485,6 @@ static void wrong_lengths(void)
         FAILS(BUFFER_SIZE, "weights", projection_model_project_batch, model, q, N, D, p, N * O,
               w, length, 2);
         length = wrong_length(N * K, i);
-        FAILS(BUFFER_SIZE, "hits", projection_searcher_search_batch, searcher_, model, q, N, D,
-              NULL, NULL, K, out.hits, length, &out.found);
     }
     for (i = 0; i < WRONG_LENGTHS; i++) {
         /* Twice this dimension overflows for some, and is a wrong dimension for all. */
@@ -466,14 +497,10 @@ static void wrong_lengths(void)
         check_status(status, status, error, "queries", __FILE__, __LINE__);
         error = NULL;
         status = projection_searcher_search_batch(searcher_, model, q, N, length, NULL, NULL, K,
-                                                  out.hits, N * K, &out.found, &error);
+                                                  &out.hits, &error);
         CHECK(status == (length > SIZE_MAX / N ? INVALID_ARGUMENT : DIMENSION_MISMATCH));
         check_status(status, status, error, "queries", __FILE__, __LINE__);
     }
-    FAILS(BUFFER_SIZE, "at least 2", projection_searcher_search, searcher_, model, q, D, NULL,
-          NULL, K, out.hits, K - 1, &out.found);
-    FAILS(BUFFER_SIZE, "at least", projection_searcher_search, searcher_, model, q, D, NULL, NULL,
-          SIZE_MAX, out.hits, K, &out.found);
     check_untouched();
 }
 
@@ -488,17 +515,15 @@ static void wrong_numbers_of_vectors(void)
         FAILS(INVALID_ARGUMENT, "more than memory can hold", projection_model_project_batch,
               model, q, n, D, out.projected, O, NULL, 0, 1);
         FAILS(INVALID_ARGUMENT, "more than memory can hold", projection_searcher_search_batch,
-              searcher_, model, q, n, D, NULL, NULL, 1, out.hits, 1, &out.found);
+              searcher_, model, q, n, D, NULL, NULL, 1, &out.hits);
         FAILS(INVALID_ARGUMENT, "", projection_searcher_from_vectors, ids, q, n, O, &out.searcher);
         FAILS(INVALID_ARGUMENT, "", projection_searcher_from_vectors, ids, q, n, 0, &out.searcher);
         /* Vectors without values take no memory, however many there are. */
         FAILS(DIMENSION_MISMATCH, "queries", projection_model_project_batch, model, q, n, 0,
               out.projected, O, NULL, 0, 1);
-        FAILS(DIMENSION_MISMATCH, "queries", projection_searcher_search_batch, searcher_, model,
-              q, n, 0, NULL, NULL, 0, out.hits, 0, &out.found);
+        FAILS(DIMENSION_MISMATCH, "queries", projection_searcher_search_batch, searcher_,
+              model, q, n, 0, NULL, NULL, 0, &out.hits);
     }
-    FAILS(INVALID_ARGUMENT, "hits", projection_searcher_search_batch, searcher_, model, q, N, D,
-          NULL, NULL, SIZE_MAX, out.hits, SIZE_MAX, &out.found);
     FAILS(INVALID_ARGUMENT, "dimension 0", projection_searcher_from_vectors, ids, q, N, 0,
           &out.searcher);
     check_untouched();
@@ -509,7 +534,6 @@ static void overlaps(void)
     /* All in one piece of memory, at every distance up to touching each other. */
     float memory[64];
     size_t at, i;
-    size_t *inside;
     for (i = 0; i < 64; i++) {
         memory[i] = (float)(i + 1);
     }
@@ -535,21 +559,6 @@ static void overlaps(void)
     for (i = 0; i < 64; i++) {
         CHECK(memory[i] == (float)(i + 1));
     }
-    inside = (size_t *)(void *)&out.hits[1];
-    FAILS(INVALID_ARGUMENT, "overlaps", projection_searcher_search, searcher_, model, queries, D,
-          NULL, NULL, K, out.hits, K, inside);
-    FAILS(INVALID_ARGUMENT, "overlaps", projection_searcher_search_batch, searcher_, model,
-          queries, N, D, NULL, NULL, K, out.hits, N * K, inside);
-    FAILS(INVALID_ARGUMENT, "overlaps", projection_searcher_search, searcher_, model,
-          (const float *)(const void *)out.hits, D, NULL, NULL, K, out.hits, K, &out.found);
-    FAILS(INVALID_ARGUMENT, "overlaps", projection_searcher_search_batch, searcher_, model,
-          (const float *)(const void *)out.hits, N, D, NULL, NULL, K, out.hits, N * K,
-          &out.found);
-    inside = (size_t *)(void *)out.weights;
-    FAILS(INVALID_ARGUMENT, "overlaps", projection_searcher_search, searcher_, model, out.weights,
-          D, NULL, NULL, K, out.hits, K, inside);
-    FAILS(INVALID_ARGUMENT, "overlaps", projection_searcher_search_batch, searcher_, model,
-          out.weights, N, D, NULL, NULL, K, out.hits, N * K, inside);
     check_untouched();
 
     /* Touching is not overlapping. */
@@ -587,10 +596,8 @@ static void misaligned(void)
           O, &out.searcher);
     FAILS(INVALID_ARGUMENT, "aligned", projection_searcher_from_vectors, ids, MISALIGNED(float), N,
           O, &out.searcher);
-    FAILS(INVALID_ARGUMENT, "aligned", projection_searcher_search, searcher_, model, q, D, NULL,
-          NULL, K, MISALIGNED(projection_hit), K, &out.found);
-    FAILS(INVALID_ARGUMENT, "aligned", projection_searcher_search, searcher_, model, q, D, NULL,
-          NULL, K, out.hits, K, MISALIGNED(size_t));
+    FAILS(INVALID_ARGUMENT, "aligned", projection_searcher_search, searcher_, model, q, D,
+          NULL, NULL, K, MISALIGNED(projection_hits *));
     /* Where the error can't be stored, the status still comes. */
     CHECK(projection_model_project(model, q, 1, p, O, NULL, 0, MISALIGNED(projection_error *)) ==
           DIMENSION_MISMATCH);

@@ -109,6 +109,33 @@ size_t wrong_length(size_t expected, int which)
     return lengths[which];
 }
 
+size_t take_hits(projection_hits *taken, projection_hit *hits, size_t room)
+{
+    const projection_hit *all = projection_hits_data(taken);
+    size_t count = projection_hits_len(taken), i;
+    CHECK(count <= room);
+    for (i = 0; i < count && i < room; i++) {
+        hits[i].answer_id = all[i].answer_id;
+        hits[i].score = all[i].score;
+        hits[i].text = NULL;
+    }
+    projection_hits_free(taken);
+    return count;
+}
+
+char *answer_text(const projection_searcher *searcher, int64_t answer_id)
+{
+    projection_text *text = NULL;
+    char *copy = NULL;
+    SUCCEEDS(projection_searcher_text, searcher, answer_id, &text);
+    if (text != NULL) {
+        copy = (char *)allocate(projection_text_len(text) + 1);
+        memcpy(copy, projection_text_data(text), projection_text_len(text) + 1);
+    }
+    projection_text_free(text);
+    return copy;
+}
+
 static char *read_text(const char *path)
 {
     FILE *file = fopen(path, "rb");

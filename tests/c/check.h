@@ -51,6 +51,12 @@ projection_status open_model(const char *database, int64_t id, projection_model 
 projection_status open_searcher(const char *database, const char *model_name,
                                 projection_searcher **searcher, projection_error **error);
 
+/* Copies hits without their texts, at most `room` of them, frees them and returns their number. */
+size_t take_hits(projection_hits *taken, projection_hit *hits, size_t room);
+
+/* A copy of the text of an answer, NULL if it has none; the caller frees it. */
+char *answer_text(const projection_searcher *searcher, int64_t answer_id);
+
 /* Options of projection_import_embeddings for the files of FIXTURES/training;
  * the caller frees them. */
 char *embedding_options(const char *fixtures, const char *model_name);

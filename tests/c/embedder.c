@@ -35,7 +35,7 @@ static void vectors(const projection_embedder *embedder)
     static float batch[TEXTS * DIM + 1], single[DIM + 1];
     size_t row, i;
     batch[TEXTS * DIM] = single[DIM] = 7;
-    SUCCEEDS(projection_embedder_embed_batch, embedder, texts, TEXTS, batch, TEXTS * DIM);
+    SUCCEEDS(projection_embedder_embed_batch, embedder, texts, TEXTS, NULL, NULL, batch, TEXTS * DIM);
     for (row = 0; row < TEXTS; row++) {
         SUCCEEDS(projection_embedder_embed, embedder, texts[row], single, DIM);
         CHECK(fabs(length_of(single) - 1) < 1e-5);
@@ -65,14 +65,14 @@ static void arguments(const char *folder, const projection_embedder *embedder)
     NULL_ARGUMENT(projection_embedder_embed, embedder, NULL, "text", vector, DIM);
     NULL_ARGUMENT(projection_embedder_embed, text, e, NULL, vector, DIM);
     NULL_ARGUMENT(projection_embedder_embed, vector, e, "text", NULL, DIM);
-    NULL_ARGUMENT(projection_embedder_embed_batch, embedder, NULL, texts, TEXTS, vector,
+    NULL_ARGUMENT(projection_embedder_embed_batch, embedder, NULL, texts, TEXTS, NULL, NULL, vector,
                   TEXTS * DIM);
-    NULL_ARGUMENT(projection_embedder_embed_batch, texts, e, NULL, TEXTS, vector, TEXTS * DIM);
-    NULL_ARGUMENT(projection_embedder_embed_batch, vectors, e, texts, TEXTS, NULL, TEXTS * DIM);
-    FAILS(INVALID_ARGUMENT, "texts[2] is NULL", projection_embedder_embed_batch, e, gap, 3,
+    NULL_ARGUMENT(projection_embedder_embed_batch, texts, e, NULL, TEXTS, NULL, NULL, vector, TEXTS * DIM);
+    NULL_ARGUMENT(projection_embedder_embed_batch, vectors, e, texts, TEXTS, NULL, NULL, NULL, TEXTS * DIM);
+    FAILS(INVALID_ARGUMENT, "texts[2] is NULL", projection_embedder_embed_batch, e, gap, 3, NULL, NULL,
           vector, 3 * DIM);
     FAILS(INVALID_ARGUMENT, "texts[1] is not UTF-8: the byte at 2",
-          projection_embedder_embed_batch, e, broken, 3, vector, 3 * DIM);
+          projection_embedder_embed_batch, e, broken, 3, NULL, NULL, vector, 3 * DIM);
     FAILS(INVALID_ARGUMENT, "text is not UTF-8", projection_embedder_embed, e, "\xff", vector,
           DIM);
     FAILS(INVALID_ARGUMENT, "folder is not UTF-8", projection_embedder_load, "\xff",
@@ -82,18 +82,20 @@ static void arguments(const char *folder, const projection_embedder *embedder)
         length = wrong_length(DIM, which);
         FAILS(BUFFER_SIZE, "vector", projection_embedder_embed, e, "text", vector, length);
         length = wrong_length(TEXTS * DIM, which);
-        FAILS(BUFFER_SIZE, "vectors", projection_embedder_embed_batch, e, texts, TEXTS, vector,
+        FAILS(BUFFER_SIZE, "vectors", projection_embedder_embed_batch, e, texts, TEXTS, NULL, NULL, vector,
               length);
     }
-    FAILS(INVALID_ARGUMENT, "memory", projection_embedder_embed_batch, e, texts, SIZE_MAX, vector,
+    FAILS(INVALID_ARGUMENT, "memory", projection_embedder_embed_batch, e, texts, SIZE_MAX, NULL, NULL, vector,
           TEXTS * DIM);
-    FAILS(BUFFER_SIZE, "vectors", projection_embedder_embed_batch, e, texts, 0, vector, DIM);
+    FAILS(BUFFER_SIZE, "vectors", projection_embedder_embed_batch, e, texts, 0, NULL, NULL, vector, DIM);
     FAILS(INVALID_ARGUMENT, "aligned", projection_embedder_embed, e, "text",
           (float *)(void *)(memory + 1), DIM);
     FAILS(INVALID_ARGUMENT, "aligned", projection_embedder_embed_batch, e,
-          (const char *const *)(void *)(memory + 1), 1, vector, DIM);
-    SUCCEEDS(projection_embedder_embed_batch, e, NULL, 0, NULL, 0);
-    SUCCEEDS(projection_embedder_embed_batch, e, texts, 0, vector, 0);
+          (const char *const *)(void *)(memory + 1), 1, NULL, NULL, vector, DIM);
+    OPTIONAL_CANCELLED(projection_embedder_embed_batch, context, e, texts, TEXTS, stop_at_once, NULL,
+                       vector, TEXTS * DIM);
+    SUCCEEDS(projection_embedder_embed_batch, e, NULL, 0, NULL, NULL, NULL, 0);
+    SUCCEEDS(projection_embedder_embed_batch, e, texts, 0, NULL, NULL, vector, 0);
     for (i = 0; i < TEXTS * DIM; i++) {
         CHECK(vector[i] == 7);
     }

@@ -79,15 +79,15 @@ static void refused_query(projection_status expected, const char *word, const fl
     FAILS(expected, word, projection_model_project, model, query, D, out.projected, D,
           out.weights, 4);
     FAILS(expected, word, projection_searcher_search, searcher_, NULL, query, D, NULL, NULL, K,
-          out.hits, K, &out.found);
-    FAILS(expected, word, projection_searcher_search, searcher_, model, query, D, NULL, NULL, K,
-          out.hits, K, &out.found);
+          &out.hits);
+    FAILS(expected, word, projection_searcher_search, searcher_, model, query, D, NULL, NULL,
+          K, &out.hits);
     FAILS(expected, "row 2", projection_model_project_batch, model, batch, N, D, out.projected,
           N * D, out.weights, N * 4, 1);
-    FAILS(expected, "row 2", projection_searcher_search_batch, searcher_, NULL, batch, N, D, NULL,
-          NULL, K, out.hits, N * K, &out.found);
+    FAILS(expected, "row 2", projection_searcher_search_batch, searcher_, NULL, batch, N, D,
+          NULL, NULL, K, &out.hits);
     FAILS(expected, "row 2", projection_searcher_search_batch, searcher_, model, batch, N, D,
-          NULL, NULL, K, out.hits, N * K, &out.found);
+          NULL, NULL, K, &out.hits);
     check_untouched();
 }
 
@@ -240,9 +240,10 @@ static void stores(const char *fixtures)
     path = join(folder, "text_with_nul.db");
     SUCCEEDS(open_searcher, path, NULL, &opened);
     for (id = 0; id < 1000; id++) {
-        const char *text = projection_searcher_text(opened, id);
+        char *text = answer_text(opened, id);
         texts_found += text != NULL;
         CHECK(text == NULL || strcmp(text, "be fore") == 0);
+        free(text);
     }
     CHECK(texts_found == projection_searcher_len(opened));
     projection_searcher_free(opened);
@@ -257,7 +258,6 @@ static void small_and_large_numbers(void)
                                        5, 4, 3, 2, 1, 0, 0, 0};
     projection_searcher *empty = NULL;
     projection_hit hits[N * K];
-    size_t i;
 
     fill_outputs();
     SUCCEEDS(projection_model_project_batch, model, NULL, 0, D, NULL, 0, NULL, 0, 1);
@@ -266,42 +266,33 @@ static void small_and_large_numbers(void)
     FAILS(DIMENSION_MISMATCH, "queries", projection_model_project_batch, model, query, 0,
           D + 1, out.projected, 0, NULL, 0, 1);
     check_untouched();
-    SUCCEEDS(projection_searcher_search_batch, searcher_, model, NULL, 0, D, NULL, NULL, K, NULL,
-             0, &out.found);
-    CHECK(out.found == ANSWERS);
-
-    SUCCEEDS(projection_searcher_search, searcher_, model, query, D, NULL, NULL, 0, NULL, 0,
-             &out.found);
-    CHECK(out.found == 0);
-    SUCCEEDS(projection_searcher_search_batch, searcher_, NULL, query, N, D, NULL, NULL, 0, NULL,
-             0, &out.found);
-    CHECK(out.found == 0);
+    SUCCEEDS(projection_searcher_search_batch, searcher_, model, NULL, 0, D, NULL, NULL, K,
+             &out.hits);
+    CHECK(take_hits(out.hits, NULL, 0) == 0);
+    SUCCEEDS(projection_searcher_search, searcher_, model, query, D, NULL, NULL, 0, &out.hits);
+    CHECK(take_hits(out.hits, NULL, 0) == 0);
+    SUCCEEDS(projection_searcher_search_batch, searcher_, NULL, query, N, D, NULL, NULL, 0,
+             &out.hits);
+    CHECK(take_hits(out.hits, NULL, 0) == 0);
     fill_outputs();
 
-    /* Hits beyond those found are not written. */
-    memset(hits, 0x5a, sizeof hits);
-    SUCCEEDS(projection_searcher_search, searcher_, NULL, query, D, NULL, NULL, K, hits, N * K,
-             &out.found);
-    CHECK(out.found == ANSWERS && hits[0].answer_id == 20 && hits[1].answer_id == 10);
+    SUCCEEDS(projection_searcher_search, searcher_, NULL, query, D, NULL, NULL, K, &out.hits);
+    CHECK(take_hits(out.hits, hits, N * K) == ANSWERS);
+    CHECK(hits[0].answer_id == 20 && hits[1].answer_id == 10);
     /* Equal scores: by id. */
     CHECK(hits[2].answer_id == 30 && hits[3].answer_id == 40 && hits[2].score == 0);
-    for (i = ANSWERS * sizeof *hits; i < sizeof hits; i++) {
-        CHECK(((unsigned char *)hits)[i] == 0x5a);
-    }
-    SUCCEEDS(projection_searcher_search_batch, searcher_, NULL, query, N, D, NULL, NULL, K, hits,
-             N * K, &out.found);
-    CHECK(out.found == ANSWERS && hits[0].answer_id == 20 && hits[2 * K].answer_id == 40);
-    CHECK(hits[K].answer_id == 10 && hits[K + 3].answer_id == 40);
+    SUCCEEDS(projection_searcher_search_batch, searcher_, NULL, query, N, D, NULL, NULL, K,
+             &out.hits);
+    CHECK(take_hits(out.hits, hits, N * K) == N * ANSWERS);
+    CHECK(hits[0].answer_id == 20 && hits[2 * ANSWERS].answer_id == 40);
+    CHECK(hits[ANSWERS].answer_id == 10 && hits[ANSWERS + 3].answer_id == 40);
     fill_outputs();
-    FAILS(INVALID_ARGUMENT, "memory", projection_searcher_search, searcher_, NULL, query, D, NULL,
-          NULL, SIZE_MAX, out.hits, SIZE_MAX, &out.found);
     check_untouched();
 
     SUCCEEDS(projection_searcher_from_vectors, NULL, NULL, 0, D, &empty);
     CHECK(projection_searcher_len(empty) == 0 && projection_searcher_dim(empty) == D);
-    SUCCEEDS(projection_searcher_search, empty, model, query, D, NULL, NULL, K, hits, K,
-             &out.found);
-    CHECK(out.found == 0);
+    SUCCEEDS(projection_searcher_search, empty, model, query, D, NULL, NULL, K, &out.hits);
+    CHECK(take_hits(out.hits, NULL, 0) == 0);
     projection_searcher_free(empty);
     fill_outputs();
 }
@@ -312,10 +303,10 @@ static void models_and_indexes_of_other_sizes(void)
     char *path = join(root, "models/d8_to_d3");
     projection_model *narrow = NULL;
     SUCCEEDS(projection_model_load, path, 1, 0.1, &narrow);
-    FAILS(DIMENSION_MISMATCH, "expected 8", projection_searcher_search, searcher_, narrow, query,
-          D, NULL, NULL, K, out.hits, K, &out.found);
-    FAILS(DIMENSION_MISMATCH, "expected 8", projection_searcher_search_batch, searcher_, narrow,
-          query, 1, D, NULL, NULL, K, out.hits, K, &out.found);
+    FAILS(DIMENSION_MISMATCH, "expected 8", projection_searcher_search, searcher_, narrow,
+          query, D, NULL, NULL, K, &out.hits);
+    FAILS(DIMENSION_MISMATCH, "expected 8", projection_searcher_search_batch, searcher_,
+          narrow, query, 1, D, NULL, NULL, K, &out.hits);
     check_untouched();
     projection_model_free(narrow);
     free(path);

@@ -28,20 +28,27 @@
 /* NULL for the handle of a function without a status. */
 #define NULL_HANDLE(function, parameter, condition) CHECK(condition)
 
+/* A progress function that cancels. */
+static inline int32_t stop_at_once(void *context, const char *stage, uint64_t done, uint64_t total,
+                            double loss)
+{
+    CHECK(context == NULL && stage[0] != '\0' && done <= total && isnan(loss));
+    return 1;
+}
+
 /* Buffers that a failing call must leave as they are. */
 enum { ROOM = 64 };
 
 typedef struct {
     float projected[ROOM], weights[ROOM];
-    projection_hit hits[ROOM];
     int64_t ids[ROOM];
-    size_t found;
     projection_array *array;
     projection_model *model;
     projection_searcher *searcher;
     projection_store *store;
     projection_embedder *embedder;
     projection_text *text;
+    projection_hits *hits;
 } outputs;
 
 static outputs out;

@@ -145,7 +145,7 @@ static void models(const char *folder, const char *residual)
     if (!injected) {
         projection_model_free(out.model);
     }
-    PANICS(projection_model_build_index, model, 1, &out.model);
+    PANICS(projection_model_build_index, model, 1, NULL, NULL, &out.model);
     if (!injected) {
         projection_model_free(out.model);
     }
@@ -173,41 +173,6 @@ static void models(const char *folder, const char *residual)
     FREES(projection_model_free, other);
 }
 
-static void searchers(const char *database)
-{
-    static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
-    static const int64_t ids[2] = {1, 2}, new_id = 3;
-    projection_searcher *index = NULL;
-    int64_t id;
-    fill_outputs();
-    PANICS(projection_searcher_from_vectors, ids, vectors, 2, 8, &out.searcher);
-    if (!injected) {
-        projection_searcher_free(out.searcher);
-    }
-    SUCCEEDS(projection_searcher_from_vectors, ids, vectors, 2, 8, &index);
-    PANICS(projection_searcher_search, index, model, vectors, 8, NULL, NULL, 2, out.hits, 2,
-           &out.found);
-    PANICS(projection_searcher_search_batch, index, model, vectors, 2, 8, NULL, NULL, 2,
-           out.hits, 4, &out.found);
-    PANICS(projection_searcher_ids, index, out.ids, 2);
-    PANICS(projection_searcher_add, index, &new_id, vectors, 1, 8, NULL);
-    PANICS(projection_searcher_remove, index, &new_id, 1, NULL);
-    PANICS(projection_searcher_build_index, index, NULL, NULL, 0, 0, 1, NULL);
-    FREES(projection_searcher_drop_index, index);
-    FALLS_BACK(projection_searcher_len, projection_searcher_len(index) == 0,
-               projection_searcher_len(index) == 2);
-    FALLS_BACK(projection_searcher_dim, projection_searcher_dim(index) == 0,
-               projection_searcher_dim(index) == 8);
-    FREES(projection_searcher_free, index);
-    index = NULL;
-    SUCCEEDS(open_searcher, database, NULL, &index);
-    for (id = 0; id < 1000 && projection_searcher_text(index, id) == NULL; id++) {
-    }
-    FALLS_BACK(projection_searcher_text, projection_searcher_text(index, id) == NULL,
-               projection_searcher_text(index, id) != NULL);
-    projection_searcher_free(index);
-}
-
 /* Frees the text of a call that did not panic. */
 static void drop_text(void)
 {
@@ -216,12 +181,57 @@ static void drop_text(void)
     }
 }
 
+static void searchers(const char *database)
+{
+    static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
+    static const int64_t ids[2] = {1, 2}, new_id = 3;
+    projection_searcher *index = NULL;
+    projection_hits *hits = NULL;
+    fill_outputs();
+    PANICS(projection_searcher_from_vectors, ids, vectors, 2, 8, &out.searcher);
+    if (!injected) {
+        projection_searcher_free(out.searcher);
+    }
+    SUCCEEDS(projection_searcher_from_vectors, ids, vectors, 2, 8, &index);
+    PANICS(projection_searcher_search, index, model, vectors, 8, NULL, NULL, 2, &out.hits);
+    if (!injected) {
+        projection_hits_free(out.hits);
+    }
+    PANICS(projection_searcher_search_batch, index, model, vectors, 2, 8, NULL, NULL, 2,
+           &out.hits);
+    if (!injected) {
+        projection_hits_free(out.hits);
+    }
+    SUCCEEDS(projection_searcher_search, index, model, vectors, 8, NULL, NULL, 2, &hits);
+    FALLS_BACK(projection_hits_len, projection_hits_len(hits) == 0,
+               projection_hits_len(hits) == 2);
+    FALLS_BACK(projection_hits_data, projection_hits_data(hits) == NULL,
+               projection_hits_data(hits) != NULL);
+    FREES(projection_hits_free, hits);
+    PANICS(projection_searcher_ids, index, out.ids, 2);
+    PANICS(projection_searcher_add, index, &new_id, vectors, 1, 8, NULL);
+    PANICS(projection_searcher_replace, index, &new_id, vectors, 1, 8, NULL);
+    PANICS(projection_searcher_remove, index, &new_id, 1, NULL);
+    PANICS(projection_searcher_build_index, index, NULL, NULL, 0, 0, 1, NULL, NULL, NULL);
+    FREES(projection_searcher_drop_index, index);
+    FALLS_BACK(projection_searcher_len, projection_searcher_len(index) == 0,
+               projection_searcher_len(index) == 2);
+    FALLS_BACK(projection_searcher_dim, projection_searcher_dim(index) == 0,
+               projection_searcher_dim(index) == 8);
+    FREES(projection_searcher_free, index);
+    index = NULL;
+    SUCCEEDS(open_searcher, database, NULL, &index);
+    PANICS(projection_searcher_text, index, 1, &out.text);
+    drop_text();
+    projection_searcher_free(index);
+}
+
 static void stores(const char *database)
 {
     projection_store *store = NULL;
     projection_index_stats stats = {0, 0, 0};
     float *vectors = (float *)allocate(32 * sizeof *vectors);
-    int64_t id = 0;
+    int64_t id, *ids;
     projection_searcher *searcher = NULL;
     fill_outputs();
     PANICS(projection_store_open, database, NULL, &out.store);
@@ -246,12 +256,13 @@ static void stores(const char *database)
         projection_searcher_free(out.searcher);
     }
     SUCCEEDS(projection_store_searcher, store, NULL, &searcher);
-    while (projection_searcher_text(searcher, id) == NULL && id < 1000) {
-        id++;
-    }
+    ids = (int64_t *)allocate(projection_searcher_len(searcher) * sizeof *ids);
+    SUCCEEDS(projection_searcher_ids, searcher, ids, projection_searcher_len(searcher));
+    id = ids[0];
+    free(ids);
     projection_searcher_free(searcher);
     PANICS(projection_store_vectors, store, NULL, &id, 1, vectors, 32);
-    PANICS(projection_store_build_index, store, 1, 1, &stats);
+    PANICS(projection_store_build_index, store, 1, 1, NULL, NULL, &stats);
     PANICS(projection_store_index_stats, store, 1, &stats);
     PANICS(projection_store_models, store, &out.text);
     drop_text();
@@ -298,7 +309,7 @@ static void explanations(const char *residual)
 {
     static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
     static const int64_t ids[2] = {1, 2};
-    static const projection_search_options options = {sizeof options, 0, 0, 0, 0, 0, 0};
+    static const projection_search_options options = {sizeof options, 0, 0, 0, 0, 0, 0, 0, 0};
     projection_searcher *index = NULL;
     projection_model *moving = NULL;
     fill_outputs();
@@ -322,7 +333,7 @@ static void embedders(const char *folder)
     }
     SUCCEEDS(projection_embedder_load, folder, &embedder);
     PANICS(projection_embedder_embed, embedder, "one", vectors, 384);
-    PANICS(projection_embedder_embed_batch, embedder, texts, 2, vectors, 2 * 384);
+    PANICS(projection_embedder_embed_batch, embedder, texts, 2, NULL, NULL, vectors, 2 * 384);
     CHECK((vectors[0] == 0) == injected);
     FALLS_BACK(projection_embedder_dim, projection_embedder_dim(embedder) == 0,
                projection_embedder_dim(embedder) == 384);

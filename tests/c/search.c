@@ -28,15 +28,17 @@ static size_t search(const projection_searcher *index, const projection_model *m
     projection_text *explanation = NULL;
     const char *at;
     float *queries = (float *)allocate(2 * dim * sizeof *queries);
-    size_t count = 0, in_batch = 0, i;
+    projection_hits *found = NULL;
+    size_t count, i;
     memcpy(queries, query, dim * sizeof *query);
     memcpy(queries + dim, query, dim * sizeof *query);
-    SUCCEEDS(projection_searcher_search, index, model, query, dim, text, options, k, hits,
-             MANY, &count);
+    SUCCEEDS(projection_searcher_search, index, model, query, dim, text, options, k,
+             &found);
+    count = take_hits(found, hits, MANY);
     SUCCEEDS(projection_searcher_search_batch, index, model, queries, 2, dim, texts, options,
-             k, batch, 2 * k, &in_batch);
-    CHECK(in_batch == count && same_hits(batch, hits, count) &&
-          same_hits(batch + k, hits, count));
+             k, &found);
+    CHECK(take_hits(found, batch, 2 * MANY) == 2 * count && same_hits(batch, hits, count) &&
+          same_hits(batch + count, hits, count));
     SUCCEEDS(projection_searcher_explain, index, model, query, dim, text, options, k,
              &explanation);
     at = projection_text_data(explanation);
@@ -57,13 +59,15 @@ static size_t search(const projection_searcher *index, const projection_model *m
 static void searches_of_a_store(const char *root)
 {
     char *database = join(root, "legacy_store/lda.db");
-    projection_search_options options = {sizeof options, 0, 0, 0, 0, 0, 0};
+    projection_search_options options = {sizeof options, 0, 0, 0, 0, 0, 0, 0, 0};
     projection_searcher *index = NULL;
     projection_model *model = NULL, *linear = NULL, *other = NULL;
     projection_hit plain[MANY], hits[MANY], usual[MANY];
     float query[32];
-    size_t count = 0, found, i, raised = 0;
-    const char *text;
+    projection_hits *taken = NULL;
+    size_t count, found, i, raised = 0;
+    const char *last;
+    char *text, *same;
     SUCCEEDS(open_searcher, database, NULL, &index);
     SUCCEEDS(open_model, database, 1, &model);
     CHECK(projection_model_kind(model) == PROJECTION_KIND_MULTI_HEAD);
@@ -78,14 +82,20 @@ static void searches_of_a_store(const char *root)
     for (i = 0; i < 32; i++) {
         query[i] = (float)cos((double)i);
     }
-    SUCCEEDS(projection_searcher_search, index, model, query, 32, NULL, NULL, MANY, plain,
-             MANY, &count);
+    SUCCEEDS(projection_searcher_search, index, model, query, 32, NULL, NULL, MANY, &taken);
+    last = projection_hits_data(taken)[projection_hits_len(taken) - 1].text;
+    CHECK(last != NULL);
+    text = (char *)allocate(strlen(last) + 1);
+    strcpy(text, last);
+    count = take_hits(taken, plain, MANY);
     found = search(index, model, query, 32, NULL, &options, MANY, hits);
     CHECK(found == count && same_hits(plain, hits, count));
     search(index, NULL, query, 32, NULL, &options, 5, hits);
 
-    text = projection_searcher_text(index, plain[count - 1].answer_id);
-    CHECK(text != NULL);
+    same = answer_text(index, plain[count - 1].answer_id);
+    CHECK(same != NULL && strcmp(same, text) == 0);
+    free(same);
+    CHECK(answer_text(index, INT64_MIN) == NULL);
     options.hybrid_weight = 1;
     search(index, model, query, 32, text, &options, 5, hits);
     CHECK(hits[0].answer_id == plain[count - 1].answer_id && hits[0].score == 1);
@@ -95,7 +105,7 @@ static void searches_of_a_store(const char *root)
     search(index, model, query, 32, text, &options, MANY, hits);
     CHECK(same_hits(usual, hits, count));
     FAILS(PROJECTION_STATUS_INVALID_ARGUMENT, "text", projection_searcher_search, index, model,
-          query, 32, NULL, &options, 5, hits, MANY, &found);
+          query, 32, NULL, &options, 5, &taken);
 
     options.hybrid_weight = 0;
     options.unseen_offset = 4;
@@ -111,6 +121,7 @@ static void searches_of_a_store(const char *root)
     options.unseen_offset = 0;
     search(index, model, query, 32, NULL, &options, MANY, hits);
     CHECK(same_hits(plain, hits, count));
+    free(text);
     projection_model_free(model);
     projection_searcher_free(index);
     free(database);
@@ -121,7 +132,7 @@ static void explanation_of_a_residual_model(const char *root)
 {
     static const float vectors[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
     static const int64_t ids[2] = {1, 2};
-    static const projection_search_options options = {sizeof options, 0, 0, 0, 0, 0, 0};
+    static const projection_search_options options = {sizeof options, 0, 0, 0, 0, 0, 0, 0, 0};
     char *folder = join(root, "models/residual_all");
     projection_searcher *index = NULL;
     projection_model *model = NULL;

@@ -43,14 +43,17 @@ static unsigned long ask(results *all, int with_text)
     const float *queries = shared.queries.data;
     size_t h = shared.heads;
     unsigned long failed = 0;
+    projection_hits *hits = NULL;
     failed += projection_model_project_batch(shared.model, queries, N, D, all->projected,
                                              N * D, all->weights, N * h, 1, NULL) != 0;
     failed += projection_model_project(shared.model, queries, D, all->single, D, NULL, 0, NULL) !=
               0;
-    failed += projection_searcher_search(shared.index, NULL, queries, D, NULL, NULL, K,
-                                         all->plain, K, &all->found_plain, NULL) != 0;
+    failed += projection_searcher_search(shared.index, NULL, queries, D, NULL, NULL, K, &hits,
+                                         NULL) != 0;
+    all->found_plain = take_hits(hits, all->plain, K);
     failed += projection_searcher_search_batch(shared.index, shared.model, queries, N, D, NULL,
-                                               NULL, K, all->hits, N * K, &all->found, NULL) != 0;
+                                               NULL, K, &hits, NULL) != 0;
+    all->found = take_hits(hits, all->hits, N * K);
     if (with_text) {
         failed += projection_embedder_embed(shared.embedder, "Is it safe to share a model?",
                                             all->vector, D, NULL) != 0;
@@ -155,7 +158,7 @@ int main(int argc, char **argv)
     open_all(argv[1], argv[2]);
     memset(&shared.expected, 0, sizeof shared.expected);
     CHECK(ask(&shared.expected, 1) == 0);
-    CHECK(shared.expected.found == K && shared.expected.found_plain == K);
+    CHECK(shared.expected.found == N * K && shared.expected.found_plain == K);
 
     group("16 threads at once");
     for (i = 0; i < THREADS; i++) {

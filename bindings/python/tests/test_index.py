@@ -54,6 +54,14 @@ def test_answers_come_and_go() -> None:
             searcher.add([900, 901], VECTORS[:2], ["one"])
         with pytest.raises(up.DimensionMismatchError):
             searcher.add([900], [[1.0, 2.0]])
+        searcher.replace([71, 80], VECTORS[[72, 71]], ["seventy-two", "eighty"])
+        found = searcher.search(VECTORS[71], 1)[0]
+        assert (found.answer_id, found.text, len(searcher)) == (80, "eighty", 43)
+        assert searcher.text(71) == "seventy-two" and searcher.explain(VECTORS[72], 1).hits[0].text
+        searcher.replace([71], VECTORS[71:72])
+        assert searcher.text(71) is None and searcher.remove([80]) == 1
+        with pytest.raises(up.InvalidArgumentError, match="two vectors with the id 3"):
+            searcher.replace([3, 3], VECTORS[:2])
         assert searcher.remove([71, 5, 5, 900]) == 2
         assert len(searcher) == 40 and searcher.text(71) is None
         ids = {hit.answer_id for hit in searcher.search(VECTORS[71], 100)}

@@ -4,6 +4,7 @@ mod clustered;
 
 use clustered::clustered;
 use ndarray::Array2;
+use projection_core::kernel::progress::ignore_progress;
 use projection_core::projection::{
     Head, Model, MultiHeadProjection, Projection, ResidualParts, ResidualProjection,
 };
@@ -58,7 +59,7 @@ fn recall(plain: &Model, lists: &Model, queries: &Array2<f32>) -> f64 {
 }
 
 fn check(plain: Model) {
-    let lists = plain.with_approximate_index(2).unwrap();
+    let lists = plain.with_approximate_index(2, &mut ignore_progress).unwrap();
     let known = lists.index_stats().unwrap();
     assert!(known.recall >= 0.99 && known.read < 0.25 && known.lists > 100, "{known:?}");
     assert!(plain.index_stats().is_none());
@@ -92,7 +93,10 @@ fn check(plain: Model) {
             assert_eq!(routed, weights.row(row).to_vec());
         }
     }
-    assert_eq!(lists.with_approximate_index(1).unwrap().index_stats(), Some(known));
+    assert_eq!(
+        lists.with_approximate_index(1, &mut ignore_progress).unwrap().index_stats(),
+        Some(known)
+    );
     damaged(&bytes);
 }
 
@@ -141,5 +145,5 @@ fn few_heads_stay_as_they_are() {
     };
     let model = MultiHeadProjection::from_heads((0..50).map(head).collect(), 0.1).unwrap();
     let model = Model::MultiHead(model.with_top_k(Some(5)).unwrap());
-    assert!(model.with_approximate_index(1).unwrap().index_stats().is_none());
+    assert!(model.with_approximate_index(1, &mut ignore_progress).unwrap().index_stats().is_none());
 }

@@ -42,11 +42,12 @@ impl Bert {
         Ok(Self { hidden, words, positions, norm, layers })
     }
 
-    /// The mean of each text's last hidden states: one row per text.
+    /// The mean of each text's last hidden states: one row per text; zeros once `stop`, which is
+    /// asked before each layer, says to stop.
     ///
     /// Texts are not empty, no longer than the positions, and their tokens are below the
     /// vocabulary's size.
-    pub fn mean_states(&self, texts: &[&[u32]]) -> Vec<f32> {
+    pub fn mean_states(&self, texts: &[&[u32]], stop: &mut dyn FnMut() -> bool) -> Vec<f32> {
         let hidden = self.hidden;
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
         let mut states = Vec::with_capacity(lengths.iter().sum::<usize>() * hidden);
@@ -57,11 +58,14 @@ impl Bert {
             }
         }
         self.norm.apply(&mut states);
+        let mut means = vec![0.0; texts.len() * hidden];
         for layer in &self.layers {
+            if stop() {
+                return means;
+            }
             layer.apply(&mut states, &lengths);
         }
 
-        let mut means = vec![0.0; texts.len() * hidden];
         let mut rows = states.chunks_exact(hidden);
         for (mean, &length) in means.chunks_exact_mut(hidden).zip(&lengths) {
             rows.by_ref().take(length).for_each(|row| add(mean, row));

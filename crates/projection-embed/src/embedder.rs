@@ -1,9 +1,11 @@
 //! [`Embedder`]: a loaded model folder.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::Array2;
-use projection_kernel::parallel::{parallel_for_each, threads};
+use projection_kernel::parallel::{parallel_until, threads};
+use projection_kernel::progress::{OnProgress, Progress, ignore_progress};
 use projection_kernel::{Error, ErrorKind, Result, normalize};
 
 use crate::bert::Bert;
@@ -133,10 +135,28 @@ impl Embedder {
     /// # Errors
     /// As [`embed`](Self::embed).
     pub fn embed_batch<S: AsRef<str>>(&self, texts: &[S]) -> Result<Array2<f32>> {
-        let tokens = texts
-            .iter()
-            .map(|text| self.tokenizer.tokens(text.as_ref()))
-            .collect::<Result<Vec<_>>>()?;
+        self.embed_batch_with(texts, &mut ignore_progress)
+    }
+
+    /// [`embed_batch`](Self::embed_batch) with progress, whose step is a text.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed), and [`ErrorKind::Cancelled`].
+    pub fn embed_batch_with<S: AsRef<str>>(
+        &self,
+        texts: &[S],
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Array2<f32>> {
+        let done = AtomicUsize::new(0);
+        let mut poll = || {
+            let done = done.load(Ordering::Relaxed);
+            Progress::new("embedding", done, texts.len()).send(progress)
+        };
+        let mut tokens = Vec::with_capacity(texts.len());
+        for text in texts {
+            poll()?;
+            tokens.push(self.tokenizer.tokens(text.as_ref())?);
+        }
         if tokens.iter().any(Vec::is_empty) {
             return Err(self.defect("the tokenizer returns no token for a text"));
         }
@@ -149,9 +169,10 @@ impl Embedder {
             jobs.push((now, out));
             (rest, rest_vectors) = (later, later_out);
         }
-        parallel_for_each(threads(), jobs.into_iter(), |(texts, vectors)| {
-            self.embed_tokens(texts, vectors);
-        });
+        parallel_until(threads(), jobs.into_iter(), &mut poll, |(texts, vectors), stop| {
+            self.embed_tokens(texts, vectors, stop);
+            done.fetch_add(texts.len(), Ordering::Relaxed);
+        })?;
 
         if !vectors.iter().all(|x| x.is_finite()) {
             return Err(self.defect("the model returns a vector that is not finite"));
@@ -161,9 +182,14 @@ impl Embedder {
     }
 
     /// Embeds the texts of one pass through the network into the rows of `vectors`.
-    fn embed_tokens(&self, texts: &[Vec<u32>], vectors: &mut [f32]) {
+    fn embed_tokens(
+        &self,
+        texts: &[Vec<u32>],
+        vectors: &mut [f32],
+        stop: &mut dyn FnMut() -> bool,
+    ) {
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-        vectors.copy_from_slice(&self.bert.mean_states(&texts));
+        vectors.copy_from_slice(&self.bert.mean_states(&texts, stop));
         if self.config.normalise {
             // A zero vector stays as it is, as in sentence-transformers.
             for vector in vectors.chunks_exact_mut(self.dim()) {

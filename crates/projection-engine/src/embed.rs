@@ -89,7 +89,9 @@ pub fn embed_store(
         Progress::new("embedding", done, total).send(progress)?;
         for chunk in missing.chunks(CHUNK) {
             let texts: Vec<&str> = chunk.iter().map(|text| text.text.as_str()).collect();
-            let vectors = embedder.embed_batch(&texts)?;
+            let vectors = embedder.embed_batch_with(&texts, &mut |_| {
+                progress(Progress::new("embedding", done, total))
+            })?;
             store.add_embeddings(&model, chunk, vectors.view())?;
             let answers = chunk.iter().filter(|t| t.entity_type == EntityType::Answer).count();
             report.answers += answers;

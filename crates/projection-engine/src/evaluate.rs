@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::Array2;
 use projection_core::npy::load_integers;
 use projection_core::projection::ModelKind;
 use projection_core::projection::Precision;
@@ -12,18 +11,15 @@ use projection_core::{Error, ErrorKind, Result};
 use projection_store::import::read_test_questions;
 use projection_store::search::Bm25;
 use projection_store::{EmbeddingModel, Store};
+use projection_train::OnProgress;
 use projection_train::evaluation::{
     Candidate, Corpus, CorpusParts, Evaluation, EvaluationQueries, EvaluationReport, Options,
     TestCluster,
 };
-use projection_train::{OnProgress, Progress};
 
 use crate::data::{load_matrix, training_data};
 use crate::feedback::load_for;
 use crate::stored::recipe_of;
-
-/// Texts that are embedded at a time.
-const BATCH: usize = 32;
 
 /// Where test questions come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,14 +219,7 @@ fn from_file(
     let labelled = corpus.labels(&clusters).map_err(named)?;
     let embedder = load_for(model, model_dir, database, progress)?;
     let (texts, labels): (Vec<String>, Vec<i64>) = labelled.into_iter().unzip();
-    let steps = texts.len();
-    let mut vectors = Array2::zeros((texts.len(), model.dimension));
-    for (number, batch) in texts.chunks(BATCH).enumerate() {
-        let start = number * BATCH;
-        Progress::new("embedding", start, steps).send(progress)?;
-        let embedded = embedder.embed_batch(batch)?;
-        vectors.slice_mut(ndarray::s![start..start + batch.len(), ..]).assign(&embedded);
-    }
+    let vectors = embedder.embed_batch_with(&texts, progress)?;
     let texts = texts.into_iter().map(Some).collect();
     corpus.queries(vectors.view(), &labels, texts).map_err(named)
 }

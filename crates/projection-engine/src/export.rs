@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use projection_core::ivf::IndexStats;
 use projection_core::kernel::parallel;
+use projection_core::kernel::progress::ignore_progress;
 use projection_core::model_file::Description;
 use projection_core::projection::{Model, Precision, Projection};
 use projection_core::{Error, ErrorKind, Result};
@@ -98,7 +99,7 @@ pub fn export(
     let mut index = None;
     match format {
         ExportFormat::Safetensors => {
-            let model = model.with_approximate_index(parallel::threads())?;
+            let model = model.with_approximate_index(parallel::threads(), &mut ignore_progress)?;
             model.save_file_with(output, about)?;
             index = model.index_stats();
         }

@@ -27,7 +27,7 @@ pub fn add_feedback(
     }
     let embedder = load_for(&model, model_dir, store.path(), progress)?;
     let texts: Vec<&str> = questions.iter().map(|question| question.text.as_str()).collect();
-    let vectors = embedder.embed_batch(&texts)?;
+    let vectors = embedder.embed_batch_with(&texts, progress)?;
     store.add_feedback_questions(&model, &questions, vectors.view())
 }
 

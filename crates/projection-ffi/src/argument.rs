@@ -103,11 +103,11 @@ pub fn invalid(name: &str, what: impl Display) -> Error {
     Error::new(ErrorKind::InvalidArgument, format!("argument {name} {what}"))
 }
 
-/// An array of the wrong length; `expected` says which would be right.
+/// An array of the wrong length.
 #[cold]
 #[inline(never)]
-fn wrong_len(name: &str, len: usize, expected: &str, number: usize) -> Error {
-    let message = format!("argument {name} has the length {len}, expected {expected}{number}");
+fn wrong_len(name: &str, len: usize, expected: usize) -> Error {
+    let message = format!("argument {name} has the length {len}, expected {expected}");
     Error::new(ErrorKind::BufferSize, message)
 }
 
@@ -224,14 +224,7 @@ impl<T> Buffer<T> {
         if self.len == expected {
             return Ok(());
         }
-        Err(wrong_len(self.name, self.len, "", expected))
-    }
-
-    pub fn expect_room(&self, at_least: usize) -> Result<()> {
-        if self.len < at_least {
-            return Err(wrong_len(self.name, self.len, "at least ", at_least));
-        }
-        self.expect_possible_size()
+        Err(wrong_len(self.name, self.len, expected))
     }
 
     /// Refuses an array that overlaps another one.
@@ -300,12 +293,6 @@ impl<T> Out<T> {
     /// `place` is NULL or may be written until the function returns.
     pub unsafe fn new(name: &str, place: *mut T) -> Result<Self> {
         checked(name, place).map(Self)
-    }
-
-    /// The addresses of the place.
-    pub fn addresses(&self) -> Range<usize> {
-        let start = self.0.addr().get();
-        start..start.saturating_add(size_of::<T>())
     }
 
     pub fn set(self, value: T) {

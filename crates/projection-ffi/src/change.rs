@@ -1,11 +1,14 @@
 //! Changing a searcher: adding and removing answers, and its approximate index.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
+
+use projection_store::search::Searcher;
 
 use crate::argument::expect_dim;
 use crate::error::{ErrorHandle, Status};
 use crate::model::ModelHandle;
 use crate::model_copy::{IndexStatsC, give_stats};
+use crate::progress::ProgressC;
 use crate::searcher::{SearcherHandle, projection, query_dim};
 
 /// Adds `n` answers of `dim` values each, which are copied. `ids` holds `n` different ids that the
@@ -22,19 +25,36 @@ pub unsafe extern "C" fn projection_searcher_add(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     ffi_try!(error, {
-        let searcher = handle!(searcher);
-        let (ids, vectors) = (slice!(ids, n), matrix!(vectors, n, dim));
-        let texts: Vec<&str> = match texts.is_null() {
-            true => Vec::new(),
-            false => optional_texts!(texts, n).into_iter().map(Option::unwrap_or_default).collect(),
-        };
-        searcher.write().add(ids, vectors, &texts)?;
+        let (searcher, ids, vectors) =
+            (handle!(searcher), slice!(ids, n), matrix!(vectors, n, dim));
+        let texts = optional_texts!(texts, n);
+        searcher.change(|searcher| searcher.add(ids, vectors, &texts))?;
+    })
+}
+
+/// Adds `n` answers as projection_searcher_add does; those that the searcher has already get the
+/// new vector and the new text, or none, and stay in their clusters. A search finds the old answers
+/// or the new ones, never a mixture. After an error, nothing has changed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_searcher_replace(
+    searcher: Option<&SearcherHandle>,
+    ids: *const i64,
+    vectors: *const f32,
+    n: usize,
+    dim: usize,
+    texts: *const *const c_char,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, {
+        let (searcher, ids, vectors) =
+            (handle!(searcher), slice!(ids, n), matrix!(vectors, n, dim));
+        let texts = optional_texts!(texts, n);
+        searcher.change(|searcher| searcher.replace(ids, vectors, &texts))?;
     })
 }
 
 /// Removes the answers with these `n` ids; unknown ids are ignored. `removed`, which may be NULL,
-/// receives the number of removed answers. The store keeps them. Texts that the searcher returned
-/// stay valid.
+/// receives the number of removed answers. The store keeps them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_searcher_remove(
     searcher: Option<&SearcherHandle>,
@@ -45,7 +65,7 @@ pub unsafe extern "C" fn projection_searcher_remove(
 ) -> Status {
     ffi_try!(error, {
         let (searcher, ids) = (handle!(searcher), slice!(ids, n));
-        let count = searcher.write().remove(ids);
+        let count = searcher.change(|searcher| searcher.remove(ids));
         if !removed.is_null() {
             out!(removed).set(count);
         }
@@ -59,8 +79,8 @@ pub unsafe extern "C" fn projection_searcher_remove(
 ///
 /// `queries` are `n` queries of `query_dim` values that resemble later ones. They are projected by
 /// `model` unless that is NULL. A few hundred make sure that the 99% hold for such queries. NULL
-/// and 0 stand for none. Up to `threads` threads work; 0 counts as 1. All other use of the searcher
-/// waits. The index takes a quarter more memory.
+/// and 0 stand for none. Up to `threads` threads work; 0 counts as 1. Searches go on meanwhile, other
+/// changes wait. The index takes a quarter more memory. After an error the searcher is as before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_searcher_build_index(
     searcher: Option<&SearcherHandle>,
@@ -69,16 +89,21 @@ pub unsafe extern "C" fn projection_searcher_build_index(
     n: usize,
     query_dim: usize,
     threads: usize,
+    progress: ProgressC,
+    context: *mut c_void,
     stats: *mut IndexStatsC,
     error: *mut *mut ErrorHandle,
 ) -> Status {
     ffi_try!(error, {
-        let mut searcher = handle!(searcher).write();
+        let searcher = handle!(searcher);
         if n > 0 {
-            expect_dim("queries", query_dim, self::query_dim(&searcher, model))?;
+            expect_dim("queries", query_dim, self::query_dim(&searcher.read(), model))?;
         }
         let queries = Some(matrix!(queries, n, query_dim)).filter(|queries| queries.nrows() > 0);
-        let measured = searcher.build_index(queries, projection(model), threads)?;
+        let mut progress = reporter!(progress, context).progress();
+        let measured = searcher.change_copy(|searcher| {
+            searcher.build_index(queries, projection(model), threads, &mut progress)
+        })?;
         // SAFETY: the header requires NULL or a place that may be written.
         unsafe { give_stats(stats, Some(measured))? }
     })
@@ -89,7 +114,7 @@ pub unsafe extern "C" fn projection_searcher_build_index(
 pub extern "C" fn projection_searcher_drop_index(searcher: Option<&SearcherHandle>) {
     panic_boundary!((), {
         if let Some(searcher) = searcher {
-            searcher.write().drop_index();
+            searcher.change(Searcher::drop_index);
         }
     })
 }

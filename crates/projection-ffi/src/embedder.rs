@@ -1,11 +1,12 @@
 //! Text to vectors.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use projection_embed::Embedder;
 
 use crate::argument::{Buffer, product};
 use crate::error::{ErrorHandle, Status};
+use crate::progress::ProgressC;
 
 /// An embedding model. Free it with projection_embedder_free. Any number of threads may use it at
 /// once.
@@ -49,12 +50,15 @@ pub unsafe extern "C" fn projection_embedder_embed(
     })
 }
 
-/// Embeds `n` texts into the rows of `vectors`, `vectors_len` = n * dim.
+/// Embeds `n` texts into the rows of `vectors`, `vectors_len` = n * dim. A step of `progress`, which
+/// may be NULL, is a text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_embedder_embed_batch(
     embedder: Option<&EmbedderHandle>,
     texts: *const *const c_char,
     n: usize,
+    progress: ProgressC,
+    context: *mut c_void,
     vectors: *mut f32,
     vectors_len: usize,
     error: *mut *mut ErrorHandle,
@@ -63,7 +67,8 @@ pub unsafe extern "C" fn projection_embedder_embed_batch(
         let EmbedderHandle(embedder) = handle!(embedder);
         let vectors = Buffer::new("vectors", vectors, vectors_len)?;
         vectors.expect_len(product("vectors", n, embedder.dim())?)?;
-        let embedded = embedder.embed_batch(&texts!(texts, n))?;
+        let mut progress = reporter!(progress, context).progress();
+        let embedded = embedder.embed_batch_with(&texts!(texts, n), &mut progress)?;
         // SAFETY: the header requires an array of this length; the texts are not used any more.
         let vectors = unsafe { vectors.write() }?;
         vectors.iter_mut().zip(&embedded).for_each(|(value, embedded)| *value = *embedded);

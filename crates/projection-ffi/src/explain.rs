@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use projection_core::projection::Projection;
-use projection_store::search::{Explanation, SearchQuery};
+use projection_store::search::{Explanation, SearchQuery, Searcher};
 use serde_json::{Value, json};
 
 use crate::argument::expect_dim;
@@ -26,7 +26,7 @@ use crate::searcher::{SearcherHandle, query_dim};
 ///      "questions": [{"cluster_id", "row", "similarity", "weight", "question_id", "text"}], the
 ///          training questions behind the routing weights of a residual model, the largest weight
 ///          first; id and text are null if the store no longer has the question,
-///      "hits": [{"answer_id", "rank" from 1, "score", "cosine" with the (projected) query,
+///      "hits": [{"answer_id", "text", "rank" from 1, "score", "cosine" with the (projected) query,
 ///          "rank_before" and "score_before" by plain cosine, "nearest_question": cosine of the
 ///          query with the nearest training question of the answer's cluster, "bm25", "seen":
 ///          whether the answer has training questions}], best first}
@@ -43,12 +43,13 @@ pub unsafe extern "C" fn projection_searcher_explain(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     ffi_try!(error, {
-        let (searcher, text, out) = (handle!(searcher).read(), optional_text!(text), out!(result));
-        let options = search_options!(options, k, model);
+        let (searcher, text, out) =
+            (handle!(searcher).snapshot(), optional_text!(text), out!(result));
+        let (options, _) = search_options!(options, k, model);
         expect_dim("query", query_len, query_dim(&searcher, model))?;
         let vector = slice!(query, query_len);
         let explanation = searcher.explain(&SearchQuery { vector, text }, &options)?;
-        give_json(out, &report(&explanation))?;
+        give_json(out, &report(&explanation, Some(&searcher)))?;
     })
 }
 
@@ -66,11 +67,11 @@ pub unsafe extern "C" fn projection_model_explain(
         let (model, out) = (&handle!(model).model, out!(result));
         expect_dim("query", query_len, model.input_dim())?;
         let explanation = Explanation::of_projection(slice!(query, query_len), model)?;
-        give_json(out, &report(&explanation))?;
+        give_json(out, &report(&explanation, None))?;
     })
 }
 
-fn report(explanation: &Explanation) -> Value {
+fn report(explanation: &Explanation, searcher: Option<&Searcher>) -> Value {
     let heads = explanation.heads.iter();
     let head =
         |(cluster_id, weight): &(i64, f32)| json!({"cluster_id": cluster_id, "weight": weight});
@@ -84,8 +85,11 @@ fn report(explanation: &Explanation) -> Value {
     });
     let hits = explanation.hits.iter().map(|hit| {
         let (rank_before, score_before) = hit.before.unzip();
+        // As in the hits of a search, without NUL.
+        let text = searcher.and_then(|searcher| searcher.text(hit.answer_id));
         json!({
-            "answer_id": hit.answer_id, "rank": hit.rank, "score": hit.score, "cosine": hit.cosine,
+            "answer_id": hit.answer_id, "text": text.map(|text| text.replace('\0', " ")),
+            "rank": hit.rank, "score": hit.score, "cosine": hit.cosine,
             "rank_before": rank_before, "score_before": score_before,
             "nearest_question": hit.nearest_question, "bm25": hit.bm25, "seen": hit.seen,
         })

@@ -33,6 +33,12 @@ pub fn parse<T: DeserializeOwned>(name: &str, json: &str) -> Result<T> {
 /// may read it at once.
 pub struct TextHandle(CString);
 
+impl TextHandle {
+    pub fn new(text: CString) -> Self {
+        Self(text)
+    }
+}
+
 /// Returns a report as JSON. JSON escapes control characters, so it holds no NUL.
 pub fn give_json(out: Out<*mut TextHandle>, report: &impl Serialize) -> Result<()> {
     let failed = |error: String| Error::new(ErrorKind::Internal, error);

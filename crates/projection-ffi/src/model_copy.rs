@@ -1,13 +1,17 @@
 //! Copies of models: at another temperature, in another precision, with an approximate index.
 
+use std::ffi::c_void;
+
 use projection_core::Result;
 use projection_core::projection::IndexStats;
 
 use crate::argument::Out;
 use crate::error::{ErrorHandle, Status};
 use crate::model::{ModelHandle, precision_of};
+use crate::progress::ProgressC;
 
-/// Recall and cost measured while building an approximate index.
+/// Recall and cost measured while building an approximate index. Later versions do not change this
+/// structure.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct IndexStatsC {
@@ -76,12 +80,16 @@ pub unsafe extern "C" fn projection_model_with_precision(
 pub unsafe extern "C" fn projection_model_build_index(
     model: Option<&ModelHandle>,
     threads: usize,
+    progress: ProgressC,
+    context: *mut c_void,
     copy: *mut *mut ModelHandle,
     error: *mut *mut ErrorHandle,
 ) -> Status {
     ffi_try!(error, {
         let (model, out) = (handle!(model), out!(copy));
-        out.give(ModelHandle::new(model.model.with_approximate_index(threads)?));
+        let mut progress = reporter!(progress, context).progress();
+        let indexed = model.model.with_approximate_index(threads, &mut progress)?;
+        out.give(ModelHandle::new(indexed));
     })
 }
 

@@ -2,14 +2,16 @@
 
 use std::ffi::{CString, c_char, c_void};
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use projection_train::Progress;
 
 /// Progress callback, invoked on the calling thread with the caller's `context`, the `stage` of
 /// the work, such as "tuning", the number of steps that are done and their total, and the loss of
 /// the last step, which is NaN if the stage has none. `stage` is valid until the callback returns.
-/// Return non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED. The callback may
-/// call the library, but not for the same store.
+/// Return non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED within a second. The
+/// callback is invoked several times a second, at times with the numbers that it had before. It may
+/// call the library, but not for the same store, and not to change the same searcher.
 pub type ProgressC = Option<
     unsafe extern "C" fn(
         context: *mut c_void,
@@ -63,8 +65,21 @@ macro_rules! reporter {
 }
 
 impl Reporter {
-    /// The callback of training, evaluation and distillation.
+    /// The callback as the engine takes it. What was reported before is reported again only now and
+    /// then: other languages may have to wait for a lock before they run a callback.
     pub fn progress(self) -> impl FnMut(Progress) -> ControlFlow<()> {
-        move |progress| self.report(progress.stage, progress.step, progress.steps, progress.loss)
+        const AGAIN: Duration = Duration::from_millis(50);
+        let mut last = None;
+        move |Progress { stage, step, steps, loss, .. }| {
+            if self.function.is_none()
+                || last.is_some_and(|(known, at): (_, Instant)| {
+                    known == (stage, step) && at.elapsed() < AGAIN
+                })
+            {
+                return ControlFlow::Continue(());
+            }
+            last = Some(((stage, step), Instant::now()));
+            self.report(stage, step, steps, loss)
+        }
     }
 }

@@ -1,17 +1,20 @@
 //! Search.
 
-use std::ffi::c_char;
+use std::ffi::{CString, c_char, c_void};
 use std::mem::offset_of;
 
 use projection_core::Result;
-use projection_store::search::{Hybrid, ScoreMode, SearchOptions, SearchQuery};
+use projection_store::search::{
+    Hybrid, ScoreMode, SearchOptions, SearchQuery, SearchResult, Searcher,
+};
 
 use crate::argument::{Buffer, expect_dim, invalid, product};
-use crate::error::{ErrorHandle, Status};
+use crate::error::{ErrorHandle, Status, without_nul};
 use crate::model::ModelHandle;
+use crate::progress::{ProgressC, Reporter};
 use crate::searcher::{SearcherHandle, projection};
 
-/// An answer found by a search.
+/// An answer found by a search. Later versions do not change this structure.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Hit {
@@ -19,6 +22,32 @@ pub struct Hit {
     pub answer_id: i64,
     /// Cosine of the (projected) query and the answer, unless the options ask for another score.
     pub score: f32,
+    /// The answer's text, in which NUL characters are spaces; NULL if it has none.
+    pub text: *const c_char,
+}
+
+/// Answers found by a search, with their texts. Free it with projection_hits_free. Any number of
+/// threads may read it at once.
+pub struct HitsHandle {
+    hits: Vec<Hit>,
+    /// What the hits point to.
+    _texts: Vec<CString>,
+}
+
+impl HitsHandle {
+    /// The hits of one query after another, with the texts that the searcher has.
+    fn new(results: &[SearchResult], searcher: &Searcher) -> Self {
+        let mut texts = Vec::new();
+        let hits = results.iter().flat_map(|result| &result.hits).map(|hit| {
+            let text = searcher.text(hit.answer_id).map(|text| {
+                texts.push(without_nul(text));
+                texts[texts.len() - 1].as_ptr()
+            });
+            let text = text.unwrap_or(std::ptr::null());
+            Hit { answer_id: hit.answer_id, score: hit.score, text }
+        });
+        Self { hits: hits.collect(), _texts: texts }
+    }
 }
 
 /// How vectors score an answer.
@@ -66,6 +95,10 @@ pub struct SearchOptionsC {
     /// Number of threads that share the queries of a batch, or the answers for one query. They end
     /// before the call returns. 0 and 1 are the calling thread. Results do not depend on it.
     pub threads: usize,
+    /// Called during the search of a batch, whose steps are queries; it may be NULL.
+    pub progress: ProgressC,
+    /// Passed to `progress`.
+    pub context: *mut c_void,
 }
 
 impl SearchOptionsC {
@@ -81,7 +114,7 @@ impl SearchOptionsC {
     /// `options` is NULL or points to as many bytes as its first field says.
     unsafe fn read(options: *const Self) -> Result<Self> {
         let known = size_of::<Self>();
-        // SAFETY: zeros are numbers and a NULL pointer.
+        // SAFETY: zeros are numbers and NULL pointers.
         let mut found: Self = unsafe { std::mem::zeroed() };
         // SAFETY: the caller promises that the structure begins with its size.
         let Some(&size) = (unsafe { options.cast::<usize>().as_ref() }) else { return Ok(found) };
@@ -107,12 +140,12 @@ impl SearchOptionsC {
 ///
 /// # Safety
 /// `options` is NULL or points to as many bytes as its size says; its `allowed` is NULL or has
-/// `allowed_len` values; both live for `'a`.
+/// `allowed_len` values; both live for `'a`, while its `progress` may be called.
 pub unsafe fn options_of<'a>(
     options: *const SearchOptionsC,
     k: usize,
     model: Option<&'a ModelHandle>,
-) -> Result<SearchOptions<'a>> {
+) -> Result<(SearchOptions<'a>, Reporter)> {
     // SAFETY: the caller promises as many bytes as the size says.
     let given = unsafe { SearchOptionsC::read(options)? };
     let invalid = |what: String| Err(invalid("options", what));
@@ -128,7 +161,8 @@ pub unsafe fn options_of<'a>(
         Some(ids) => Some(unsafe { ids.read()? }),
         None => None,
     };
-    Ok(SearchOptions {
+    let (progress, context) = (given.progress, given.context);
+    let options = SearchOptions {
         k,
         projection: projection(model),
         hybrid: match given.hybrid_weight {
@@ -139,7 +173,8 @@ pub unsafe fn options_of<'a>(
         unseen_offset: given.unseen_offset,
         allowed,
         threads: given.threads,
-    })
+    };
+    Ok((options, reporter!(progress, context)))
 }
 
 /// The options of a search.
@@ -152,10 +187,10 @@ macro_rules! search_options {
 }
 pub(crate) use search_options;
 
-/// Finds the best answers to a query, best first, equal scores by ascending id. `model` projects
+/// Finds the `k` best answers to a query, best first, equal scores by ascending id. `model` projects
 /// the query; NULL searches for the query itself. `text` is the query in words, which only hybrid
-/// search needs, or NULL. `options` may be NULL. `hits` has room for `hits_len` >= k answers;
-/// `found` receives their number, which is below k only if there are no more.
+/// search needs, or NULL. `options` may be NULL. There are fewer than `k` hits only if there are no
+/// more answers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_searcher_search(
     searcher: Option<&SearcherHandle>,
@@ -165,31 +200,24 @@ pub unsafe extern "C" fn projection_searcher_search(
     text: *const c_char,
     options: *const SearchOptionsC,
     k: usize,
-    hits: *mut Hit,
-    hits_len: usize,
-    found: *mut usize,
+    hits: *mut *mut HitsHandle,
     error: *mut *mut ErrorHandle,
 ) -> Status {
     ffi_try!(error, {
-        let (searcher, text, found) = (handle!(searcher).read(), optional_text!(text), out!(found));
-        let options = search_options!(options, k, model);
+        let (searcher, text, out) = (handle!(searcher).read(), optional_text!(text), out!(hits));
+        let (options, _) = search_options!(options, k, model);
         let query = Buffer::new("query", query, query_len)?;
-        let hits = Buffer::new("hits", hits, hits_len)?;
         expect_dim("query", query_len, crate::searcher::query_dim(&searcher, model))?;
-        hits.expect_room(k)?;
-        query.expect_apart(&[found.addresses()])?;
-        hits.expect_apart(&[query.addresses(), found.addresses()])?;
-        // SAFETY: the header requires arrays of these lengths, and the outputs overlap nothing.
-        let (vector, hits) = unsafe { (query.read()?, hits.write()?) };
-        let best = searcher.search(&SearchQuery { vector, text }, &options)?.hits;
-        copy_hits(&best, hits);
-        found.set(best.len());
+        // SAFETY: the header requires an array of this length.
+        let vector = unsafe { query.read()? };
+        let result = searcher.search(&SearchQuery { vector, text }, &options)?;
+        out.give(HitsHandle::new(&[result], &searcher));
     })
 }
 
 /// Searches for `n` queries of `query_dim` values each. `texts` are the queries in words; it may be
-/// NULL, and so may each of them. The hits of query i begin at `hits[i * k]`, `hits_len` = n * k.
-/// `found` receives the number of hits of each query, which is the same for all.
+/// NULL, and so may each of them. The hits of each query follow those of the one before; all queries
+/// have the same number of hits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_searcher_search_batch(
     searcher: Option<&SearcherHandle>,
@@ -200,35 +228,37 @@ pub unsafe extern "C" fn projection_searcher_search_batch(
     texts: *const *const c_char,
     options: *const SearchOptionsC,
     k: usize,
-    hits: *mut Hit,
-    hits_len: usize,
-    found: *mut usize,
+    hits: *mut *mut HitsHandle,
     error: *mut *mut ErrorHandle,
 ) -> Status {
     ffi_try!(error, {
-        let (searcher, found) = (handle!(searcher).read(), out!(found));
-        let options = search_options!(options, k, model);
+        let (searcher, out) = (handle!(searcher).snapshot(), out!(hits));
+        let (options, reporter) = search_options!(options, k, model);
         let queries = Buffer::new("queries", queries, product("queries", n, query_dim)?)?;
-        let hits = Buffer::new("hits", hits, hits_len)?;
         expect_dim("queries", query_dim, crate::searcher::query_dim(&searcher, model))?;
-        hits.expect_len(product("hits", n, k)?)?;
-        queries.expect_apart(&[found.addresses()])?;
-        hits.expect_apart(&[queries.addresses(), found.addresses()])?;
-        // SAFETY: the header requires arrays of these lengths, and the outputs overlap nothing.
-        let (queries, hits) = unsafe { (queries.read()?, hits.write()?) };
+        // SAFETY: the header requires an array of this length.
+        let queries = unsafe { queries.read()? };
         let rows = queries.chunks_exact(query_dim.max(1)).zip(optional_texts!(texts, n));
         let queries: Vec<_> = rows.map(|(vector, text)| SearchQuery { vector, text }).collect();
-        let results = searcher.search_many(&queries, &options)?;
-        for (result, hits) in results.iter().zip(hits.chunks_exact_mut(k.max(1))) {
-            copy_hits(&result.hits, hits);
-        }
-        let found_by_each = results.iter().map(|result| result.hits.len()).min();
-        found.set(found_by_each.unwrap_or(k.min(searcher.index().len())));
+        let results = searcher.search_many(&queries, &options, &mut reporter.progress())?;
+        out.give(HitsHandle::new(&results, &searcher));
     })
 }
 
-fn copy_hits(best: &[projection_store::search::Hit], hits: &mut [Hit]) {
-    for (best, hit) in best.iter().zip(hits) {
-        *hit = Hit { answer_id: best.answer_id, score: best.score };
-    }
+/// Number of hits, of all queries together; 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn projection_hits_len(hits: Option<&HitsHandle>) -> usize {
+    panic_boundary!(0, hits.map_or(0, |hits| hits.hits.len()))
+}
+
+/// The hits, valid until they are freed; NULL for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn projection_hits_data(hits: Option<&HitsHandle>) -> *const Hit {
+    panic_boundary!(std::ptr::null(), hits.map_or(std::ptr::null(), |hits| hits.hits.as_ptr()))
+}
+
+/// Frees hits and their texts. NULL is allowed.
+#[unsafe(no_mangle)]
+pub extern "C" fn projection_hits_free(hits: Option<Box<HitsHandle>>) {
+    panic_boundary!((), drop(hits))
 }

@@ -1,54 +1,61 @@
 //! Answers that are searched.
 
-use std::collections::HashMap;
-use std::ffi::{CString, c_char};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use projection_core::Result;
 use projection_core::projection::Projection;
 use projection_store::search::{Index, Searcher};
 
 use crate::argument::Buffer;
 use crate::error::{ErrorHandle, Status, without_nul};
+use crate::json::TextHandle;
 use crate::model::ModelHandle;
 
 /// Answer vectors with their ids, and their texts if they come from a store. Free it with
-/// projection_searcher_free. Any number of threads may use it at once: a change waits until the
-/// running searches end, and searches wait for it.
+/// projection_searcher_free. Any number of threads may use it at once. A search finds the answers
+/// as they were before a change or as they are after it; changes wait for each other, and none
+/// waits for the search of a batch.
 pub struct SearcherHandle {
-    searcher: RwLock<Searcher>,
-    /// Texts for C. They are made when they are asked for and live as long as the searcher, even
-    /// if their answers are removed.
-    texts: Mutex<HashMap<i64, Vec<CString>>>,
+    searcher: RwLock<Arc<Searcher>>,
+    /// Held during a change.
+    changes: Mutex<()>,
 }
 
 impl SearcherHandle {
     pub(crate) fn new(searcher: Searcher) -> Self {
-        Self { searcher: RwLock::new(searcher), texts: Mutex::default() }
+        Self { searcher: RwLock::new(Arc::new(searcher)), changes: Mutex::default() }
     }
 
-    /// For searches. A change that panicked has left nothing that would keep a search from being
-    /// correct.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Searcher> {
+    /// For calls that take little time: changes wait for them.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Arc<Searcher>> {
+        // A change that panicked has left nothing that would keep a search from being correct.
         self.searcher.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For changes.
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Searcher> {
-        self.searcher.write().unwrap_or_else(PoisonError::into_inner)
+    /// The answers as they are now, for calls that take long. The next change copies them if it
+    /// comes before the call ends.
+    pub(crate) fn snapshot(&self) -> Arc<Searcher> {
+        Arc::clone(&self.read())
     }
 
-    /// A text that stays where it is as long as the searcher lives.
-    fn text(&self, answer_id: i64) -> Option<*const c_char> {
-        let searcher = self.read();
-        let text = searcher.text(answer_id)?;
-        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = texts.entry(answer_id).or_default();
-        // An id that was removed and added again may have another text than before.
-        let same = |made: &CString| made.as_bytes() == text.as_bytes();
-        if !made.last().is_some_and(|made| same(made) || text.contains('\0')) {
-            made.push(without_nul(text));
-        }
-        made.last().map(|text| text.as_ptr())
+    /// Changes the answers.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Searcher) -> T) -> T {
+        let _alone = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut searcher = self.searcher.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut searcher))
+    }
+
+    /// Changes a copy of the answers, which takes long, and puts it in their place if it succeeds.
+    /// Searches do not wait meanwhile, only other changes.
+    pub(crate) fn change_copy<T>(
+        &self,
+        change: impl FnOnce(&mut Searcher) -> Result<T>,
+    ) -> Result<T> {
+        let _alone = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut copy = Searcher::clone(&self.snapshot());
+        let changed = change(&mut copy)?;
+        *self.searcher.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(copy);
+        Ok(changed)
     }
 }
 
@@ -109,15 +116,21 @@ pub unsafe extern "C" fn projection_searcher_ids(
     })
 }
 
-/// The text of an answer, valid until the searcher is freed; NULL if it has none.
+/// Returns a copy of the text of an answer, in which NUL characters are spaces. `text` receives NULL
+/// if it has none, or if there is no such answer.
 #[unsafe(no_mangle)]
-pub extern "C" fn projection_searcher_text(
+pub unsafe extern "C" fn projection_searcher_text(
     searcher: Option<&SearcherHandle>,
     answer_id: i64,
-) -> *const c_char {
-    panic_boundary!(std::ptr::null(), {
-        let text = searcher.and_then(|searcher| searcher.text(answer_id));
-        text.unwrap_or(std::ptr::null())
+    text: *mut *mut TextHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, {
+        let (searcher, out) = (handle!(searcher).read(), out!(text));
+        match searcher.text(answer_id) {
+            Some(text) => out.give(TextHandle::new(without_nul(text))),
+            None => out.set(std::ptr::null_mut()),
+        }
     })
 }
 

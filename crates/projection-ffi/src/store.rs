@@ -1,6 +1,6 @@
 //! Stores.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use projection_store::{Searcher, Store};
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::error::{ErrorHandle, Status};
 use crate::model::{Kind, ModelHandle, kind_of};
 use crate::model_copy::{IndexStatsC, give_stats};
+use crate::progress::ProgressC;
 use crate::searcher::SearcherHandle;
 
 /// An open store. Free it with projection_store_free. Any number of threads may use it; their
@@ -147,11 +148,14 @@ pub unsafe extern "C" fn projection_store_build_index(
     store: Option<&StoreHandle>,
     id: i64,
     threads: usize,
+    progress: ProgressC,
+    context: *mut c_void,
     stats: *mut IndexStatsC,
     error: *mut *mut ErrorHandle,
 ) -> Status {
     ffi_try!(error, {
-        let measured = handle!(store).lock().build_index(id, threads)?;
+        let mut progress = reporter!(progress, context).progress();
+        let measured = handle!(store).lock().build_index(id, threads, &mut progress)?;
         // SAFETY: the header requires NULL or a place that may be written.
         unsafe { give_stats(stats, measured)? }
     })

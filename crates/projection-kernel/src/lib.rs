@@ -36,6 +36,7 @@ mod normalize;
 pub mod parallel;
 pub mod peak;
 mod prefetch;
+pub mod progress;
 mod quantized;
 pub mod random;
 mod rows;

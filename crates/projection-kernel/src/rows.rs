@@ -134,13 +134,7 @@ impl<T: Copy> Rows<T> {
     pub fn swap_remove(&mut self, number: usize) {
         let last = self.count() - 1;
         assert!(number <= last);
-        let owned = match &mut self.owner {
-            Owner::Memory(memory) => Arc::get_mut(memory).is_some(),
-            Owner::Mapped { .. } => false,
-        };
-        if !owned {
-            *self = Self::from_values(self.width, self);
-        }
+        self.make_own();
         if number != last {
             // SAFETY: both rows lie inside the values, which this value alone owns now, and
             // they are different ones.
@@ -151,6 +145,30 @@ impl<T: Copy> Rows<T> {
             }
         }
         self.values = last * self.width;
+    }
+
+    /// Puts `values` in the place of the row with this number. Where the memory is shared or
+    /// mapped, everything is copied first.
+    pub fn set(&mut self, number: usize, values: &[T]) {
+        assert!(number < self.count() && values.len() == self.width, "one of the rows");
+        self.make_own();
+        // SAFETY: the row lies inside the values, which this value alone owns now; `values` is
+        // borrowed from elsewhere, since `self` is borrowed exclusively.
+        unsafe {
+            let row = self.start.add(number * self.width).as_ptr();
+            row.copy_from_nonoverlapping(values.as_ptr(), self.width);
+        }
+    }
+
+    /// Copies everything unless this value alone owns the memory.
+    fn make_own(&mut self) {
+        let owned = match &mut self.owner {
+            Owner::Memory(memory) => Arc::get_mut(memory).is_some(),
+            Owner::Mapped { .. } => false,
+        };
+        if !owned {
+            *self = Self::from_values(self.width, self);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use std::path::Path;
 
 use projection_core::answer_file::AnswerPrecision;
 use projection_core::kernel::parallel;
+use projection_core::kernel::progress::ignore_progress;
 use projection_core::projection::{Precision, Projection};
 use projection_core::{Error, ErrorKind, Result, atomic};
 use serde::Serialize;
@@ -120,7 +121,7 @@ pub fn export_edge(
         model = model.with_temperature(temperature)?;
     }
     let model = model.with_precision(options.precision.unwrap_or_default())?;
-    let model = model.with_approximate_index(parallel::threads())?;
+    let model = model.with_approximate_index(parallel::threads(), &mut ignore_progress)?;
     if model.output_dim() != index.dim() {
         return Err(Error::new(
             ErrorKind::DimensionMismatch,

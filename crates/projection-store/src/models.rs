@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use projection_core::ivf::IndexStats;
+use projection_core::kernel::progress::OnProgress;
 use projection_core::layout::{self, HeadFiles, Resolver};
 use projection_core::model_file::Description;
 use projection_core::parameters::SearchDefaults;
@@ -379,10 +380,16 @@ impl Store {
     /// stores it in a file beside the projection's others; see [`Model::store_index`].
     ///
     /// # Errors
-    /// As [`model`](Self::model), and [`ErrorKind::Io`] if the file can't be written.
-    pub fn build_index(&self, id: i64, threads: usize) -> Result<Option<IndexStats>> {
+    /// As [`model`](Self::model), [`ErrorKind::Io`] if the file can't be written, and
+    /// [`ErrorKind::Cancelled`].
+    pub fn build_index(
+        &self,
+        id: i64,
+        threads: usize,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Option<IndexStats>> {
         let model = self.choose(Some(id))?;
-        self.open_model(&model)?.store_index(&model.folder(self), id, threads)
+        self.open_model(&model)?.store_index(&model.folder(self), id, threads, progress)
     }
 
     /// What was measured when the index of projection `id` was built; `None` if it has none.

@@ -10,6 +10,7 @@ use std::cell::Cell;
 
 use ndarray::{Array2, s};
 use projection_core::kernel::Rows;
+use projection_core::kernel::progress::ignore_progress;
 use projection_core::projection::{
     Head, LinearProjection, Model, MultiHeadProjection, Precision, Projection, ResidualParts,
     ResidualProjection,
@@ -161,7 +162,7 @@ fn the_nearest_heads() {
         for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
             let mut model = Model::MultiHead(model.with_precision(precision).unwrap());
             if lists {
-                model = model.with_approximate_index(1).unwrap();
+                model = model.with_approximate_index(1, &mut ignore_progress).unwrap();
                 assert!(model.index_stats().is_some());
             }
             let name = format!("10 of {count}, {}", precision.name());
@@ -179,7 +180,7 @@ fn residual_models() {
             let model = Model::Residual(residual(questions, 32, terms));
             check(&format!("{questions} questions"), &model);
             if questions > 16_384 {
-                let model = model.with_approximate_index(1).unwrap();
+                let model = model.with_approximate_index(1, &mut ignore_progress).unwrap();
                 assert!(model.index_stats().is_some());
                 check(&format!("{questions} questions in lists"), &model);
             }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clustered::clustered;
 use ndarray::Array2;
 use projection_core::ErrorKind;
+use projection_core::kernel::progress::ignore_progress;
 use projection_core::projection::{Model, ModelKind, ModelParameters, Projection};
 use projection_store::{NewHead, NewModel, Store};
 
@@ -76,10 +77,10 @@ fn lists_are_kept_beside_the_model() {
         .unwrap();
     assert_eq!((plain.index_stats(), store.check_index(1).unwrap()), (None, None));
 
-    let found = store.build_index(1, 2).unwrap().unwrap();
+    let found = store.build_index(1, 2, &mut ignore_progress).unwrap().unwrap();
     assert!(found.lists > 100 && found.recall >= 0.99, "{found:?}");
     assert_eq!(store.check_index(1).unwrap(), Some(found));
-    let expected = project(&plain.with_approximate_index(1).unwrap());
+    let expected = project(&plain.with_approximate_index(1, &mut ignore_progress).unwrap());
     let embeddings = folder.path().join("embeddings");
     for opened in [
         projection_store::Store::open_read_only(&database)
@@ -99,9 +100,12 @@ fn lists_are_kept_beside_the_model() {
     assert_eq!(other.index_stats(), None);
     // The same lists again, whoever makes them.
     let before = std::fs::read(&file).unwrap();
-    assert_eq!(store.build_index(1, 1).unwrap(), Some(found));
+    assert_eq!(store.build_index(1, 1, &mut ignore_progress).unwrap(), Some(found));
     assert_eq!(std::fs::read(&file).unwrap(), before);
-    assert_eq!(store.build_index(7, 1).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        store.build_index(7, 1, &mut ignore_progress).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn lists_of_an_interrupted_training_go_with_its_other_files() {
 fn stale_and_damaged_lists_are_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let (store, file) = store(folder.path());
-    store.build_index(1, 2).unwrap().unwrap();
+    store.build_index(1, 2, &mut ignore_progress).unwrap().unwrap();
     let whole = std::fs::read(&file).unwrap();
     let open = || store.model(1).unwrap();
     let plain = project(&{
@@ -170,7 +174,7 @@ fn stale_and_damaged_lists_are_not_used() {
     let error = store.check_index(1).unwrap_err().to_string();
     assert!(error.contains("built from other vectors") && error.contains("projection index"));
     assert!(open().index_stats().is_none());
-    let found = store.build_index(1, 2).unwrap().unwrap();
+    let found = store.build_index(1, 2, &mut ignore_progress).unwrap().unwrap();
     assert_eq!(open().index_stats(), Some(found));
 }
 
@@ -193,8 +197,8 @@ fn small_models_and_others_have_none() {
     let file = store.embeddings_folder("toy").join(format!("mh_{id}_index.safetensors"));
     std::fs::write(&file, "stale").unwrap();
     assert_eq!(store.check_index(id).unwrap_err().kind(), ErrorKind::InvalidModel);
-    assert_eq!(store.build_index(id, 1).unwrap(), None);
+    assert_eq!(store.build_index(id, 1, &mut ignore_progress).unwrap(), None);
     assert!(!file.exists());
-    assert_eq!(store.build_index(id, 1).unwrap(), None);
+    assert_eq!(store.build_index(id, 1, &mut ignore_progress).unwrap(), None);
     assert_eq!(store.check_index(id).unwrap(), None);
 }

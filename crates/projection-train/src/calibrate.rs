@@ -13,9 +13,11 @@ use serde::Serialize;
 
 use crate::data::TrainingTexts;
 use crate::error::{Error, Result};
+use crate::kernel::parallel::Poll;
 use crate::ranks::{map_scores, rank_of};
 use crate::search::fuse;
 use crate::validation::{CLEARLY, Column, Plan};
+use crate::{OnProgress, Progress};
 
 /// Weights of BM25 that are tried, ascending from zero.
 const WEIGHTS: [f64; 9] = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7];
@@ -51,7 +53,9 @@ pub(super) fn hybrid_weight(
     plan: &Plan<'_>,
     projected: &[Array2<f32>],
     texts: &TrainingTexts,
+    progress: &mut OnProgress<'_>,
 ) -> Result<Calibrated> {
+    let mut poll = || Progress::new("weight of words", 0, 1).send(progress);
     let words = &texts.index;
     // Every so many questions of either sort, so that their shares stay.
     let step = plan.seen.len().div_ceil(WORD_QUESTIONS).max(1);
@@ -73,7 +77,7 @@ pub(super) fn hybrid_weight(
             kept.iter().map(|row| texts.questions[fold.queries[*row]].as_str()).collect();
         let projected = projected.select(ndarray::Axis(0), &kept);
         let failed = Mutex::new(None);
-        let found = rank_grid(plan, &projected, WEIGHTS.len(), |row, scores, ranks| {
+        let found = rank_grid(plan, &projected, WEIGHTS.len(), &mut poll, |row, scores, ranks| {
             let found = match words.scores(asked[row]) {
                 Ok(found) => found,
                 Err(error) => {
@@ -94,7 +98,7 @@ pub(super) fn hybrid_weight(
                 }
                 *rank = rank_of(&fused, fused[labels[row]]) as u32;
             }
-        });
+        })?;
         if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             let error: Error = error;
             return Err(error.context("choosing the weight of BM25"));
@@ -105,11 +109,16 @@ pub(super) fn hybrid_weight(
 }
 
 /// The offset of answers without training questions, for questions as `projected`.
-pub(super) fn unseen_offset(plan: &Plan<'_>, projected: &[Array2<f32>]) -> Calibrated {
+pub(super) fn unseen_offset(
+    plan: &Plan<'_>,
+    projected: &[Array2<f32>],
+    progress: &mut OnProgress<'_>,
+) -> Result<Calibrated> {
+    let mut poll = || Progress::new("offset of unseen answers", 0, 1).send(progress);
     let mut ranks = Vec::new();
     for (fold, projected) in plan.folds.iter().zip(projected) {
         let (answers, labels) = (fold.data.seen(), plan.labels(fold));
-        ranks.extend(rank_grid(plan, projected, OFFSETS.len(), |row, scores, ranks| {
+        let found = rank_grid(plan, projected, OFFSETS.len(), &mut poll, |row, scores, ranks| {
             let label = labels[row];
             for (rank, offset) in ranks.iter_mut().zip(OFFSETS) {
                 let offset = offset as f32;
@@ -117,9 +126,10 @@ pub(super) fn unseen_offset(plan: &Plan<'_>, projected: &[Array2<f32>]) -> Calib
                 let own = raised(label);
                 *rank = 1 + (0..scores.len()).map(|row| u32::from(raised(row) > own)).sum::<u32>();
             }
-        }));
+        })?;
+        ranks.extend(found);
     }
-    choose(&OFFSETS, &ranks, &plan.seen, plan.share)
+    Ok(choose(&OFFSETS, &ranks, &plan.seen, plan.share))
 }
 
 /// Calls `work` with the number of each row of `projected`, its cosines with all answers and
@@ -128,10 +138,11 @@ fn rank_grid(
     plan: &Plan<'_>,
     projected: &Array2<f32>,
     values: usize,
+    poll: &mut Poll<'_>,
     work: impl Fn(usize, &[f32], &mut [u32]) + Sync,
-) -> Vec<u32> {
+) -> Result<Vec<u32>> {
     let (data, queries) = (plan.data, projected.as_slice().expect("made row-major"));
-    map_scores(queries, data.answer_values(), data.dim(), plan.threads, values, work)
+    map_scores(queries, data.answer_values(), data.dim(), plan.threads, values, poll, work)
 }
 
 /// Of values with the nearest to zero first, the first that is not clearly worse than the

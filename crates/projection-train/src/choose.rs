@@ -140,7 +140,7 @@ pub(super) fn choose(
             (recipe, column.validated, search.projected(training))
         }
         (_, Some((recipe, column))) => {
-            (recipe.clone(), column.validated, projected_by(&plan, recipe)?)
+            (recipe.clone(), column.validated, projected_by(&plan, recipe, progress)?)
         }
         (_, None) => unreachable!("a method without a residual search has other candidates"),
     };
@@ -159,10 +159,12 @@ pub(super) fn choose(
     let has_heads = !matches!(recipe, Recipe::Linear(_));
     Progress::new("weight of words", 0, 1).send(progress)?;
     let texts = data.texts();
-    let hybrid_weight =
-        texts.map(|texts| calibrate::hybrid_weight(&plan, &projected, texts)).transpose()?;
-    let unseen_offset =
-        (has_heads && plan.share > 0.0).then(|| calibrate::unseen_offset(&plan, &projected));
+    let hybrid_weight = texts
+        .map(|texts| calibrate::hybrid_weight(&plan, &projected, texts, progress))
+        .transpose()?;
+    let unseen_offset = (has_heads && plan.share > 0.0)
+        .then(|| calibrate::unseen_offset(&plan, &projected, progress))
+        .transpose()?;
     let mut validation = Validation {
         unseen: plan.share,
         chosen,

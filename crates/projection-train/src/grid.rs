@@ -4,6 +4,7 @@
 //! linear in the factors but for the norm of z = q + r·Δ + w·x, and this follows from the
 //! dot products of the three: so three products with the answers serve all factors.
 
+use crate::error::Result;
 use crate::kernel;
 use crate::kernel::{gemm, parallel};
 use crate::ranks::rank_of;
@@ -37,44 +38,60 @@ pub(super) struct Terms<'a> {
 impl Terms<'_> {
     /// The rank of each query's answer for all `grid` factors: n × grid. Factors that differ
     /// in the lift only should be neighbours in the grid.
-    pub fn ranks(&self, grid: &[Factors], threads: usize) -> Vec<u32> {
+    ///
+    /// # Errors
+    /// Those of `poll`.
+    pub fn ranks(
+        &self,
+        grid: &[Factors],
+        threads: usize,
+        poll: &mut parallel::Poll<'_>,
+    ) -> Result<Vec<u32>> {
         let (dim, count) = (self.dim, self.answers.len() / self.dim);
         let mut ranks = vec![0; self.labels.len() * grid.len()];
         let rows = (SCORES / count).clamp(1, parallel::BLOCK_ROWS);
-        parallel::parallel_chunks(threads, &mut ranks, grid.len(), rows, |range, ranks| {
-            let terms = [self.queries, self.rotations, self.adapted].map(|values| {
-                let values = &values[range.start * dim..range.end * dim];
-                let mut scores = vec![0.0; range.len() * count];
-                gemm::matmul_nt(values, self.answers, dim, &mut scores);
-                (values, scores)
-            });
-            let mut mixed = vec![0.0f32; count];
-            let mut lifted = vec![0.0f32; count];
-            for (row, ranks) in ranks.chunks_mut(grid.len()).enumerate() {
-                let label = self.labels[range.start + row];
-                let vectors = [0, 1, 2].map(|i| &terms[i].0[row * dim..(row + 1) * dim]);
-                let scores = [0, 1, 2].map(|i| &terms[i].1[row * count..(row + 1) * count]);
-                let mut last = None;
-                for (rank, factors) in ranks.iter_mut().zip(grid) {
-                    let pair = (factors.rotation, factors.adapter);
-                    if last != Some(pair) {
-                        self.mix(vectors, scores, pair, &mut mixed);
-                        last = Some(pair);
-                    }
-                    let scores = match factors.lift {
-                        0.0 => &mixed,
-                        lift => {
-                            let lift = lift as f32;
-                            let values = lifted.iter_mut().zip(&mixed).zip(self.lifts);
-                            values.for_each(|((out, score), u)| *out = score + lift * u);
-                            &lifted
+        let width = grid.len();
+        parallel::parallel_chunks_until(
+            threads,
+            &mut ranks,
+            width,
+            rows,
+            poll,
+            |range, ranks, _| {
+                let terms = [self.queries, self.rotations, self.adapted].map(|values| {
+                    let values = &values[range.start * dim..range.end * dim];
+                    let mut scores = vec![0.0; range.len() * count];
+                    gemm::matmul_nt(values, self.answers, dim, &mut scores);
+                    (values, scores)
+                });
+                let mut mixed = vec![0.0f32; count];
+                let mut lifted = vec![0.0f32; count];
+                for (row, ranks) in ranks.chunks_mut(grid.len()).enumerate() {
+                    let label = self.labels[range.start + row];
+                    let vectors = [0, 1, 2].map(|i| &terms[i].0[row * dim..(row + 1) * dim]);
+                    let scores = [0, 1, 2].map(|i| &terms[i].1[row * count..(row + 1) * count]);
+                    let mut last = None;
+                    for (rank, factors) in ranks.iter_mut().zip(grid) {
+                        let pair = (factors.rotation, factors.adapter);
+                        if last != Some(pair) {
+                            self.mix(vectors, scores, pair, &mut mixed);
+                            last = Some(pair);
                         }
-                    };
-                    *rank = rank_of(scores, scores[label]) as u32;
+                        let scores = match factors.lift {
+                            0.0 => &mixed,
+                            lift => {
+                                let lift = lift as f32;
+                                let values = lifted.iter_mut().zip(&mixed).zip(self.lifts);
+                                values.for_each(|((out, score), u)| *out = score + lift * u);
+                                &lifted
+                            }
+                        };
+                        *rank = rank_of(scores, scores[label]) as u32;
+                    }
                 }
-            }
-        });
-        ranks
+            },
+        )?;
+        Ok(ranks)
     }
 
     /// Scores at the factors of rotation and adapter, for z brought to length 1.

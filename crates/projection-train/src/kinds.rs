@@ -8,7 +8,7 @@ use crate::linear::check;
 use crate::projection::{LinearProjection, Model, Projection};
 use crate::recipe::multi_head;
 use crate::validation::{Column, Plan, to_unit_rows};
-use crate::{LinearMethod, Method, OnProgress, Progress, Recipe, ignore_progress};
+use crate::{LinearMethod, Method, OnProgress, Progress, Recipe};
 
 /// Temperatures of multi-head projections that are tried.
 const TEMPERATURES: [f64; 4] = [0.02, 0.05, 0.1, 0.2];
@@ -59,12 +59,10 @@ pub(super) fn measure(
     let mut ranks: Vec<Vec<u32>> = vec![Vec::new(); recipes.len()];
     let steps = plan.folds.len();
     for (number, fold) in plan.folds.iter().enumerate() {
-        if !recipes.is_empty() {
-            Progress::new("other kinds", number, steps).send(progress)?;
-        }
         let data = &fold.data;
         let mut problems: Vec<(LinearMethod, Ridge)> = Vec::new();
         for (recipe, ranks) in recipes.iter().zip(&mut ranks) {
+            Progress::new("other kinds", number, steps).send(progress)?;
             let model = match recipe {
                 Recipe::Linear(method) => {
                     let known = problems.iter().position(|(of, _)| of.shares_problem_with(*method));
@@ -94,9 +92,13 @@ pub(super) fn measure(
 }
 
 /// The asked questions of every fold as a model of the recipe projects them, at length 1.
-pub(super) fn projected_by(plan: &Plan<'_>, recipe: &Recipe) -> Result<Vec<Array2<f32>>> {
+pub(super) fn projected_by(
+    plan: &Plan<'_>,
+    recipe: &Recipe,
+    progress: &mut OnProgress<'_>,
+) -> Result<Vec<Array2<f32>>> {
     let of_fold = |fold: &crate::folds::Fold| {
-        projected(&recipe.train(&fold.data, &mut ignore_progress)?, plan.queries(fold))
+        projected(&recipe.train(&fold.data, progress)?, plan.queries(fold))
     };
     plan.folds.iter().map(of_fold).collect()
 }

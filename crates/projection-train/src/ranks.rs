@@ -2,6 +2,7 @@
 
 use ndarray::ArrayView2;
 
+use crate::error::Result;
 use crate::kernel::{gemm, parallel};
 
 /// Scores that a thread keeps at a time.
@@ -28,36 +29,42 @@ pub fn ranks(
     let [queries, answers] =
         [&queries, &answers].map(|rows| rows.as_slice().expect("the layout is row-major"));
     let dim = queries.len() / labels.len().max(1);
-    map_scores(queries, answers, dim, threads, 1, |row, scores, rank| {
-        rank[0] = rank_of(scores, scores[labels[row]]);
-    })
+    let ranks =
+        map_scores(queries, answers, dim, threads, 1, &mut || Ok(()), |row, scores, rank| {
+            rank[0] = rank_of(scores, scores[labels[row]]);
+        });
+    ranks.expect("nothing cancels")
 }
 
 /// Calls `work` with the number of each query, its dot products with all `answers`, and its
 /// row of the result (n × `width`). Work is shared among `threads`; the result does not
 /// depend on their number.
+///
+/// # Errors
+/// Those of `poll`.
 pub(crate) fn map_scores<T: Clone + Default + Send>(
     queries: &[f32],
     answers: &[f32],
     dim: usize,
     threads: usize,
     width: usize,
+    poll: &mut parallel::Poll<'_>,
     work: impl Fn(usize, &[f32], &mut [T]) + Sync,
-) -> Vec<T> {
+) -> Result<Vec<T>> {
     if queries.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let count = answers.len() / dim;
     let mut out = vec![T::default(); queries.len() / dim * width];
     let rows = (SCORES / count.max(1)).clamp(1, parallel::BLOCK_ROWS);
-    parallel::parallel_chunks(threads, &mut out, width, rows, |range, out| {
+    parallel::parallel_chunks_until(threads, &mut out, width, rows, poll, |range, out, _| {
         let mut scores = vec![0.0; range.len() * count];
         gemm::matmul_nt(&queries[range.start * dim..range.end * dim], answers, dim, &mut scores);
         for ((row, scores), out) in range.zip(scores.chunks(count)).zip(out.chunks_mut(width)) {
             work(row, scores, out);
         }
-    });
-    out
+    })?;
+    Ok(out)
 }
 
 /// 1 and how many scores are higher than `own`.

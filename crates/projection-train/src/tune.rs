@@ -182,7 +182,9 @@ impl<'a> FoldWork<'a> {
             answers: self.data.answer_values(),
             lifts: &self.lifts,
         };
-        Ok(terms.ranks(grid, self.threads))
+        let steps = training.adapter_training.steps;
+        let mut poll = || Progress::new("adapter", steps, steps).send(progress);
+        terms.ranks(grid, self.threads, &mut poll)
     }
 
     /// The asked questions as a candidate projects them, at length 1 (n × d); `at` is the

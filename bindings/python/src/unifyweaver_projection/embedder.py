@@ -85,6 +85,8 @@ class Embedder(_call.Immutable):
             native,
             words,
             len(keep),
+            ffi.NULL,
+            ffi.NULL,
             _arrays.pointer(vectors),
             vectors.size,
         )

@@ -97,8 +97,8 @@ class Explanation(_tables.Report):
         return tables
 
 
-def from_report(report: dict[str, Any], text_of: Any) -> Explanation:
-    """Converts a report of the library. `text_of` returns an answer's text by its id."""
+def from_report(report: dict[str, Any]) -> Explanation:
+    """Converts a report of the library."""
     questions = report["questions"]
     for question in questions:
         del question["question_id"]
@@ -108,5 +108,5 @@ def from_report(report: dict[str, Any], text_of: Any) -> Explanation:
         weights={head["cluster_id"]: head["weight"] for head in report["heads"]},
         questions_move=report["questions_move"],
         questions=[ExplainedQuestion(**question) for question in questions],
-        hits=[ExplainedHit(text=text_of(hit["answer_id"]), **hit) for hit in report["hits"]],
+        hits=[ExplainedHit(**hit) for hit in report["hits"]],
     )

@@ -37,7 +37,12 @@ def build_index(database: StrPath, id: int, *, threads: int = 1) -> IndexStats:
     count = _call.integer("threads", threads, 0, 2**63 - 1)
     with store_lock(database).engine():
         return measured(
-            lib.projection_store_build_index, _call.open_store(path), number, count
+            lib.projection_store_build_index,
+            _call.open_store(path),
+            number,
+            count,
+            ffi.NULL,
+            ffi.NULL,
         )
 
 

@@ -370,7 +370,7 @@ class Model(_call.Immutable):
         found = _work.report(
             lib.projection_model_explain, native, _arrays.pointer(vector), vector.size
         )
-        return explanation.from_report(found, lambda answer_id: None)
+        return explanation.from_report(found)
 
     def with_temperature(self: AnyModel, temperature: float) -> AnyModel:
         """Returns a copy of the model with another temperature. The two share their vectors, and
@@ -402,7 +402,7 @@ class Model(_call.Immutable):
         """
         native = self._live()
         number = _call.integer("threads", threads, 0, 2**63 - 1)
-        return self._take(_open(lib.projection_model_build_index, native, number))
+        return self._take(_open(lib.projection_model_build_index, native, number, ffi.NULL, ffi.NULL))
 
     @property
     def index_stats(self) -> IndexStats:

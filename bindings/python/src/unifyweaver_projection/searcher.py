@@ -118,6 +118,20 @@ class Searcher(_call.Handle):
     ) -> None:
         """Adds answers: n ids that the searcher does not have, their vectors of shape (n, dim),
         and their texts. The store does not change. After an error, nothing is added."""
+        self._put(lib.projection_searcher_add, ids, vectors, texts)
+
+    def replace(
+        self, ids: ArrayLike, vectors: ArrayLike, texts: Optional[Sequence[str]] = None
+    ) -> None:
+        """Adds answers as :meth:`add` does; those that the searcher has already get the new vector
+        and the new text, or none. A search in another thread finds the old answers or the new ones:
+        no answer is missing meanwhile, as it would be between :meth:`remove` and :meth:`add`. After
+        an error, nothing has changed."""
+        self._put(lib.projection_searcher_replace, ids, vectors, texts)
+
+    def _put(
+        self, put: Any, ids: ArrayLike, vectors: ArrayLike, texts: Optional[Sequence[str]]
+    ) -> None:
         native = self._live()
         array = _arrays.as_floats("vectors", vectors, (2,), self._dim)
         kept = _ids("ids", ids, array.shape[0])
@@ -127,7 +141,7 @@ class Searcher(_call.Handle):
             if len(keep) != kept.size:
                 raise BufferSizeError(f"texts has {len(keep)} entries, expected {kept.size}")
         _call.call(
-            lib.projection_searcher_add,
+            put,
             native,
             _arrays.id_pointer(kept),
             _arrays.pointer(array),
@@ -178,6 +192,8 @@ class Searcher(_call.Handle):
             n,
             dim,
             _call.integer("threads", threads, 0, 2**63 - 1),
+            ffi.NULL,
+            ffi.NULL,
         )
 
     def drop_index(self) -> None:
@@ -191,12 +207,17 @@ class Searcher(_call.Handle):
 
     def __len__(self) -> int:
         """Number of answers; available after :meth:`close`."""
-        return self._len
+        native = self._object
+        return self._len if native is None else int(lib.projection_searcher_len(native))
 
     def text(self, answer_id: int) -> Optional[str]:
         """Returns the text of an answer; None if it has none, and for an unknown id."""
-        native = self._live()
-        return _text_of(native, _call.model_id("answer_id", answer_id))
+        native, found = self._live(), ffi.new("projection_text **")
+        _call.call(
+            lib.projection_searcher_text, native, _call.model_id("answer_id", answer_id), found
+        )
+        owned = ffi.gc(found[0], lib.projection_text_free)
+        return _text(lib.projection_text_data(owned)) if found[0] else None
 
     def search(
         self,
@@ -238,9 +259,8 @@ class Searcher(_call.Handle):
         kept = None if allowed is None else _ids("allowed", allowed)
         options = _options(score_mode, hybrid, unseen_offset, threads, kept)
         vector = _arrays.as_floats("query", query, (1,), self._query_dim(model))
-        k = min(_count("k", k), self._len)
-        hits, found = ffi.new("projection_hit[]", k), ffi.new("size_t *")
-        _call.call(
+        return _hits(
+            1,
             lib.projection_searcher_search,
             native,
             projection,
@@ -248,12 +268,8 @@ class Searcher(_call.Handle):
             vector.size,
             _words(text),
             options,
-            k,
-            hits,
-            k,
-            found,
-        )
-        return [_hit(native, hits[i]) for i in range(found[0])]
+            _count("k", k),
+        )[0]
 
     def search_batch(
         self,
@@ -280,9 +296,8 @@ class Searcher(_call.Handle):
             words, keep = text_pointers("texts", texts)
             if len(keep) != n:
                 raise BufferSizeError(f"texts has {len(keep)} entries, expected {n}")
-        k = min(_count("k", k), self._len)
-        hits, found = ffi.new("projection_hit[]", n * k), ffi.new("size_t *")
-        _call.call(
+        return _hits(
+            n,
             lib.projection_searcher_search_batch,
             native,
             projection,
@@ -291,12 +306,8 @@ class Searcher(_call.Handle):
             dim,
             words,
             options,
-            k,
-            hits,
-            n * k,
-            found,
+            _count("k", k),
         )
-        return [[_hit(native, hits[i * k + j]) for j in range(found[0])] for i in range(n)]
 
     def explain(
         self,
@@ -322,9 +333,9 @@ class Searcher(_call.Handle):
                 vector.size,
                 _words(text),
                 options,
-                min(_count("k", k), self._len),
+                _count("k", k),
             )
-        return explanation.from_report(found, lambda answer_id: _text_of(native, answer_id))
+        return explanation.from_report(found)
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._live()
@@ -438,10 +449,17 @@ def _options(
     return options
 
 
-def _text_of(native: Any, answer_id: int) -> Optional[str]:
-    text = lib.projection_searcher_text(native, answer_id)
+def _text(text: Any) -> Optional[str]:
     return None if text == ffi.NULL else ffi.string(text).decode("utf-8", "replace")
 
 
-def _hit(native: Any, hit: Any) -> Hit:
-    return Hit(hit.answer_id, hit.score, _text_of(native, hit.answer_id))
+def _hits(n: int, function: Any, *arguments: Any) -> list[list[Hit]]:
+    """Calls a function of the library that returns the hits of n queries."""
+    found = _call.make("projection_hits **", lib.projection_hits_free, function, *arguments)
+    data, each = lib.projection_hits_data(found), lib.projection_hits_len(found) // max(n, 1)
+
+    def of(query: int) -> list[Hit]:
+        hits = ffi.unpack(data + query * each, each)
+        return [Hit(hit.answer_id, hit.score, _text(hit.text)) for hit in hits]
+
+    return [of(query) for query in range(n)]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use projection_core::kernel::progress::ignore_progress;
 use projection_core::projection::IndexStats;
 use projection_store::Store;
 use serde::Serialize;
@@ -51,7 +52,10 @@ pub fn run(args: &Args) -> Result<StoredIndex, Failure> {
     let threads = || std::thread::available_parallelism().map_or(1, usize::from);
     let index = match args.check {
         true => store.check_index(projection_id)?,
-        false => store.build_index(projection_id, args.threads.unwrap_or_else(threads))?,
+        false => {
+            let threads = args.threads.unwrap_or_else(threads);
+            store.build_index(projection_id, threads, &mut ignore_progress)?
+        }
     };
     Ok(StoredIndex { projection_id, index })
 }

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use super::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::{IndexStats, IvfIndex, MIN_INDEX_ROWS, StoredIndex, UnitVectors, scan_pays_off};
+use crate::kernel::progress::{OnProgress, Progress};
 use crate::kernel::{MAX_INT8_DIM, QuantizedParts, QuantizedRows};
 use crate::layout;
 use crate::tensors::{self, NewTensor, TensorFile};
@@ -49,12 +50,20 @@ impl VectorIndex {
 
     /// An approximate index of these vectors, if there are many and it finds the nearest ones for
     /// less work than scanning all.
-    pub fn build(units: UnitVectors<'_>, threads: usize) -> Option<Arc<IvfIndex>> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`].
+    pub fn build(
+        units: UnitVectors<'_>,
+        threads: usize,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Option<Arc<IvfIndex>>> {
         if units.count < MIN_INDEX_ROWS || !scan_pays_off(units.count, units.dim) {
-            return None;
+            return Ok(None);
         }
-        let index = IvfIndex::build(units, &[], threads);
-        (!index.is_exact()).then(|| Arc::new(index))
+        let mut poll = || Progress::new("building an index", 0, 1).send(progress);
+        let index = IvfIndex::build(units, &[], threads, &mut poll)?;
+        Ok((!index.is_exact()).then(|| Arc::new(index)))
     }
 }
 
@@ -145,14 +154,18 @@ impl Model {
     /// depend on the number of threads. Files that the model is saved to hold the index.
     ///
     /// # Errors
-    /// As [`check_values`](Self::check_values).
-    pub fn with_approximate_index(&self, threads: usize) -> Result<Self> {
+    /// As [`check_values`](Self::check_values), and [`ErrorKind::Cancelled`].
+    pub fn with_approximate_index(
+        &self,
+        threads: usize,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Self> {
         self.check_values()?;
         let all_take_part = matches!(self, Self::MultiHead(model) if model.top_k().is_none());
         if all_take_part || self.index_stats().is_some() {
             return Ok(self.clone());
         }
-        let index = self.with_units(|units| VectorIndex::build(units, threads));
+        let index = self.with_units(|units| VectorIndex::build(units, threads, progress))?;
         Ok(index.into_iter().fold(self.clone(), Self::with_index))
     }
 
@@ -185,16 +198,19 @@ impl Model {
     /// take part.
     ///
     /// # Errors
-    /// As [`load`](Self::load), and [`ErrorKind::Io`] if the file can't be written.
+    /// As [`load`](Self::load), [`ErrorKind::Io`] if the file can't be written, and
+    /// [`ErrorKind::Cancelled`].
     pub fn store_index(
         &self,
         folder: &Path,
         id: i64,
         threads: usize,
+        progress: &mut OnProgress<'_>,
     ) -> Result<Option<IndexStats>> {
         let path = folder.join(layout::index_name(id));
         self.check_values()?;
-        let Some(index) = self.with_units(|units| VectorIndex::build(units, threads)) else {
+        let built = self.with_units(|units| VectorIndex::build(units, threads, progress))?;
+        let Some(index) = built else {
             return match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     Err(Error::io("removing", &path, error))

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use ndarray::{Array2, s};
+use projection_core::kernel::progress::ignore_progress;
 use projection_core::npy;
 use projection_core::projection::{Model, ResidualParts, ResidualProjection};
 use projection_store::search::{Hit, Index};
@@ -161,7 +162,7 @@ impl Large {
         }
         let mut lists = exact.clone();
         let start = Instant::now();
-        let found = lists.build_index(None, None, 2)?;
+        let found = lists.build_index(None, None, 2, &mut ignore_progress)?;
         let seconds = start.elapsed().as_secs_f64();
         println!("lists of {}, made in {seconds:.1} s by 2 threads: {found:?}", self.count);
         Ok(Rc::clone(self.lists.get_or_init(|| Rc::new(lists))))
@@ -202,7 +203,7 @@ fn questions(row: Row, count: usize, lists: bool) -> Result<Work, Box<dyn Error>
     drop(rows);
     let model = Model::Residual(ResidualProjection::new(parts)?);
     let start = Instant::now();
-    let model = if lists { model.with_approximate_index(2)? } else { model };
+    let model = if lists { model.with_approximate_index(2, &mut ignore_progress)? } else { model };
     let mut title = row.title(0);
     let found = model.index_stats();
     let Model::Residual(model) = model else { unreachable!("it was made one") };

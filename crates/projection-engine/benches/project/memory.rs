@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ndarray::{Array2, ArrayView2};
+use projection_core::kernel::progress::ignore_progress;
 use projection_core::npy::{self, NpyArray};
 use projection_core::projection::{Head, Model, MultiHeadProjection, Precision, Projection};
 use projection_core::search::Index;
@@ -74,7 +75,7 @@ fn measure(kind: &str, folder: &Path, count: &str) -> Result<(), Box<dyn Error>>
             let mut index = Index::from_vectors(&ids, load(folder, "clustered.npy")?.view())?;
             drop(ids);
             if kind == "lists" {
-                let found = index.build_index(None, None, 2)?;
+                let found = index.build_index(None, None, 2, &mut ignore_progress)?;
                 if found.lists < 2 {
                     return Err("no lists were made".into());
                 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ndarray::{Array2, s};
+use projection_core::kernel::progress::ignore_progress;
 use projection_core::npy;
 use projection_core::projection::{
     Head, Model, MultiHeadProjection, Neighbour, Precision, Projection,
@@ -321,8 +322,14 @@ impl Engine for Search {
                 vec![self.index.search(query, None, NEAREST).expect("queries fit the index")]
             }
             _ => {
-                let found =
-                    self.index.search_batch_among(None, self.threads, queries, None, NEAREST);
+                let found = self.index.search_batch_among(
+                    None,
+                    self.threads,
+                    queries,
+                    None,
+                    NEAREST,
+                    &mut ignore_progress,
+                );
                 found.expect("queries fit the index")
             }
         };

@@ -5,7 +5,8 @@ use super::delta::Delta;
 use super::{IndexStats, IvfIndex, KS, UnitVectors, tune};
 use crate::batch::dots_batch;
 use crate::dot::norm;
-use crate::parallel::parallel_chunks;
+use crate::error::Result;
+use crate::parallel::{Poll, parallel_chunks_until};
 use crate::quantized::{QuantizedRows, RowFormat};
 use crate::random::Random;
 use crate::softmax::largest;
@@ -33,7 +34,15 @@ impl IvfIndex {
     /// nearest rows for much less than scanning all; otherwise a flat one. `queries` (n × d), of
     /// length 1, are more held-out queries to tune the probe margins with. The result does not
     /// depend on the number of threads.
-    pub fn build(units: UnitVectors<'_>, queries: &[f32], threads: usize) -> Self {
+    ///
+    /// # Errors
+    /// Those of `poll`.
+    pub fn build(
+        units: UnitVectors<'_>,
+        queries: &[f32],
+        threads: usize,
+        poll: &mut Poll<'_>,
+    ) -> Result<Self> {
         let dim = units.dim;
         let mut random = Random::new(SEED, 0);
         let mut numbers: Vec<usize> = (0..units.count).collect();
@@ -47,16 +56,18 @@ impl IvfIndex {
         let sample = units.gather(others[..sampled].iter().copied());
         let mut centroids = sample[..count * dim].to_vec();
         for _ in 0..ROUNDS {
-            let lists = assign(sample.len() / dim, &centroids, dim, threads, &|rows| {
+            let lists = assign(sample.len() / dim, &centroids, dim, threads, poll, &|rows| {
                 sample[rows.start * dim..rows.end * dim].to_vec()
-            });
+            })?;
             centroids = means(dim, count, &lists, &mut random, &|row, values| {
                 values.copy_from_slice(&sample[row * dim..][..dim]);
             });
         }
         drop(sample);
-        let lists = assign(units.count, &centroids, dim, threads, &|rows| units.gather(rows));
+        let lists =
+            assign(units.count, &centroids, dim, threads, poll, &|rows| units.gather(rows))?;
         let centroids = means(dim, count, &lists, &mut random, units.copy_row);
+        poll()?;
         let (offsets, rows) = members(count, &lists);
         let (codes, distance) = units.quantized(rows.iter().map(|row| *row as usize));
         let radius =
@@ -70,9 +81,9 @@ impl IvfIndex {
         };
         let coarse = Some(coarse);
         let mut index = Self { codes, rows, distance, coarse, delta: Delta::new(count) };
-        match index.tune(units, &lists, held_out, queries, threads) {
-            true => index,
-            false => Self::flat(units),
+        match index.tune(units, &lists, held_out, queries, threads, poll)? {
+            true => Ok(index),
+            false => Ok(Self::flat(units)),
         }
     }
 }
@@ -83,13 +94,14 @@ fn assign(
     centroids: &[f32],
     dim: usize,
     threads: usize,
+    poll: &mut Poll<'_>,
     copy: &(dyn Fn(std::ops::Range<usize>) -> Vec<f32> + Sync),
-) -> Vec<u32> {
+) -> Result<Vec<u32>> {
     // |x − c|² is least where x·c − |c|²/2 is greatest.
     let halves: Vec<f32> =
         centroids.chunks_exact(dim).map(|c| (norm(c).powi(2) / 2.0) as f32).collect();
     let mut nearest = vec![0u32; count];
-    parallel_chunks(threads, &mut nearest, 1, BLOCK, |range, nearest| {
+    parallel_chunks_until(threads, &mut nearest, 1, BLOCK, poll, |range, nearest, _| {
         let rows = copy(range);
         let mut best = [f32::NEG_INFINITY; BLOCK];
         let mut dots = [0.0; BLOCK * CENTROIDS];
@@ -108,8 +120,8 @@ fn assign(
                 }
             }
         }
-    });
-    nearest
+    })?;
+    Ok(nearest)
 }
 
 /// The mean of the rows of each list; of an empty one, a row drawn at random.

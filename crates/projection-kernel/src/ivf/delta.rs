@@ -1,7 +1,9 @@
 //! Adding rows to an index and removing them, without building it again.
 //!
 //! An added row goes to the list of its nearest centroid; a removed one leaves a tombstone in its
-//! slot. Lists stay as good as they were while added rows are like those before.
+//! slot. Lists stay as good as they were while added rows are like those before. When tombstones
+//! outnumber rows, copies are written anew without them, so that an index whose rows are replaced
+//! again and again does not grow.
 
 use std::collections::HashMap;
 
@@ -54,13 +56,13 @@ impl Delta {
 }
 
 impl IvfIndex {
-    /// Adds the rows from `first` on, up to the count of `units`.
-    pub fn add(&mut self, units: UnitVectors<'_>, first: usize) {
-        let (codes, distance) = units.quantized(first..units.count);
+    /// Adds the rows `numbers` of `units`.
+    pub fn add(&mut self, units: UnitVectors<'_>, numbers: &[usize]) {
+        let (codes, distance) = units.quantized(numbers.iter().copied());
         self.distance = self.distance.max(distance);
-        let first_slot = self.slots() as u32;
+        let (first_slot, start) = (self.slots() as u32, self.delta.rows.len());
         let mut row = vec![0.0; units.dim];
-        for number in first..units.count {
+        for &number in numbers {
             let list = match &self.coarse {
                 None => 0,
                 Some(coarse) => {
@@ -71,14 +73,39 @@ impl IvfIndex {
             self.delta.lists[list].push(self.delta.rows.len() as u32);
             self.delta.rows.push(number as u32);
         }
-        if let Some(test_queries) = &mut self.delta.slots {
-            test_queries.extend((first as u32..units.count as u32).zip(first_slot..));
+        if let Some(slots) = &mut self.delta.slots {
+            slots.extend(numbers.iter().map(|number| *number as u32).zip(first_slot..));
         }
-        let start = self.delta.rows.len() - (units.count - first);
         self.delta.parts.push((start, codes));
+        if self.delta.tombstones > units.count {
+            self.compact(units);
+        }
     }
 
-    /// Removes the row `number`; the row `last` takes its number.
+    /// Writes the copies anew, without tombstones and with added rows in their lists.
+    fn compact(&mut self, units: UnitVectors<'_>) {
+        let Some(coarse) = &self.coarse else {
+            *self = Self::flat(units);
+            return;
+        };
+        let (mut rows, mut offsets) = (Vec::with_capacity(units.count), vec![0]);
+        for list in 0..coarse.count() {
+            let added = self.delta.of_list(list).iter();
+            let slots = coarse.slots(list).map(|slot| self.row_of(slot));
+            let all = slots.chain(added.map(|number| self.delta.row(*number as usize)));
+            rows.extend(all.filter(|row| *row != TOMBSTONE));
+            offsets.push(rows.len());
+        }
+        let (codes, distance) = units.quantized(rows.iter().map(|row| *row as usize));
+        self.delta = Delta::new(coarse.count());
+        if let Some(coarse) = &mut self.coarse {
+            coarse.offsets = offsets;
+        }
+        (self.codes, self.rows, self.distance) = (codes, rows, distance);
+    }
+
+    /// Removes the row `number`; the row `last` takes its number. Without another row, `last` is
+    /// `number`.
     pub fn swap_remove(&mut self, number: usize, last: usize) {
         if self.delta.slots.is_none() {
             let slots = (0..self.slots()).map(|slot| (self.row_of(slot), slot as u32));

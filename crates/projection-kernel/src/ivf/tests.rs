@@ -5,6 +5,10 @@ use crate::random::Random;
 
 const DIM: usize = 48;
 
+fn built(units: UnitVectors<'_>, queries: &[f32], threads: usize) -> IvfIndex {
+    IvfIndex::build(units, queries, threads, &mut || Ok(())).unwrap()
+}
+
 /// Rows of length 1 around `topics` points; within `spread` of them, but for 1 in 8.
 pub fn clustered(count: usize, topics: usize, spread: f32) -> Rows {
     let mut random = Random::new(5, topics as u64);
@@ -56,7 +60,7 @@ fn lists_find_what_they_promise_and_read_little() {
     let rows = Rows::from_values(DIM, &all[..12_000 * DIM]);
     let queries = Rows::from_values(DIM, &all[12_000 * DIM..]);
     let copy = of_rows(&rows);
-    let lists = IvfIndex::build(units(&rows, &copy), &[], 1);
+    let lists = built(units(&rows, &copy), &[], 1);
     let found = lists.stats();
     assert!(!lists.is_exact() && found.lists > 200 && found.read < 0.25, "{found:?}");
     assert!(found.recall >= LEAST_RECALL, "{found:?}");
@@ -65,7 +69,7 @@ fn lists_find_what_they_promise_and_read_little() {
         assert!(recall > 0.98, "{recall} at {k}, {found:?}");
     }
     // One thread or many, and every time, the same lists.
-    let again = IvfIndex::build(units(&rows, &copy), &[], 3);
+    let again = built(units(&rows, &copy), &[], 3);
     assert_eq!(again.rows, lists.rows);
     assert_eq!(again.coarse.unwrap().probe_margins, lists.coarse.unwrap().probe_margins);
 }
@@ -74,7 +78,7 @@ fn lists_find_what_they_promise_and_read_little() {
 fn rows_without_clusters_stay_in_one_list() {
     let rows = clustered(6000, 6000, 1.0);
     let copy = of_rows(&rows);
-    let lists = IvfIndex::build(units(&rows, &copy), &[], 1);
+    let lists = built(units(&rows, &copy), &[], 1);
     assert!(lists.is_exact());
     assert_eq!(lists.stats(), IndexStats { recall: 1.0, read: 1.0, lists: 1 });
     let queries = clustered(50, 25, 1.0);
@@ -86,9 +90,9 @@ fn queries_of_the_caller_count() {
     // Queries far from all rows: reading few lists would not do for them.
     let rows = clustered(6000, 60, 0.8);
     let copy = of_rows(&rows);
-    assert!(!IvfIndex::build(units(&rows, &copy), &[], 1).is_exact());
+    assert!(!built(units(&rows, &copy), &[], 1).is_exact());
     let far = clustered(300, 300, 1.0);
-    let lists = IvfIndex::build(units(&rows, &copy), &far, 1);
+    let lists = built(units(&rows, &copy), &far, 1);
     if !lists.is_exact() {
         assert!(recall(&lists, &rows, &far, 10) >= 0.985);
     }
@@ -98,8 +102,7 @@ fn queries_of_the_caller_count() {
 fn only_allowed_rows_are_found() {
     let rows = clustered(6000, 60, 0.8);
     let copy = of_rows(&rows);
-    for lists in [IvfIndex::flat(units(&rows, &copy)), IvfIndex::build(units(&rows, &copy), &[], 1)]
-    {
+    for lists in [IvfIndex::flat(units(&rows, &copy)), built(units(&rows, &copy), &[], 1)] {
         let query = rows.row(77);
         let candidates = lists.shortlist(query, 10, Some(&|row| row % 5 == 3)).unwrap();
         assert!(candidates.len() >= 10 && candidates.iter().all(|row| row % 5 == 3));
@@ -116,7 +119,7 @@ fn rows_come_and_go() {
     let mut rows = Rows::from_values(DIM, &all[..5000 * DIM]);
     let made = {
         let copy = of_rows(&rows);
-        [IvfIndex::flat(units(&rows, &copy)), IvfIndex::build(units(&rows, &copy), &[], 1)]
+        [IvfIndex::flat(units(&rows, &copy)), built(units(&rows, &copy), &[], 1)]
     };
     assert!(!made[1].is_exact());
     let before = rows.clone();
@@ -124,7 +127,8 @@ fn rows_come_and_go() {
         rows = before.clone();
         for part in [5000..5001, 5001..5600, 5600..6000] {
             rows.push(&all[part.start * DIM..part.end * DIM]);
-            lists.add(units(&rows, &of_rows(&rows)), part.start);
+            let added: Vec<usize> = (part.start..rows.count()).collect();
+            lists.add(units(&rows, &of_rows(&rows)), &added);
             // Rows of the middle, the first and the last one, and one that was added.
             for number in [1234, 0, rows.count() - 3, rows.count() - 6] {
                 lists.swap_remove(number, rows.count() - 1);
@@ -133,9 +137,20 @@ fn rows_come_and_go() {
             // What is added next follows what is there.
             let kept = rows.count();
             rows.push(&all[..4 * DIM]);
-            lists.add(units(&rows, &of_rows(&rows)), kept);
+            let added: Vec<usize> = (kept..rows.count()).collect();
+            lists.add(units(&rows, &of_rows(&rows)), &added);
         }
         assert!(lists.stored().is_none());
+        // Rows that are replaced again and again leave no more tombstones than there are rows.
+        let some: Vec<usize> = (0..rows.count()).step_by(3).collect();
+        for round in 0..9 {
+            for number in &some {
+                rows.set(*number, all.row((number + 500 * round) % all.count()));
+                lists.swap_remove(*number, *number);
+            }
+            lists.add(units(&rows, &of_rows(&rows)), &some);
+            assert!(lists.slots() <= 2 * rows.count(), "{} slots", lists.slots());
+        }
         let queries = Rows::from_values(DIM, &all[4900 * DIM..5500 * DIM]);
         let recall = recall(&lists, &rows, &queries, 10);
         assert!(recall > if lists.is_exact() { 0.9999 } else { 0.98 }, "{recall}");
@@ -150,7 +165,7 @@ fn rows_come_and_go() {
 fn stored_lists_are_the_same_and_wrong_ones_are_refused() {
     let rows = clustered(6000, 60, 0.8);
     let copy = of_rows(&rows);
-    let lists = IvfIndex::build(units(&rows, &copy), &[], 1);
+    let lists = built(units(&rows, &copy), &[], 1);
     let stored = || lists.stored().unwrap();
     let again = IvfIndex::from_stored(stored()).unwrap();
     assert_eq!(again.stats(), lists.stats());

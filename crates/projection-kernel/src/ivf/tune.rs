@@ -9,8 +9,9 @@ use super::coarse::CoarseQuantizer;
 use super::{IndexStats, IvfIndex, KS, LEAST_RECALL, UnitVectors};
 use crate::batch::dots_batch;
 use crate::dot::dots;
+use crate::error::Result;
 use crate::normalize::normalize;
-use crate::parallel::parallel_chunks;
+use crate::parallel::{Poll, parallel_chunks_until};
 use crate::softmax::largest;
 
 /// Held-out rows.
@@ -61,7 +62,8 @@ impl IvfIndex {
         held_out: &[usize],
         queries: &[f32],
         threads: usize,
-    ) -> bool {
+        poll: &mut Poll<'_>,
+    ) -> Result<bool> {
         let dim = units.dim;
         let rows = units.gather(held_out.iter().copied());
         let between = between(&rows, dim);
@@ -71,25 +73,32 @@ impl IvfIndex {
         }
         let groups: Vec<Vec<TestQuery<'_>>> = groups
             .into_iter()
-            .map(|(group, own)| test_queries(units, group, own, threads))
-            .collect();
+            .map(|(group, own)| test_queries(units, group, own, threads, poll))
+            .collect::<Result<_>>()?;
         let mut found = IndexStats { recall: 1.0, read: 0.0, lists: 0 };
         for (number, k) in KS.into_iter().enumerate() {
-            let Some(coarse) = &self.coarse else { return false };
+            let Some(coarse) = &self.coarse else { return Ok(false) };
             let needed: Vec<_> =
                 groups.iter().map(|group| coarse.needed(group, lists, k)).collect();
-            let chosen = SHARES.into_iter().find_map(|share| {
+            let mut chosen = None;
+            for share in SHARES {
                 let probe_margins = needed.iter().map(|needed| at_share(needed, share));
                 let probe_margin = probe_margins.fold(f32::NEG_INFINITY, f32::max);
-                self.coarse.as_mut()?.probe_margins[number] = probe_margin;
-                let recalls = groups.iter().map(|group| self.recall(units, group, k, threads));
-                let recall = recalls.fold(1.0, f64::min);
+                let Some(coarse) = &mut self.coarse else { return Ok(false) };
+                coarse.probe_margins[number] = probe_margin;
+                let mut recall = 1.0f64;
+                for group in &groups {
+                    recall = recall.min(self.recall(units, group, k, threads, poll)?);
+                }
                 let last = share == SHARES[SHARES.len() - 1];
                 let wanted = if last { LEAST_RECALL } else { LEAST_RECALL + MARGIN };
-                (recall >= wanted).then_some((recall, probe_margin))
-            });
+                if recall >= wanted {
+                    chosen = Some((recall, probe_margin));
+                    break;
+                }
+            }
             let (Some((recall, probe_margin)), Some(coarse)) = (chosen, &self.coarse) else {
-                return false;
+                return Ok(false);
             };
             let read_by =
                 |group: &Vec<TestQuery<'_>>| coarse.read(group, k, probe_margin, units.count);
@@ -97,10 +106,10 @@ impl IvfIndex {
             found.recall = found.recall.min(recall);
             found.read += read / KS.len() as f64;
         }
-        let Some(coarse) = &mut self.coarse else { return false };
+        let Some(coarse) = &mut self.coarse else { return Ok(false) };
         found.lists = coarse.count();
         coarse.stats = found;
-        found.read <= MAX_READ
+        Ok(found.read <= MAX_READ)
     }
 
     /// The share of the true k nearest rows that the second half of the queries find.
@@ -110,16 +119,17 @@ impl IvfIndex {
         group: &[TestQuery<'_>],
         k: usize,
         threads: usize,
-    ) -> f64 {
+        poll: &mut Poll<'_>,
+    ) -> Result<f64> {
         let queries = &group[group.len() / 2..];
         let mut found = vec![0; queries.len()];
-        parallel_chunks(threads, &mut found, 1, COUNTED, |range, found| {
+        parallel_chunks_until(threads, &mut found, 1, COUNTED, poll, |range, found, _| {
             for (query, found) in queries[range].iter().zip(found) {
                 *found = self.found_of(units, query, k);
             }
-        });
+        })?;
         let all: usize = queries.iter().map(|query| k.min(query.nearest.len())).sum();
-        found.iter().sum::<usize>() as f64 / all.max(1) as f64
+        Ok(found.iter().sum::<usize>() as f64 / all.max(1) as f64)
     }
 
     /// How many of its true k nearest rows a query finds.
@@ -199,7 +209,8 @@ fn test_queries<'a>(
     queries: &'a [f32],
     own: Option<&[usize]>,
     threads: usize,
-) -> Vec<TestQuery<'a>> {
+    poll: &mut Poll<'_>,
+) -> Result<Vec<TestQuery<'a>>> {
     let dim = units.dim;
     let mut all: Vec<TestQuery<'a>> = queries
         .chunks_exact(dim)
@@ -210,10 +221,13 @@ fn test_queries<'a>(
             nearest: Vec::new(),
         })
         .collect();
-    parallel_chunks(threads, &mut all, 1, BLOCK, |range, group| {
+    parallel_chunks_until(threads, &mut all, 1, BLOCK, poll, |range, group, stop| {
         let queries = &queries[range.start * dim..range.end * dim];
         let mut dots = vec![0.0; group.len() * ROWS];
         for first in (0..units.count).step_by(ROWS) {
+            if stop() {
+                return;
+            }
             let last = (first + ROWS).min(units.count);
             let rows = units.gather(first..last);
             dots_batch(dim, queries, &rows, &mut dots, ROWS);
@@ -222,8 +236,8 @@ fn test_queries<'a>(
             }
         }
         group.iter_mut().for_each(TestQuery::finish);
-    });
-    all
+    })?;
+    Ok(all)
 }
 
 impl TestQuery<'_> {

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::ArrayView2;
 use projection_core::ivf::IndexStats;
 use projection_core::kernel::parallel;
+use projection_core::kernel::progress::{OnProgress, Progress};
 use projection_core::projection::Projection;
 use projection_core::{Error, ErrorKind, Result};
 
@@ -115,14 +117,15 @@ impl Searcher {
         Ok(SearchResult { hits, hybrid_weight, unseen_offset: scores.unseen_offset })
     }
 
-    /// [`search`](Self::search) for every query, in their order.
+    /// [`search`](Self::search) for every query, in their order. A step of `progress` is a query.
     ///
     /// # Errors
-    /// As [`search`](Self::search), naming the row.
+    /// As [`search`](Self::search), naming the row, and [`ErrorKind::Cancelled`].
     pub fn search_many(
         &self,
         queries: &[SearchQuery<'_>],
         options: &SearchOptions<'_>,
+        progress: &mut OnProgress<'_>,
     ) -> Result<Vec<SearchResult>> {
         let hybrid_weight = options.hybrid_weight()?;
         let dim = queries.first().map_or(0, |query| query.vector.len());
@@ -133,17 +136,32 @@ impl Searcher {
             let vectors = ArrayView2::from_shape((queries.len(), dim), &vectors)
                 .expect("so many vectors of one length");
             let SearchOptions { k, projection, threads, allowed, .. } = *options;
-            let found = self.index.search_batch_among(allowed, threads, vectors, projection, k)?;
+            let found = self
+                .index
+                .search_batch_among(allowed, threads, vectors, projection, k, progress)?;
             let result = |hits| SearchResult { hits, hybrid_weight, unseen_offset: 0.0 };
             return Ok(found.into_iter().map(result).collect());
         }
         let mut results: Vec<Option<Result<SearchResult>>> = vec![];
         results.resize_with(queries.len(), || None);
         let one = SearchOptions { threads: 1, ..*options };
-        parallel::parallel_chunks(options.threads, &mut results, 1, 1, |row, result| {
-            let found = self.search(&queries[row.start], &one);
-            result[0] = Some(found.map_err(|error| error.context(format!("row {}", row.start))));
-        });
+        let done = AtomicUsize::new(0);
+        let mut poll = || {
+            Progress::new("searching", done.load(Ordering::Relaxed), queries.len()).send(progress)
+        };
+        parallel::parallel_chunks_until(
+            options.threads,
+            &mut results,
+            1,
+            1,
+            &mut poll,
+            |row, result, _| {
+                done.fetch_add(1, Ordering::Relaxed);
+                let found = self.search(&queries[row.start], &one);
+                result[0] =
+                    Some(found.map_err(|error| error.context(format!("row {}", row.start))));
+            },
+        )?;
         results.into_iter().flatten().collect()
     }
 
@@ -216,20 +234,55 @@ impl Searcher {
         Ok(Arc::clone(made.insert(Arc::new(Bm25::new(texts)?))))
     }
 
-    /// Adds answers as [`Index::add`] does. They are in no cluster. `texts` is empty or has one
-    /// text for each id.
+    /// Adds answers as [`Index::add`] does. They are in no cluster. `texts` is empty or has the
+    /// text of each id, if it has one.
     ///
     /// # Errors
     /// As [`Index::add`]; [`ErrorKind::BufferSize`] for another number of texts.
-    pub fn add(&mut self, ids: &[i64], vectors: ArrayView2<'_, f32>, texts: &[&str]) -> Result<()> {
+    pub fn add(
+        &mut self,
+        ids: &[i64],
+        vectors: ArrayView2<'_, f32>,
+        texts: &[Option<&str>],
+    ) -> Result<()> {
+        self.put(ids, vectors, texts, Index::add)
+    }
+
+    /// Adds answers as [`add`](Self::add) does; those that the searcher has already get the new
+    /// vector and the new text, or none, and stay in their clusters. Whoever shares the searcher
+    /// behind a lock finds the old answers or the new ones.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add). Nothing changes then.
+    pub fn replace(
+        &mut self,
+        ids: &[i64],
+        vectors: ArrayView2<'_, f32>,
+        texts: &[Option<&str>],
+    ) -> Result<()> {
+        self.put(ids, vectors, texts, Index::replace)
+    }
+
+    fn put(
+        &mut self,
+        ids: &[i64],
+        vectors: ArrayView2<'_, f32>,
+        texts: &[Option<&str>],
+        put: impl FnOnce(&mut Index, &[i64], ArrayView2<'_, f32>) -> Result<()>,
+    ) -> Result<()> {
         if !texts.is_empty() && texts.len() != ids.len() {
             return Err(Error::new(
                 ErrorKind::BufferSize,
                 format!("{} texts for {} ids, expected one each or none", texts.len(), ids.len()),
             ));
         }
-        self.index.add(ids, vectors)?;
-        self.texts.extend(ids.iter().copied().zip(texts.iter().map(|text| text.to_string())));
+        put(&mut self.index, ids, vectors)?;
+        for (row, id) in ids.iter().enumerate() {
+            match texts.get(row).copied().flatten() {
+                Some(text) => self.texts.insert(*id, text.to_string()),
+                None => self.texts.remove(id),
+            };
+        }
         self.bm25 = Arc::default();
         Ok(())
     }
@@ -268,8 +321,9 @@ impl Searcher {
         queries: Option<ArrayView2<'_, f32>>,
         projection: Option<&dyn Projection>,
         threads: usize,
+        progress: &mut OnProgress<'_>,
     ) -> Result<IndexStats> {
-        self.index.build_index(queries, projection, threads)
+        self.index.build_index(queries, projection, threads, progress)
     }
 
     /// Drops the approximate index, see [`Index::drop_index`].

@@ -63,12 +63,15 @@ pub(super) fn fit(
         let targets = label(teacher, &queries, threads)?;
         Ok(Labelled { queries, targets })
     };
+    let mut reached = Progress::new("distilling", 0, options.epochs);
+    reached.send(progress)?;
     let queries: Vec<f32> = watched.questions.iter().take(WATCHED * input).copied().collect();
     let targets = label(watched.teacher, &queries, threads)?;
     let watched = Labelled { queries, targets };
 
     let mut student = Student::new(Sizes { input, output, shape });
     let first = made(FIRST, 0)?;
+    reached.send(progress)?;
     start(&mut student, &first.queries, &first.targets, seed)?;
     drop(first);
 
@@ -76,8 +79,10 @@ pub(super) fn fit(
     let mut best = (f64::INFINITY, 0, student.values.clone());
     let mut done = 0;
     for epoch in 1..=options.epochs {
+        reached.send(progress)?;
         let made = made(options.samples, epoch)?;
-        let loss = steps.epoch(&mut student, &made, epoch);
+        let mut poll = || reached.send(progress);
+        let loss = steps.epoch(&mut student, &made, epoch, &mut poll)?;
         done = epoch;
         let mut found = student.run(&watched.queries, threads);
         let rows = found.len() / output;
@@ -94,7 +99,7 @@ pub(super) fn fit(
             best.1 = epoch;
             best.2.copy_from_slice(&student.values);
         }
-        let mut reached = Progress::new("distilling", epoch, options.epochs);
+        reached.step = epoch;
         (reached.loss, reached.held_out_loss) = (Some(loss), Some(held_out_loss));
         reached.send(progress)?;
         if epoch - best.1 >= options.patience.max(1) {
@@ -146,7 +151,13 @@ impl<'a> Steps<'a> {
     }
 
     /// Steps through all queries once; returns the mean loss.
-    fn epoch(&mut self, student: &mut Student, made: &Labelled, epoch: usize) -> f64 {
+    fn epoch(
+        &mut self,
+        student: &mut Student,
+        made: &Labelled,
+        epoch: usize,
+        poll: &mut parallel::Poll<'_>,
+    ) -> Result<f64> {
         let batch = self.options.batch;
         let mut order: Vec<usize> = (0..self.options.samples).collect();
         Random::new(self.options.seed, 0x0e_0000 + epoch as u64).shuffle(&mut order);
@@ -154,9 +165,10 @@ impl<'a> Steps<'a> {
         let count = batches.len();
         let mut sum = 0.0;
         for rows in batches {
+            poll()?;
             sum += self.step(student, made, rows);
         }
-        sum / count as f64
+        Ok(sum / count as f64)
     }
 
     fn step(&mut self, student: &mut Student, made: &Labelled, rows: &[usize]) -> f64 {

@@ -14,7 +14,7 @@ use crate::folds::evaluation_splits;
 use crate::kernel::{self, parallel};
 use crate::projection::{Model, Projection};
 use crate::search::LexicalIndex;
-use crate::{OnProgress, Progress, TrainingData, ignore_progress, multi_head};
+use crate::{OnProgress, Progress, TrainingData, multi_head};
 
 /// Temperature of the multi-head projection that is the baseline.
 const TEMPERATURE: f64 = 0.1;
@@ -348,12 +348,15 @@ impl Rounds<'_> {
                     (Some(exact), _) => models[exact].with_precision(candidate.precision())?,
                     (None, recipe) => {
                         let recipe = recipe.as_ref().expect("only trainable candidates are kept");
-                        recipe.train(&data, &mut ignore_progress)?
+                        recipe.train(&data, progress)?
                     }
                 });
             }
             let models: Vec<&Model> = models.iter().collect();
-            self.measure(&mut all, Some(&data), &models, &queries(&split.out), &mut |_| Ok(()))?;
+            let queries = queries(&split.out);
+            self.measure(&mut all, Some(&data), &models, &queries, &mut |_| {
+                Progress::new(stage, number, splits.len()).send(progress)
+            })?;
         }
         Progress::new(stage, splits.len(), splits.len()).send(progress)?;
         let numbers: Vec<usize> = splits.iter().flat_map(|split| &split.out).copied().collect();

@@ -8,6 +8,7 @@ use ndarray::ArrayView2;
 use super::{Index, twice};
 use crate::error::Result;
 use crate::ivf::{IndexStats, IvfIndex, MIN_INDEX_ROWS, UnitVectors, scan_pays_off};
+use crate::kernel::progress::{OnProgress, Progress};
 use crate::projection::{Projection, row_major};
 
 impl Index {
@@ -20,24 +21,47 @@ impl Index {
     /// [`ErrorKind::DimensionMismatch`](crate::ErrorKind::DimensionMismatch) for vectors of
     /// another dimension than the index has.
     pub fn add(&mut self, ids: &[i64], vectors: ArrayView2<'_, f32>) -> Result<()> {
+        self.put(ids, vectors, false)
+    }
+
+    /// Adds the rows of `vectors` (n × d), named by `ids` (n), as [`add`](Self::add) does; an id
+    /// that the index has already gets its new vector, in the place of the old one.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add). Nothing changes then.
+    pub fn replace(&mut self, ids: &[i64], vectors: ArrayView2<'_, f32>) -> Result<()> {
+        self.put(ids, vectors, true)
+    }
+
+    fn put(&mut self, ids: &[i64], vectors: ArrayView2<'_, f32>, replace: bool) -> Result<()> {
         let units = self.units_of(ids, &row_major(vectors), vectors.dim())?;
-        let mut new = HashSet::with_capacity(ids.len());
+        let mut seen = HashSet::with_capacity(ids.len());
         let known = self.row_of();
-        if let Some(id) = ids.iter().find(|id| known.contains_key(id) || !new.insert(**id)) {
+        let refused = |id: &&i64| !seen.insert(**id) || (!replace && known.contains_key(id));
+        if let Some(id) = ids.iter().find(refused) {
             return Err(twice(*id));
         }
-        let first = self.len();
-        self.vectors.push(&units);
-        self.ids.extend_from_slice(ids);
-        if let Some(row_of) = self.row_of.get_mut() {
-            row_of.extend(ids.iter().copied().zip(first as u32..));
-        }
-        if let Some(mut ivf) = self.ivf.take() {
-            if !ids.is_empty() {
-                self.with_units(|units| Arc::make_mut(&mut ivf).add(units, first));
+        let mut ivf = self.ivf.take();
+        let mut rows = Vec::with_capacity(ids.len());
+        for (number, id) in ids.iter().enumerate() {
+            let (unit, known) = (units.row(number), self.row_of().get(id).copied());
+            let row = known.map_or(self.len(), |row| row as usize);
+            if known.is_some() {
+                self.vectors.set(row, unit);
+                ivf.iter_mut().for_each(|ivf| Arc::make_mut(ivf).swap_remove(row, row));
+            } else {
+                self.vectors.push(unit);
+                self.ids.push(*id);
+                if let Some(row_of) = self.row_of.get_mut() {
+                    row_of.insert(*id, row as u32);
+                }
             }
-            self.ivf = Some(ivf);
+            rows.push(row);
         }
+        if let Some(ivf) = ivf.as_mut().filter(|_| !rows.is_empty()) {
+            self.with_units(|units| Arc::make_mut(ivf).add(units, &rows));
+        }
+        self.ivf = ivf;
         Ok(())
     }
 
@@ -81,12 +105,14 @@ impl Index {
     /// not depend on the number of threads. The index takes a quarter of the vectors' memory.
     ///
     /// # Errors
-    /// As [`search`](Self::search) for each of the queries, naming the row.
+    /// As [`search`](Self::search) for each of the queries, naming the row, and
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled); the index is as before then.
     pub fn build_index(
         &mut self,
         queries: Option<ArrayView2<'_, f32>>,
         projection: Option<&dyn Projection>,
         threads: usize,
+        progress: &mut OnProgress<'_>,
     ) -> Result<IndexStats> {
         let mut targets = Vec::new();
         for (row, query) in queries.iter().flat_map(|queries| queries.rows()).enumerate() {
@@ -96,7 +122,10 @@ impl Index {
         let index = match self.len() {
             len if !scan_pays_off(len, self.dim) => None,
             len if len < MIN_INDEX_ROWS => Some(self.with_units(IvfIndex::flat)),
-            _ => Some(self.with_units(|units| IvfIndex::build(units, &targets, threads))),
+            _ => Some(self.with_units(|units| {
+                let mut poll = || Progress::new("building an index", 0, 1).send(progress);
+                IvfIndex::build(units, &targets, threads, &mut poll)
+            })?),
         };
         self.ivf = index.map(Arc::new);
         Ok(self.index_stats().unwrap_or(IndexStats { recall: 1.0, read: 1.0, lists: 1 }))

@@ -5,12 +5,14 @@ mod change;
 mod nearest;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ndarray::ArrayView2;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::IvfIndex;
+use crate::kernel::progress::{OnProgress, Progress, ignore_progress};
 use crate::kernel::{self, PrefetchHint, Rows, parallel};
 use crate::projection::{Projection, row_major};
 use best::Best;
@@ -173,14 +175,14 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Vec<Hit>>> {
-        self.search_batch_among(None, 1, queries, projection, k)
+        self.search_batch_among(None, 1, queries, projection, k, &mut ignore_progress)
     }
 
     /// [`search_batch`](Self::search_batch) among the `allowed` answers and on threads, as
-    /// [`search_among`](Self::search_among).
+    /// [`search_among`](Self::search_among). A step of `progress` is a query.
     ///
     /// # Errors
-    /// As [`search`](Self::search), naming the row.
+    /// As [`search`](Self::search), naming the row, and [`ErrorKind::Cancelled`].
     pub fn search_batch_among(
         &self,
         allowed: Option<&[i64]>,
@@ -188,28 +190,40 @@ impl Index {
         queries: ArrayView2<'_, f32>,
         projection: Option<&dyn Projection>,
         k: usize,
+        progress: &mut OnProgress<'_>,
     ) -> Result<Vec<Vec<Hit>>> {
         let allowed = allowed.map(|ids| self.rows_of(ids));
         // Fewer queries than a block for each thread are shared out evenly.
         let block = queries.nrows().div_ceil(threads.max(1)).clamp(1, BLOCK);
         let mut results: Vec<Result<Vec<Hit>>> = Vec::new();
         results.resize_with(queries.nrows(), || Ok(Vec::new()));
-        parallel::parallel_chunks(threads, &mut results, 1, block, |rows, results| {
-            let mut targets = Vec::with_capacity(rows.len() * self.dim);
-            for (row, result) in rows.zip(results.iter_mut()) {
-                match self.target(&queries.row(row).to_vec(), projection) {
-                    Ok(target) => targets.extend(target),
-                    Err(error) => {
-                        *result = Err(error.context(format!("row {row}")));
-                        return;
+        let (done, count) = (AtomicUsize::new(0), queries.nrows());
+        let mut poll =
+            || Progress::new("searching", done.load(Ordering::Relaxed), count).send(progress);
+        parallel::parallel_chunks_until(
+            threads,
+            &mut results,
+            1,
+            block,
+            &mut poll,
+            |rows, results, _| {
+                done.fetch_add(rows.len(), Ordering::Relaxed);
+                let mut targets = Vec::with_capacity(rows.len() * self.dim);
+                for (row, result) in rows.zip(results.iter_mut()) {
+                    match self.target(&queries.row(row).to_vec(), projection) {
+                        Ok(target) => targets.extend(target),
+                        Err(error) => {
+                            *result = Err(error.context(format!("row {row}")));
+                            return;
+                        }
                     }
                 }
-            }
-            let found = self.nearest(allowed.as_deref(), &targets, k);
-            for (result, hits) in results.iter_mut().zip(found) {
-                *result = Ok(hits);
-            }
-        });
+                let found = self.nearest(allowed.as_deref(), &targets, k);
+                for (result, hits) in results.iter_mut().zip(found) {
+                    *result = Ok(hits);
+                }
+            },
+        )?;
         results.into_iter().collect()
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use ndarray::Array2;
+use ndarray::{Array2, s};
 
 fn wave(rows: usize, dim: usize) -> Array2<f32> {
     Array2::from_shape_fn((rows, dim), |(r, c)| ((r * 7 + c * 13) as f32 * 0.37).sin())
@@ -26,7 +26,9 @@ fn batches_find_what_single_queries_find() {
     let index = Index::from_vectors(&ids, vectors.view()).unwrap();
     let queries = Array2::from_shape_fn((150, 20), |(r, c)| ((r * 5 + c * 3) as f32).cos());
     for threads in [0, 1, 2, 5] {
-        let found = index.search_batch_among(None, threads, queries.view(), None, 7).unwrap();
+        let found = index
+            .search_batch_among(None, threads, queries.view(), None, 7, &mut ignore_progress)
+            .unwrap();
         assert_eq!(found.len(), 150);
         for (query, found) in queries.rows().into_iter().zip(found) {
             assert_eq!(found, index.search(query.to_slice().unwrap(), None, 7).unwrap());
@@ -35,7 +37,8 @@ fn batches_find_what_single_queries_find() {
     let mut bad = queries.clone();
     bad[[70, 3]] = f32::NAN;
     bad[[149, 3]] = f32::NAN;
-    let error = index.search_batch_among(None, 2, bad.view(), None, 7).unwrap_err();
+    let error =
+        index.search_batch_among(None, 2, bad.view(), None, 7, &mut ignore_progress).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFinite);
     assert!(error.to_string().contains("row 70"), "{error}");
     let none = Index::from_vectors(&[], Array2::zeros((0, 20)).view()).unwrap();
@@ -98,14 +101,21 @@ fn only_allowed_answers_are_found() {
                 let found = index.search_among(Some(allowed), k, &query, None, k).unwrap();
                 assert_eq!(found, expected[..k.min(expected.len())], "{lists} {k}");
             }
-            let found = index.search_batch_among(Some(allowed), 2, queries.view(), None, 10);
+            let found = index.search_batch_among(
+                Some(allowed),
+                2,
+                queries.view(),
+                None,
+                10,
+                &mut ignore_progress,
+            );
             for (query, found) in queries.rows().into_iter().zip(found.unwrap()) {
                 let query = query.to_slice().unwrap();
                 let one = index.search_among(Some(allowed), 3, query, None, 10).unwrap();
                 assert_eq!(found, one);
             }
         }
-        assert_eq!(index.build_index(None, None, 1).unwrap().recall, 1.0);
+        assert_eq!(index.build_index(None, None, 1, &mut ignore_progress).unwrap().recall, 1.0);
     }
 }
 
@@ -115,13 +125,13 @@ fn answers_come_and_go() {
     let query: Vec<f32> = (0..20).map(|i| (i as f32).cos()).collect();
     let part = |range: std::ops::Range<usize>| {
         let ids: Vec<i64> = range.clone().map(|id| id as i64).collect();
-        (ids, vectors.slice(ndarray::s![range, ..]))
+        (ids, vectors.slice(s![range, ..]))
     };
     for lists in [false, true] {
         let (ids, some) = part(0..5000);
         let mut index = Index::from_vectors(&ids, some).unwrap();
         if lists {
-            index.build_index(None, None, 1).unwrap();
+            index.build_index(None, None, 1, &mut ignore_progress).unwrap();
         }
         let before = index.clone();
         for range in [5000..5001, 5001..6000] {
@@ -167,13 +177,49 @@ fn answers_come_and_go() {
 }
 
 #[test]
+fn replaced_answers_are_found_as_if_they_had_always_been_there() {
+    let vectors = wave(6000, 20);
+    let ids: Vec<i64> = (0..5500).collect();
+    let rows: Vec<usize> = (5000..6000).chain(1000..5000).chain(0..500).collect();
+    let expected = vectors.select(ndarray::Axis(0), &rows);
+    let expected = Index::from_vectors(&ids, expected.view()).unwrap();
+    for approximate in [false, true] {
+        let mut index = Index::from_vectors(&ids[..5000], vectors.slice(s![..5000, ..])).unwrap();
+        if approximate {
+            index.build_index(None, None, 1, &mut ignore_progress).unwrap();
+        }
+        let before = index.clone();
+        index.replace(&ids[..1000], vectors.slice(s![5000.., ..])).unwrap();
+        // Known ids and new ones together.
+        let some: Vec<i64> = (4000..5500).collect();
+        let rows: Vec<usize> = (4000..5000).chain(0..500).collect();
+        index.replace(&some, vectors.select(ndarray::Axis(0), &rows).view()).unwrap();
+        let wrong = index.replace(&[3, 4, 3], vectors.slice(s![..3, ..])).unwrap_err();
+        assert_eq!(wrong.to_string(), "two vectors with the id 3");
+        let zeros = index.replace(&[3, 4], Array2::zeros((2, 20)).view()).unwrap_err();
+        assert_eq!(zeros.kind(), ErrorKind::ZeroVector);
+        assert_eq!((index.ids(), index.units()), (expected.ids(), expected.units()));
+        for query in [0, 777, 5432] {
+            let query = vectors.row(query).to_vec();
+            for k in [1, 10, 100] {
+                let found = index.search(&query, None, k).unwrap();
+                assert_eq!(found, expected.search(&query, None, k).unwrap());
+            }
+        }
+        // A clone keeps what it had.
+        let first = Index::from_vectors(&ids[..5000], vectors.slice(s![..5000, ..])).unwrap();
+        assert_eq!(before.units(), first.units());
+    }
+}
+
+#[test]
 fn what_comes_may_be_wrong_empty_or_all_the_same() {
     let vectors = wave(5000, 20);
     let ids: Vec<i64> = (0..5000).collect();
     for lists in [false, true] {
         let mut index = Index::from_vectors(&ids, vectors.view()).unwrap();
         if lists {
-            index.build_index(None, None, 1).unwrap();
+            index.build_index(None, None, 1, &mut ignore_progress).unwrap();
         }
         let query = vectors.row(7).to_vec();
         let before = index.search(&query, None, 20).unwrap();
@@ -206,12 +252,12 @@ fn what_comes_may_be_wrong_empty_or_all_the_same() {
         assert_eq!(index.search(&query, None, 20).unwrap(), before);
         // An id may come again after it was removed, with another vector.
         assert_eq!(index.remove(&[7]), 1);
-        index.add(&[7], vectors.slice(ndarray::s![8..9, ..])).unwrap();
+        index.add(&[7], vectors.slice(s![8..9, ..])).unwrap();
         let found = index.search(&vectors.row(8).to_vec(), None, 2).unwrap();
         assert_eq!(ids_of(&found), [7, 8]);
         // Lists of an index that is empty, and of vectors that are all the same.
         let mut empty = Index::from_vectors(&[], Array2::zeros((0, 20)).view()).unwrap();
-        assert_eq!(empty.build_index(None, None, 2).unwrap().lists, 1);
+        assert_eq!(empty.build_index(None, None, 2, &mut ignore_progress).unwrap().lists, 1);
         assert_eq!(empty.search(&query, None, 3).unwrap(), []);
     }
 }
@@ -222,10 +268,10 @@ fn lists_of_equal_vectors_find_them_by_id() {
     let ids: Vec<i64> = (0..17_000).rev().collect();
     let mut index = Index::from_vectors(&ids, same.view()).unwrap();
     let exact = index.search(same.row(0).to_slice().unwrap(), None, 12).unwrap();
-    assert_eq!(index.build_index(None, None, 2).unwrap().recall, 1.0);
+    assert_eq!(index.build_index(None, None, 2, &mut ignore_progress).unwrap().recall, 1.0);
     assert_eq!(index.search(same.row(0).to_slice().unwrap(), None, 12).unwrap(), exact);
     let nan = Array2::from_elem((1, 8), f32::NAN);
-    let error = index.build_index(Some(nan.view()), None, 1).unwrap_err();
+    let error = index.build_index(Some(nan.view()), None, 1, &mut ignore_progress).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFinite);
     assert_eq!(index.search(same.row(0).to_slice().unwrap(), None, 12).unwrap(), exact);
 }

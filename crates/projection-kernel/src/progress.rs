@@ -20,8 +20,9 @@ pub struct Progress {
     pub held_out_loss: Option<f64>,
 }
 
-/// A progress callback. It is called on the calling thread; [`ControlFlow::Break`] cancels
-/// the work, which then returns [`ErrorKind::Cancelled`].
+/// A progress callback. It is called on the calling thread, several times a second, at times with
+/// the progress that it had before; [`ControlFlow::Break`] cancels the work, which then returns
+/// [`ErrorKind::Cancelled`].
 pub type OnProgress<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 /// A callback that ignores progress and never cancels.
