@@ -8,11 +8,14 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 import pytest
@@ -180,6 +183,40 @@ def test_what_has_changed_since_it_was_pickled_is_refused(own_store: Path, tmp_p
     shutil.rmtree(folder)
     with pytest.raises(up.NotFoundError, match="model"):
         pickle.loads(pickled)
+
+
+def embedding(_: Path) -> Callable[[], object]:
+    return partial(up.Embedder.load(EMBEDDING_MODEL).embed_batch, [TEXT * 40] * 50_000)
+
+
+def distilling(store: Path) -> Callable[[], object]:
+    teacher = up.Model.open(store, 1)
+    return partial(up.distill_model, teacher, queries(40, 384), epochs=10_000, progress=False)
+
+
+def searching(_: Path) -> Callable[[], object]:
+    vectors = queries(20_000, 64)
+    return partial(up.Searcher.from_vectors(range(20_000), vectors).search_batch, np.tile(vectors, (50, 1)))
+
+
+@pytest.mark.parametrize("long", [embedding, distilling, searching])
+def test_ctrl_c_ends_calls_that_would_take_minutes(long: Any, trained: Path) -> None:
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    sent = []
+
+    def interrupt() -> None:
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    call, timer = long(trained), threading.Timer(0.3, interrupt)
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    # Within a second; machines under test may be busy.
+    assert time.monotonic() - sent[0] < 20
 
 
 def resident() -> int:

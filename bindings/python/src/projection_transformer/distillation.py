@@ -55,7 +55,9 @@ def train_distillation(
     losses: list[float] = []
 
     def note(_: str, done: int, total: int, loss: Optional[float]) -> None:
-        assert loss is not None
+        # The same numbers may come again.
+        if loss is None or done <= len(losses):
+            return
         losses.append(loss)
         if done % interval == 0:
             _log.info("epoch %d of %d, loss %.6f", done, total, loss)

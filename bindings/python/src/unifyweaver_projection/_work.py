@@ -11,7 +11,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, Optional, Union
+from typing import Any, Optional, TypeVar, Union
 
 from . import _call
 from ._native import ffi, lib
@@ -24,6 +24,8 @@ ProgressFunction = Callable[[str, int, int, Optional[float]], Optional[bool]]
 
 #: True shows a progress bar, False shows nothing.
 Progress = Union[bool, ProgressFunction]
+
+Result = TypeVar("Result")
 
 
 class _Bars:
@@ -64,9 +66,33 @@ def run(function: Any, progress: Progress, *arguments: Any) -> dict[str, Any]:
 
 
 def make_with_progress(
-    pointer_type: str, free: Any, function: Any, progress: Progress, *arguments: Any
+    pointer_type: str,
+    free: Any,
+    function: Any,
+    progress: Progress,
+    *arguments: Any,
+    raised: Optional[list[BaseException]] = None,
 ) -> Any:
     """Calls a function of the library with progress and returns the object that it creates."""
+
+    def make(native: Any) -> Any:
+        return _call.make(pointer_type, free, function, *arguments, native, ffi.NULL)
+
+    return with_progress(progress, make, raised)
+
+
+def interruptible(work: Callable[[Any], Result]) -> Result:
+    """Returns the result of `work` like :func:`with_progress`, of which Ctrl-C alone is of interest."""
+    return with_progress(False, work)
+
+
+def with_progress(
+    progress: Progress,
+    work: Callable[[Any], Result],
+    raised: Optional[list[BaseException]] = None,
+) -> Result:
+    """Returns the result of `work`, which calls the library with the progress callback that it is
+    passed. Exceptions of other callbacks come in `raised`."""
     bars: Optional[_Bars] = None
     if callable(progress):
         report_progress: Optional[ProgressFunction] = progress
@@ -76,10 +102,10 @@ def make_with_progress(
         raise ArgumentTypeError(
             f"progress is of type {type(progress).__name__}, expected bool or a function"
         )
-    raised: list[BaseException] = []
+    exceptions = [] if raised is None else raised
 
     def callback(_: Any, stage: Any, done: int, total: int, loss: float) -> int:
-        if raised:
+        if exceptions:
             return 1
         stop = False
         if report_progress is not None:
@@ -88,7 +114,7 @@ def make_with_progress(
         return int(stop)
 
     def on_error(_type: Any, exception: Any, _traceback: Any) -> int:
-        raised.append(exception)
+        exceptions.append(exception)
         return 1
 
     # Kept in a variable, because the library calls it until the call returns.
@@ -96,10 +122,10 @@ def make_with_progress(
         "int32_t(void *, const char *, uint64_t, uint64_t, double)", callback, onerror=on_error
     )
     try:
-        return _call.make(pointer_type, free, function, *arguments, native, ffi.NULL)
+        return work(native)
     except CancelledError:
-        if raised:
-            raise raised[0] from None
+        if exceptions:
+            raise exceptions[0] from None
         raise
     finally:
         if bars is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _arrays, _call
+from . import _arrays, _call, _work
 from ._arrays import F32
 from ._native import ffi, lib
 from .errors import ArgumentTypeError, InvalidEmbedderError
@@ -76,19 +76,15 @@ class Embedder(_call.Immutable):
 
     def embed_batch(self, texts: Sequence[str]) -> Floats:
         """Returns the vectors of n texts, of shape (n, dim); faster than n calls of
-        :meth:`embed`. One unusable text fails the whole batch."""
+        :meth:`embed`. One unusable text fails the whole batch. Ctrl-C ends it within a second."""
         native = self._live()
         words, keep = text_pointers("texts", texts)
         vectors: Floats = np.empty((len(keep), self._dim), F32)
-        _call.call(
-            lib.projection_embedder_embed_batch,
-            native,
-            words,
-            len(keep),
-            ffi.NULL,
-            ffi.NULL,
-            _arrays.pointer(vectors),
-            vectors.size,
+        pointer, embed = _arrays.pointer(vectors), lib.projection_embedder_embed_batch
+        _work.interruptible(
+            lambda progress: _call.call(
+                embed, native, words, len(keep), progress, ffi.NULL, pointer, vectors.size
+            )
         )
         return vectors
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _call
+from . import _call, _work
 from ._native import ffi, lib
 from ._store_lock import store_lock
 
@@ -36,13 +36,9 @@ def build_index(database: StrPath, id: int, *, threads: int = 1) -> IndexStats:
     path, number = _call.path("database", database), _call.model_id("id", id)
     count = _call.integer("threads", threads, 0, 2**63 - 1)
     with store_lock(database).engine():
-        return measured(
-            lib.projection_store_build_index,
-            _call.open_store(path),
-            number,
-            count,
-            ffi.NULL,
-            ffi.NULL,
+        store, build = _call.open_store(path), lib.projection_store_build_index
+        return _work.interruptible(
+            lambda progress: measured(build, store, number, count, progress, ffi.NULL)
         )
 
 

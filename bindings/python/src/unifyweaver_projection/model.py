@@ -402,7 +402,10 @@ class Model(_call.Immutable):
         """
         native = self._live()
         number = _call.integer("threads", threads, 0, 2**63 - 1)
-        return self._take(_open(lib.projection_model_build_index, native, number, ffi.NULL, ffi.NULL))
+        build = lib.projection_model_build_index
+        return _work.interruptible(
+            lambda progress: self._take(_open(build, native, number, progress, ffi.NULL))
+        )
 
     @property
     def index_stats(self) -> IndexStats:

@@ -184,16 +184,10 @@ class Searcher(_call.Handle):
             vectors = _arrays.as_floats("queries", queries, (2,), dim)
             n, pointer = vectors.shape[0], _arrays.pointer(vectors)
         self._origin = None
-        return measured(
-            lib.projection_searcher_build_index,
-            native,
-            projection,
-            pointer,
-            n,
-            dim,
-            _call.integer("threads", threads, 0, 2**63 - 1),
-            ffi.NULL,
-            ffi.NULL,
+        number, build = _count("threads", threads), lib.projection_searcher_build_index
+        arguments = native, projection, pointer, n, dim, number
+        return _work.interruptible(
+            lambda progress: measured(build, *arguments, progress, ffi.NULL)
         )
 
     def drop_index(self) -> None:
@@ -296,18 +290,14 @@ class Searcher(_call.Handle):
             words, keep = text_pointers("texts", texts)
             if len(keep) != n:
                 raise BufferSizeError(f"texts has {len(keep)} entries, expected {n}")
-        return _hits(
-            n,
-            lib.projection_searcher_search_batch,
-            native,
-            projection,
-            _arrays.pointer(vectors),
-            n,
-            dim,
-            words,
-            options,
-            _count("k", k),
-        )
+        arguments = native, projection, _arrays.pointer(vectors), n, dim, words
+        count = _count("k", k)
+
+        def search(progress: Any) -> list[list[Hit]]:
+            options.progress = progress
+            return _hits(n, lib.projection_searcher_search_batch, *arguments, options, count)
+
+        return _work.interruptible(search)
 
     def explain(
         self,
