@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use projection_core::{Error, ErrorKind};
+use projection_store::Store;
 use serde::Serialize;
 
 /// Why a command failed.
@@ -57,6 +58,21 @@ impl From<&Error> for ErrorReport {
 /// The name of an error kind in JSON, such as `dimension_mismatch`.
 pub fn kind_name(kind: ErrorKind) -> String {
     kind.name().replace(' ', "_")
+}
+
+/// Prints what a person should know before a store is changed: `warning: …`, or an object in one
+/// line each.
+pub fn warn(store: &Store, json: bool) -> Result<(), Error> {
+    let mut stderr = io::stderr().lock();
+    for warning in store.warnings()? {
+        let _ = if json {
+            writeln!(stderr, "{}", serde_json::json!({ "warning": warning }))
+        } else {
+            let label = console::style("warning:").yellow().bold().for_stderr();
+            writeln!(stderr, "{label} {warning}")
+        };
+    }
+    Ok(())
 }
 
 /// Prints one error: `error: …`, or an object in one line.

@@ -79,7 +79,7 @@ fn main() -> ExitCode {
             import_embeddings::run(&args).and_then(|r| finish(&r, &screen))
         }
         Command::Batches(args) => batches::run(&args).and_then(|r| finish(&r, &screen)),
-        Command::Embed(args) => embed::run(&args).and_then(|r| finish(&r, &screen)),
+        Command::Embed(args) => embed::run(&args, &screen).and_then(|r| finish(&r, &screen)),
         Command::Train(args) => train::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Evaluate(args) => evaluate::run(&args).and_then(|r| finish(&r, &screen)),
         Command::Models(args) => models::list(&args).and_then(|r| finish(&r, &screen)),

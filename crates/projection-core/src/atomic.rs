@@ -53,7 +53,7 @@ pub fn stage(
         }
         Ok(_) => path.canonicalize().map_err(writing)?,
         // Nothing is there, unless a link leads to nothing yet.
-        Err(_) => follow(path).map_err(writing)?,
+        Err(_) => follow_links(path).map_err(writing)?,
     };
     let folder =
         folder_of(&target).ok_or_else(|| writing(io::ErrorKind::InvalidFilename.into()))?;
@@ -94,7 +94,10 @@ fn fill_file(
 }
 
 /// Follows symbolic links. The target of the last one need not exist.
-fn follow(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// If links lead in a circle.
+pub fn follow_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {
         match fs::read_link(&path) {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use projection_core::{Error, ErrorKind, Result};
 use projection_embed::Embedder;
-use projection_store::{EntityType, Store};
+use projection_store::{EmbeddingModel, EntityType, Store};
 use projection_train::{OnProgress, Progress};
 use serde::Serialize;
 
@@ -34,7 +34,8 @@ pub fn folder_name(dir: &Path) -> Option<String> {
 }
 
 /// Loads the embedding model in `model_dir` and calls [`embed_store`]. In the store it is called
-/// `model_name`, or like its folder.
+/// `model_name`, or like its folder. With `again`, texts that have embeddings by it are embedded
+/// anew.
 ///
 /// # Errors
 /// As [`Embedder::load`] and [`embed_store`], and [`ErrorKind::InvalidArgument`] if neither is
@@ -43,6 +44,7 @@ pub fn embed_store_with(
     store: &mut Store,
     model_dir: &Path,
     model_name: Option<&str>,
+    again: bool,
     progress: &mut OnProgress<'_>,
 ) -> Result<EmbedReport> {
     let embedder = Embedder::load(model_dir)?;
@@ -52,6 +54,11 @@ pub fn embed_store_with(
         let message = format!("{dir}: the folder has no name in UTF-8, expected a model name");
         Error::new(ErrorKind::InvalidArgument, message)
     })?;
+    // Another model is refused below.
+    let is_it = |m: &EmbeddingModel| m.name == name && m.dimension == embedder.dim();
+    if again && store.embedding_models()?.iter().any(is_it) {
+        store.forget_embeddings(name)?;
+    }
     embed_store(store, &embedder, name, progress)
 }
 

@@ -103,7 +103,7 @@ pub fn evaluate(
         return Err(Error::new(ErrorKind::InvalidArgument, message));
     }
     let store = Store::open_read_only(database)?;
-    let mut notes = Vec::new();
+    let mut notes = store.warnings()?;
     let mut candidates = choose(&store, request, &mut notes)?;
     let model = choose_model(&store, request, &candidates)?;
     let corpus = corpus(&store, &model)?;
@@ -115,10 +115,10 @@ pub fn evaluate(
     };
     let asked = match &request.test {
         Some(TestQuestions::File { file, model_dir }) => {
-            Some(from_file(&corpus, database, file, model_dir, &model, progress)?)
+            Some(from_file(&corpus, database, file, model_dir, &model, &mut notes, progress)?)
         }
         Some(TestQuestions::Vectors { questions, labels }) => {
-            Some(from_vectors(&corpus, questions, labels)?)
+            Some(from_vectors(&corpus, questions, labels, &mut notes)?)
         }
         None => None,
     };
@@ -209,6 +209,7 @@ fn from_file(
     file: &Path,
     model_dir: &Path,
     model: &EmbeddingModel,
+    notes: &mut Vec<String>,
     progress: &mut OnProgress<'_>,
 ) -> Result<EvaluationQueries> {
     let named = |error: Error| error.context(file.display());
@@ -216,7 +217,12 @@ fn from_file(
         .into_iter()
         .map(|c| TestCluster { name: c.name, answers: c.answers, questions: c.questions })
         .collect();
-    let labelled = corpus.labels(&clusters).map_err(named)?;
+    let mut left_out = Vec::new();
+    let labelled = corpus.labels(&clusters, &mut left_out).map_err(named)?;
+    if let Some(first) = left_out.first() {
+        let (count, file) = (left_out.len(), file.display());
+        notes.push(format!("{file}: {count} left out, among them {first}"));
+    }
     let embedder = load_for(model, model_dir, database, progress)?;
     let (texts, labels): (Vec<String>, Vec<i64>) = labelled.into_iter().unzip();
     let vectors = embedder.embed_batch_with(&texts, progress)?;
@@ -225,9 +231,29 @@ fn from_file(
 }
 
 /// Embeddings and labels of questions.
-fn from_vectors(corpus: &Corpus, questions: &Path, labels: &Path) -> Result<EvaluationQueries> {
-    let vectors = load_matrix(questions)?;
-    let ids = load_integers(labels)?;
+fn from_vectors(
+    corpus: &Corpus,
+    questions: &Path,
+    labels: &Path,
+    notes: &mut Vec<String>,
+) -> Result<EvaluationQueries> {
+    let mut vectors = load_matrix(questions)?;
+    let mut ids = load_integers(labels)?;
+    let kept: Vec<usize> = (0..ids.len()).filter(|row| corpus.has(ids[*row])).collect();
+    // If all are unknown or the lengths differ, the error says more.
+    if !kept.is_empty() && kept.len() < ids.len() && ids.len() == vectors.nrows() {
+        let gone = ids.iter().enumerate().find(|(_, id)| !corpus.has(**id));
+        let (row, id) = gone.expect("one is not kept");
+        notes.push(format!(
+            "{}: {} of {} questions left out, among them question {row}: no answer {id} with a \
+             vector",
+            labels.display(),
+            ids.len() - kept.len(),
+            ids.len()
+        ));
+        vectors = vectors.select(ndarray::Axis(0), &kept);
+        ids = kept.iter().map(|row| ids[*row]).collect();
+    }
     corpus.queries(vectors.view(), &ids, Vec::new()).map_err(|error| {
         error.context(format!("{} with {}", questions.display(), labels.display()))
     })

@@ -82,17 +82,18 @@ pub struct TrainReport {
 /// cross-validation finds it worse than the active one.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidModel`] if the validation is below plain cosine, unless forced; errors of
-/// reading, [training](train_model) and [storing](store_model).
+/// [`ErrorKind::InvalidModel`] if the validation is below plain cosine, unless forced;
+/// [`ErrorKind::Io`] at once if the store can't be written to; errors of reading, [training](train_model) and [storing](store_model).
 pub fn train(
     store: &mut Store,
     request: &TrainRequest,
     progress: &mut OnProgress<'_>,
 ) -> Result<TrainReport> {
     let model = store.embedding_model(request.model_name.as_deref())?;
+    store.check_writable(&model)?;
+    let mut notes = store.warnings()?;
     let data = training_data(store, &model)?;
     let trained = train_model(&data, &request.options, progress)?;
-    let mut notes = Vec::new();
     check(request, &trained, &mut notes)?;
     let before = store.active_model(Some(&model.name))?;
     let activation = match &before {

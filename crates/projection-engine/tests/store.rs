@@ -282,8 +282,9 @@ fn what_a_killed_training_left_is_no_model_and_is_cleared_away() {
         npy::save(folder.join(layout::centroid_name(1, cluster)), vector.view()).unwrap();
         npy::save(folder.join(layout::answer_name(1, cluster)), vector.view()).unwrap();
     }
-    fs::write(folder.join(layout::incomplete_name(1)), "").unwrap();
-    fs::write(folder.join(".mh_1_cluster_3_centroid.npy.99.npy.tmp"), "half").unwrap();
+    fs::write(folder.join(layout::incomplete_name(1)), TAG).unwrap();
+    let name = format!(".mh_1_cluster_3_centroid.npy.{TAG}.99.npy.tmp");
+    fs::write(folder.join(name), "half").unwrap();
     let error = MultiHeadProjection::load_unified(&folder, 1, 0.1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidModel);
     assert!(error.to_string().contains("interrupted"), "{error}");
@@ -307,7 +308,7 @@ fn what_a_killed_training_left_is_no_model_and_is_cleared_away() {
 
     // A marker that could not be removed: the database has the model, and the next training
     // removes the marker.
-    fs::write(folder.join(layout::incomplete_name(1)), "").unwrap();
+    fs::write(folder.join(layout::incomplete_name(1)), TAG).unwrap();
     assert!(store.model(1).is_ok());
     assert_eq!(train_multi_head(&mut store, &MultiHeadTraining::default()).unwrap().id, 2);
     assert!(!folder.join(layout::incomplete_name(1)).exists());
@@ -321,8 +322,130 @@ fn files_of_another_store_are_left_alone() {
     npy::save(&foreign, ndarray::Array1::<f32>::ones(3).view()).unwrap();
     let old_layout = database.with_file_name("embeddings").join(layout::answer_name(2, 5));
     npy::save(&old_layout, ndarray::Array1::<f32>::ones(3).view()).unwrap();
-    assert_eq!(train_multi_head(&mut store, &MultiHeadTraining::default()).unwrap().id, 3);
-    assert!(foreign.exists() && old_layout.exists());
+    // One that another database is about to put in place.
+    let marker = store.embeddings_folder(MODEL).join(layout::incomplete_name(3));
+    fs::write(&marker, "00000000").unwrap();
+    assert_eq!(train_multi_head(&mut store, &MultiHeadTraining::default()).unwrap().id, 4);
+    assert!(foreign.exists() && old_layout.exists() && marker.exists());
+}
+
+/// The digits by which files of a database called lda.db are known.
+const TAG: &str = "934db2b3";
+
+/// Every vector of a store as text, to be compared.
+fn vectors_of(database: &Path) -> Vec<String> {
+    let store = Store::open_read_only(database).unwrap();
+    let model = store.embedding_model(None).unwrap();
+    let texts = store.embedded_answers(&model).unwrap().into_iter();
+    texts.map(|t| format!("{} {:?}", t.text, model.load([&t.vector]).unwrap())).collect()
+}
+
+#[test]
+fn two_databases_in_one_folder_share_no_file() {
+    let (folder, first, imported) = filled();
+    let before = vectors_of(&first);
+    let second = folder.path().join("b.db");
+    let file = folder.path().join("b.json");
+    fs::write(&file, FIRST.replace("Read", "Fetch").replace("JSON", "YAML")).unwrap();
+    let mut store = Store::open_or_create(&second).unwrap();
+    import_file(&mut store, &file).unwrap();
+    embed(&mut store);
+    assert_eq!(vectors_of(&first), before);
+    assert_ne!(vectors_of(&second), before);
+    // Models have ids of their own in the folder.
+    let train = |database: &Path| {
+        let mut store = Store::open(database).unwrap();
+        train_multi_head(&mut store, &MultiHeadTraining::default()).unwrap().id
+    };
+    assert_eq!([train(&first), train(&second), train(&first)], [1, 2, 3]);
+
+    // A copy names the files of the first one, and keeps them when that changes.
+    let copy = folder.path().join("copy.db");
+    fs::copy(&first, &copy).unwrap();
+    let shared = |database: &Path| {
+        let shared = Store::open_read_only(database).unwrap().shared_files().unwrap();
+        shared.iter().map(|shared| shared.to_string()).collect::<Vec<_>>()
+    };
+    fs::write(&imported, FIRST.replace("JSON", "TOML")).unwrap();
+    let mut store = Store::open(&first).unwrap();
+    import_file(&mut store, &imported).unwrap();
+    embed(&mut store);
+    assert_eq!(vectors_of(&copy), before);
+    assert_eq!(shared(&first), Vec::<String>::new());
+
+    // A folder that other programs damaged is reported from both sides.
+    let connection = rusqlite::Connection::open(&second).unwrap();
+    connection.execute("ATTACH ?1 AS other", [first.to_str().unwrap()]).unwrap();
+    let changed = "UPDATE embeddings SET vector_path = (SELECT vector_path FROM other.embeddings o \
+                   WHERE o.entity_type = 'answer' LIMIT 1) WHERE entity_type = 'answer'";
+    assert!(connection.execute(changed, []).unwrap() > 1);
+    for (database, other) in [(&first, "b.db"), (&second, "lda.db")] {
+        let found = shared(database);
+        assert!(found.iter().any(|shared| shared.contains(other)), "{found:?}");
+        assert!(Store::open(database).unwrap().warnings().unwrap()[0].contains("--again"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_linked_database_has_its_files_beside_it() {
+    let (folder, database, file) = filled();
+    let before = vectors_of(&database);
+    // A copy of another store beside the link.
+    let app = folder.path().join("app");
+    fs::create_dir_all(app.join("embeddings").join(MODEL)).unwrap();
+    let links = [app.join("lda.db"), app.join("again.db"), app.join("new.db")];
+    for (link, target) in links.iter().zip(["../lda.db", "lda.db", "../new.db"]) {
+        std::os::unix::fs::symlink(target, link).unwrap();
+    }
+    assert_eq!(vectors_of(&links[1]), before);
+    // Also where the link leads to nothing yet.
+    let mut store = Store::open_or_create(&links[2]).unwrap();
+    import_file(&mut store, &file).unwrap();
+    embed(&mut store);
+    assert_eq!(vectors_of(&folder.path().join("new.db")), before);
+    assert_eq!(fs::read_dir(app.join("embeddings").join(MODEL)).unwrap().count(), 0);
+}
+
+/// What programs that did not check their values wrote.
+#[test]
+fn rows_with_odd_values_are_read_and_named() {
+    let four = "X'0400000000000000'";
+    let cases = [
+        (
+            "UPDATE answers SET text = CAST(text AS BLOB) WHERE answer_id = 4",
+            "answers, row 4: text",
+        ),
+        ("UPDATE answers SET text = CAST(X'ff41' AS TEXT) WHERE answer_id = 4", "not UTF-8"),
+        ("UPDATE questions SET text = CAST(text AS BLOB)", "questions, row 1: text is a BLOB"),
+        (
+            "UPDATE cluster_answers SET answer_id = {4} WHERE answer_id = 4",
+            "cluster_answers, row 4",
+        ),
+        ("UPDATE cluster_questions SET question_id = {4} WHERE question_id = 4", "of 8 bytes"),
+        ("UPDATE embeddings SET entity_id = {4} WHERE entity_id = 4", "embeddings, row"),
+        ("UPDATE multi_head_projections SET temperature = X'cdcccc3d'", "temperature is a BLOB"),
+        ("UPDATE embedding_models SET dimension = X'0c00000000000000'", "dimension is a BLOB"),
+    ];
+    for (sql, expected) in cases {
+        let (_folder, database, _) = filled();
+        let mut store = Store::open(&database).unwrap();
+        let training = MultiHeadTraining::default();
+        train_multi_head(&mut store, &training).unwrap();
+        assert_eq!(store.odd_values().unwrap(), []);
+        let connection = rusqlite::Connection::open(&database).unwrap();
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
+        assert!(connection.execute(&sql.replace("{4}", four), []).unwrap() > 0, "{sql}");
+        let odd = store.odd_values().unwrap();
+        assert!(odd[0].to_string().contains(expected), "{odd:?}");
+        assert!(store.warnings().unwrap()[0].contains(expected));
+        let model = store.model(1).unwrap();
+        assert!((model.temperature() - 0.1).abs() < 1e-6, "{sql}");
+        let searcher = store.searcher(None).unwrap();
+        let found = searcher.vector_search_with_projection(&vector("login"), Some(&model), 9);
+        assert!(found.unwrap().len() >= searcher.index().len() - 1, "{sql}");
+        assert!(train_multi_head(&mut store, &training).is_ok(), "{sql}");
+    }
 }
 
 #[test]

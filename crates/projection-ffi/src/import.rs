@@ -49,8 +49,9 @@ pub unsafe extern "C" fn projection_import(
         };
         let imported = import_paths(&mut store, &paths, options, &mut |done, total, _| {
             reporter.report("importing", done, total, None)
-        })?;
-        give_json(out, &imported)?;
+        });
+        store.close_or_discard();
+        give_json(out, &imported?)?;
     })
 }
 
@@ -80,6 +81,8 @@ pub unsafe extern "C" fn projection_import_embeddings(
             Err(invalid("options.model_name", "is empty, expected the name of a model"))?;
         }
         let mut store = Store::open_or_create(database)?;
-        give_json(out, &import_embeddings(&mut store, &files)?)?;
+        let imported = import_embeddings(&mut store, &files);
+        store.close_or_discard();
+        give_json(out, &imported?)?;
     })
 }

@@ -33,7 +33,8 @@ pub unsafe extern "C" fn projection_embed_store(
         let (database, model_dir, out) = (path!(database), path!(model_dir), out!(result));
         let (model_name, reporter) = (optional_text!(model_name), reporter!(progress, context));
         let mut store = Store::open(database)?;
-        let report = embed_store_with(&mut store, model_dir, model_name, &mut reporter.progress())?;
+        let report =
+            embed_store_with(&mut store, model_dir, model_name, false, &mut reporter.progress())?;
         give_json(out, &report)?;
     })
 }

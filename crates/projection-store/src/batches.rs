@@ -6,7 +6,8 @@ use projection_core::Result;
 use rusqlite::params;
 use serde::Serialize;
 
-use crate::store::{Change, Store, from_row};
+use crate::rows::from_row;
+use crate::store::{Change, Store};
 
 /// How far a batch got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -82,7 +82,8 @@ impl Change<'_> {
 
 impl Store {
     /// Carries out the pending deletes of files that are ours: named as embeddings and files of
-    /// models are, inside the store, and not in use for anything else. To be called after a commit.
+    /// models are, inside the store, and not in use for anything else, also not by another
+    /// database in its folder. To be called after a commit.
     ///
     /// The write lock is held meanwhile: whoever puts a new embedding under one of the names
     /// holds it too, until its row is there. There may be many files and removing is slow on
@@ -112,8 +113,12 @@ impl Store {
              engine_discarded_files LIMIT ?1) RETURNING vector_path",
             [AT_ONCE],
         )?;
+        // If another database can't be asked, nothing is removed yet.
+        let in_use = change.files_of_neighbours()?;
         for (path,) in unused.iter().filter(|(path,)| is_ours(path)) {
-            if let Ok(file) = change.resolve_path(path, "") {
+            if let Ok(file) = change.resolve_path(path, "")
+                && file.canonicalize().is_ok_and(|file| !in_use.contains(&file))
+            {
                 let _ = std::fs::remove_file(file);
             }
         }

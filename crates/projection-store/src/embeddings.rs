@@ -8,8 +8,9 @@ use projection_core::{Error, ErrorKind, Result};
 use rusqlite::params;
 
 use crate::batches::BatchStatus;
-use crate::publish::NewVectors;
-use crate::store::{Change, Store, from_row};
+use crate::publish::{NewVectors, remove_list};
+use crate::rows::from_row;
+use crate::store::{Change, Store};
 
 /// A row of `embedding_models`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -267,17 +268,38 @@ impl Store {
         let mut new = NewVectors::new(&change, model)?;
         for (text, vector) in texts.iter().zip(vectors.as_standard_layout().rows()) {
             let entity = text.entity_type.name();
-            let sql = format!("SELECT 1 FROM {entity}s WHERE {entity}_id = ?1 AND text = ?2");
-            if change.exists(&sql, params![text.entity_id, text.text])? {
+            let sql = format!("SELECT text FROM {entity}s WHERE {entity}_id = ?1");
+            if change.row(&sql, [text.entity_id])? == Some((text.text.clone(),)) {
                 let vector = vector.to_slice().expect("the layout is row-major");
                 new.add(text.entity_type, text.entity_id, vector, None)?;
             }
         }
-        new.publish()?;
-        change.commit()
+        let list = new.publish()?;
+        change.commit()?;
+        remove_list(&list);
+        Ok(())
     }
 
-    /// Marks the batches that waited for embeddings as completed.
+    /// Deletes the embeddings by the model called `model_name` of all texts that the store has, so
+    /// that they can be embedded again. Embeddings that were imported without texts stay.
+    pub fn forget_embeddings(&mut self, model_name: &str) -> Result<()> {
+        let placeholders = self.placeholders()?;
+        let change = self.begin()?;
+        change.create_own_tables()?;
+        change.delete_embeddings(
+            &format!(
+                "FROM embeddings WHERE model_id IN (SELECT model_id FROM embedding_models WHERE \
+                 name = ?1) AND (entity_type, entity_id) NOT IN ({placeholders})"
+            ),
+            [model_name],
+        )?;
+        change.commit()?;
+        self.carry_out_deletes();
+        Ok(())
+    }
+
+    /// Marks the batches that waited for embeddings as completed, and removes files that
+    /// interrupted work left.
     pub fn complete_embedded_batches(&mut self, model_name: &str) -> Result<()> {
         let change = self.begin()?;
         let waiting = "SELECT batch_id FROM training_batches WHERE status = 'embedding'";
@@ -285,7 +307,9 @@ impl Store {
             change.set_batch_model(batch_id, model_name)?;
             change.set_batch_status(batch_id, BatchStatus::Completed, None)?;
         }
-        change.commit()
+        change.commit()?;
+        self.carry_out_deletes();
+        Ok(())
     }
 }
 

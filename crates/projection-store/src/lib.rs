@@ -36,6 +36,7 @@
 
 mod active;
 mod batches;
+mod check;
 mod deletion;
 pub mod edge;
 mod embeddings;
@@ -46,6 +47,7 @@ mod models;
 mod new_models;
 mod publish;
 mod query_log;
+mod rows;
 mod schema;
 pub mod search;
 mod serving;
@@ -53,6 +55,7 @@ mod store;
 mod texts;
 
 pub use batches::{Batch, BatchStatus};
+pub use check::{OddValue, SharedFiles};
 pub use embeddings::{EmbeddedCluster, EmbeddedText, EmbeddingModel, EntityType, MissingText};
 pub use files::{FileUse, StoredFile};
 pub use models::StoredModel;

@@ -19,6 +19,7 @@ use projection_core::{Error, ErrorKind, Result};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use crate::rows::{FromRow, value};
 use crate::store::{Store, path_in_database};
 use crate::{ModelKind, ModelParameters, Searcher};
 
@@ -68,24 +69,23 @@ fn kind_name<S: Serializer>(kind: &ModelKind, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_str(kind.name())
 }
 
-impl TryFrom<&rusqlite::Row<'_>> for StoredModel {
-    type Error = rusqlite::Error;
-
-    fn try_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        let kind: Option<String> = row.get("kind")?;
-        let metrics: Option<String> = row.get("metrics")?;
+impl FromRow for StoredModel {
+    fn from_row(row: &rusqlite::Row<'_>) -> Option<Self> {
+        let kind: Option<String> = value(row, "kind")?;
+        let metrics: Option<String> = value(row, "metrics")?;
         let metrics = metrics.and_then(|text| serde_json::from_str(&text).ok());
-        let (recall, mrr): (Option<f64>, Option<f64>) = (row.get("recall_at_1")?, row.get("mrr")?);
-        Ok(Self {
-            id: row.get("id")?,
+        let recall: Option<f64> = value(row, "recall_at_1")?;
+        let mrr: Option<f64> = value(row, "mrr")?;
+        Some(Self {
+            id: value(row, "id")?,
             // A kind that this version does not know can be listed; opening it says more.
             kind: kind.as_deref().and_then(ModelKind::from_name).unwrap_or(ModelKind::MultiHead),
-            name: row.get("name")?,
-            model_name: row.get("model_name")?,
-            answer_model: row.get("answer_model")?,
-            temperature: row.get("temperature")?,
-            heads: row.get("heads")?,
-            created_at: row.get("created_at")?,
+            name: value(row, "name")?,
+            model_name: value(row, "model_name")?,
+            answer_model: value(row, "answer_model")?,
+            temperature: value(row, "temperature")?,
+            heads: value(row, "heads")?,
+            created_at: value(row, "created_at")?,
             // Other programs have two columns for what they measured.
             metrics: metrics.unwrap_or(match recall.is_some() || mrr.is_some() {
                 true => json!({"recall_at_1": recall, "mrr": mrr}),
@@ -93,9 +93,9 @@ impl TryFrom<&rusqlite::Row<'_>> for StoredModel {
             }),
             active: false,
             default: false,
-            regularisation: (row.get("lambda_reg")?, row.get("ridge")?),
-            parameters: row.get("parameters")?,
-            matrix: row.get("matrix")?,
+            regularisation: (value(row, "lambda_reg")?, value(row, "ridge")?),
+            parameters: value(row, "parameters")?,
+            matrix: value(row, "matrix")?,
         })
     }
 }

@@ -93,6 +93,18 @@ impl Store {
         self.add_model(model, &NewModel { name, heads, ..NewModel::new(parameters) })
     }
 
+    /// Tries whether a model on embeddings by `model` could be stored now, before one is trained.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if the database or its folders can't be written to.
+    pub fn check_writable(&mut self, model: &EmbeddingModel) -> Result<()> {
+        let change = self.begin()?;
+        change.create_own_tables()?;
+        // Undone with the change.
+        change.delete_file_later("")?;
+        ModelFiles::new(&change, &model.name).map(drop)
+    }
+
     /// Stores a trained multi-head or residual model and returns its new id. It is there
     /// as a whole when this returns, and not at all before or after an error or a crash.
     ///

@@ -7,48 +7,58 @@
 //! All of that happens under the write lock of the [`Change`]. A program that is killed in 1 has
 //! left temporary files, which the next writer removes. Killed between 2 and 3, it has left files
 //! that no row names. For models, `mh_{id}.incomplete` is there until all files of the model have
-//! their names, so that nobody takes some of them for a model. For embeddings of rows that are
-//! not there either, the file `vectors.incomplete` lists their names until the commit; the next
-//! import notes them as pending deletes.
+//! their names, so that nobody takes some of them for a model. For embeddings, the file
+//! `vectors.{tag}.incomplete` lists their names until the commit; the next change that adds
+//! embeddings notes them as pending deletes.
+//!
+//! Several databases may share a folder, and each has a write lock of its own. So embeddings have
+//! names that nobody else chooses, ids of models are claimed for the whole folder, and what a
+//! killed writer left is cleared away by writers of the same database only, which know it by the
+//! tag in its name.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayView1, ArrayView2};
-use projection_core::{Error, Result, atomic, layout, npy};
+use projection_core::{Error, Result, layout, npy};
 use rusqlite::params;
-use tempfile::TempPath;
+use tempfile::{Builder, NamedTempFile, TempPath};
 
 use crate::embeddings::{EmbeddingModel, EntityType};
+use crate::import::sha256;
 use crate::store::{Change, path_in_database};
 
-/// The list of embeddings that a change puts in place, one file name a line.
-const LIST: &str = "vectors.incomplete";
+/// The tag of a database in the names of its temporary files and lists. It comes from the file's
+/// name, in which two databases of one folder differ, even if one is a copy of the other.
+fn tag(database: &Path) -> String {
+    let name = database.file_name().unwrap_or_default();
+    sha256(name.to_string_lossy().as_bytes())[..8].to_string()
+}
 
 /// Files that are on disk under temporary names. Those that are not published are removed.
 struct StagedFiles {
     folder: PathBuf,
+    tag: String,
     /// Temporary and final path of each.
     files: Vec<(TempPath, PathBuf)>,
 }
 
 impl StagedFiles {
-    /// Prepares to write into `folder`, which is made if it is missing. Temporary files of
-    /// killed writers are removed: the caller holds the write lock, so there is no other writer.
-    fn new(folder: PathBuf) -> Result<Self> {
+    /// Prepares to write into the folder of an embedding model, which is made if it is missing.
+    /// Temporary files of killed writers are removed: the change holds the write lock, so the
+    /// database has no other writer.
+    fn new(change: &Change<'_>, model_name: &str) -> Result<Self> {
+        let (folder, tag) = (change.embeddings_folder(model_name), tag(change.path()));
         fs::create_dir_all(&folder).map_err(|error| Error::io("creating", &folder, error))?;
-        let entries = fs::read_dir(&folder).map_err(|e| Error::io("listing", &folder, e))?;
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let of_list = name.starts_with(&format!(".{LIST}."));
-            if of_list || name.starts_with('.') && name.ends_with(".tmp") {
+        let ours = format!(".{tag}.");
+        for (path, name) in entries(&folder) {
+            if name.starts_with('.') && name.contains(&ours) && name.ends_with(".tmp") {
                 // A file that can't be removed does no harm.
-                let _ = fs::remove_file(entry.path());
+                let _ = fs::remove_file(path);
             }
         }
-        Ok(Self { folder, files: Vec::new() })
+        Ok(Self { folder, tag, files: Vec::new() })
     }
 
     /// Writes the file called `name` by `write`, which gets its temporary and its final path.
@@ -58,12 +68,27 @@ impl StagedFiles {
         write: impl FnOnce(&Path, &Path) -> Result<T>,
     ) -> Result<()> {
         let path = self.folder.join(name);
-        let temporary = self.folder.join(format!(".{name}.{}.npy.tmp", std::process::id()));
+        let (tag, process) = (&self.tag, std::process::id());
+        let temporary = self.folder.join(format!(".{name}.{tag}.{process}.npy.tmp"));
         let temporary = TempPath::try_from_path(temporary)
             .map_err(|error| Error::io("writing", &path, error))?;
         write(&temporary, &path)?;
         self.files.push((temporary, path));
         Ok(())
+    }
+
+    /// A file that is on disk under a temporary name of the database's own.
+    fn temporary_file(&self, contents: &[u8]) -> std::io::Result<NamedTempFile> {
+        let prefix = format!(".{}.", self.tag);
+        let mut builder = Builder::new();
+        builder.prefix(&prefix).suffix(".tmp");
+        // The next writer may be another user.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(&self.folder)?;
+        file.write_all(contents)?;
+        file.as_file().sync_all()?;
+        Ok(file)
     }
 
     fn vector(&mut self, name: &str, values: &[f32]) -> Result<()> {
@@ -119,34 +144,32 @@ pub(crate) struct NewVectors<'a> {
     change: &'a Change<'a>,
     model: &'a EmbeddingModel,
     staged: StagedFiles,
-    /// Names for [`LIST`], if one is kept.
-    listed: Option<Vec<String>>,
+    /// Part of the files' names, so that no other database and no other change has them.
+    unique: String,
+    /// Lists the files' names, one a line, until the change is committed.
+    list: PathBuf,
+    listed: Vec<String>,
 }
 
 impl<'a> NewVectors<'a> {
-    /// For embeddings of rows that are there already: if the change is not committed, the next
-    /// embeddings of the same rows replace the files.
+    /// Files on the list of a killed program become pending deletes.
     pub fn new(change: &'a Change<'a>, model: &'a EmbeddingModel) -> Result<Self> {
-        let staged = StagedFiles::new(change.embeddings_folder(&model.name))?;
-        Ok(Self { change, model, staged, listed: None })
-    }
-
-    /// For embeddings of new rows, with [`LIST`]. Files on the list of a killed program become
-    /// pending deletes. Once the change is committed, [`remove_list`] is to be called.
-    pub fn with_list(change: &'a Change<'a>, model: &'a EmbeddingModel) -> Result<Self> {
-        let mut new = Self::new(change, model)?;
-        let left = fs::read_to_string(new.staged.folder.join(LIST)).unwrap_or_default();
-        let left: Vec<String> = left.lines().map(str::to_string).collect();
-        for name in &left {
+        change.create_own_tables()?;
+        let staged = StagedFiles::new(change, &model.name)?;
+        let list = staged.folder.join(format!("vectors.{}.incomplete", staged.tag));
+        let left = fs::read_to_string(&list).unwrap_or_default();
+        let listed: Vec<String> = left.lines().map(str::to_string).collect();
+        for name in &listed {
             // It stays if a row names it by now.
             change.delete_file_later(&path_in_database(&model.name, name))?;
         }
-        new.listed = Some(left);
-        Ok(new)
+        let unique: Option<(String,)> = change.row("SELECT lower(hex(randomblob(8)))", [])?;
+        let unique = unique.map(|(unique,)| unique).unwrap_or_default();
+        Ok(Self { change, model, staged, unique, list, listed })
     }
 
-    /// Adds the embedding of a row, in place of the `present` one, a path in the database. The
-    /// new file has another name than that: until the commit, the present one counts.
+    /// Adds the embedding of a row, in place of the `present` one, a path in the database, which
+    /// counts until the commit.
     pub fn add(
         &mut self,
         entity: EntityType,
@@ -154,11 +177,9 @@ impl<'a> NewVectors<'a> {
         vector: &[f32],
         present: Option<&str>,
     ) -> Result<()> {
-        let mut name = layout::embedding_name(entity.name(), id, self.model.model_id);
+        let name = layout::embedding_name(entity.name(), id, self.model.model_id);
+        let name = name.replace(".npy", &format!("_{}.npy", self.unique));
         if let Some(present) = present {
-            if present.rsplit(['/', '\\']).next() == Some(&name) {
-                name = name.replace(".npy", "_b.npy");
-            }
             self.change.delete_file_later(present)?;
         }
         self.staged.vector(&name, vector)?;
@@ -172,24 +193,26 @@ impl<'a> NewVectors<'a> {
                 path_in_database(&self.model.name, &name)
             ],
         )?;
-        self.listed.iter_mut().for_each(|listed| listed.push(name.clone()));
+        self.listed.push(name);
         Ok(())
     }
 
-    /// Puts the files in place, before the commit.
-    pub fn publish(self) -> Result<()> {
-        if let Some(listed) = &self.listed {
-            let list = self.staged.folder.join(LIST);
-            atomic::write(&list, |file| file.write_all(listed.join("\n").as_bytes()))?;
-        }
-        self.staged.publish()
+    /// Puts the files in place, before the commit. Returns their list, which is to be
+    /// [removed](remove_list) after it.
+    pub fn publish(self) -> Result<PathBuf> {
+        let Self { staged, list, listed, .. } = self;
+        let written = staged.temporary_file(listed.join("\n").as_bytes());
+        let written = written.and_then(|file| Ok(file.persist(&list)?));
+        written.map_err(|error| Error::io("writing", &list, error))?;
+        staged.publish()?;
+        Ok(list)
     }
 }
 
-/// Removes the list of [`NewVectors::with_list`] in `folder`, after the commit.
-pub(crate) fn remove_list(folder: &Path) {
+/// Removes the list of [`NewVectors::publish`] after the commit.
+pub(crate) fn remove_list(list: &Path) {
     // One that stays does no harm: rows name its files.
-    let _ = fs::remove_file(folder.join(LIST));
+    let _ = fs::remove_file(list);
 }
 
 /// The files of a model that is being stored in a change.
@@ -197,27 +220,35 @@ pub(crate) struct ModelFiles {
     id: i64,
     model_name: String,
     staged: StagedFiles,
+    marker: Marker,
+}
+
+/// The claim of an id and the sign that the model's files are incomplete. It goes with the value;
+/// one that stays is removed by the next training.
+struct Marker(PathBuf);
+
+impl Drop for Marker {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl ModelFiles {
     /// Begins a model on embeddings by `model_name`, with an id that no model of any kind has.
     pub fn new(change: &Change<'_>, model_name: &str) -> Result<Self> {
-        let staged = StagedFiles::new(change.embeddings_folder(model_name))?;
-        let folder = &staged.folder;
+        let staged = StagedFiles::new(change, model_name)?;
         let last = change.ids(
             "SELECT max((SELECT coalesce(max(mh_projection_id), 0) FROM multi_head_projections), \
              (SELECT coalesce(max(projection_id), 0) FROM projections))",
             [],
         )?[0];
-        remove_stale_markers(folder, last);
-        let embeddings = folder.parent().map(Path::to_path_buf).unwrap_or_default();
-        // Files of an id that this database does not know may be another store's. Such an id is
-        // passed over, unless a marker shows that an interrupted training left the files.
+        staged.remove_stale_markers(last);
         let mut id = last + 1;
-        while has_files(&embeddings, id) && !folder.join(layout::incomplete_name(id)).exists() {
+        while !staged.claim(id)? {
             id += 1;
         }
-        Ok(Self { id, model_name: model_name.to_string(), staged })
+        let marker = staged.folder.join(layout::incomplete_name(id));
+        Ok(Self { id, model_name: model_name.to_string(), staged, marker: Marker(marker) })
     }
 
     /// The model's id.
@@ -246,27 +277,65 @@ impl ModelFiles {
 
     /// Puts the files in place and commits the change.
     pub fn publish(self, change: Change<'_>) -> Result<()> {
-        let Self { id, staged, .. } = self;
+        let Self { id, staged, marker, .. } = self;
         let folder = staged.folder.clone();
-        let marker = folder.join(layout::incomplete_name(id));
         let publish = || {
-            let creating = |error| Error::io("creating", &marker, error);
-            File::create(&marker).and_then(|file| file.sync_all()).map_err(creating)?;
             sync_folder(&folder)?;
-            remove_files(&folder, id);
             staged.publish()?;
             // All files are whole now. Killed before the commit, the model stays in the folder,
             // whole, and the database does not know it: its id is passed over.
-            let _ = fs::remove_file(&marker);
+            drop(marker);
             change.commit()
         };
         let result = publish();
         if result.is_err() {
             remove_files(&folder, id);
         }
-        // A marker that stays is removed by the next training.
-        let _ = fs::remove_file(&marker);
         result
+    }
+}
+
+impl StagedFiles {
+    /// Claims an id for the database, with a marker that holds its tag. Files of an id that this
+    /// database does not know may be another one's. Such an id is passed over, unless a marker
+    /// shows that an interrupted training of this database left the files, which are removed then.
+    fn claim(&self, id: i64) -> Result<bool> {
+        let marker = self.folder.join(layout::incomplete_name(id));
+        let creating = |error| Error::io("creating", &marker, error);
+        let file = self.temporary_file(self.tag.as_bytes()).map_err(creating)?;
+        match file.persist_noclobber(&marker) {
+            Ok(_) => {}
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                let ours = self.is_ours(&marker);
+                if ours {
+                    remove_files(&self.folder, id);
+                }
+                return Ok(ours);
+            }
+            Err(error) => return Err(creating(error.error)),
+        }
+        let embeddings = self.folder.parent().unwrap_or(Path::new(""));
+        if has_files(embeddings, id, &marker) {
+            let _ = fs::remove_file(&marker);
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn is_ours(&self, marker: &Path) -> bool {
+        fs::read_to_string(marker).is_ok_and(|tag| tag == self.tag)
+    }
+
+    /// Removes the markers of models that were committed by a writer that was killed right
+    /// afterwards.
+    fn remove_stale_markers(&self, last_id: i64) {
+        for (path, name) in entries(&self.folder) {
+            let id = name.strip_prefix("mh_").and_then(|name| name.strip_suffix(".incomplete"));
+            let id = id.and_then(|id| id.parse::<i64>().ok());
+            if id.is_some_and(|id| id <= last_id) && self.is_ours(&path) {
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 }
 
@@ -284,9 +353,12 @@ fn files_of(folder: &Path, id: i64) -> impl Iterator<Item = PathBuf> {
         .map(|(path, _)| path)
 }
 
-/// Whether any folder of the store has a file of a model with this id.
-fn has_files(embeddings: &Path, id: i64) -> bool {
-    let has = |folder: &Path| files_of(folder, id).next().is_some();
+/// Whether any folder of arrays has a file of a model with this id, or a marker but for `own`.
+fn has_files(embeddings: &Path, id: i64, own: &Path) -> bool {
+    let has = |folder: &Path| {
+        let marker = folder.join(layout::incomplete_name(id));
+        marker != own && marker.exists() || files_of(folder, id).next().is_some()
+    };
     has(embeddings) || entries(embeddings).any(|(path, _)| has(&path))
 }
 
@@ -295,16 +367,5 @@ fn remove_files(folder: &Path, id: i64) {
     for path in files_of(folder, id) {
         // The next training that gets this id overwrites a file that stays.
         let _ = fs::remove_file(path);
-    }
-}
-
-/// Removes the markers of models that were committed by a writer that was killed right
-/// afterwards.
-fn remove_stale_markers(folder: &Path, last_id: i64) {
-    for (path, name) in entries(folder) {
-        let id = name.strip_prefix("mh_").and_then(|name| name.strip_suffix(".incomplete"));
-        if id.and_then(|id| id.parse::<i64>().ok()).is_some_and(|id| id <= last_id) {
-            let _ = fs::remove_file(path);
-        }
     }
 }

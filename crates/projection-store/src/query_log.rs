@@ -8,8 +8,9 @@ use rusqlite::{Row, params};
 use serde::Serialize;
 
 use crate::embeddings::{EmbeddingModel, EntityType};
-use crate::publish::NewVectors;
-use crate::store::{Change, Store, from_row};
+use crate::publish::{NewVectors, remove_list};
+use crate::rows::{FromRow, from_row, value};
+use crate::store::{Change, Store};
 
 /// A row of `query_log`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,22 +37,20 @@ pub struct LoggedQuery {
     pub created_at: Option<String>,
 }
 
-impl TryFrom<&Row<'_>> for LoggedQuery {
-    type Error = rusqlite::Error;
-
-    fn try_from(row: &Row<'_>) -> rusqlite::Result<Self> {
+impl FromRow for LoggedQuery {
+    fn from_row(row: &Row<'_>) -> Option<Self> {
         // Other programs may have logged something else than ids.
-        let results: Option<String> = row.get("results")?;
+        let results: Option<String> = value(row, "results")?;
         let results = serde_json::from_str::<Vec<i64>>(&results.unwrap_or_default());
-        Ok(Self {
-            log_id: row.get("log_id")?,
-            query_text: row.get("query_text")?,
-            model_id: row.get("model_id")?,
-            projection_id: row.get("projection_id")?,
+        Some(Self {
+            log_id: value(row, "log_id")?,
+            query_text: value(row, "query_text")?,
+            model_id: value(row, "model_id")?,
+            projection_id: value(row, "projection_id")?,
             results: results.unwrap_or_default(),
-            selected_answer_id: row.get("selected_answer_id")?,
-            was_helpful: row.get("was_helpful")?,
-            created_at: row.get("created_at")?,
+            selected_answer_id: value(row, "selected_answer_id")?,
+            was_helpful: value(row, "was_helpful")?,
+            created_at: value(row, "created_at")?,
         })
     }
 }
@@ -219,8 +218,9 @@ impl Store {
                 params![question.log_id, question_id],
             )?;
         }
-        new.publish()?;
+        let list = new.publish()?;
         change.commit()?;
+        remove_list(&list);
         Ok(added)
     }
 }

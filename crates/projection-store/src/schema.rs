@@ -208,6 +208,20 @@ fn tables() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
+/// The columns of each table with their declared types.
+pub(crate) fn columns() -> impl Iterator<Item = (&'static str, Vec<(&'static str, &'static str)>)> {
+    tables().map(|(table, statement)| {
+        // A line of the definition that does not name a constraint begins with a column.
+        let lines = statement.lines().filter_map(|line| line.strip_prefix("    "));
+        let words = lines.filter_map(|line| {
+            let mut words = line.split([' ', ',']);
+            Some((words.next()?, words.next()?))
+        });
+        let is_column = |(name, _): &(&str, _)| !["", "UNIQUE", "PRIMARY"].contains(name);
+        (table, words.filter(is_column).collect())
+    })
+}
+
 /// Makes all tables in an empty database, and in one of early programs those that it lacks.
 /// Databases that lack another table are not stores, and stay as they are.
 pub(crate) fn create_missing(store: &Store) -> Result<()> {
@@ -252,17 +266,13 @@ pub(crate) fn check(store: &Store) -> Result<()> {
             "schema version {version}, newer than {VERSION}, the newest that this engine knows"
         ));
     }
-    for (table, statement) in tables() {
+    for (table, expected) in columns() {
         let columns = "SELECT lower(name) FROM pragma_table_info(?1)";
         let found: Vec<(String,)> = store.rows(columns, [table])?;
         if found.is_empty() {
             return invalid(format!("not a projection store, the table '{table}' is missing"));
         }
-        // A line of the definition that does not name a constraint begins with a column.
-        let expected = statement.lines().filter_map(|line| line.strip_prefix("    "));
-        let missing: Vec<&str> = expected
-            .filter_map(|line| line.split(' ').next())
-            .filter(|word| !["", "UNIQUE", "PRIMARY"].contains(word))
+        let missing: Vec<&str> = (expected.iter().map(|(column, _)| *column))
             .filter(|column| !found.iter().any(|(name,)| *name == column.to_lowercase()))
             .collect();
         if !missing.is_empty() {

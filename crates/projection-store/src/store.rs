@@ -1,13 +1,15 @@
 //! An open store, and the ways in which the rest of this crate reads and changes its tables.
 
 use std::fmt::Display;
+use std::io::Read;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use projection_core::{Error, ErrorKind, Result, layout};
+use projection_core::{Error, ErrorKind, Result, atomic, layout};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row, Transaction, TransactionBehavior};
 
+use crate::rows::FromRow;
 use crate::schema;
 
 /// How long a writer waits for another one before it gives up with [`ErrorKind::Busy`].
@@ -23,6 +25,8 @@ pub struct Store {
     connection: Connection,
     path: PathBuf,
     allow_outside: bool,
+    /// Whether opening it created the database.
+    created: bool,
 }
 
 impl Store {
@@ -65,7 +69,8 @@ impl Store {
         let path = database.as_ref();
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
         if !path.exists() {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let target = atomic::follow_links(path).map_err(|e| Error::io("creating", path, e))?;
+            let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
             if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
                 return Err(Error::new(
                     ErrorKind::NotFound,
@@ -80,7 +85,10 @@ impl Store {
         Ok(store)
     }
 
+    /// `path` may be a link: what lies beside the database is beside the file it leads to.
     fn connect(path: &Path, flags: OpenFlags) -> Result<Self> {
+        let followed = atomic::follow_links(path).map_err(|e| Error::io("opening", path, e))?;
+        let path = followed.as_path();
         if !flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
             let metadata = std::fs::metadata(path).map_err(|e| Error::io("opening", path, e))?;
             if !metadata.is_file() {
@@ -100,7 +108,24 @@ impl Store {
             Ok(connection)
         };
         let connection = open().map_err(|error| sql_error(path, "opening", error))?;
-        Ok(Self { connection, path: path.to_path_buf(), allow_outside: false })
+        Ok(Self {
+            connection,
+            path: path.to_path_buf(),
+            allow_outside: false,
+            created: flags.contains(OpenFlags::SQLITE_OPEN_CREATE),
+        })
+    }
+
+    /// Closes the store. If opening it created the database and it has no texts, the database is
+    /// removed again, so that a first import that fails leaves nothing behind.
+    pub fn close_or_discard(self) {
+        let empty = self.created && self.text_counts().is_ok_and(|counts| counts == (0, 0));
+        let path = self.path.clone();
+        drop(self);
+        if empty {
+            // One that stays is an empty store.
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// Lets paths in the database lead outside the store's folder. Only for databases that
@@ -115,7 +140,7 @@ impl Store {
         self.allow_outside
     }
 
-    /// The database file.
+    /// The database file; where it was opened through a link, the file that it leads to.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -144,16 +169,17 @@ pub(crate) fn path_in_database(model_name: &str, file_name: &str) -> String {
     format!("{}/{}/{file_name}", layout::EMBEDDINGS_FOLDER, layout::model_folder(model_name))
 }
 
-/// Reading tables. A row is read as `T`: a tuple, or a struct of [`from_row!`].
+/// Reading tables. A row is read as `T`: a tuple, or a struct of [`from_row!`](crate::rows).
+/// Rows with a value that can't be read are left out; [`Store::odd_values`] names them.
 impl Store {
     /// All rows of a query.
     pub(crate) fn rows<T>(&self, sql: &str, values: impl Params) -> Result<Vec<T>>
     where
-        T: for<'r> TryFrom<&'r Row<'r>, Error = rusqlite::Error>,
+        T: FromRow,
     {
         let mut rows = Vec::new();
         self.each(sql, values, |row| {
-            rows.push(T::try_from(row)?);
+            rows.extend(T::from_row(row));
             Ok(())
         })?;
         Ok(rows)
@@ -162,7 +188,7 @@ impl Store {
     /// The first row of a query, if there is one.
     pub(crate) fn row<T>(&self, sql: &str, values: impl Params) -> Result<Option<T>>
     where
-        T: for<'r> TryFrom<&'r Row<'r>, Error = rusqlite::Error>,
+        T: FromRow,
     {
         Ok(self.rows(sql, values)?.into_iter().next())
     }
@@ -272,25 +298,18 @@ impl Change<'_> {
     }
 }
 
-/// Reads a struct from the columns of a row that are called like its fields.
-macro_rules! from_row {
-    ($type:ident { $($field:ident),* $(,)? }) => {
-        impl TryFrom<&rusqlite::Row<'_>> for $type {
-            type Error = rusqlite::Error;
-
-            fn try_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-                Ok(Self { $($field: row.get(stringify!($field))?),* })
-            }
-        }
-    };
-}
-pub(crate) use from_row;
-
 /// Whether a read-only connection found a change that has to be undone.
 fn wants_to_write(error: &Error) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
     let code = source.and_then(|error: &rusqlite::Error| error.sqlite_error_code());
     code == Some(ErrorCode::ReadOnly)
+}
+
+/// Whether a database is in WAL mode, which its header says.
+fn is_wal(path: &Path) -> bool {
+    let mut header = [0; 20];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header[18] == 2
 }
 
 /// Translates an error of SQLite met while doing `action` on the database at `path`.
@@ -309,8 +328,15 @@ fn sql_error(path: &Path, action: &str, error: rusqlite::Error) -> Error {
         // Not a database, damaged, a value of another type than the column's, a failed check.
         _ => ErrorKind::InvalidStore,
     };
-    let hint = match kind {
-        ErrorKind::Busy => " (another process is writing to it)",
+    let hint = match (kind, error.sqlite_error_code()) {
+        (ErrorKind::Busy, _) => " (another process is writing to it)",
+        (_, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) if is_wal(path) => {
+            " (it is in WAL mode, which needs a folder that can be written to; where it can, run \
+             PRAGMA journal_mode = DELETE in it once)"
+        }
+        (_, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) => {
+            " (the file or its folder can't be written to)"
+        }
         _ => "",
     };
     Error::new(kind, format!("{action} {}: {error}{hint}", path.display())).with_source(error)

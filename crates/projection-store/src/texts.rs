@@ -3,7 +3,8 @@
 use projection_core::{ErrorKind, Result};
 
 use crate::embeddings::EmbeddingModel;
-use crate::store::{Change, Store, from_row};
+use crate::rows::from_row;
+use crate::store::{Change, Store};
 
 /// A row of `answers`.
 #[derive(Debug, Clone, PartialEq, Eq)]

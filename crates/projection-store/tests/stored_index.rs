@@ -114,7 +114,7 @@ fn lists_of_an_interrupted_training_go_with_its_other_files() {
     let toy = folder.path().join("embeddings").join("toy");
     std::fs::create_dir_all(&toy).unwrap();
     std::fs::write(toy.join("mh_1_index.safetensors"), b"of another model").unwrap();
-    std::fs::write(toy.join("mh_1.incomplete"), b"").unwrap();
+    std::fs::write(toy.join("mh_1.incomplete"), "934db2b3").unwrap();
     let (store, file) = store(folder.path());
     assert!(file.starts_with(&toy) && !file.exists());
     assert_eq!(store.check_index(1).unwrap(), None);

@@ -36,7 +36,7 @@ def test_a_vector_is_kept_as_float32_under_its_name(db, tmp_path, kind):
         "row": lambda: np.array([values]),
     }.get(kind, lambda: np.array(values, kind))()
     assert db.store_embedding(model, "answer", answer, vector) > 0
-    file = tmp_path / "embeddings" / "org_m" / f"answer_{answer}_model_{model}.npy"
+    [file] = (tmp_path / "embeddings" / "org_m").glob(f"answer_{answer}_model_{model}_*.npy")
     stored = np.load(file)
     assert stored.dtype == np.float32 and stored.shape == (3,) and stored.tolist() == values
     assert db.get_embedding(model, "answer", answer).tolist() == values
@@ -135,18 +135,18 @@ def test_the_vectors_of_a_cluster(filled):
 
 
 def test_a_missing_file_is_named(filled):
-    for file in filled.folder.rglob("answer_1_model_1.npy"):
+    for file in filled.folder.rglob("answer_1_model_1_*.npy"):
         file.unlink()
-    with pytest.raises(FileNotFoundError, match="answer_1_model_1.npy"):
+    with pytest.raises(FileNotFoundError, match="answer_1_model_1_"):
         filled.db.get_embedding(filled.model_id, "answer", 1)
-    with pytest.raises(FileNotFoundError, match="answer_1_model_1.npy"):
+    with pytest.raises(FileNotFoundError, match="answer_1_model_1_"):
         filled.db.get_all_answer_embeddings(filled.model_id)
 
 
 def test_a_pickled_array_is_not_unpickled(filled):
-    [file] = filled.folder.rglob("answer_1_model_1.npy")
+    [file] = filled.folder.rglob("answer_1_model_1_*.npy")
     np.save(file, np.array([print, 1], object), allow_pickle=True)
-    with pytest.raises(ValueError, match="answer_1_model_1.npy"):
+    with pytest.raises(ValueError, match="answer_1_model_1_"):
         filled.db.get_embedding(filled.model_id, "answer", 1)
 
 

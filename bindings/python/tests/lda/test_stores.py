@@ -2,6 +2,8 @@
 layouts of existing programs."""
 
 import json
+import os
+import shutil
 import sqlite3
 
 import numpy as np
@@ -148,8 +150,57 @@ def test_a_store_of_the_existing_code_is_searched_also_where_it_was_moved(tmp_pa
         # New arrays go into the folder of the embedding model; old and new ones are found.
         new = db.add_answer("a.md", "new")
         db.store_embedding(1, "answer", new, template.answers[0])
-        assert (folder / "embeddings" / "m" / f"answer_{new}_model_1.npy").is_file()
+        assert len(list((folder / "embeddings" / "m").glob(f"answer_{new}_model_1_*.npy"))) == 1
         assert len(db.multi_head_search(query, 1, 10)) == 7
+
+
+def test_two_databases_in_one_folder_share_no_file(tmp_path):
+    rows = np.eye(2, dtype=np.float32)
+    stores = [LDAProjectionDB(tmp_path / name) for name in ("a.db", "b.db")]
+    for db, row in zip(stores, rows):
+        model, answer, question = db.add_model("m", 2), db.add_answer("a.md", "a"), db.add_question("q")
+        db.store_embedding(model, "answer", answer, row)
+        db.store_embedding(model, "question", question, row)
+        db.create_cluster("c", [answer], [question])
+        assert db.create_multi_head_projection(model) == 1  # Neither has files yet.
+    stores[0].add_cluster_head(1, 1, rows[0], rows[0])
+    with pytest.raises(ValueError, match="files of a projection 1 that is not this store's"):
+        stores[1].add_cluster_head(1, 1, rows[1], rows[1])
+    assert stores[1].create_multi_head_projection(1) == 2
+    stores[1].add_cluster_head(2, 1, rows[1], rows[1])
+    shutil.copy(tmp_path / "a.db", tmp_path / "copy.db")
+    stores[0].store_embedding(1, "answer", 1, [-1, 0])
+    for db, row in zip((LDAProjectionDB(tmp_path / "copy.db"), stores[1]), rows):
+        assert db.get_embedding(1, "answer", 1).tolist() == row.tolist()
+    assert stores[0].get_embedding(1, "answer", 1).tolist() == [-1, 0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs symbolic links")
+def test_a_linked_database_has_its_arrays_beside_it(tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "lda.db").symlink_to("../lda.db")
+    with LDAProjectionDB(tmp_path / "app" / "lda.db") as db:
+        model, answer = db.add_model("m", 2), db.add_answer("a.md", "a")
+        db.store_embedding(model, "answer", answer, [1, 0])
+    assert [path.name for path in (tmp_path / "app").iterdir()] == ["lda.db"]
+    with LDAProjectionDB(tmp_path / "lda.db") as db:
+        assert db.get_embedding(model, "answer", answer).tolist() == [1, 0]
+
+
+def test_values_of_another_type_than_the_columns_are_refused(tmp_path):
+    with LDAProjectionDB(tmp_path / "lda.db") as db:
+        db.add_answer("a.md", "a")
+        for wrong in (
+            lambda: db.add_answer("a.md", b"bytes"),
+            lambda: db.add_answer("a.md", "a", chunk_index="first"),
+            lambda: db.add_question(np.array([1, 2])),
+            lambda: db.conn.execute("INSERT INTO questions (text) VALUES (?)", (b"q",)),
+            lambda: db.conn.execute("UPDATE answers SET text = ?", (memoryview(b"a"),)),
+        ):
+            with pytest.raises((TypeError, sqlite3.IntegrityError), match="expected"):
+                wrong()
+            db.conn.rollback()
+        assert [row["text"] for row in db.find_answers()] == ["a"] and db.get_stats()["num_questions"] == 0
 
 
 def test_a_database_of_an_early_program_gets_the_tables_that_it_lacks(tmp_path):

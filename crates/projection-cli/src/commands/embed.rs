@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use projection_engine::{EmbedReport, embed_store_with};
 use projection_store::Store;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::output::{Report, Screen, count, progress};
 
 /// Embed every text of a store that has no embedding yet
@@ -26,17 +26,25 @@ pub struct Args {
     /// Name of the embedding model in the store [default: the folder's name]
     #[arg(long, value_name = "NAME")]
     model_name: Option<String>,
+
+    /// Embed every text again, for a store whose vectors are wrong
+    #[arg(long)]
+    again: bool,
 }
 
-pub fn run(args: &Args) -> Result<EmbedReport, Failure> {
+pub fn run(args: &Args, screen: &Screen) -> Result<EmbedReport, Failure> {
     let mut store = Store::open(&args.store)?;
+    if !args.again {
+        warn(&store, screen.json)?;
+    }
     let bar = progress("embedding", 0);
     let name = args.model_name.as_deref();
-    let report = embed_store_with(&mut store, &args.model_dir, name, &mut |progress| {
-        bar.set_length(progress.steps as u64);
-        bar.set_position(progress.step as u64);
-        ControlFlow::Continue(())
-    })?;
+    let report =
+        embed_store_with(&mut store, &args.model_dir, name, args.again, &mut |progress| {
+            bar.set_length(progress.steps as u64);
+            bar.set_position(progress.step as u64);
+            ControlFlow::Continue(())
+        })?;
     bar.finish_and_clear();
     Ok(report)
 }

@@ -8,7 +8,7 @@ use projection_store::import::{
     ImportOptions, ImportOutcome, Imported, ImportedFile, import_paths,
 };
 
-use crate::failure::{Failure, print_error};
+use crate::failure::{Failure, print_error, warn};
 use crate::output::{Report, Screen, count, note, progress};
 
 /// Import question–answer files into a store
@@ -50,6 +50,7 @@ pub fn run(args: &Args, screen: &Screen) -> Result<Imported, Failure> {
         true => Store::open(&args.store)?,
         false => Store::open_or_create(&args.store)?,
     };
+    warn(&store, screen.json)?;
     let bar = progress("importing", 0);
     let mut show = |done: usize, total: usize, file: Option<&ImportedFile>| {
         bar.set_length(total as u64);
@@ -61,9 +62,10 @@ pub fn run(args: &Args, screen: &Screen) -> Result<Imported, Failure> {
     };
     let options =
         ImportOptions { retry_failed: args.retry_failed, skip_invalid: args.skip_invalid };
-    let imported = import_paths(&mut store, &args.files, options, &mut show)?;
+    let imported = import_paths(&mut store, &args.files, options, &mut show);
+    store.close_or_discard();
     bar.finish_and_clear();
-    Ok(imported)
+    Ok(imported?)
 }
 
 impl Report for Imported {

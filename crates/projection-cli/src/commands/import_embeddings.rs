@@ -67,9 +67,10 @@ pub fn run(args: &Args) -> Result<ImportedEmbeddings, Failure> {
     };
     let mut store = Store::open_or_create(&args.store)?;
     let spinner = spinner("importing embeddings");
-    let brought = import_embeddings(&mut store, &files)?;
+    let brought = import_embeddings(&mut store, &files);
+    store.close_or_discard();
     spinner.finish_and_clear();
-    Ok(brought)
+    Ok(brought?)
 }
 
 impl Report for ImportedEmbeddings {

@@ -11,15 +11,15 @@ use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use projection_core::projection::{Model, Precision, Projection};
 use projection_core::{Error, ErrorKind};
 use projection_embed::Embedder;
-use projection_store::Store;
 use projection_store::search::{Hit, Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
+use projection_store::{EntityType, Store};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::explain::Explained;
 use super::precision;
 use crate::failure::Failure;
-use crate::output::spinner;
+use crate::output::{count, spinner};
 use choose::{choose_model, choose_projection};
 use found::{FoundHit, Weight};
 
@@ -127,13 +127,20 @@ fn offset(text: &str) -> Result<f64, String> {
 
 pub fn run(args: &Args) -> Result<Found, Failure> {
     let store = Store::open_read_only(&args.store)?;
-    let mut notes = Vec::new();
+    let mut notes = store.warnings()?;
     let chosen = choose_projection(&store, args, &mut notes)?;
     let model_name = choose_model(&store, args, chosen.as_ref(), &mut notes)?;
     let model = store.embedding_model(model_name.as_deref())?;
     let projection = chosen.map(|chosen| (chosen.id, chosen.projection));
     let dimension = projection.as_ref().map_or(model.dimension, |(_, p)| p.input_dim());
     let searcher = store.searcher(Some(&model.name))?;
+    let missing = store.texts_without_vector(&model.name)?;
+    let missing = missing.iter().filter(|text| text.entity_type == EntityType::Answer).count();
+    if missing > 0 {
+        let answers = count(missing, "answer");
+        let name = &model.name;
+        notes.push(format!("{answers} without an embedding by {name} left out: embed the store"));
+    }
 
     let loading = spinner("loading the embedding model");
     let embedder = Embedder::load(&args.model_dir)?;
@@ -176,8 +183,11 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
         true => {
             let answers: Vec<i64> = hits.iter().map(|hit| hit.answer_id).collect();
             let projection_id = projection.as_ref().and_then(|(id, _)| *id);
-            let mut log = Store::open(&args.store)?;
-            Some(log.log_query(&args.text, Some(model.model_id), projection_id, &answers)?)
+            let logged = Store::open(&args.store).and_then(|mut log| {
+                log.log_query(&args.text, Some(model.model_id), projection_id, &answers)
+            });
+            // The answer is there all the same.
+            logged.map_err(|error| notes.push(format!("not logged: {error}"))).ok()
         }
         false => None,
     };
@@ -198,6 +208,7 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
         weights,
         hits: describe(&store, &searcher, &hits, &by_cosine),
         explanation,
+        not_logged: args.log && log_id.is_none(),
         log_id,
     })
 }

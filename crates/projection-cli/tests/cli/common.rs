@@ -76,6 +76,14 @@ impl Run {
     }
 }
 
+/// The file of an embedding, such as `answer_1_model_1`; its name goes on with random digits.
+pub fn vector_file(folder: &Path, start: &str) -> PathBuf {
+    let start = format!("{start}_");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_it = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(&start);
+    files.into_iter().find(is_it).unwrap_or_else(|| panic!("no {start}* in {}", folder.display()))
+}
+
 /// A folder for a store.
 pub struct Place {
     pub dir: TempDir,

@@ -7,7 +7,7 @@ use projection_core::layout;
 use projection_core::npy;
 use serde_json::Value;
 
-use crate::common::{Place, run};
+use crate::common::{Place, run, vector_file};
 
 const MODEL: &str = "embeddings/all-MiniLM-L6-v2";
 
@@ -27,14 +27,15 @@ fn every_problem_of_a_store_is_found() {
     let place = Place::trained();
     run(["train", &place.db(), "--method", "multi-head", "--force"]).ok();
     let file = |name: &str| place.path(&format!("{MODEL}/{name}"));
+    let vector_of = |name: &str| vector_file(&place.path(MODEL), name);
     let vector = |values: Vec<f32>| Array1::from_vec(values);
     let head = |cluster| (layout::centroid_name(1, cluster), layout::answer_name(1, cluster));
 
-    fs::remove_file(file("answer_1_model_1.npy")).unwrap();
-    fs::write(file("question_1_model_1.npy"), "not an array").unwrap();
-    npy::save(file("question_2_model_1.npy"), vector(vec![0.0; 384]).view()).unwrap();
-    npy::save(file("question_3_model_1.npy"), vector(vec![1.0; 12]).view()).unwrap();
-    npy::save(file("question_4_model_1.npy"), Array2::<f32>::ones((2, 384)).view()).unwrap();
+    fs::remove_file(vector_of("answer_1_model_1")).unwrap();
+    fs::write(vector_of("question_1_model_1"), "not an array").unwrap();
+    npy::save(vector_of("question_2_model_1"), vector(vec![0.0; 384]).view()).unwrap();
+    npy::save(vector_of("question_3_model_1"), vector(vec![1.0; 12]).view()).unwrap();
+    npy::save(vector_of("question_4_model_1"), Array2::<f32>::ones((2, 384)).view()).unwrap();
     let mut values = vec![1.0; 384];
     values[7] = f32::NAN;
     npy::save(file(&head(1).0), vector(values).view()).unwrap();
@@ -50,11 +51,11 @@ fn every_problem_of_a_store_is_found() {
     fs::copy(file(&layout::centroid_name(2, 1)), copy).unwrap();
 
     let report = place.inspect();
-    has(&report, "not_found", &["vector of answer 1", "answer_1_model_1.npy"]);
-    has(&report, "invalid_array", &["vector of question 1", "question_1_model_1.npy"]);
-    has(&report, "zero_vector", &["question_2_model_1.npy"]);
-    has(&report, "dimension_mismatch", &["question_3_model_1.npy", "12", "384"]);
-    has(&report, "dimension_mismatch", &["question_4_model_1.npy", "[2, 384]"]);
+    has(&report, "not_found", &["vector of answer 1", "answer_1_model_1"]);
+    has(&report, "invalid_array", &["vector of question 1", "question_1_model_1"]);
+    has(&report, "zero_vector", &["question_2_model_1"]);
+    has(&report, "dimension_mismatch", &["question_3_model_1", "12", "384"]);
+    has(&report, "dimension_mismatch", &["question_4_model_1", "[2, 384]"]);
     has(&report, "not_finite", &["projection 1, head of cluster 1, centroid", "NaN at index 7"]);
     has(&report, "dimension_mismatch", &["projection 1, head of cluster 2, answer", "383"]);
     has(&report, "not_found", &["projection 1, head of cluster 3, answer"]);

@@ -9,7 +9,7 @@ use projection_core::npy;
 use projection_store::search::Searcher;
 use serde_json::{Value, json};
 
-use crate::common::{Place, Run, model_dir, run};
+use crate::common::{Place, Run, SMALL, model_dir, run, vector_file};
 
 /// Vectors that differ from row to row and from one `turn` to another.
 pub fn vectors(rows: usize, dim: usize, turn: usize) -> Array2<f32> {
@@ -189,7 +189,8 @@ fn a_new_version_replaces_the_last_one_and_keeps_ids_by_text() {
     write(&place, "A.npy", &answers);
     write(&place, "L.npy", &array![1u8, 2, 2, 0, 0]);
     texts(&place, &["new", "a", "b", "b"], &["1", "2", "3", "4", "5"]);
-    let file = |id: i64| place.path(&format!("embeddings/mine/answer_{id}_model_1.npy"));
+    let folder = place.path("embeddings/mine");
+    let file = |id: i64| vector_file(&folder, &format!("answer_{id}_model_1"));
     let kept_file = fs::metadata(file(2)).unwrap().modified().unwrap();
     let replaced = with_texts(&place).json();
     assert_eq!((&replaced["outcome"], &replaced["questions"]), (&json!("replaced"), &json!(5)));
@@ -399,6 +400,10 @@ fn a_failed_import_is_retried_from_the_recorded_files() {
     let place = place();
     write(&place, "L.npy", &array![0i64, 0, 9, -1, 2]);
     import(&place, &[]).failed(1);
+    assert!(!place.path("lda.db").exists(), "a first import that fails leaves no store");
+    place.write("other.json", SMALL);
+    run(["import", &place.db(), &place.file("other.json")]).ok();
+    import(&place, &[]).failed(1);
     write(&place, "L.npy", &array![0i64, 0, 1, -1, 2]);
     let retried = run(["import", &place.db(), "--retry-failed", "--json"]).json();
     assert_eq!(retried["files"][0]["outcome"], "imported");
@@ -414,12 +419,18 @@ fn what_a_killed_import_left_is_cleared_away_by_the_next() {
     import(&place, &[]).ok();
     // Put in place by a change that was never committed. The list names a file of ours, too.
     let folder = place.path("embeddings/mine");
-    fs::copy(folder.join("answer_1_model_1.npy"), folder.join("answer_99_model_1.npy")).unwrap();
-    let list = "answer_99_model_1.npy\nanswer_1_model_1.npy\n../../lda.db";
-    fs::write(folder.join("vectors.incomplete"), list).unwrap();
+    let ours = vector_file(&folder, "answer_1_model_1");
+    fs::copy(&ours, folder.join("answer_99_model_1_ab.npy")).unwrap();
+    let ours = ours.file_name().unwrap().to_str().unwrap();
+    // The digits are those of the SHA-256 of the database's name.
+    let list = folder.join("vectors.934db2b3.incomplete");
+    fs::write(&list, format!("answer_99_model_1_ab.npy\n{ours}\n../../lda.db")).unwrap();
+    // That of another database in the folder stays.
+    let other = folder.join("vectors.00000000.incomplete");
+    fs::write(&other, ours).unwrap();
     assert_eq!(place.inspect()["problems"].as_array().unwrap().len(), 1);
     write(&place, "A.npy", &vectors(4, 6, 5));
     import(&place, &[]).ok();
     place.healthy();
-    assert!(!folder.join("vectors.incomplete").exists());
+    assert!(!list.exists() && other.exists());
 }

@@ -89,7 +89,7 @@ fn given_vectors() {
     assert!(report["notes"][0].as_str().unwrap().contains("BM25 is left out"), "{report}");
 
     for (labels, kind, words) in [
-        (&[1i64, 99][..], "not_found", "label 99 of question 1"),
+        (&[98i64, 99][..], "not_found", "label 98 of question 0"),
         (&[1, 2, 3][..], "dimension_mismatch", "3 labels for 2 questions"),
         (&[][..], "invalid_array", "none of them 0"),
     ] {
@@ -97,6 +97,9 @@ fn given_vectors() {
         let (found, message) = evaluate(&place, &[&given[..], &["--json"]].concat()).json_error(1);
         assert!(found == kind && message.contains(words), "{found}: {message}");
     }
+    npy::save(place.path("l.npy"), array![1i64, 99].view()).unwrap();
+    let report = evaluate(&place, &[&given[..], &["--json"]].concat()).json();
+    assert!(report["notes"].to_string().contains("1 of 2 questions left out"), "{report}");
     npy::save(place.path("l.npy"), array![1i64, 2].view()).unwrap();
     for (vectors, kind, words) in [
         (Array2::<f32>::ones((2, 5)), "dimension_mismatch", "dimension 5, expected 384"),
@@ -205,6 +208,13 @@ fn what_can_not_be_measured() {
     let (kind, message) =
         file(r#"{"clusters": [{"answer_id": "x", "answer": "y", "questions": ["z"]}]}"#);
     assert!(kind == "not_found" && message.contains("'x'"), "{message}");
+    let gone = r#"{"answer_id": "x", "answer": "y", "questions": ["z"]}"#;
+    place.write("gone.json", &TEST.replacen('[', &format!("[{gone},"), 1));
+    let gone = place.file("gone.json");
+    let report =
+        evaluate(&place, &["--test", &gone, "--model-dir", model.to_str().unwrap(), "--json"])
+            .json();
+    assert!(report["notes"].to_string().contains("1 left out, among them 'x'"), "{report}");
     let (kind, _) = json(&["--html", &place.file("no/such/folder.html")]);
     assert_eq!(kind, "not_found");
     for args in [&["--folds", "1"][..], &["--test", "x.json"], &["--model-dir", "x"]] {

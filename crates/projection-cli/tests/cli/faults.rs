@@ -81,7 +81,7 @@ fn a_full_disk() {
         "$projection" inspect --json "$DISK/lda.db" >"$OUT/final.json"
     "#;
     let Some(log) = in_own_mounts(script, &place) else { return };
-    let litter = |line: &str| line.starts_with("orphan_file: ") && line.contains("_model_1.npy");
+    let litter = |line: &str| line.starts_with("orphan_file: ") && line.contains("_model_1_");
     let attempt = |line: &str| ["train ", "import ", "embed "].iter().any(|n| line.starts_with(n));
     assert!(log.lines().all(|line| litter(line) || attempt(line)), "{log}");
     let disk = place.file("disk");
@@ -122,19 +122,22 @@ fn a_read_only_folder() {
         attempt embed "$DISK/lda.db" --model-dir "$MODEL"
         attempt train "$DISK/lda.db" --method multi-head --force
         attempt query "$DISK/lda.db" "What is a closure?" --model-dir "$MODEL"
-        attempt project --db "$DISK/lda.db" --id 1 --output "$OUT/p.npy" \
-            --input "$DISK/embeddings/all-MiniLM-L6-v2/question_1_model_1.npy"
-        attempt project --db "$DISK/lda.db" --id 1 --output "$DISK/p.npy" \
-            --input "$DISK/embeddings/all-MiniLM-L6-v2/question_1_model_1.npy"
+        attempt query "$DISK/lda.db" "What is a closure?" --model-dir "$MODEL" --log
+        grep -q "closures" "$OUT/out" && grep -q "not logged: .*lda.db" "$OUT/out" && echo answered
+        input=$(ls "$DISK"/embeddings/all-MiniLM-L6-v2/question_1_model_1_*)
+        attempt project --db "$DISK/lda.db" --id 1 --output "$OUT/p.npy" --input "$input"
+        attempt project --db "$DISK/lda.db" --id 1 --output "$DISK/p.npy" --input "$input"
         attempt inspect "$DISK/lda.db"
     "#;
     let Some(log) = in_own_mounts(script, &place) else { return };
     let expected = [
         ("import 1", "lda.db"),
         ("import 1", "new.db"),
-        ("embed 1", "answer_6_model_1.npy"),
+        ("embed 1", "answer_6_model_1_"),
         ("train 1", "lda.db"),
         ("query 0", ""),
+        ("query 1", ""),
+        ("answered", ""),
         ("project 0", ""),
         ("project 1", "p.npy"),
         ("inspect 0", ""),

@@ -300,7 +300,11 @@ fn killed_many_times() {
     let before = RefCell::new(Content::new());
     let forget = |_| {
         let which = "entity_type = 'question' AND entity_id % 6 = 0";
-        place.sql().execute(&format!("DELETE FROM embeddings WHERE {which}"), []).unwrap();
+        let sql = place.sql();
+        let deleted = format!("DELETE FROM embeddings WHERE {which} RETURNING vector_path");
+        let mut statement = sql.prepare(&deleted).unwrap();
+        let paths = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        paths.for_each(|path| fs::remove_file(place.path(&path.unwrap())).unwrap());
         before.replace(content(&place));
         embed.clone()
     };

@@ -12,8 +12,9 @@
 //!                         mh_{id}_index.safetensors           approximate index of many heads or
 //!                                                             questions, optional
 //!                         W_projection_{id}.npy               a linear projection
-//!                         answer_{id}_model_{id}.npy          embeddings
-//!                         question_{id}_model_{id}.npy
+//!                         answer_{id}_model_{id}_{random digits}.npy      embeddings; those
+//!                         question_{id}_model_{id}_{random digits}.npy    of other programs
+//!                                                             have no digits
 //! ```
 //! Older stores have the same files directly in `embeddings/`, or heads named
 //! `centroid_{n}.npy` and `answer_emb_{n}.npy`. Both are read, only the first is written.
@@ -87,7 +88,8 @@ pub fn linear_name(id: i64) -> String {
     format!("W_projection_{id}.npy")
 }
 
-/// The file name of the embedding of an answer or question.
+/// The file name of the embedding of an answer or question, as other programs write it. The rows
+/// of the database say which file is whose: ours have names that no two databases choose.
 pub fn embedding_name(entity_type: &str, entity_id: i64, model_id: i64) -> String {
     format!("{entity_type}_{entity_id}_model_{model_id}.npy")
 }

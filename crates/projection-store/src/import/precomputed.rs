@@ -144,7 +144,7 @@ fn replace(
             (cluster, text)
         })?,
         replacement: Replacement::new(&change, source),
-        new: NewVectors::with_list(&change, &model)?,
+        new: NewVectors::new(&change, &model)?,
         model_name,
     };
     let mut clusters = Vec::with_capacity(content.answers.nrows());
@@ -160,9 +160,9 @@ fn replace(
     let removed = replacement.finish(batch_id, answers, questions)?;
     change.set_batch_model(batch_id, model_name)?;
     change.set_batch_status(batch_id, BatchStatus::Completed, None)?;
-    new.publish()?;
+    let list = new.publish()?;
     change.commit()?;
-    remove_list(&store.embeddings_folder(model_name));
+    remove_list(&list);
     store.carry_out_deletes();
 
     let mut asked = vec![false; answers];

@@ -133,6 +133,11 @@ impl Corpus {
         self.parts.ids.is_empty()
     }
 
+    /// Whether there is an answer with this id.
+    pub fn has(&self, id: i64) -> bool {
+        self.rows.contains_key(&id)
+    }
+
     /// The id of the answer in a row.
     pub fn id(&self, row: usize) -> i64 {
         self.parts.ids[row]
@@ -231,12 +236,17 @@ impl Corpus {
     }
 
     /// Questions of a file with the ids of their right answers: those of the same text as
-    /// any wording in the file, else those called like the file's cluster.
+    /// any wording in the file, else those called like the file's cluster. Clusters
+    /// whose answer is gone or has no vector are `left_out`, each with the reason.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] for an answer that is not there or has no vector,
-    /// [`ErrorKind::InvalidInput`] for one that unlike answers are called like.
-    pub fn labels(&self, clusters: &[TestCluster]) -> Result<Vec<(String, i64)>> {
+    /// [`ErrorKind::NotFound`] if that are all of them, [`ErrorKind::InvalidInput`] for an answer
+    /// that unlike answers are called like.
+    pub fn labels(
+        &self,
+        clusters: &[TestCluster],
+        left_out: &mut Vec<String>,
+    ) -> Result<Vec<(String, i64)>> {
         let (mut by_text, mut by_name) = (HashMap::new(), HashMap::<&str, Vec<usize>>::new());
         for row in 0..self.len() {
             if let Some(text) = self.text(row) {
@@ -254,10 +264,9 @@ impl Corpus {
             let row = match (of_text, called) {
                 (Some(row), _) => *row,
                 (None, []) => {
-                    return Err(Error::new(
-                        ErrorKind::NotFound,
-                        format!("'{name}': no answer with a vector has this text or name"),
-                    ));
+                    left_out
+                        .push(format!("'{name}': no answer with a vector has this text or name"));
+                    continue;
                 }
                 (None, [first, others @ ..]) => {
                     let right = self.right(*first);
@@ -275,6 +284,11 @@ impl Corpus {
             };
             labels.extend(cluster.questions.iter().map(|text| (text.clone(), self.parts.ids[row])));
         }
-        Ok(labels)
+        match left_out.first() {
+            Some(first) if labels.is_empty() => {
+                Err(Error::new(ErrorKind::NotFound, first.as_str()))
+            }
+            _ => Ok(labels),
+        }
     }
 }

@@ -148,7 +148,7 @@ class Batches(StoreConnection):
             values,
         )
         for row in rows:
-            path = os.path.join(os.path.dirname(self.db_path), row["source_file"])
+            path = os.path.join(self._files.store, row["source_file"])
             if os.path.exists(path):
                 row["source_file"] = path
         return rows

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 from .. import _call
 from .._store_lock import store_lock
 from ..errors import ArgumentTypeError
+from .files import StagedFiles
 from .store_files import StoreFiles
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
     #: A row: its values by column name.
     Row = dict[str, Any]
+
+#: The types that SQLite gives to values of columns of a declared type.
+_STORED_AS = {
+    "INTEGER": "'integer', 'null'",
+    "REAL": "'real', 'integer', 'null'",
+    "TEXT": "'text', 'null'",
+}
 
 AnyStore = TypeVar("AnyStore", bound="StoreConnection")
 
@@ -50,8 +58,12 @@ class StoreConnection:
         if folder:
             os.makedirs(folder, exist_ok=True)
         chosen = None if embeddings_dir is None else os.fspath(embeddings_dir)
-        # Absolute, because the working directory may change later.
+        # Absolute, because the working directory may change later. Where the database is a link,
+        # arrays are beside the file that it leads to.
         database = os.path.abspath(self.db_path)
+        if os.path.islink(database):
+            database = os.path.realpath(database)
+            folder = os.path.dirname(database)
         self._database = database
         self._files = StoreFiles(database, None if chosen is None else os.path.abspath(chosen))
         self.embeddings_dir = chosen or os.path.join(folder, "embeddings")
@@ -68,11 +80,32 @@ class StoreConnection:
             # Rows of existing stores may refer to rows that do not exist. Ids are checked when
             # rows are added.
             self.conn.execute("PRAGMA foreign_keys = OFF")
+            self._refuse_odd_values()
             # An idle connection holds no locks only in rollback mode.
             if self._value("PRAGMA journal_mode") == "wal":
                 self.conn.execute("PRAGMA journal_mode = DELETE")
         # Number of changes that do not affect what searches keep in memory.
         self._irrelevant_changes = 0
+
+    def _refuse_odd_values(self) -> None:
+        """Lets this connection, whoever uses it, refuse values of another type than the column's:
+        sqlite3 stores bytes and arrays as BLOBs, and other programs can't read such rows."""
+        names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        for (table,) in self.conn.execute(names).fetchall():
+            checks = []
+            for column in self.conn.execute(f'PRAGMA table_info("{table}")').fetchall():
+                name, allowed = column["name"], _STORED_AS.get(column["type"].upper())
+                wrong = f"typeof(NEW.\"{name}\") NOT IN ({allowed})" if allowed else (
+                    f"typeof(NEW.\"{name}\") = 'blob'"
+                )
+                expected = column["type"].lower() or "text or a number"
+                message = f"{table}.{name}: value of another type, expected {expected}"
+                checks.append(f"SELECT RAISE(ABORT, '{message}') WHERE {wrong};")
+            for event in ("INSERT", "UPDATE"):
+                self.conn.execute(
+                    f'CREATE TEMP TRIGGER "refuse_{event}_{table}" AFTER {event} ON main."{table}" '
+                    f"BEGIN {' '.join(checks)} END"
+                )
 
     def close(self) -> None:
         """Closes the database. Closing twice does nothing."""
@@ -89,6 +122,9 @@ class StoreConnection:
         trace: Optional[TracebackType],
     ) -> None:
         self.close()
+
+    def _staged_files(self) -> StagedFiles:
+        return StagedFiles(self._database)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

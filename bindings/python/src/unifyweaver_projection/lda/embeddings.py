@@ -88,16 +88,18 @@ class Embeddings(Clusters):
             raise ValueError(f"entity_type is {entity_type!r}, expected 'answer' or 'question'")
         table, column = _ENTITIES[entity_type]
         ids, replaced = [], []
-        with files.StagedFiles() as staged, self._writing():
+        with self._staged_files() as staged, self._writing():
             model = self._embedding_model(model_id)
             folder = self._files.folder(model["name"])
+            # No other database in the folder has files of these names.
+            unique = os.urandom(8).hex()
             for entity_id, vector in items:
                 self._expect(table, column, [entity_id], entity_type.capitalize())
                 number = int(entity_id)
                 name = f"the vector of {entity_type} {number}"
                 checked = files.checked_vector(name, vector, model["dimension"])
                 file = store_files.embedding_name(entity_type, number, model["model_id"])
-                path = os.path.join(folder, file)
+                path = os.path.join(folder, f"{file[:-4]}_{unique}.npy")
                 staged.add(path, checked)
                 row_id, earlier = self._set_vector_path(
                     model["model_id"], entity_type, number, self._files.path_in_database(path)
@@ -106,8 +108,10 @@ class Embeddings(Clusters):
                 if earlier is not None:
                     replaced.append((earlier, path))
             staged.publish()
-        for earlier, path in replaced:
-            self._remove_replaced(earlier, path, model["name"])
+        # Another database may name the replaced files, such as a copy of this one.
+        if replaced and not self._files.may_have_neighbours():
+            for earlier, path in replaced:
+                self._remove_replaced(earlier, path, model["name"])
         return ids
 
     def _set_vector_path(

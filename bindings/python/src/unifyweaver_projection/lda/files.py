@@ -5,6 +5,7 @@ Readers see either the old or the new file, never a partial one.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -85,10 +86,13 @@ def load_vector(path: str) -> Any:
 
 class StagedFiles:
     """Files that get their final names together, when :meth:`publish` is called. The caller holds
-    the store's write lock, because the engine removes temporary files when it holds the lock."""
+    the write lock of `database`, because the engine removes temporary files when it holds the
+    lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: str) -> None:
         self._files: list[tuple[str, str]] = []
+        # Other databases in the folder know by this that the temporary files are not theirs.
+        self._tag = hashlib.sha256(os.path.basename(database).encode()).hexdigest()[:8]
 
     def __enter__(self) -> StagedFiles:
         return self
@@ -109,25 +113,48 @@ class StagedFiles:
         """Writes an array to a temporary file that :meth:`publish` renames to `path`."""
         folder, name = os.path.split(path)
         os.makedirs(folder or ".", exist_ok=True)
-        unique = f"{os.getpid()}_{threading.get_ident()}"
-        temporary = os.path.join(folder, f".{name[:-4]}.{unique}.npy.tmp")
+        unique = f"{self._tag}.{os.getpid()}_{threading.get_ident()}"
+        temporary = os.path.join(folder, f".{name}.{unique}.npy.tmp")
         self._files.append((temporary, path))
         with open(temporary, "wb") as file:
             np.save(file, values)
 
     def publish(self) -> None:
-        """Waits until all files are on disk, and renames them."""
+        """Waits until all files are on disk, and renames them. Raises FileExistsError, and keeps
+        none, if one exists: it may be another store's."""
         if len(self._files) >= _SYNC_DISK_FROM and hasattr(os, "sync"):
             os.sync()
         else:
             for temporary, _ in self._files:
                 _sync(temporary, os.O_RDWR)
-        for temporary, path in self._files:
-            os.replace(temporary, path)
+        published = []
+        try:
+            for temporary, path in self._files:
+                _rename(temporary, path)
+                published.append(path)
+        except BaseException:
+            for path in published:
+                os.remove(path)
+            raise
         if os.name == "posix":
             for folder in {os.path.dirname(path) or "." for _, path in self._files}:
                 _sync(folder, os.O_RDONLY)
         self._files.clear()
+
+
+def _rename(temporary: str, path: str) -> None:
+    """Gives a file another name, which no file has."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise FileExistsError(
+            f"{path} exists and is in no row of this store: it may be another store's, or left of "
+            f"an interrupted write"
+        ) from None
+    except OSError:
+        os.replace(temporary, path)  # The file system has no links.
+    else:
+        os.remove(temporary)
 
 
 def _sync(path: str, flags: int) -> None:

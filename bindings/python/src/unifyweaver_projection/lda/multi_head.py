@@ -55,7 +55,7 @@ class MultiHead(Projections):
         Raises sqlite3.IntegrityError if the cluster has a head already, and ValueError if the
         projection or cluster does not exist or an array is unusable.
         """
-        with files.StagedFiles() as staged, self._writing():
+        with self._staged_files() as staged, self._writing():
             projection = self._expect_multi_head(mh_projection_id)
             self._expect("qa_clusters", "cluster_id", [cluster_id], "Cluster")
             model = self._embedding_model(projection["model_id"])
@@ -67,6 +67,15 @@ class MultiHead(Projections):
             if W is not None:
                 arrays["W"] = files.checked_matrix("W", W, (dimension, dimension))
             numbers = int(mh_projection_id), int(cluster_id)
+            prefix = f"mh_{numbers[0]}_"
+            if not projection["num_heads"] and store_files.has_files_of(
+                self._files.embeddings, prefix
+            ):
+                # Two databases may share the folder.
+                raise ValueError(
+                    f"{self._files.embeddings} has files of a projection {numbers[0]} that is not "
+                    f"this store's; create another projection"
+                )
             paths = {}
             for part, values in arrays.items():
                 path = os.path.join(folder, store_files.head_name(*numbers, part))

@@ -45,7 +45,7 @@ class Projections(StoreConnection):
         """
         clusters = list(cluster_ids or ())
         measured = dict(metrics or {})
-        with files.StagedFiles() as staged, self._writing():
+        with self._staged_files() as staged, self._writing():
             queries = self._embedding_model(input_model_id)
             answers = self._embedding_model(output_model_id)
             self._expect("qa_clusters", "cluster_id", clusters, "Cluster")

@@ -62,6 +62,7 @@ class StoreFiles:
     """
 
     def __init__(self, database: str, embeddings: Optional[str]) -> None:
+        self._database = database
         self.store = os.path.dirname(database)
         default = os.path.join(self.store, EMBEDDINGS_FOLDER)
         self.embeddings = default if embeddings is None else embeddings
@@ -69,6 +70,14 @@ class StoreFiles:
         self.by_model = os.path.realpath(self.embeddings) == os.path.realpath(default)
         #: Whether the engine, which reads files in the store's folder only, can read the arrays.
         self.engine_can_read = is_inside(self.embeddings, self.store or ".")
+
+    def may_have_neighbours(self) -> bool:
+        """Whether the folder may have another database: a file of whole pages of 512 bytes."""
+        database = os.path.basename(self._database)
+        ours = {database + suffix for suffix in ("", "-journal", "-wal", "-shm")}
+        with os.scandir(self.store or ".") as entries:
+            sizes = [e.stat().st_size for e in entries if e.is_file() and e.name not in ours]
+        return any(size and size % 512 == 0 for size in sizes)
 
     def folder(self, model_name: str) -> str:
         """The folder that an embedding model's arrays are written to."""

@@ -19,7 +19,8 @@ use crate::failure::{self, Failure};
 ///
 /// Reads all array files. Problems are files that are missing, damaged, of a wrong shape or
 /// dimension, or hold NaN, infinity or only zeros; heads with one of their two files; files that
-/// are not in the database; a projection id in two folders; an interrupted training.
+/// are not in the database, or that another database in the folder names for something else; values
+/// of a wrong type in a table; a projection id in two folders; an interrupted training.
 ///
 /// The exit code is 1 if there are problems.
 #[derive(Debug, clap::Args)]
@@ -116,7 +117,7 @@ struct Dtypes(std::collections::BTreeSet<&'static str>);
 /// Something that is wrong.
 #[derive(Debug, Serialize)]
 struct Problem {
-    /// The name of an error kind, `orphan_file` or `interrupted_training`.
+    /// The name of an error kind, `orphan_file`, `shared_files` or `interrupted_training`.
     kind: String,
     message: String,
 }

@@ -30,6 +30,12 @@ pub(super) fn inspect(database: &Path) -> Result<Inspected, Error> {
             dtypes: Dtypes::default(),
         })
         .collect();
+    for odd in problems.value_of(store.odd_values()) {
+        problems.of_kind(ErrorKind::InvalidStore, odd.to_string());
+    }
+    for shared in problems.value_of(store.shared_files()) {
+        problems.add("shared_files", shared.to_string());
+    }
     let stored = problems.value_of(store.files());
     let mut files = Files::default();
     let bar = progress("reading", stored.len());
@@ -59,6 +65,7 @@ pub(super) fn inspect(database: &Path) -> Result<Inspected, Error> {
         }
     }
     projections.append(&mut files.linear);
+    files.paths.extend(problems.value_of(store.files_of_neighbours()));
     check_folder(&store, &files.paths, &known, &mut problems);
     bar.finish_and_clear();
     Ok(Inspected {

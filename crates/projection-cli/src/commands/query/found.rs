@@ -38,6 +38,9 @@ pub struct Found {
     pub hits: Vec<FoundHit>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Explained>,
+    /// Whether it should have been logged and was not.
+    #[serde(skip)]
+    pub not_logged: bool,
     /// Where it was logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_id: Option<i64>,
@@ -129,6 +132,10 @@ impl Report for Found {
             text += &format!("logged as {log_id}\n");
         }
         text
+    }
+
+    fn succeeded(&self) -> bool {
+        !self.not_logged
     }
 }
 
