@@ -106,7 +106,7 @@ fn damaged(bytes: &[u8]) {
     let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     let place =
         |name: &str| 8 + length + header[name]["data_offsets"][0].as_u64().unwrap() as usize;
-    let cases: [(&str, usize, &[u8]); 7] = [
+    let cases: [(&str, usize, &[u8]); 12] = [
         ("index_rows", 0, &i64::MAX.to_le_bytes()),
         ("index_rows", 8, &(-1i64).to_le_bytes()),
         ("index_offsets", 8, &(1i64 << 40).to_le_bytes()),
@@ -114,6 +114,12 @@ fn damaged(bytes: &[u8]) {
         ("index_stats", 8, &f64::NAN.to_le_bytes()),
         ("index_radii", 0, &f32::NAN.to_le_bytes()),
         ("index_code_scales", 0, &f32::NAN.to_le_bytes()),
+        // Finite, but of no vectors of length 1.
+        ("index_stats", 0, &1e300f64.to_le_bytes()),
+        ("index_stats", 24, &(-1e300f64).to_le_bytes()),
+        ("index_radii", 0, &1e30f32.to_le_bytes()),
+        ("index_code_scales", 0, &1f32.to_le_bytes()),
+        ("index_centroid_scales", 0, &2.6e36f32.to_le_bytes()),
     ];
     for (name, at, value) in cases {
         let mut bytes = bytes.to_vec();

@@ -204,6 +204,8 @@ impl Norm {
         for row in rows.chunks_exact_mut(self.scale.len()) {
             let mean = sum(row, |x| x) / n;
             let variance = sum(row, |x| (x - mean) * (x - mean)) / n;
+            // An infinite variance would turn all values into 0, and the overflow would not show.
+            let variance = if variance.is_finite() { variance } else { f32::NAN };
             let factor = (variance + self.eps).sqrt().recip();
             for ((x, scale), shift) in row.iter_mut().zip(&self.scale).zip(&self.shift) {
                 *x = (*x - mean) * factor * scale + shift;

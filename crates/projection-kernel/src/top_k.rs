@@ -47,7 +47,7 @@ impl TopK {
     fn keep(&mut self, scores: impl Iterator<Item = f32>) {
         for score in scores {
             self.kept.push(score);
-            if self.kept.len() == 2 * self.k {
+            if self.kept.len() / 2 >= self.k {
                 self.cut();
             }
         }
@@ -107,7 +107,9 @@ fn kth_largest(scores: &[f32], k: usize) -> f32 {
     // At least k scores are not less than `below`, and fewer than k not less than `above`.
     loop {
         let middle = below + (above - below) / 2.0;
-        if middle <= below || middle >= above {
+        // Also if a score is NaN, which no comparison is true of.
+        let between = below < middle && middle < above;
+        if !between {
             return below;
         }
         match count(middle) {

@@ -38,22 +38,44 @@ impl Validation {
     }
 }
 
+/// The greatest length of an answer, so that weighted sums of any number of them stay finite in
+/// single precision.
+pub const MAX_ANSWER_LENGTH: f64 = 1e30;
+
 /// Refuses rows with NaN or infinity. `what` names the tensor.
 pub fn check_rows_finite(what: &str, rows: &Rows) -> Result<()> {
+    check_rows(what, rows, f64::MAX)
+}
+
+/// Refuses rows with NaN or infinity, and those that are longer than `most`.
+pub fn check_rows(what: &str, rows: &Rows, most: f64) -> Result<()> {
     // In double precision the sum of the squares cannot overflow, so that it is finite if the
     // values are.
-    let unsound = |row: &usize| !kernel::norm(rows.row(*row)).is_finite();
+    let unsound = |row: &usize| !(0.0..=most).contains(&kernel::norm(rows.row(*row)));
     let Some(row) = (0..rows.count()).find(unsound) else { return Ok(()) };
     let values = rows.row(row);
-    let column = values.iter().position(|value| !value.is_finite()).unwrap_or(0);
-    let value = values[column];
-    Err(Error::new(
-        ErrorKind::NotFinite,
-        format!(
-            "tensor '{what}': the value {value} in row {row}, column {column}, expected finite \
-             numbers"
-        ),
-    ))
+    let found = match values.iter().position(|value| !value.is_finite()) {
+        Some(column) => {
+            format!("the value {} in row {row}, column {column}", values[column])
+                + ", expected finite numbers"
+        }
+        None => {
+            let length = kernel::norm(values);
+            format!("length {length:e} of row {row}, expected at most {most:e}")
+        }
+    };
+    Err(Error::new(ErrorKind::NotFinite, format!("tensor '{what}': {found}")))
+}
+
+/// Refuses an answer with NaN or infinity, or one that is too long.
+pub fn check_answer(answer: &[f32]) -> Result<()> {
+    check_finite(answer)?;
+    let length = kernel::norm(answer);
+    if length <= MAX_ANSWER_LENGTH {
+        return Ok(());
+    }
+    let what = format!("length {length:e}, expected at most {MAX_ANSWER_LENGTH:e}");
+    Err(Error::new(ErrorKind::NotFinite, what))
 }
 
 /// Refuses NaN and infinity.

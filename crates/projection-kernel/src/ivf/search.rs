@@ -43,7 +43,7 @@ impl IvfIndex {
             index: self,
             query: &self.codes.quantize(unit),
             margin: 2.0 * (likely * self.distance + rounding),
-            max_candidates: (self.slots() / MIN_SELECTIVITY).max(4 * k),
+            max_candidates: (self.slots() / MIN_SELECTIVITY).max(k.saturating_mul(4)),
             top: TopK::new(k),
             candidates: Scratch::new(),
             allowed,

@@ -58,9 +58,11 @@ impl IvfIndex {
     /// What is wrong with the values of the parts.
     pub fn from_stored(parts: StoredIndex<'_>) -> Result<Self, String> {
         for (name, rows) in [("codes", &parts.codes), ("centroids", &parts.centroids)] {
-            let wrong = rows.not_finite().or(rows.negative_scale().map(|(row, _)| row));
-            if let Some(row) = wrong {
-                return Err(format!("{name} of the index: the scale of row {row} is no length"));
+            if let Some((row, scale)) = rows.no_unit_scale() {
+                return Err(format!(
+                    "{name} of the index: the scale {scale} of row {row}, expected that of a \
+                     vector of length 1 at most"
+                ));
             }
         }
         let (count, lists) = (parts.codes.count(), parts.radii.len());
@@ -81,27 +83,28 @@ impl IvfIndex {
             }
             rows.push(row as u32);
         }
-        let wrong = |value: &&f64| !value.is_finite();
-        let [distance, recall, read, ..] = parts.stats[..] else {
+        let [distance, recall, read, ref margins @ ..] = parts.stats[..] else {
             return Err("statistics of the index are missing".into());
         };
-        if let Some(value) = parts.stats.iter().find(wrong) {
-            return Err(format!("statistics of the index: {value}, expected finite numbers"));
+        // Vectors of length 1 are at most 2 from each other, and so are similarities.
+        let ranges = [("distance", distance, 0.0..=2.0), ("recall", recall, 0.0..=1.0)]
+            .into_iter()
+            .chain([("share that is read", read, 0.0..=1.0)])
+            .chain(margins.iter().map(|margin| ("probe margin", *margin, -3.0..=3.0)));
+        for (name, value, range) in ranges {
+            if !range.contains(&value) {
+                let (low, high) = (range.start(), range.end());
+                return Err(format!(
+                    "statistics of the index: {name} {value}, expected {low} to {high}"
+                ));
+            }
         }
-        let shares = [recall, read];
-        if distance < 0.0 || shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
-            return Err(format!(
-                "statistics of the index: {distance}, {recall}, {read} are no distance and shares"
-            ));
-        }
-        if let Some(list) = parts.radii.iter().position(|radius| !radius.is_finite()) {
-            return Err(format!("radii of the index: {} at {list}", parts.radii[list]));
+        if let Some(list) = parts.radii.iter().position(|radius| !(0.0..=1.0).contains(radius)) {
+            let radius = parts.radii[list];
+            return Err(format!("radii of the index: {radius} at {list}, expected 0 to 1"));
         }
         let mut probe_margins = [0.0; KS.len()];
-        probe_margins
-            .iter_mut()
-            .zip(&parts.stats[3..])
-            .for_each(|(probe_margin, fact)| *probe_margin = *fact as f32);
+        probe_margins.iter_mut().zip(margins).for_each(|(to, margin)| *to = *margin as f32);
         let coarse = CoarseQuantizer {
             centroids: parts.centroids.into_owned(),
             radii: parts.radii.into_owned(),

@@ -22,6 +22,9 @@ pub(crate) const PAD: usize = 64;
 /// 32 bits.
 pub const MAX_INT8_DIM: usize = 1 << 16;
 
+/// The largest scale of a row of length 1, with room for rounding.
+const MAX_UNIT_SCALE: f32 = 1.01 / 127.0;
+
 /// Rows of bytes whose scales are multiplied into the weights at a time.
 const BLOCK: usize = 256;
 
@@ -152,18 +155,26 @@ impl QuantizedRows {
         self.dim
     }
 
-    /// The first row with a value that is no finite number.
-    pub fn not_finite(&self) -> Option<usize> {
+    /// The first row with a value that is no number up to `most` in size.
+    pub fn above(&self, most: f32) -> Option<usize> {
         match &self.values {
+            // In the order of sizes, with NaN above all numbers.
             Values::Bf16(values) => (0..values.count()).find(|row| {
-                let exponents = values.row(*row).iter().map(|value| value & 0x7f80);
-                exponents.max() == Some(0x7f80)
+                let sizes = values.row(*row).iter().map(|value| value & 0x7fff);
+                sizes.max() > Some(half::bf16::from_f32(most).to_bits())
             }),
-            // A scale above zero whose bytes are finite may still overflow.
             Values::Int8 { scales, .. } => {
-                scales.iter().position(|scale| !(scale * 128.0).is_finite())
+                scales.iter().position(|scale| !(0.0..=most).contains(&(scale.abs() * 128.0)))
             }
         }
+    }
+
+    /// The first row of bytes whose scale no vector of length 1 has, since none of its values is
+    /// above 1.
+    pub fn no_unit_scale(&self) -> Option<(usize, f32)> {
+        let Values::Int8 { scales, .. } = &self.values else { return None };
+        let row = scales.iter().position(|scale| !(0.0..=MAX_UNIT_SCALE).contains(scale))?;
+        Some((row, scales[row]))
     }
 
     /// The first row with a scale below zero, which only bytes have.

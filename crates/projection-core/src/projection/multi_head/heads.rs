@@ -6,7 +6,7 @@ use super::route::LOW_TEMPERATURE;
 use super::{HeadRows, MultiHeadParts, MultiHeadProjection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, Rows, Scratch};
-use crate::projection::validation::{check_dim, check_finite};
+use crate::projection::validation::{check_answer, check_dim, check_finite};
 
 /// One head, as training makes it.
 #[derive(Debug, Clone)]
@@ -107,7 +107,7 @@ impl MultiHeadParts {
             .map_err(|error| (HeadPart::Centroid, error))?;
         // A vector without values is refused as well.
         check_dim(head.answer.len(), output_dim.max(1))
-            .and_then(|()| check_finite(&head.answer))
+            .and_then(|()| check_answer(&head.answer))
             .map_err(|error| (HeadPart::Answer, error))?;
         let mut answer = head.answer;
         if let Some(matrix) = head.matrix {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, QuantizedRows, Rows, RowsRef};
-use crate::projection::validation::check_rows_finite;
+use crate::projection::validation::{MAX_ANSWER_LENGTH, check_rows, check_rows_finite};
 
 /// How far the length of a centroid may be from 1, beside what rounding has changed.
 const LENGTH_TOLERANCE: f64 = 1e-3;
@@ -122,9 +122,15 @@ impl MultiHeadParts {
     pub(super) fn check_values(&self) -> Result<()> {
         for (name, rows) in [("centroids", &self.centroids), ("answers", &self.answers)] {
             match rows {
-                HeadRows::F32(rows) => check_rows_finite(name, rows)?,
+                HeadRows::F32(rows) => check_rows(name, rows, MAX_ANSWER_LENGTH)?,
                 HeadRows::Quantized(rows) => self.check_quantized(name, rows)?,
             }
+        }
+        if let HeadRows::Quantized(rows) = &self.centroids
+            && let Some((head, scale)) = rows.no_unit_scale()
+        {
+            let what = format!("tensor 'centroids': the scale {scale}, expected that of length 1");
+            return Err(self.invalid(head, what));
         }
         let mut row = vec![0.0; self.centroids.dim().max(self.answers.dim())];
         for head in 0..self.cluster_ids.len() {
@@ -148,11 +154,14 @@ impl MultiHeadParts {
     }
 
     fn check_quantized(&self, name: &str, rows: &QuantizedRows) -> Result<()> {
-        if let Some(head) = rows.not_finite() {
+        if let Some(head) = rows.above(MAX_ANSWER_LENGTH as f32) {
             let cluster = self.cluster_ids[head];
             return Err(Error::new(
                 ErrorKind::NotFinite,
-                format!("tensor '{name}' or its scales: not finite, head of cluster {cluster}"),
+                format!(
+                    "tensor '{name}' or its scales: not finite or above {MAX_ANSWER_LENGTH:e}, \
+                     head of cluster {cluster}"
+                ),
             ));
         }
         match rows.negative_scale() {

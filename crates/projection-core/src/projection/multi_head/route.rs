@@ -66,7 +66,7 @@ impl MultiHeadProjection {
             let mut order: Scratch<usize> =
                 (0..scores.len()).filter(|head| scores[*head] > f64::NEG_INFINITY).collect();
             order.sort_unstable_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
-            order[k..].iter().for_each(|head| scores[*head] = f64::NEG_INFINITY);
+            order.iter().skip(k).for_each(|head| scores[*head] = f64::NEG_INFINITY);
         }
         kernel::softmax_f64(&scores, self.temperature, weights);
     }

@@ -30,6 +30,9 @@ pub use project::MIN_NORM;
 pub use questions::{QuestionFacts, Questions};
 pub use rotation::{MIN_ALIGNMENT, MIN_TOTAL_WEIGHT};
 
+/// The greatest factor of a term, so that squares stay finite in double precision.
+const MAX_FACTOR: f64 = 1e12;
+
 /// What a residual projection is made of.
 #[derive(Debug, Clone)]
 pub struct ResidualParts {
@@ -86,8 +89,8 @@ impl ResidualParts {
         let refuse = |what: String| Err(Error::new(ErrorKind::InvalidArgument, what));
         let lift = self.lift.as_ref().map(|(_, factor)| *factor);
         for (name, value) in [("gain", Some(self.gain)), ("lift", lift)] {
-            if let Some(value) = value.filter(|value| !value.is_finite()) {
-                return refuse(format!("{name} {value}, expected a finite number"));
+            if let Some(value) = value.filter(|value| !(-MAX_FACTOR..=MAX_FACTOR).contains(value)) {
+                return refuse(format!("{name} {value}, expected at most {MAX_FACTOR:e} in size"));
             }
         }
         match (self.dim(), self.neighbours) {

@@ -62,9 +62,10 @@ impl Questions {
             *dot *= *scale as f32;
             available += usize::from(*dot > f32::NEG_INFINITY);
         }
-        let Some(k) = k.checked_add(1).map(|k| k.min(available)).filter(|k| *k > 0) else {
+        let k = k.saturating_add(1).min(available);
+        if k == 0 {
             return Scratch::new();
-        };
+        }
         let shortlist = top_k::near_top_k(dots, k, MARGIN);
         self.rerank(query, norm, &shortlist, k, temperature)
     }
@@ -84,7 +85,7 @@ impl Questions {
         let copy_row = |number: usize, row: &mut [f32]| self.copy_unit(number, row);
         let units = UnitVectors { count: self.len(), dim: self.dim(), copy_row: &copy_row };
         let shortlist = index.get(units).and_then(|index| index.shortlist(unit, k, None));
-        let Some(shortlist) = shortlist else {
+        let Some(shortlist) = shortlist.filter(|shortlist| !shortlist.is_empty()) else {
             let mut dots = Scratch::filled(self.len(), 0.0);
             kernel::dots(unit, self.vectors(), &mut dots);
             return self.nearest(query, norm, &mut dots, neighbours, temperature);
