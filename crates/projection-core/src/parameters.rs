@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::files;
 use crate::projection::TransformerShape;
 
 /// The kinds of models.
@@ -181,7 +182,9 @@ impl SearchDefaults {
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error))
+    String::from_utf8(files::read(path)?).map_err(|error| {
+        Error::new(ErrorKind::InvalidModel, format!("{}: {error}", path.display()))
+    })
 }
 
 /// Parses the JSON of a model, whose source messages call `name`.

@@ -13,7 +13,7 @@ pub(crate) fn invalid(path: &Path, what: impl std::fmt::Display) -> Error {
 
 /// The bytes of a file. A missing one is [`ErrorKind::NotFound`].
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::io("reading", path, e))
+    projection_kernel::files::read(path)
 }
 
 /// Parses the bytes of the JSON file `path`.

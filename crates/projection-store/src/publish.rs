@@ -21,6 +21,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayView1, ArrayView2};
+use projection_core::kernel::files;
 use projection_core::{Error, Result, layout, npy};
 use rusqlite::params;
 use tempfile::{Builder, NamedTempFile, TempPath};
@@ -157,7 +158,7 @@ impl<'a> NewVectors<'a> {
         change.create_own_tables()?;
         let staged = StagedFiles::new(change, &model.name)?;
         let list = staged.folder.join(format!("vectors.{}.incomplete", staged.tag));
-        let left = fs::read_to_string(&list).unwrap_or_default();
+        let left = String::from_utf8(files::read(&list).unwrap_or_default()).unwrap_or_default();
         let listed: Vec<String> = left.lines().map(str::to_string).collect();
         for name in &listed {
             // It stays if a row names it by now.

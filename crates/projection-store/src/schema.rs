@@ -257,6 +257,34 @@ impl Change<'_> {
     }
 }
 
+/// Whether a store has a table of this name.
+fn is_ours(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.starts_with("engine_") || tables().any(|(table, _)| table == name)
+}
+
+impl Store {
+    /// Refuses a database whose triggers would change what is written, or never end. It can be
+    /// read all the same.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`], naming the trigger.
+    pub fn check_triggers(&self) -> Result<()> {
+        let triggers = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'";
+        let triggers: Vec<(String, String)> = self.rows(triggers, [])?;
+        match triggers.iter().find(|(_, table)| is_ours(table)) {
+            None => Ok(()),
+            Some((name, table)) => Err(self.error(
+                ErrorKind::InvalidStore,
+                format!(
+                    "the table '{table}' has the trigger '{name}', which would change what is \
+                     written; drop it first"
+                ),
+            )),
+        }
+    }
+}
+
 /// Checks that the database is a store of a version that we know.
 pub(crate) fn check(store: &Store) -> Result<()> {
     let version = store.ids("PRAGMA user_version", [])?[0];
@@ -264,6 +292,15 @@ pub(crate) fn check(store: &Store) -> Result<()> {
     if version > VERSION {
         return invalid(format!(
             "schema version {version}, newer than {VERSION}, the newest that this engine knows"
+        ));
+    }
+    let strange = "SELECT name FROM sqlite_master WHERE type = 'view' OR \
+                   (type = 'table' AND coalesce(rootpage, 0) = 0)";
+    let strange: Vec<(String,)> = store.rows(strange, [])?;
+    if let Some((name,)) = strange.iter().find(|(name,)| is_ours(name)) {
+        return invalid(format!(
+            "'{name}' is a view or a virtual table, which may have rows without end; expected a \
+             table"
         ));
     }
     for (table, expected) in columns() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use projection_core::{Error, ErrorKind, Result, atomic, layout};
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row, Transaction, TransactionBehavior};
 
 use crate::rows::FromRow;
@@ -14,6 +15,9 @@ use crate::schema;
 
 /// How long a writer waits for another one before it gives up with [`ErrorKind::Busy`].
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest text or other value of a row, in bytes.
+const LONGEST_VALUE: i32 = 64 << 20;
 
 /// An open store. It belongs to one thread at a time; open it again for another.
 ///
@@ -98,6 +102,16 @@ impl Store {
                 ));
             }
         }
+        // SQLite would wait for the other end of a pipe in the place of its own files.
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        for suffix in ["-journal", "-wal", "-shm"] {
+            let mut file = real.clone().into_os_string();
+            file.push(suffix);
+            if std::fs::metadata(&file).is_ok_and(|found| !found.is_file()) {
+                let what = format!("{}: not a regular file", Path::new(&file).display());
+                return Err(Error::new(ErrorKind::InvalidStore, what));
+            }
+        }
         let open = || -> rusqlite::Result<Connection> {
             let connection =
                 Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -105,6 +119,12 @@ impl Store {
             // Rows of existing databases may lack their counterpart, and readers deal with
             // that: with enforced references such stores could not be written to.
             connection.pragma_update(None, "foreign_keys", false)?;
+            // What a hostile database could do beside what `schema::check` refuses.
+            connection.pragma_update(None, "trusted_schema", false)?;
+            connection.pragma_update(None, "cell_size_check", true)?;
+            // Pages that are written before the commit would keep all readers out.
+            connection.pragma_update(None, "cache_spill", false)?;
+            connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_VALUE)?;
             Ok(connection)
         };
         let connection = open().map_err(|error| sql_error(path, "opening", error))?;
@@ -256,6 +276,8 @@ impl Store {
         let transaction =
             Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
                 .map_err(|error| sql_error(&self.path, "writing to", error))?;
+        // Asked now, when nobody else can add one.
+        self.check_triggers()?;
         Ok(Change { transaction, store: self })
     }
 }

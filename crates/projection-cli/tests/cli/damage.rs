@@ -7,7 +7,7 @@ use projection_core::layout;
 use projection_core::npy;
 use serde_json::Value;
 
-use crate::common::{Place, run, vector_file};
+use crate::common::{Place, model_dir, run, vector_file};
 
 const MODEL: &str = "embeddings/all-MiniLM-L6-v2";
 
@@ -144,4 +144,107 @@ fn folders_of_models() {
     assert!(checked > 10);
     let (kind, _) = inspect("bad/arrays").json_error(1);
     assert_eq!(kind, "not_found");
+}
+
+/// Runs a command that must not wait for a pipe or read a device to its end.
+#[cfg(unix)]
+#[track_caller]
+fn refused(args: &[&str], words: &[&str]) {
+    let mut timed = vec!["20", crate::common::PROJECTION];
+    timed.extend(args);
+    let output = std::process::Command::new("timeout").args(&timed).output().unwrap();
+    let run = crate::common::Run::from(output);
+    assert_eq!(run.code, Some(1), "{args:?}: {}{}", run.stdout, run.stderr);
+    let all = format!("{}{}", run.stdout, run.stderr);
+    assert!(words.iter().all(|word| all.contains(word)), "{args:?}: {all}");
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_in_the_place_of_files() {
+    let place = Place::trained();
+    let (db, pipe) = (place.db(), place.file("pipe.json"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let endless = place.file("endless.json");
+    std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+    let model = model_dir().to_str().unwrap().to_string();
+    for special in [&*pipe, &endless] {
+        let words = &[special, "not a regular file"];
+        refused(&["import", &db, special], words);
+        refused(&["evaluate", &db, "--test", special, "--model-dir", &model], words);
+        refused(
+            &["import-embeddings", &db, "--model-name", "m", "--answers", special]
+                .into_iter()
+                .chain(["--questions", special, "--labels", special])
+                .collect::<Vec<_>>(),
+            words,
+        );
+        let text_model = place.path("text_model");
+        crate::common::copy_folder(&model_dir(), &text_model);
+        for name in ["modules.json", "tokenizer.json", "1_Pooling/config.json"] {
+            let file = text_model.join(name);
+            let kept = fs::read(&file).unwrap();
+            fs::remove_file(&file).unwrap();
+            std::os::unix::fs::symlink(special, &file).unwrap();
+            let folder = text_model.to_str().unwrap();
+            refused(&["query", &db, "x", "--model-dir", folder], &[name, "not a regular file"]);
+            fs::remove_file(&file).unwrap();
+            fs::write(&file, kept).unwrap();
+        }
+        fs::remove_dir_all(&text_model).unwrap();
+        for suffix in ["-journal", "-wal", "-shm"] {
+            let file = place.path(&format!("lda.db{suffix}"));
+            std::os::unix::fs::symlink(special, &file).unwrap();
+            refused(&["inspect", &db], &["lda.db", suffix, "not a regular file"]);
+            fs::remove_file(file).unwrap();
+        }
+        // An index that can't be read is no index.
+        let index = place.path(MODEL).join(layout::index_name(1));
+        std::os::unix::fs::symlink(special, &index).unwrap();
+        refused(&["inspect", &db], &["index", "not a regular file"]);
+        fs::remove_file(index).unwrap();
+        // The description of a model beside its arrays.
+        let described = place.path(MODEL).join(layout::model_name(1));
+        let kept = fs::read(&described).ok();
+        let _ = fs::remove_file(&described);
+        std::os::unix::fs::symlink(special, &described).unwrap();
+        refused(&["inspect", &place.file("embeddings")], &["not a regular file"]);
+        fs::remove_file(&described).unwrap();
+        kept.into_iter().for_each(|kept| fs::write(&described, kept).unwrap());
+    }
+    place.healthy();
+}
+
+#[test]
+fn views_and_triggers_in_a_database() {
+    let place = Place::trained();
+    let db = place.db();
+    place.write("more.json", &crate::common::SMALL.replace("csv", "more"));
+    let more = place.file("more.json");
+    place
+        .sql()
+        .execute_batch(
+            "CREATE TRIGGER all_gone AFTER INSERT ON Answers BEGIN DELETE FROM questions; END",
+        )
+        .unwrap();
+    let report = place.inspect();
+    has(&report, "invalid_store", &["'all_gone'", "'Answers'", "drop it"]);
+    let refusal = run(["import", &db, &more]).failed(1);
+    assert!(refusal.contains("'all_gone'"), "{refusal}");
+    let (_, words) = (place.query(&["a CSV file?"]).ok(), "a view or a virtual table");
+    place.sql().execute_batch("DROP TRIGGER all_gone").unwrap();
+    place.healthy();
+    place
+        .sql()
+        .execute_batch(
+            "ALTER TABLE qa_clusters RENAME TO kept;
+             CREATE VIEW qa_clusters AS WITH RECURSIVE n(cluster_id) AS (SELECT 1 UNION ALL
+             SELECT cluster_id + 1 FROM n) SELECT cluster_id, 'x' AS name, 'x' AS description,
+             'x' AS created_at FROM n;",
+        )
+        .unwrap();
+    for run in [run(["inspect", &db]), run(["import", &db, &more]), place.query(&["x"])] {
+        let message = run.failed(1);
+        assert!(message.contains("'qa_clusters'") && message.contains(words), "{message}");
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use super::NpyArray;
 use super::header::{Dtype, INTEGERS};
-use super::{NpyArray, open};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::files;
 
 /// Reads the vector of integers in the file at `path`: 1-d, or 2-d with one row or one
 /// column.
@@ -15,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// integer above 2⁶³ − 1, [`ErrorKind::DimensionMismatch`] for other shapes.
 pub fn load_integers(path: impl AsRef<Path>) -> Result<Vec<i64>> {
     let path = path.as_ref();
-    let (file, length) = open(path)?;
+    let (file, length) = files::open(path)?;
     integers(NpyArray::read(file, Some(length), INTEGERS, &path.display().to_string())?)
 }
 

@@ -19,6 +19,7 @@ use ndarray_npy::{WritableElement, WriteNpyExt};
 
 use crate::atomic::Staged;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::files;
 use header::{FLOATS, Header, MAX_START};
 
 pub use header::Dtype;
@@ -42,7 +43,7 @@ impl NpyArray {
     /// [`ErrorKind::InvalidArray`] if it is damaged or holds something else than floats.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let (file, length) = open(path)?;
+        let (file, length) = files::open(path)?;
         Self::read(file, Some(length), FLOATS, &path.display().to_string())
     }
 
@@ -180,20 +181,6 @@ impl NpyArray {
         }
         (0..rows).flat_map(|row| values[row..].iter().step_by(rows)).copied().collect()
     }
-}
-
-/// Opens a file to be read as a whole, and returns its length with it.
-pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
-    let reading = |error| Error::io("reading", path, error);
-    // Asked before opening, since opening a pipe would wait for its other end.
-    let metadata = std::fs::metadata(path).map_err(reading)?;
-    if !metadata.is_file() {
-        return Err(Error::new(
-            ErrorKind::Io,
-            format!("reading {}: not a regular file", path.display()),
-        ));
-    }
-    Ok((File::open(path).map_err(reading)?, metadata.len()))
 }
 
 /// Reads one vector, 1-d or 2-d with a single row, as float32.

@@ -22,7 +22,7 @@ use super::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::{IndexStats, IvfIndex, MIN_INDEX_ROWS, StoredIndex, UnitVectors, scan_pays_off};
 use crate::kernel::progress::{OnProgress, Progress};
-use crate::kernel::{MAX_INT8_DIM, QuantizedParts, QuantizedRows};
+use crate::kernel::{MAX_INT8_DIM, QuantizedParts, QuantizedRows, files};
 use crate::layout;
 use crate::tensors::{self, NewTensor, TensorFile};
 
@@ -305,15 +305,14 @@ impl Model {
 /// Reads a file of at most `limit` bytes, or of a small file's size. It is not mapped, since the
 /// files of a store are copied and restored in place.
 fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
-    let reading = |error| Error::io("reading", path, error);
-    let length = std::fs::metadata(path).map_err(reading)?.len();
+    let (_, length) = files::open(path)?;
     if length > limit.max(2 << 20) as u64 {
         return Err(Error::new(
             ErrorKind::InvalidModel,
             format!("{}: {length} bytes, expected at most {limit} of an index", path.display()),
         ));
     }
-    std::fs::read(path).map_err(reading)
+    files::read(path)
 }
 
 /// The SHA-256 of the tensors of an index.

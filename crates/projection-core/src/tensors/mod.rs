@@ -18,8 +18,7 @@ use safetensors::tensor::TensorInfo;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Mapping, Plain, Rows, StableBytes};
-use crate::npy;
+use crate::kernel::{Mapping, Plain, Rows, StableBytes, files};
 
 pub use write::{NewTensor, write};
 
@@ -53,7 +52,7 @@ impl MappedFile {
     /// # Errors
     /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if it can't be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let (file, _) = npy::open(path)?;
+        let (file, _) = files::open(path)?;
         let mapping = Mapping::of(&file).map_err(|error| Error::io("mapping", path, error))?;
         Ok(Self { bytes: Arc::new(mapping), name: path.display().to_string() })
     }

@@ -12,9 +12,10 @@ mod qa_file;
 mod replacement;
 mod versions;
 
+use std::fmt;
 use std::path::Path;
-use std::{fmt, fs};
 
+use projection_core::kernel::files;
 use projection_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -112,7 +113,7 @@ pub fn import_file(store: &mut Store, file: impl AsRef<Path>) -> Result<ImportRe
 
 /// Imports a file; with `skip_invalid` without the entries that are wrong.
 fn import_entries(store: &mut Store, file: &Path, skip_invalid: bool) -> Result<ImportReport> {
-    let bytes = fs::read(file).map_err(|error| Error::io("reading", file, error))?;
+    let bytes = files::read(file)?;
     let source = versions::source_name(store.path(), file)?;
     let version = versions::Version { source: &source, hash: &sha256(&bytes), vectors: None };
     version.import(store, |store, batch_id, outcome| {

@@ -1,9 +1,9 @@
 //! Reading the files of precomputed embeddings: arrays of answers and questions, labels, texts.
 
-use std::fs;
 use std::path::Path;
 
 use ndarray::Array2;
+use projection_core::kernel::files;
 use projection_core::npy::{Dtype, NpyArray, integers_from};
 use projection_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
@@ -47,12 +47,7 @@ pub(super) fn read(files: &PrecomputedEmbeddings) -> Result<Read> {
     // Part of what existing stores have hashed: to change it would import every file again.
     let mut hashes = format!("own vectors by {}\n", files.model_name);
     let mut bytes_of = |path: &Path| {
-        let reading = |error| Error::io("reading", path, error);
-        if !fs::metadata(path).map_err(reading)?.is_file() {
-            let message = format!("reading {}: not a regular file", path.display());
-            return Err(Error::new(ErrorKind::Io, message));
-        }
-        let bytes = fs::read(path).map_err(reading)?;
+        let bytes = files::read(path)?;
         hashes += &sha256(&bytes);
         hashes.push('\n');
         Ok((bytes, path.display().to_string()))

@@ -13,9 +13,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
+use projection_core::kernel::files;
 use projection_core::{Error, ErrorKind, Result};
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -441,7 +441,7 @@ pub struct TestCluster {
 /// [`ErrorKind::InvalidInput`] if it has neither shape or no questions.
 pub fn read_test_questions(file: impl AsRef<Path>) -> Result<Vec<TestCluster>> {
     let file = file.as_ref();
-    let bytes = fs::read(file).map_err(|error| Error::io("reading", file, error))?;
+    let bytes = files::read(file)?;
     let invalid = |what| Error::new(ErrorKind::InvalidInput, format!("{}: {what}", file.display()));
     let QaFile { clusters, .. } =
         parse(&bytes).and_then(|file| file.check(false)).map_err(invalid)?;

@@ -16,6 +16,7 @@ use crate::output::progress;
 pub(super) fn inspect(database: &Path) -> Result<Inspected, Error> {
     let store = Store::open_read_only(database)?;
     let mut problems = Problems::default();
+    problems.value_of(store.check_triggers());
     let (answers, questions) = problems.value_of(store.text_counts());
     let clusters = problems.value_of(store.clusters()).len();
     let mut models: Vec<EmbeddingModelFacts> = problems
