@@ -15,12 +15,12 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 use projection_core::answer_file::AnswerPrecision;
-use projection_core::kernel::parallel;
 use projection_core::kernel::progress::ignore_progress;
+use projection_core::kernel::{files, parallel};
 use projection_core::projection::{Precision, Projection};
 use projection_core::{Error, ErrorKind, Result, atomic};
 use serde::Serialize;
@@ -139,11 +139,10 @@ pub fn export_edge(
         None => Vec::new(),
     };
 
-    let temporary = temporary_beside(&folder)?;
+    let (temporary, _lock) = temporary_beside(&folder)?;
     let model_file = temporary.path().join(MODEL);
     model.save_file_with(&model_file, &stored.description())?;
-    let model_bytes =
-        fs::read(&model_file).map_err(|error| Error::io("reading", &model_file, error))?;
+    let model_bytes = files::read(&model_file)?;
     let answers = index.to_bytes(Some(&stored.answer_model), options.answers)?;
     let texts = json!({"answers": answer_texts(store, index.ids())?, "questions": questions});
     let texts = texts.to_string().into_bytes();
@@ -240,40 +239,69 @@ fn look_at(folder: &Path) -> Result<Found> {
     if names.is_empty() {
         return Ok(Found::Nothing);
     }
-    let ours = [MANIFEST, MODEL, ANSWERS, TEXTS].map(OsStr::new);
-    let known = names.iter().all(|name| ours.contains(&name.as_os_str()));
+    let known = names.iter().all(|name| is_part(name));
     Ok(if known && is_manifest(&folder.join(MANIFEST)) { Found::Ours } else { Found::Foreign })
+}
+
+/// Whether an export writes files of this name.
+fn is_part(name: &OsStr) -> bool {
+    [MANIFEST, MODEL, ANSWERS, TEXTS].map(OsStr::new).contains(&name)
 }
 
 /// Whether a file is the manifest of an export. It may be anybody's, of any size.
 fn is_manifest(path: &Path) -> bool {
-    let mut bytes = Vec::new();
-    // A device or a pipe could be read for ever.
-    let regular = path.metadata().is_ok_and(|about| about.is_file());
-    let Some(file) = regular.then(|| fs::File::open(path).ok()).flatten() else { return false };
-    if file.take(LONGEST_MANIFEST + 1).read_to_end(&mut bytes).is_err()
-        || bytes.len() as u64 > LONGEST_MANIFEST
-    {
-        return false;
-    }
+    let short = files::open(path).is_ok_and(|(_, length)| length <= LONGEST_MANIFEST);
+    let bytes = short.then(|| files::read(path).ok()).flatten().unwrap_or_default();
     let manifest: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     manifest["format"] == FORMAT
 }
 
-/// An empty folder beside `folder`, which is removed if it does not take its place.
-fn temporary_beside(folder: &Path) -> Result<tempfile::TempDir> {
-    if folder.file_name().is_none() {
+/// An empty folder beside `folder`, which is removed if it does not take its place, and its lock,
+/// which tells others that it is in use.
+fn temporary_beside(folder: &Path) -> Result<(tempfile::TempDir, Option<fs::File>)> {
+    let Some(name) = folder.file_name() else {
         return refuse(folder, "not the name of a folder");
-    }
+    };
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let prefix = format!(".{}.", name.to_string_lossy());
+    remove_leftovers(parent, &prefix);
     let mut builder = tempfile::Builder::new();
-    let builder = builder.prefix(".projection-edge-").suffix(".tmp");
+    let builder = builder.prefix(&prefix).suffix(".tmp");
     // Whoever serves the folder may be another user.
     #[cfg(unix)]
     let builder = builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    builder
-        .tempdir_in(parent.unwrap_or(Path::new(".")))
-        .map_err(|error| Error::io("writing", folder, error))
+    let writing = |error| Error::io("writing", folder, error);
+    let temporary = builder.tempdir_in(parent).map_err(writing)?;
+    let lock = fs::File::open(temporary.path()).ok();
+    // A system that can't lock folders keeps leftovers.
+    let _ = lock.as_ref().map(fs::File::lock);
+    Ok((temporary, lock))
+}
+
+/// Removes the hidden folders of exports that were killed, or could not remove them.
+fn remove_leftovers(parent: &Path, prefix: &str) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_folder || !name.starts_with(prefix) || !name.ends_with(".tmp") {
+            continue;
+        }
+        let temporary = |name: &OsStr| {
+            let name = name.to_string_lossy();
+            name.starts_with('.') && name.ends_with(".tmp")
+        };
+        let of_export = fs::read_dir(&path).is_ok_and(|mut files| {
+            let name = |file: std::io::Result<fs::DirEntry>| file.ok().map(|f| f.file_name());
+            files.all(|file| name(file).is_some_and(|name| is_part(&name) || temporary(&name)))
+        });
+        let lock = fs::File::open(&path);
+        if of_export && lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            // One that stays is tried again the next time.
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
 }
 
 /// Puts a new folder in the place of `folder`, which may exist.
@@ -291,7 +319,8 @@ fn replace(new: tempfile::TempDir, folder: &Path) -> Result<()> {
     }
     let _ = new.keep();
     if exists {
-        fs::remove_dir_all(&old).map_err(writing)?;
+        // The new folder is there. What can't be removed now, the next export removes.
+        let _ = fs::remove_dir_all(&old);
     }
     Ok(())
 }

@@ -80,6 +80,20 @@ fn the_folder_has_everything() {
     }
     assert_eq!(names(&folder), PARTS);
     assert!(names(place.dir.path()).iter().all(|name| !name.contains("tmp")));
+
+    // What killed exports left goes, what somebody else put there or is writing stays.
+    for name in [".out.9-0.tmp", ".out.aB3.tmp", ".out.busy.tmp", ".out.mine.tmp", ".other.1.tmp"] {
+        fs::create_dir(place.path(name)).unwrap();
+        place.write(&format!("{name}/texts.json"), "");
+    }
+    place.write(".out.9-0.tmp/.tmpx.tmp", "");
+    place.write(".out.mine.tmp/notes.txt", "mine");
+    let busy = fs::File::open(place.path(".out.busy.tmp")).unwrap();
+    busy.lock().unwrap();
+    run(["export", &db, "--format", "edge", &out]).ok();
+    let mut left = names(place.dir.path());
+    left.retain(|name| name.contains("tmp"));
+    assert_eq!(left, [".other.1.tmp", ".out.busy.tmp", ".out.mine.tmp"]);
 }
 
 #[test]
