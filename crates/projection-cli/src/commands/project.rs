@@ -91,14 +91,17 @@ pub fn run(args: &Args) -> Result<Projected, Failure> {
     let queries = Array2::from_shape_vec((rows, dim), input.to_f32()?)
         .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
     let mut projected = Array2::zeros((rows, model.output_dim()));
-    let mut weights = Array2::zeros((rows, model.head_ids().len()));
+    // For many vectors and heads they would take far more memory than either.
+    let heads = model.head_ids().len();
+    let mut weights = args.weights.as_ref().map(|path| (path, Array2::zeros((rows, heads))));
+    let routed = weights.as_mut().map(|(_, weights)| weights.view_mut());
     model
-        .project_batch_into(queries.view(), projected.view_mut(), Some(weights.view_mut()))
+        .project_batch_into(queries.view(), projected.view_mut(), routed)
         .map_err(|error| error.context(args.input.display()))?;
 
     let flat = input.shape().len() == 1;
     let projected = stage(&args.output, &projected, flat)?;
-    let weights = args.weights.as_ref().map(|path| stage(path, &weights, flat)).transpose()?;
+    let weights = weights.map(|(path, weights)| stage(path, &weights, flat)).transpose()?;
     // Both are written: now they appear.
     projected.publish()?;
     weights.map_or(Ok(()), Staged::publish)?;

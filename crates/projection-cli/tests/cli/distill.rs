@@ -104,3 +104,40 @@ fn files_of_torch_project_and_damaged_ones_are_refused() {
         run(["project", "--model", &cut, "--input", input, "--output", &output]).failed(1);
     assert!(message.contains("cut.pt"), "{message}");
 }
+
+/// Every file that a command writes: a link stays and leads to the new file, a pipe gets it.
+#[cfg(unix)]
+#[test]
+fn results_go_through_links_and_into_pipes() {
+    use std::os::unix::fs::FileTypeExt;
+    let place = trained();
+    let (db, input, first) = (place.db(), place.file("q.npy"), place.file("p.npy"));
+    let (link, pipe) = (place.file("link"), place.file("pipe"));
+    std::os::unix::fs::symlink("real", &link).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let project = ["project", "--db", &db, "--id", "1", "--input", &input, "--output"];
+    let commands: [Vec<&str>; 6] = [
+        project.to_vec(),
+        project.iter().copied().chain([&*first, "--weights"]).collect(),
+        vec!["export", &db, "--output"],
+        vec!["export", &db, "--format", "onnx", "--output"],
+        vec!["distill", &db, "--ff-dim", "8", "--samples", "64", "--epochs", "1", "--output"],
+        vec!["evaluate", &db, "--folds", "2", "--html"],
+    ];
+    for command in commands {
+        fs::write(place.path("real"), "before").unwrap();
+        run(command.iter().chain(&[&*link])).ok();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "{command:?}");
+        let written = fs::read(place.path("real")).unwrap();
+        assert!(written.len() > 100, "{command:?}");
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read(pipe).unwrap()
+        });
+        run(command.iter().chain(&[&*pipe])).ok();
+        let through = reader.join().unwrap().len();
+        // A report says how long it took.
+        assert!(through.abs_diff(written.len()) < 64, "{command:?}: {through}");
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo(), "{command:?}");
+    }
+}
