@@ -144,6 +144,14 @@ test-rust: model
 	$(CARGO) test --release --workspace --test '*'
 	$(CARGO) test --release --workspace --doc
 
+# Damaged files of every format for FUZZ_SECONDS each, with seeds that no run had before; `make test`
+# tries a few of fixed seeds.
+FUZZ_SECONDS ?= 600
+.PHONY: fuzz
+fuzz:
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$$(date +%s) $(CARGO) test --release \
+	    -p projection-engine --test fuzz -- --nocapture
+
 # Tests kernel, core and store for aarch64 under qemu; see the script for what it needs.
 .PHONY: test-aarch64
 test-aarch64:

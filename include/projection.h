@@ -732,7 +732,8 @@ projection_status projection_model_load_as_trained(const char *folder,
  * file. The file is mapped. While the model lives, the file must not be changed in place: that
  * could change results or, if the file is truncated, end the process. It is safe to remove the
  * file, or to replace it by renaming another one, as projection_model_save_file does. The values
- * of a file of more than 1 MiB are checked when the model is first used.
+ * of a file of more than 1 MiB are checked when the model is first used. If another program may
+ * change the file in place, read it and use projection_model_from_bytes.
  */
 projection_status projection_model_load_file(const char *path,
                                              projection_model **model,

@@ -132,7 +132,8 @@ func Open(database string, id int64) (*Model, error) {
 // The file is mapped, so a large one is ready at once. Until the model is closed, the file must not
 // be changed in place: that could change results or, if the file is truncated, end the process.
 // Replacing it by renaming another one, as [Model.SaveFile] does, is safe. The values of a file of
-// more than 1 MiB are checked when the model is first used.
+// more than 1 MiB are checked when the model is first used. If another program may change the file
+// in place, read it and use [FromBytes].
 //
 // It fails with ErrNotFound or ErrIO if the file can't be read, and with ErrInvalidModel,
 // ErrDimensionMismatch or ErrNotFinite if it does not hold a valid model.

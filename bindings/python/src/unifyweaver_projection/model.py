@@ -140,8 +140,9 @@ class Model(_call.Immutable):
         file; or a distilled transformer in a .pt file of torch.
 
         A .safetensors file is mapped into memory. While the model is in use, the file must not
-        be changed in place. It is safe to remove the file, or to replace it as :meth:`save_file`
-        does.
+        be changed in place: that could change results or, if the file is truncated, end the
+        process. It is safe to remove the file, or to replace it as :meth:`save_file` does. If
+        another program may change it in place, read it and use :meth:`from_bytes`.
         """
         native = _open(lib.projection_model_load_file, _call.path("path", path))
         return cls._take(_in_precision(native, precision))

@@ -73,7 +73,9 @@ impl Model {
     ///
     /// As long as the model lives, the file must not be changed in place: overwriting it may
     /// change results, and cutting it short ends the process with SIGBUS. Replacing it by
-    /// renaming, as [`save_file`](Self::save_file) does, or removing it is safe.
+    /// renaming, as [`save_file`](Self::save_file) does, or removing it is safe. Where another
+    /// program may do otherwise, read the file and open its bytes by
+    /// [`from_bytes`](Self::from_bytes).
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] where it can't be read;
