@@ -16,10 +16,11 @@ use projection_core::projection::{
     LinearProjection, Model, MultiHeadProjection, ResidualProjection,
 };
 use projection_core::{Error, ErrorKind, Result};
+use rusqlite::types::ValueRef;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::rows::{FromRow, value};
+use crate::rows::{Column, FromRow, value};
 use crate::store::{Store, path_in_database};
 use crate::{ModelKind, ModelParameters, Searcher};
 
@@ -83,7 +84,11 @@ impl FromRow for StoredModel {
             name: value(row, "name")?,
             model_name: value(row, "model_name")?,
             answer_model: value(row, "answer_model")?,
-            temperature: value(row, "temperature")?,
+            // One that is no number must not become the default: NaN is refused when it is used.
+            temperature: match row.get_ref("temperature").ok()? {
+                ValueRef::Null => None,
+                found => Some(f64::read(found).unwrap_or(f64::NAN)),
+            },
             heads: value(row, "heads")?,
             created_at: value(row, "created_at")?,
             // Other programs have two columns for what they measured.
@@ -298,6 +303,10 @@ impl Store {
     /// As [`model`](Self::model).
     pub fn open_model(&self, model: &StoredModel) -> Result<Model> {
         let id = model.id;
+        if model.temperature.is_some_and(f64::is_nan) {
+            let what = format!("the temperature of projection {id} is not a number");
+            return Err(self.error(ErrorKind::InvalidStore, what));
+        }
         let in_database = |error: Error| error.context(self.path().display());
         let parameters = model.parameters().map_err(in_database)?;
         // A residual model that is opened as a multi-head one uses none of its own parameters.
