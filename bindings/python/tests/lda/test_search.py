@@ -119,10 +119,12 @@ def test_unknown_projections_and_unusable_queries_are_errors(filled):
         with pytest.raises(ValueError, match="top_k"):
             search(filled.questions[0, 0], projection, -1)
     # An id of one kind does not exist in the other.
-    with pytest.raises(ValueError, match=f"Projection {mh_id} not found"):
-        db.search(filled.questions[0, 0], mh_id)
+    linear = db.store_projection(filled.model_id, filled.model_id, np.eye(16))
     with pytest.raises(ValueError, match=f"Multi-head projection {linear} not found"):
         db.multi_head_search(filled.questions[0, 0], linear)
+    mh_id = [filled.train() for _ in range(2)][-1]
+    with pytest.raises(ValueError, match=f"Projection {mh_id} not found"):
+        db.search(filled.questions[0, 0], mh_id)
 
 
 def test_nothing_to_search_finds_nothing(filled):
