@@ -302,7 +302,7 @@ fn what_a_killed_training_left_is_no_model_and_is_cleared_away() {
     assert_eq!(model.cluster_ids(), [1, 2, 3]);
     let leftovers = fs::read_dir(&folder).unwrap().flatten().filter(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
-        name.contains("77") || name.contains("tmp") || name.contains("incomplete")
+        name.contains("_77_") || name.contains("tmp") || name.contains("incomplete")
     });
     assert_eq!(leftovers.count(), 0);
 

@@ -283,15 +283,15 @@ impl ModelFiles {
         let publish = || {
             sync_folder(&folder)?;
             staged.publish()?;
-            // All files are whole now. Killed before the commit, the model stays in the folder,
-            // whole, and the database does not know it: its id is passed over.
-            drop(marker);
+            // The marker stays until the commit: the next training removes it, and the files if
+            // the database does not know them.
             change.commit()
         };
         let result = publish();
         if result.is_err() {
             remove_files(&folder, id);
         }
+        drop(marker);
         result
     }
 }
