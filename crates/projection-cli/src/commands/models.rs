@@ -11,7 +11,7 @@ use crate::output::{Report, Screen, optional};
 
 /// List the projections of a store, and which of them are active
 ///
-/// Every text model has one active projection: the one that answers where no projection is named,
+/// Every embedding model has one active projection: the one that answers where no projection is named,
 /// in all commands, programs and servers. `train` activates a new projection unless
 /// cross-validation finds it worse. Where nothing was activated yet, the newest is active.
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,7 @@ pub struct Which {
     linear: bool,
 }
 
-/// Make a projection the active one of its text model
+/// Make a projection the active one of its embedding model
 #[derive(Debug, clap::Args)]
 pub struct ActivateArgs {
     #[command(flatten)]

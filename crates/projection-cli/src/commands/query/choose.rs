@@ -19,7 +19,7 @@ pub(super) struct Chosen {
     searched: String,
 }
 
-/// The active projection of the text model in the folder, or of the store, or what the arguments
+/// The active projection of the embedding model in the folder, or of the store, or what the arguments
 /// name.
 pub(super) fn choose_projection(
     store: &Store,
