@@ -11,8 +11,8 @@ use crate::output::{Report, Screen, optional};
 
 /// List the projections of a store, and which of them are active
 ///
-/// Every embedding model has one active projection: the one that answers where no projection is named,
-/// in all commands, programs and servers. `train` activates a new projection unless
+/// Every embedding model has one active projection: the one that answers where no projection is
+/// named, in all commands, programs and servers. `train` activates a new projection unless
 /// cross-validation finds it worse. Where nothing was activated yet, the newest is active.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
