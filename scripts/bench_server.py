@@ -45,7 +45,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Server:
     """A server process."""
 
-    def __init__(self, store, model="latest", *settings):
+    def __init__(self, store, model="active", *settings):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -131,7 +131,7 @@ def measure(server, tool, body, connections, seconds):
 def bodies(folder):
     """Writes the same request to files, with projection and without."""
     question = json.loads((ROOT / "examples/faq/faq_test.json").read_text())["clusters"][0]["questions"][0]
-    embedding = Server(STORE, "latest", f"--embedding-model-dir={ROOT / 'models/all-MiniLM-L6-v2'}")
+    embedding = Server(STORE, "active", f"--embedding-model-dir={ROOT / 'models/all-MiniLM-L6-v2'}")
     vector = embedding.post("/v1/embed", {"text": question})["vector"]
     embedding.stop()
     made = {}
