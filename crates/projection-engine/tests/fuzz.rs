@@ -4,7 +4,9 @@
 //! Every round has a seed of its own, which the message of a failure names: `FUZZ_SEED=…` begins
 //! with it. `FUZZ_SECONDS=…` goes on for that long for each format, see `make fuzz`.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "../../projection-store/tests/allocator/mod.rs"]
+mod allocator;
+
 use std::fs;
 use std::io::{Cursor, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use allocator::Observed;
 use ndarray::Array2;
 use projection_core::npy::{NpyArray, integers_from};
 use projection_core::projection::{
@@ -54,39 +57,13 @@ const VALUES: [f32; 8] =
 const LONGEST: Duration = Duration::from_secs(60);
 const LARGEST: usize = 64 << 20;
 
-/// The system's allocator, which remembers the largest request.
-struct Watching;
-
+/// The size of the largest request for memory.
 static REQUEST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: everything is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Watching {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        REQUEST.fetch_max(layout.size(), Relaxed);
-        // SAFETY: by the caller's promise, as for all below.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        REQUEST.fetch_max(layout.size(), Relaxed);
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        REQUEST.fetch_max(size, Relaxed);
-        // SAFETY: as above.
-        unsafe { System.realloc(start, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(start, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Watching = Watching;
+static ALLOCATOR: Observed = Observed(|size| {
+    REQUEST.fetch_max(size, Relaxed);
+});
 
 /// SplitMix64.
 struct Random(u64);

@@ -57,7 +57,7 @@ pub unsafe trait StableBytes: Send + Sync {
 // SAFETY: shared access to rows only reads them; `push` needs exclusive access and writes
 // only where no other owner can read. What keeps the memory alive is `Send + Sync` itself.
 unsafe impl<T: Copy + Send> Send for Rows<T> {}
-// SAFETY: as above.
+// SAFETY: through a shared reference rows are only read, and `T` may be read from any thread.
 unsafe impl<T: Copy + Sync> Sync for Rows<T> {}
 
 impl<T: Copy> Rows<T> {
@@ -268,7 +268,7 @@ struct Memory {
 
 // SAFETY: nothing but memory, to be used from any thread.
 unsafe impl Send for Memory {}
-// SAFETY: as above.
+// SAFETY: a shared reference gives no access to what is in the memory, only to where it is.
 unsafe impl Sync for Memory {}
 
 impl Memory {

@@ -1,13 +1,14 @@
 //! Answering a query takes no memory from the system once its thread has answered a few: for
 //! every kind of model, every precision, and every way to the nearest of many heads.
 
+mod allocator;
 // Shared with other tests, which use other parts of it.
 #[allow(dead_code)]
 mod vectors;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use allocator::Observed;
 use ndarray::{Array2, s};
 use projection_core::kernel::Rows;
 use projection_core::kernel::progress::ignore_progress;
@@ -15,9 +16,6 @@ use projection_core::projection::{
     Head, LinearProjection, Model, MultiHeadProjection, Precision, Projection, ResidualParts,
     ResidualProjection,
 };
-
-/// The system's allocator, which counts what each thread asks it for.
-struct Counting;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -28,34 +26,9 @@ fn count() {
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
 }
 
-// SAFETY: everything is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: by the caller's promise, as for all below.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.realloc(start, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(start, layout) }
-    }
-}
-
+/// Counts what each thread asks for.
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Observed = Observed(|_| count());
 
 /// What `work` asks the system for.
 fn allocations(work: impl FnOnce()) -> usize {
