@@ -83,7 +83,8 @@ pub struct TrainReport {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidModel`] if the validation is below plain cosine, unless forced;
-/// [`ErrorKind::Io`] at once if the store can't be written to; errors of reading, [training](train_model) and [storing](store_model).
+/// [`ErrorKind::Io`] at once if the store can't be written to; errors of reading,
+/// [training](train_model) and [storing](store_model).
 pub fn train(
     store: &mut Store,
     request: &TrainRequest,
@@ -96,32 +97,33 @@ pub fn train(
     let trained = train_model(&data, &request.options, progress)?;
     check(request, &trained, &mut notes)?;
     let before = store.active_model(Some(&model.name))?;
-    let activation = match &before {
-        Some(active) => compare_with(store, active, &data, &trained, &request.options, progress)?,
-        None => Activation::Activate(None),
+    let compared = match before {
+        Some(active) => {
+            let what = compare_with(store, &active, &data, &trained, &request.options, progress)?;
+            Some((active.id, what))
+        }
+        None => None,
     };
     store.keep_active(&model.name)?;
     let id = store_model(store, &model, request.name.as_deref(), &trained)?;
-    let active = match (&activation, &before) {
-        (Activation::Keep(why), Some(before)) => {
+    let active = match compared {
+        Some((before, Activation::Keep(why))) => {
             notes.push(format!(
-                "projection {} stays active: {why}; `projection activate` with the id {id} makes \
-                 the new one answer all the same",
-                before.id
+                "projection {before} stays active: {why}; `projection activate` with the id {id} \
+                 makes the new one answer all the same"
             ));
-            before.id
+            before
         }
-        (Activation::Activate(why), _) => {
+        compared => {
             store.activate(&store.choose_kind(trained.recipe.kind(), id)?)?;
-            if let (Some(before), Some(why)) = (&before, why) {
+            if let Some((before, Activation::Activate(why))) = compared {
                 notes.push(format!(
-                    "active instead of projection {}: {why}; `projection rollback` returns to it",
-                    before.id
+                    "active instead of projection {before}: {why}; `projection rollback` returns \
+                     to it"
                 ));
             }
             id
         }
-        (Activation::Keep(_), None) => unreachable!("nothing to keep"),
     };
     if let Some(validation) = &trained.validation
         && let Some(other) = &validation.as_multi_head
@@ -167,7 +169,7 @@ pub fn train(
 
 /// What becomes of a new model, and why.
 enum Activation {
-    Activate(Option<String>),
+    Activate(String),
     Keep(String),
 }
 
@@ -186,7 +188,7 @@ fn compare_with(
         training.adapter_training.threads = options.tuning.threads;
     }
     if recipe.as_ref() == Some(&trained.recipe) {
-        return Ok(Activation::Activate(Some("it was trained in the same way".into())));
+        return Ok(Activation::Activate("it was trained in the same way".into()));
     }
     let opened;
     let incumbent = match &recipe {
@@ -200,7 +202,7 @@ fn compare_with(
         Ok(incumbent) => compare(data, &trained.recipe, incumbent, &options.tuning, progress),
         // A model that does not open answers nothing.
         Err(error) => {
-            return Ok(Activation::Activate(Some(format!("that does not open: {error}"))));
+            return Ok(Activation::Activate(format!("that does not open: {error}")));
         }
     };
     let scores = |compared: &Comparison| {
@@ -213,13 +215,11 @@ fn compare_with(
         Ok(compared) if compared.is_worse() => {
             Activation::Keep(format!("the new one is worse, {}", scores(&compared)))
         }
-        Ok(compared) => {
-            Activation::Activate(Some(format!("it is not worse, {}", scores(&compared))))
-        }
+        Ok(compared) => Activation::Activate(format!("it is not worse, {}", scores(&compared))),
         Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-        Err(error) if active.kind == trained.recipe.kind() => Activation::Activate(Some(format!(
+        Err(error) if active.kind == trained.recipe.kind() => Activation::Activate(format!(
             "it is of the same kind, and they can't be compared, {error}"
-        ))),
+        )),
         Err(error) => Activation::Keep(format!("the new one can't be compared with it, {error}")),
     })
 }
