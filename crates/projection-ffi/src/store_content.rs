@@ -3,8 +3,7 @@
 
 use std::ffi::c_char;
 
-use projection_core::projection::ModelKind;
-use projection_store::{AnsweredQuery, Store};
+use projection_store::AnsweredQuery;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -63,7 +62,7 @@ enum ModelChange {
 /// - {"action": "activate", "id"}: makes a projection the active one of its embedding model
 /// - {"action": "rollback", "model_name"}: returns to the projection that was active before; the
 ///   name is optional, as in projection_store_active_model
-/// - {"action": "rename", "id", "name"}: null takes its name away
+/// - {"action": "rename", "id", "name"}: null removes its name
 /// - {"action": "delete", "id", "force"}: deletes a projection with its files; the active one only
 ///   if "force", which is optional, is true
 ///
@@ -80,24 +79,20 @@ pub unsafe extern "C" fn projection_store_change_models(
         let (store, change, out) = (handle!(store), text!(change), out!(result));
         let change: ModelChange = crate::json::options("change", change)?;
         let mut store = store.lock();
-        let choose = |store: &Store, id, linear| match linear {
-            true => store.choose_kind(ModelKind::Linear, id),
-            false => store.choose(Some(id)),
-        };
         match change {
             ModelChange::Activate { id, linear } => {
-                let model = choose(&store, id, linear)?;
+                let model = store.choose_or_linear(id, linear)?;
                 store.activate(&model)?;
             }
             ModelChange::Rollback { model_name } => {
                 store.roll_back(model_name.as_deref())?;
             }
             ModelChange::Rename { id, linear, name } => {
-                let model = choose(&store, id, linear)?;
+                let model = store.choose_or_linear(id, linear)?;
                 store.rename_model(&model, name.as_deref())?;
             }
             ModelChange::Delete { id, linear, force } => {
-                let model = choose(&store, id, linear)?;
+                let model = store.choose_or_linear(id, linear)?;
                 store.delete_model(&model, force)?;
             }
         }

@@ -59,10 +59,7 @@ impl Store {
     pub fn activate(&mut self, model: &StoredModel) -> Result<()> {
         let change = self.begin()?;
         let models = change.keep_active(&model.model_name)?;
-        let Some(known) = models.iter().find(|known| identity(known) == identity(model)) else {
-            let what = format!("no projection {} any more", model.id);
-            return Err(change.error(ErrorKind::NotFound, what));
-        };
+        let known = change.find(&models, model)?;
         if !known.default || !known.active {
             change.add_activation(known)?;
         }
@@ -116,7 +113,7 @@ impl Store {
         Ok((active, before))
     }
 
-    /// Gives a projection another name for people; `None` takes its name away.
+    /// Renames a projection; `None` removes its name.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the store does not have it any more.
@@ -126,7 +123,7 @@ impl Store {
         let (table, column) = table_of(linear);
         let sql = format!("UPDATE {table} SET name = ?2 WHERE {column} = ?1");
         if change.execute(&sql, params![id, name])? == 0 {
-            return Err(change.error(ErrorKind::NotFound, format!("no projection {id} any more")));
+            return Err(change.no_more(id));
         }
         change.commit()
     }
@@ -143,9 +140,7 @@ impl Store {
         let change = self.begin()?;
         change.create_own_tables()?;
         let models = change.models()?;
-        let Some(known) = models.iter().find(|known| identity(known) == (id, linear)) else {
-            return Err(change.error(ErrorKind::NotFound, format!("no projection {id} any more")));
-        };
+        let known = change.find(&models, model)?;
         if known.active && !force {
             let what = format!(
                 "projection {id} is the active one of '{}': activate another one first, or \
@@ -179,6 +174,18 @@ impl Store {
         change.commit()?;
         self.carry_out_deletes();
         Ok(())
+    }
+}
+
+impl Store {
+    /// The one of `models`, all of the store, that `model` was when it was listed.
+    fn find<'a>(&self, models: &'a [StoredModel], model: &StoredModel) -> Result<&'a StoredModel> {
+        let known = models.iter().find(|known| identity(known) == identity(model));
+        known.ok_or_else(|| self.no_more(model.id))
+    }
+
+    fn no_more(&self, id: i64) -> Error {
+        self.error(ErrorKind::NotFound, format!("no projection {id} any more"))
     }
 }
 
@@ -236,7 +243,7 @@ impl Change<'_> {
 
 /// A projection is known by its id and by whether it is linear: existing stores count linear ones
 /// apart.
-fn identity(model: &StoredModel) -> (i64, bool) {
+pub(crate) fn identity(model: &StoredModel) -> (i64, bool) {
     (model.id, model.kind == ModelKind::Linear)
 }
 

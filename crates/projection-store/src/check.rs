@@ -8,6 +8,7 @@ use std::{fmt, fs};
 use projection_core::{Error, ErrorKind, Result};
 use rusqlite::types::ValueRef;
 
+use crate::active::identity;
 use crate::files::FileUse;
 use crate::schema;
 use crate::store::Store;
@@ -125,7 +126,8 @@ impl Store {
     pub fn files_of_neighbours(&self) -> Result<HashSet<PathBuf>> {
         let mut files = HashSet::new();
         for other in self.neighbours()? {
-            files.extend(other.files_with_uses()?.into_keys());
+            let paths = other.files()?.into_iter().filter_map(|file| file.path.ok());
+            files.extend(paths.filter_map(|path| path.canonicalize().ok()));
         }
         Ok(files)
     }
@@ -165,10 +167,8 @@ impl Store {
             texts.into_iter().map(|(entity, id, text)| ((entity, id), text)).collect();
         let models = self.models()?;
         let model = |id: i64, linear: bool| {
-            let is_it = |m: &&crate::StoredModel| {
-                m.id == id && linear == (m.kind == crate::ModelKind::Linear)
-            };
-            models.iter().find(is_it).map(|m| format!("{:?} {:?}", m.name, m.created_at))
+            let found = models.iter().find(|model| identity(model) == (id, linear));
+            found.map(|m| format!("{:?} {:?}", m.name, m.created_at))
         };
         let files = self.files()?.into_iter().filter_map(|file| {
             let what = match file.file_use {

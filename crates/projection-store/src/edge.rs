@@ -87,7 +87,8 @@ pub struct EdgeReport {
     pub parts: Vec<EdgePart>,
 }
 
-/// Writes the projection `id` of a store, or the active one, with its answers to the folder `output`.
+/// Writes the projection `id` of a store, or the active one, with its answers to the folder
+/// `output`.
 /// All files are written beside it first: a folder of an earlier export is replaced by the whole
 /// new one.
 ///

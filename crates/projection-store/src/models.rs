@@ -25,7 +25,8 @@ use crate::store::{Store, path_in_database};
 use crate::{ModelKind, ModelParameters, Searcher};
 
 /// A trained model as the database describes it. Serializes to JSON with the field names `id`,
-/// `kind`, `name`, `model`, `answer_model`, `temperature`, `heads`, `created_at`, `metrics`, `active` and `default`.
+/// `kind`, `name`, `model`, `answer_model`, `temperature`, `heads`, `created_at`, `metrics`,
+/// `active` and `default`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct StoredModel {
@@ -202,8 +203,8 @@ impl Store {
         Ok(models)
     }
 
-    /// The model with the given id, or the active one of the store. If the id is that of a linear model and of
-    /// one with heads, it is the one with heads; see [`choose_kind`](Self::choose_kind).
+    /// The model with the given id, or the active one of the store. If the id is that of a linear
+    /// model and of one with heads, it is the one with heads; see [`choose_kind`](Self::choose_kind).
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none; the message names those there are.
@@ -242,6 +243,18 @@ impl Store {
                 let what = format!("projection {id} is not a {} one", kind.name());
                 Err(self.error(ErrorKind::NotFound, what))
             }
+        }
+    }
+
+    /// The model with the given id as [`choose`](Self::choose) finds it, or with `linear` the
+    /// linear one.
+    ///
+    /// # Errors
+    /// As [`choose`](Self::choose) and [`choose_kind`](Self::choose_kind).
+    pub fn choose_or_linear(&self, id: i64, linear: bool) -> Result<StoredModel> {
+        match linear {
+            true => self.choose_kind(ModelKind::Linear, id),
+            false => self.choose(Some(id)),
         }
     }
 

@@ -324,7 +324,7 @@ impl StagedFiles {
     }
 
     fn is_ours(&self, marker: &Path) -> bool {
-        fs::read_to_string(marker).is_ok_and(|tag| tag == self.tag)
+        files::read(marker).is_ok_and(|tag| tag == self.tag.as_bytes())
     }
 
     /// Removes the markers of models that were committed by a writer that was killed right

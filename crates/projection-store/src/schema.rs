@@ -150,8 +150,8 @@ CREATE INDEX idx_answer_relations_type ON answer_relations(relation_type);
 /// Tables of our own: which rows each imported file brought, so that a changed file replaces
 /// only its own; files that a committed change has no more use for; the files of a batch of
 /// precomputed embeddings; logged queries whose feedback was used, with the question that they
-/// became; what the tables above have no columns for in a trained model and in an answer; and which models were
-/// activated, the present ones last. The id of a model is that of its row in
+/// became; what the tables above have no columns for in a trained model and in an answer; and
+/// which models were activated, the present ones last. The id of a model is that of its row in
 /// `multi_head_projections`, or in `projections` if it is linear.
 const OWN_TABLES: &str = "
 CREATE TABLE IF NOT EXISTS engine_imports (

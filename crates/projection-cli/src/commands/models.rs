@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use projection_core::projection::ModelKind;
 use projection_store::{Store, StoredModel};
 use serde::Serialize;
 
@@ -56,12 +55,12 @@ pub struct RollbackArgs {
     #[arg(value_name = "STORE.db")]
     store: PathBuf,
 
-    /// Text model whose projections are meant [default: that of the last activation]
+    /// Embedding model whose projections are meant [default: that of the last activation]
     #[arg(long, value_name = "NAME")]
     model_name: Option<String>,
 }
 
-/// Give a projection another name
+/// Rename a projection
 #[derive(Debug, clap::Args)]
 pub struct RenameArgs {
     #[command(flatten)]
@@ -133,10 +132,7 @@ pub fn delete(args: &DeleteArgs) -> Result<Models, Failure> {
 impl Which {
     fn open(&self) -> Result<(Store, StoredModel), Failure> {
         let store = Store::open(&self.store)?;
-        let model = match self.linear {
-            true => store.choose_kind(ModelKind::Linear, self.id)?,
-            false => store.choose(Some(self.id))?,
-        };
+        let model = store.choose_or_linear(self.id, self.linear)?;
         Ok((store, model))
     }
 }

@@ -77,7 +77,8 @@ impl From<&Error> for FileError {
 /// If it breaks, the import ends after the file: files that were imported stay.
 ///
 /// # Errors
-/// [`ErrorKind::Cancelled`], and whatever is wrong with the store. What is wrong with a file is in the result.
+/// [`ErrorKind::Cancelled`], and whatever is wrong with the store. What is wrong with a file is in
+/// the result.
 pub fn import_paths(
     store: &mut Store,
     paths: &[PathBuf],

@@ -105,8 +105,9 @@ impl From<ImportOutcome> for ImportReport {
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if the file can't be read,
-/// [`ErrorKind::InvalidInput`] if entries are wrong, all of which are named, [`ErrorKind::Busy`] if another process
-/// keeps writing to the store. The store keeps what it had, and the batch is marked as failed.
+/// [`ErrorKind::InvalidInput`] if entries are wrong, naming all of them, [`ErrorKind::Busy`] if
+/// another process keeps writing to the store. The store keeps what it had, and the batch is marked
+/// as failed.
 pub fn import_file(store: &mut Store, file: impl AsRef<Path>) -> Result<ImportReport> {
     import_entries(store, file.as_ref(), false)
 }

@@ -19,8 +19,8 @@ pub(super) struct Chosen {
     searched: String,
 }
 
-/// The active projection of the embedding model in the folder, or of the store, or what the arguments
-/// name.
+/// The active projection of the embedding model in the folder, or of the store, or what the
+/// arguments name.
 pub(super) fn choose_projection(
     store: &Store,
     args: &Args,
@@ -36,8 +36,10 @@ pub(super) fn choose_projection(
     }
     let stored = match (args.projection, folder_name(&args.model_dir)) {
         (Some(id), _) => Some(store.choose(Some(id))?),
-        (None, Some(name)) => store.active_model(Some(&name))?.or(store.active_model(None)?),
-        (None, None) => store.active_model(None)?,
+        (None, name) => match store.active_model(name.as_deref())? {
+            None => store.active_model(None)?,
+            found => found,
+        },
     };
     let Some(stored) = stored else {
         notes.push("the store has no projection yet, `projection train` makes one".into());
