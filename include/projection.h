@@ -237,9 +237,10 @@ typedef struct projection_text projection_text;
  * Progress callback, invoked on the calling thread with the caller's `context`, the `stage` of
  * the work, such as "tuning", the number of steps that are done and their total, and the loss of
  * the last step, which is NaN if the stage has none. `stage` is valid until the callback returns.
- * Return non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED within a second. The
- * callback is invoked several times a second, at times with the numbers that it had before. It may
- * call the library, but not for the same store, and not to change the same searcher.
+ * Return non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED. The callback is
+ * mostly invoked several times a second, at times with the numbers that it had before; between the
+ * stages of training, evaluation and distillation, seconds may pass without it. It may call the
+ * library, but not for the same store, and not to change the same searcher.
  */
 typedef int32_t (*projection_progress)(void *context,
                                        const char *stage,
@@ -1081,7 +1082,7 @@ projection_status projection_store_models(const projection_store *store,
  * - {"action": "activate", "id"}: makes a projection the active one of its embedding model
  * - {"action": "rollback", "model_name"}: returns to the projection that was active before; the
  *   name is optional, as in projection_store_active_model
- * - {"action": "rename", "id", "name"}: null takes its name away
+ * - {"action": "rename", "id", "name"}: null removes its name
  * - {"action": "delete", "id", "force"}: deletes a projection with its files; the active one only
  *   if "force", which is optional, is true
  *

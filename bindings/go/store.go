@@ -195,7 +195,7 @@ func (s *Store) RollBack(modelName string) error {
 	return s.changeModels(change)
 }
 
-// Rename gives projection id another name; "" takes its name away.
+// Rename renames the projection id; "" removes its name.
 func (s *Store) Rename(id int64, name string) error {
 	change := map[string]any{"action": "rename", "id": id}
 	if name != "" {

@@ -27,7 +27,7 @@ import (
 
 const usage = `server serves semantic projections: REST, Connect, gRPC and gRPC-Web on one address.
 
-  server [serve]         serves until SIGTERM or SIGINT, of which a second one ends it at once;
+  server [serve]         serves until SIGTERM or SIGINT; a second one ends it at once;
                          SIGHUP loads the active model, the certificate and the tokens
   server migrate [--print]
                          makes the table of answers and its HNSW index in PostgreSQL where

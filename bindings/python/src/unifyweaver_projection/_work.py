@@ -71,28 +71,26 @@ def make_with_progress(
     function: Any,
     progress: Progress,
     *arguments: Any,
-    raised: Optional[list[BaseException]] = None,
 ) -> Any:
     """Calls a function of the library with progress and returns the object that it creates."""
 
     def make(native: Any) -> Any:
         return _call.make(pointer_type, free, function, *arguments, native, ffi.NULL)
 
-    return with_progress(progress, make, raised)
+    return with_progress(progress, make)
 
 
 def interruptible(work: Callable[[Any], Result]) -> Result:
-    """Returns the result of `work` like :func:`with_progress`, of which Ctrl-C alone is of interest."""
+    """Returns the result of `work` as :func:`with_progress` does, so that Ctrl-C ends it."""
     return with_progress(False, work)
 
 
 def with_progress(
     progress: Progress,
     work: Callable[[Any], Result],
-    raised: Optional[list[BaseException]] = None,
 ) -> Result:
     """Returns the result of `work`, which calls the library with the progress callback that it is
-    passed. Exceptions of other callbacks come in `raised`."""
+    passed."""
     bars: Optional[_Bars] = None
     if callable(progress):
         report_progress: Optional[ProgressFunction] = progress
@@ -102,10 +100,10 @@ def with_progress(
         raise ArgumentTypeError(
             f"progress is of type {type(progress).__name__}, expected bool or a function"
         )
-    exceptions = [] if raised is None else raised
+    raised: list[BaseException] = []
 
     def callback(_: Any, stage: Any, done: int, total: int, loss: float) -> int:
-        if exceptions:
+        if raised:
             return 1
         stop = False
         if report_progress is not None:
@@ -114,7 +112,7 @@ def with_progress(
         return int(stop)
 
     def on_error(_type: Any, exception: Any, _traceback: Any) -> int:
-        exceptions.append(exception)
+        raised.append(exception)
         return 1
 
     # Kept in a variable, because the library calls it until the call returns.
@@ -124,8 +122,8 @@ def with_progress(
     try:
         return work(native)
     except CancelledError:
-        if exceptions:
-            raise exceptions[0] from None
+        if raised:
+            raise raised[0] from None
         raise
     finally:
         if bars is not None:

@@ -138,7 +138,7 @@ def roll_back_model(
 
 
 def rename_model(database: _call.StrPath, id: int, name: Optional[str]) -> list[StoredModel]:
-    """Gives a projection another name; None takes its name away. Returns the new list."""
+    """Renames a projection; None removes its name. Returns the new list."""
     number = _call.model_id("id", id)
     text = _call.optional_text("name", name)
     return _change_models(database, action="rename", id=number, name=text)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     #: A row: its values by column name.
     Row = dict[str, Any]
 
-#: The types that SQLite gives to values of columns of a declared type.
+#: The storage classes that values may have, by the declared type of their column.
 _STORED_AS = {
     "INTEGER": "'integer', 'null'",
     "REAL": "'real', 'integer', 'null'",

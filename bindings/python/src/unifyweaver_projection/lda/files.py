@@ -143,7 +143,7 @@ class StagedFiles:
 
 
 def _rename(temporary: str, path: str) -> None:
-    """Gives a file another name, which no file has."""
+    """Renames a file; the new name must be free."""
     try:
         os.link(temporary, path)
     except FileExistsError:
