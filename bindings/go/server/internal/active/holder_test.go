@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/unifyweaver/projection/server/internal/store"
 )
@@ -22,8 +23,10 @@ func TestReloadsAreShared(t *testing.T) {
 	// While a load is under way, all others wait for one that comes after it.
 	h.mu.Lock()
 	var waiting sync.WaitGroup
+	var asked atomic.Int64
 	for range 40 {
 		waiting.Go(func() {
+			asked.Add(1)
 			if err := h.Reload("test"); err == nil {
 				t.Error("a store that does not exist was loaded")
 			}
@@ -33,10 +36,13 @@ func TestReloadsAreShared(t *testing.T) {
 		h.queue.Lock()
 		queued := h.next != nil
 		h.queue.Unlock()
-		if queued {
+		if queued && asked.Load() == 40 {
 			break
 		}
+		time.Sleep(time.Millisecond)
 	}
+	// All have asked; the last of them get a moment to join the queue.
+	time.Sleep(100 * time.Millisecond)
 	h.mu.Unlock()
 	waiting.Wait()
 	if found := loads.loads.Load(); found < 1 || found > 20 {

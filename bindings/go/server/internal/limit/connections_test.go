@@ -43,11 +43,27 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 		}
 		return err
 	}
+	// The server hears of a connection's state a little after the client has its answer.
+	waitForIdle := func(expected int) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			connections.mu.Lock()
+			idle := len(connections.idle)
+			connections.mu.Unlock()
+			if idle == expected {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d connections are idle, expected %d", idle, expected)
+			}
+		}
+	}
 	// One connection says nothing, one has been answered: both are idle, and both give way.
 	silent, answered := dial(), dial()
 	if err := ask(answered, "/"); err != nil {
 		t.Fatal(err)
 	}
+	waitForIdle(2)
 	third, fourth := dial(), dial()
 	for _, conn := range []net.Conn{third, fourth} {
 		if err := ask(conn, "/"); err != nil {
@@ -64,15 +80,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	for _, conn := range []net.Conn{third, fourth} {
 		go func() { busy <- ask(conn, "/hold") }()
 	}
-	for {
-		connections.mu.Lock()
-		idle := len(connections.idle)
-		connections.mu.Unlock()
-		if idle == 0 {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
+	waitForIdle(0)
 	fifth := dial()
 	waited := make(chan error, 1)
 	go func() { waited <- ask(fifth, "/") }()
