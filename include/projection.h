@@ -565,6 +565,20 @@ projection_status projection_embedder_embed_batch(const projection_embedder *emb
                                                   projection_error **error);
 
 /**
+ * Refuses an embedding model that did not make the vectors of a store: its vectors may have the
+ * same dimension and yet nothing in common with them. `model_name` is the embedding model in the
+ * store; NULL stands for the only one there is. The store records a fingerprint of the model that
+ * embedded it; if it has none, a few stored texts are embedded and compared with their vectors.
+ *
+ * It is PROJECTION_STATUS_DIMENSION_MISMATCH for another dimension and
+ * PROJECTION_STATUS_INVALID_EMBEDDER for another model. Whoever knows better does not call this.
+ */
+projection_status projection_store_check_embedder(const projection_store *store,
+                                                  const char *model_name,
+                                                  const projection_embedder *embedder,
+                                                  projection_error **error);
+
+/**
  * Frees an embedding model. NULL is allowed.
  */
 void projection_embedder_free(projection_embedder *embedder);
@@ -600,7 +614,8 @@ const char *projection_status_name(int32_t status);
  * - "models": files of further models, which need test questions
  * - "precisions": "f32", "bf16" or "int8", in which multi-head models are evaluated too
  * - "test" and "model_dir": question-answer file of test questions, whose answers the store has,
- *   and folder of the embedding model of the store
+ *   and folder of the embedding model of the store; another one is
+ *   PROJECTION_STATUS_INVALID_EMBEDDER, unless "force" is true
  * - "test_questions" and "test_labels": .npy files of test questions (n x d) and of the ids of
  *   their answers (n); without test questions, questions and then answers with all their
  *   questions are left out in turn, and every method is trained again on the others
@@ -1156,15 +1171,19 @@ projection_status projection_store_log_feedback(const projection_store *store,
 
 /**
  * Embeds every text of a store that has no vector yet, with the embedding model in `model_dir`.
- * The store calls it `model_name`, or by the name of its folder if that is NULL. If the work is
- * cancelled, finished vectors are kept, and the next call continues.
+ * If the work is cancelled, finished vectors are kept, and the next call continues.
  *
- * The result is JSON, {"store", "model", "dimension", "answers", "questions"}; the last two are
- * numbers of new vectors.
+ * `options` is a JSON object with these keys, all optional, or NULL:
+ * - "model_name": what the store calls the embedding model; default the name of its folder
+ * - "force": true to embed even if another embedding model made the vectors that are there, which
+ *   otherwise is PROJECTION_STATUS_INVALID_EMBEDDER
+ *
+ * The result is JSON, {"store", "model", "dimension", "answers", "questions", "notes"}; "answers"
+ * and "questions" are numbers of new vectors.
  */
 projection_status projection_embed_store(const char *database,
                                          const char *model_dir,
-                                         const char *model_name,
+                                         const char *options,
                                          projection_progress progress,
                                          void *context,
                                          projection_text **result,
@@ -1191,7 +1210,8 @@ projection_status projection_embed_store(const char *database,
  * - "name": a name for people
  * - "model_name": the embedding model whose vectors are used; default the only one with vectors
  * - "feedback_model_dir": folder of an embedding model; logged queries with helpful feedback
- *   become questions before training
+ *   become questions before training; another model than that of the vectors is
+ *   PROJECTION_STATUS_INVALID_EMBEDDER unless `force` is set
  *
  * The result is JSON, {"id", "method", "kind", "name", "model", "temperature", "heads",
  * "questions", "clusters_left_out", "terms", "hybrid_weight", "unseen_offset", "validation",

@@ -51,6 +51,15 @@ func TestEmbed(t *testing.T) {
 	}
 }
 
+func TestCheckEmbedder(t *testing.T) {
+	embedder := embedder(t)
+	// A store of another program and another dimension.
+	store := openStore(t, conformancePath("legacy_store", "lda.db"), nil)
+	fails(t, "dimension", store.CheckEmbedder(embedder, ""), projection.ErrDimensionMismatch, "384, expected 32")
+	fails(t, "name", store.CheckEmbedder(embedder, "none"), projection.ErrNotFound, "'none'")
+	fails(t, "nil", store.CheckEmbedder(nil, ""), projection.ErrInvalidArgument, "embedder")
+}
+
 func TestRefusedTexts(t *testing.T) {
 	embedder := embedder(t)
 	for text, word := range map[string]string{"a\x00b": "byte 1", "\xff\xfe": "UTF-8", "cut \xe2\x82": "UTF-8"} {

@@ -125,6 +125,32 @@ func (s *Store) Searcher(modelName string) (*Searcher, error) {
 	})
 }
 
+// CheckEmbedder refuses an embedder that did not make the vectors of the store: its vectors may have
+// the same dimension and yet nothing in common with them. modelName is the embedding model in the
+// store; "" stands for the only one there is. The store records a fingerprint of the model that
+// embedded it; if it has none, a few stored texts are embedded and compared with their vectors.
+//
+// It fails with ErrDimensionMismatch for another dimension and with ErrInvalidEmbedder for another
+// model.
+func (s *Store) CheckEmbedder(embedder *Embedder, modelName string) error {
+	name, err := optionalText("modelName", modelName)
+	if err != nil {
+		return err
+	}
+	store, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.handle.release()
+	native, err := embedder.acquire()
+	if err != nil {
+		return err
+	}
+	defer embedder.handle.release()
+	var failed *C.projection_error
+	return check(C.projection_store_check_embedder(store, chars(name), native, &failed), &failed)
+}
+
 // HeadSearcher is a searcher of the centroids of the heads of projection id. Its answer ids are the
 // heads' clusters.
 //

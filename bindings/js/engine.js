@@ -284,7 +284,8 @@ export function bind(instance, another, simd) {
   class Embedder extends Owned {
     constructor(key, border, handle) {
       super(key, border, "embedder", handle);
-      this.dim = Owned.describe(border, handle).dim;
+      const { dim, fingerprint } = Owned.describe(border, handle);
+      Object.assign(this, { dim, fingerprint: Object.freeze(fingerprint) });
       Object.freeze(this);
     }
 
@@ -296,11 +297,18 @@ export function bind(instance, another, simd) {
       // that this takes, and the tokenizer's library stops an engine at some damaged files.
       const border = new Border(another());
       const { maxTokens = 0, lowerCase = false, normalise = true } = options;
-      const max = checkCount("maxTokens", maxTokens);
-      const weights = bytesOf("model", model);
-      const words = bytesOf("tokenizer", tokenizer);
-      border.bytes(weights, words, bytesOf("config", config));
-      const numbers = [weights.length, words.length, max, lowerCase ? 1 : 0, normalise ? 1 : 0];
+      const { tokenizerConfig, sentenceTransformersConfig, fingerprint } = options;
+      const settings = { tokenizerConfig, sentenceTransformersConfig, fingerprint };
+      for (const [name, value] of Object.entries(settings)) {
+        if (value != null && (typeof value !== "object" || ArrayBuffer.isView(value))) {
+          throw invalid(`${name}: expected the object of a JSON file, found ${describe(value)}`);
+        }
+      }
+      settings.maxTokens = checkCount("maxTokens", maxTokens);
+      Object.assign(settings, { lowerCase: Boolean(lowerCase), normalise: Boolean(normalise) });
+      const files = [bytesOf("model", model), bytesOf("tokenizer", tokenizer), bytesOf("config", config)];
+      border.bytes(...files, toUtf8.encode(JSON.stringify(settings)));
+      const numbers = files.map((file) => file.length);
       try {
         return new Embedder(made, border, border.try("embedder_from_bytes", ...numbers));
       } catch (error) {

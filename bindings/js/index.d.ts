@@ -148,6 +148,20 @@ export interface EmbedderOptions {
   lowerCase?: boolean;
   /** Whether vectors are scaled to length 1. By default they are, as most models require it. */
   normalise?: boolean;
+  /**
+   * The object in `tokenizer_config.json`, whose `do_lower_case`, `strip_accents` and
+   * `tokenize_chinese_chars` override the tokenizer. By default the tokenizer is what its own
+   * file says.
+   */
+  tokenizerConfig?: object;
+  /** The object in `config_sentence_transformers.json`: default prompt and truncation. */
+  sentenceTransformersConfig?: object;
+  /**
+   * The fingerprint of the embedding model that made the vectors to be searched:
+   * `embedding_model_fingerprint` of an exported folder's manifest. Another model is refused
+   * with `INVALID_EMBEDDER`. By default, and if it is null, any model is accepted.
+   */
+  fingerprint?: object | null;
 }
 
 export interface EmbedderClass {
@@ -163,6 +177,8 @@ export interface EmbedderClass {
 /** Text to vector. */
 export interface Embedder {
   readonly dim: number;
+  /** What decides the vectors: hashes of weights and tokenizer, and the settings. */
+  readonly fingerprint: Readonly<Record<string, unknown>>;
   /** Returns the vector of a text. Tokens after the first `maxTokens` do not change it. */
   embed(text: string): Float32Array;
   free(): void;

@@ -49,7 +49,7 @@ async function start() {
     files["model.safetensors"],
     files["tokenizer.json"],
     files["config.json"],
-    { maxTokens: about.max_seq_length },
+    { maxTokens: about.max_seq_length, fingerprint: manifest.embedding_model_fingerprint },
   );
   tell("ready", { keeps });
   return { model, index, embedder, vectors, axes };

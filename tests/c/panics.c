@@ -345,6 +345,7 @@ static void training(const char *fixtures, const char *text_model)
     static const char *const train = "{\"method\": \"multi-head\", \"force\": true}";
     static const char *const distill = "{\"epochs\": 1, \"samples\": 8, \"ff_dim\": 8}";
     projection_store *store = NULL;
+    projection_embedder *embedder = NULL;
     projection_text *text = NULL;
     static const float query[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     char name[64];
@@ -370,8 +371,14 @@ static void training(const char *fixtures, const char *text_model)
     PANICS(projection_import, database, NULL, 0, NULL, NULL, NULL, &out.text);
     drop_text();
     /* Placeholders are no texts: there is nothing to embed. */
-    PANICS(projection_embed_store, database, text_model, "text", NULL, NULL, &out.text);
+    PANICS(projection_embed_store, database, text_model, "{\"model_name\": \"text\"}", NULL, NULL,
+           &out.text);
     drop_text();
+    SUCCEEDS(projection_store_open, database, NULL, &store);
+    SUCCEEDS(projection_embedder_load, text_model, &embedder);
+    PANICS(projection_store_check_embedder, store, "text", embedder);
+    projection_embedder_free(embedder);
+    projection_store_free(store);
     PANICS(projection_train, database, train, NULL, NULL, &out.text);
     drop_text();
     PANICS(projection_evaluate, database, NULL, NULL, NULL, &out.text);

@@ -108,6 +108,8 @@ static void imports(const char *fixtures)
 static void embedding(int quick)
 {
     projection_text *text = NULL;
+    projection_store *store = NULL;
+    projection_embedder *embedder = NULL;
     told progress = {0, 1, "", 0, 0, 0};
     group("training: embedding");
     NULL_ARGUMENT(projection_embed_store, database, NULL, text_model, NULL, NULL, NULL,
@@ -124,11 +126,23 @@ static void embedding(int quick)
           PROJECTION_STATUS_CANCELLED);
     check_untouched();
     progress.stop_at = 0;
-    OPTIONAL_ARGUMENT(projection_embed_store, model_name, database, text_model, NULL, tell,
+    FAILS(PROJECTION_STATUS_INVALID_ARGUMENT, "options", projection_embed_store, database,
+          text_model, "[]", NULL, NULL, &out.text);
+    OPTIONAL_ARGUMENT(projection_embed_store, options, database, text_model, NULL, tell,
                       &progress, &text);
     CHECK(has(text, "\"model\":\"all-MiniLM-L6-v2\""));
     CHECK(strcmp(progress.stage, "embedding") == 0 && progress.done == progress.total);
-    OPTIONAL_ARGUMENT(projection_embed_store, context, database, text_model, "again", NULL, NULL,
+    SUCCEEDS(projection_store_open, database, NULL, &store);
+    SUCCEEDS(projection_embedder_load, text_model, &embedder);
+    NULL_ARGUMENT(projection_store_check_embedder, store, NULL, NULL, embedder);
+    NULL_ARGUMENT(projection_store_check_embedder, embedder, store, NULL, NULL);
+    OPTIONAL_ARGUMENT(projection_store_check_embedder, model_name, store, NULL, embedder);
+    FAILS(PROJECTION_STATUS_NOT_FOUND, "no embedding model 'none'", projection_store_check_embedder, store, "none",
+          embedder);
+    projection_embedder_free(embedder);
+    projection_store_free(store);
+    OPTIONAL_ARGUMENT(projection_embed_store, context, database, text_model,
+                      "{\"model_name\": \"again\"}", NULL, NULL,
                       &text);
     CHECK(has(text, "\"model\":\"again\""));
 }

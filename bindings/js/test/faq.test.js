@@ -36,6 +36,13 @@ for (const simd of [true, false]) {
     const embedder = Embedder.fromBytes(
       file("model.safetensors"), file("tokenizer.json"), file("config.json"), { maxTokens: 256 });
     assert.equal(embedder.dim, 384);
+    // The fingerprint of another model's vectors is refused.
+    const recorded = { ...embedder.fingerprint, weights: "another" };
+    assert.equal(embedder.fingerprint.max_tokens, 256);
+    assert.throws(
+      () => Embedder.fromBytes(file("model.safetensors"), file("tokenizer.json"), file("config.json"),
+        { maxTokens: 256, fingerprint: recorded }),
+      { code: "INVALID_EMBEDDER", message: /weights "[0-9a-f]{16}", expected "another"/ });
     const answers = native(QUESTIONS[0], 1000).hits;
     assert.ok(answers.length > 20);
     if (!vectors) {

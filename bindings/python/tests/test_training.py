@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -57,7 +58,29 @@ def test_cancelled_embedding_continues(tmp_path: Path) -> None:
     total = rest.answers + rest.questions
     assert 0 < total < 387
     again = up.embed_store(database, EMBEDDING_MODEL, progress=False)
-    assert again.answers + again.questions == 0
+    assert again.answers + again.questions == 0 and again.notes == []
+
+
+def test_another_embedding_model_is_refused(tmp_path: Path) -> None:
+    database, other = tmp_path / "lda.db", tmp_path / "all-MiniLM-L6-v2"
+    up.import_files(database, FAQ)
+    stop = lambda stage, done, total, loss: done == 0  # noqa: E731
+    with pytest.raises(up.CancelledError):
+        up.embed_store(database, EMBEDDING_MODEL, progress=stop)
+    with up.Embedder.load(EMBEDDING_MODEL) as embedder:
+        embedder.check_store(database)
+        with pytest.raises(up.NotFoundError, match="none"):
+            embedder.check_store(database, "none")
+    shutil.copytree(EMBEDDING_MODEL, other)
+    limits = other / "sentence_bert_config.json"
+    limits.write_text('{"max_seq_length": 128}')
+    with up.Embedder.load(other) as embedder:
+        with pytest.raises(up.InvalidEmbedderError, match="max_tokens 128, expected 256"):
+            embedder.check_store(database)
+    with pytest.raises(up.InvalidEmbedderError, match="max_tokens 128, expected 256"):
+        up.embed_store(database, other, progress=False)
+    forced = up.embed_store(database, other, force=True, progress=False)
+    assert forced.answers + forced.questions > 0 and "max_tokens" in forced.notes[0]
 
 
 def test_precomputed_embeddings(tmp_path: Path) -> None:

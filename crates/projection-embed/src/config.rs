@@ -10,6 +10,7 @@ use projection_kernel::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::embedder::EmbedderParts;
 use crate::files::{invalid, parse_json, parse_object, read, read_optional, stays_inside};
 
 /// What the files of a model folder say, checked.
@@ -25,6 +26,12 @@ pub(crate) struct Config {
     pub lower_case: bool,
     /// Whether vectors are scaled to unit length.
     pub normalise: bool,
+    /// What stands before every text.
+    pub prompt: String,
+    /// The number of components of a vector, after truncation.
+    pub dim: usize,
+    /// How the tokenizer normalises texts in place of what its own file says.
+    pub normaliser: Option<NormaliserConfig>,
 }
 
 /// `config.json`: the sizes of a BERT encoder.
@@ -74,6 +81,7 @@ struct Module {
 /// sentence-transformers the name of one mode.
 #[derive(Deserialize)]
 struct PoolingConfig {
+    include_prompt: Option<bool>,
     pooling_mode: Option<Value>,
     #[serde(alias = "embedding_dimension")]
     word_embedding_dimension: Option<Value>,
@@ -87,13 +95,76 @@ struct TransformerConfig {
     max_seq_length: Option<usize>,
     #[serde(default)]
     do_lower_case: bool,
+    transformer_task: Option<String>,
+    processing_kwargs: Option<Value>,
 }
 
-/// The part of `tokenizer_config.json` that limits a text if nothing else does.
+/// `tokenizer_config.json`.
 #[derive(Deserialize, Default)]
 struct TokenizerConfig {
-    /// 1e30 stands for no limit, so not an integer.
+    /// Limits a text if nothing else does. 1e30 stands for no limit, so not an integer.
     model_max_length: Option<f64>,
+    tokenizer_class: Option<String>,
+    #[serde(flatten)]
+    normaliser: NormaliserConfig,
+}
+
+/// The part of `tokenizer_config.json` by which transformers overrides the normaliser in
+/// `tokenizer.json` of a BERT tokenizer, also where it is missing.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct NormaliserConfig {
+    pub do_lower_case: bool,
+    pub strip_accents: Option<bool>,
+    pub tokenize_chinese_chars: bool,
+}
+
+impl Default for NormaliserConfig {
+    fn default() -> Self {
+        Self { do_lower_case: true, strip_accents: None, tokenize_chinese_chars: true }
+    }
+}
+
+impl TokenizerConfig {
+    /// Other classes take their `tokenizer.json` as it is.
+    fn normaliser(self) -> Option<NormaliserConfig> {
+        let class = self.tokenizer_class.as_deref();
+        matches!(class, None | Some("BertTokenizer" | "BertTokenizerFast"))
+            .then_some(self.normaliser)
+    }
+}
+
+/// `config_sentence_transformers.json`.
+#[derive(Deserialize, Default)]
+struct EncodeConfig {
+    prompts: Option<BTreeMap<String, Option<String>>>,
+    default_prompt_name: Option<String>,
+    truncate_dim: Option<usize>,
+}
+
+impl EncodeConfig {
+    /// The prompt before every text, and the number of components that are kept.
+    fn check(self, path: &Path, hidden_size: usize) -> Result<(String, usize)> {
+        let dim = self.truncate_dim.unwrap_or(hidden_size).min(hidden_size);
+        if dim == 0 {
+            return Err(invalid(path, "truncate_dim: expected > 0, found 0"));
+        }
+        let mut prompts = self.prompts.unwrap_or_default();
+        let prompt = match self.default_prompt_name.as_deref() {
+            None => None,
+            Some(name) => match prompts.remove(name) {
+                // Two that sentence-transformers always has.
+                None if !["query", "document"].contains(&name) => {
+                    let what = format_args!(
+                        "default_prompt_name: expected a name in prompts, found {name:?}"
+                    );
+                    return Err(invalid(path, what));
+                }
+                prompt => prompt.flatten(),
+            },
+        };
+        Ok((prompt.unwrap_or_default(), dim))
+    }
 }
 
 impl Config {
@@ -110,27 +181,73 @@ impl Config {
         let network_dir = dir.join(steps.network);
         let path = network_dir.join("config.json");
         let bert = BertConfig::parse(&path, &read(&path)?)?;
-        check_pooling(&dir.join(steps.pooling).join("config.json"), bert.hidden_size)?;
+        let path = dir.join("config_sentence_transformers.json");
+        let encode: EncodeConfig = read_optional(&path)?;
+        let (prompt, dim) = encode.check(&path, bert.hidden_size)?;
+        let pooling = dir.join(steps.pooling).join("config.json");
+        check_pooling(&pooling, bert.hidden_size, &prompt)?;
 
         let path = network_dir.join("sentence_bert_config.json");
         let limits: TransformerConfig = read_optional(&path)?;
+        limits.check().map_err(|what| invalid(&path, what))?;
+        let tokenizer: TokenizerConfig = read_optional(&network_dir.join("tokenizer_config.json"))?;
         let max_tokens = match limits.max_seq_length {
             Some(0) => return Err(invalid(&path, "max_seq_length: expected > 0, found 0")),
             Some(n) => n,
-            None => {
-                let tokenizer: TokenizerConfig =
-                    read_optional(&network_dir.join("tokenizer_config.json"))?;
-                // A cast from f64 saturates: the 1e30 of "no limit" becomes usize::MAX.
-                tokenizer.model_max_length.map_or(usize::MAX, |n| n as usize)
-            }
+            // A cast from f64 saturates: the 1e30 of "no limit" becomes usize::MAX.
+            None => tokenizer.model_max_length.map_or(usize::MAX, |n| n as usize),
         };
         Ok(Self {
             max_tokens: max_tokens.min(bert.max_position_embeddings),
             lower_case: limits.do_lower_case,
             normalise: steps.normalise,
             network_dir,
+            prompt,
+            dim,
+            normaliser: tokenizer.normaliser(),
             bert,
         })
+    }
+
+    /// As [`load`](Self::load), of the contents of the files. Without `tokenizer_config.json`
+    /// the tokenizer is what its own file says.
+    pub fn from_parts(parts: &EmbedderParts<'_>) -> Result<Self> {
+        let bert = BertConfig::parse(Path::new("config.json"), parts.config)?;
+        let path = Path::new("config_sentence_transformers.json");
+        let encode = parts.sentence_transformers_config.map(|bytes| parse_object(path, bytes));
+        let encode: EncodeConfig = encode.transpose()?.unwrap_or_default();
+        let (prompt, dim) = encode.check(path, bert.hidden_size)?;
+        let path = Path::new("tokenizer_config.json");
+        let tokenizer = parts.tokenizer_config.map(|bytes| parse_object(path, bytes));
+        let tokenizer: Option<TokenizerConfig> = tokenizer.transpose()?;
+        let max_tokens = parts.max_tokens.unwrap_or(usize::MAX);
+        Ok(Self {
+            max_tokens: max_tokens.min(bert.max_position_embeddings),
+            lower_case: parts.lower_case,
+            normalise: parts.normalise,
+            network_dir: PathBuf::new(),
+            prompt,
+            dim,
+            normaliser: tokenizer.and_then(TokenizerConfig::normaliser),
+            bert,
+        })
+    }
+}
+
+impl TransformerConfig {
+    /// Refuses what other kinds of model have since version 5 of sentence-transformers.
+    fn check(&self) -> Result<(), String> {
+        if let Some(task) = self.transformer_task.as_deref().filter(|t| *t != "feature-extraction")
+        {
+            return Err(format!(
+                "transformer_task: expected \"feature-extraction\", found {task:?}"
+            ));
+        }
+        match &self.processing_kwargs {
+            Some(Value::Object(settings)) if settings.is_empty() => Ok(()),
+            None | Some(Value::Null) => Ok(()),
+            Some(found) => Err(format!("processing_kwargs: expected none, found {found}")),
+        }
     }
 }
 
@@ -228,7 +345,7 @@ impl BertConfig {
 }
 
 /// Refuses every pooling but the plain mean over tokens.
-fn check_pooling(path: &Path, hidden_size: usize) -> Result<()> {
+fn check_pooling(path: &Path, hidden_size: usize, prompt: &str) -> Result<()> {
     const MEAN: &str = "pooling_mode_mean_tokens";
     let config: PoolingConfig = parse_object(path, &read(path)?)?;
     // Flags add up: with two set, sentence-transformers concatenates their vectors.
@@ -244,6 +361,10 @@ fn check_pooling(path: &Path, hidden_size: usize) -> Result<()> {
             return Err(invalid(path, format_args!("expected only {MEAN}, found {flags:?}")));
         }
         _ => {}
+    }
+    if config.include_prompt == Some(false) && !prompt.is_empty() {
+        let what = "include_prompt: expected true for a model with a default prompt, found false";
+        return Err(invalid(path, what));
     }
     match &config.word_embedding_dimension {
         Some(found) if found.as_u64() != Some(hidden_size as u64) => Err(invalid(

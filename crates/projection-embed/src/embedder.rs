@@ -1,5 +1,6 @@
 //! [`Embedder`]: a loaded model folder.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,8 +10,9 @@ use projection_kernel::progress::{OnProgress, Progress, ignore_progress};
 use projection_kernel::{Error, ErrorKind, Result, normalize};
 
 use crate::bert::Bert;
-use crate::config::{BertConfig, Config};
+use crate::config::Config;
 use crate::files::{invalid, read};
+use crate::fingerprint::Fingerprint;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 
@@ -35,6 +37,10 @@ pub struct EmbedderParts<'a> {
     pub lower_case: bool,
     /// Whether vectors are scaled to length 1, the step `Normalize` of `modules.json`.
     pub normalise: bool,
+    /// `tokenizer_config.json`.
+    pub tokenizer_config: Option<&'a [u8]>,
+    /// `config_sentence_transformers.json`.
+    pub sentence_transformers_config: Option<&'a [u8]>,
 }
 
 /// Turns texts into vectors with a local sentence-transformers model.
@@ -45,6 +51,7 @@ pub struct Embedder {
     bert: Bert,
     tokenizer: Tokenizer,
     config: Config,
+    fingerprint: Fingerprint,
     dir: PathBuf,
 }
 
@@ -79,15 +86,7 @@ impl Embedder {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_parts(parts: &EmbedderParts<'_>) -> Result<Self> {
-        let bert = BertConfig::parse(Path::new("config.json"), parts.config)?;
-        let max_tokens = parts.max_tokens.unwrap_or(usize::MAX);
-        let config = Config {
-            max_tokens: max_tokens.min(bert.max_position_embeddings),
-            lower_case: parts.lower_case,
-            normalise: parts.normalise,
-            network_dir: PathBuf::new(),
-            bert,
-        };
+        let config = Config::from_parts(parts)?;
         let tokenizer = (Path::new("tokenizer.json"), parts.tokenizer);
         let weights = (Path::new("model.safetensors"), parts.model);
         Self::new(Path::new("embedding model"), config, tokenizer, weights)
@@ -102,13 +101,34 @@ impl Embedder {
         weights: (&Path, &[u8]),
     ) -> Result<Self> {
         let tokenizer = Tokenizer::new(tokenizer.0, tokenizer.1, &config)?;
-        let bert = Bert::load(&Weights::new(weights.0, weights.1)?, &config.bert)?;
-        Ok(Self { bert, tokenizer, config, dir: dir.to_owned() })
+        let weights = Weights::new(weights.0, weights.1)?;
+        let bert = Bert::load(&weights, &config.bert)?;
+        let fingerprint = Fingerprint(BTreeMap::from([
+            ("dimension".into(), config.dim.into()),
+            ("lower_case".into(), config.lower_case.into()),
+            ("max_tokens".into(), config.max_tokens.into()),
+            ("normalise".into(), config.normalise.into()),
+            ("pooling".into(), "mean".into()),
+            ("prompt".into(), config.prompt.as_str().into()),
+            ("tokenizer".into(), tokenizer.hash().into()),
+            ("weights".into(), weights.hash(&config.bert).into()),
+        ]));
+        Ok(Self { bert, tokenizer, config, fingerprint, dir: dir.to_owned() })
+    }
+
+    /// What decides the vectors: embedders with the same fingerprint return the same ones.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// The folder that the model was loaded from.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The number of components of each vector.
     pub fn dim(&self) -> usize {
-        self.config.bert.hidden_size
+        self.config.dim
     }
 
     /// The most tokens of a text, two special tokens included. What comes after them does
@@ -189,12 +209,14 @@ impl Embedder {
         stop: &mut dyn FnMut() -> bool,
     ) {
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-        vectors.copy_from_slice(&self.bert.mean_states(&texts, stop));
-        if self.config.normalise {
-            // A zero vector stays as it is, as in sentence-transformers.
-            for vector in vectors.chunks_exact_mut(self.dim()) {
-                normalize(vector);
+        let mut states = self.bert.mean_states(&texts, stop);
+        let rows = states.chunks_exact_mut(self.config.bert.hidden_size);
+        for (vector, state) in vectors.chunks_exact_mut(self.dim()).zip(rows) {
+            // A zero vector stays as it is, as in sentence-transformers, which truncates last.
+            if self.config.normalise {
+                normalize(state);
             }
+            vector.copy_from_slice(&state[..vector.len()]);
         }
     }
 

@@ -26,9 +26,14 @@
 //! | `modules.json` | the steps, and whether vectors are normalised |
 //! | `config.json` | sizes of the network |
 //! | `sentence_bert_config.json` (optional) | the most tokens of a text |
+//! | `config_sentence_transformers.json` (optional) | `default_prompt_name` with `prompts`, and `truncate_dim` |
+//! | `tokenizer_config.json` (optional) | `do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, which override `tokenizer.json` |
 //! | `1_Pooling/config.json` | the kind of pooling |
 //! | `tokenizer.json` | text to tokens |
 //! | `model.safetensors` | the weights |
+//!
+//! A text gets the vector that `SentenceTransformer(folder).encode(text)` returns: with the
+//! prompt that `default_prompt_name` names, and without any other prompt.
 //!
 //! # Agreement
 //! Vectors agree with a float64 reference to 1e-5 in each component. The vector of a text
@@ -36,12 +41,15 @@
 //!
 //! [sentence-transformers]: https://www.sbert.net
 
+mod beginning;
 mod bert;
 mod config;
 mod embedder;
 mod files;
+mod fingerprint;
 mod tokenizer;
 mod weights;
 
 pub use embedder::{Embedder, EmbedderParts};
+pub use fingerprint::Fingerprint;
 pub use projection_kernel::{Error, ErrorKind, Result};

@@ -1,12 +1,16 @@
 //! Text to token numbers, as sentence-transformers makes them.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use projection_kernel::Result;
-use serde::de::IgnoredAny;
+use serde_json::Value;
+use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::{PostProcessor, TruncationParams};
+use twox_hash::XxHash3_64;
 
+use crate::beginning::Beginning;
 use crate::config::Config;
 use crate::files::invalid;
 
@@ -15,6 +19,10 @@ pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
     lower_case: bool,
     vocab_size: usize,
+    max_tokens: usize,
+    prompt: String,
+    beginning: Option<Beginning>,
+    hash: String,
     path: PathBuf,
 }
 
@@ -26,9 +34,25 @@ impl Tokenizer {
         let (max_tokens, vocab_size) = (config.max_tokens, config.bert.vocab_size);
         // First as plain JSON: on a file cut off in the wrong place the library panics.
         let text = std::str::from_utf8(bytes).map_err(|e| invalid(path, e).with_source(e))?;
-        serde_json::from_str::<IgnoredAny>(text)
+        let mut json: Value = serde_json::from_str(text)
             .map_err(|e| invalid(path, format_args!("not JSON: {e}")).with_source(e))?;
         let mut inner = guarded(path, || tokenizers::Tokenizer::from_bytes(bytes))?;
+        if let Some(NormalizerWrapper::BertNormalizer(found)) = inner.get_normalizer() {
+            let mut normaliser = *found;
+            if let Some(set) = &config.normaliser {
+                normaliser.handle_chinese_chars = set.tokenize_chinese_chars;
+                normaliser.strip_accents = set.strip_accents;
+                normaliser.lowercase = set.do_lower_case;
+            }
+            json["normalizer"] = serde_json::to_value(normaliser)
+                .map_err(|e| invalid(path, format_args!("normaliser: {e}")).with_source(e))?;
+            guarded(path, || inner.with_normalizer(Some(normaliser)).map(drop))?;
+        }
+        for replaced in ["truncation", "padding"] {
+            json[replaced] = Value::Null;
+        }
+        // Keys are in alphabetical order.
+        let hash = format!("{:016x}", XxHash3_64::oneshot(json.to_string().as_bytes()));
 
         let special = inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
         if max_tokens <= special {
@@ -48,23 +72,47 @@ impl Tokenizer {
 
         let highest = inner.get_vocab(true).into_values().max().unwrap_or(0);
         let lower_case = config.lower_case;
-        let tokenizer = Self { inner, lower_case, vocab_size, path: path.to_owned() };
+        let (prompt, path) = (config.prompt.clone(), path.to_owned());
+        let beginning = Beginning::new(&inner, lower_case);
+        let tokenizer =
+            Self { inner, lower_case, vocab_size, max_tokens, prompt, beginning, hash, path };
         // A damaged file is reported here rather than at the first text.
         tokenizer.check(&[highest])?;
         tokenizer.tokens("")?;
         Ok(tokenizer)
     }
 
+    /// A hash, in hexadecimal, of all that decides the tokens but for the limit.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
     /// The token numbers of `text`, special tokens included: no more than the limit, each
     /// below the vocabulary's size.
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
-        let lower;
-        let text = if self.lower_case {
-            lower = text.to_lowercase();
-            &lower
-        } else {
-            text
-        };
+        let mut text = Cow::Borrowed(text);
+        if !self.prompt.is_empty() {
+            text.to_mut().insert_str(0, &self.prompt);
+        }
+        // Of a long text the beginning is enough, unless it has few tokens for its length.
+        let mut bytes = self.max_tokens.saturating_mul(16);
+        if let Some(beginning) = &self.beginning {
+            while bytes < text.len() {
+                let (start, complete) = beginning.of(&text, bytes);
+                let tokens = self.encode(&start)?;
+                if complete || tokens.len() == self.max_tokens {
+                    return Ok(tokens);
+                }
+                bytes = bytes.saturating_mul(4);
+            }
+        }
+        if self.lower_case {
+            text = Cow::Owned(text.to_lowercase());
+        }
+        self.encode(&text)
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = guarded(&self.path, || self.inner.encode_fast(text, true))?;
         self.check(encoding.get_ids())?;
         Ok(encoding.get_ids().to_vec())

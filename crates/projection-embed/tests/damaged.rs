@@ -208,6 +208,112 @@ fn configurations_of_newer_versions() {
 }
 
 #[test]
+fn tasks_of_another_kind() {
+    let name = "sentence_bert_config.json";
+    for (key, value) in [
+        ("transformer_task", json!("text-generation")),
+        ("processing_kwargs", json!({"text": {"truncation": false}})),
+    ] {
+        Copy::new().edit(name, |c| c[key] = value).fails(InvalidEmbedder, &[name, key]);
+    }
+    let copy = Copy::new().edit(name, |c| c["transformer_task"] = json!("feature-extraction"));
+    let copy = copy.edit(name, |c| c["processing_kwargs"] = json!({}));
+    Embedder::load(copy.path()).unwrap();
+}
+
+#[test]
+fn prompts_and_truncation() {
+    const NAME: &str = "config_sentence_transformers.json";
+    let with = |settings: Value| {
+        let copy = Copy::new();
+        fs::write(copy.path().join(NAME), settings.to_string()).unwrap();
+        copy
+    };
+    let plain = Embedder::load(model_dir()).unwrap();
+    let prompts = json!({"q": "search for: ", "other": "no"});
+    let copy = with(json!({"prompts": prompts, "default_prompt_name": "q", "truncate_dim": 100}));
+    let embedder = Embedder::load(copy.path()).unwrap();
+    assert_eq!(embedder.dim(), 100);
+    assert_eq!(
+        embedder.embed("A Text").unwrap(),
+        plain.embed("search for: A Text").unwrap()[..100]
+    );
+    let difference = embedder.fingerprint().difference(plain.fingerprint()).unwrap();
+    let expected = "dimension 100, expected 384; prompt \"search for: \", expected \"\"";
+    assert_eq!(difference, expected);
+    // Prompts that `encode` does not use by itself change nothing.
+    for unused in [
+        json!({"prompts": {"query": "search for: "}, "truncate_dim": null}),
+        json!({"prompts": {"query": null}, "default_prompt_name": "query"}),
+        json!({"default_prompt_name": "document", "truncate_dim": 500}),
+    ] {
+        let embedder = Embedder::load(with(unused).path()).unwrap();
+        assert_eq!(embedder.fingerprint(), plain.fingerprint());
+    }
+    let unknown = with(json!({"prompts": {"a": "b"}, "default_prompt_name": "c"}));
+    unknown.fails(InvalidEmbedder, &[NAME, "default_prompt_name", "\"c\""]);
+    with(json!({"truncate_dim": 0})).fails(InvalidEmbedder, &[NAME, "truncate_dim"]);
+    let copy = copy.edit(POOLING, |c| c["include_prompt"] = json!(false));
+    copy.fails(InvalidEmbedder, &[&native(POOLING), "include_prompt"]);
+}
+
+#[test]
+fn settings_of_the_tokenizer_override_its_file_as_in_transformers() {
+    const NAME: &str = "tokenizer_config.json";
+    let plain = Embedder::load(model_dir()).unwrap();
+    let normaliser = |key: &str, value: Value| {
+        Copy::new()
+            .edit("tokenizer.json", |t| t["normalizer"][key] = value)
+            .edit(NAME, |c| c["tokenizer_class"] = json!("PreTrainedTokenizerFast"))
+    };
+    for (setting, key, value) in [
+        ("do_lower_case", "lowercase", json!(false)),
+        ("strip_accents", "strip_accents", json!(false)),
+        ("tokenize_chinese_chars", "handle_chinese_chars", json!(false)),
+    ] {
+        let text = "Café 中文";
+        let set = Copy::new().edit(NAME, |c| c[setting] = value.clone());
+        let set = Embedder::load(set.path()).unwrap();
+        let own = Embedder::load(normaliser(key, value.clone()).path()).unwrap();
+        assert_eq!(set.embed(text).unwrap(), own.embed(text).unwrap(), "{setting}");
+        assert_ne!(set.embed(text).unwrap(), plain.embed(text).unwrap(), "{setting}");
+        let difference = set.fingerprint().difference(plain.fingerprint()).unwrap();
+        assert!(difference.starts_with("tokenizer"), "{difference}");
+        assert_eq!(set.fingerprint(), own.fingerprint(), "{setting}");
+        // The settings win, and so do their defaults.
+        let copy = normaliser(key, value).edit(NAME, |c| c["tokenizer_class"] = json!(null));
+        assert_eq!(Embedder::load(copy.path()).unwrap().fingerprint(), plain.fingerprint());
+        let copy = copy.remove(NAME);
+        assert_eq!(
+            Embedder::load(copy.path()).unwrap().embed(text).unwrap(),
+            plain.embed(text).unwrap()
+        );
+    }
+}
+
+#[test]
+fn fingerprints_say_what_differs() {
+    let plain = Embedder::load(model_dir()).unwrap();
+    let recorded = plain.fingerprint().to_string().parse().unwrap();
+    assert_eq!(plain.fingerprint().difference(&recorded), None);
+    let of = |copy: Copy| Embedder::load(copy.path()).unwrap().fingerprint().difference(&recorded);
+    // What a program that saves the model anew writes differently.
+    let saved = Copy::new().edit("tokenizer.json", |t| t["truncation"] = json!(null));
+    let saved = saved.edit("config.json", |c| c["transformers_version"] = json!("5.0.0"));
+    assert_eq!(of(saved), None);
+    let mut bytes = fs::read(model_dir().join(WEIGHTS)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    assert!(of(Copy::new().write(WEIGHTS, &bytes)).unwrap().starts_with("weights \""));
+    let heads = Copy::new().edit("config.json", |c| c["num_attention_heads"] = json!(6));
+    assert!(of(heads).unwrap().starts_with("weights \""));
+    let limit = Copy::new().edit("sentence_bert_config.json", |c| c["max_seq_length"] = json!(128));
+    assert_eq!(of(limit).unwrap(), "max_tokens 128, expected 256");
+    let raw = Copy::new().edit("modules.json", |m| drop(m.as_array_mut().unwrap().pop()));
+    assert_eq!(of(raw).unwrap(), "normalise false, expected true");
+}
+
+#[test]
 fn modules_of_another_kind() {
     let copy = Copy::new().edit("modules.json", |m| {
         m[2]["type"] = json!("sentence_transformers.models.Dense");
@@ -245,7 +351,7 @@ fn limits_of_tokens() {
 #[test]
 fn texts_lower_cased_on_demand() {
     // The tokenizer no longer does it, so that only the model's own setting can.
-    let copy = Copy::new().edit("tokenizer.json", |t| t["normalizer"]["lowercase"] = json!(false));
+    let copy = Copy::new().edit("tokenizer_config.json", |c| c["do_lower_case"] = json!(false));
     let cased = Embedder::load(copy.path()).unwrap();
     assert_ne!(cased.embed("A Text").unwrap(), cased.embed("a text").unwrap());
     let copy = copy.edit("sentence_bert_config.json", |c| c["do_lower_case"] = json!(true));

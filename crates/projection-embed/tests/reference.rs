@@ -88,6 +88,11 @@ fn text_beyond_the_limit_does_not_count() {
     let long = "again and ".repeat(200);
     let longer = format!("{long} something else entirely");
     assert_eq!(embedder().embed(&long).unwrap(), embedder().embed(&longer).unwrap());
+    // As a whole, each of these takes seconds and a gigabyte.
+    for piece in ["again and ", "中", "x", "{\"a\":1},", "ก"] {
+        let long = embedder().embed(&piece.repeat(2000)).unwrap();
+        assert_eq!(long, embedder().embed(&piece.repeat((10 << 20) / piece.len())).unwrap());
+    }
 }
 
 #[test]

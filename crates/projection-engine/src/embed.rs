@@ -4,9 +4,11 @@ use std::path::Path;
 
 use projection_core::{Error, ErrorKind, Result};
 use projection_embed::Embedder;
-use projection_store::{EmbeddingModel, EntityType, Store};
+use projection_store::{EntityType, Store};
 use projection_train::{OnProgress, Progress};
 use serde::Serialize;
+
+use crate::same_model::check_embedder;
 
 /// Texts that are embedded and stored together: few enough that little is lost if the work is
 /// interrupted, many enough to keep all processors busy.
@@ -25,6 +27,8 @@ pub struct EmbedReport {
     pub answers: usize,
     /// Number of questions that were embedded.
     pub questions: usize,
+    /// What a person should know.
+    pub notes: Vec<String>,
 }
 
 /// The name of an embedding model that is called like its folder; `None` if that is not UTF-8.
@@ -45,6 +49,7 @@ pub fn embed_store_with(
     model_dir: &Path,
     model_name: Option<&str>,
     again: bool,
+    force: bool,
     progress: &mut OnProgress<'_>,
 ) -> Result<EmbedReport> {
     let embedder = Embedder::load(model_dir)?;
@@ -54,25 +59,34 @@ pub fn embed_store_with(
         let message = format!("{dir}: the folder has no name in UTF-8, expected a model name");
         Error::new(ErrorKind::InvalidArgument, message)
     })?;
-    // Another model is refused below.
-    let is_it = |m: &EmbeddingModel| m.name == name && m.dimension == embedder.dim();
-    if again && store.embedding_models()?.iter().any(is_it) {
+    // Another dimension is refused below.
+    let mut known = store.embedding_models()?.into_iter();
+    let known = known.find(|m| m.name == name && m.dimension == embedder.dim());
+    if let Some(model) = known.filter(|_| again) {
+        // Before anything is lost. Vectors without a fingerprint may be the wrong ones.
+        if store.recorded_fingerprint(&model)?.is_some() {
+            check_embedder(store, &model, &embedder, force)?;
+        }
         store.forget_embeddings(name)?;
     }
-    embed_store(store, &embedder, name, progress)
+    embed_store(store, &embedder, name, force, progress)
 }
 
 /// Embeds every text of `store` that the embedding model `model_name` has not embedded yet,
 /// registers the model if it is new, and completes the batches that waited for it. A step
 /// of `progress` is a text. Interrupted work is continued by the next call.
 ///
+/// The embedder's fingerprint is recorded with the vectors. `force` replaces that of another
+/// embedder, whose vectors stay.
+///
 /// # Errors
-/// [`ErrorKind::DimensionMismatch`] if the store knows `model_name` with another dimension, and
-/// errors of embedding and writing.
+/// [`ErrorKind::DimensionMismatch`] if the store knows `model_name` with another dimension, as
+/// [`check_embedder`] if another embedder made its vectors, and errors of embedding and writing.
 pub fn embed_store(
     store: &mut Store,
     embedder: &Embedder,
     model_name: &str,
+    force: bool,
     progress: &mut OnProgress<'_>,
 ) -> Result<EmbedReport> {
     let max_tokens = Some(embedder.max_tokens());
@@ -82,12 +96,21 @@ pub fn embed_store(
         env!("CARGO_PKG_NAME"),
         max_tokens,
     )?;
+    let note = check_embedder(store, &model, embedder, force)?;
+    // A guess is not recorded.
+    if note.is_none() || force {
+        let fingerprint = embedder.fingerprint().to_string();
+        if store.recorded_fingerprint(&model)?.as_ref() != Some(&fingerprint) {
+            store.record_fingerprint(&model, &fingerprint)?;
+        }
+    }
     let mut report = EmbedReport {
         store: store.path().display().to_string(),
         model: model_name.to_string(),
         dimension: model.dimension,
         answers: 0,
         questions: 0,
+        notes: note.into_iter().collect(),
     };
     let mut done = 0;
     let mut missing = store.texts_without_vector(model_name)?;

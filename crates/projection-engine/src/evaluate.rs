@@ -8,6 +8,7 @@ use projection_core::projection::ModelKind;
 use projection_core::projection::Precision;
 use projection_core::search::LexicalIndex;
 use projection_core::{Error, ErrorKind, Result};
+use projection_embed::Embedder;
 use projection_store::import::read_test_questions;
 use projection_store::search::Bm25;
 use projection_store::{EmbeddingModel, Store};
@@ -64,6 +65,8 @@ pub struct EvaluateRequest {
     pub sweeps: bool,
     /// Whether to report every question.
     pub details: bool,
+    /// Whether to embed test questions with another embedding model than the store's.
+    pub force: bool,
 }
 
 impl Default for EvaluateRequest {
@@ -78,6 +81,7 @@ impl Default for EvaluateRequest {
             seed: 0,
             sweeps: false,
             details: false,
+            force: false,
         }
     }
 }
@@ -115,7 +119,9 @@ pub fn evaluate(
     };
     let asked = match &request.test {
         Some(TestQuestions::File { file, model_dir }) => {
-            Some(from_file(&corpus, database, file, model_dir, &model, &mut notes, progress)?)
+            let (embedder, note) = load_for(&store, &model, model_dir, request.force, progress)?;
+            notes.extend(note);
+            Some(from_file(&corpus, file, &embedder, &mut notes, progress)?)
         }
         Some(TestQuestions::Vectors { questions, labels }) => {
             Some(from_vectors(&corpus, questions, labels, &mut notes)?)
@@ -205,10 +211,8 @@ fn choose_model(
 /// The questions of a question–answer file, embedded.
 fn from_file(
     corpus: &Corpus,
-    database: &Path,
     file: &Path,
-    model_dir: &Path,
-    model: &EmbeddingModel,
+    embedder: &Embedder,
     notes: &mut Vec<String>,
     progress: &mut OnProgress<'_>,
 ) -> Result<EvaluationQueries> {
@@ -223,7 +227,6 @@ fn from_file(
         let (count, file) = (left_out.len(), file.display());
         notes.push(format!("{file}: {count} left out, among them {first}"));
     }
-    let embedder = load_for(model, model_dir, database, progress)?;
     let (texts, labels): (Vec<String>, Vec<i64>) = labelled.into_iter().unzip();
     let vectors = embedder.embed_batch_with(&texts, progress)?;
     let texts = texts.into_iter().map(Some).collect();

@@ -22,6 +22,7 @@ mod evaluate;
 mod export;
 mod feedback;
 mod heads;
+mod same_model;
 mod stored;
 mod train;
 
@@ -32,6 +33,7 @@ pub use evaluate::{EvaluateRequest, TestQuestions, choose_file, choose_stored, c
 pub use export::{ExportFormat, ExportReport, export, export_store};
 pub use feedback::add_feedback;
 pub use heads::{MultiHeadTraining, Trained, train_multi_head};
+pub use same_model::check_embedder;
 pub use train::{TrainReport, TrainRequest, store_model, train, train_linear_model};
 
 pub use projection_core::{

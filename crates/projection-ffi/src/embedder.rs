@@ -3,10 +3,12 @@
 use std::ffi::{c_char, c_void};
 
 use projection_embed::Embedder;
+use projection_engine::check_embedder;
 
 use crate::argument::{Buffer, product};
 use crate::error::{ErrorHandle, Status};
 use crate::progress::ProgressC;
+use crate::store::StoreHandle;
 
 /// An embedding model. Free it with projection_embedder_free. Any number of threads may use it at
 /// once.
@@ -72,6 +74,28 @@ pub unsafe extern "C" fn projection_embedder_embed_batch(
         // SAFETY: the header requires an array of this length; the texts are not used any more.
         let vectors = unsafe { vectors.write() }?;
         vectors.iter_mut().zip(&embedded).for_each(|(value, embedded)| *value = *embedded);
+    })
+}
+
+/// Refuses an embedding model that did not make the vectors of a store: its vectors may have the
+/// same dimension and yet nothing in common with them. `model_name` is the embedding model in the
+/// store; NULL stands for the only one there is. The store records a fingerprint of the model that
+/// embedded it; if it has none, a few stored texts are embedded and compared with their vectors.
+///
+/// It is PROJECTION_STATUS_DIMENSION_MISMATCH for another dimension and
+/// PROJECTION_STATUS_INVALID_EMBEDDER for another model. Whoever knows better does not call this.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_store_check_embedder(
+    store: Option<&StoreHandle>,
+    model_name: *const c_char,
+    embedder: Option<&EmbedderHandle>,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, {
+        let (store, model_name) = (handle!(store).lock(), optional_text!(model_name));
+        let EmbedderHandle(embedder) = handle!(embedder);
+        let model = store.embedding_model(model_name)?;
+        check_embedder(&store, &model, embedder, false)?;
     })
 }
 

@@ -26,6 +26,7 @@ struct EvaluateOptions {
     folds: Option<usize>,
     seed: u64,
     details: bool,
+    force: bool,
 }
 
 /// Evaluates projections of a store beside cosine, BM25 and the nearest training question. The
@@ -37,7 +38,8 @@ struct EvaluateOptions {
 /// - "models": files of further models, which need test questions
 /// - "precisions": "f32", "bf16" or "int8", in which multi-head models are evaluated too
 /// - "test" and "model_dir": question-answer file of test questions, whose answers the store has,
-///   and folder of the embedding model of the store
+///   and folder of the embedding model of the store; another one is
+///   PROJECTION_STATUS_INVALID_EMBEDDER, unless "force" is true
 /// - "test_questions" and "test_labels": .npy files of test questions (n x d) and of the ids of
 ///   their answers (n); without test questions, questions and then answers with all their
 ///   questions are left out in turn, and every method is trained again on the others
@@ -103,6 +105,7 @@ impl EvaluateOptions {
             seed: self.seed,
             sweeps: self.details,
             details: self.details,
+            force: self.force,
         })
     }
 }

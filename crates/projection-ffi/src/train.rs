@@ -13,17 +13,28 @@ use crate::error::{ErrorHandle, Status};
 use crate::json::{TextHandle, give_json};
 use crate::progress::ProgressC;
 
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct EmbedOptions {
+    model_name: Option<String>,
+    force: bool,
+}
+
 /// Embeds every text of a store that has no vector yet, with the embedding model in `model_dir`.
-/// The store calls it `model_name`, or by the name of its folder if that is NULL. If the work is
-/// cancelled, finished vectors are kept, and the next call continues.
+/// If the work is cancelled, finished vectors are kept, and the next call continues.
 ///
-/// The result is JSON, {"store", "model", "dimension", "answers", "questions"}; the last two are
-/// numbers of new vectors.
+/// `options` is a JSON object with these keys, all optional, or NULL:
+/// - "model_name": what the store calls the embedding model; default the name of its folder
+/// - "force": true to embed even if another embedding model made the vectors that are there, which
+///   otherwise is PROJECTION_STATUS_INVALID_EMBEDDER
+///
+/// The result is JSON, {"store", "model", "dimension", "answers", "questions", "notes"}; "answers"
+/// and "questions" are numbers of new vectors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_embed_store(
     database: *const c_char,
     model_dir: *const c_char,
-    model_name: *const c_char,
+    options: *const c_char,
     progress: ProgressC,
     context: *mut c_void,
     result: *mut *mut TextHandle,
@@ -31,10 +42,11 @@ pub unsafe extern "C" fn projection_embed_store(
 ) -> Status {
     ffi_try!(error, {
         let (database, model_dir, out) = (path!(database), path!(model_dir), out!(result));
-        let (model_name, reporter) = (optional_text!(model_name), reporter!(progress, context));
+        let options: EmbedOptions = json_options!(options);
+        let mut progress = reporter!(progress, context).progress();
+        let (name, force) = (options.model_name.as_deref(), options.force);
         let mut store = Store::open(database)?;
-        let report =
-            embed_store_with(&mut store, model_dir, model_name, false, &mut reporter.progress())?;
+        let report = embed_store_with(&mut store, model_dir, name, false, force, &mut progress)?;
         give_json(out, &report)?;
     })
 }
@@ -73,7 +85,8 @@ struct TrainOptions {
 /// - "name": a name for people
 /// - "model_name": the embedding model whose vectors are used; default the only one with vectors
 /// - "feedback_model_dir": folder of an embedding model; logged queries with helpful feedback
-///   become questions before training
+///   become questions before training; another model than that of the vectors is
+///   PROJECTION_STATUS_INVALID_EMBEDDER unless `force` is set
 ///
 /// The result is JSON, {"id", "method", "kind", "name", "model", "temperature", "heads",
 /// "questions", "clusters_left_out", "terms", "hybrid_weight", "unseen_offset", "validation",
@@ -97,7 +110,7 @@ pub unsafe extern "C" fn projection_train(
         let mut store = Store::open(database)?;
         let model_name = request.model_name.as_deref();
         let feedback_questions = feedback
-            .map(|dir| add_feedback(&mut store, model_name, &dir, &mut progress))
+            .map(|dir| add_feedback(&mut store, model_name, &dir, request.force, &mut progress))
             .transpose()?;
         let trained = train(&mut store, &request, &mut progress)?;
         give_json(out, &TrainReport { feedback_questions, ..trained })?;

@@ -150,6 +150,13 @@ pub fn export_edge(
     let contents = [(MODEL, &model_bytes), (ANSWERS, &answers), (TEXTS, &texts)];
     let parts = contents
         .map(|(name, bytes)| json!({"name": name, "bytes": bytes.len(), "sha256": sha256(bytes)}));
+    // Of the embedding model of questions; null for vectors of other programs.
+    let recorded = match store.embedding_models()?.iter().find(|m| m.name == stored.model_name) {
+        Some(model) => store.recorded_fingerprint(model)?,
+        None => None,
+    };
+    let fingerprint: Value =
+        recorded.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let manifest = json!({
         "format": FORMAT,
         "format_version": VERSION,
@@ -162,6 +169,7 @@ pub fn export_edge(
             "output_dim": model.output_dim(),
         },
         "embedding_model": stored.model_name,
+        "embedding_model_fingerprint": fingerprint,
         "answers": {
             "count": index.len(),
             "precision": options.answers.name(),

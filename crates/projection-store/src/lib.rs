@@ -42,6 +42,7 @@ pub mod edge;
 mod embeddings;
 mod files;
 mod fingerprint;
+mod fingerprints;
 pub mod import;
 mod models;
 mod new_models;

@@ -2,27 +2,42 @@
 
 use projection_core::{Error, ErrorKind};
 use projection_embed::{Embedder, EmbedderParts};
+use serde_json::Value;
 
 use crate::objects::{Object, make, run_on, wrong_handle};
 
 /// Makes an embedder of a model's files, which are the input, one after the other: so many
-/// bytes of weights, so many of the tokenizer, and the configuration. A text has at most
-/// `max_tokens` tokens; 0 stands for as many as the model has positions.
+/// bytes of weights, so many of the tokenizer, so many of the configuration, and then the options
+/// as JSON, whose keys are those of `EmbedderOptions` in `bindings/js`.
 #[unsafe(no_mangle)]
-pub extern "C" fn embedder_from_bytes(
-    weights: usize,
-    tokenizer: usize,
-    max_tokens: usize,
-    lower_case: bool,
-    normalise: bool,
-) -> usize {
+pub extern "C" fn embedder_from_bytes(weights: usize, tokenizer: usize, config: usize) -> usize {
     make(|input| {
-        let outside = || Error::new(ErrorKind::InvalidArgument, "lengths outside the input");
+        let invalid = |what: String| Error::new(ErrorKind::InvalidArgument, what);
+        let outside = || invalid("lengths outside the input".into());
         let (model, rest) = input.bytes.split_at_checked(weights).ok_or_else(outside)?;
-        let (tokenizer, config) = rest.split_at_checked(tokenizer).ok_or_else(outside)?;
-        let max_tokens = Some(max_tokens).filter(|max| *max > 0);
-        let parts = EmbedderParts { model, tokenizer, config, max_tokens, lower_case, normalise };
-        Embedder::from_parts(&parts).map(Object::Embedder)
+        let (tokenizer, rest) = rest.split_at_checked(tokenizer).ok_or_else(outside)?;
+        let (config, options) = rest.split_at_checked(config).ok_or_else(outside)?;
+        let options: Value =
+            serde_json::from_slice(options).map_err(|e| invalid(format!("options: {e}")))?;
+        let file = |key: &str| Some(&options[key]).filter(|v| !v.is_null()).map(Value::to_string);
+        let (words, sentences) = (file("tokenizerConfig"), file("sentenceTransformersConfig"));
+        let embedder = Embedder::from_parts(&EmbedderParts {
+            model,
+            tokenizer,
+            config,
+            max_tokens: options["maxTokens"].as_u64().filter(|n| *n > 0).map(|n| n as usize),
+            lower_case: options["lowerCase"].as_bool().unwrap_or(false),
+            normalise: options["normalise"].as_bool().unwrap_or(true),
+            tokenizer_config: words.as_ref().map(String::as_bytes),
+            sentence_transformers_config: sentences.as_ref().map(String::as_bytes),
+        })?;
+        let recorded = file("fingerprint").map(|text| text.parse()).transpose()?;
+        let difference = recorded.and_then(|recorded| embedder.fingerprint().difference(&recorded));
+        if let Some(difference) = difference {
+            let what = "not the embedding model that made the vectors with this fingerprint";
+            return Err(Error::new(ErrorKind::InvalidEmbedder, format!("{what}: {difference}")));
+        }
+        Ok(Object::Embedder(Box::new(embedder)))
     })
 }
 

@@ -14,7 +14,7 @@ pub(crate) enum Object {
     Model(Model),
     Index(Index),
     #[cfg(feature = "embed")]
-    Embedder(projection_embed::Embedder),
+    Embedder(Box<projection_embed::Embedder>),
 }
 
 thread_local! {
@@ -90,7 +90,11 @@ pub extern "C" fn describe(handle: usize) -> bool {
             Object::Index(index) => json!({"length": index.len(), "dim": index.dim()}),
             #[cfg(feature = "embed")]
             Object::Embedder(embedder) => {
-                json!({"dim": embedder.dim(), "maxTokens": embedder.max_tokens()})
+                json!({
+                    "dim": embedder.dim(),
+                    "maxTokens": embedder.max_tokens(),
+                    "fingerprint": embedder.fingerprint(),
+                })
             }
         };
         output.text = description.to_string();

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
@@ -58,6 +58,21 @@ class Embedder(_call.Immutable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _load_same, (type(self), self._path, self.embed(_PROBE))
+
+    def check_store(self, database: StrPath, model_name: Optional[str] = None) -> None:
+        """Raises InvalidEmbedderError if another embedding model made the vectors of the store
+        whose database is the file `database`, and DimensionMismatchError for another dimension.
+        `model_name` is the embedding model in the store; None stands for the only one there is.
+
+        The store records a fingerprint of the model that embedded it. If it has none, a few
+        stored texts are embedded and compared with their vectors.
+        """
+        native, file = self._live(), _call.path("database", database)
+        name = ffi.NULL if model_name is None else _call.text("model_name", model_name)
+        store = _call.make(
+            "projection_store **", lib.projection_store_free, lib.projection_store_open, file, ffi.NULL
+        )
+        _call.call(lib.projection_store_check_embedder, store, name, native)
 
     @property
     def dim(self) -> int:

@@ -87,6 +87,7 @@ class EmbedResult:
     dimension: int
     answers: int
     questions: int
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -227,15 +228,20 @@ def embed_store(
     model_dir: _call.StrPath,
     *,
     model_name: Optional[str] = None,
+    force: bool = False,
     progress: _work.Progress = True,
 ) -> EmbedResult:
     """Embeds every text of a store that has no vector yet, with the sentence-transformers model
     in `model_dir`. The store calls it `model_name`, by default the name of its folder.
 
-    If the work is cancelled, finished vectors are kept, and the next call continues.
+    Raises InvalidEmbedderError if another embedding model made the vectors that are there, unless
+    `force` is set. If the work is cancelled, finished vectors are kept, and the next call
+    continues.
     """
-    name = ffi.NULL if model_name is None else _call.text("model_name", model_name)
+    options = _call.options(
+        model_name=_call.optional_text("model_name", model_name), force=bool(force)
+    )
     store, folder = _call.path("database", database), _call.path("model_dir", model_dir)
     with store_lock(database).engine():
-        report = _work.run(lib.projection_embed_store, progress, store, folder, name)
+        report = _work.run(lib.projection_embed_store, progress, store, folder, options)
     return EmbedResult(**report)

@@ -287,13 +287,15 @@ def evaluate(
     folds: int = 4,
     seed: int = 0,
     details: bool = False,
+    force: bool = False,
     progress: _work.Progress = True,
 ) -> Evaluation:
     """Evaluates projections of a store, by default the active one, beside cosine, BM25 and the
     nearest training question.
 
     Test questions come from a question-answer file, `test`, which the embedding model in
-    `model_dir` embeds, or from two .npy files: `test_questions` has their vectors (n, d), and
+    `model_dir` embeds (InvalidEmbedderError if it did not make the vectors of the store, unless
+    `force` is set), or from two .npy files: `test_questions` has their vectors (n, d), and
     `test_labels` the ids of their right answers. Without test questions, questions and then
     answers with all their questions are left out in turn, and every method is trained again on
     the others.
@@ -327,6 +329,7 @@ def evaluate(
         folds=_call.integer("folds", folds, 2, 2**31),
         seed=_call.integer("seed", seed, 0, 2**64 - 1),
         details=bool(details),
+        force=bool(force),
     )
     store = _call.path("database", database)
     with store_lock(database).engine():

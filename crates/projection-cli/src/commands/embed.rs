@@ -30,6 +30,10 @@ pub struct Args {
     /// Embed every text again, for a store whose vectors are wrong
     #[arg(long)]
     again: bool,
+
+    /// Embed even if another embedding model made the vectors that are there
+    #[arg(long)]
+    force: bool,
 }
 
 pub fn run(args: &Args, screen: &Screen) -> Result<EmbedReport, Failure> {
@@ -39,12 +43,18 @@ pub fn run(args: &Args, screen: &Screen) -> Result<EmbedReport, Failure> {
     }
     let bar = progress("embedding", 0);
     let name = args.model_name.as_deref();
-    let report =
-        embed_store_with(&mut store, &args.model_dir, name, args.again, &mut |progress| {
+    let report = embed_store_with(
+        &mut store,
+        &args.model_dir,
+        name,
+        args.again,
+        args.force,
+        &mut |progress| {
             bar.set_length(progress.steps as u64);
             bar.set_position(progress.step as u64);
             ControlFlow::Continue(())
-        })?;
+        },
+    )?;
     bar.finish_and_clear();
     Ok(report)
 }
@@ -52,11 +62,13 @@ pub fn run(args: &Args, screen: &Screen) -> Result<EmbedReport, Failure> {
 impl Report for EmbedReport {
     fn render(&self, _: &Screen) -> String {
         let by = format!("by {} (dimension {})", self.model, self.dimension);
-        if self.answers + self.questions == 0 {
-            return format!("nothing to embed, every text has an embedding {by}\n");
-        }
         let (answers, questions) =
             (count(self.answers, "answer"), count(self.questions, "question"));
-        format!("embedded {answers} and {questions} {by}\n")
+        let mut text = match self.answers + self.questions {
+            0 => format!("nothing to embed, every text has an embedding {by}\n"),
+            _ => format!("embedded {answers} and {questions} {by}\n"),
+        };
+        self.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
+        text
     }
 }

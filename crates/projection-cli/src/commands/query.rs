@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use projection_core::projection::{Model, Precision, Projection};
-use projection_core::{Error, ErrorKind};
 use projection_embed::Embedder;
+use projection_engine::check_embedder;
 use projection_store::search::{Hit, Hybrid, ScoreMode, SearchOptions, SearchQuery, Searcher};
 use projection_store::{EntityType, Store};
 use serde::Serialize;
@@ -91,6 +91,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     model_dir: PathBuf,
 
+    /// Use this embedding model even if it is not the one that the store was embedded with
+    #[arg(long)]
+    force: bool,
+
     /// Record the question and the answers in the query log, see `projection log`
     #[arg(long)]
     log: bool,
@@ -131,8 +135,13 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
     let chosen = choose_projection(&store, args, &mut notes)?;
     let model_name = choose_model(&store, args, chosen.as_ref(), &mut notes)?;
     let model = store.embedding_model(model_name.as_deref())?;
+    // The embedding model of questions, which may be another one than that of answers.
+    let asked = match chosen.as_ref().map(|chosen| chosen.trained_on.as_str()) {
+        None | Some("") => model.clone(),
+        name => store.embedding_model(name)?,
+    };
     let projection = chosen.map(|chosen| (chosen.id, chosen.projection));
-    let dimension = projection.as_ref().map_or(model.dimension, |(_, p)| p.input_dim());
+    let dimension = projection.as_ref().map_or(asked.dimension, |(_, p)| p.input_dim());
     let searcher = store.searcher(Some(&model.name))?;
     let missing = store.texts_without_vector(&model.name)?;
     let missing = missing.iter().filter(|text| text.entity_type == EntityType::Answer).count();
@@ -144,16 +153,9 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
 
     let loading = spinner("loading the embedding model");
     let embedder = Embedder::load(&args.model_dir)?;
-    if embedder.dim() != dimension {
-        let message = format!(
-            "{}: vectors of dimension {}, expected {} as the embedding model '{}' in {}",
-            args.model_dir.display(),
-            embedder.dim(),
-            dimension,
-            model.name,
-            args.store.display()
-        );
-        return Err(Error::new(ErrorKind::DimensionMismatch, message).into());
+    // A model in a file of its own may take vectors that the store does not have.
+    if dimension == asked.dimension {
+        notes.extend(check_embedder(&store, &asked, &embedder, args.force)?);
     }
     let query = embedder.embed(&args.text)?;
     loading.finish_and_clear();

@@ -39,6 +39,7 @@ fn the_folder_has_everything() {
     assert_eq!(manifest["format"], "projection_edge");
     assert_eq!(manifest["embedding_model"], "all-MiniLM-L6-v2");
     assert_eq!(manifest["answers"]["count"], 4);
+    let fingerprint = manifest["embedding_model_fingerprint"].to_string().parse().unwrap();
     for part in manifest["parts"].as_array().unwrap() {
         let bytes = fs::read(folder.join(part["name"].as_str().unwrap())).unwrap();
         assert_eq!(part["bytes"], bytes.len());
@@ -58,6 +59,7 @@ fn the_folder_has_everything() {
     assert_eq!(csv["text"], "Use the delimiter option of the table reader.");
     let question = "How do I read a CSV file?";
     let embedded = projection_embed::Embedder::load(crate::common::model_dir()).unwrap();
+    assert_eq!(*embedded.fingerprint(), fingerprint);
     let vector = embedded.embed(question).unwrap();
     let hits = index.search(&vector, Some(&model as &dyn Projection), 3).unwrap();
     let expected = place.query(&[question, "--json"]).json();

@@ -25,7 +25,7 @@ fn a_small_store_step_by_step() {
     let embedded = embedded.json();
     assert_eq!(
         embedded,
-        json!({"store": db, "model": "all-MiniLM-L6-v2", "dimension": 384, "answers": 4, "questions": 8})
+        json!({"store": db, "model": "all-MiniLM-L6-v2", "dimension": 384, "answers": 4, "questions": 8, "notes": []})
     );
     assert!(place.embed().ok().starts_with("nothing to embed"));
 
@@ -78,6 +78,76 @@ fn a_small_store_step_by_step() {
     assert!(deleted.starts_with("projection 2 is deleted\n") && !deleted.contains("blunt"));
     place.healthy();
     assert!(run(["rollback", &db]).failed(1).contains("before projection 1"));
+}
+
+#[test]
+fn another_embedding_model_is_refused_by_name() {
+    let place = Place::trained();
+    let db = place.db();
+    // Of the same name and dimension, with fewer layers.
+    let other = place.path("other/all-MiniLM-L6-v2");
+    fs::create_dir_all(other.join("1_Pooling")).unwrap();
+    let small = ["modules.json", "sentence_bert_config.json", "1_Pooling/config.json"];
+    for name in small.into_iter().chain(["tokenizer.json", "tokenizer_config.json"]) {
+        fs::copy(model_dir().join(name), other.join(name)).unwrap();
+    }
+    let weights = "model.safetensors";
+    fs::hard_link(model_dir().join(weights), other.join(weights))
+        .or_else(|_| fs::copy(model_dir().join(weights), other.join(weights)).map(drop))
+        .unwrap();
+    let config = fs::read_to_string(model_dir().join("config.json")).unwrap();
+    let config = config.replace("\"num_hidden_layers\": 6", "\"num_hidden_layers\": 2");
+    fs::write(other.join("config.json"), config).unwrap();
+    let other = other.to_str().unwrap();
+
+    place.write("test.json", crate::common::SMALL);
+    place.query(&["What is a closure?", "--log"]).ok();
+    run(["log", &db, "--helpful", "1"]).ok();
+    let test = place.file("test.json");
+    let calls: [&[&str]; 4] = [
+        &["query", &db, "What is a closure?"],
+        &["evaluate", &db, "--test", &test],
+        &["embed", &db],
+        &["train", &db, "--with-feedback"],
+    ];
+    let with = |call: &[&str], dir: &str, more: &[&str]| {
+        run(call.iter().chain(&["--model-dir", dir]).chain(more))
+    };
+    for call in calls {
+        let (kind, message) = with(call, other, &["--json"]).json_error(1);
+        assert_eq!(kind, "invalid_embedder", "{call:?}");
+        for word in [other, "'all-MiniLM-L6-v2'", &db, "weights", "expected", "--force"] {
+            assert!(message.contains(word), "{call:?}: {message:?} does not say {word:?}");
+        }
+    }
+    for call in &calls[..2] {
+        let forced = with(call, other, &["--force", "--json"]).json();
+        assert!(forced["notes"].to_string().contains("is not the embedding model"), "{forced}");
+    }
+
+    // Without a record, as in a store of another program, stored texts are embedded anew.
+    place.sql().execute("DELETE FROM engine_embedding_models", []).unwrap();
+    for call in &calls[..3] {
+        let (kind, message) = with(call, other, &["--json"]).json_error(1);
+        assert_eq!(kind, "invalid_embedder", "{call:?}");
+        assert!(message.contains("cosine 0."), "{message}");
+    }
+    let right = model_dir();
+    let found = with(calls[0], right.to_str().unwrap(), &["--json"]).json();
+    assert_eq!(found["notes"], json!([]));
+    // The right one is recorded when it embeds.
+    place.embed().ok();
+    let recorded: String = place
+        .sql()
+        .query_row("SELECT fingerprint FROM engine_embedding_models", [], |row| row.get(0))
+        .unwrap();
+    let embedder = Embedder::load(right).unwrap();
+    assert_eq!(*embedder.fingerprint(), recorded.parse().unwrap());
+    // Whoever knows better replaces the record.
+    let forced = with(calls[2], other, &["--force"]).ok();
+    assert!(forced.contains("note: "), "{forced}");
+    with(calls[0], other, &[]).ok();
+    assert!(place.query(&["closures"]).failed(1).contains("weights"));
 }
 
 #[test]

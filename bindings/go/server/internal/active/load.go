@@ -20,8 +20,10 @@ type Source struct {
 	EmbeddingModel string
 	// Answers says whether the store's answers are searched in memory.
 	Answers bool
-	// QueryDim is the dimension of questions that are embedded here; 0 where none are.
-	QueryDim int
+	// Embedder embeds questions; nil where none are embedded here.
+	Embedder *projection.Embedder
+	// AnyEmbedder accepts an Embedder that did not make the vectors of the store.
+	AnyEmbedder bool
 	// Accepts refuses models whose projected vectors, of dimension dim, can't be searched for;
 	// nil accepts all.
 	Accepts func(dim int) error
@@ -94,6 +96,11 @@ func (s Source) load(log *slog.Logger) (loaded *Snapshot, err error) {
 	if loaded.EmbeddingModel == "" {
 		loaded.EmbeddingModel = info.EmbeddingModel
 	}
+	if s.Embedder != nil && !s.AnyEmbedder {
+		if err = open.CheckEmbedder(s.Embedder, info.EmbeddingModel); err != nil {
+			return loaded, fmt.Errorf("embedding-model-dir: %w", err)
+		}
+	}
 	if loaded.Model, err = open.ModelOfKind(info.ID, info.Kind); err != nil {
 		return loaded, err
 	}
@@ -115,9 +122,9 @@ func (s Source) load(log *slog.Logger) (loaded *Snapshot, err error) {
 // try refuses a snapshot that could not answer.
 func (s Source) try(loaded *Snapshot) error {
 	model := loaded.Model
-	if s.QueryDim != 0 && s.QueryDim != model.InputDim() {
+	if dim := s.Embedder.Dim(); dim != 0 && dim != model.InputDim() {
 		return fmt.Errorf("model %d takes questions of dimension %d, the embedding model returns %d",
-			loaded.Info.ID, model.InputDim(), s.QueryDim)
+			loaded.Info.ID, model.InputDim(), dim)
 	}
 	if loaded.Searcher != nil && loaded.Searcher.Dim() != model.OutputDim() {
 		return fmt.Errorf("model %d returns vectors of dimension %d, the answers have %d",

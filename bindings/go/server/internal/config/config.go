@@ -32,17 +32,18 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // and with -- before it as a flag; the environment variable is PROJECTION_ and the key in
 // capitals with _ for what is no letter.
 type Config struct {
-	Listen            string        `key:"listen" default:"127.0.0.1:8080" help:"address that serves the API and the page"`
-	AdminListen       string        `key:"admin-listen" help:"address that serves /metrics, /livez and /readyz; empty for the API's own"`
-	Store             string        `key:"store" default:"lda.db" help:"the store's database"`
-	Model             string        `key:"model" default:"active" help:"id of the projection that answers, or active"`
-	EmbeddingModel    string        `key:"embedding-model" help:"name of the embedding model whose vectors are searched; empty for the model's own"`
-	EmbeddingModelDir string        `key:"embedding-model-dir" help:"folder of the embedding model; empty takes vectors only"`
-	Page              bool          `key:"page" default:"true" help:"serve a page for trying questions at /"`
-	CORSOrigins       []string      `key:"cors-origins" help:"web origins that may call the API from a browser, such as https://example.org; empty for none"`
-	AllowedHosts      []string      `key:"allowed-hosts" help:"host names that requests may be for; empty for this machine's own where the address is on loopback, else for any"`
-	ShutdownDelay     time.Duration `key:"shutdown.delay" default:"2s" help:"how long to go on serving, not ready, after SIGTERM"`
-	ShutdownTimeout   time.Duration `key:"shutdown.timeout" default:"20s" help:"how long requests under way may take after that"`
+	Listen              string        `key:"listen" default:"127.0.0.1:8080" help:"address that serves the API and the page"`
+	AdminListen         string        `key:"admin-listen" help:"address that serves /metrics, /livez and /readyz; empty for the API's own"`
+	Store               string        `key:"store" default:"lda.db" help:"the store's database"`
+	Model               string        `key:"model" default:"active" help:"id of the projection that answers, or active"`
+	EmbeddingModel      string        `key:"embedding-model" help:"name of the embedding model whose vectors are searched; empty for the model's own"`
+	EmbeddingModelDir   string        `key:"embedding-model-dir" help:"folder of the embedding model; empty takes vectors only"`
+	EmbeddingModelForce bool          `key:"embedding-model-force" help:"embed questions even with another model than the store was embedded with"`
+	Page                bool          `key:"page" default:"true" help:"serve a page for trying questions at /"`
+	CORSOrigins         []string      `key:"cors-origins" help:"web origins that may call the API from a browser, such as https://example.org; empty for none"`
+	AllowedHosts        []string      `key:"allowed-hosts" help:"host names that requests may be for; empty for this machine's own where the address is on loopback, else for any"`
+	ShutdownDelay       time.Duration `key:"shutdown.delay" default:"2s" help:"how long to go on serving, not ready, after SIGTERM"`
+	ShutdownTimeout     time.Duration `key:"shutdown.timeout" default:"20s" help:"how long requests under way may take after that"`
 
 	Reload struct {
 		Watch time.Duration `key:"reload.watch" default:"10s" help:"how often to look for a newer model in the store; 0 for never"`

@@ -88,7 +88,7 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (server *Serve
 		s.service.EmbedderName = filepath.Base(folder)
 	}
 	source := active.Source{Store: s.service.Store, Projection: c.Model, EmbeddingModel: c.EmbeddingModel,
-		Answers: c.Search.Backend == "memory", QueryDim: s.service.Embedder.Dim()}
+		Answers: c.Search.Backend == "memory", Embedder: s.service.Embedder, AnyEmbedder: c.EmbeddingModelForce}
 	if c.Search.Backend == "postgres" || c.Search.Feedback == "postgres" {
 		if s.database, err = postgres.Open(ctx, c); err != nil {
 			return nil, err
@@ -101,19 +101,7 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (server *Serve
 	if s.service.Models, err = active.Open(source, log, metrics); err != nil {
 		return nil, err
 	}
-	s.compareNames()
 	return s, s.listen()
-}
-
-// compareNames warns where questions seem to be embedded by another embedding model than the answers
-// were: their vectors may have the same dimension and yet nothing in common.
-func (s *Server) compareNames() {
-	snapshot := s.service.Models.Acquire()
-	defer snapshot.Release()
-	if name := s.service.EmbedderName; name != "" && name != snapshot.Info.EmbeddingModel {
-		s.log.Warn("embedding-model-dir is of another name than the embedding model that the projection was trained on",
-			"folder", name, "trained_on", snapshot.Info.EmbeddingModel)
-	}
 }
 
 // fits refuses a model that the database has no vectors for.

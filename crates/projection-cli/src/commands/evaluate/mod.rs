@@ -57,6 +57,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR", requires = "test")]
     model_dir: Option<PathBuf>,
 
+    /// Use this embedding model even if it is not the one that the store was embedded with
+    #[arg(long, requires = "model_dir")]
+    force: bool,
+
     /// Vectors of test questions (n × d), .npy
     #[arg(long, value_name = "T.npy", requires = "test_labels")]
     test_questions: Option<PathBuf>,
@@ -107,6 +111,7 @@ pub fn run(args: &Args) -> Result<EvaluationReport, Failure> {
         seed: args.seed,
         sweeps: args.details || args.html.is_some(),
         details: args.details,
+        force: args.force,
     };
     let bar = progress("evaluating", 0);
     let mut show = |progress: Progress| {

@@ -15,7 +15,7 @@ pub(super) struct Chosen {
     pub projection: Model,
     /// The embedding models of its queries and of the answers it projects to; empty if
     /// the store does not say.
-    trained_on: String,
+    pub trained_on: String,
     searched: String,
 }
 

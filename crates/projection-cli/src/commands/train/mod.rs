@@ -53,7 +53,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
-    /// Store the model even where its validation is below plain cosine
+    /// Store the model even where its validation is below plain cosine, and embed feedback even
+    /// with another embedding model than the store's
     #[arg(long)]
     force: bool,
 
@@ -126,7 +127,7 @@ pub fn run(args: &Args) -> Result<Trained, Failure> {
     };
     let model_name = args.model_name.as_deref();
     let feedback_questions = match &args.model_dir {
-        Some(dir) => Some(add_feedback(&mut store, model_name, dir, &mut progress)?),
+        Some(dir) => Some(add_feedback(&mut store, model_name, dir, args.force, &mut progress)?),
         None => None,
     };
     let request = TrainRequest {
