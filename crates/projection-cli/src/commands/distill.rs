@@ -119,11 +119,10 @@ pub fn run(args: &Args) -> Result<DistillReport, Failure> {
 fn show(bar: &ProgressBar, progress: Progress) {
     bar.set_length(progress.steps as u64);
     bar.set_position(progress.step as u64);
-    bar.set_message(format!(
-        "distilling, loss {:.5}, held out {:.5}",
-        progress.loss.unwrap_or(f64::NAN),
-        progress.held_out_loss.unwrap_or(f64::NAN)
-    ));
+    let losses = progress.loss.zip(progress.held_out_loss);
+    bar.set_message(losses.map_or("distilling".to_string(), |(loss, held_out)| {
+        format!("distilling, loss {loss:.5}, held out {held_out:.5}")
+    }));
 }
 
 impl Report for DistillReport {
