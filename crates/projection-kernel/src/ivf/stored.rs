@@ -95,13 +95,13 @@ impl IvfIndex {
             if !range.contains(&value) {
                 let (low, high) = (range.start(), range.end());
                 return Err(format!(
-                    "statistics of the index: {name} {value}, expected {low} to {high}"
+                    "statistics of the index: {name} {value:?}, expected {low} to {high}"
                 ));
             }
         }
         if let Some(list) = parts.radii.iter().position(|radius| !(0.0..=1.0).contains(radius)) {
             let radius = parts.radii[list];
-            return Err(format!("radii of the index: {radius} at {list}, expected 0 to 1"));
+            return Err(format!("radii of the index: {radius:?} at {list}, expected 0 to 1"));
         }
         let mut probe_margins = [0.0; KS.len()];
         probe_margins.iter_mut().zip(margins).for_each(|(to, margin)| *to = *margin as f32);
