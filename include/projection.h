@@ -249,6 +249,16 @@ typedef int32_t (*projection_progress)(void *context,
                                        double loss);
 
 /**
+ * A teacher of the caller, invoked on the calling thread with the caller's `context`. It writes the
+ * projections of `n` queries, row-major and of length 1, into the rows of `projected`. Return
+ * non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED.
+ */
+typedef int32_t (*projection_teacher)(void *context,
+                                      const float *queries,
+                                      size_t n,
+                                      float *projected);
+
+/**
  * Recall and cost measured while building an approximate index. Later versions do not change this
  * structure.
  */
@@ -508,6 +518,22 @@ projection_status projection_model_distill(const projection_model *teacher,
                                            void *context,
                                            projection_model **student,
                                            projection_error **error);
+
+/**
+ * Distills any function into a transformer, `student`. The function `teacher` projects queries of
+ * `dim` values to `output_dim` values. The other arguments are those of projection_model_distill.
+ */
+projection_status projection_function_distill(projection_teacher teacher,
+                                              void *teacher_context,
+                                              size_t dim,
+                                              size_t output_dim,
+                                              const float *questions,
+                                              size_t n,
+                                              const char *options,
+                                              projection_progress progress,
+                                              void *context,
+                                              projection_model **student,
+                                              projection_error **error);
 
 /**
  * Writes a projection of a store to the file `output`, for programs that have no store. An

@@ -340,6 +340,14 @@ static void embedders(const char *folder)
     FREES(projection_embedder_free, embedder);
 }
 
+/* A teacher that leaves queries of 8 values as they are. */
+static int32_t copy(void *context, const float *queries, size_t n, float *projected)
+{
+    (void)context;
+    memcpy(projected, queries, n * 8 * sizeof *queries);
+    return 0;
+}
+
 static void training(const char *fixtures, const char *text_model)
 {
     static const char *const train = "{\"method\": \"multi-head\", \"force\": true}";
@@ -388,6 +396,10 @@ static void training(const char *fixtures, const char *text_model)
     PANICS(projection_export, database, file, NULL, &out.text);
     drop_text();
     PANICS(projection_model_distill, model, rows[0], 4, distill, NULL, NULL, &out.model);
+    if (!injected) {
+        projection_model_free(out.model);
+    }
+    PANICS(projection_function_distill, copy, NULL, 8, 8, rows[0], 4, distill, NULL, NULL, &out.model);
     if (!injected) {
         projection_model_free(out.model);
     }

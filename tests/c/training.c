@@ -263,6 +263,59 @@ static void explains(void)
 #define SHORT(more)                                                                            \
     "{\"layers\": 1, \"ff_dim\": 8, \"epochs\": 3, \"samples\": 16, \"threads\": 1" more "}"
 
+/* A teacher that turns every query of 8 values around, as often as `context` says. */
+static int32_t turn(void *context, const float *queries, size_t n, float *projected)
+{
+    unsigned *left = (unsigned *)context;
+    size_t i;
+    for (i = 0; i < n * 8; i++) {
+        projected[i] = -queries[i];
+    }
+    return left != NULL && (*left)-- == 0;
+}
+
+static int32_t teach_nothing(void *context, const float *queries, size_t n, float *projected)
+{
+    (void)context, (void)queries;
+    memset(projected, 0xff, n * 8 * sizeof *projected);
+    return 0;
+}
+
+static void distils_function(const float *rows, const char *options, const char *first)
+{
+    projection_model *student = NULL;
+    told progress = {0, 1, "", 0, 0, 0};
+    unsigned left;
+    float projected[8];
+    group("training: distillation of a function");
+    FAILS(INVALID_ARGUMENT, "argument teacher is NULL", projection_function_distill, NULL, NULL, 8, 8,
+          rows, 4, options, NULL, NULL, &out.model);
+    NULL_ARGUMENT(projection_function_distill, questions, turn, NULL, 8, 8, NULL, 4, options, NULL,
+                  NULL, &out.model);
+    NULL_ARGUMENT(projection_function_distill, student, turn, NULL, 8, 8, rows, 4, options, NULL,
+                  NULL, NULL);
+    FAILS(INVALID_ARGUMENT, "output_dim is 0", projection_function_distill, turn, NULL, 8, 0, rows, 4,
+          options, NULL, NULL, &out.model);
+    FAILS(INVALID_ARGUMENT, "expected neither", projection_function_distill, turn, NULL, 8, 8, rows,
+          4, first, NULL, NULL, &out.model);
+    FAILS(PROJECTION_STATUS_CANCELLED, "teacher", projection_function_distill, turn,
+          (left = 1, &left), 8, 8, rows, 4, options, NULL, NULL, &out.model);
+    FAILS(PROJECTION_STATUS_NOT_FINITE, "the teacher's projection holds NaN",
+          projection_function_distill, teach_nothing, NULL, 8, 8, rows, 4, options, NULL, NULL,
+          &out.model);
+    OPTIONAL_CANCELLED(projection_function_distill, options, turn, NULL, 8, 8, rows, 4, NULL, tell,
+                       (progress.calls = 0, &progress), &out.model);
+    check_untouched();
+    OPTIONAL_ARGUMENT(projection_function_distill, teacher_context, turn, NULL, 8, 8, rows, 4, options,
+                      NULL, NULL, &student);
+    OPTIONAL_ARGUMENT(projection_model_project, weights, student, rows, 8, projected, 8, NULL, 0);
+    CHECK(projected[0] < 0 && projected[7] < 0);
+    projection_model_free(student);
+    OPTIONAL_ARGUMENT(projection_function_distill, context, turn, NULL, 8, 8, rows, 4, options, NULL,
+                      NULL, &student);
+    projection_model_free(student);
+}
+
 static void distils(const char *folder)
 {
     static const float rows[4][8] = {{1, 2, 3, 4, 5, 6, 7, 8},
@@ -337,6 +390,7 @@ static void distils(const char *folder)
     projection_model_free(student);
     projection_model_free(teacher);
     free(output);
+    distils_function(rows[0], options, first);
 }
 
 static void exports(const char *folder)

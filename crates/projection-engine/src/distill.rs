@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::json;
 
-use projection_core::projection::{Model, Projection};
+use projection_core::projection::Projection;
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::Store;
 use projection_train::{Agreement, Distillation, Distilled, OnProgress, distill_model};
@@ -35,9 +35,10 @@ pub struct DistillRequest {
 }
 
 impl DistillRequest {
-    /// The options, with heads and layers for this teacher.
-    pub fn options_for(&self, teacher: &Model) -> Distillation {
-        let suggested = Distillation::suggested(teacher.head_ids().len(), teacher.input_dim());
+    /// The options, with heads and layers for a teacher with so many heads, over queries of
+    /// dimension `dim`.
+    pub fn options_for(&self, teacher_heads: usize, dim: usize) -> Distillation {
+        let suggested = Distillation::suggested(teacher_heads, dim);
         Distillation {
             heads: self.heads.unwrap_or(suggested.heads),
             layers: self.layers.unwrap_or(suggested.layers),
@@ -103,7 +104,7 @@ pub fn distill_store(
     let (id, teacher) = (stored.id, store.open_model(&stored)?);
     let model = store.embedding_model(Some(&stored.model_name))?;
     let data = training_data(store, &model)?;
-    let options = request.options_for(&teacher);
+    let options = request.options_for(teacher.head_ids().len(), teacher.input_dim());
     let test = request.test.as_deref().map(load_matrix).transpose()?;
     let test = test.as_ref().map(|questions| questions.view());
     let begun = Instant::now();

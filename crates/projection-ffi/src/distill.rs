@@ -3,17 +3,19 @@
 use std::ffi::{c_char, c_void};
 use std::path::PathBuf;
 
+use ndarray::ArrayView2;
 use projection_core::projection::{Model, Precision, Projection};
+use projection_core::{Error, ErrorKind, Result};
 use projection_engine::{DistillRequest, ExportFormat, distill_store, export_store};
 use projection_store::Store;
-use projection_train::{Distillation, distill_model};
+use projection_train::{Distillation, Teacher, distill_model};
 use serde::Deserialize;
 
 use crate::argument::invalid;
 use crate::error::{ErrorHandle, Status};
 use crate::json::{TextHandle, give_json};
 use crate::model::ModelHandle;
-use crate::progress::ProgressC;
+use crate::progress::{ProgressC, Reporter};
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -35,6 +37,14 @@ struct DistillOptions {
 }
 
 impl DistillOptions {
+    /// The request, for a teacher that is not in a store.
+    fn request_without_store(self) -> Result<DistillRequest> {
+        if self.projection.is_some() || self.test.is_some() {
+            return Err(invalid("options", "has projection or test, expected neither"));
+        }
+        Ok(self.request())
+    }
+
     /// The request, without the output. The engine checks ranges.
     fn request(self) -> DistillRequest {
         let default = Distillation::default();
@@ -125,16 +135,96 @@ pub unsafe extern "C" fn projection_model_distill(
     ffi_try!(error, {
         let (teacher, out) = (&handle!(teacher).model, out!(student));
         let options: DistillOptions = json_options!(options);
-        let (request, reporter) = (options.request(), reporter!(progress, context));
-        if request.projection.is_some() || request.test.is_some() {
-            Err(invalid("options", "has projection or test, expected neither"))?;
-        }
+        let (request, reporter) = (options.request_without_store()?, reporter!(progress, context));
         let questions = matrix!(questions, n, teacher.input_dim());
-        let answers = crate::argument::matrix(&[], 0, teacher.input_dim())?;
-        let options = request.options_for(teacher);
-        let mut progress = reporter.progress();
-        let distilled = distill_model(teacher, questions, answers, None, &options, &mut progress)?;
-        out.give(ModelHandle::new(Model::Transformer(distilled.model)));
+        let options = request.options_for(teacher.head_ids().len(), teacher.input_dim());
+        out.give(distill(teacher, questions, &options, reporter)?);
+    })
+}
+
+fn distill(
+    teacher: &dyn Teacher,
+    questions: ArrayView2<'_, f32>,
+    options: &Distillation,
+    reporter: Reporter,
+) -> Result<ModelHandle> {
+    let answers = crate::argument::matrix(&[], 0, questions.ncols())?;
+    let mut progress = reporter.progress();
+    let distilled = distill_model(teacher, questions, answers, None, options, &mut progress)?;
+    Ok(ModelHandle::new(Model::Transformer(distilled.model)))
+}
+
+/// A teacher of the caller, invoked on the calling thread with the caller's `context`. It writes the
+/// projections of `n` queries, row-major and of length 1, into the rows of `projected`. Return
+/// non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED.
+pub type TeacherC = Option<
+    unsafe extern "C" fn(
+        context: *mut c_void,
+        queries: *const f32,
+        n: usize,
+        projected: *mut f32,
+    ) -> i32,
+>;
+
+struct CallersTeacher {
+    function: unsafe extern "C" fn(*mut c_void, *const f32, usize, *mut f32) -> i32,
+    context: *mut c_void,
+    dims: (usize, usize),
+}
+
+impl Teacher for CallersTeacher {
+    fn dims(&self) -> (usize, usize) {
+        self.dims
+    }
+
+    fn teach(&self, queries: &[f32], _: usize) -> Result<Vec<f32>> {
+        let n = queries.len() / self.dims.0;
+        let mut projected = vec![0.0; n * self.dims.1];
+        // SAFETY: the header requires a function that may be called with its context until the call
+        // returns; the buffers have the lengths that it says.
+        let stop =
+            unsafe { (self.function)(self.context, queries.as_ptr(), n, projected.as_mut_ptr()) };
+        if stop != 0 {
+            return Err(Error::new(ErrorKind::Cancelled, "the teacher cancelled the work"));
+        }
+        match projected.iter().position(|value| !value.is_finite()) {
+            None => Ok(projected),
+            Some(at) => {
+                let message = format!("the teacher's projection holds {}", projected[at]);
+                Err(Error::new(ErrorKind::NotFinite, message))
+            }
+        }
+    }
+}
+
+/// Distills any function into a transformer, `student`. The function `teacher` projects queries of
+/// `dim` values to `output_dim` values. The other arguments are those of projection_model_distill.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_function_distill(
+    teacher: TeacherC,
+    teacher_context: *mut c_void,
+    dim: usize,
+    output_dim: usize,
+    questions: *const f32,
+    n: usize,
+    options: *const c_char,
+    progress: ProgressC,
+    context: *mut c_void,
+    student: *mut *mut ModelHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, {
+        let out = out!(student);
+        let function = teacher.ok_or_else(|| invalid("teacher", "is NULL"))?;
+        if dim == 0 || output_dim == 0 {
+            Err(invalid("dim or output_dim", "is 0"))?;
+        }
+        let options: DistillOptions = json_options!(options);
+        let (request, reporter) = (options.request_without_store()?, reporter!(progress, context));
+        let questions = matrix!(questions, n, dim);
+        let dims = (dim, output_dim);
+        let teacher = CallersTeacher { function, context: teacher_context, dims };
+        out.give(distill(&teacher, questions, &request.options_for(0, dim), reporter)?);
     })
 }
 

@@ -54,7 +54,7 @@ pub use centroid::weighted_centroid;
 pub use choose::{Trial, Validation};
 pub use compare::{Comparison, Incumbent, compare};
 pub use data::{TrainingData, TrainingTexts, unit_rows};
-pub use distill::{Agreement, Distillation, Distilled, distill_model};
+pub use distill::{Agreement, Distillation, Distilled, Teacher, distill_model};
 pub use kernel::progress::{OnProgress, Progress, ignore_progress};
 pub use linear::{LinearMethod, train_linear};
 pub use model::{TrainedModel, train_model};

@@ -5,13 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Optional
 
-from unifyweaver_projection import (
-    ArgumentTypeError,
-    DimensionMismatchError,
-    Model,
-    _call,
-    distill_model,
-)
+from unifyweaver_projection import Model, _arrays, _call, distill_model
 
 if TYPE_CHECKING:
     from unifyweaver_projection._arrays import ArrayLike
@@ -19,6 +13,9 @@ if TYPE_CHECKING:
     from .transformer import ProjectionTransformer
 
 _log = logging.getLogger(__name__)
+
+#: Queries of an epoch.
+_SAMPLES = 4096
 
 
 def train_distillation(
@@ -31,8 +28,9 @@ def train_distillation(
     log_interval: int = 10,
     cosine_weight: float = 0.5,
 ) -> list[float]:
-    """Trains a transformer to project as `lda_projection`, a model of the engine, does. Returns
-    the mean loss of each epoch.
+    """Trains a transformer to project as `lda_projection` does: a model of the engine, or any object
+    whose method `project` takes a query of shape (embed_dim,) and returns the projected query, alone
+    or first in a tuple. Returns the mean loss of each epoch.
 
     The transformer is trained from scratch, even if it has been trained before. It learns from
     queries that the engine generates around `query_embeddings` of shape (n, embed_dim), n at
@@ -40,17 +38,10 @@ def train_distillation(
     held out: training ends early when they no longer improve, and the best weights are kept. The
     loss is logged every `log_interval` epochs.
     """
-    if not isinstance(lda_projection, Model):
-        kind = type(lda_projection).__name__
-        raise ArgumentTypeError(
-            f"lda_projection is of type {kind}, expected a model of the engine, for example from "
-            "Model.open or MultiHeadProjection.load_unified"
-        )
-    if lda_projection.input_dim != transformer.embed_dim:
-        raise DimensionMismatchError(
-            f"lda_projection has the dimension {lda_projection.input_dim}, expected "
-            f"{transformer.embed_dim}, the transformer's dimension"
-        )
+    queries = _arrays.as_floats("query_embeddings", query_embeddings, (2,), transformer.embed_dim)
+    batch = _call.integer("batch_size", batch_size, 1, 1024)
+    # Any teacher is asked about as many queries as its training would cost elsewhere.
+    few = min(_SAMPLES, max(batch, 4 * len(queries)))
     interval = _call.integer("log_interval", log_interval, 1, 2**31)
     losses: list[float] = []
 
@@ -62,15 +53,15 @@ def train_distillation(
         if done % interval == 0:
             _log.info("epoch %d of %d, loss %.6f", done, total, loss)
 
-    batch = _call.integer("batch_size", batch_size, 1, 1024)
     trained = distill_model(
         lda_projection,
-        query_embeddings,
+        queries,
         heads=transformer.num_heads,
         layers=transformer.num_layers,
         ff_dim=transformer.ff_dim,
         dropout=transformer.dropout_rate,
         epochs=num_epochs,
+        samples=_SAMPLES if isinstance(lda_projection, Model) else few,
         batch=batch,
         rate=learning_rate,
         cosine_weight=cosine_weight,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unifyweaver_projection.distilling import projected_by
+
 if TYPE_CHECKING:
     from unifyweaver_projection._arrays import ArrayLike
 
@@ -24,7 +26,7 @@ def evaluate_equivalence(
     queries = np.asarray(test_embeddings)
     if queries.ndim != 2 or len(queries) == 0:
         raise ValueError(f"test_embeddings has the shape {queries.shape}, expected (n, embed_dim)")
-    expected = np.stack([_projected(lda_projection, query) for query in queries])
+    expected = np.stack([projected_by(lda_projection, query) for query in queries]).astype(np.float64)
     found = transformer.project(queries).astype(np.float64)
     lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
     cosines = (expected * found).sum(axis=1) / np.maximum(lengths, 1e-300)
@@ -38,10 +40,3 @@ def evaluate_equivalence(
         "max_cosine_sim": float(cosines.max()),
         "n_samples": len(queries),
     }
-
-
-def _projected(projection: Any, query: Any) -> Any:
-    projected = projection.project(query)
-    if isinstance(projected, tuple):
-        projected = projected[0]
-    return np.asarray(projected, np.float64)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
+
+import numpy as np
 
 from . import _arrays, _call, _tables, _work
-from ._native import lib
+from ._arrays import F32
+from ._native import ffi, lib
 from ._store_lock import store_lock
-from .errors import InvalidArgumentError
+from .errors import ArgumentTypeError, DimensionMismatchError, InvalidArgumentError
 from .model import Model
 
 if TYPE_CHECKING:
-    from ._arrays import ArrayLike
+    from ._arrays import ArrayLike, Floats
 
 _MAX_COUNT = 2**31
 
@@ -149,8 +152,16 @@ def distill(
     return DistillationResult(**report)
 
 
+class Teacher(Protocol):
+    """Anything that projects queries."""
+
+    def project(self, query: Any, /) -> Any:
+        """Projects a query of shape (d,) and returns the projected query, alone or first in a
+        tuple."""
+
+
 def distill_model(
-    teacher: Model,
+    teacher: Union[Model, Teacher],
     questions: ArrayLike,
     *,
     heads: Optional[int] = None,
@@ -167,27 +178,84 @@ def distill_model(
     threads: Optional[int] = None,
     progress: _work.Progress = True,
 ) -> Model:
-    """Distills a model into a transformer with four or more questions of shape (n, d). A share
-    `held_out` of the questions is held out and decides when training ends. `batch` is the number
-    of queries per training step. The other arguments are those of :func:`distill`.
+    """Distills a model, or any object with a method `project`, into a transformer with four or more
+    questions of shape (n, d). A share `held_out` of the questions is held out and decides when
+    training ends. `batch` is the number of queries per training step. The other arguments are those
+    of :func:`distill`.
+
+    A teacher that is not a :class:`Model` is called once for each of the `samples` queries of each
+    epoch, with a float32 array of shape (d,) and length 1. What it raises cancels the work.
     """
     options = _options(
         heads, layers, ff_dim, dropout, epochs, samples, rate, cosine_weight, held_out, seed, threads
     )
     options["batch"] = min(_call.integer("batch", batch, 1, _MAX_COUNT), options["samples"])
-    native = teacher._live()
-    rows = _arrays.as_floats("questions", questions, (2,), teacher.input_dim)
+    raised: list[BaseException] = []
+    if isinstance(teacher, Model):
+        function = lib.projection_model_distill
+        rows = _arrays.as_floats("questions", questions, (2,), teacher.input_dim)
+        first = [teacher._live()]
+    elif callable(getattr(teacher, "project", None)):
+        function = lib.projection_function_distill
+        rows = _arrays.as_floats("questions", questions, (2,))
+        dims = rows.shape[1], projected_by(teacher, rows[0]).size if len(rows) else 1
+        first = [_callback(teacher, dims, raised), ffi.NULL, *dims]
+    else:
+        raise ArgumentTypeError(
+            f"teacher is of type {type(teacher).__name__}, expected a Model or an object with a "
+            f"method project"
+        )
     student = _work.make_with_progress(
         "projection_model **",
         lib.projection_model_free,
-        lib.projection_model_distill,
+        function,
         progress,
-        native,
+        *first,
         _arrays.pointer(rows),
         len(rows),
         _call.options(**options),
+        raised=raised,
     )
     return Model._take(student)
+
+
+def projected_by(teacher: Any, query: Floats) -> Floats:
+    """Projects a query with any teacher."""
+    projected = teacher.project(query)
+    if isinstance(projected, tuple):
+        projected = projected[0]
+    found = _arrays.as_floats("the teacher's projection", projected, (1, 2))
+    if found.ndim == 2 and len(found) != 1:
+        raise DimensionMismatchError(
+            f"the teacher's projection has the shape {found.shape}, expected one row"
+        )
+    return found.reshape(-1)
+
+
+def _callback(teacher: Any, dims: tuple[int, int], raised: list[BaseException]) -> Any:
+    """Returns a teacher as a function for C. The caller keeps it until the call returns."""
+
+    def project(_: Any, queries: Any, n: int, projected: Any) -> int:
+        # Copied, because the teacher may keep a query.
+        rows = np.frombuffer(ffi.buffer(queries, 4 * n * dims[0]), F32).reshape(n, -1).copy()
+        places = np.frombuffer(ffi.buffer(projected, 4 * n * dims[1]), F32).reshape(n, -1)
+        for query, place in zip(rows, places):
+            found = projected_by(teacher, query)
+            if found.shape != place.shape:
+                raise DimensionMismatchError(
+                    f"the teacher's projection has {found.size} values, expected {place.size} as "
+                    f"that of the first question"
+                )
+            place[:] = found
+        return 0
+
+    def on_error(_type: Any, exception: Any, _traceback: Any) -> int:
+        raised.append(exception)
+        return 1
+
+    return ffi.callback(
+        "int32_t(void *, const float *, size_t, float *)", project, onerror=on_error
+    )
 
 
 def export(

@@ -72,6 +72,8 @@ def test_what_is_saved_gives_the_same_numbers(file, tmp_path, units, name):
     queries = units(6, 9, 16)
     assert np.array_equal(again.project(queries), transformer.project(queries))
     assert again.get_info() == transformer.get_info()
+    pickled = pickle.loads(pickle.dumps(transformer))
+    assert np.array_equal(pickled.project(queries), transformer.project(queries))
     model = Model.load_file(tmp_path / name)
     assert model.kind == "transformer"
     assert np.array_equal(model.project(queries), transformer.project(queries))
@@ -180,13 +182,48 @@ def test_a_new_transformer_is_distilled(filled, tmp_path, units):
     assert np.array_equal(again.project(questions), transformer.project(questions))
 
 
+class Rotation:
+    """A teacher of the caller."""
+
+    def __init__(self, matrix, fails_at=None):
+        self.matrix, self.calls, self.fails_at = matrix, 0, fails_at
+
+    def project(self, query):
+        self.calls += 1
+        if self.calls == self.fails_at:
+            raise KeyError("lost")
+        return self.matrix @ query, {"weights": None}
+
+
+def test_any_object_that_projects_is_a_teacher(units):
+    matrix = np.linalg.qr(units(3, 16, 16))[0]
+    transformer, queries = ProjectionTransformer(16, 2, 1, 16), units(8, 40, 16)
+    losses = train_distillation(transformer, Rotation(matrix), queries, 8, learning_rate=5e-3)
+    assert len(losses) == 8
+    assert evaluate_equivalence(transformer, Rotation(matrix), queries)["mean_cosine_sim"] > 0.9
+    # What it raises ends training, which has changed nothing.
+    before = transformer.project(queries)
+    with pytest.raises(KeyError, match="lost"):
+        train_distillation(transformer, Rotation(matrix, fails_at=4300), queries, 8)
+    assert np.array_equal(transformer.project(queries), before)
+    with pytest.raises(ValueError, match="teacher's projection holds NaN"):
+        train_distillation(transformer, Rotation(np.full((16, 16), np.nan)), queries, 8)
+    shapes = iter([16, 16, 3])
+    short = Rotation(matrix)
+    short.project = lambda query: query[: next(shapes, 3)]
+    with pytest.raises(ValueError, match="has 3 values, expected 16"):
+        train_distillation(transformer, short, queries, 8)
+
+
 def test_what_can_not_be_distilled_is_refused(filled, units):
     teacher = Model.open(filled.folder / "lda.db", filled.train())
     transformer = ProjectionTransformer(16, 2, 1, 16)
-    with pytest.raises(TypeError, match="expected a model of the engine"):
+    with pytest.raises(TypeError, match="an object with a method project"):
         train_distillation(transformer, object(), units(8, 8, 16))
-    with pytest.raises(ValueError, match="dimension 16, expected 32"):
+    with pytest.raises(ValueError, match="dimension 32, expected 16"):
         train_distillation(ProjectionTransformer(32, 2, 1, 16), teacher, units(8, 8, 32))
+    with pytest.raises(ValueError, match="dimension 16, expected 32"):
+        train_distillation(ProjectionTransformer(32, 2, 1, 16), teacher, units(8, 8, 16))
     with pytest.raises(ValueError, match="expected at least 4"):
         train_distillation(transformer, teacher, units(8, 3, 16))
     with pytest.raises(ValueError, match="num_heads is 3"):

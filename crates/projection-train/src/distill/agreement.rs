@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::kernel;
-use crate::projection::Projection;
+use crate::projection::{Projection, TransformerProjection};
+
+use super::Teacher;
 
 /// How near a student is to its teacher.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -29,25 +31,22 @@ pub struct Agreement {
 /// # Errors
 /// What either of them gives.
 pub(super) fn agreement(
-    teacher: &dyn Projection,
-    student: &dyn Projection,
+    teacher: &dyn Teacher,
+    student: &TransformerProjection,
     questions: ArrayView2<'_, f32>,
     answers: ArrayView2<'_, f32>,
+    threads: usize,
 ) -> Result<Agreement> {
     let answers = answers.as_standard_layout();
     let answer_values = answers.as_slice().expect("made row-major");
-    let dim = teacher.output_dim();
-    let project = |projection: &dyn Projection| -> Result<Array2<f32>> {
-        let mut projected = Array2::zeros((questions.nrows(), projection.output_dim()));
-        projection.project_batch_into(questions, projected.view_mut(), None)?;
-        Ok(projected)
-    };
-    let (wanted, found) = (project(teacher)?, project(student)?);
-    let rows = |values: &Array2<f32>| -> Vec<Vec<f32>> {
-        values.rows().into_iter().map(|row| row.to_vec()).collect()
-    };
-    let pairs: Vec<(Vec<f32>, Vec<f32>)> = rows(&wanted).into_iter().zip(rows(&found)).collect();
-    let cosine = |(a, b): &(Vec<f32>, Vec<f32>)| kernel::cosine(a, b);
+    let (_, dim) = teacher.dims();
+    let asked = questions.as_standard_layout();
+    let wanted = teacher.teach(asked.as_slice().expect("made row-major"), threads)?;
+    let mut found = Array2::zeros((questions.nrows(), dim));
+    student.project_batch_into(questions, found.view_mut(), None)?;
+    let found = found.as_slice().expect("made row-major");
+    let pairs: Vec<(&[f32], &[f32])> = wanted.chunks(dim).zip(found.chunks(dim)).collect();
+    let cosine = |(a, b): &(&[f32], &[f32])| kernel::cosine(a, b);
     let cosines: Vec<f64> = pairs.iter().map(cosine).collect();
     let first = |projected: &[f32]| {
         let mut scores = vec![0.0; answers.nrows()];

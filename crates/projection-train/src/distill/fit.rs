@@ -1,19 +1,17 @@
 //! The training loop.
 
-use std::sync::Mutex;
+use ndarray::ArrayView2;
 
-use ndarray::{ArrayView2, ArrayViewMut2};
-
-use super::Distillation;
 use super::queries::Source;
 use super::start::start;
 use super::student::{Sizes, Student};
+use super::{Distillation, Teacher};
 use crate::adam::Adam;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
 use crate::kernel::parallel;
 use crate::kernel::random::Random;
-use crate::projection::{Projection, TransformerProjection, TransformerShape};
+use crate::projection::{TransformerProjection, TransformerShape};
 use crate::{OnProgress, Progress};
 
 /// Rows of a batch that one thread does at a time.
@@ -39,7 +37,7 @@ pub(super) struct Fitted {
 /// Held-out questions to stop by, and who answers them.
 pub(super) struct Watched<'a> {
     pub questions: ArrayView2<'a, f32>,
-    pub teacher: &'a dyn Projection,
+    pub teacher: &'a dyn Teacher,
 }
 
 /// Queries and the teacher's projections of them.
@@ -49,24 +47,24 @@ struct Labelled {
 }
 
 pub(super) fn fit(
-    teacher: &dyn Projection,
+    teacher: &dyn Teacher,
     source: &Source<'_>,
     watched: &Watched<'_>,
     shape: TransformerShape,
     options: &Distillation,
     progress: &mut OnProgress<'_>,
 ) -> Result<Fitted> {
-    let (input, output) = (teacher.input_dim(), teacher.output_dim());
+    let (input, output) = teacher.dims();
     let (seed, threads) = (options.seed, options.threads);
     let made = |count: usize, epoch: usize| -> Result<Labelled> {
         let queries = source.queries(count, seed, epoch as u64, threads);
-        let targets = label(teacher, &queries, threads)?;
+        let targets = teacher.teach(&queries, threads)?;
         Ok(Labelled { queries, targets })
     };
     let mut reached = Progress::new("distilling", 0, options.epochs);
     reached.send(progress)?;
     let queries: Vec<f32> = watched.questions.iter().take(WATCHED * input).copied().collect();
-    let targets = label(watched.teacher, &queries, threads)?;
+    let targets = watched.teacher.teach(&queries, threads)?;
     let watched = Labelled { queries, targets };
 
     let mut student = Student::new(Sizes { input, output, shape });
@@ -110,26 +108,6 @@ pub(super) fn fit(
     student.values = values;
     let model = TransformerProjection::new(student.weights()?)?;
     Ok(Fitted { model, epochs: done, best_epoch, loss })
-}
-
-/// The teacher's projections of row-major queries.
-fn label(teacher: &dyn Projection, queries: &[f32], threads: usize) -> Result<Vec<f32>> {
-    let (input, output) = (teacher.input_dim(), teacher.output_dim());
-    let mut targets = vec![0.0; queries.len() / input * output];
-    let failed = Mutex::new(None);
-    parallel::parallel_chunks(threads, &mut targets, output, parallel::BLOCK_ROWS, |rows, out| {
-        let queries = &queries[rows.start * input..rows.end * input];
-        let queries = ArrayView2::from_shape((rows.len(), input), queries);
-        let out = ArrayViewMut2::from_shape((rows.len(), output), out);
-        let (queries, out) = (queries.expect("whole rows"), out.expect("whole rows"));
-        if let Err(error) = teacher.project_batch_into(queries, out, None) {
-            *failed.lock().expect("no thread panics while it holds it") = Some(error);
-        }
-    });
-    match failed.into_inner().expect("no thread panicked") {
-        Some(error) => Err(error.context("teacher")),
-        None => Ok(targets),
-    }
 }
 
 /// The optimiser and its schedule.
@@ -254,6 +232,7 @@ fn slopes(found: &mut [f32], wanted: &[f32], dim: usize, weight: f64, batch: usi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::projection::Projection;
 
     fn wave(count: usize, step: f32) -> Vec<f32> {
         (0..count).map(|i| (i as f32 * step).sin()).collect()

@@ -1,6 +1,6 @@
 //! Distillation: a transformer that answers as another projection does.
 //!
-//! Any [`Projection`] can be the teacher. It labels queries for nothing, so the student
+//! Any [`Teacher`] will do. It labels queries for nothing, so the student
 //! learns from as many as there is time for, made around real texts; real questions that it
 //! never learns from say how well it agrees. See `docs/distillation.md`.
 
@@ -10,14 +10,14 @@ mod options;
 mod queries;
 mod start;
 mod student;
+mod teacher;
 
 use ndarray::{Array2, ArrayView2};
 use serde_json::{Value, json};
 
 use crate::data::unit_rows;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel;
-use crate::projection::{Model, Projection, TransformerProjection, TransformerShape};
+use crate::projection::{TransformerProjection, TransformerShape};
 use crate::{OnProgress, kernel::random::Random};
 use queries::Source;
 
@@ -25,6 +25,7 @@ use agreement::agreement;
 
 pub use agreement::Agreement;
 pub use options::Distillation;
+pub use teacher::Teacher;
 
 /// Fewest different questions: two to hold out and two to learn from.
 const FEWEST: usize = 4;
@@ -68,12 +69,12 @@ impl Distilled {
     }
 }
 
-/// Distils `model` into a transformer of its queries' width.
+/// Distils `teacher` into a transformer of its queries' width.
 ///
 /// The queries to learn from are made around real `questions` (n × d) and `answers` (m × d,
-/// may be empty), of any length above zero. `test` are questions that the model was not
+/// may be empty), of any length above zero. `test` are questions that the teacher was not
 /// trained on, two or more. Without them a share of `questions` is held out, and compared with
-/// the model as it is without them: a student cannot guess what its teacher knows by heart,
+/// the teacher as it is without them: a student cannot guess what its teacher knows by heart,
 /// and is never asked that by new questions. One half of the questions held out is to stop by,
 /// the other to measure.
 ///
@@ -82,12 +83,12 @@ impl Distilled {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for options outside their range,
-/// [`ErrorKind::DimensionMismatch`] for vectors of another dimension than the model's queries,
+/// [`ErrorKind::DimensionMismatch`] for vectors of another dimension than the teacher's queries,
 /// [`ErrorKind::NotFinite`] or [`ErrorKind::ZeroVector`], naming the row,
 /// [`ErrorKind::InvalidModel`] for too few different questions or if training diverges, and
 /// [`ErrorKind::Cancelled`].
 pub fn distill_model(
-    model: &Model,
+    teacher: &dyn Teacher,
     questions: ArrayView2<'_, f32>,
     answers: ArrayView2<'_, f32>,
     test: Option<ArrayView2<'_, f32>>,
@@ -95,7 +96,7 @@ pub fn distill_model(
     progress: &mut OnProgress<'_>,
 ) -> Result<Distilled> {
     options.check()?;
-    let dim = model.input_dim();
+    let (dim, _) = teacher.dims();
     let shape = TransformerShape {
         embed_dim: dim,
         num_heads: options.heads,
@@ -107,38 +108,28 @@ pub fn distill_model(
         Error::new(ErrorKind::InvalidArgument, error.to_string()).with_source(error)
     })?;
     let (learnt, held_out, tester);
-    match (test, model) {
-        (Some(test), _) => {
-            (learnt, held_out, tester) = (questions.to_owned(), test.to_owned(), None);
-        }
-        (None, Model::Residual(residual)) => {
+    match test {
+        Some(test) => (learnt, held_out, tester) = (questions.to_owned(), test.to_owned(), None),
+        None => {
             (learnt, held_out) = split(questions, options)?;
-            let left_out = |question: &[f32]| {
-                let mut dots = vec![0.0; held_out.nrows()];
-                kernel::dots(question, values(&held_out), &mut dots);
-                let same = (kernel::norm(question) * (1.0 - 1e-5)) as f32;
-                dots.iter().any(|dot| *dot > same)
-            };
-            tester = Some(Model::Residual(residual.without_questions(&left_out)?));
-        }
-        // Other kinds do not keep single questions.
-        (None, _) => {
-            (learnt, held_out) = split(questions, options)?;
-            tester = None;
+            tester = teacher.without(&held_out)?;
         }
     }
-    let tester = tester.as_ref().unwrap_or(model);
+    let tester: &dyn Teacher = match &tester {
+        Some(tester) => tester,
+        None => teacher,
+    };
     let learnt = units("questions", learnt.view(), dim, 1)?;
     let answers = units("answers", answers, dim, 0)?;
     let held_out = units("held-out questions", held_out.view(), dim, 2)?;
     let (watched, measured) = held_out.view().split_at(ndarray::Axis(0), held_out.nrows() / 2);
     let source = Source { questions: values(&learnt), answers: values(&answers), dim };
     let watched = fit::Watched { questions: watched, teacher: tester };
-    let fitted = fit::fit(model, &source, &watched, shape, options, progress)?;
+    let fitted = fit::fit(teacher, &source, &watched, shape, options, progress)?;
     let student = &fitted.model;
     Ok(Distilled {
-        held_out: agreement(tester, student, measured, answers.view())?,
-        trained: agreement(model, student, learnt.view(), answers.view())?,
+        held_out: agreement(tester, student, measured, answers.view(), options.threads)?,
+        trained: agreement(teacher, student, learnt.view(), answers.view(), options.threads)?,
         epochs: fitted.epochs,
         best_epoch: fitted.best_epoch,
         loss: fitted.loss,
