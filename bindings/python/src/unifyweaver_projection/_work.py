@@ -71,13 +71,14 @@ def make_with_progress(
     function: Any,
     progress: Progress,
     *arguments: Any,
+    raised: Optional[list[BaseException]] = None,
 ) -> Any:
     """Calls a function of the library with progress and returns the object that it creates."""
 
     def make(native: Any) -> Any:
         return _call.make(pointer_type, free, function, *arguments, native, ffi.NULL)
 
-    return with_progress(progress, make)
+    return with_progress(progress, make, raised)
 
 
 def interruptible(work: Callable[[Any], Result]) -> Result:
@@ -88,9 +89,10 @@ def interruptible(work: Callable[[Any], Result]) -> Result:
 def with_progress(
     progress: Progress,
     work: Callable[[Any], Result],
+    raised: Optional[list[BaseException]] = None,
 ) -> Result:
     """Returns the result of `work`, which calls the library with the progress callback that it is
-    passed."""
+    passed. Other callbacks put their exceptions into `raised`."""
     bars: Optional[_Bars] = None
     if callable(progress):
         report_progress: Optional[ProgressFunction] = progress
@@ -100,10 +102,10 @@ def with_progress(
         raise ArgumentTypeError(
             f"progress is of type {type(progress).__name__}, expected bool or a function"
         )
-    raised: list[BaseException] = []
+    exceptions = [] if raised is None else raised
 
     def callback(_: Any, stage: Any, done: int, total: int, loss: float) -> int:
-        if raised:
+        if exceptions:
             return 1
         stop = False
         if report_progress is not None:
@@ -112,7 +114,7 @@ def with_progress(
         return int(stop)
 
     def on_error(_type: Any, exception: Any, _traceback: Any) -> int:
-        raised.append(exception)
+        exceptions.append(exception)
         return 1
 
     # Kept in a variable, because the library calls it until the call returns.
@@ -122,8 +124,8 @@ def with_progress(
     try:
         return work(native)
     except CancelledError:
-        if raised:
-            raise raised[0] from None
+        if exceptions:
+            raise exceptions[0] from None
         raise
     finally:
         if bars is not None:
