@@ -249,16 +249,6 @@ typedef int32_t (*projection_progress)(void *context,
                                        double loss);
 
 /**
- * A teacher of the caller, invoked on the calling thread with the caller's `context`. It writes the
- * projections of `n` queries, row-major and of length 1, into the rows of `projected`. Return
- * non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED.
- */
-typedef int32_t (*projection_teacher)(void *context,
-                                      const float *queries,
-                                      size_t n,
-                                      float *projected);
-
-/**
  * Recall and cost measured while building an approximate index. Later versions do not change this
  * structure.
  */
@@ -277,6 +267,16 @@ typedef struct {
    */
   size_t lists;
 } projection_index_stats;
+
+/**
+ * A teacher of the caller, invoked on the calling thread with the caller's `context`. It writes the
+ * projections of `n` queries, row-major and of length 1, into the rows of `projected`. Return
+ * non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED.
+ */
+typedef int32_t (*projection_teacher)(void *context,
+                                      const float *queries,
+                                      size_t n,
+                                      float *projected);
 
 /**
  * How answers are scored. All fields but `size` may be 0, which is a search by cosine:
@@ -567,6 +567,15 @@ projection_status projection_embedder_load(const char *folder,
  * Dimension of the vectors; 0 for NULL.
  */
 size_t projection_embedder_dim(const projection_embedder *embedder);
+
+/**
+ * Counts the tokens of a text that the model reads: special tokens and the prompt included, and
+ * nothing beyond its limit.
+ */
+projection_status projection_embedder_count_tokens(const projection_embedder *embedder,
+                                                   const char *text,
+                                                   size_t *tokens,
+                                                   projection_error **error);
 
 /**
  * Embeds a text into `vector`, `vector_len` = dim.

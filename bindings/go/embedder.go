@@ -70,6 +70,24 @@ func (e *Embedder) Embed(s string) ([]float32, error) {
 	return vector, nil
 }
 
+// CountTokens returns how many tokens of a text the model reads: special tokens and the prompt
+// included, and nothing beyond its limit. It refuses what [Embedder.Embed] refuses.
+func (e *Embedder) CountTokens(s string) (int, error) {
+	embedder, err := e.acquire()
+	if err != nil {
+		return 0, err
+	}
+	defer e.handle.release()
+	terminated, err := text("text", s)
+	if err != nil {
+		return 0, err
+	}
+	var tokens C.size_t
+	var failed *C.projection_error
+	err = check(C.projection_embedder_count_tokens(embedder, chars(terminated), &tokens, &failed), &failed)
+	return int(tokens), err
+}
+
 // EmbedBatch is [Embedder.Embed] for many texts, and faster than one call for each. One
 // unusable text fails the whole batch.
 func (e *Embedder) EmbedBatch(texts []string) ([][]float32, error) {

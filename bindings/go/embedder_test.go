@@ -44,6 +44,11 @@ func TestEmbed(t *testing.T) {
 		}
 		near(t, "batch", batch[i], vector, 1e-5)
 	}
+	for text, want := range map[string]int{"": 2, "hello world": 4, texts[5]: 256} {
+		if tokens, err := embedder.CountTokens(text); err != nil || tokens != want {
+			t.Errorf("%.20q has %d tokens (%v), expected %d", text, tokens, err, want)
+		}
+	}
 	// Far from what the model gives, near enough to tell a model from none: that the numbers
 	// are right is tested where they are computed.
 	if alike, unlike := cosine(batch[0], batch[1]), cosine(batch[0], batch[2]); alike < 0.6 || unlike > 0.2 {
@@ -65,6 +70,8 @@ func TestRefusedTexts(t *testing.T) {
 	for text, word := range map[string]string{"a\x00b": "byte 1", "\xff\xfe": "UTF-8", "cut \xe2\x82": "UTF-8"} {
 		vector, err := embedder.Embed(text)
 		fails(t, text, err, projection.ErrInvalidArgument, word)
+		_, countErr := embedder.CountTokens(text)
+		fails(t, text, countErr, projection.ErrInvalidArgument, word)
 		batch, batchErr := embedder.EmbedBatch([]string{"good", text})
 		fails(t, text, batchErr, projection.ErrInvalidArgument, word, "texts[1]")
 		if vector != nil || batch != nil {

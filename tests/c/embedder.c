@@ -55,7 +55,7 @@ static void arguments(const char *folder, const projection_embedder *embedder)
     static const char *const broken[] = {"one", "tw\xff", "three"};
     static char memory[64];
     const projection_embedder *e = embedder;
-    size_t length, i;
+    size_t length, i, tokens = 7;
     int which;
     for (i = 0; i < TEXTS * DIM; i++) {
         vector[i] = 7;
@@ -65,6 +65,13 @@ static void arguments(const char *folder, const projection_embedder *embedder)
     NULL_ARGUMENT(projection_embedder_embed, embedder, NULL, "text", vector, DIM);
     NULL_ARGUMENT(projection_embedder_embed, text, e, NULL, vector, DIM);
     NULL_ARGUMENT(projection_embedder_embed, vector, e, "text", NULL, DIM);
+    NULL_ARGUMENT(projection_embedder_count_tokens, embedder, NULL, "text", &tokens);
+    NULL_ARGUMENT(projection_embedder_count_tokens, text, e, NULL, &tokens);
+    NULL_ARGUMENT(projection_embedder_count_tokens, tokens, e, "text", NULL);
+    FAILS(INVALID_ARGUMENT, "text is not UTF-8", projection_embedder_count_tokens, e, "\xff", &tokens);
+    CHECK(tokens == 7);
+    SUCCEEDS(projection_embedder_count_tokens, e, "hello world", &tokens);
+    CHECK(tokens == 4);
     NULL_ARGUMENT(projection_embedder_embed_batch, embedder, NULL, texts, TEXTS, NULL, NULL, vector,
                   TEXTS * DIM);
     NULL_ARGUMENT(projection_embedder_embed_batch, texts, e, NULL, TEXTS, NULL, NULL, vector, TEXTS * DIM);

@@ -325,6 +325,7 @@ static void embedders(const char *folder)
 {
     static float vectors[2 * 384];
     static const char *const texts[] = {"one", "two"};
+    size_t tokens = 0;
     projection_embedder *embedder = NULL;
     fill_outputs();
     PANICS(projection_embedder_load, folder, &out.embedder);
@@ -333,6 +334,8 @@ static void embedders(const char *folder)
     }
     SUCCEEDS(projection_embedder_load, folder, &embedder);
     PANICS(projection_embedder_embed, embedder, "one", vectors, 384);
+    PANICS(projection_embedder_count_tokens, embedder, "one", &tokens);
+    CHECK((tokens == 0) == injected);
     PANICS(projection_embedder_embed_batch, embedder, texts, 2, NULL, NULL, vectors, 2 * 384);
     CHECK((vectors[0] == 0) == injected);
     FALLS_BACK(projection_embedder_dim, projection_embedder_dim(embedder) == 0,

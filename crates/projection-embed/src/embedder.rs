@@ -137,6 +137,15 @@ impl Embedder {
         self.config.max_tokens
     }
 
+    /// The number of tokens of `text` that the model reads: special tokens and the prompt
+    /// included, and at most [`max_tokens`](Self::max_tokens).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidEmbedder`] if the tokenizer fails.
+    pub fn count_tokens(&self, text: &str) -> Result<usize> {
+        Ok(self.tokenizer.tokens(text)?.len())
+    }
+
     /// The vector of one text, of [`dim`](Self::dim) components. The empty text has one too.
     ///
     /// # Errors

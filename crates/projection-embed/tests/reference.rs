@@ -46,6 +46,9 @@ fn agrees_with_the_float64_reference() {
 fn sizes() {
     assert_eq!(embedder().dim(), 384);
     assert_eq!(embedder().max_tokens(), 256);
+    for (text, tokens) in [("", 2), ("hello world", 4), (&"long ".repeat(2000), 256)] {
+        assert_eq!(embedder().count_tokens(text).unwrap(), tokens);
+    }
 }
 
 #[test]

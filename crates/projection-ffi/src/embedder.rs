@@ -33,6 +33,21 @@ pub extern "C" fn projection_embedder_dim(embedder: Option<&EmbedderHandle>) -> 
     panic_boundary!(0, embedder.map_or(0, |embedder| embedder.0.dim()))
 }
 
+/// Counts the tokens of a text that the model reads: special tokens and the prompt included, and
+/// nothing beyond its limit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_embedder_count_tokens(
+    embedder: Option<&EmbedderHandle>,
+    text: *const c_char,
+    tokens: *mut usize,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, {
+        let (EmbedderHandle(embedder), text, out) = (handle!(embedder), text!(text), out!(tokens));
+        out.set(embedder.count_tokens(text)?);
+    })
+}
+
 /// Embeds a text into `vector`, `vector_len` = dim.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_embedder_embed(
