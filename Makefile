@@ -190,11 +190,18 @@ test-onnx: model $(VENV)
 	$(CARGO) build --release --workspace --bins
 	GO="$(GO)" scripts/test_onnx.sh $(VENV) $(MODEL)
 
-# Needs Node 18 or later, and the build needs what scripts/build_wasm.sh lists.
+# Needs Node 20.19 or later, and the build needs what scripts/build_wasm.sh lists.
 .PHONY: wasm
 wasm:
 	scripts/build_wasm.sh
 
+# The npm package. `npm publish` of the file publishes it.
+.PHONY: pack-js
+pack-js: wasm
+	mkdir -p target/npm
+	npm pack --pack-destination target/npm ./bindings/js
+
+# Needs npm and Chromium, too.
 .PHONY: test-js
 test-js: model
 	CARGO="$(CARGO)" PYTHON="$(PYTHON)" scripts/test_js.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tests the JavaScript package in Node: the conformance vectors, damaged files, the FAQ compared
-# with the command, and the READMEs' programs.
+# Tests the JavaScript package in Node: the conformance vectors, damaged files, and the FAQ compared
+# with the command. Then tests it as a user installs it: packed, outside the checkout, in every
+# runtime and through every bundler.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 CARGO=${CARGO:-cargo}
@@ -30,3 +31,9 @@ export FAQ_STORE=$PWD/$folder/lda.db FAQ_PROJECTION=$id FAQ_MODEL=$PWD/$folder/f
 
 cd bindings/js
 node --expose-gc --test test/*.test.js
+
+cd test/installed
+# Scripts of packages are not needed. What is installed already stays.
+[ node_modules/.package-lock.json -nt package-lock.json ] ||
+    npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+node --test installed.test.mjs

@@ -4,15 +4,20 @@
 const utf8 = new TextDecoder();
 const toUtf8 = new TextEncoder();
 
-function failure(code, message) {
-  return Object.assign(new Error(message), { code });
+export class EngineError extends Error {
+  name = "EngineError";
+
+  constructor(code, message, options) {
+    super(message, options);
+    this.code = code;
+  }
 }
 
-function invalid(message) {
-  return failure("INVALID_ARGUMENT", message);
+export function invalid(message) {
+  return new EngineError("INVALID_ARGUMENT", message);
 }
 
-function describe(value) {
+export function describe(value) {
   if (value === null || typeof value !== "object") {
     return typeof value === "number" ? `the number ${value}` : String(value && typeof value);
   }
@@ -74,14 +79,14 @@ class Border {
   /** Calls a function of the engine. */
   call(name, ...numbers) {
     if (this.#broken) {
-      throw failure("INTERNAL", `the engine stopped before: ${this.#broken}`);
+      throw new EngineError("INTERNAL", `the engine stopped before: ${this.#broken}`);
     }
     try {
       return this.#exports[name](...numbers) >>> 0;
     } catch (error) {
       // No input should lead here. If one does, the memory can no longer be trusted.
       this.#broken = error?.message ?? String(error);
-      throw failure("INTERNAL", `the engine stopped: ${this.#broken}`);
+      throw new EngineError("INTERNAL", `the engine stopped: ${this.#broken}`);
     }
   }
 
@@ -90,7 +95,7 @@ class Border {
     const result = this.call(name, ...numbers);
     if (result === 0) {
       const [kind, message] = this.text().split("\0", 2);
-      throw failure(kind.toUpperCase().replaceAll(" ", "_"), message);
+      throw new EngineError(kind.toUpperCase().replaceAll(" ", "_"), message);
     }
     return result;
   }
@@ -100,7 +105,7 @@ class Border {
     const start = count > 0xffffffff ? 0 : this.call(name, count);
     if (start === 0) {
       const size = count * Type.BYTES_PER_ELEMENT;
-      throw failure("OUT_OF_MEMORY", `the engine has no memory for ${size} bytes`);
+      throw new EngineError("OUT_OF_MEMORY", `the engine has no memory for ${size} bytes`);
     }
     return new Type(this.#exports.memory.buffer, start, count);
   }
@@ -144,11 +149,15 @@ class Border {
   }
 }
 
-/** The classes of an engine. `another` makes a second instance of its module. */
-export function bind(instance, another, simd) {
+/**
+ * The classes of an engine. `another` makes a second instance of its module, `read` returns the
+ * bytes at an address.
+ */
+export function bind(instance, another, simd, read) {
   const shared = new Border(instance);
   const made = Symbol("made by the engine");
-  const abandoned = new FinalizationRegistry(([border, handle]) => {
+  // Some workers have none; they free by hand.
+  const abandoned = globalThis.FinalizationRegistry && new FinalizationRegistry(([border, handle]) => {
     try {
       border.call("free_object", handle);
     } catch {
@@ -168,7 +177,7 @@ export function bind(instance, another, simd) {
       this.#border = border;
       this.#type = type;
       this.#handle = handle;
-      abandoned.register(this, [border, handle], this);
+      abandoned?.register(this, [border, handle], this);
     }
 
     /** What the engine says about a new object. */
@@ -187,7 +196,7 @@ export function bind(instance, another, simd) {
 
     free() {
       if (this.#handle !== 0) {
-        abandoned.unregister(this);
+        abandoned?.unregister(this);
         const handle = this.#handle;
         this.#handle = 0;
         this.#border.call("free_object", handle);
@@ -213,6 +222,10 @@ export function bind(instance, another, simd) {
     static fromBytes(bytes) {
       shared.bytes(bytesOf("bytes", bytes));
       return new Model(made, shared, shared.try("model_from_bytes"));
+    }
+
+    static async load(address) {
+      return Model.fromBytes(await read(address));
     }
 
     project(query) {
@@ -259,6 +272,10 @@ export function bind(instance, another, simd) {
     static fromBytes(bytes) {
       shared.bytes(bytesOf("bytes", bytes));
       return new Index(made, shared, shared.try("index_from_bytes"));
+    }
+
+    static async load(address) {
+      return Index.fromBytes(await read(address));
     }
 
     static fromVectors(ids, vectors) {
@@ -314,7 +331,7 @@ export function bind(instance, another, simd) {
       } catch (error) {
         if (error.code === "INTERNAL") {
           const what = "embedding model: the engine stopped at its files, which do not fit together";
-          throw failure("INVALID_EMBEDDER", what);
+          throw new EngineError("INVALID_EMBEDDER", what);
         }
         throw error;
       }

@@ -1,14 +1,16 @@
+/// <reference lib="esnext.disposable" />
 /**
  * Semantic projections: a model that was trained elsewhere moves the embedding of a question
  * to where its answer lies. Everything runs here, without a server.
  *
  * Vectors are `Float32Array`s of any length above zero; matrices are flat and row-major. A
  * call that fails throws an {@link EngineError} and nothing else, and no input of any kind makes
- * the engine trap.
+ * the engine trap. These types need neither the DOM's nor Node's.
  *
  * @example
  * const { Model, Index } = await load();
- * const model = Model.fromBytes(new Uint8Array(await (await fetch("model.safetensors")).arrayBuffer()));
+ * const model = await Model.load("model.safetensors");
+ * const index = await Index.load("answers.safetensors");
  * const { projected } = model.project(query);
  * const hits = index.search(projected, 10);
  */
@@ -17,14 +19,27 @@
 export type Id = number | bigint;
 
 /** The error that every failing call throws. */
-export interface EngineError extends Error {
+export class EngineError extends Error {
+  constructor(code: string, message: string, options?: { cause?: unknown });
   /**
    * The kind of error, for programs: `INVALID_ARGUMENT`, `DIMENSION_MISMATCH`, `NOT_FINITE`,
    * `ZERO_VECTOR`, `INVALID_MODEL`, `INVALID_EMBEDDER`, `BUFFER_SIZE`, `INVALID_INPUT`,
-   * `OUT_OF_MEMORY` or `INTERNAL`.
+   * `OUT_OF_MEMORY`, `INTERNAL`, or `IO` if something cannot be fetched or read.
    */
-  code: string;
+  readonly code: string;
 }
+
+/** The instances of a global class, if the program's types have it. */
+type Global<Name extends string> = typeof globalThis extends Record<Name, { prototype: infer T }> ? T : never;
+
+/** A `WebAssembly.Module`, if the program's types have it. */
+type Module = typeof globalThis extends { WebAssembly: { Module: { prototype: infer T } } } ? T : never;
+
+/**
+ * Where a file is: in browsers and workers what `fetch` accepts, in Node, Bun and Deno also a
+ * path or a `file:` URL.
+ */
+export type Address = string | Global<"URL">;
 
 export interface LoadOptions {
   /** Whether to load the build with SIMD; by default, if this machine can run it. */
@@ -32,13 +47,16 @@ export interface LoadOptions {
   /** Whether to load the larger build, which has {@link Embedder}; by default not. */
   embedder?: boolean;
   /**
-   * The binary: its bytes, a compiled module (for workers that compile ahead of time), a
-   * response, or its address. By default the file in `wasm/` beside this module.
+   * The binary: its address, its bytes, a response, or a `WebAssembly.Module` (for workers, which
+   * compile ahead of time). By default the file in `wasm/` beside this module.
    */
-  wasm?: ArrayBuffer | ArrayBufferView | WebAssembly.Module | Response | URL | string;
+  wasm?: Address | ArrayBuffer | ArrayBufferView | Global<"Response"> | Module;
 }
 
-/** Loads the engine. Each call creates an engine with its own memory. */
+/**
+ * Loads the engine. Each call creates an engine with its own memory.
+ * @throws {EngineError} (the promise rejects) if it cannot be fetched or compiled.
+ */
 export function load(options?: LoadOptions): Promise<Engine>;
 
 /** Whether this machine can run the build with SIMD. */
@@ -64,6 +82,8 @@ export interface ModelClass {
    * @throws {EngineError} if the file is damaged or is no model; the message says what is wrong.
    */
   fromBytes(bytes: Uint8Array | ArrayBuffer): Model;
+  /** Fetches or reads a model file and opens it. */
+  load(address: Address): Promise<Model>;
 }
 
 /** A trained model of any kind. */
@@ -117,6 +137,8 @@ export interface Explanation {
 export interface IndexClass {
   /** Opens a file of answers (`answers.safetensors` of an exported folder). */
   fromBytes(bytes: Uint8Array | ArrayBuffer): Index;
+  /** Fetches or reads a file of answers and opens it. */
+  load(address: Address): Promise<Index>;
   /** Builds an index of rows (n × d), which need not have length 1, with an id for each row. */
   fromVectors(ids: ArrayLike<Id>, vectors: Float32Array): Index;
 }

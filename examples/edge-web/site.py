@@ -39,6 +39,7 @@ PAGE_FILES = [
 ENGINE_FILES = [
     "index.js",
     "engine.js",
+    "load.js",
     "wasm/projection-embedder.wasm",
     "wasm/projection-embedder-scalar.wasm",
 ]

@@ -9,7 +9,7 @@ import path from "node:path";
 
 import * as ort from "onnxruntime-web";
 
-import { load } from "../index.js";
+import { load } from "../node.js";
 import { dumped, exact, repository } from "../test/helpers.mjs";
 
 const rounds = process.argv.includes("--quick") ? 5 : 25;

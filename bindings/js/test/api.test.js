@@ -2,13 +2,16 @@
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import path from "node:path";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 
-import { hasSimd, load } from "../index.js";
+import { EngineError, hasSimd, load } from "../node.js";
 import { dumped, exact, repository } from "./helpers.mjs";
 
 const refused = (code, words) => (error) => {
-  assert.ok(error instanceof Error);
+  assert.ok(error instanceof EngineError);
+  assert.equal(error.name, "EngineError");
   assert.equal(error.code, code, error.stack);
   assert.match(error.message, words);
   return true;
@@ -148,5 +151,36 @@ test("engines from bytes, from a module and from an address are the same", async
   for (const wasm of [bytes, await WebAssembly.compile(bytes), address, address.href]) {
     assert.deepEqual((await load({ wasm })).Model.fromBytes(file).project(query).projected, projected);
   }
-  await assert.rejects(load({ wasm: new Uint8Array(3) }), WebAssembly.CompileError);
+});
+
+test("whatever keeps an engine or a file from loading is an EngineError", async () => {
+  const foreign = new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+  const page = (status, type) => new Response("<!doctype html>", { status, headers: { "content-type": type } });
+  const here = new URL("../package.json", import.meta.url);
+  for (const [options, code, words] of [
+    [null, "INVALID_ARGUMENT", /options: .*object, found null/],
+    ["engine.wasm", "INVALID_ARGUMENT", /options: .*found string/],
+    [{ wasm: null }, "INVALID_ARGUMENT", /^wasm: /],
+    [{ wasm: new Uint8Array(3) }, "INVALID_ARGUMENT", /^wasm: /],
+    [{ wasm: foreign }, "INVALID_ARGUMENT", /^wasm: .*another program/],
+    [{ wasm: here }, "INVALID_ARGUMENT", /package\.json: .*magic/],
+    [{ wasm: new URL("missing.wasm", here) }, "IO", /missing\.wasm/],
+    [{ wasm: "missing.wasm" }, "IO", /missing\.wasm/],
+    [{ wasm: new URL("ftp://localhost/engine.wasm") }, "IO", /ftp:/],
+    [{ wasm: page(404, "application/wasm") }, "IO", /404/],
+    [{ wasm: page(200, "text/html") }, "IO", /found a page/],
+    [{ wasm: page(200, "application/wasm") }, "INVALID_ARGUMENT", /magic/],
+  ]) {
+    await assert.rejects(load(options), refused(code, words), String(words));
+  }
+  const { Model, Index } = engine;
+  const file = path.join(dumped, "models", "d384_18-t0.1.safetensors");
+  for (const address of [file, pathToFileURL(file), pathToFileURL(file).href]) {
+    assert.deepEqual((await Model.load(address)).project(query).projected, model.project(query).projected);
+  }
+  await assert.rejects(Model.load("missing.safetensors"), refused("IO", /missing\.safetensors/));
+  await assert.rejects(Model.load(), refused("INVALID_ARGUMENT", /address: .*found undefined/));
+  await assert.rejects(Model.load("data:text/html,<p>"), refused("IO", /found a page/));
+  await assert.rejects(Model.load(here), refused("INVALID_MODEL", /./));
+  await assert.rejects(Index.load(file), refused("INVALID_MODEL", /./));
 });

@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 
-import { load } from "../index.js";
+import { load } from "../node.js";
 import { conformance, dumped, exact, idRows, lines, npy } from "./helpers.mjs";
 
 const TOLERANCE = 1e-5;

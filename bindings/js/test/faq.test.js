@@ -3,12 +3,10 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import fs from "node:fs";
-import path from "node:path";
 import { test } from "node:test";
 
-import { load } from "../index.js";
-import { exact, repository } from "./helpers.mjs";
+import { load } from "../node.js";
+import { exact } from "./helpers.mjs";
 
 const { FAQ_STORE, FAQ_PROJECTION, FAQ_MODEL, MODEL_DIR, PROJECTION } = process.env;
 
@@ -86,17 +84,4 @@ test("damaged files of an embedding model are refused, and the engine still work
   }
   const model = engine.Model.fromBytes(exact(FAQ_MODEL));
   assert.equal(model.project(new Float32Array(384).fill(1)).projected.length, 384);
-});
-
-test("the program that the README shows", () => {
-  const [, program] = /^```js\n(.*?)^```$/ms.exec(fs.readFileSync(path.join(repository, "README.md"), "utf8"));
-  const place = JSON.stringify(new URL("../index.js", import.meta.url).href);
-  const here = program
-    .replace('"./bindings/js/index.js"', place)
-    .replace("target/model.safetensors", FAQ_MODEL);
-  const file = path.join(path.dirname(FAQ_MODEL), "readme.mjs");
-  fs.writeFileSync(file, here);
-  const printed = execFileSync(process.execPath, [file], { cwd: repository, encoding: "utf8" });
-  assert.match(printed, /^384 values, \d+ routing weights\n/);
-  assert.match(printed, /\n8\n$/);
 });

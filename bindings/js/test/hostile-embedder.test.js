@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { load } from "../index.js";
+import { load } from "../node.js";
 import { exact, Random } from "./helpers.mjs";
 
 const ROUNDS = 250;

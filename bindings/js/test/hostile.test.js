@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { load } from "../index.js";
+import { load } from "../node.js";
 import { dumped, exact, Random } from "./helpers.mjs";
 
 const SEEDS = [
