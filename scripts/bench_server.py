@@ -202,7 +202,7 @@ def soak(minutes):
              f"http://{server.address}/v1/search"], stdout=subprocess.PIPE, text=True)
         samples = []
         while time.monotonic() < end - 1:
-            server.post("/v1/models/reload", {})
+            server.post("/v1/projections/reload", {})
             samples.append((server.megabytes(), server.metric("go_goroutines"), server.metric("projection_models_in_memory")))
             time.sleep(1)
         output = loading.communicate()[0]

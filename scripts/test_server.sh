@@ -1,11 +1,12 @@
 #!/bin/sh
-# Runs all tests of the Go microservice: Go's own tests, which include a real browser and a real
-# PostgreSQL with pgvector, and static analysis. A missing tool is an error, never a skipped test.
+# Runs all tests of the Go microservice: Go's own tests, which include a real browser, a real
+# PostgreSQL with pgvector and Python clients of OpenAI's API, and static analysis. A missing tool is
+# an error, never a skipped test.
 #
 # usage: test_server.sh PREFIX      PREFIX as given to stage_library.sh
 #
 # Needs the command `projection`, the embedding model, and Chromium (Debian: chromium, or set
-# SERVER_TEST_CHROMIUM to its path). A Python package provides PostgreSQL.
+# SERVER_TEST_CHROMIUM to its path). Python packages provide PostgreSQL and the clients.
 set -eu
 
 prefix=$1
@@ -29,7 +30,7 @@ export CGO_LDFLAGS="-Wl,-rpath,$prefix/lib"
 header=$(cksum <"$prefix/include/projection.h" | cut -d ' ' -f 1)
 export CGO_CFLAGS="-O2 -g -DHEADER_$header"
 
-# PostgreSQL with pgvector.
+# PostgreSQL with pgvector, and clients.
 venv=$work/venv
 if ! cmp -s "$server/testdata/requirements.txt" "$venv/requirements.txt"; then
     rm -rf "$venv"
@@ -47,6 +48,7 @@ if [ "$(id -u)" = 0 ] && ! setpriv --reuid=65534 --regid=65534 --clear-groups te
     package=$reachable/$(basename "$package")
 fi
 export SERVER_TEST_POSTGRES="$package/pginstall18/bin"
+export SERVER_TEST_PYTHON="$venv/bin/python"
 
 # A store with two models: 1 is residual, 2 is multi-head.
 export SERVER_TEST_STORE="$work/store"

@@ -327,14 +327,14 @@ func TestREST(t *testing.T) {
 	if status != 200 || len(hits) != 2 || hits[0].(map[string]any)["text"] != want[0].Text || header.Get("X-Request-Id") == "" {
 		t.Errorf("the search gave %d %v", status, found)
 	}
-	response, err := client.Get(s.url + "/v1/models/2")
+	response, err := client.Get(s.url + "/v1/projections/2")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if status, _, model := decode(t, response); status != 200 || model["model"].(map[string]any)["kind"] != "multi_head" {
 		t.Errorf("the model is %d %v", status, model)
 	}
-	response, err = client.Get(s.url + "/v1/models/x")
+	response, err = client.Get(s.url + "/v1/projections/x")
 	if err != nil {
 		t.Fatal(err)
 	}

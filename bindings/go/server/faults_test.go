@@ -292,7 +292,7 @@ func TestOtherOrigins(t *testing.T) {
 func TestRequestIDs(t *testing.T) {
 	s := start(t, "--store="+copyStore(t), "--log.requests=true")
 	for id, kept := range map[string]bool{"abc-1.2_3": true, `x","level":"`: false, strings.Repeat("x", 65): false} {
-		request, err := http.NewRequest("GET", s.url+"/v1/models", nil)
+		request, err := http.NewRequest("GET", s.url+"/v1/projections", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,7 +320,7 @@ func TestRequestIDs(t *testing.T) {
 func TestHosts(t *testing.T) {
 	database, admin := copyStore(t), freeAddress(t)
 	s := start(t, "--store="+database, "--log.requests=true", "--admin-listen="+admin)
-	for _, url := range []string{s.url + "/v1/models", s.url + "/livez", "http://" + admin + "/metrics"} {
+	for _, url := range []string{s.url + "/v1/projections", s.url + "/livez", "http://" + admin + "/metrics"} {
 		response, body := fetch(t, h1(t), "GET", url, "Host", "evil.example:8080", "Origin", "http://evil.example:8080", "Sec-Fetch-Site", "same-origin")
 		if response.StatusCode != http.StatusMisdirectedRequest || !strings.Contains(body, "HOST_NOT_ALLOWED") {
 			t.Errorf("%s for a foreign host gave %d %s", url, response.StatusCode, body)
@@ -330,13 +330,13 @@ func TestHosts(t *testing.T) {
 		t.Error("the refusal is not in the log")
 	}
 	for _, host := range []string{"localhost", "127.0.0.1:1", "[::1]:8080", "LOCALHOST.:80"} {
-		if response, body := fetch(t, h1(t), "GET", s.url+"/v1/models", "Host", host); response.StatusCode != 200 {
+		if response, body := fetch(t, h1(t), "GET", s.url+"/v1/projections", "Host", host); response.StatusCode != 200 {
 			t.Errorf("host %s gave %d %s", host, response.StatusCode, body)
 		}
 	}
 	s = start(t, "--store="+database, "--allowed-hosts=Search.example.org")
 	for host, want := range map[string]int{"search.example.org": 200, "localhost": http.StatusMisdirectedRequest} {
-		if response, _ := fetch(t, h1(t), "GET", s.url+"/v1/models", "Host", host); response.StatusCode != want {
+		if response, _ := fetch(t, h1(t), "GET", s.url+"/v1/projections", "Host", host); response.StatusCode != want {
 			t.Errorf("host %s gave %d, expected %d", host, response.StatusCode, want)
 		}
 	}
@@ -344,7 +344,7 @@ func TestHosts(t *testing.T) {
 
 func TestRefusedRequestsAreLoggedAndCounted(t *testing.T) {
 	s := start(t, "--store="+copyStore(t), "--auth.tokens=a-token-of-a-user", "--log.requests=true")
-	for path, want := range map[string]int{"/v1/models": 401, "/metrics": 401, "/openapi.json": 200} {
+	for path, want := range map[string]int{"/v1/projections": 401, "/metrics": 401, "/openapi.json": 200} {
 		if response, _ := fetch(t, h1(t), "GET", s.url+path); response.StatusCode != want {
 			t.Errorf("%s without a token gave %d, expected %d", path, response.StatusCode, want)
 		}
@@ -371,10 +371,10 @@ func TestWrongPathsAndMethods(t *testing.T) {
 		status        int
 		allow, reason string
 	}{
-		"GET /v1/search":   {405, "POST", "METHOD_NOT_ALLOWED"},
-		"POST /v1/models":  {405, "GET", "METHOD_NOT_ALLOWED"},
-		"DELETE /v1/embed": {405, "POST", "METHOD_NOT_ALLOWED"},
-		"GET /v1/nothing":  {404, "", "NOT_FOUND"},
+		"GET /v1/search":       {405, "POST", "METHOD_NOT_ALLOWED"},
+		"POST /v1/projections": {405, "GET", "METHOD_NOT_ALLOWED"},
+		"DELETE /v1/embed":     {405, "POST", "METHOD_NOT_ALLOWED"},
+		"GET /v1/nothing":      {404, "", "NOT_FOUND"},
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		response, body := fetch(t, h1(t), method, s.url+path)

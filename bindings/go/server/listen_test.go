@@ -78,7 +78,7 @@ func TestRotation(t *testing.T) {
 	status := func(token string, pool *x509.CertPool) int {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
 		defer transport.CloseIdleConnections()
-		request, err := http.NewRequest("GET", "https://"+s.Addr()+"/v1/models", nil)
+		request, err := http.NewRequest("GET", "https://"+s.Addr()+"/v1/projections", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

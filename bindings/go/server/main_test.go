@@ -30,6 +30,7 @@ var fixtures = map[string]string{
 	"SERVER_TEST_STORE":           "folder of a store",
 	"SERVER_TEST_EMBEDDING_MODEL": "folder of an embedding model",
 	"SERVER_TEST_POSTGRES":        "folder of PostgreSQL's programs",
+	"SERVER_TEST_PYTHON":          "Python that has testdata/requirements.txt",
 }
 
 func TestMain(m *testing.M) {

@@ -175,10 +175,10 @@ func TestSIGHUP(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "model 2 is active, and the new token is valid", func() bool {
-		response, body := fetch(t, h1(t), "GET", server.url+"/v1/models/active", "Authorization", "Bearer the-new-token-of-all")
+		response, body := fetch(t, h1(t), "GET", server.url+"/v1/projections/active", "Authorization", "Bearer the-new-token-of-all")
 		return response.StatusCode == 200 && strings.Contains(body, `"id":"2"`)
 	})
-	if response, _ := fetch(t, h1(t), "GET", server.url+"/v1/models", "Authorization", "Bearer the-old-token-of-all"); response.StatusCode != 401 {
+	if response, _ := fetch(t, h1(t), "GET", server.url+"/v1/projections", "Authorization", "Bearer the-old-token-of-all"); response.StatusCode != 401 {
 		t.Errorf("with the old token the status is %d", response.StatusCode)
 	}
 }

@@ -45,8 +45,17 @@ const (
 
 // New makes an error of a code with a reason.
 func New(code connect.Code, reason, format string, values ...any) *connect.Error {
+	return About("", code, reason, format, values...)
+}
+
+// About is New for an error in a field of a request, which the metadata of its ErrorInfo names as param.
+func About(param string, code connect.Code, reason, format string, values ...any) *connect.Error {
 	err := connect.NewError(code, fmt.Errorf(format, values...))
-	if detail, failed := Detail(reason); failed == nil {
+	info := &errdetails.ErrorInfo{Reason: reason, Domain: Domain}
+	if param != "" {
+		info.Metadata = map[string]string{"param": param}
+	}
+	if detail, failed := connect.NewErrorDetail(info); failed == nil {
 		err.AddDetail(detail)
 	}
 	return err

@@ -46,7 +46,7 @@ function breakable(name) {
 const percent = (share) => `${(100 * (share || 0)).toFixed(1)} %`;
 
 async function showModel() {
-  const active = await call("GET", "v1/models/active");
+  const active = await call("GET", "v1/projections/active");
   const model = active.model;
   const parts = [`Model ${model.id}${model.name ? ` “${model.name}”` : ""}`, model.kind.replace("_", " ")];
   if (model.heads && model.heads !== "0") {

@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/unifyweaver/projection/server/internal/failure"
+	"github.com/unifyweaver/projection/server/internal/openai"
 )
 
 //go:generate sh ../../generate.sh
@@ -43,7 +44,7 @@ type handler struct {
 // ServeHTTP passes the request on as one of Connect's.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	passed := r.Clone(r.Context())
-	passed.URL.Path, passed.URL.RawPath, passed.URL.RawQuery = h.route.Procedure(), "", ""
+	passed.URL.Path, passed.URL.RawPath, passed.URL.RawQuery = h.route.Procedure, "", ""
 	passed.RequestURI = ""
 	if h.route.Verb == http.MethodGet {
 		fields := map[string]string{}
@@ -60,26 +61,50 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		passed.Header.Del("Content-Encoding")
 	} else if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		w.Header().Set("Accept-Post", "application/json")
-		WriteError(w, http.StatusUnsupportedMediaType, failure.New(connect.CodeInvalidArgument, failure.InvalidMessage,
+		WriteError(w, r, http.StatusUnsupportedMediaType, failure.New(connect.CodeInvalidArgument, failure.InvalidMessage,
 			"content type is %q, expected application/json", r.Header.Get("Content-Type")))
 		return
 	}
 	passed.Header.Set("Content-Type", "application/json")
-	errors := &errorWriter{ResponseWriter: w}
+	errors := &errorWriter{ResponseWriter: w, openAI: openai.Serves(r.URL.Path)}
 	h.api.ServeHTTP(errors, passed)
 	errors.finish()
 }
 
 // wireError is an error as Connect writes it.
 type wireError struct {
-	Code    string           `json:"code"`
-	Message string           `json:"message,omitempty"`
-	Details []map[string]any `json:"details,omitempty"`
+	Code    string       `json:"code"`
+	Message string       `json:"message,omitempty"`
+	Details []wireDetail `json:"details,omitempty"`
 }
 
-// WriteError writes an error as Connect would, with a status of its own.
-func WriteError(w http.ResponseWriter, status int, err *connect.Error) {
-	body, _ := json.Marshal(wireError{err.Code().String(), err.Message(), reasonDetail(failure.Reason(err))})
+type wireDetail struct {
+	Type  string `json:"type"`
+	Value string `json:"value"`
+	Debug struct {
+		Reason   string            `json:"reason,omitempty"`
+		Domain   string            `json:"domain,omitempty"`
+		Metadata map[string]string `json:"metadata,omitempty"`
+	} `json:"debug,omitzero"`
+}
+
+// openAI is the error as OpenAI writes it.
+func (e wireError) openAI(status int) []byte {
+	for _, detail := range e.Details {
+		if detail.Debug.Reason != "" {
+			return openai.Error(status, e.Message, detail.Debug.Reason, detail.Debug.Metadata["param"])
+		}
+	}
+	return openai.Error(status, e.Message, e.Code, "")
+}
+
+// WriteError writes an error as Connect or OpenAI would, with a status of its own.
+func WriteError(w http.ResponseWriter, r *http.Request, status int, err *connect.Error) {
+	found := wireError{err.Code().String(), err.Message(), reasonDetail(failure.Reason(err))}
+	body, _ := json.Marshal(found)
+	if openai.Serves(r.URL.Path) {
+		body = found.openAI(status)
+	}
 	for key, values := range err.Meta() {
 		w.Header()[key] = values
 	}
@@ -88,21 +113,21 @@ func WriteError(w http.ResponseWriter, status int, err *connect.Error) {
 	_, _ = w.Write(body)
 }
 
-func reasonDetail(reason string) []map[string]any {
+func reasonDetail(reason string) []wireDetail {
 	detail, err := failure.Detail(reason)
 	if err != nil {
 		return nil
 	}
-	return []map[string]any{{
-		"type": detail.Type(), "value": base64Encoding.EncodeToString(detail.Bytes()),
-		"debug": map[string]string{"reason": reason, "domain": failure.Domain},
-	}}
+	written := wireDetail{Type: detail.Type(), Value: base64Encoding.EncodeToString(detail.Bytes())}
+	written.Debug.Reason, written.Debug.Domain = reason, failure.Domain
+	return []wireDetail{written}
 }
 
 // errorWriter holds errors back to give them a reason and a fitting status where they were
 // found before the message reached the service, by Connect itself.
 type errorWriter struct {
 	http.ResponseWriter
+	openAI bool
 	status int
 	body   bytes.Buffer
 }
@@ -128,25 +153,30 @@ func (w *errorWriter) finish() {
 		return
 	}
 	var found wireError
-	if json.Unmarshal(w.body.Bytes(), &found) == nil && found.Code != "" && len(found.Details) == 0 {
-		reason := map[string]string{
-			connect.CodeInvalidArgument.String():   failure.InvalidMessage,
-			connect.CodeResourceExhausted.String(): failure.TooLarge,
-		}[found.Code]
-		if reason != "" {
-			found.Details = reasonDetail(reason)
-			if body, err := json.Marshal(found); err == nil {
-				w.body.Reset()
-				w.body.Write(body)
+	body := w.body.Bytes()
+	if json.Unmarshal(body, &found) == nil && found.Code != "" {
+		if len(found.Details) == 0 {
+			reason := map[string]string{
+				connect.CodeInvalidArgument.String():   failure.InvalidMessage,
+				connect.CodeResourceExhausted.String(): failure.TooLarge,
+			}[found.Code]
+			if reason != "" {
+				found.Details = reasonDetail(reason)
+				if changed, err := json.Marshal(found); err == nil {
+					body = changed
+				}
+			}
+			if reason == failure.TooLarge {
+				w.status = http.StatusRequestEntityTooLarge
 			}
 		}
-		if reason == failure.TooLarge {
-			w.status = http.StatusRequestEntityTooLarge
+		if w.openAI {
+			body = found.openAI(w.status)
 		}
 	}
 	w.Header().Del("Content-Length")
 	w.ResponseWriter.WriteHeader(w.status)
-	_, _ = w.ResponseWriter.Write(w.body.Bytes())
+	_, _ = w.ResponseWriter.Write(body)
 }
 
 // base64Encoding is that of Connect's error details.

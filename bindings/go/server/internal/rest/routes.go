@@ -3,6 +3,7 @@
 package rest
 
 import (
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/server/internal/openai"
 )
 
 // Route is a method that has a path.
@@ -18,19 +20,21 @@ type Route struct {
 	Verb, Path string
 	// Parameters are the fields in the path.
 	Parameters []string
-	Method     protoreflect.MethodDescriptor
-}
-
-// Procedure is the path of the method for Connect and gRPC.
-func (r Route) Procedure() string {
-	return "/" + string(r.Method.Parent().FullName()) + "/" + string(r.Method.Name())
+	// Procedure is the path of the method for Connect and, unless it is one of OpenAI's API, for gRPC.
+	Procedure string
+	// Method defines it; nil for OpenAI's API.
+	Method protoreflect.MethodDescriptor
 }
 
 var parameter = regexp.MustCompile(`\{(\w+)\}`)
 
 // Routes returns all routes of the API, sorted by path.
 func Routes() []Route {
-	var routes []Route
+	routes := []Route{
+		{Verb: http.MethodPost, Path: "/v1/embeddings", Procedure: openai.CreateEmbeddings},
+		{Verb: http.MethodGet, Path: "/v1/models", Procedure: openai.ListModels},
+		{Verb: http.MethodGet, Path: "/v1/models/{model...}", Parameters: []string{"model"}, Procedure: openai.RetrieveModel},
+	}
 	services := pb.File_projection_v1_projection_proto.Services()
 	for i := range services.Len() {
 		methods := services.Get(i).Methods()
@@ -44,7 +48,8 @@ func Routes() []Route {
 			for _, match := range parameter.FindAllStringSubmatch(route.Path, -1) {
 				parameters = append(parameters, match[1])
 			}
-			routes = append(routes, Route{route.Method, route.Path, parameters, method})
+			procedure := "/" + string(method.Parent().FullName()) + "/" + string(method.Name())
+			routes = append(routes, Route{route.Method, route.Path, parameters, procedure, method})
 		}
 	}
 	slices.SortFunc(routes, func(a, b Route) int { return strings.Compare(a.Path, b.Path) })

@@ -19,6 +19,7 @@ import (
 	"github.com/unifyweaver/projection/server/internal/config"
 	"github.com/unifyweaver/projection/server/internal/failure"
 	"github.com/unifyweaver/projection/server/internal/gen/projection/v1/projectionv1connect"
+	"github.com/unifyweaver/projection/server/internal/openai"
 	"github.com/unifyweaver/projection/server/internal/page"
 	"github.com/unifyweaver/projection/server/internal/rest"
 )
@@ -44,14 +45,18 @@ func (s *Server) handler() http.Handler {
 	api := http.NewServeMux()
 	api.Handle(projectionv1connect.NewProjectionServiceHandler(s.service, options))
 	api.Handle(projectionv1connect.NewModelServiceHandler(s.service, options))
+	openAI := connect.WithHandlerOptions(options, connect.WithCodec(openai.Codec{}))
+	api.Handle(openai.CreateEmbeddings, connect.NewUnaryHandler(openai.CreateEmbeddings, s.service.CreateEmbeddings, openAI))
+	api.Handle(openai.ListModels, connect.NewUnaryHandler(openai.ListModels, s.service.ListOpenAIModels, openAI))
+	api.Handle(openai.RetrieveModel, connect.NewUnaryHandler(openai.RetrieveModel, s.service.RetrieveOpenAIModel, openAI))
 	services := []string{projectionv1connect.ProjectionServiceName, projectionv1connect.ModelServiceName}
 
 	outer := http.NewServeMux()
 	const stream = projectionv1connect.ProjectionServiceProjectStreamProcedure
 	procedures := map[string]string{stream: stream}
 	for _, route := range rest.Routes() {
-		procedures[route.Procedure()] = route.Procedure()
-		procedures[route.Verb+" "+route.Path] = route.Procedure()
+		procedures[route.Procedure] = route.Procedure
+		procedures[route.Verb+" "+route.Path] = route.Procedure
 	}
 	refuse := refusal{connect.NewErrorWriter(options), outer, procedures}
 	timed := named(procedures, s.times(refuse, s.unpacked(refuse, api)))
@@ -138,7 +143,7 @@ func (f refusal) write(w http.ResponseWriter, r *http.Request, status int, err *
 		_ = f.writer.Write(w, r, err)
 		return
 	}
-	rest.WriteError(w, status, err)
+	rest.WriteError(w, r, status, err)
 }
 
 // hosted refuses requests for a host that is not allowed; an empty list allows all. A web page

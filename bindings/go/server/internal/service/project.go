@@ -115,21 +115,38 @@ func (s *Service) projectBatch(ctx context.Context, snapshot *active.Snapshot, b
 		return nil, err
 	}
 	defer leave()
-	_, end := s.stage(ctx, "project")
-	defer end()
-	flat := make([]float32, 0, len(batch)*snapshot.Model.InputDim())
-	for _, vector := range batch {
-		flat = append(flat, vector.Values...)
+	rows := make([][]float32, len(batch))
+	for i, vector := range batch {
+		rows[i] = vector.Values
 	}
-	dim := snapshot.Model.OutputDim()
-	projected := make([]float32, len(batch)*dim)
-	if err := snapshot.Model.ProjectBatchInto(flat, projected, nil); err != nil {
+	projected, err := s.projectRows(ctx, snapshot, rows)
+	if err != nil {
 		return nil, err
 	}
 	vectors := make([]*pb.Vector, len(batch))
-	for i := range vectors {
-		s.examine(snapshot, batch[i].Values)
-		vectors[i] = &pb.Vector{Values: projected[i*dim : (i+1)*dim : (i+1)*dim]}
+	for i, row := range projected {
+		vectors[i] = &pb.Vector{Values: row}
 	}
 	return vectors, nil
+}
+
+// projectRows projects vectors, each of the model's InputDim values.
+func (s *Service) projectRows(ctx context.Context, snapshot *active.Snapshot, rows [][]float32) ([][]float32, error) {
+	_, end := s.stage(ctx, "project")
+	defer end()
+	flat := make([]float32, 0, len(rows)*snapshot.Model.InputDim())
+	for _, row := range rows {
+		flat = append(flat, row...)
+	}
+	dim := snapshot.Model.OutputDim()
+	values := make([]float32, len(rows)*dim)
+	if err := snapshot.Model.ProjectBatchInto(flat, values, nil); err != nil {
+		return nil, err
+	}
+	projected := make([][]float32, len(rows))
+	for i, row := range rows {
+		s.examine(snapshot, row)
+		projected[i] = values[i*dim : (i+1)*dim : (i+1)*dim]
+	}
+	return projected, nil
 }

@@ -3,8 +3,10 @@
 package main
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 
@@ -19,6 +21,33 @@ import (
 
 // object keeps JSON short to write; encoding/json sorts its keys.
 type object = map[string]any
+
+// security is that of every method: open or by token, as the server is configured.
+var security = []object{{}, {"bearer": []string{}}}
+
+// openAI describes the part of OpenAI's API that the server speaks.
+//
+//go:embed openai.json
+var openAI []byte
+
+// addOpenAI adds those paths and schemas, and what all of its methods have in common.
+func addOpenAI(paths, schemas object) {
+	var part struct {
+		Paths   map[string]map[string]object
+		Schemas object
+	}
+	if err := json.Unmarshal(openAI, &part); err != nil {
+		panic("openapi: openai.json: " + err.Error())
+	}
+	maps.Copy(schemas, part.Schemas)
+	for path, operations := range part.Paths {
+		for _, operation := range operations {
+			operation["tags"], operation["security"] = []string{"OpenAI"}, security
+			operation["responses"].(object)["default"] = content("An error.", object{"$ref": "#/components/schemas/OpenAIError"})
+		}
+		paths[path] = operations
+	}
+}
 
 func main() {
 	comments, err := readComments(os.Args[1:])
@@ -81,6 +110,9 @@ func document(comments map[protoreflect.FullName]string) object {
 	paths, schemas := object{}, object{"Error": errorSchema()}
 	for _, route := range rest.Routes() {
 		method := route.Method
+		if method == nil {
+			continue
+		}
 		operation := object{
 			"operationId": string(method.Name()),
 			"tags":        []string{string(method.Parent().Name())},
@@ -89,7 +121,7 @@ func document(comments map[protoreflect.FullName]string) object {
 				"200":     content("The answer.", reference(method.Output(), schemas, comments)),
 				"default": content("An error.", object{"$ref": "#/components/schemas/Error"}),
 			},
-			"security": []object{{}, {"bearer": []string{}}},
+			"security": security,
 		}
 		var parameters []object
 		for _, name := range route.Parameters {
@@ -113,6 +145,7 @@ func document(comments map[protoreflect.FullName]string) object {
 		}
 		path[strings.ToLower(route.Verb)] = operation
 	}
+	addOpenAI(paths, schemas)
 	return object{
 		"openapi": "3.1.0",
 		"info": object{"title": "Semantic projections", "version": "v1",

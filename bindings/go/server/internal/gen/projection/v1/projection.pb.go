@@ -1941,18 +1941,17 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\x04POST\x12\n" +
 	"/v1/search\x90\x02\x01\x12e\n" +
 	"\bFeedback\x12\x1e.projection.v1.FeedbackRequest\x1a\x1f.projection.v1.FeedbackResponse\"\x18\xc2\xda\x18\x14\n" +
-	"\x04POST\x12\f/v1/feedback2\xcd\x03\n" +
-	"\fModelService\x12k\n" +
+	"\x04POST\x12\f/v1/feedback2\xe2\x03\n" +
+	"\fModelService\x12p\n" +
 	"\n" +
-	"ListModels\x12 .projection.v1.ListModelsRequest\x1a!.projection.v1.ListModelsResponse\"\x18\xc2\xda\x18\x11\n" +
-	"\x03GET\x12\n" +
-	"/v1/models\x90\x02\x01\x12~\n" +
-	"\x0eGetActiveModel\x12$.projection.v1.GetActiveModelRequest\x1a%.projection.v1.GetActiveModelResponse\"\x1f\xc2\xda\x18\x18\n" +
-	"\x03GET\x12\x11/v1/models/active\x90\x02\x01\x12j\n" +
-	"\bGetModel\x12\x1e.projection.v1.GetModelRequest\x1a\x1f.projection.v1.GetModelResponse\"\x1d\xc2\xda\x18\x16\n" +
-	"\x03GET\x12\x0f/v1/models/{id}\x90\x02\x01\x12d\n" +
-	"\x06Reload\x12\x1c.projection.v1.ReloadRequest\x1a\x1d.projection.v1.ReloadResponse\"\x1d\xc2\xda\x18\x19\n" +
-	"\x04POST\x12\x11/v1/models/reloadBRZPgithub.com/unifyweaver/projection/server/internal/gen/projection/v1;projectionv1b\x06proto3"
+	"ListModels\x12 .projection.v1.ListModelsRequest\x1a!.projection.v1.ListModelsResponse\"\x1d\xc2\xda\x18\x16\n" +
+	"\x03GET\x12\x0f/v1/projections\x90\x02\x01\x12\x83\x01\n" +
+	"\x0eGetActiveModel\x12$.projection.v1.GetActiveModelRequest\x1a%.projection.v1.GetActiveModelResponse\"$\xc2\xda\x18\x1d\n" +
+	"\x03GET\x12\x16/v1/projections/active\x90\x02\x01\x12o\n" +
+	"\bGetModel\x12\x1e.projection.v1.GetModelRequest\x1a\x1f.projection.v1.GetModelResponse\"\"\xc2\xda\x18\x1b\n" +
+	"\x03GET\x12\x14/v1/projections/{id}\x90\x02\x01\x12i\n" +
+	"\x06Reload\x12\x1c.projection.v1.ReloadRequest\x1a\x1d.projection.v1.ReloadResponse\"\"\xc2\xda\x18\x1e\n" +
+	"\x04POST\x12\x16/v1/projections/reloadBRZPgithub.com/unifyweaver/projection/server/internal/gen/projection/v1;projectionv1b\x06proto3"
 
 var (
 	file_projection_v1_projection_proto_rawDescOnce sync.Once

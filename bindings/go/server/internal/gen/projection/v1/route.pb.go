@@ -28,7 +28,7 @@ type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// GET or POST.
 	Method string `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
-	// Such as /v1/models/{id}.
+	// Such as /v1/projections/{id}.
 	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
