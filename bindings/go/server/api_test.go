@@ -171,6 +171,66 @@ func TestHybridAndExplain(t *testing.T) {
 	}
 }
 
+// A batch finds what single searches find, and a search among allowed answers what is left of all.
+func TestSearchBatchAndAllowedAnswers(t *testing.T) {
+	s := start(t, "--store="+copyStore(t), "--model=1", "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))
+	client := s.client(t)
+	const text = "Can ten workers call the same loaded model simultaneously?"
+	questions := []*pb.Question{{Vector: sample(1)}, {Text: text}, {Vector: sample(2), Text: "Is my data uploaded?"}}
+	find := func(request *pb.SearchRequest) []*pb.Hit {
+		t.Helper()
+		found, err := client.Search(t.Context(), connect.NewRequest(request))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found.Msg.Hits
+	}
+	same := func(what string, found, want []*pb.Hit) {
+		t.Helper()
+		if len(found) != len(want) {
+			t.Fatalf("%s: %d hits, expected %d", what, len(found), len(want))
+		}
+		for i, hit := range found {
+			// A batch of another size may round differently.
+			if hit.AnswerId != want[i].AnswerId || hit.Text != want[i].Text || abs(float64(hit.Score-want[i].Score)) > 1e-6 {
+				t.Fatalf("%s: hit %d is %v, expected %v", what, i, hit, want[i])
+			}
+		}
+	}
+	all := find(&pb.SearchRequest{Text: text, K: pointer[int32](50)})
+	ids := []int64{all[30].AnswerId, all[7].AnswerId, 99999, all[12].AnswerId}
+	for name, hybrid := range map[string]*pb.Hybrid{"vectors": nil, "hybrid": {Weight: pointer(0.3)}} {
+		for _, project := range []bool{true, false} {
+			for _, allowed := range []*pb.Allowed{nil, {}, {AnswerIds: ids}} {
+				request := &pb.SearchBatchRequest{Questions: questions, K: pointer[int32](4), Project: &project, Hybrid: hybrid, Allowed: allowed}
+				if hybrid != nil {
+					request.Questions = questions[1:]
+				}
+				batch, err := client.SearchBatch(t.Context(), connect.NewRequest(request))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, question := range request.Questions {
+					single := &pb.SearchRequest{Text: question.Text, Vector: question.Vector, K: request.K, Project: &project, Hybrid: hybrid}
+					if allowed != nil {
+						// What is left of all answers, by hand.
+						single.K = pointer[int32](50)
+					}
+					want := find(single)
+					if allowed != nil {
+						want = slices.DeleteFunc(want, func(hit *pb.Hit) bool { return !slices.Contains(allowed.AnswerIds, hit.AnswerId) })
+					}
+					same(name, batch.Msg.Results[i].Hits, want)
+					single.K, single.Allowed = request.K, allowed
+					same(name+", single", find(single), want)
+					single.Explain = true
+					same(name+", explained", find(single), want)
+				}
+			}
+		}
+	}
+}
+
 func TestStream(t *testing.T) {
 	s := start(t, "--store="+copyStore(t), "--model=1")
 	for name, options := range map[string][]connect.ClientOption{"connect": nil, "grpc": {connect.WithGRPC()}} {

@@ -28,7 +28,7 @@ func numbers(count int, number string) string {
 }
 
 func TestBadRequests(t *testing.T) {
-	s := start(t, "--store="+copyStore(t), "--model=1", "--limits.batch=4", "--search.max-k=50")
+	s := start(t, "--store="+copyStore(t), "--model=1", "--limits.batch=4", "--search.max-k=50", "--search.max-hits=199")
 	client := h1(t)
 	good := numbers(384, "0.5")
 	cases := map[string]struct {
@@ -69,6 +69,16 @@ func TestBadRequests(t *testing.T) {
 		"batch without rows":  {"/v1/project/batch", `{}`, 400, "INVALID_ARGUMENT"},
 		"rows of null":        {"/v1/project/batch", `{"vectors":[null,null]}`, 400, "INVALID_MESSAGE"},
 		"braces in a text":    {"/v1/search", `{"text":"` + strings.Repeat(`{\"`, 1000) + `"}`, 400, "NO_EMBEDDING_MODEL"},
+		"no questions":        {"/v1/search/batch", `{}`, 400, "INVALID_ARGUMENT"},
+		"five questions":      {"/v1/search/batch", `{"questions":[{},{},{},{},{}]}`, 400, "TOO_LARGE"},
+		"too many answers":    {"/v1/search/batch", `{"k":50,"questions":[{},{},{},{}]}`, 400, "TOO_LARGE"},
+		"an empty question":   {"/v1/search/batch", `{"questions":[{"vector":` + good + `},{}]}`, 400, "INVALID_ARGUMENT"},
+		"a short vector":      {"/v1/search/batch", `{"questions":[{"vector":[1]}]}`, 400, "DIMENSION_MISMATCH"},
+		"a zero vector":       {"/v1/search/batch", `{"questions":[{"vector":` + numbers(384, "0") + `}]}`, 400, "ZERO_VECTOR"},
+		"a batch of texts":    {"/v1/search/batch", `{"questions":[{"text":"x"}]}`, 400, "NO_EMBEDDING_MODEL"},
+		"a batch with NUL":    {"/v1/search/batch", `{"questions":[{"vector":` + good + `,"text":"a\u0000"}]}`, 400, "INVALID_ARGUMENT"},
+		"hybrid of vectors":   {"/v1/search/batch", `{"hybrid":{},"questions":[{"vector":` + good + `}]}`, 400, "INVALID_ARGUMENT"},
+		"allowed ids alone":   {"/v1/search", `{"allowed":[1],"vector":` + good + `}`, 400, "INVALID_MESSAGE"},
 		"empty text to embed": {"/v1/embed", `{}`, 400, "INVALID_ARGUMENT"},
 	}
 	for name, c := range cases {

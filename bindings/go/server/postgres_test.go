@@ -161,6 +161,27 @@ func TestPostgresFindsWhatMemoryFinds(t *testing.T) {
 							t.Fatalf("the scores are not in order: %v", found.Msg.Hits)
 						}
 					}
+					// Of the last five only, and of none.
+					allowed := &pb.Allowed{AnswerIds: []int64{99999}}
+					for _, hit := range want[5:] {
+						allowed.AnswerIds = append(allowed.AnswerIds, hit.AnswerID)
+					}
+					for n, allowed := range map[int]*pb.Allowed{5: allowed, 0: {}} {
+						few, err := client.SearchBatch(t.Context(), connect.NewRequest(&pb.SearchBatchRequest{
+							Questions: []*pb.Question{{Vector: sample(99)}, {Vector: query}}, Project: pointer(id != 0), Allowed: allowed}))
+						if err != nil {
+							t.Fatal(err)
+						}
+						hits := few.Msg.Results[1].Hits
+						if len(hits) != n {
+							t.Fatalf("%d hits among %d allowed answers", len(hits), n)
+						}
+						for j, hit := range hits {
+							if abs(float64(byID[hit.AnswerId].Score)-float64(want[5+j].Score)) > 1e-6 {
+								t.Fatalf("hit %d of the allowed answers is %d, expected %d", j, hit.AnswerId, want[5+j].AnswerID)
+							}
+						}
+					}
 					if moved := found.Msg.Explanation.GetAngle(); (moved > 0.01) != (id != 0) {
 						t.Errorf("model %d moved the question by %g degrees", id, moved)
 					}

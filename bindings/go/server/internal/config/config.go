@@ -51,6 +51,7 @@ type Config struct {
 	Search struct {
 		Backend  string `key:"search.backend" default:"memory" help:"memory, or postgres for a database with pgvector"`
 		MaxK     int    `key:"search.max-k" default:"1000" help:"most answers that a request may ask for"`
+		MaxHits  int    `key:"search.max-hits" default:"10240" help:"most answers to all questions of a batch together"`
 		Feedback string `key:"search.feedback" default:"off" help:"where feedback is written: store, postgres or off"`
 	}
 	Far struct {
@@ -149,6 +150,7 @@ func (c *Config) check() error {
 		oneOf("postgres.distance", c.Postgres.Distance, "cosine", "inner_product", "l2"),
 		oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		above("search.max-k", int64(c.Search.MaxK), 1),
+		above("search.max-hits", int64(c.Search.MaxHits), 1),
 		above("postgres.ef-search", int64(c.Postgres.EfSearch), 1),
 		above("postgres.connections", int64(c.Postgres.Connections), 1),
 		above("limits.concurrency", int64(c.Limits.Concurrency), 0),

@@ -43,7 +43,8 @@ type Database struct {
 	timeout  time.Duration
 	names    names
 	distance distance
-	search   string
+	// search is SQL; restricted too, for allowed answers only.
+	search, restricted string
 
 	// The latest answer to whether the database can be reached, so that health checks do not
 	// add up.
@@ -87,8 +88,13 @@ func Open(ctx context.Context, c *config.Config) (*Database, error) {
 	}
 	d := &Database{pool: pool, timeout: c.Postgres.Timeout, names: newNames(c), distance: distances[c.Postgres.Distance]}
 	compared := d.names.vector + " " + d.distance.operator + " $1::vector"
-	d.search = fmt.Sprintf("SELECT %s, coalesce(%s, ''), (%s)::real FROM %s ORDER BY %s LIMIT $2",
-		d.names.id, d.names.text, fmt.Sprintf(d.distance.score, compared), d.names.table, compared)
+	statement := "SELECT %s, coalesce(%s, ''), (%s)::real FROM %s ORDER BY %s LIMIT $2"
+	in := func(table string) string {
+		return fmt.Sprintf(statement, d.names.id, d.names.text, fmt.Sprintf(d.distance.score, compared), table, compared)
+	}
+	d.search = in(d.names.table)
+	// The allowed answers are compared one by one: the index would end before it has found enough of them.
+	d.restricted = fmt.Sprintf("WITH allowed AS MATERIALIZED (SELECT * FROM %s WHERE %s = ANY ($3::bigint[])) ", d.names.table, d.names.id) + in("allowed")
 	return d, nil
 }
 
@@ -131,14 +137,18 @@ func (d *Database) Reachable(ctx context.Context) error {
 	return d.reachable
 }
 
-// Search returns the k answers nearest to vector.
-func (d *Database) Search(ctx context.Context, vector []float32, k int) (hits []projection.Hit, err error) {
+// Search returns the k answers nearest to vector, of those that are allowed; nil allows all.
+func (d *Database) Search(ctx context.Context, vector []float32, k int, allowed []int64) (hits []projection.Hit, err error) {
 	literal, err := encode(vector)
 	if err != nil {
 		return nil, err
 	}
 	err = d.retried(ctx, func(ctx context.Context) error {
-		rows, err := d.pool.Query(ctx, d.search, literal, k)
+		statement, arguments := d.search, []any{literal, k}
+		if allowed != nil {
+			statement, arguments = d.restricted, append(arguments, allowed)
+		}
+		rows, err := d.pool.Query(ctx, statement, arguments...)
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package service
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/unifyweaver/projection"
 	"github.com/unifyweaver/projection/server/internal/active"
 	"github.com/unifyweaver/projection/server/internal/failure"
 	"github.com/unifyweaver/projection/server/internal/openai"
@@ -160,12 +158,9 @@ func (s *Service) checkEmbeddings(snapshot *active.Snapshot, message *openai.Emb
 func (s *Service) embedBatch(ctx context.Context, texts []string) (vectors [][]float32, tokens int, err error) {
 	_, end := s.stage(ctx, "embed")
 	defer end()
-	for i, words := range texts {
+	for _, words := range texts {
 		count, err := s.Embedder.CountTokens(words)
-		var engine *projection.Error
-		if errors.As(err, &engine) && engine.Code == projection.ErrInvalidArgument {
-			return nil, 0, openai.Invalid("input", failure.InvalidArgument, "input[%d]: %s", i, engine.Message)
-		} else if err != nil {
+		if err != nil {
 			return nil, 0, err
 		}
 		tokens += count

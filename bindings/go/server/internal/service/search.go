@@ -57,14 +57,18 @@ func (s *Service) checkSearch(message *pb.SearchRequest) error {
 	if err := s.checkQuestion(message.Text, message.Vector); err != nil {
 		return err
 	}
-	switch weight := message.Hybrid.GetWeight(); {
-	case message.Hybrid == nil:
+	return s.checkHybrid(message.Hybrid, message.Text)
+}
+
+func (s *Service) checkHybrid(hybrid *pb.Hybrid, text string) error {
+	switch weight := hybrid.GetWeight(); {
+	case hybrid == nil:
 		return nil
 	case s.Config.Search.Backend != "memory":
 		return failure.New(connect.CodeUnimplemented, failure.Unsupported, "hybrid search needs answers in memory (search.backend)")
-	case message.Text == "":
+	case text == "":
 		return failure.New(connect.CodeInvalidArgument, failure.InvalidArgument, "hybrid search needs text")
-	case message.Hybrid.Weight != nil && !(weight > 0 && weight <= 1):
+	case hybrid.Weight != nil && !(weight > 0 && weight <= 1):
 		return failure.New(connect.CodeInvalidArgument, failure.InvalidArgument,
 			"hybrid.weight is %g, expected a number above 0 and up to 1", weight)
 	}
@@ -95,9 +99,18 @@ func (s *Service) searchMemory(ctx context.Context, snapshot *active.Snapshot, m
 	}
 	_, end := s.stage(ctx, "search")
 	defer end()
-	hits, err := snapshot.Searcher.Search(query, k)
+	hits, err := snapshot.Searcher.SearchWithOptions(projection.Query{Vector: query},
+		projection.SearchOptions{K: k, Allowed: allowed(message.Allowed)})
 	response.Hits = messages(hits)
 	return err
+}
+
+// allowed are the ids of the answers that may be found, nil for all.
+func allowed(message *pb.Allowed) []int64 {
+	if message == nil {
+		return nil
+	}
+	return append([]int64{}, message.AnswerIds...)
 }
 
 func messages(hits []projection.Hit) []*pb.Hit {
@@ -126,7 +139,7 @@ func (s *Service) searchDatabase(ctx context.Context, snapshot *active.Snapshot,
 	}
 	staged, end := s.stage(ctx, "database")
 	defer end()
-	hits, err := s.Database.Search(staged, projected, k)
+	hits, err := s.Database.Search(staged, projected, k, allowed(message.Allowed))
 	response.Hits = messages(hits)
 	return err
 }
@@ -134,7 +147,8 @@ func (s *Service) searchDatabase(ctx context.Context, snapshot *active.Snapshot,
 // searchWithOptions is for hybrid search and explanations.
 func (s *Service) searchWithOptions(ctx context.Context, snapshot *active.Snapshot, message *pb.SearchRequest, query []float32, k int, response *pb.SearchResponse) error {
 	question := projection.Query{Vector: query, Text: message.Text}
-	options := projection.SearchOptions{K: k, Hybrid: message.Hybrid != nil, HybridWeight: message.Hybrid.GetWeight()}
+	options := projection.SearchOptions{K: k, Hybrid: message.Hybrid != nil, HybridWeight: message.Hybrid.GetWeight(),
+		Allowed: allowed(message.Allowed)}
 	if projects(message) {
 		options.Model = snapshot.Model
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -23,8 +24,8 @@ import (
 
 // Database searches for vectors and keeps feedback, for many instances of this server.
 type Database interface {
-	// Search returns the k answers nearest to vector.
-	Search(ctx context.Context, vector []float32, k int) ([]projection.Hit, error)
+	// Search returns the k answers nearest to vector, of those that are allowed; nil allows all.
+	Search(ctx context.Context, vector []float32, k int, allowed []int64) ([]projection.Hit, error)
 	// Record keeps what a user said and returns the entry's id.
 	Record(ctx context.Context, feedback projection.Feedback) (int64, error)
 }
@@ -78,12 +79,16 @@ func (s *Service) question(ctx context.Context, words string, vector []float32) 
 
 func (s *Service) embed(ctx context.Context, words string) ([]float32, error) {
 	if s.Embedder == nil {
-		return nil, failure.New(connect.CodeFailedPrecondition, failure.NoEmbeddingModel,
-			"this server has no embedding model (embedding-model-dir), expected a vector")
+		return nil, noEmbedder()
 	}
 	_, end := s.stage(ctx, "embed")
 	defer end()
 	return s.Embedder.Embed(words)
+}
+
+func noEmbedder() error {
+	return failure.New(connect.CodeFailedPrecondition, failure.NoEmbeddingModel,
+		"this server has no embedding model (embedding-model-dir), expected a vector")
 }
 
 // checkQuestion refuses what is too large before it waits for its turn.
@@ -97,10 +102,16 @@ func (s *Service) checkQuestion(words string, vector []float32) error {
 	return s.checkText("text", words)
 }
 
+// checkText refuses a text that is too long or that the engine does not take. field may have an index.
 func (s *Service) checkText(field, words string) error {
+	param, _, _ := strings.Cut(field, "[")
 	if len(words) > s.Config.Limits.TextBytes {
-		return failure.New(connect.CodeInvalidArgument, failure.TooLarge,
+		return failure.About(param, connect.CodeInvalidArgument, failure.TooLarge,
 			"%s has %d bytes, expected at most %d", field, len(words), s.Config.Limits.TextBytes)
+	}
+	if at := strings.IndexByte(words, 0); at >= 0 {
+		return failure.About(param, connect.CodeInvalidArgument, failure.InvalidArgument,
+			"%s has a NUL character at byte %d, expected text without", field, at)
 	}
 	return nil
 }

@@ -656,6 +656,52 @@ func (x *Hybrid) GetWeight() float64 {
 	return 0
 }
 
+// The answers that a search may find.
+type Allowed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Their ids, in any order. None are found if it is empty; ids of no answer are passed over.
+	AnswerIds     []int64 `protobuf:"varint,1,rep,packed,name=answer_ids,json=answerIds,proto3" json:"answer_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Allowed) Reset() {
+	*x = Allowed{}
+	mi := &file_projection_v1_projection_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Allowed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Allowed) ProtoMessage() {}
+
+func (x *Allowed) ProtoReflect() protoreflect.Message {
+	mi := &file_projection_v1_projection_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Allowed.ProtoReflect.Descriptor instead.
+func (*Allowed) Descriptor() ([]byte, []int) {
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Allowed) GetAnswerIds() []int64 {
+	if x != nil {
+		return x.AnswerIds
+	}
+	return nil
+}
+
 type SearchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The question in words. Needed unless there is a vector, and for hybrid search.
@@ -671,14 +717,16 @@ type SearchRequest struct {
 	// Says what moved the question, and how the answers' ranks changed.
 	Explain bool `protobuf:"varint,6,opt,name=explain,proto3" json:"explain,omitempty"`
 	// How many routing weights are wanted, the largest first; 0 for none.
-	Routing       int32 `protobuf:"varint,7,opt,name=routing,proto3" json:"routing,omitempty"`
+	Routing int32 `protobuf:"varint,7,opt,name=routing,proto3" json:"routing,omitempty"`
+	// Restricts the search to these answers; without it, all are searched. Scores do not depend on it.
+	Allowed       *Allowed `protobuf:"bytes,8,opt,name=allowed,proto3" json:"allowed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SearchRequest) Reset() {
 	*x = SearchRequest{}
-	mi := &file_projection_v1_projection_proto_msgTypes[12]
+	mi := &file_projection_v1_projection_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +738,7 @@ func (x *SearchRequest) String() string {
 func (*SearchRequest) ProtoMessage() {}
 
 func (x *SearchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[12]
+	mi := &file_projection_v1_projection_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +751,7 @@ func (x *SearchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
 func (*SearchRequest) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{12}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SearchRequest) GetText() string {
@@ -755,6 +803,13 @@ func (x *SearchRequest) GetRouting() int32 {
 	return 0
 }
 
+func (x *SearchRequest) GetAllowed() *Allowed {
+	if x != nil {
+		return x.Allowed
+	}
+	return nil
+}
+
 // An answer that was found.
 type Hit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -773,7 +828,7 @@ type Hit struct {
 
 func (x *Hit) Reset() {
 	*x = Hit{}
-	mi := &file_projection_v1_projection_proto_msgTypes[13]
+	mi := &file_projection_v1_projection_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +840,7 @@ func (x *Hit) String() string {
 func (*Hit) ProtoMessage() {}
 
 func (x *Hit) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[13]
+	mi := &file_projection_v1_projection_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +853,7 @@ func (x *Hit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hit.ProtoReflect.Descriptor instead.
 func (*Hit) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{13}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Hit) GetAnswerId() int64 {
@@ -848,7 +903,7 @@ type HitExplanation struct {
 
 func (x *HitExplanation) Reset() {
 	*x = HitExplanation{}
-	mi := &file_projection_v1_projection_proto_msgTypes[14]
+	mi := &file_projection_v1_projection_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +915,7 @@ func (x *HitExplanation) String() string {
 func (*HitExplanation) ProtoMessage() {}
 
 func (x *HitExplanation) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[14]
+	mi := &file_projection_v1_projection_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +928,7 @@ func (x *HitExplanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HitExplanation.ProtoReflect.Descriptor instead.
 func (*HitExplanation) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{14}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *HitExplanation) GetRankBefore() int64 {
@@ -930,7 +985,7 @@ type TrainingQuestion struct {
 
 func (x *TrainingQuestion) Reset() {
 	*x = TrainingQuestion{}
-	mi := &file_projection_v1_projection_proto_msgTypes[15]
+	mi := &file_projection_v1_projection_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +997,7 @@ func (x *TrainingQuestion) String() string {
 func (*TrainingQuestion) ProtoMessage() {}
 
 func (x *TrainingQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[15]
+	mi := &file_projection_v1_projection_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1010,7 @@ func (x *TrainingQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainingQuestion.ProtoReflect.Descriptor instead.
 func (*TrainingQuestion) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{15}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TrainingQuestion) GetClusterId() int64 {
@@ -1009,7 +1064,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_projection_v1_projection_proto_msgTypes[16]
+	mi := &file_projection_v1_projection_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1076,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[16]
+	mi := &file_projection_v1_projection_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1089,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{16}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Explanation) GetAngle() float64 {
@@ -1081,7 +1136,7 @@ type SearchResponse struct {
 
 func (x *SearchResponse) Reset() {
 	*x = SearchResponse{}
-	mi := &file_projection_v1_projection_proto_msgTypes[17]
+	mi := &file_projection_v1_projection_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1148,7 @@ func (x *SearchResponse) String() string {
 func (*SearchResponse) ProtoMessage() {}
 
 func (x *SearchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[17]
+	mi := &file_projection_v1_projection_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1161,7 @@ func (x *SearchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
 func (*SearchResponse) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{17}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SearchResponse) GetHits() []*Hit {
@@ -1137,6 +1192,243 @@ func (x *SearchResponse) GetModel() *ModelReference {
 	return nil
 }
 
+// A question of a batch.
+type Question struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The question in words. Needed unless there is a vector, and for hybrid search.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// The question's vector. Where there is a text too, the text is only used for its words.
+	Vector        []float32 `protobuf:"fixed32,2,rep,packed,name=vector,proto3" json:"vector,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Question) Reset() {
+	*x = Question{}
+	mi := &file_projection_v1_projection_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Question) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Question) ProtoMessage() {}
+
+func (x *Question) ProtoReflect() protoreflect.Message {
+	mi := &file_projection_v1_projection_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Question.ProtoReflect.Descriptor instead.
+func (*Question) Descriptor() ([]byte, []int) {
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Question) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Question) GetVector() []float32 {
+	if x != nil {
+		return x.Vector
+	}
+	return nil
+}
+
+type SearchBatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The questions, at least one and at most limits.batch.
+	Questions []*Question `protobuf:"bytes,1,rep,name=questions,proto3" json:"questions,omitempty"`
+	// The number of answers to each, 10 unless given, at most search.max-k; of all questions together
+	// at most search.max-hits.
+	K *int32 `protobuf:"varint,2,opt,name=k,proto3,oneof" json:"k,omitempty"`
+	// As in a search, for all questions.
+	Project *bool `protobuf:"varint,3,opt,name=project,proto3,oneof" json:"project,omitempty"`
+	// As in a search, for all questions.
+	Hybrid *Hybrid `protobuf:"bytes,4,opt,name=hybrid,proto3" json:"hybrid,omitempty"`
+	// As in a search, for all questions.
+	Allowed       *Allowed `protobuf:"bytes,5,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchBatchRequest) Reset() {
+	*x = SearchBatchRequest{}
+	mi := &file_projection_v1_projection_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchBatchRequest) ProtoMessage() {}
+
+func (x *SearchBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_projection_v1_projection_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchBatchRequest.ProtoReflect.Descriptor instead.
+func (*SearchBatchRequest) Descriptor() ([]byte, []int) {
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SearchBatchRequest) GetQuestions() []*Question {
+	if x != nil {
+		return x.Questions
+	}
+	return nil
+}
+
+func (x *SearchBatchRequest) GetK() int32 {
+	if x != nil && x.K != nil {
+		return *x.K
+	}
+	return 0
+}
+
+func (x *SearchBatchRequest) GetProject() bool {
+	if x != nil && x.Project != nil {
+		return *x.Project
+	}
+	return false
+}
+
+func (x *SearchBatchRequest) GetHybrid() *Hybrid {
+	if x != nil {
+		return x.Hybrid
+	}
+	return nil
+}
+
+func (x *SearchBatchRequest) GetAllowed() *Allowed {
+	if x != nil {
+		return x.Allowed
+	}
+	return nil
+}
+
+// The answers to a question of a batch.
+type SearchResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The answers, best first.
+	Hits          []*Hit `protobuf:"bytes,1,rep,name=hits,proto3" json:"hits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchResult) Reset() {
+	*x = SearchResult{}
+	mi := &file_projection_v1_projection_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchResult) ProtoMessage() {}
+
+func (x *SearchResult) ProtoReflect() protoreflect.Message {
+	mi := &file_projection_v1_projection_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchResult.ProtoReflect.Descriptor instead.
+func (*SearchResult) Descriptor() ([]byte, []int) {
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *SearchResult) GetHits() []*Hit {
+	if x != nil {
+		return x.Hits
+	}
+	return nil
+}
+
+type SearchBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was found, in the order of the questions.
+	Results []*SearchResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// The model that projected, and whose store was searched.
+	Model         *ModelReference `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchBatchResponse) Reset() {
+	*x = SearchBatchResponse{}
+	mi := &file_projection_v1_projection_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchBatchResponse) ProtoMessage() {}
+
+func (x *SearchBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_projection_v1_projection_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchBatchResponse.ProtoReflect.Descriptor instead.
+func (*SearchBatchResponse) Descriptor() ([]byte, []int) {
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *SearchBatchResponse) GetResults() []*SearchResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *SearchBatchResponse) GetModel() *ModelReference {
+	if x != nil {
+		return x.Model
+	}
+	return nil
+}
+
 type FeedbackRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The question in words, as the user asked it.
@@ -1153,7 +1445,7 @@ type FeedbackRequest struct {
 
 func (x *FeedbackRequest) Reset() {
 	*x = FeedbackRequest{}
-	mi := &file_projection_v1_projection_proto_msgTypes[18]
+	mi := &file_projection_v1_projection_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1457,7 @@ func (x *FeedbackRequest) String() string {
 func (*FeedbackRequest) ProtoMessage() {}
 
 func (x *FeedbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[18]
+	mi := &file_projection_v1_projection_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1470,7 @@ func (x *FeedbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedbackRequest.ProtoReflect.Descriptor instead.
 func (*FeedbackRequest) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{18}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FeedbackRequest) GetQuestion() string {
@@ -1219,7 +1511,7 @@ type FeedbackResponse struct {
 
 func (x *FeedbackResponse) Reset() {
 	*x = FeedbackResponse{}
-	mi := &file_projection_v1_projection_proto_msgTypes[19]
+	mi := &file_projection_v1_projection_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1523,7 @@ func (x *FeedbackResponse) String() string {
 func (*FeedbackResponse) ProtoMessage() {}
 
 func (x *FeedbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[19]
+	mi := &file_projection_v1_projection_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1536,7 @@ func (x *FeedbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedbackResponse.ProtoReflect.Descriptor instead.
 func (*FeedbackResponse) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{19}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FeedbackResponse) GetLogId() int64 {
@@ -1283,7 +1575,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_projection_v1_projection_proto_msgTypes[20]
+	mi := &file_projection_v1_projection_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1587,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[20]
+	mi := &file_projection_v1_projection_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1600,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{20}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Model) GetId() int64 {
@@ -1389,7 +1681,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_projection_v1_projection_proto_msgTypes[21]
+	mi := &file_projection_v1_projection_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1693,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[21]
+	mi := &file_projection_v1_projection_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1706,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{21}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{26}
 }
 
 type ListModelsResponse struct {
@@ -1427,7 +1719,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_projection_v1_projection_proto_msgTypes[22]
+	mi := &file_projection_v1_projection_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1731,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[22]
+	mi := &file_projection_v1_projection_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1744,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{22}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -1472,7 +1764,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_projection_v1_projection_proto_msgTypes[23]
+	mi := &file_projection_v1_projection_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1776,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[23]
+	mi := &file_projection_v1_projection_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1789,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{23}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetModelRequest) GetId() int64 {
@@ -1517,7 +1809,7 @@ type GetModelResponse struct {
 
 func (x *GetModelResponse) Reset() {
 	*x = GetModelResponse{}
-	mi := &file_projection_v1_projection_proto_msgTypes[24]
+	mi := &file_projection_v1_projection_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1821,7 @@ func (x *GetModelResponse) String() string {
 func (*GetModelResponse) ProtoMessage() {}
 
 func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[24]
+	mi := &file_projection_v1_projection_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +1834,7 @@ func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelResponse.ProtoReflect.Descriptor instead.
 func (*GetModelResponse) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{24}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetModelResponse) GetModel() *Model {
@@ -1560,7 +1852,7 @@ type GetActiveModelRequest struct {
 
 func (x *GetActiveModelRequest) Reset() {
 	*x = GetActiveModelRequest{}
-	mi := &file_projection_v1_projection_proto_msgTypes[25]
+	mi := &file_projection_v1_projection_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1864,7 @@ func (x *GetActiveModelRequest) String() string {
 func (*GetActiveModelRequest) ProtoMessage() {}
 
 func (x *GetActiveModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[25]
+	mi := &file_projection_v1_projection_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1877,7 @@ func (x *GetActiveModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActiveModelRequest.ProtoReflect.Descriptor instead.
 func (*GetActiveModelRequest) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{25}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{30}
 }
 
 type GetActiveModelResponse struct {
@@ -1615,7 +1907,7 @@ type GetActiveModelResponse struct {
 
 func (x *GetActiveModelResponse) Reset() {
 	*x = GetActiveModelResponse{}
-	mi := &file_projection_v1_projection_proto_msgTypes[26]
+	mi := &file_projection_v1_projection_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1627,7 +1919,7 @@ func (x *GetActiveModelResponse) String() string {
 func (*GetActiveModelResponse) ProtoMessage() {}
 
 func (x *GetActiveModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[26]
+	mi := &file_projection_v1_projection_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1640,7 +1932,7 @@ func (x *GetActiveModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActiveModelResponse.ProtoReflect.Descriptor instead.
 func (*GetActiveModelResponse) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{26}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetActiveModelResponse) GetModel() *Model {
@@ -1714,7 +2006,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_projection_v1_projection_proto_msgTypes[27]
+	mi := &file_projection_v1_projection_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +2018,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[27]
+	mi := &file_projection_v1_projection_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +2031,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{27}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{32}
 }
 
 type ReloadResponse struct {
@@ -1752,7 +2044,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_projection_v1_projection_proto_msgTypes[28]
+	mi := &file_projection_v1_projection_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +2056,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_projection_v1_projection_proto_msgTypes[28]
+	mi := &file_projection_v1_projection_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +2069,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_projection_v1_projection_proto_rawDescGZIP(), []int{28}
+	return file_projection_v1_projection_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReloadResponse) GetModel() *ModelReference {
@@ -1829,7 +2121,10 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\x05model\x18\x02 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model\"[\n" +
 	"\x06Hybrid\x12F\n" +
 	"\x06weight\x18\x01 \x01(\x01B)\xd2\xda\x18%{\"exclusiveMinimum\": 0, \"maximum\": 1}H\x00R\x06weight\x88\x01\x01B\t\n" +
-	"\a_weight\"\xa3\x03\n" +
+	"\a_weight\"(\n" +
+	"\aAllowed\x12\x1d\n" +
+	"\n" +
+	"answer_ids\x18\x01 \x03(\x03R\tanswerIds\"\xd5\x03\n" +
 	"\rSearchRequest\x12(\n" +
 	"\x04text\x18\x01 \x01(\tB\x14\xd2\xda\x18\x10{\"minLength\": 1}R\x04text\x12+\n" +
 	"\x06vector\x18\x02 \x03(\x02B\x13\xd2\xda\x18\x0f{\"minItems\": 1}R\x06vector\x12%\n" +
@@ -1837,7 +2132,8 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\aproject\x18\x04 \x01(\bH\x01R\aproject\x88\x01\x01\x12-\n" +
 	"\x06hybrid\x18\x05 \x01(\v2\x15.projection.v1.HybridR\x06hybrid\x12\x18\n" +
 	"\aexplain\x18\x06 \x01(\bR\aexplain\x12,\n" +
-	"\arouting\x18\a \x01(\x05B\x12\xd2\xda\x18\x0e{\"minimum\": 0}R\arouting:l\xca\xda\x18h{\"anyOf\": [{\"required\": [\"text\"]}, {\"required\": [\"vector\"]}], \"dependentRequired\": {\"hybrid\": [\"text\"]}}B\x04\n" +
+	"\arouting\x18\a \x01(\x05B\x12\xd2\xda\x18\x0e{\"minimum\": 0}R\arouting\x120\n" +
+	"\aallowed\x18\b \x01(\v2\x16.projection.v1.AllowedR\aallowed:l\xca\xda\x18h{\"anyOf\": [{\"required\": [\"text\"]}, {\"required\": [\"vector\"]}], \"dependentRequired\": {\"hybrid\": [\"text\"]}}B\x04\n" +
 	"\x02_kB\n" +
 	"\n" +
 	"\b_project\"\x8d\x01\n" +
@@ -1877,7 +2173,24 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\x04hits\x18\x01 \x03(\v2\x12.projection.v1.HitR\x04hits\x126\n" +
 	"\arouting\x18\x02 \x03(\v2\x1c.projection.v1.RoutingWeightR\arouting\x12<\n" +
 	"\vexplanation\x18\x03 \x01(\v2\x1a.projection.v1.ExplanationR\vexplanation\x123\n" +
-	"\x05model\x18\x04 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model\"\x88\x04\n" +
+	"\x05model\x18\x04 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model\"\xa4\x01\n" +
+	"\bQuestion\x12(\n" +
+	"\x04text\x18\x01 \x01(\tB\x14\xd2\xda\x18\x10{\"minLength\": 1}R\x04text\x12+\n" +
+	"\x06vector\x18\x02 \x03(\x02B\x13\xd2\xda\x18\x0f{\"minItems\": 1}R\x06vector:A\xca\xda\x18={\"anyOf\": [{\"required\": [\"text\"]}, {\"required\": [\"vector\"]}]}\"\xba\x02\n" +
+	"\x12SearchBatchRequest\x12J\n" +
+	"\tquestions\x18\x01 \x03(\v2\x17.projection.v1.QuestionB\x13\xd2\xda\x18\x0f{\"minItems\": 1}R\tquestions\x12%\n" +
+	"\x01k\x18\x02 \x01(\x05B\x12\xd2\xda\x18\x0e{\"minimum\": 1}H\x00R\x01k\x88\x01\x01\x12\x1d\n" +
+	"\aproject\x18\x03 \x01(\bH\x01R\aproject\x88\x01\x01\x12-\n" +
+	"\x06hybrid\x18\x04 \x01(\v2\x15.projection.v1.HybridR\x06hybrid\x120\n" +
+	"\aallowed\x18\x05 \x01(\v2\x16.projection.v1.AllowedR\aallowed:\x1f\xca\xda\x18\x1b{\"required\": [\"questions\"]}B\x04\n" +
+	"\x02_kB\n" +
+	"\n" +
+	"\b_project\"6\n" +
+	"\fSearchResult\x12&\n" +
+	"\x04hits\x18\x01 \x03(\v2\x12.projection.v1.HitR\x04hits\"\x81\x01\n" +
+	"\x13SearchBatchResponse\x125\n" +
+	"\aresults\x18\x01 \x03(\v2\x1b.projection.v1.SearchResultR\aresults\x123\n" +
+	"\x05model\x18\x02 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model\"\x88\x04\n" +
 	"\x0fFeedbackRequest\x120\n" +
 	"\bquestion\x18\x01 \x01(\tB\x14\xd2\xda\x18\x10{\"minLength\": 1}R\bquestion\x12\x18\n" +
 	"\ahelpful\x18\x02 \x01(\bR\ahelpful\x12 \n" +
@@ -1928,7 +2241,7 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\b_answers\"\x0f\n" +
 	"\rReloadRequest\"E\n" +
 	"\x0eReloadResponse\x123\n" +
-	"\x05model\x18\x01 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model2\xfb\x04\n" +
+	"\x05model\x18\x01 \x01(\v2\x1d.projection.v1.ModelReferenceR\x05model2\xf2\x05\n" +
 	"\x11ProjectionService\x12\\\n" +
 	"\x05Embed\x12\x1b.projection.v1.EmbedRequest\x1a\x1c.projection.v1.EmbedResponse\"\x18\xc2\xda\x18\x11\n" +
 	"\x04POST\x12\t/v1/embed\x90\x02\x01\x12d\n" +
@@ -1939,7 +2252,9 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\rProjectStream\x12#.projection.v1.ProjectStreamRequest\x1a$.projection.v1.ProjectStreamResponse(\x010\x01\x12`\n" +
 	"\x06Search\x12\x1c.projection.v1.SearchRequest\x1a\x1d.projection.v1.SearchResponse\"\x19\xc2\xda\x18\x12\n" +
 	"\x04POST\x12\n" +
-	"/v1/search\x90\x02\x01\x12e\n" +
+	"/v1/search\x90\x02\x01\x12u\n" +
+	"\vSearchBatch\x12!.projection.v1.SearchBatchRequest\x1a\".projection.v1.SearchBatchResponse\"\x1f\xc2\xda\x18\x18\n" +
+	"\x04POST\x12\x10/v1/search/batch\x90\x02\x01\x12e\n" +
 	"\bFeedback\x12\x1e.projection.v1.FeedbackRequest\x1a\x1f.projection.v1.FeedbackResponse\"\x18\xc2\xda\x18\x14\n" +
 	"\x04POST\x12\f/v1/feedback2\xe2\x03\n" +
 	"\fModelService\x12p\n" +
@@ -1965,7 +2280,7 @@ func file_projection_v1_projection_proto_rawDescGZIP() []byte {
 	return file_projection_v1_projection_proto_rawDescData
 }
 
-var file_projection_v1_projection_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_projection_v1_projection_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_projection_v1_projection_proto_goTypes = []any{
 	(*EmbedRequest)(nil),           // 0: projection.v1.EmbedRequest
 	(*EmbedResponse)(nil),          // 1: projection.v1.EmbedResponse
@@ -1979,23 +2294,28 @@ var file_projection_v1_projection_proto_goTypes = []any{
 	(*ProjectStreamRequest)(nil),   // 9: projection.v1.ProjectStreamRequest
 	(*ProjectStreamResponse)(nil),  // 10: projection.v1.ProjectStreamResponse
 	(*Hybrid)(nil),                 // 11: projection.v1.Hybrid
-	(*SearchRequest)(nil),          // 12: projection.v1.SearchRequest
-	(*Hit)(nil),                    // 13: projection.v1.Hit
-	(*HitExplanation)(nil),         // 14: projection.v1.HitExplanation
-	(*TrainingQuestion)(nil),       // 15: projection.v1.TrainingQuestion
-	(*Explanation)(nil),            // 16: projection.v1.Explanation
-	(*SearchResponse)(nil),         // 17: projection.v1.SearchResponse
-	(*FeedbackRequest)(nil),        // 18: projection.v1.FeedbackRequest
-	(*FeedbackResponse)(nil),       // 19: projection.v1.FeedbackResponse
-	(*Model)(nil),                  // 20: projection.v1.Model
-	(*ListModelsRequest)(nil),      // 21: projection.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),     // 22: projection.v1.ListModelsResponse
-	(*GetModelRequest)(nil),        // 23: projection.v1.GetModelRequest
-	(*GetModelResponse)(nil),       // 24: projection.v1.GetModelResponse
-	(*GetActiveModelRequest)(nil),  // 25: projection.v1.GetActiveModelRequest
-	(*GetActiveModelResponse)(nil), // 26: projection.v1.GetActiveModelResponse
-	(*ReloadRequest)(nil),          // 27: projection.v1.ReloadRequest
-	(*ReloadResponse)(nil),         // 28: projection.v1.ReloadResponse
+	(*Allowed)(nil),                // 12: projection.v1.Allowed
+	(*SearchRequest)(nil),          // 13: projection.v1.SearchRequest
+	(*Hit)(nil),                    // 14: projection.v1.Hit
+	(*HitExplanation)(nil),         // 15: projection.v1.HitExplanation
+	(*TrainingQuestion)(nil),       // 16: projection.v1.TrainingQuestion
+	(*Explanation)(nil),            // 17: projection.v1.Explanation
+	(*SearchResponse)(nil),         // 18: projection.v1.SearchResponse
+	(*Question)(nil),               // 19: projection.v1.Question
+	(*SearchBatchRequest)(nil),     // 20: projection.v1.SearchBatchRequest
+	(*SearchResult)(nil),           // 21: projection.v1.SearchResult
+	(*SearchBatchResponse)(nil),    // 22: projection.v1.SearchBatchResponse
+	(*FeedbackRequest)(nil),        // 23: projection.v1.FeedbackRequest
+	(*FeedbackResponse)(nil),       // 24: projection.v1.FeedbackResponse
+	(*Model)(nil),                  // 25: projection.v1.Model
+	(*ListModelsRequest)(nil),      // 26: projection.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),     // 27: projection.v1.ListModelsResponse
+	(*GetModelRequest)(nil),        // 28: projection.v1.GetModelRequest
+	(*GetModelResponse)(nil),       // 29: projection.v1.GetModelResponse
+	(*GetActiveModelRequest)(nil),  // 30: projection.v1.GetActiveModelRequest
+	(*GetActiveModelResponse)(nil), // 31: projection.v1.GetActiveModelResponse
+	(*ReloadRequest)(nil),          // 32: projection.v1.ReloadRequest
+	(*ReloadResponse)(nil),         // 33: projection.v1.ReloadResponse
 }
 var file_projection_v1_projection_proto_depIdxs = []int32{
 	2,  // 0: projection.v1.ProjectResponse.routing:type_name -> projection.v1.RoutingWeight
@@ -2007,41 +2327,50 @@ var file_projection_v1_projection_proto_depIdxs = []int32{
 	6,  // 6: projection.v1.ProjectStreamResponse.vectors:type_name -> projection.v1.Vector
 	3,  // 7: projection.v1.ProjectStreamResponse.model:type_name -> projection.v1.ModelReference
 	11, // 8: projection.v1.SearchRequest.hybrid:type_name -> projection.v1.Hybrid
-	14, // 9: projection.v1.Hit.explanation:type_name -> projection.v1.HitExplanation
-	15, // 10: projection.v1.Explanation.questions:type_name -> projection.v1.TrainingQuestion
-	13, // 11: projection.v1.SearchResponse.hits:type_name -> projection.v1.Hit
-	2,  // 12: projection.v1.SearchResponse.routing:type_name -> projection.v1.RoutingWeight
-	16, // 13: projection.v1.SearchResponse.explanation:type_name -> projection.v1.Explanation
-	3,  // 14: projection.v1.SearchResponse.model:type_name -> projection.v1.ModelReference
-	20, // 15: projection.v1.ListModelsResponse.models:type_name -> projection.v1.Model
-	20, // 16: projection.v1.GetModelResponse.model:type_name -> projection.v1.Model
-	20, // 17: projection.v1.GetActiveModelResponse.model:type_name -> projection.v1.Model
-	3,  // 18: projection.v1.ReloadResponse.model:type_name -> projection.v1.ModelReference
-	0,  // 19: projection.v1.ProjectionService.Embed:input_type -> projection.v1.EmbedRequest
-	4,  // 20: projection.v1.ProjectionService.Project:input_type -> projection.v1.ProjectRequest
-	7,  // 21: projection.v1.ProjectionService.ProjectBatch:input_type -> projection.v1.ProjectBatchRequest
-	9,  // 22: projection.v1.ProjectionService.ProjectStream:input_type -> projection.v1.ProjectStreamRequest
-	12, // 23: projection.v1.ProjectionService.Search:input_type -> projection.v1.SearchRequest
-	18, // 24: projection.v1.ProjectionService.Feedback:input_type -> projection.v1.FeedbackRequest
-	21, // 25: projection.v1.ModelService.ListModels:input_type -> projection.v1.ListModelsRequest
-	25, // 26: projection.v1.ModelService.GetActiveModel:input_type -> projection.v1.GetActiveModelRequest
-	23, // 27: projection.v1.ModelService.GetModel:input_type -> projection.v1.GetModelRequest
-	27, // 28: projection.v1.ModelService.Reload:input_type -> projection.v1.ReloadRequest
-	1,  // 29: projection.v1.ProjectionService.Embed:output_type -> projection.v1.EmbedResponse
-	5,  // 30: projection.v1.ProjectionService.Project:output_type -> projection.v1.ProjectResponse
-	8,  // 31: projection.v1.ProjectionService.ProjectBatch:output_type -> projection.v1.ProjectBatchResponse
-	10, // 32: projection.v1.ProjectionService.ProjectStream:output_type -> projection.v1.ProjectStreamResponse
-	17, // 33: projection.v1.ProjectionService.Search:output_type -> projection.v1.SearchResponse
-	19, // 34: projection.v1.ProjectionService.Feedback:output_type -> projection.v1.FeedbackResponse
-	22, // 35: projection.v1.ModelService.ListModels:output_type -> projection.v1.ListModelsResponse
-	26, // 36: projection.v1.ModelService.GetActiveModel:output_type -> projection.v1.GetActiveModelResponse
-	24, // 37: projection.v1.ModelService.GetModel:output_type -> projection.v1.GetModelResponse
-	28, // 38: projection.v1.ModelService.Reload:output_type -> projection.v1.ReloadResponse
-	29, // [29:39] is the sub-list for method output_type
-	19, // [19:29] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	12, // 9: projection.v1.SearchRequest.allowed:type_name -> projection.v1.Allowed
+	15, // 10: projection.v1.Hit.explanation:type_name -> projection.v1.HitExplanation
+	16, // 11: projection.v1.Explanation.questions:type_name -> projection.v1.TrainingQuestion
+	14, // 12: projection.v1.SearchResponse.hits:type_name -> projection.v1.Hit
+	2,  // 13: projection.v1.SearchResponse.routing:type_name -> projection.v1.RoutingWeight
+	17, // 14: projection.v1.SearchResponse.explanation:type_name -> projection.v1.Explanation
+	3,  // 15: projection.v1.SearchResponse.model:type_name -> projection.v1.ModelReference
+	19, // 16: projection.v1.SearchBatchRequest.questions:type_name -> projection.v1.Question
+	11, // 17: projection.v1.SearchBatchRequest.hybrid:type_name -> projection.v1.Hybrid
+	12, // 18: projection.v1.SearchBatchRequest.allowed:type_name -> projection.v1.Allowed
+	14, // 19: projection.v1.SearchResult.hits:type_name -> projection.v1.Hit
+	21, // 20: projection.v1.SearchBatchResponse.results:type_name -> projection.v1.SearchResult
+	3,  // 21: projection.v1.SearchBatchResponse.model:type_name -> projection.v1.ModelReference
+	25, // 22: projection.v1.ListModelsResponse.models:type_name -> projection.v1.Model
+	25, // 23: projection.v1.GetModelResponse.model:type_name -> projection.v1.Model
+	25, // 24: projection.v1.GetActiveModelResponse.model:type_name -> projection.v1.Model
+	3,  // 25: projection.v1.ReloadResponse.model:type_name -> projection.v1.ModelReference
+	0,  // 26: projection.v1.ProjectionService.Embed:input_type -> projection.v1.EmbedRequest
+	4,  // 27: projection.v1.ProjectionService.Project:input_type -> projection.v1.ProjectRequest
+	7,  // 28: projection.v1.ProjectionService.ProjectBatch:input_type -> projection.v1.ProjectBatchRequest
+	9,  // 29: projection.v1.ProjectionService.ProjectStream:input_type -> projection.v1.ProjectStreamRequest
+	13, // 30: projection.v1.ProjectionService.Search:input_type -> projection.v1.SearchRequest
+	20, // 31: projection.v1.ProjectionService.SearchBatch:input_type -> projection.v1.SearchBatchRequest
+	23, // 32: projection.v1.ProjectionService.Feedback:input_type -> projection.v1.FeedbackRequest
+	26, // 33: projection.v1.ModelService.ListModels:input_type -> projection.v1.ListModelsRequest
+	30, // 34: projection.v1.ModelService.GetActiveModel:input_type -> projection.v1.GetActiveModelRequest
+	28, // 35: projection.v1.ModelService.GetModel:input_type -> projection.v1.GetModelRequest
+	32, // 36: projection.v1.ModelService.Reload:input_type -> projection.v1.ReloadRequest
+	1,  // 37: projection.v1.ProjectionService.Embed:output_type -> projection.v1.EmbedResponse
+	5,  // 38: projection.v1.ProjectionService.Project:output_type -> projection.v1.ProjectResponse
+	8,  // 39: projection.v1.ProjectionService.ProjectBatch:output_type -> projection.v1.ProjectBatchResponse
+	10, // 40: projection.v1.ProjectionService.ProjectStream:output_type -> projection.v1.ProjectStreamResponse
+	18, // 41: projection.v1.ProjectionService.Search:output_type -> projection.v1.SearchResponse
+	22, // 42: projection.v1.ProjectionService.SearchBatch:output_type -> projection.v1.SearchBatchResponse
+	24, // 43: projection.v1.ProjectionService.Feedback:output_type -> projection.v1.FeedbackResponse
+	27, // 44: projection.v1.ModelService.ListModels:output_type -> projection.v1.ListModelsResponse
+	31, // 45: projection.v1.ModelService.GetActiveModel:output_type -> projection.v1.GetActiveModelResponse
+	29, // 46: projection.v1.ModelService.GetModel:output_type -> projection.v1.GetModelResponse
+	33, // 47: projection.v1.ModelService.Reload:output_type -> projection.v1.ReloadResponse
+	37, // [37:48] is the sub-list for method output_type
+	26, // [26:37] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_projection_v1_projection_proto_init() }
@@ -2051,19 +2380,20 @@ func file_projection_v1_projection_proto_init() {
 	}
 	file_projection_v1_route_proto_init()
 	file_projection_v1_projection_proto_msgTypes[11].OneofWrappers = []any{}
-	file_projection_v1_projection_proto_msgTypes[12].OneofWrappers = []any{}
-	file_projection_v1_projection_proto_msgTypes[14].OneofWrappers = []any{}
-	file_projection_v1_projection_proto_msgTypes[16].OneofWrappers = []any{}
-	file_projection_v1_projection_proto_msgTypes[18].OneofWrappers = []any{}
+	file_projection_v1_projection_proto_msgTypes[13].OneofWrappers = []any{}
+	file_projection_v1_projection_proto_msgTypes[15].OneofWrappers = []any{}
+	file_projection_v1_projection_proto_msgTypes[17].OneofWrappers = []any{}
 	file_projection_v1_projection_proto_msgTypes[20].OneofWrappers = []any{}
-	file_projection_v1_projection_proto_msgTypes[26].OneofWrappers = []any{}
+	file_projection_v1_projection_proto_msgTypes[23].OneofWrappers = []any{}
+	file_projection_v1_projection_proto_msgTypes[25].OneofWrappers = []any{}
+	file_projection_v1_projection_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_projection_v1_projection_proto_rawDesc), len(file_projection_v1_projection_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

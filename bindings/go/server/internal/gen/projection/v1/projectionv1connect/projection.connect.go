@@ -49,6 +49,9 @@ const (
 	// ProjectionServiceSearchProcedure is the fully-qualified name of the ProjectionService's Search
 	// RPC.
 	ProjectionServiceSearchProcedure = "/projection.v1.ProjectionService/Search"
+	// ProjectionServiceSearchBatchProcedure is the fully-qualified name of the ProjectionService's
+	// SearchBatch RPC.
+	ProjectionServiceSearchBatchProcedure = "/projection.v1.ProjectionService/SearchBatch"
 	// ProjectionServiceFeedbackProcedure is the fully-qualified name of the ProjectionService's
 	// Feedback RPC.
 	ProjectionServiceFeedbackProcedure = "/projection.v1.ProjectionService/Feedback"
@@ -76,6 +79,8 @@ type ProjectionServiceClient interface {
 	ProjectStream(context.Context) *connect.BidiStreamForClient[v1.ProjectStreamRequest, v1.ProjectStreamResponse]
 	// Finds the answers to a question.
 	Search(context.Context, *connect.Request[v1.SearchRequest]) (*connect.Response[v1.SearchResponse], error)
+	// Finds the answers to many questions in one call. One unusable question fails the whole call.
+	SearchBatch(context.Context, *connect.Request[v1.SearchBatchRequest]) (*connect.Response[v1.SearchBatchResponse], error)
 	// Records what a user said of the answers to a question. Training can use it.
 	Feedback(context.Context, *connect.Request[v1.FeedbackRequest]) (*connect.Response[v1.FeedbackResponse], error)
 }
@@ -125,6 +130,13 @@ func NewProjectionServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		searchBatch: connect.NewClient[v1.SearchBatchRequest, v1.SearchBatchResponse](
+			httpClient,
+			baseURL+ProjectionServiceSearchBatchProcedure,
+			connect.WithSchema(projectionServiceMethods.ByName("SearchBatch")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		feedback: connect.NewClient[v1.FeedbackRequest, v1.FeedbackResponse](
 			httpClient,
 			baseURL+ProjectionServiceFeedbackProcedure,
@@ -141,6 +153,7 @@ type projectionServiceClient struct {
 	projectBatch  *connect.Client[v1.ProjectBatchRequest, v1.ProjectBatchResponse]
 	projectStream *connect.Client[v1.ProjectStreamRequest, v1.ProjectStreamResponse]
 	search        *connect.Client[v1.SearchRequest, v1.SearchResponse]
+	searchBatch   *connect.Client[v1.SearchBatchRequest, v1.SearchBatchResponse]
 	feedback      *connect.Client[v1.FeedbackRequest, v1.FeedbackResponse]
 }
 
@@ -169,6 +182,11 @@ func (c *projectionServiceClient) Search(ctx context.Context, req *connect.Reque
 	return c.search.CallUnary(ctx, req)
 }
 
+// SearchBatch calls projection.v1.ProjectionService.SearchBatch.
+func (c *projectionServiceClient) SearchBatch(ctx context.Context, req *connect.Request[v1.SearchBatchRequest]) (*connect.Response[v1.SearchBatchResponse], error) {
+	return c.searchBatch.CallUnary(ctx, req)
+}
+
 // Feedback calls projection.v1.ProjectionService.Feedback.
 func (c *projectionServiceClient) Feedback(ctx context.Context, req *connect.Request[v1.FeedbackRequest]) (*connect.Response[v1.FeedbackResponse], error) {
 	return c.feedback.CallUnary(ctx, req)
@@ -187,6 +205,8 @@ type ProjectionServiceHandler interface {
 	ProjectStream(context.Context, *connect.BidiStream[v1.ProjectStreamRequest, v1.ProjectStreamResponse]) error
 	// Finds the answers to a question.
 	Search(context.Context, *connect.Request[v1.SearchRequest]) (*connect.Response[v1.SearchResponse], error)
+	// Finds the answers to many questions in one call. One unusable question fails the whole call.
+	SearchBatch(context.Context, *connect.Request[v1.SearchBatchRequest]) (*connect.Response[v1.SearchBatchResponse], error)
 	// Records what a user said of the answers to a question. Training can use it.
 	Feedback(context.Context, *connect.Request[v1.FeedbackRequest]) (*connect.Response[v1.FeedbackResponse], error)
 }
@@ -232,6 +252,13 @@ func NewProjectionServiceHandler(svc ProjectionServiceHandler, opts ...connect.H
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	projectionServiceSearchBatchHandler := connect.NewUnaryHandler(
+		ProjectionServiceSearchBatchProcedure,
+		svc.SearchBatch,
+		connect.WithSchema(projectionServiceMethods.ByName("SearchBatch")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	projectionServiceFeedbackHandler := connect.NewUnaryHandler(
 		ProjectionServiceFeedbackProcedure,
 		svc.Feedback,
@@ -250,6 +277,8 @@ func NewProjectionServiceHandler(svc ProjectionServiceHandler, opts ...connect.H
 			projectionServiceProjectStreamHandler.ServeHTTP(w, r)
 		case ProjectionServiceSearchProcedure:
 			projectionServiceSearchHandler.ServeHTTP(w, r)
+		case ProjectionServiceSearchBatchProcedure:
+			projectionServiceSearchBatchHandler.ServeHTTP(w, r)
 		case ProjectionServiceFeedbackProcedure:
 			projectionServiceFeedbackHandler.ServeHTTP(w, r)
 		default:
@@ -279,6 +308,10 @@ func (UnimplementedProjectionServiceHandler) ProjectStream(context.Context, *con
 
 func (UnimplementedProjectionServiceHandler) Search(context.Context, *connect.Request[v1.SearchRequest]) (*connect.Response[v1.SearchResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("projection.v1.ProjectionService.Search is not implemented"))
+}
+
+func (UnimplementedProjectionServiceHandler) SearchBatch(context.Context, *connect.Request[v1.SearchBatchRequest]) (*connect.Response[v1.SearchBatchResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("projection.v1.ProjectionService.SearchBatch is not implemented"))
 }
 
 func (UnimplementedProjectionServiceHandler) Feedback(context.Context, *connect.Request[v1.FeedbackRequest]) (*connect.Response[v1.FeedbackResponse], error) {
