@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -316,6 +318,10 @@ func TestModels(t *testing.T) {
 	active, err := client.GetActiveModel(t.Context(), connect.NewRequest(&pb.GetActiveModelRequest{}))
 	if err != nil || active.Msg.Model.Id != 2 || active.Msg.InputDim != 384 || active.Msg.GetAnswers() == 0 {
 		t.Errorf("the active model is %v, %v", active, err)
+	}
+	build := fmt.Sprintf(`projection_build_info{goversion=%q,revision="unknown",version=%q}`, runtime.Version(), projection.Version())
+	if metric(t, s.url, build) != "1" {
+		t.Errorf("there is no metric %s", build)
 	}
 }
 

@@ -4,6 +4,7 @@
 //	server migrate [--print] makes the tables in PostgreSQL, or shows the SQL
 //	server load [--prune]    copies the store's answers into PostgreSQL
 //	server collect           moves feedback from PostgreSQL into the store
+//	server version           shows what was built
 //	server help              shows the settings
 package main
 
@@ -23,6 +24,7 @@ import (
 	"github.com/unifyweaver/projection/server/internal/postgres"
 	"github.com/unifyweaver/projection/server/internal/server"
 	"github.com/unifyweaver/projection/server/internal/store"
+	"github.com/unifyweaver/projection/server/internal/telemetry"
 )
 
 const usage = `server serves semantic projections: REST, Connect, gRPC and gRPC-Web on one address.
@@ -36,6 +38,7 @@ const usage = `server serves semantic projections: REST, Connect, gRPC and gRPC-
                          that the store has not
   server collect         moves the feedback that PostgreSQL keeps into the store's query log,
                          where training finds it
+  server version         shows the version, the commit and the compiler
 
 `
 
@@ -54,6 +57,10 @@ func run(arguments []string) int {
 	asked := own != "" && slices.Contains(arguments, own)
 	if asked {
 		arguments = slices.DeleteFunc(slices.Clone(arguments), func(a string) bool { return a == own })
+	}
+	if command == "version" && len(arguments) == 0 {
+		fmt.Println("server", telemetry.ThisBuild())
+		return 0
 	}
 	if command == "help" {
 		arguments = []string{"--help"}
@@ -87,6 +94,8 @@ func run(arguments []string) int {
 		err = load(ctx, c, asked)
 	case "collect":
 		err = collect(ctx, c)
+	case "version":
+		return fail(2, fmt.Errorf("version takes no settings"))
 	default:
 		return fail(2, fmt.Errorf("no command %q; help shows them", command))
 	}

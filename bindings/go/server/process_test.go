@@ -16,6 +16,7 @@ import (
 	"connectrpc.com/connect"
 	"go.uber.org/goleak"
 
+	"github.com/unifyweaver/projection"
 	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
 	"github.com/unifyweaver/projection/server/internal/gen/projection/v1/projectionv1connect"
 )
@@ -219,6 +220,8 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{nil, []string{"--help"}, 0, "--limits.request-bytes (4194304)"},
 		{nil, []string{"help"}, 0, "server load"},
+		{nil, []string{"version"}, 0, "server " + projection.Version() + ", commit "},
+		{nil, []string{"version", "--listen=127.0.0.1:1"}, 2, "version takes no settings"},
 		{nil, []string{"--no-such-flag"}, 2, "no-such-flag"},
 		{nil, []string{"dance"}, 2, `no command "dance"`},
 		{nil, []string{"serve", "x"}, 2, `unexpected argument "x"`},

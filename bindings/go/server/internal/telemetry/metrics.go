@@ -69,7 +69,12 @@ func NewMetrics(threshold float64) *Metrics {
 		alive: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "projection_models_in_memory", Help: "The current model, and replaced ones that requests still use."}),
 	}
-	m.Registry.MustRegister(m.requests, m.seconds, m.stages, m.Waiting, m.Computing, m.rejected, m.nearest, m.examined,
+	build := ThisBuild()
+	running := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "projection_build_info", Help: "1 for the program that runs.",
+		ConstLabels: prometheus.Labels{"version": build.Version, "revision": build.Revision, "goversion": build.Go}})
+	running.Set(1)
+	m.Registry.MustRegister(running, m.requests, m.seconds, m.stages, m.Waiting, m.Computing, m.rejected, m.nearest, m.examined,
 		m.far, m.reloads, m.refused, m.model, m.generation, m.alive,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"loaded", "refused"} {
