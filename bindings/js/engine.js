@@ -24,6 +24,12 @@ export function describe(value) {
   return value.constructor?.name ?? "an object";
 }
 
+export function checkObject(name, value) {
+  if (value === null || typeof value !== "object") {
+    throw invalid(`${name}: expected an object, found ${describe(value)}`);
+  }
+}
+
 function checkFloats(name, value) {
   if (!(value instanceof Float32Array)) {
     throw invalid(`${name}: expected a Float32Array, found ${describe(value)}`);
@@ -52,11 +58,15 @@ function idOf(big) {
   return Number.isSafeInteger(number) ? number : big;
 }
 
-function bigOf(id, place) {
-  if ((typeof id === "bigint" && BigInt.asIntN(64, id) === id) || Number.isSafeInteger(id)) {
-    return BigInt(id);
-  }
-  throw invalid(`ids[${place}]: expected a whole number of 64 bits, found ${describe(id)}`);
+function bigsOf(name, ids) {
+  const bigOf = (_, place) => {
+    const id = ids[place];
+    if ((typeof id === "bigint" && BigInt.asIntN(64, id) === id) || Number.isSafeInteger(id)) {
+      return BigInt(id);
+    }
+    throw invalid(`${name}[${place}]: expected a whole number of 64 bits, found ${describe(id)}`);
+  };
+  return BigInt64Array.from({ length: checkCount(`${name}.length`, ids?.length) }, bigOf);
 }
 
 /** Calls into one instance, and its memory. */
@@ -263,10 +273,18 @@ export function bind(instance, another, simd, read) {
   }
 
   class Index extends Owned {
+    #length;
+
     constructor(key, border, handle) {
       super(key, border, "index", handle);
-      Object.assign(this, Owned.describe(border, handle));
+      const { length, dim } = Owned.describe(border, handle);
+      this.#length = length;
+      this.dim = dim;
       Object.freeze(this);
+    }
+
+    get length() {
+      return this.#length;
     }
 
     static fromBytes(bytes) {
@@ -280,19 +298,59 @@ export function bind(instance, another, simd, read) {
 
     static fromVectors(ids, vectors) {
       checkFloats("vectors", vectors);
-      const count = checkCount("ids.length", ids?.length);
-      const bigs = BigInt64Array.from({ length: count }, (_, place) => bigOf(ids[place], place));
-      shared.ids(bigs);
+      shared.ids(bigsOf("ids", ids));
       shared.floats(vectors);
       return new Index(made, shared, shared.try("index_from_vectors"));
     }
 
-    search(query, k) {
-      checkFloats("query", query);
-      const max = checkCount("k", k);
+    add(ids, vectors) {
+      this.#change(0, ids, vectors);
+    }
+
+    replace(ids, vectors) {
+      this.#change(1, ids, vectors);
+    }
+
+    remove(ids) {
+      const before = this.#length;
+      this.#change(2, ids, new Float32Array());
+      return before - this.#length;
+    }
+
+    #change(how, ids, vectors) {
+      checkFloats("vectors", vectors);
+      const bigs = bigsOf("ids", ids);
       const [border, handle] = of(this);
-      border.floats(query);
-      border.try("index_search", handle, max);
+      border.ids(bigs);
+      border.floats(vectors);
+      border.try("index_change", handle, how);
+      this.#length = Owned.describe(border, handle).length;
+    }
+
+    search(query, k, options) {
+      checkFloats("query", query);
+      return this.#search(query, k, false, options);
+    }
+
+    searchBatch(queries, k, options) {
+      checkFloats("queries", queries);
+      const hits = this.#search(queries, k, true, options);
+      const rows = queries.length / this.dim;
+      const each = hits.length / rows;
+      return Array.from({ length: rows }, (_, row) => hits.slice(row * each, (row + 1) * each));
+    }
+
+    #search(queries, k, batch, options = {}) {
+      const max = checkCount("k", k);
+      checkObject("options", options);
+      const { allowed } = options;
+      const among = allowed !== undefined && bigsOf("allowed", allowed);
+      const [border, handle] = of(this);
+      if (among) {
+        border.ids(among);
+      }
+      border.floats(queries);
+      border.try("index_search", handle, max, batch, Boolean(among));
       const ids = border.hitIds();
       return Array.from(border.numbers(), (score, i) => ({ answerId: idOf(ids[i]), score }));
     }

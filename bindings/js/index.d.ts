@@ -143,13 +143,26 @@ export interface IndexClass {
   fromVectors(ids: ArrayLike<Id>, vectors: Float32Array): Index;
 }
 
+export interface SearchOptions {
+  /** Ids of the answers that may be found. By default all; unknown ids are ignored. */
+  allowed?: ArrayLike<Id>;
+}
+
 /** Answers in memory, searched exactly. */
 export interface Index {
   /** Number of answers. */
   readonly length: number;
   readonly dim: number;
   /** Returns the k answers nearest by cosine, best first, or all if there are fewer. */
-  search(query: Float32Array, k: number): Hit[];
+  search(query: Float32Array, k: number, options?: SearchOptions): Hit[];
+  /** Searches for each row of queries (n × d), faster than n calls of {@link search}. */
+  searchBatch(queries: Float32Array, k: number, options?: SearchOptions): Hit[][];
+  /** Adds rows (n × d) with ids that the index does not have. After an error, nothing is added. */
+  add(ids: ArrayLike<Id>, vectors: Float32Array): void;
+  /** Adds rows (n × d); ids that the index has already get the new ones. */
+  replace(ids: ArrayLike<Id>, vectors: Float32Array): void;
+  /** Removes the answers with these ids and returns their number. Unknown ids are ignored. */
+  remove(ids: ArrayLike<Id>): number;
   free(): void;
   [Symbol.dispose](): void;
 }

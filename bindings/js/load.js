@@ -1,6 +1,6 @@
 // Chooses, fetches and compiles a build of the engine. Every failure is an EngineError.
 
-import { bind, describe, EngineError, invalid } from "./engine.js";
+import { bind, checkObject, describe, EngineError, invalid } from "./engine.js";
 
 // A module with a function that counts the bits of each byte in a 128-bit vector.
 const SIMD_MODULE = new Uint8Array([
@@ -11,7 +11,7 @@ const SIMD_MODULE = new Uint8Array([
 ]);
 
 export function hasSimd() {
-  return WebAssembly.validate(SIMD_MODULE);
+  return globalThis.WebAssembly?.validate(SIMD_MODULE) ?? false;
 }
 
 // Written out one by one so that bundlers find the files.
@@ -37,9 +37,7 @@ export function loader(open) {
   }
 
   return async function load(options = {}) {
-    if (options === null || typeof options !== "object") {
-      throw invalid(`options: expected an object, found ${describe(options)}`);
-    }
+    checkObject("options", options);
     let { simd, wasm, embedder = false } = options;
     if (wasm === undefined) {
       simd ??= hasSimd();
@@ -50,7 +48,14 @@ export function loader(open) {
       const module = await compiled(isAddress(wasm) ? await open(wasm) : wasm);
       // The engine imports nothing from its host: no clock, no random numbers, no console.
       const instance = await WebAssembly.instantiate(module, {});
-      return bind(instance, () => new WebAssembly.Instance(module, {}), simd, read);
+      const another = () => {
+        try {
+          return new WebAssembly.Instance(module, {});
+        } catch (error) {
+          throw failed(error, "embedder", "INTERNAL");
+        }
+      };
+      return bind(instance, another, simd, read);
     } catch (error) {
       throw failed(error, what, code);
     }
@@ -107,7 +112,8 @@ function failed(cause, what, code) {
   if (cause instanceof EngineError) {
     return cause;
   }
-  if (cause instanceof WebAssembly.CompileError) {
+  // Some browsers have no WebAssembly in a strict mode.
+  if (!globalThis.WebAssembly || cause instanceof WebAssembly.CompileError) {
     code = "INVALID_ARGUMENT";
   } else if (cause instanceof RangeError) {
     code = "OUT_OF_MEMORY";

@@ -101,6 +101,60 @@ test("an index finds what sorting finds", () => {
   assert.throws(() => index.search(query, 1), refused("INVALID_ARGUMENT", /freed/));
 });
 
+test("an index is searched in batches and among some answers, and changes", () => {
+  const count = 300;
+  const ids = Array.from({ length: count }, (_, i) => 3 * i);
+  const values = (n, seed) => new Float32Array(n * 8).map((_, i) => Math.sin(seed + i * i));
+  const [vectors, queries] = [values(count, 0), values(5, 1)];
+  const row = (rows, at) => rows.subarray(8 * at, 8 * (at + 1));
+  const index = engine.Index.fromVectors(ids, vectors);
+  const sorted = (query, keep = () => true) => index.search(query, count).filter((hit) => keep(hit.answerId));
+  for (const allowed of [undefined, [], [3, 3n, 7, 600], ids.slice(100)]) {
+    const keep = (id) => allowed === undefined || allowed.map(Number).includes(id);
+    const batch = index.searchBatch(queries, 10, { allowed });
+    assert.equal(batch.length, 5);
+    for (const [at, hits] of batch.entries()) {
+      const expected = sorted(row(queries, at), keep).slice(0, 10);
+      assert.deepEqual(index.search(row(queries, at), 10, { allowed }), expected);
+      assert.deepEqual(hits.map((hit) => hit.answerId), expected.map((hit) => hit.answerId));
+      hits.forEach(({ score }, i) => assert.ok(Math.abs(score - expected[i].score) < 1e-6));
+    }
+  }
+  assert.deepEqual(index.searchBatch(new Float32Array(), 10), []);
+
+  const query = row(queries, 0);
+  index.add([-1, 9007199254740993n], queries.slice(0, 16));
+  assert.equal(index.length, count + 2);
+  assert.equal(index.search(query, 1)[0].answerId, -1);
+  index.replace([-1, 1], Float32Array.from([...row(queries, 3), ...query]));
+  assert.deepEqual([index.length, index.search(query, 1)[0].answerId], [count + 3, 1]);
+  assert.equal(index.remove([1, 1, 2, 9007199254740993n]), 2);
+  assert.deepEqual([index.length, index.remove([])], [count + 1, 0]);
+  index.add([], new Float32Array());
+  assert.deepEqual(index.search(query, count), sorted(query));
+  assert.ok(sorted(query).every(({ answerId }) => answerId === -1 || ids.includes(answerId)));
+
+  const before = index.search(query, count);
+  for (const [change, code, words] of [
+    [() => index.add([5, 3], queries.subarray(0, 16)), "INVALID_ARGUMENT", /two vectors with the id 3/],
+    [() => index.add([5, 5], queries.subarray(0, 16)), "INVALID_ARGUMENT", /two vectors with the id 5/],
+    [() => index.add([5], queries), "DIMENSION_MISMATCH", /40 values, expected 8 for each of 1/],
+    [() => index.replace([3], new Float32Array(8)), "ZERO_VECTOR", /answer 3/],
+    [() => index.add([0.5], query), "INVALID_ARGUMENT", /ids\[0\]/],
+    [() => index.remove(3), "INVALID_ARGUMENT", /ids\.length/],
+    [() => index.search(query, 1, { allowed: 3 }), "INVALID_ARGUMENT", /allowed\.length/],
+    [() => index.search(query, 1, null), "INVALID_ARGUMENT", /options/],
+    [() => index.searchBatch(queries.subarray(1), 1), "DIMENSION_MISMATCH", /39 values, expected a multiple of 8/],
+    [() => index.searchBatch(new Float32Array(16).fill(1, 0, 8), 1), "ZERO_VECTOR", /row 1/],
+  ]) {
+    assert.throws(change, refused(code, words), String(words));
+  }
+  assert.deepEqual(index.search(query, count), before);
+  index.free();
+  assert.throws(() => index.remove([3]), refused("INVALID_ARGUMENT", /freed/));
+  assert.equal(index.length, count + 1);
+});
+
 test("what was freed is of no use, and freeing it again does nothing", async () => {
   const own = await load();
   const file = exact(dumped, "models", "d384_18-t0.1.safetensors");
@@ -172,6 +226,14 @@ test("whatever keeps an engine or a file from loading is an EngineError", async 
     [{ wasm: page(200, "application/wasm") }, "INVALID_ARGUMENT", /magic/],
   ]) {
     await assert.rejects(load(options), refused(code, words), String(words));
+  }
+  const { WebAssembly: kept } = globalThis;
+  try {
+    delete globalThis.WebAssembly;
+    assert.equal(hasSimd(), false);
+    await assert.rejects(load(), refused("INVALID_ARGUMENT", /scalar\.wasm: WebAssembly is not defined/));
+  } finally {
+    globalThis.WebAssembly = kept;
   }
   const { Model, Index } = engine;
   const file = path.join(dumped, "models", "d384_18-t0.1.safetensors");

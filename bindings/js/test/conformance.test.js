@@ -64,10 +64,13 @@ for (const simd of [true, false]) {
         const index = engine.Index.fromVectors(ids, Float32Array.from(npy(folder, "answers.npy").values));
         assert.equal(index.length, answers);
         const [hits, scores] = [idRows(folder, `${kind}_ids.txt`), npy(folder, `${kind}_scores.npy`)];
+        const rows = Array.from({ length: queries.rows }, (_, row) => queriesOf(row));
+        const batch = index.searchBatch(Float32Array.from(rows.flatMap((row) => [...row])), k);
         for (let row = 0; row < queries.rows; row++) {
-          const found = index.search(queriesOf(row), k);
-          assert.deepEqual(found.map((hit) => hit.answerId), hits[row], `${name} ${kind} row ${row}`);
-          close(`${name} ${kind} row ${row}`, found.map((hit) => hit.score), scores.row(row), 1);
+          for (const found of [index.search(rows[row], k), batch[row]]) {
+            assert.deepEqual(found.map((hit) => hit.answerId), hits[row], `${name} ${kind} row ${row}`);
+            close(`${name} ${kind} row ${row}`, found.map((hit) => hit.score), scores.row(row), 1);
+          }
           searched++;
         }
         index.free();

@@ -188,3 +188,14 @@ test("a model that is made and freed again and again takes no more memory", asyn
   }
   assert.ok(engine.memory <= before + (4 << 20), `${before} before, ${engine.memory} after`);
 });
+
+test("an approximate index in a model's file is not looked at", async () => {
+  const { Model } = await load();
+  const file = exact(dumped, "models", "d8_mixed-t0.1.safetensors");
+  const { header, data } = parts(file);
+  const tensors = JSON.parse(header);
+  tensors.index_codes = { dtype: "I8", shape: [1, 8], data_offsets: [data.length, data.length + 8] };
+  const more = joined(JSON.stringify(tensors), Uint8Array.of(...data, 0, 0, 0, 0, 0, 0, 0, 0));
+  const query = new Float32Array(8).fill(1);
+  assert.deepEqual(Model.fromBytes(more).project(query), Model.fromBytes(file).project(query));
+});

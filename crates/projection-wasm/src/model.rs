@@ -1,12 +1,12 @@
 //! Calls of models.
 
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::ArrayViewMut2;
+use projection_core::Result;
 use projection_core::projection::{Model, Projection};
-use projection_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
 use crate::exchange::{Input, Output};
-use crate::objects::{Object, make, run_on, shape, wrong_handle};
+use crate::objects::{Object, make, query_rows, run_on, shape, wrong_handle};
 
 /// Makes a model of the bytes of its file, the input.
 #[unsafe(no_mangle)]
@@ -37,17 +37,10 @@ pub extern "C" fn model_project(handle: usize) -> bool {
 pub extern "C" fn model_project_batch(handle: usize) -> bool {
     run(handle, |model, input, output| {
         let (dim, out, heads) = (model.input_dim(), model.output_dim(), model.head_ids().len());
-        let length = input.floats.len();
-        if !length.is_multiple_of(dim) {
-            return Err(Error::new(
-                ErrorKind::DimensionMismatch,
-                format!("queries of {length} values, expected a multiple of {dim}"),
-            ));
-        }
-        let rows = length / dim;
+        let queries = query_rows(&input.floats, dim)?;
+        let rows = queries.nrows();
         output.floats.resize(rows * (out + heads), 0.0);
         let (projected, weights) = output.floats.split_at_mut(rows * out);
-        let queries = ArrayView2::from_shape((rows, dim), &input.floats).map_err(shape)?;
         let projected = ArrayViewMut2::from_shape((rows, out), projected).map_err(shape)?;
         let weights = ArrayViewMut2::from_shape((rows, heads), weights).map_err(shape)?;
         model.project_batch_into(queries, projected, Some(weights))

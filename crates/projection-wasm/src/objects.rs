@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use ndarray::ArrayView2;
 use projection_core::projection::{Model, Projection};
 use projection_core::search::Index;
 use projection_core::{Error, ErrorKind, Result};
@@ -42,11 +43,11 @@ pub(crate) fn make(make: impl FnOnce(Input) -> Result<Object>) -> usize {
 /// Runs a call of the object with this handle, see [`run`].
 pub(crate) fn run_on(
     handle: usize,
-    work: impl FnOnce(&Object, &mut Input, &mut Output) -> Result<()>,
+    work: impl FnOnce(&mut Object, &mut Input, &mut Output) -> Result<()>,
 ) -> bool {
     run(|input, output| {
-        OBJECTS.with_borrow(|objects| {
-            let object = handle.checked_sub(1).and_then(|at| objects.get(at)?.as_ref());
+        OBJECTS.with_borrow_mut(|objects| {
+            let object = handle.checked_sub(1).and_then(|at| objects.get_mut(at)?.as_mut());
             work(object.ok_or_else(wrong_handle)?, input, output)
         })
     })
@@ -60,6 +61,16 @@ pub(crate) fn wrong_handle() -> Error {
 /// The error for slices that do not have the lengths which their callers just computed.
 pub(crate) fn shape(error: ndarray::ShapeError) -> Error {
     Error::new(ErrorKind::Internal, error.to_string())
+}
+
+/// Rows of queries of `dim` values each.
+pub(crate) fn query_rows(values: &[f32], dim: usize) -> Result<ArrayView2<'_, f32>> {
+    let length = values.len();
+    if !length.is_multiple_of(dim) {
+        let what = format!("queries of {length} values, expected a multiple of {dim}");
+        return Err(Error::new(ErrorKind::DimensionMismatch, what));
+    }
+    ArrayView2::from_shape((length / dim, dim), values).map_err(shape)
 }
 
 /// Frees the object with this handle. (A bare `free` would replace that of the C library in the

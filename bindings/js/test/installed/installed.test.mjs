@@ -170,8 +170,15 @@ test("workerd, the runtime of Cloudflare's workers, with esbuild's bundle", LIMI
 
 // --- Browsers ---------------------------------------------------------------------------
 
-/** Serves the user's folder, engines under /untyped/ without their type, until the test ends. */
-async function serve(t) {
+/** Starts a server that ends with the test. Returns its address. */
+async function listen(t, server) {
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** Serves the user's folder; engines under /untyped/ come without their type. */
+function serve(t) {
   const server = http.createServer((request, response) => {
     const name = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
     const file = at(name.replace("/untyped/", "/"));
@@ -180,13 +187,11 @@ async function serve(t) {
       return;
     }
     const extension = path.extname(file);
-    const type = extension === ".wasm" && name !== `/${path.relative(user, file)}` ? null : TYPES[extension];
+    const type = extension === ".wasm" && name.startsWith("/untyped/") ? null : TYPES[extension];
     response.writeHead(200, { "content-type": type ?? "application/octet-stream" });
     fs.createReadStream(file).pipe(response);
   });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => server.close());
-  return `http://127.0.0.1:${server.address().port}`;
+  return listen(t, server);
 }
 
 /** Opens a page, which says in its title how its check went. Returns how often it compiled streams. */
@@ -270,10 +275,12 @@ test("Vite, built and in development", LIMIT, async (t) => {
   await visit(t, `${built}/vite/vite.html`);
   await visit(t, `${built}/vite/vite-url.html`, "1");
 
-  const server = await vite.createServer({ ...options, base: "/", server: { host: "127.0.0.1", port: 0 } });
-  t.after(() => server.close());
-  await server.listen();
-  const [address] = server.resolvedUrls.local;
-  await visit(t, `${address}vite-url.html`, "1");
-  await visit(t, `${address}vite.html`);
+  // On a port of the system's choice, which Vite itself does not take.
+  const server = http.createServer();
+  const dev = await vite.createServer({ ...options, base: "/", server: { middlewareMode: true, hmr: { server } } });
+  t.after(() => dev.close());
+  server.on("request", dev.middlewares);
+  const address = await listen(t, server);
+  await visit(t, `${address}/vite-url.html`, "1");
+  await visit(t, `${address}/vite.html`);
 });

@@ -104,13 +104,13 @@ fn tensors_of(index: &IvfIndex) -> Vec<NewTensor<'_>> {
     tensors
 }
 
-/// The index of `n` vectors of dimension `dim`, if the file has one.
+/// The index of `n` vectors of dimension `dim`, if the file has one. WebAssembly does without.
 pub(crate) fn read_index(
     file: &TensorFile<'_>,
     n: usize,
     dim: usize,
 ) -> Result<Option<Arc<IvfIndex>>> {
-    if !file.has(CODES) {
+    if cfg!(target_family = "wasm") || !file.has(CODES) {
         return Ok(None);
     }
     if dim > MAX_INT8_DIM {

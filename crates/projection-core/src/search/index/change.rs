@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
-use super::{Index, twice};
+use super::{HAS_IVF, Index, twice};
 use crate::error::Result;
 use crate::ivf::{IndexStats, IvfIndex, MIN_INDEX_ROWS, UnitVectors, scan_pays_off};
 use crate::kernel::progress::{OnProgress, Progress};
@@ -48,7 +48,9 @@ impl Index {
             let row = known.map_or(self.len(), |row| row as usize);
             if known.is_some() {
                 self.vectors.set(row, unit);
-                ivf.iter_mut().for_each(|ivf| Arc::make_mut(ivf).swap_remove(row, row));
+                if HAS_IVF && let Some(ivf) = &mut ivf {
+                    Arc::make_mut(ivf).swap_remove(row, row);
+                }
             } else {
                 self.vectors.push(unit);
                 self.ids.push(*id);
@@ -58,7 +60,10 @@ impl Index {
             }
             rows.push(row);
         }
-        if let Some(ivf) = ivf.as_mut().filter(|_| !rows.is_empty()) {
+        if HAS_IVF
+            && !rows.is_empty()
+            && let Some(ivf) = &mut ivf
+        {
             self.with_units(|units| Arc::make_mut(ivf).add(units, &rows));
         }
         self.ivf = ivf;
@@ -85,7 +90,7 @@ impl Index {
             }
             self.ids.swap_remove(row);
             self.vectors.swap_remove(row);
-            if let Some(ivf) = &mut self.ivf {
+            if HAS_IVF && let Some(ivf) = &mut self.ivf {
                 Arc::make_mut(ivf).swap_remove(row, last);
             }
             removed.push((row, last));

@@ -48,6 +48,10 @@ pub struct Index {
     ivf: Option<Arc<IvfIndex>>,
 }
 
+/// Whether an index may have an approximate one. In WebAssembly nothing builds it, so that what
+/// would use it is left out.
+const HAS_IVF: bool = cfg!(not(target_family = "wasm"));
+
 impl Index {
     /// Makes an index of the rows of `vectors` (n × d), which need not be of unit length.
     /// `ids` (n) names them.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::best::{Best, better_first};
-use super::{Hit, Index};
+use super::{HAS_IVF, Hit, Index};
 use crate::ivf::prefetched;
 use crate::kernel::{self, PrefetchHint, parallel};
 
@@ -142,7 +142,7 @@ impl Index {
         targets: &[f32],
         k: usize,
     ) -> Option<Vec<Vec<Hit>>> {
-        let ivf = self.ivf.as_ref().filter(|_| k > 0)?;
+        let ivf = self.ivf.as_ref().filter(|_| HAS_IVF && k > 0)?;
         let few = allowed.is_some_and(|rows| rows.len() < self.len() / SPARSE);
         if few || ivf.is_exact() && targets.len() / self.dim >= MANY {
             return None;
