@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     batches, distill, embed, evaluate, export, import, import_embeddings, index, inspect, log,
-    models, project, query, train,
+    models, project, query, train, try_file,
 };
 use failure::Failure;
 use output::{Report, Screen};
@@ -34,6 +34,9 @@ struct Cli {
 }
 
 const EXAMPLE: &str = "\
+What does it do for your questions?
+  projection try faq.json --model-dir models/all-MiniLM-L6-v2
+
 From questions and answers to the right answer:
   projection import lda.db faq.json
   projection embed lda.db --model-dir models/all-MiniLM-L6-v2
@@ -44,6 +47,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Try(try_file::Args),
     Import(import::Args),
     ImportEmbeddings(import_embeddings::Args),
     Batches(batches::Args),
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
     };
     let screen = Screen::new(cli.json);
     let result = match cli.command {
+        Command::Try(args) => try_file::run(&args, &screen).and_then(|r| finish(&r, &screen)),
         Command::Import(args) => import::run(&args, &screen).and_then(|r| finish(&r, &screen)),
         Command::ImportEmbeddings(args) => {
             import_embeddings::run(&args).and_then(|r| finish(&r, &screen))

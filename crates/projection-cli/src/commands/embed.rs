@@ -1,7 +1,7 @@
 //! `projection embed`: embeddings of the texts of a store.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use projection_engine::{EmbedReport, embed_store_with};
 use projection_store::Store;
@@ -34,6 +34,14 @@ pub struct Args {
     /// Embed even if another embedding model made the vectors that are there
     #[arg(long)]
     force: bool,
+}
+
+impl Args {
+    /// Embeds the texts of `store` by the model in `model_dir`.
+    pub fn of(store: &Path, model_dir: &Path) -> Self {
+        let (store, model_dir) = (store.to_path_buf(), model_dir.to_path_buf());
+        Self { store, model_dir, model_name: None, again: false, force: false }
+    }
 }
 
 pub fn run(args: &Args, screen: &Screen) -> Result<EmbedReport, Failure> {

@@ -1,7 +1,7 @@
 //! `projection import`: question–answer files into a store.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use projection_store::Store;
 use projection_store::import::{
@@ -43,6 +43,14 @@ pub struct Args {
     /// Leave out entries that are wrong instead of refusing their whole file, and name them
     #[arg(long)]
     skip_invalid: bool,
+}
+
+impl Args {
+    /// Imports `files` into `store`.
+    pub fn of(store: &Path, files: &[PathBuf]) -> Self {
+        let (store, files) = (store.to_path_buf(), files.to_vec());
+        Self { store, files, retry_failed: false, skip_invalid: false }
+    }
 }
 
 pub fn run(args: &Args, screen: &Screen) -> Result<Imported, Failure> {

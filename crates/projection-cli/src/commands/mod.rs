@@ -16,6 +16,7 @@ pub mod project;
 pub mod query;
 mod resources;
 pub mod train;
+pub mod try_file;
 
 use projection_core::ErrorKind;
 use projection_core::projection::{Model, Precision};

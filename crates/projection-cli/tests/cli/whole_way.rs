@@ -263,3 +263,37 @@ fn a_store_of_the_existing_code() {
     let found = place.query(&["a question", "--json", "--no-projection"]).json();
     assert_eq!(found["model"], "all-MiniLM-L6-v2", "called like the model folder");
 }
+
+#[test]
+fn one_command_tries_a_projection() {
+    let place = Place::new();
+    let (db, faq) = (place.db(), root().join("examples/faq/faq.json").display().to_string());
+    let model = model_dir().display().to_string();
+    let words = ["try", &faq, "--model-dir", &model, "--store", &db];
+
+    // A file that can't be imported leaves no store.
+    place.write("bad.json", "{}");
+    let bad = run(["try", &place.file("bad.json"), "--model-dir", &model, "--store", &db]);
+    assert!(bad.failed(1).contains("clusters"));
+    assert!(!place.dir.path().join("lda.db").exists());
+
+    let text = run(words).ok();
+    for part in ["cosine ", "BM25 ", "projection 1 ", "answered now, not by cosine", "next: "] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // Each example is one that evaluation found, with the answer that it has in the file.
+    let details = run(["evaluate", &db, "--json", "--details"]).json();
+    let protocol = &details["protocols"][0];
+    let (methods, asked) = (&protocol["methods"], &protocol["details"]["questions"]);
+    let place_of = |start: &str| {
+        let methods = methods.as_array().unwrap().iter();
+        methods.into_iter().position(|m| m["method"].as_str().unwrap().starts_with(start)).unwrap()
+    };
+    let (cosine, own) = (place_of("cosine"), place_of("projection 1 (residual)"));
+    let question = text.split("\nquestion  ").nth(1).unwrap().lines().next().unwrap();
+    let asked = asked.as_array().unwrap().iter().find(|q| q["text"] == question).unwrap();
+    assert!(asked["ranks"][own] == 1 && asked["ranks"][cosine] != 1, "{asked}");
+
+    assert!(run(words).failed(2).contains("exists already"));
+    place.healthy();
+}

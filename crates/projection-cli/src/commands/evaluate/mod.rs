@@ -4,6 +4,8 @@ mod charts;
 mod page;
 mod report;
 
+pub use report::title;
+
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 mod report;
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use projection_engine::{TrainReport, TrainRequest, add_feedback, train};
@@ -101,6 +101,23 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
+    /// Trains on `store` as by default.
+    pub fn of(store: &Path) -> Self {
+        Self {
+            store: store.to_path_buf(),
+            method: Method::Auto,
+            tune: false,
+            unseen: None,
+            seed: 0,
+            force: false,
+            temperature: 0.1,
+            name: None,
+            model_name: None,
+            with_feedback: false,
+            model_dir: None,
+        }
+    }
+
     fn options(&self) -> TrainingOptions {
         TrainingOptions {
             method: match self.method {
