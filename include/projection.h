@@ -1169,6 +1169,14 @@ projection_status projection_store_answers(const projection_store *store,
                                            projection_error **error);
 
 /**
+ * Returns what the imported files say of answers beside their texts, such as a title or a URL. The
+ * result is JSON, an object that has an object for the id of each answer that has some.
+ */
+projection_status projection_store_metadata(const projection_store *store,
+                                            projection_text **result,
+                                            projection_error **error);
+
+/**
  * Reads the vectors of the answers `ids`, `n` of them, by the embedding model `model_name`, as
  * they are stored, into the rows of `vectors`, `vectors_len` = n * dimension.
  */

@@ -299,6 +299,15 @@ func (s *Store) Answers(modelName string) (answers []Answer, err error) {
 	return answers, err
 }
 
+// Metadata returns what the imported files say of answers beside their texts, such as a title or a
+// URL: a JSON object for the id of each answer that has some.
+func (s *Store) Metadata() (metadata map[int64]json.RawMessage, err error) {
+	err = s.report(&metadata, func(store *C.projection_store, text **C.projection_text, failed **C.projection_error) C.projection_status {
+		return C.projection_store_metadata(store, text, failed)
+	})
+	return metadata, err
+}
+
 // Vectors reads the vectors of answers by the embedding model modelName, of dim values each, as they
 // are stored.
 //

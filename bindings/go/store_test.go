@@ -43,6 +43,10 @@ func TestStore(t *testing.T) {
 		t.Fatalf("%+v, %v", clusters, err)
 	}
 
+	// Other programs write none.
+	if metadata, err := store.Metadata(); err != nil || len(metadata) != 0 {
+		t.Errorf("the metadata is %v, %v", metadata, err)
+	}
 	answers, err := store.Answers(name)
 	if err != nil || len(answers) != searcher.Len() {
 		t.Fatalf("%d answers, %v, expected %d", len(answers), err, searcher.Len())

@@ -312,6 +312,8 @@ static void store_arguments(void)
     NULL_ARGUMENT(projection_store_clusters, result, store, NULL);
     NULL_ARGUMENT(projection_store_answers, store, NULL, NULL, &out.text);
     NULL_ARGUMENT(projection_store_answers, result, store, NULL, NULL);
+    NULL_ARGUMENT(projection_store_metadata, store, NULL, &out.text);
+    NULL_ARGUMENT(projection_store_metadata, result, store, NULL);
     NULL_ARGUMENT(projection_store_fingerprint, store, NULL, &out.text);
     NULL_ARGUMENT(projection_store_fingerprint, result, store, NULL);
     NULL_ARGUMENT(projection_store_log_feedback, store, NULL, "[]", &out.text);

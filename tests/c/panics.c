@@ -272,6 +272,8 @@ static void stores(const char *database)
     drop_text();
     PANICS(projection_store_answers, store, NULL, &out.text);
     drop_text();
+    PANICS(projection_store_metadata, store, &out.text);
+    drop_text();
     PANICS(projection_store_fingerprint, store, &out.text);
     drop_text();
     FREES(projection_store_free, store);

@@ -138,6 +138,17 @@ pub unsafe extern "C" fn projection_store_answers(
     })
 }
 
+/// Returns what the imported files say of answers beside their texts, such as a title or a URL. The
+/// result is JSON, an object that has an object for the id of each answer that has some.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_store_metadata(
+    store: Option<&StoreHandle>,
+    result: *mut *mut TextHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, { give_json(out!(result), &handle!(store).lock().metadata()?)? })
+}
+
 /// Reads the vectors of the answers `ids`, `n` of them, by the embedding model `model_name`, as
 /// they are stored, into the rows of `vectors`, `vectors_len` = n * dimension.
 #[unsafe(no_mangle)]

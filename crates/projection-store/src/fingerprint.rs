@@ -21,6 +21,8 @@ const CONTENTS: [&str; 6] = [
     "SELECT projection_id, W_path FROM projections ORDER BY projection_id",
 ];
 
+const METADATA: &str = "SELECT answer_id, metadata FROM engine_metadata ORDER BY answer_id";
+
 const VECTORS: &str = "SELECT vector_path, embedding_id, model_id, entity_type, entity_id \
                        FROM embeddings ORDER BY embedding_id";
 
@@ -33,6 +35,9 @@ impl Store {
             let mut hash = Sha256::new();
             for sql in CONTENTS {
                 self.each(sql, [], |row| add_row(&mut hash, row))?;
+            }
+            if self.has_table("engine_metadata")? {
+                self.each(METADATA, [], |row| add_row(&mut hash, row))?;
             }
             let folder = self.path().parent().unwrap_or(Path::new(""));
             let embeddings = folder.join(layout::EMBEDDINGS_FOLDER);
@@ -125,6 +130,7 @@ mod tests {
             ("INSERT INTO query_log (query_text) VALUES ('why?')", false),
             ("INSERT INTO answers (source_file, text) VALUES ('f', 'ab')", true),
             ("UPDATE answers SET text = 'ba'", true),
+            (r#"INSERT INTO engine_metadata VALUES (1, '{"url": "u"}')"#, true),
             (
                 "INSERT INTO embeddings (model_id, entity_type, entity_id, vector_path) \
                  VALUES (1, 'answer', 1, 'a.npy')",
@@ -132,6 +138,7 @@ mod tests {
             ),
         ] {
             let change = store.begin().unwrap();
+            change.create_own_tables().unwrap();
             change.execute(sql, []).unwrap();
             change.commit().unwrap();
             let fingerprint = store.fingerprint().unwrap();

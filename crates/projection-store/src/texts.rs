@@ -1,6 +1,9 @@
 //! Answers, questions, and the clusters that join them.
 
+use std::collections::BTreeMap;
+
 use projection_core::{ErrorKind, Result};
+use serde_json::value::RawValue;
 
 use crate::embeddings::EmbeddingModel;
 use crate::rows::from_row;
@@ -79,6 +82,26 @@ impl Store {
         }
         let sql = "SELECT metadata FROM engine_metadata WHERE answer_id = ?1";
         Ok(self.row(sql, [answer_id])?.map(|(metadata,)| metadata))
+    }
+
+    /// [`Store::answer_metadata`] of every answer that has some, by answer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidStore`] if a row is not a JSON object.
+    pub fn metadata(&self) -> Result<BTreeMap<i64, Box<RawValue>>> {
+        if !self.has_table("engine_metadata")? {
+            return Ok(BTreeMap::new());
+        }
+        let rows: Vec<(i64, String)> =
+            self.rows("SELECT answer_id, metadata FROM engine_metadata", [])?;
+        let parsed = rows.into_iter().map(|(answer_id, json)| match RawValue::from_string(json) {
+            Ok(metadata) if metadata.get().starts_with('{') => Ok((answer_id, metadata)),
+            _ => Err(self.error(
+                ErrorKind::InvalidStore,
+                format!("engine_metadata: answer {answer_id}: expected a JSON object"),
+            )),
+        });
+        parsed.collect()
     }
 
     /// Numbers of answers and of questions.
@@ -202,5 +225,32 @@ impl Change<'_> {
             [cluster_id, answer_id],
         )?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_of_all_answers_keeps_its_digits_and_is_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open_or_create(folder.path().join("lda.db")).unwrap();
+        assert!(store.metadata().unwrap().is_empty());
+        for (json, valid) in
+            [(r#"{"n": 12345678901234567890.50}"#, true), ("[1]", false), ("{", false)]
+        {
+            let change = store.begin().unwrap();
+            change.create_own_tables().unwrap();
+            change.set_metadata(7, Some(json)).unwrap();
+            change.commit().unwrap();
+            match store.metadata() {
+                Ok(found) => assert_eq!((found[&7].get(), valid), (json, true)),
+                Err(error) => {
+                    assert_eq!((error.kind(), valid), (ErrorKind::InvalidStore, false));
+                    assert!(error.to_string().contains("engine_metadata: answer 7"), "{error}");
+                }
+            }
+        }
     }
 }
