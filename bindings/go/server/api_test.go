@@ -173,6 +173,49 @@ func TestHybridAndExplain(t *testing.T) {
 	}
 }
 
+// What the files of answers say of them comes with every hit, and changes with the store.
+func TestMetadata(t *testing.T) {
+	database := copyStore(t)
+	execute(t, database, `CREATE TABLE IF NOT EXISTS engine_metadata (answer_id INTEGER PRIMARY KEY, metadata TEXT NOT NULL)`)
+	set := func(json string) {
+		execute(t, database, `INSERT OR REPLACE INTO engine_metadata VALUES (7, '`+json+`')`)
+	}
+	set(`{"title": "Größe", "url": "https://example.org/7", "tags": ["a", 1.5, null], "price": {"eur": 3}}`)
+	s := start(t, "--store="+database, "--model=1", "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))
+	check := func(fields string) {
+		t.Helper()
+		for _, more := range []string{``, `,"explain":true`, `,"hybrid":{}`, `,"project":false`} {
+			status, _, found := post(t, h1(t), s.url+"/v1/search", `{"text":"x","k":50`+more+`}`)
+			hits, _ := found["hits"].([]any)
+			if status != 200 || len(hits) != 50 {
+				t.Fatalf("%d %v", status, found)
+			}
+			for _, hit := range hits {
+				hit := hit.(map[string]any)
+				written, err := json.Marshal(hit["metadata"])
+				if want := map[bool]string{true: fields, false: "null"}[hit["answerId"] == "7"]; err != nil || string(written) != want {
+					t.Errorf("%s: the metadata of answer %v is %s, expected %s", more, hit["answerId"], written, want)
+				}
+			}
+		}
+	}
+	check(`{"price":{"eur":3},"tags":["a",1.5,null],"title":"Größe","url":"https://example.org/7"}`)
+	_, _, batch := post(t, h1(t), s.url+"/v1/search/batch", `{"questions":[{"text":"x"}],"allowed":{"answerIds":[7]}}`)
+	if written, _ := json.Marshal(batch); !strings.Contains(string(written), "https://example.org/7") {
+		t.Errorf("the batch is %s", written)
+	}
+	set(`{"url": "another"}`)
+	if err := s.Reload("test"); err != nil {
+		t.Fatal(err)
+	}
+	check(`{"url":"another"}`)
+	set(`[1]`)
+	if err := s.Reload("test"); err == nil || !strings.Contains(err.Error(), "engine_metadata: answer 7") {
+		t.Errorf("damaged metadata gave %v", err)
+	}
+	check(`{"url":"another"}`)
+}
+
 // A batch finds what single searches find, and a search among allowed answers what is left of all.
 func TestSearchBatchAndAllowedAnswers(t *testing.T) {
 	s := start(t, "--store="+copyStore(t), "--model=1", "--embedding-model-dir="+os.Getenv("SERVER_TEST_EMBEDDING_MODEL"))

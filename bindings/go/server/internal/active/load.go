@@ -108,6 +108,9 @@ func (s Source) load(log *slog.Logger) (loaded *Snapshot, err error) {
 		if loaded.Searcher, err = open.Searcher(loaded.EmbeddingModel); err != nil {
 			return loaded, err
 		}
+		if loaded.Metadata, err = store.Metadata(open); err != nil {
+			return loaded, err
+		}
 	}
 	if len(loaded.Model.HeadIDs()) > 0 {
 		if loaded.Heads, err = open.HeadSearcher(info.ID); err != nil {

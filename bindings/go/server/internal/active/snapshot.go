@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/unifyweaver/projection"
 )
 
@@ -22,6 +24,8 @@ type Snapshot struct {
 	EmbeddingModel string
 	// Searcher has the answers; nil where a database has them.
 	Searcher *projection.Searcher
+	// Metadata is what their files say of answers beside their texts.
+	Metadata map[int64]*structpb.Struct
 	// Heads has the centroids of the model's heads by cluster; nil if there are none.
 	Heads *projection.Searcher
 	// Models and Clusters are those of the store when it was read.

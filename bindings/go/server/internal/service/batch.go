@@ -40,7 +40,7 @@ func (s *Service) SearchBatch(ctx context.Context, request *connect.Request[pb.S
 	}
 	response := &pb.SearchBatchResponse{Model: reference(snapshot)}
 	for _, hits := range found {
-		response.Results = append(response.Results, &pb.SearchResult{Hits: messages(hits)})
+		response.Results = append(response.Results, &pb.SearchResult{Hits: messages(snapshot, hits)})
 	}
 	return connect.NewResponse(response), nil
 }

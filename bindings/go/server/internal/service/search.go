@@ -101,7 +101,7 @@ func (s *Service) searchMemory(ctx context.Context, snapshot *active.Snapshot, m
 	defer end()
 	hits, err := snapshot.Searcher.SearchWithOptions(projection.Query{Vector: query},
 		projection.SearchOptions{K: k, Allowed: allowed(message.Allowed)})
-	response.Hits = messages(hits)
+	response.Hits = messages(snapshot, hits)
 	return err
 }
 
@@ -113,10 +113,10 @@ func allowed(message *pb.Allowed) []int64 {
 	return append([]int64{}, message.AnswerIds...)
 }
 
-func messages(hits []projection.Hit) []*pb.Hit {
+func messages(snapshot *active.Snapshot, hits []projection.Hit) []*pb.Hit {
 	all := make([]*pb.Hit, len(hits))
 	for i, hit := range hits {
-		all[i] = &pb.Hit{AnswerId: hit.AnswerID, Score: hit.Score, Text: hit.Text}
+		all[i] = &pb.Hit{AnswerId: hit.AnswerID, Score: hit.Score, Text: hit.Text, Metadata: snapshot.Metadata[hit.AnswerID]}
 	}
 	return all
 }
@@ -140,7 +140,7 @@ func (s *Service) searchDatabase(ctx context.Context, snapshot *active.Snapshot,
 	staged, end := s.stage(ctx, "database")
 	defer end()
 	hits, err := s.Database.Search(staged, projected, k, allowed(message.Allowed))
-	response.Hits = messages(hits)
+	response.Hits = messages(snapshot, hits)
 	return err
 }
 
@@ -161,7 +161,7 @@ func (s *Service) searchWithOptions(ctx context.Context, snapshot *active.Snapsh
 		_, end := s.stage(ctx, "search")
 		defer end()
 		hits, err := snapshot.Searcher.SearchWithOptions(question, options)
-		response.Hits = messages(hits)
+		response.Hits = messages(snapshot, hits)
 		return err
 	}
 	_, end := s.stage(ctx, "explain")
@@ -180,7 +180,7 @@ func (s *Service) searchWithOptions(ctx context.Context, snapshot *active.Snapsh
 	}
 	response.Explanation = explanation(snapshot, found)
 	for _, hit := range found.Hits {
-		response.Hits = append(response.Hits, explained(hit))
+		response.Hits = append(response.Hits, explained(snapshot, hit))
 	}
 	return nil
 }
@@ -198,7 +198,7 @@ func explanation(snapshot *active.Snapshot, found *projection.Explanation) *pb.E
 	return message
 }
 
-func explained(hit projection.ExplainedHit) *pb.Hit {
+func explained(snapshot *active.Snapshot, hit projection.ExplainedHit) *pb.Hit {
 	parts := &pb.HitExplanation{
 		ScoreBefore: hit.ScoreBefore, Cosine: &hit.Cosine, Bm25: hit.BM25, Seen: hit.Seen,
 	}
@@ -206,7 +206,8 @@ func explained(hit projection.ExplainedHit) *pb.Hit {
 		rank := int64(*hit.RankBefore)
 		parts.RankBefore = &rank
 	}
-	return &pb.Hit{AnswerId: hit.AnswerID, Score: hit.Score, Text: hit.Text, Explanation: parts}
+	return &pb.Hit{AnswerId: hit.AnswerID, Score: hit.Score, Text: hit.Text, Explanation: parts,
+		Metadata: snapshot.Metadata[hit.AnswerID]}
 }
 
 // angle between two vectors in degrees; nil if they have none.

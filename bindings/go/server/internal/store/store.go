@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/unifyweaver/projection"
 )
 
@@ -69,6 +72,23 @@ func Read(open *projection.Store) (*Contents, error) {
 		}
 	}
 	return contents, nil
+}
+
+// Metadata returns what their files say of answers beside their texts, by answer.
+func Metadata(open *projection.Store) (map[int64]*structpb.Struct, error) {
+	found, err := open.Metadata()
+	if err != nil {
+		return nil, err
+	}
+	metadata := make(map[int64]*structpb.Struct, len(found))
+	for id, fields := range found {
+		parsed := &structpb.Struct{}
+		if err := protojson.Unmarshal(fields, parsed); err != nil {
+			return nil, fmt.Errorf("metadata of answer %d: %w", id, err)
+		}
+		metadata[id] = parsed
+	}
+	return metadata, nil
 }
 
 // Measured are the metrics that a model was stored with, nil if they were not measured.

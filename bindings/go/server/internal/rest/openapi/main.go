@@ -204,6 +204,9 @@ func add(schema object, options proto.Message, option protoreflect.ExtensionType
 func single(field protoreflect.FieldDescriptor, schemas object, comments map[protoreflect.FullName]string) object {
 	switch field.Kind() {
 	case protoreflect.MessageKind:
+		if field.Message().FullName() == "google.protobuf.Struct" {
+			return object{"type": "object"}
+		}
 		return reference(field.Message(), schemas, comments)
 	case protoreflect.BoolKind:
 		return object{"type": "boolean"}

@@ -9,6 +9,7 @@ package projectionv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -821,7 +822,10 @@ type Hit struct {
 	// The answer's text.
 	Text string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
 	// The parts of the score, where explain was asked for.
-	Explanation   *HitExplanation `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	Explanation *HitExplanation `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	// What the file that the answer was imported from says of it beside its texts, such as a title or a
+	// URL. Absent where it says nothing, and where a database has the answers.
+	Metadata      *structpb.Struct `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -880,6 +884,13 @@ func (x *Hit) GetText() string {
 func (x *Hit) GetExplanation() *HitExplanation {
 	if x != nil {
 		return x.Explanation
+	}
+	return nil
+}
+
+func (x *Hit) GetMetadata() *structpb.Struct {
+	if x != nil {
+		return x.Metadata
 	}
 	return nil
 }
@@ -2083,7 +2094,7 @@ var File_projection_v1_projection_proto protoreflect.FileDescriptor
 
 const file_projection_v1_projection_proto_rawDesc = "" +
 	"\n" +
-	"\x1eprojection/v1/projection.proto\x12\rprojection.v1\x1a\x19projection/v1/route.proto\"T\n" +
+	"\x1eprojection/v1/projection.proto\x12\rprojection.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x19projection/v1/route.proto\"T\n" +
 	"\fEmbedRequest\x12(\n" +
 	"\x04text\x18\x01 \x01(\tB\x14\xd2\xda\x18\x10{\"minLength\": 1}R\x04text:\x1a\xca\xda\x18\x16{\"required\": [\"text\"]}\"P\n" +
 	"\rEmbedResponse\x12\x16\n" +
@@ -2136,12 +2147,13 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\aallowed\x18\b \x01(\v2\x16.projection.v1.AllowedR\aallowed:l\xca\xda\x18h{\"anyOf\": [{\"required\": [\"text\"]}, {\"required\": [\"vector\"]}], \"dependentRequired\": {\"hybrid\": [\"text\"]}}B\x04\n" +
 	"\x02_kB\n" +
 	"\n" +
-	"\b_project\"\x8d\x01\n" +
+	"\b_project\"\xc2\x01\n" +
 	"\x03Hit\x12\x1b\n" +
 	"\tanswer_id\x18\x01 \x01(\x03R\banswerId\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12?\n" +
-	"\vexplanation\x18\x04 \x01(\v2\x1d.projection.v1.HitExplanationR\vexplanation\"\xeb\x01\n" +
+	"\vexplanation\x18\x04 \x01(\v2\x1d.projection.v1.HitExplanationR\vexplanation\x123\n" +
+	"\bmetadata\x18\x05 \x01(\v2\x17.google.protobuf.StructR\bmetadata\"\xeb\x01\n" +
 	"\x0eHitExplanation\x12$\n" +
 	"\vrank_before\x18\x01 \x01(\x03H\x00R\n" +
 	"rankBefore\x88\x01\x01\x12&\n" +
@@ -2316,6 +2328,7 @@ var file_projection_v1_projection_proto_goTypes = []any{
 	(*GetActiveModelResponse)(nil), // 31: projection.v1.GetActiveModelResponse
 	(*ReloadRequest)(nil),          // 32: projection.v1.ReloadRequest
 	(*ReloadResponse)(nil),         // 33: projection.v1.ReloadResponse
+	(*structpb.Struct)(nil),        // 34: google.protobuf.Struct
 }
 var file_projection_v1_projection_proto_depIdxs = []int32{
 	2,  // 0: projection.v1.ProjectResponse.routing:type_name -> projection.v1.RoutingWeight
@@ -2329,48 +2342,49 @@ var file_projection_v1_projection_proto_depIdxs = []int32{
 	11, // 8: projection.v1.SearchRequest.hybrid:type_name -> projection.v1.Hybrid
 	12, // 9: projection.v1.SearchRequest.allowed:type_name -> projection.v1.Allowed
 	15, // 10: projection.v1.Hit.explanation:type_name -> projection.v1.HitExplanation
-	16, // 11: projection.v1.Explanation.questions:type_name -> projection.v1.TrainingQuestion
-	14, // 12: projection.v1.SearchResponse.hits:type_name -> projection.v1.Hit
-	2,  // 13: projection.v1.SearchResponse.routing:type_name -> projection.v1.RoutingWeight
-	17, // 14: projection.v1.SearchResponse.explanation:type_name -> projection.v1.Explanation
-	3,  // 15: projection.v1.SearchResponse.model:type_name -> projection.v1.ModelReference
-	19, // 16: projection.v1.SearchBatchRequest.questions:type_name -> projection.v1.Question
-	11, // 17: projection.v1.SearchBatchRequest.hybrid:type_name -> projection.v1.Hybrid
-	12, // 18: projection.v1.SearchBatchRequest.allowed:type_name -> projection.v1.Allowed
-	14, // 19: projection.v1.SearchResult.hits:type_name -> projection.v1.Hit
-	21, // 20: projection.v1.SearchBatchResponse.results:type_name -> projection.v1.SearchResult
-	3,  // 21: projection.v1.SearchBatchResponse.model:type_name -> projection.v1.ModelReference
-	25, // 22: projection.v1.ListModelsResponse.models:type_name -> projection.v1.Model
-	25, // 23: projection.v1.GetModelResponse.model:type_name -> projection.v1.Model
-	25, // 24: projection.v1.GetActiveModelResponse.model:type_name -> projection.v1.Model
-	3,  // 25: projection.v1.ReloadResponse.model:type_name -> projection.v1.ModelReference
-	0,  // 26: projection.v1.ProjectionService.Embed:input_type -> projection.v1.EmbedRequest
-	4,  // 27: projection.v1.ProjectionService.Project:input_type -> projection.v1.ProjectRequest
-	7,  // 28: projection.v1.ProjectionService.ProjectBatch:input_type -> projection.v1.ProjectBatchRequest
-	9,  // 29: projection.v1.ProjectionService.ProjectStream:input_type -> projection.v1.ProjectStreamRequest
-	13, // 30: projection.v1.ProjectionService.Search:input_type -> projection.v1.SearchRequest
-	20, // 31: projection.v1.ProjectionService.SearchBatch:input_type -> projection.v1.SearchBatchRequest
-	23, // 32: projection.v1.ProjectionService.Feedback:input_type -> projection.v1.FeedbackRequest
-	26, // 33: projection.v1.ModelService.ListModels:input_type -> projection.v1.ListModelsRequest
-	30, // 34: projection.v1.ModelService.GetActiveModel:input_type -> projection.v1.GetActiveModelRequest
-	28, // 35: projection.v1.ModelService.GetModel:input_type -> projection.v1.GetModelRequest
-	32, // 36: projection.v1.ModelService.Reload:input_type -> projection.v1.ReloadRequest
-	1,  // 37: projection.v1.ProjectionService.Embed:output_type -> projection.v1.EmbedResponse
-	5,  // 38: projection.v1.ProjectionService.Project:output_type -> projection.v1.ProjectResponse
-	8,  // 39: projection.v1.ProjectionService.ProjectBatch:output_type -> projection.v1.ProjectBatchResponse
-	10, // 40: projection.v1.ProjectionService.ProjectStream:output_type -> projection.v1.ProjectStreamResponse
-	18, // 41: projection.v1.ProjectionService.Search:output_type -> projection.v1.SearchResponse
-	22, // 42: projection.v1.ProjectionService.SearchBatch:output_type -> projection.v1.SearchBatchResponse
-	24, // 43: projection.v1.ProjectionService.Feedback:output_type -> projection.v1.FeedbackResponse
-	27, // 44: projection.v1.ModelService.ListModels:output_type -> projection.v1.ListModelsResponse
-	31, // 45: projection.v1.ModelService.GetActiveModel:output_type -> projection.v1.GetActiveModelResponse
-	29, // 46: projection.v1.ModelService.GetModel:output_type -> projection.v1.GetModelResponse
-	33, // 47: projection.v1.ModelService.Reload:output_type -> projection.v1.ReloadResponse
-	37, // [37:48] is the sub-list for method output_type
-	26, // [26:37] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	34, // 11: projection.v1.Hit.metadata:type_name -> google.protobuf.Struct
+	16, // 12: projection.v1.Explanation.questions:type_name -> projection.v1.TrainingQuestion
+	14, // 13: projection.v1.SearchResponse.hits:type_name -> projection.v1.Hit
+	2,  // 14: projection.v1.SearchResponse.routing:type_name -> projection.v1.RoutingWeight
+	17, // 15: projection.v1.SearchResponse.explanation:type_name -> projection.v1.Explanation
+	3,  // 16: projection.v1.SearchResponse.model:type_name -> projection.v1.ModelReference
+	19, // 17: projection.v1.SearchBatchRequest.questions:type_name -> projection.v1.Question
+	11, // 18: projection.v1.SearchBatchRequest.hybrid:type_name -> projection.v1.Hybrid
+	12, // 19: projection.v1.SearchBatchRequest.allowed:type_name -> projection.v1.Allowed
+	14, // 20: projection.v1.SearchResult.hits:type_name -> projection.v1.Hit
+	21, // 21: projection.v1.SearchBatchResponse.results:type_name -> projection.v1.SearchResult
+	3,  // 22: projection.v1.SearchBatchResponse.model:type_name -> projection.v1.ModelReference
+	25, // 23: projection.v1.ListModelsResponse.models:type_name -> projection.v1.Model
+	25, // 24: projection.v1.GetModelResponse.model:type_name -> projection.v1.Model
+	25, // 25: projection.v1.GetActiveModelResponse.model:type_name -> projection.v1.Model
+	3,  // 26: projection.v1.ReloadResponse.model:type_name -> projection.v1.ModelReference
+	0,  // 27: projection.v1.ProjectionService.Embed:input_type -> projection.v1.EmbedRequest
+	4,  // 28: projection.v1.ProjectionService.Project:input_type -> projection.v1.ProjectRequest
+	7,  // 29: projection.v1.ProjectionService.ProjectBatch:input_type -> projection.v1.ProjectBatchRequest
+	9,  // 30: projection.v1.ProjectionService.ProjectStream:input_type -> projection.v1.ProjectStreamRequest
+	13, // 31: projection.v1.ProjectionService.Search:input_type -> projection.v1.SearchRequest
+	20, // 32: projection.v1.ProjectionService.SearchBatch:input_type -> projection.v1.SearchBatchRequest
+	23, // 33: projection.v1.ProjectionService.Feedback:input_type -> projection.v1.FeedbackRequest
+	26, // 34: projection.v1.ModelService.ListModels:input_type -> projection.v1.ListModelsRequest
+	30, // 35: projection.v1.ModelService.GetActiveModel:input_type -> projection.v1.GetActiveModelRequest
+	28, // 36: projection.v1.ModelService.GetModel:input_type -> projection.v1.GetModelRequest
+	32, // 37: projection.v1.ModelService.Reload:input_type -> projection.v1.ReloadRequest
+	1,  // 38: projection.v1.ProjectionService.Embed:output_type -> projection.v1.EmbedResponse
+	5,  // 39: projection.v1.ProjectionService.Project:output_type -> projection.v1.ProjectResponse
+	8,  // 40: projection.v1.ProjectionService.ProjectBatch:output_type -> projection.v1.ProjectBatchResponse
+	10, // 41: projection.v1.ProjectionService.ProjectStream:output_type -> projection.v1.ProjectStreamResponse
+	18, // 42: projection.v1.ProjectionService.Search:output_type -> projection.v1.SearchResponse
+	22, // 43: projection.v1.ProjectionService.SearchBatch:output_type -> projection.v1.SearchBatchResponse
+	24, // 44: projection.v1.ProjectionService.Feedback:output_type -> projection.v1.FeedbackResponse
+	27, // 45: projection.v1.ModelService.ListModels:output_type -> projection.v1.ListModelsResponse
+	31, // 46: projection.v1.ModelService.GetActiveModel:output_type -> projection.v1.GetActiveModelResponse
+	29, // 47: projection.v1.ModelService.GetModel:output_type -> projection.v1.GetModelResponse
+	33, // 48: projection.v1.ModelService.Reload:output_type -> projection.v1.ReloadResponse
+	38, // [38:49] is the sub-list for method output_type
+	27, // [27:38] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_projection_v1_projection_proto_init() }
