@@ -651,6 +651,8 @@ const char *projection_status_name(int32_t status);
  * - "test" and "model_dir": question-answer file of test questions, whose answers the store has,
  *   and folder of the embedding model of the store; another one is
  *   PROJECTION_STATUS_INVALID_EMBEDDER, unless "force" is true
+ * - "test_file": how that file is read, as "files" of projection_import; "split" is "test" by
+ *   default
  * - "test_questions" and "test_labels": .npy files of test questions (n x d) and of the ids of
  *   their answers (n); without test questions, questions and then answers with all their
  *   questions are left out in turn, and every method is trained again on the others
@@ -722,6 +724,13 @@ projection_status projection_model_explain(const projection_model *model,
  * `options` is a JSON object with these keys, all optional, or NULL:
  * - "retry_failed": true to retry first what failed or was interrupted before
  * - "skip_invalid": true to leave out entries that are wrong instead of refusing their file
+ * - "files": how files are read, an object with these keys, all optional: "format" ("json",
+ *   "jsonl", "csv" or "tsv"; default what name and content of a file say), "question_column",
+ *   "answer_column" and "id_column" (names of columns or fields; default the usual ones), and
+ *   "split" (which qrels of a BEIR folder are imported; default "train")
+ *
+ * A file may be compressed with gzip. A folder with corpus.jsonl and queries.jsonl is a BEIR
+ * folder; of other folders, all files of a known format are imported. "-" is standard input.
  *
  * The result is JSON, {"store", "files": [{"file", "outcome", "clusters", "answers", "questions",
  * "removed", "skipped", "warnings": [text], "error": {"kind", "message"}}]}; the last three are

@@ -9,7 +9,7 @@ use projection_core::projection::Precision;
 use projection_core::search::LexicalIndex;
 use projection_core::{Error, ErrorKind, Result};
 use projection_embed::Embedder;
-use projection_store::import::read_test_questions;
+use projection_store::import::{FileOptions, read_test_questions};
 use projection_store::search::Bm25;
 use projection_store::{EmbeddingModel, Store};
 use projection_train::OnProgress;
@@ -28,8 +28,10 @@ pub enum TestQuestions {
     /// A question–answer file, whose answers the store has, and the folder of the embedding
     /// model of the store.
     File {
-        /// The file, JSON.
+        /// The file, or BEIR folder.
         file: PathBuf,
+        /// How it is read.
+        options: FileOptions,
         /// The folder.
         model_dir: PathBuf,
     },
@@ -118,9 +120,10 @@ pub fn evaluate(
         ..Options::default()
     };
     let asked = match &request.test {
-        Some(TestQuestions::File { file, model_dir }) => {
+        Some(TestQuestions::File { file, options, model_dir }) => {
             let (embedder, note) = load_for(&store, &model, model_dir, request.force, progress)?;
             notes.extend(note);
+            let file = (file.as_path(), options);
             Some(from_file(&corpus, file, &embedder, &mut notes, progress)?)
         }
         Some(TestQuestions::Vectors { questions, labels }) => {
@@ -211,26 +214,30 @@ fn choose_model(
 /// The questions of a question–answer file, embedded.
 fn from_file(
     corpus: &Corpus,
-    file: &Path,
+    (file, options): (&Path, &FileOptions),
     embedder: &Embedder,
     notes: &mut Vec<String>,
     progress: &mut OnProgress<'_>,
 ) -> Result<EvaluationQueries> {
     let named = |error: Error| error.context(file.display());
-    let clusters: Vec<TestCluster> = read_test_questions(file)?
+    let clusters: Vec<TestCluster> = read_test_questions(file, options)?
         .into_iter()
-        .map(|c| TestCluster { name: c.name, answers: c.answers, questions: c.questions })
+        .map(|c| TestCluster {
+            name: c.name,
+            answers: c.answers,
+            exact: c.exact,
+            questions: c.questions,
+        })
         .collect();
     let mut left_out = Vec::new();
-    let labelled = corpus.labels(&clusters, &mut left_out).map_err(named)?;
+    let questions = corpus.labels(&clusters, &mut left_out).map_err(named)?;
     if let Some(first) = left_out.first() {
         let (count, file) = (left_out.len(), file.display());
         notes.push(format!("{file}: {count} left out, among them {first}"));
     }
-    let (texts, labels): (Vec<String>, Vec<i64>) = labelled.into_iter().unzip();
+    let texts: Vec<&str> = questions.iter().map(|question| &question.text[..]).collect();
     let vectors = embedder.embed_batch_with(&texts, progress)?;
-    let texts = texts.into_iter().map(Some).collect();
-    corpus.queries(vectors.view(), &labels, texts).map_err(named)
+    corpus.test_queries(vectors.view(), questions).map_err(named)
 }
 
 /// Embeddings and labels of questions.

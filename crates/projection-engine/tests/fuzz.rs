@@ -498,7 +498,7 @@ fn question_answer_files() {
         fs::write(&path, file).unwrap();
         let mut store = Store::open_or_create(&database).unwrap();
         let imported = sound(import_file(&mut store, &path));
-        let read = sound(read_test_questions(&path));
+        let read = sound(read_test_questions(&path, &Default::default()));
         imported | read
     });
 }

@@ -211,7 +211,7 @@ fn a_moved_file_keeps_what_it_brought_and_a_copy_brings_nothing() {
     fs::copy(&file, &moved).unwrap();
     fs::remove_file(&file).unwrap();
     let folders = [elsewhere.path().to_path_buf(), file.parent().unwrap().to_path_buf()];
-    let imported = import_paths(&mut store, &folders, ImportOptions::default(), &mut |_, _, _| {
+    let imported = import_paths(&mut store, &folders, &ImportOptions::default(), &mut |_, _, _| {
         std::ops::ControlFlow::Continue(())
     })
     .unwrap();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use projection_core::projection::Precision;
 use projection_core::{Error, ErrorKind, Result};
 use projection_engine::{EvaluateRequest, TestQuestions, evaluate};
+use projection_store::import::FileOptions;
 use serde::Deserialize;
 
 use crate::error::{ErrorHandle, Status};
@@ -19,6 +20,7 @@ struct EvaluateOptions {
     models: Vec<PathBuf>,
     precisions: Vec<String>,
     test: Option<PathBuf>,
+    test_file: FileOptions,
     model_dir: Option<PathBuf>,
     test_questions: Option<PathBuf>,
     test_labels: Option<PathBuf>,
@@ -40,6 +42,8 @@ struct EvaluateOptions {
 /// - "test" and "model_dir": question-answer file of test questions, whose answers the store has,
 ///   and folder of the embedding model of the store; another one is
 ///   PROJECTION_STATUS_INVALID_EMBEDDER, unless "force" is true
+/// - "test_file": how that file is read, as "files" of projection_import; "split" is "test" by
+///   default
 /// - "test_questions" and "test_labels": .npy files of test questions (n x d) and of the ids of
 ///   their answers (n); without test questions, questions and then answers with all their
 ///   questions are left out in turn, and every method is trained again on the others
@@ -79,7 +83,7 @@ impl EvaluateOptions {
         let test = match (self.test, self.model_dir, self.test_questions, self.test_labels) {
             (None, None, None, None) => None,
             (Some(file), Some(model_dir), None, None) => {
-                Some(TestQuestions::File { file, model_dir })
+                Some(TestQuestions::File { file, options: self.test_file, model_dir })
             }
             (None, None, Some(questions), Some(labels)) => {
                 Some(TestQuestions::Vectors { questions, labels })

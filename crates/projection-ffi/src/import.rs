@@ -19,6 +19,13 @@ use crate::progress::ProgressC;
 /// `options` is a JSON object with these keys, all optional, or NULL:
 /// - "retry_failed": true to retry first what failed or was interrupted before
 /// - "skip_invalid": true to leave out entries that are wrong instead of refusing their file
+/// - "files": how files are read, an object with these keys, all optional: "format" ("json",
+///   "jsonl", "csv" or "tsv"; default what name and content of a file say), "question_column",
+///   "answer_column" and "id_column" (names of columns or fields; default the usual ones), and
+///   "split" (which qrels of a BEIR folder are imported; default "train")
+///
+/// A file may be compressed with gzip. A folder with corpus.jsonl and queries.jsonl is a BEIR
+/// folder; of other folders, all files of a known format are imported. "-" is standard input.
 ///
 /// The result is JSON, {"store", "files": [{"file", "outcome", "clusters", "answers", "questions",
 /// "removed", "skipped", "warnings": [text], "error": {"kind", "message"}}]}; the last three are
@@ -47,7 +54,7 @@ pub unsafe extern "C" fn projection_import(
             true => Store::open(database)?,
             false => Store::open_or_create(database)?,
         };
-        let imported = import_paths(&mut store, &paths, options, &mut |done, total, _| {
+        let imported = import_paths(&mut store, &paths, &options, &mut |done, total, _| {
             reporter.report("importing", done, total, None)
         });
         store.close_or_discard();

@@ -132,6 +132,25 @@ def optional_path(name: str, value: Any) -> Any:
     return None if value is None else path(name, value).decode()
 
 
+def file_options(
+    format: Optional[str],
+    question_column: Optional[str],
+    answer_column: Optional[str],
+    id_column: Optional[str],
+    split: Optional[str],
+) -> dict[str, Any]:
+    """How question-answer files are read, for :func:`options`."""
+    options = {
+        "format": format,
+        "question_column": question_column,
+        "answer_column": answer_column,
+        "id_column": id_column,
+        "split": split,
+    }
+    given = {name: optional_text(name, value) for name, value in options.items()}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 class Handle:
     """An object of the library. Base class of Model, Searcher and Embedder."""
 

@@ -170,10 +170,21 @@ def import_files(
     *,
     retry_failed: bool = False,
     skip_invalid: bool = False,
+    format: Optional[str] = None,
+    question_column: Optional[str] = None,
+    answer_column: Optional[str] = None,
+    id_column: Optional[str] = None,
+    split: Optional[str] = None,
     progress: _work.Progress = False,
 ) -> ImportResult:
     """Imports question-answer files, or folders of them, into the store whose database is the
     file `database`. The store is created if it does not exist.
+
+    Files are JSON, JSONL, SQuAD, CSV, TSV or BEIR folders, compressed with gzip or not; name and
+    content say which, unless `format` ("json", "jsonl", "csv" or "tsv") does. Questions, answers
+    and the answers' ids are in the columns or fields `question_column`, `answer_column` and
+    `id_column`, by default those with the usual names. Of a BEIR folder, the questions of `split`
+    are imported, by default "train".
 
     Unchanged files are skipped; a changed file replaces its earlier import. A file that cannot
     be imported does not stop the others: see `failed` of the result. `retry_failed` first
@@ -183,7 +194,10 @@ def import_files(
     listed = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     names = [_call.path(f"files[{i}]", file).decode() for i, file in enumerate(listed)]
     pointers, keep = text_pointers("files", names)
-    options = _call.options(retry_failed=bool(retry_failed), skip_invalid=bool(skip_invalid))
+    reading = _call.file_options(format, question_column, answer_column, id_column, split)
+    options = _call.options(
+        retry_failed=bool(retry_failed), skip_invalid=bool(skip_invalid), files=reading
+    )
     name = _call.path("database", database)
     with store_lock(database).engine():
         report = _work.run(lib.projection_import, progress, name, pointers, len(keep), options)

@@ -283,6 +283,11 @@ def evaluate(
     model_dir: Optional[_call.StrPath] = None,
     test_questions: Optional[_call.StrPath] = None,
     test_labels: Optional[_call.StrPath] = None,
+    format: Optional[str] = None,
+    question_column: Optional[str] = None,
+    answer_column: Optional[str] = None,
+    id_column: Optional[str] = None,
+    split: Optional[str] = None,
     model_name: Optional[str] = None,
     folds: int = 4,
     seed: int = 0,
@@ -293,8 +298,9 @@ def evaluate(
     """Evaluates projections of a store, by default the active one, beside cosine, BM25 and the
     nearest training question.
 
-    Test questions come from a question-answer file, `test`, which the embedding model in
-    `model_dir` embeds (InvalidEmbedderError if it did not make the vectors of the store, unless
+    Test questions come from a question-answer file, `test`, which is read as
+    :func:`import_files` reads it (of a BEIR folder, `split` is "test" by default), and which the
+    embedding model in `model_dir` embeds (InvalidEmbedderError if it did not make the vectors of the store, unless
     `force` is set), or from two .npy files: `test_questions` has their vectors (n, d), and
     `test_labels` the ids of their right answers. Without test questions, questions and then
     answers with all their questions are left out in turn, and every method is trained again on
@@ -322,6 +328,7 @@ def evaluate(
         models=[_call.path(f"models[{i}]", file).decode() for i, file in enumerate(models)],
         precisions=list(precisions),
         test=_call.optional_path("test", test),
+        test_file=_call.file_options(format, question_column, answer_column, id_column, split),
         model_dir=_call.optional_path("model_dir", model_dir),
         test_questions=_call.optional_path("test_questions", test_questions),
         test_labels=_call.optional_path("test_labels", test_labels),

@@ -8,6 +8,7 @@ use projection_store::import::{
     ImportOptions, ImportOutcome, Imported, ImportedFile, import_paths,
 };
 
+use super::files::FileArgs;
 use crate::failure::{Failure, print_error, warn};
 use crate::output::{Report, Screen, count, note, progress};
 
@@ -19,21 +20,34 @@ use crate::output::{Report, Screen, count, note, progress};
 /// listed. Fields of an entry that are not known, such as `url`, are kept as metadata of its
 /// answers, see `query --json`.
 ///
-/// A folder stands for all *.json files in it and below it, except for names that begin with a
+/// Formats: JSON in our own shapes; JSON as a list of objects or an object a line (JSONL); SQuAD,
+/// whose answers are whole paragraphs; CSV and TSV with a header; BEIR folders with corpus.jsonl,
+/// queries.jsonl and qrels. Each may be compressed with gzip, and in UTF-8 or UTF-16; a compressed
+/// file may hold 64 MiB, or a hundred times its own size. `-` is standard input, which replaces
+/// what was read from it before.
+///
+/// Rows with the same answer, or the same id of it, are one answer with several questions; rows
+/// without a question are answers without one. If a question has several answers, all of them are
+/// right. Other columns are kept as metadata of the answers.
+///
+/// A folder stands for all such files in it and below it, except for names that begin with a
 /// dot and the store's own folder `embeddings`. Files that were imported from the folder earlier
 /// and are missing now are reported; the store keeps their texts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   projection import lda.db faq.json guide.json
   projection import lda.db questions/
+  projection import lda.db support.csv --question-column Subject --answer-column Reply
+  projection import lda.db beir/scifact --split train
+  zcat faq.jsonl.gz | projection import lda.db -
   projection import lda.db --retry-failed")]
 pub struct Args {
     /// The store's database
     #[arg(value_name = "STORE.db")]
     store: PathBuf,
 
-    /// Question–answer files, JSON, or folders of them
-    #[arg(value_name = "FILE.json|DIR", required_unless_present = "retry_failed")]
+    /// Question–answer files, or folders of them
+    #[arg(value_name = "FILE|DIR", required_unless_present = "retry_failed")]
     files: Vec<PathBuf>,
 
     /// Retry failed and interrupted imports, see `projection batches`
@@ -43,13 +57,17 @@ pub struct Args {
     /// Leave out entries that are wrong instead of refusing their whole file, and name them
     #[arg(long)]
     skip_invalid: bool,
+
+    #[command(flatten)]
+    reading: FileArgs,
 }
 
 impl Args {
-    /// Imports `files` into `store`.
-    pub fn of(store: &Path, files: &[PathBuf]) -> Self {
+    /// Imports `files`, which are read as `reading` says, into `store`.
+    pub fn of(store: &Path, files: &[PathBuf], reading: &FileArgs) -> Self {
         let (store, files) = (store.to_path_buf(), files.to_vec());
-        Self { store, files, retry_failed: false, skip_invalid: false }
+        let reading = reading.clone();
+        Self { store, files, retry_failed: false, skip_invalid: false, reading }
     }
 }
 
@@ -68,9 +86,12 @@ pub fn run(args: &Args, screen: &Screen) -> Result<Imported, Failure> {
         }
         ControlFlow::Continue(())
     };
-    let options =
-        ImportOptions { retry_failed: args.retry_failed, skip_invalid: args.skip_invalid };
-    let imported = import_paths(&mut store, &args.files, options, &mut show);
+    let options = ImportOptions {
+        retry_failed: args.retry_failed,
+        skip_invalid: args.skip_invalid,
+        files: args.reading.options(),
+    };
+    let imported = import_paths(&mut store, &args.files, &options, &mut show);
     store.close_or_discard();
     bar.finish_and_clear();
     Ok(imported?)

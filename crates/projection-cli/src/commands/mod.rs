@@ -6,6 +6,7 @@ pub mod embed;
 pub mod evaluate;
 pub mod explain;
 pub mod export;
+mod files;
 pub mod import;
 pub mod import_embeddings;
 pub mod index;

@@ -10,6 +10,7 @@ use projection_train::evaluation::{Evaluation, EvaluationReport, Method, Protoco
 use serde::Serialize;
 
 use super::evaluate::title;
+use super::files::FileArgs;
 use super::{embed, import, train};
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count, heading, note, progress};
@@ -40,6 +41,9 @@ pub struct Args {
     /// The store's database
     #[arg(long, value_name = "STORE.db", default_value = "lda.db")]
     store: PathBuf,
+
+    #[command(flatten)]
+    reading: FileArgs,
 }
 
 /// What was found out.
@@ -73,7 +77,7 @@ pub fn run(args: &Args, screen: &Screen) -> Result<Tried, Failure> {
             args.store.display()
         )));
     }
-    let imported = import::run(&import::Args::of(&args.store, &args.files), screen)?;
+    let imported = import::run(&import::Args::of(&args.store, &args.files, &args.reading), screen)?;
     if !imported.succeeded() {
         // Each file's error has been printed.
         let what = "not all files could be imported, so there is nothing to measure yet";

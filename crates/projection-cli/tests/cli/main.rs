@@ -10,6 +10,7 @@ mod export;
 mod faults;
 mod feedback;
 mod folders;
+mod formats;
 mod index;
 mod kills;
 mod precision;

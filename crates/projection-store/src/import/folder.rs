@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use projection_core::{Error, ErrorKind, Result, layout};
 use serde::Serialize;
 
-use super::versions::{source_name, source_path};
+use super::formats::format_of_name;
+use super::source::beir_files;
+use super::versions::{STDIN, source_name, source_path};
 use super::{
-    ImportOutcome, ImportReport, PrecomputedEmbeddings, import_embeddings, import_entries,
+    FileOptions, ImportOutcome, ImportReport, PrecomputedEmbeddings, import_embeddings,
+    import_entries,
 };
 use crate::batches::Batch;
 use crate::store::Store;
@@ -24,13 +27,15 @@ pub struct Imported {
 }
 
 /// How files are imported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImportOptions {
     /// Whether to try again first what failed or was interrupted before.
     pub retry_failed: bool,
     /// Whether to leave out entries that are wrong, instead of refusing their file.
     pub skip_invalid: bool,
+    /// How the files are read.
+    pub files: FileOptions,
 }
 
 /// Progress of an import: files done, files in all, and the file that was imported last. To stop
@@ -69,8 +74,9 @@ impl From<&Error> for FileError {
 /// Imports question–answer files, and those of folders. A file that can't be imported does not
 /// keep the others from it.
 ///
-/// Folders in a folder are searched too. Only files whose names end in `.json` are imported.
-/// Names that begin with a dot are passed over, links to folders are not followed, and the
+/// A BEIR folder is imported as a whole. Folders in a folder are searched too. Only files whose
+/// names end in `.json`, `.jsonl`, `.ndjson`, `.csv` or `.tsv`, or in one of these and `.gz`, are
+/// imported. The path `-` is standard input. Names that begin with a dot are passed over, links to folders are not followed, and the
 /// store's own folder of arrays is left out.
 ///
 /// `progress` is told the numbers of files done and to do, and what became of the last one.
@@ -82,12 +88,12 @@ impl From<&Error> for FileError {
 pub fn import_paths(
     store: &mut Store,
     paths: &[PathBuf],
-    options: ImportOptions,
+    options: &ImportOptions,
     progress: &mut OnFile<'_>,
 ) -> Result<Imported> {
     // Listed before anything is imported: what fails now is not tried twice.
-    let skip_invalid = options.skip_invalid;
-    let failed = if options.retry_failed { store.failed_batches()? } else { Vec::new() };
+    let mut failed = if options.retry_failed { store.failed_batches()? } else { Vec::new() };
+    failed.retain(|batch| batch.source_file != STDIN);
     let (mut done, mut total) = (0, failed.len() + paths.len());
     let mut files = Vec::new();
     go_on(progress(0, total, None))?;
@@ -98,12 +104,12 @@ pub fn import_paths(
     };
     for batch in &failed {
         let file = source_path(store.path(), &batch.source_file);
-        let result = retry(store, batch, &file, skip_invalid)?;
+        let result = retry(store, batch, &file, options)?;
         add(&mut files, total, &file, result)?;
     }
     for path in paths {
-        if !path.is_dir() {
-            let result = import_entries(store, path, skip_invalid);
+        if !path.is_dir() || beir_files(path).is_some() {
+            let result = import_entries(store, path, options);
             add(&mut files, total, path, result)?;
             continue;
         }
@@ -111,7 +117,7 @@ pub fn import_paths(
             Ok(found) => {
                 total = total + found.len() - 1;
                 for file in &found {
-                    let result = import_entries(store, file, skip_invalid);
+                    let result = import_entries(store, file, options);
                     add(&mut files, total, file, result)?;
                 }
                 // Listed afterwards: some may have moved to where they were just imported from.
@@ -149,10 +155,10 @@ fn retry(
     store: &mut Store,
     batch: &Batch,
     file: &Path,
-    skip_invalid: bool,
+    options: &ImportOptions,
 ) -> Result<Result<ImportReport>> {
     let Some(vectors) = store.vector_batch(batch.batch_id)? else {
-        return Ok(import_entries(store, file, skip_invalid));
+        return Ok(import_entries(store, file, options));
     };
     let path = |source: &str| source_path(store.path(), source);
     let files = PrecomputedEmbeddings {
@@ -185,9 +191,11 @@ fn search(folder: &Path, left_out: Option<&Path>, files: &mut Vec<PathBuf>) -> R
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
-        if kind.is_dir() {
+        if kind.is_dir() && beir_files(&path).is_some() {
+            files.push(path);
+        } else if kind.is_dir() {
             search(&path, left_out, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "json") && path.is_file() {
+        } else if format_of_name(&path).is_some() && path.is_file() {
             files.push(path);
         }
     }
@@ -200,6 +208,7 @@ fn missing_files(store: &Store, folder: &Path) -> Result<Vec<PathBuf>> {
     let below = source_name(store.path(), folder)?;
     let below = Path::new(&below);
     let sources = store.sources()?.into_iter().map(|(source, _)| source);
+    let sources = sources.filter(|source| source != STDIN);
     let inside = sources.filter(|source| match below.as_os_str().is_empty() {
         true => Path::new(source).is_relative(),
         false => Path::new(source).starts_with(below),

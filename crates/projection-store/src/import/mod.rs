@@ -1,21 +1,31 @@
 //! Importing into a store: question–answer files, folders of them, and precomputed embeddings.
 //!
+//! Every format of question–answer files is read into the same rows, which become clusters in one
+//! place.
+//!
 //! A file is known by its path and the SHA-256 of its bytes. A new version of a file replaces
 //! its earlier import: texts that are in both keep their ids and embeddings, the others go or
 //! come. Each file is one change of the store. A file that was moved keeps what it brought, and
 //! a copy brings nothing.
 
+mod beir;
+mod clusters;
 mod folder;
+mod formats;
+mod json;
+mod json_rows;
 mod precomputed;
 mod precomputed_files;
 mod qa_file;
 mod replacement;
+mod rows;
+mod source;
+mod table;
 mod versions;
 
 use std::fmt;
 use std::path::Path;
 
-use projection_core::kernel::files;
 use projection_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -23,10 +33,12 @@ use sha2::{Digest, Sha256};
 use crate::batches::BatchStatus;
 use crate::store::Store;
 
+pub use clusters::{TestCluster, read_test_questions};
 pub use folder::{FileError, ImportOptions, Imported, ImportedFile, import_paths};
+pub use formats::{FileFormat, FileOptions};
 pub use precomputed::{ImportedEmbeddings, PrecomputedEmbeddings, import_embeddings};
-pub use qa_file::{TestCluster, read_test_questions};
 use replacement::Replacement;
+use source::Source;
 
 /// What became of an imported file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -101,7 +113,7 @@ impl From<ImportOutcome> for ImportReport {
     }
 }
 
-/// Imports the question–answer file at `file`.
+/// Imports the question–answer file, or the BEIR folder, at `file`.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if the file can't be read,
@@ -109,35 +121,39 @@ impl From<ImportOutcome> for ImportReport {
 /// another process keeps writing to the store. The store keeps what it had, and the batch is marked
 /// as failed.
 pub fn import_file(store: &mut Store, file: impl AsRef<Path>) -> Result<ImportReport> {
-    import_entries(store, file.as_ref(), false)
+    import_entries(store, file.as_ref(), &ImportOptions::default())
 }
 
 /// Imports a file; with `skip_invalid` without the entries that are wrong.
-fn import_entries(store: &mut Store, file: &Path, skip_invalid: bool) -> Result<ImportReport> {
-    let bytes = files::read(file)?;
-    let source = versions::source_name(store.path(), file)?;
-    let version = versions::Version { source: &source, hash: &sha256(&bytes), vectors: None };
+fn import_entries(store: &mut Store, file: &Path, options: &ImportOptions) -> Result<ImportReport> {
+    let read = Source::read(file, &options.files)?;
+    let (source, hash) = (Source::name(store.path(), file)?, read.hash(&options.files));
+    let version = versions::Version { source: &source, hash: &hash, vectors: None };
     version.import(store, |store, batch_id, outcome| {
-        let found = qa_file::parse(&bytes).and_then(|found| found.check(skip_invalid));
-        let found = found.map_err(|what| {
+        let found = formats::parse(file, &read, &options.files)?;
+        let found = found.check(options.skip_invalid).map_err(|what| {
             Error::new(ErrorKind::InvalidInput, format!("{}: {what}", file.display()))
         })?;
-        let (skipped, clusters) = (found.skipped(), found.clusters);
         let change = store.begin()?;
         change.create_own_tables()?;
         let mut replacement = Replacement::new(&change, &source);
-        qa_file::add_clusters(&mut replacement, &clusters)?;
+        clusters::add_clusters(&mut replacement, &found)?;
         let (answers, questions) = (replacement.count("answer"), replacement.count("question"));
-        let removed = replacement.finish(batch_id, clusters.len(), questions)?;
+        let (clusters, skipped) = (found.clusters.len(), found.faulty);
+        let removed = replacement.finish(batch_id, clusters, questions)?;
         change.set_batch_status(batch_id, BatchStatus::Embedding, None)?;
         change.commit()?;
         store.carry_out_deletes();
-        let (clusters, warnings) = (clusters.len(), found.warnings);
+        let warnings = found.warnings;
         Ok(ImportReport { outcome, clusters, answers, questions, removed, skipped, warnings })
     })
 }
 
 /// In hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

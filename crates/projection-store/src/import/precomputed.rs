@@ -243,14 +243,15 @@ impl Rows<'_> {
     /// Adds an answer in a cluster of its own, and returns that.
     fn add_answer(&mut self, row: usize, text: &str, vector: ArrayView1<'_, f32>) -> Result<i64> {
         // What people see as the answer's name.
-        let name = &format!("row {row}");
+        let name = &format!("row {row}")[..];
         let known = self.known_answers.get_mut(text).and_then(VecDeque::pop_front);
         let known_cluster = known.as_ref().and_then(|known| known.cluster_id);
         let cluster_id = self.replacement.add_cluster(known_cluster, name)?;
         let document = self.replacement.source;
-        let answer = NewAnswer { document, name, variant: "default", text };
+        let answer = NewAnswer { document, name: Some(name), variant: "default", text };
         let known_id = known.as_ref().map(|known| known.id);
-        let answer_id = self.replacement.add_answer(known_id, cluster_id, &answer)?;
+        let answer_id = self.replacement.add_answer(known_id, &answer)?;
+        self.replacement.change.put_into_cluster(cluster_id, answer_id)?;
         self.set_vector(EntityType::Answer, answer_id, known, vector)?;
         Ok(cluster_id)
     }

@@ -8,8 +8,8 @@ use projection_core::npy::{Dtype, NpyArray, integers_from};
 use projection_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
-use super::qa_file::{Text, from_json};
-use super::{PrecomputedEmbeddings, sha256};
+use super::json::{self, Text};
+use super::{PrecomputedEmbeddings, sha256, source};
 
 /// What the files hold, each as far as it could be read.
 pub(super) struct Read {
@@ -61,7 +61,7 @@ pub(super) fn read(files: &PrecomputedEmbeddings) -> Result<Read> {
         Some(path) => {
             let (bytes, name) = bytes_of(path)?;
             let invalid = |what| Error::new(ErrorKind::InvalidInput, format!("{name}: {what}"));
-            from_json(&bytes).map(Some).map_err(invalid)
+            source::text(&bytes).and_then(|text| json::value(&text)).map(Some).map_err(invalid)
         }
         None => Ok(None),
     };

@@ -11,141 +11,40 @@
 //! An entry is read field by field, from its JSON as it is written: so numbers keep their digits,
 //! and all faults of a file are found at once.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::path::Path;
+use std::collections::HashSet;
 
-use projection_core::kernel::files;
-use projection_core::{Error, ErrorKind, Result};
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::replacement::{NewAnswer, Replacement};
+use super::clusters::{QaAnswer, QaCluster, QaFile};
+use super::json::{Fields, Lines, not_json, text};
 
-/// Faults that a message lists.
-const LISTED: usize = 50;
-
-/// What a file holds.
-#[derive(Debug, Default)]
-pub(super) struct QaFile {
-    /// The entries without a fault.
-    pub clusters: Vec<QaCluster>,
-    /// What is wrong, with line and entry.
-    faults: Vec<String>,
-    /// Number of entries that have a fault.
-    faulty: usize,
-    /// What may not be meant so.
-    pub warnings: Vec<String>,
-}
-
-/// One cluster of a file.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct QaCluster {
-    /// Its name: `answer_id` or `id`. Unique in the file.
-    pub name: String,
-    /// The document that the answer comes from, if the file says so.
-    pub answer_source: Option<String>,
-    /// Variant and text of every answer, the variant `default` first.
-    pub answers: Vec<(String, String)>,
-    /// Length type, if the file says so, and text of every question.
-    pub questions: Vec<(Option<&'static str>, String)>,
-    /// All other fields as a JSON object, if there are any.
-    pub metadata: Option<String>,
-}
-
-/// A text with something in it. Numbers serve as ids, so they are taken too, as they are written.
-#[derive(Debug)]
-pub(super) struct Text(pub String);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        text(raw).map(Self).map_err(D::Error::custom)
-    }
-}
-
-fn text(raw: &RawValue) -> Result<String, String> {
-    match raw.get().as_bytes()[0] {
-        b'"' => match serde_json::from_str::<String>(raw.get()) {
-            Ok(text) if text.trim().is_empty() => Err("empty text".into()),
-            Ok(text) => Ok(text),
-            Err(error) => Err(error.to_string()),
-        },
-        b'-' | b'0'..=b'9' => Ok(raw.get().to_string()),
-        _ => Err(format!("expected a text, found {:.40}", raw.get())),
-    }
-}
-
-/// The fields of an object, in the order of the file.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-/// JSON without a byte order mark.
-fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
-}
-
-/// Reads JSON. Errors say where in it something else was expected.
-pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let mut json = serde_json::Deserializer::from_slice(without_mark(bytes));
-    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let what = if error.inner().is_data() { "" } else { "not JSON: " };
-        format!("{what}{error}")
-    })?;
-    json.end().map_err(|error| format!("not JSON: {error}"))?;
-    Ok(value)
-}
+/// What JSON may be.
+const SHAPES: &str = "an object with a list \"clusters\", one with a list \"data\" as SQuAD has, a \
+                      list of objects, or an object a line";
 
 /// Reads a file. What is wrong with single entries is in the result.
-pub(super) fn parse(bytes: &[u8]) -> Result<QaFile, String> {
-    let text =
-        std::str::from_utf8(without_mark(bytes)).map_err(|error| format!("not JSON: {error}"))?;
-    let not_json = |error: serde_json::Error| match error.is_data() {
-        true => format!("expected an object with a list \"clusters\": {error}"),
-        false => format!("not JSON: {error}"),
+pub(super) fn parse(text: &str) -> Result<QaFile, String> {
+    let wrong = |error: serde_json::Error| match error.is_data() {
+        true => format!("expected {SHAPES}: {error}"),
+        false => not_json(error),
     };
-    let Fields(fields) = serde_json::from_str(text).map_err(not_json)?;
+    let Fields(fields) = serde_json::from_str(text).map_err(wrong)?;
     let mut file = QaFile::default();
     let mut entries: Option<Vec<&RawValue>> = None;
     for (key, value) in fields {
         match &key[..] {
             "clusters" if entries.is_none() => {
-                entries = Some(serde_json::from_str(value.get()).map_err(not_json)?);
+                entries = Some(serde_json::from_str(value.get()).map_err(wrong)?);
             }
             "clusters" => return Err("the field \"clusters\" comes twice".into()),
             _ => file.warnings.push(format!("the field \"{key}\" beside \"clusters\" is not kept")),
         }
     }
-    let entries = entries.ok_or("missing field `clusters`, expected a list")?;
+    let entries = entries.ok_or_else(|| format!("expected {SHAPES}"))?;
     let mut names = HashSet::new();
-    let (mut line, mut at) = (1, text);
+    let mut lines = Lines::new(text);
     for (number, entry) in entries.iter().enumerate() {
-        // Entries come in the order of the file.
-        let before = entry.get().as_ptr() as usize - at.as_ptr() as usize;
-        line += at[..before].matches('\n').count();
-        at = &at[before..];
+        let line = lines.of(entry.get());
         let place = format!("clusters[{number}]");
         let mut reader = Reader {
             entry: entry.get(),
@@ -155,45 +54,22 @@ pub(super) fn parse(bytes: &[u8]) -> Result<QaFile, String> {
             asked: HashSet::new(),
             found: Vec::new(),
         };
-        let cluster = reader.cluster(&mut file.warnings);
+        let (mut cluster, answers) = reader.cluster(&mut file.warnings);
         if !cluster.name.is_empty() && !names.insert(cluster.name.clone()) {
             reader.fault(entry.get(), "", &format!("the id '{}' comes twice", cluster.name));
         }
         match reader.found.is_empty() {
-            true => file.clusters.push(cluster),
+            true => {
+                let first = file.answers.len();
+                file.answers.extend(answers);
+                cluster.answers = (first..file.answers.len()).collect();
+                file.clusters.push(cluster);
+            }
             false => file.faulty += 1,
         }
         file.faults.append(&mut reader.found);
     }
     Ok(file)
-}
-
-impl QaFile {
-    /// The file if nothing is wrong with it. With `skip_invalid`, entries with a fault are left
-    /// out, which becomes a warning. Otherwise the error lists all faults.
-    pub fn check(mut self, skip_invalid: bool) -> Result<Self, String> {
-        if self.faults.is_empty() {
-            return Ok(self);
-        }
-        if skip_invalid {
-            self.warnings.extend(self.faults.drain(..).map(|fault| format!("left out: {fault}")));
-            return Ok(self);
-        }
-        let more = self.faults.len().saturating_sub(LISTED);
-        let mut message = self.faults[..self.faults.len() - more].join("\n  ");
-        if more > 0 {
-            message += &format!("\n  and {more} more");
-        }
-        Err(match self.faults.len() {
-            1 => message,
-            count => format!("{count} faults\n  {message}"),
-        })
-    }
-
-    /// Number of entries that were left out.
-    pub fn skipped(&self) -> usize {
-        self.faulty
-    }
 }
 
 /// Reads one entry and collects what is wrong with it.
@@ -264,8 +140,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn cluster(&mut self, warnings: &mut Vec<String>) -> QaCluster {
+    fn cluster(&mut self, warnings: &mut Vec<String>) -> (QaCluster, Vec<QaAnswer>) {
         let mut cluster = QaCluster::default();
+        let (mut wordings, mut document) = (Vec::new(), None);
         let (mut names, mut id, mut answer, mut answers) = ([None, None], None, None, None);
         let mut metadata: Vec<(String, &RawValue)> = Vec::new();
         for (key, value) in self.fields(self.entry, "") {
@@ -278,7 +155,7 @@ impl<'a> Reader<'a> {
                 }
                 "answer" => answer = Some(self.text(value, &below)),
                 "answers" => answers = Some(value),
-                "answer_source" => cluster.answer_source = self.text(value, &below),
+                "answer_source" => document = self.text(value, &below),
                 "questions" => self.questions(value, &below, None, &mut cluster),
                 "queries" => {
                     for (length, value) in self.fields(value.get(), &below) {
@@ -300,17 +177,17 @@ impl<'a> Reader<'a> {
         let whole = self.found.is_empty();
         match (answer, answers) {
             (Some(answer), None) => {
-                cluster.answers.extend(answer.map(|answer| ("default".into(), answer)));
+                wordings.extend(answer.map(|answer| ("default".to_string(), answer)));
             }
             (None, Some(raw)) => {
                 for (variant, value) in self.fields(raw.get(), ".answers") {
                     if let Some(text) = self.text(value, &format!(".answers.{variant}")) {
-                        cluster.answers.push((variant, text));
+                        wordings.push((variant, text));
                     }
                 }
-                cluster.answers.sort_by_key(|(variant, _)| (variant != "default", variant.clone()));
+                wordings.sort_by_key(|(variant, _)| (variant != "default", variant.clone()));
                 if self.found.is_empty()
-                    && cluster.answers.first().is_none_or(|(first, _)| first != "default")
+                    && wordings.first().is_none_or(|(first, _)| first != "default")
                 {
                     self.fault(raw.get(), "", "no \"answers.default\"");
                 }
@@ -353,107 +230,21 @@ impl<'a> Reader<'a> {
                 self.line, self.place, cluster.name
             ));
         }
-        if !metadata.is_empty() {
-            let fields = metadata.iter().map(|(key, value)| {
-                format!("{}:{}", serde_json::Value::from(&key[..]), value.get())
-            });
-            cluster.metadata = Some(format!("{{{}}}", fields.collect::<Vec<_>>().join(",")));
-        }
-        cluster
+        let fields = metadata
+            .iter()
+            .map(|(key, value)| format!("{}:{}", serde_json::Value::from(&key[..]), value.get()));
+        let fields = fields.collect::<Vec<_>>().join(",");
+        let metadata = (!fields.is_empty()).then(|| format!("{{{fields}}}"));
+        let answers = wordings.into_iter().map(|(variant, text)| QaAnswer {
+            name: Some(cluster.name.clone()),
+            document: document.clone(),
+            variant,
+            metadata: metadata.clone(),
+            ..QaAnswer::new(text)
+        });
+        let answers = answers.collect();
+        (cluster, answers)
     }
-}
-
-/// Puts the clusters of a file into the store. Clusters keep their rows by name, answers by
-/// cluster and variant, questions by cluster and text.
-pub(super) fn add_clusters(
-    replacement: &mut Replacement<'_>,
-    clusters: &[QaCluster],
-) -> Result<()> {
-    let (change, source) = (replacement.change, replacement.source);
-    let known_clusters: Vec<(String, i64)> = change.rows(
-        "SELECT name, cluster_id FROM qa_clusters JOIN engine_imports ON \
-         entity_type = 'cluster' AND entity_id = cluster_id WHERE source_file = ?1",
-        [source],
-    )?;
-    let known_answers: Vec<(String, String, i64)> = change.rows(
-        "SELECT record_id, text_variant, answer_id FROM answers JOIN engine_imports i ON \
-         entity_type = 'answer' AND entity_id = answer_id WHERE i.source_file = ?1",
-        [source],
-    )?;
-    let known_questions: Vec<(i64, String, i64)> = change.rows(
-        "SELECT cluster_id, text, question_id FROM questions JOIN cluster_questions \
-         USING (question_id) JOIN engine_imports ON entity_type = 'question' AND \
-         entity_id = question_id WHERE source_file = ?1",
-        [source],
-    )?;
-    let known_clusters: HashMap<&str, i64> =
-        known_clusters.iter().map(|(name, id)| (&name[..], *id)).collect();
-    let known_answers: HashMap<(&str, &str), i64> =
-        known_answers.iter().map(|(name, variant, id)| ((&name[..], &variant[..]), *id)).collect();
-    let known_questions: HashMap<(i64, &str), i64> =
-        known_questions.iter().map(|(cluster, text, id)| ((*cluster, &text[..]), *id)).collect();
-
-    for cluster in clusters {
-        let name = &cluster.name[..];
-        let cluster_id = replacement.add_cluster(known_clusters.get(name).copied(), name)?;
-        let document = cluster.answer_source.as_deref().unwrap_or(source);
-        let mut default = None;
-        for (variant, text) in &cluster.answers {
-            let known = known_answers.get(&(name, &variant[..])).copied();
-            let answer = NewAnswer { document, name, variant, text };
-            let answer_id = replacement.add_answer(known, cluster_id, &answer)?;
-            change.set_metadata(answer_id, cluster.metadata.as_deref())?;
-            match default {
-                None => default = Some(answer_id),
-                Some(default) => {
-                    change.execute(
-                        "INSERT OR IGNORE INTO answer_relations \
-                         (from_answer_id, to_answer_id, relation_type) \
-                         VALUES (?1, ?2, 'variant_of')",
-                        [answer_id, default],
-                    )?;
-                }
-            }
-        }
-        for (length_type, text) in &cluster.questions {
-            let known = known_questions.get(&(cluster_id, &text[..])).copied();
-            replacement.add_question(known, Some(cluster_id), text, *length_type)?;
-        }
-    }
-    Ok(())
-}
-
-/// An answer of a question–answer file that is read, not imported, with its questions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TestCluster {
-    /// The answer's name in the file.
-    pub name: String,
-    /// All wordings of the answer, the default one first.
-    pub answers: Vec<String>,
-    /// The questions.
-    pub questions: Vec<String>,
-}
-
-/// Reads questions that were kept aside from the question–answer file at `file`.
-///
-/// # Errors
-/// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if the file can't be read,
-/// [`ErrorKind::InvalidInput`] if it has neither shape or no questions.
-pub fn read_test_questions(file: impl AsRef<Path>) -> Result<Vec<TestCluster>> {
-    let file = file.as_ref();
-    let bytes = files::read(file)?;
-    let invalid = |what| Error::new(ErrorKind::InvalidInput, format!("{}: {what}", file.display()));
-    let QaFile { clusters, .. } =
-        parse(&bytes).and_then(|file| file.check(false)).map_err(invalid)?;
-    if clusters.iter().all(|cluster| cluster.questions.is_empty()) {
-        return Err(invalid("no questions".into()));
-    }
-    let clusters = clusters.into_iter().map(|cluster| TestCluster {
-        name: cluster.name,
-        answers: cluster.answers.into_iter().map(|(_, text)| text).collect(),
-        questions: cluster.questions.into_iter().map(|(_, text)| text).collect(),
-    });
-    Ok(clusters.collect())
 }
 
 #[cfg(test)]
@@ -461,7 +252,7 @@ mod tests {
     use super::*;
 
     fn read(file: &str, skip_invalid: bool) -> Result<QaFile, String> {
-        parse(file.as_bytes()).and_then(|file| file.check(skip_invalid))
+        parse(file).and_then(|file| file.check(skip_invalid))
     }
 
     #[test]
@@ -471,24 +262,32 @@ mod tests {
             {"id": "b", "answer_source": "b.md", "answers": {"mini": "b", "default": "B."},
              "queries": {"long": ["4?"], "short": ["3?"]}, "tags": ["x",  1.50], "url": "u"},
             {"id": "c", "answers": {"default": "C."}, "question": "5?", "queries": null}]}"#;
-        let file = read(&format!("\u{feff}{file}"), false).unwrap();
+        let file = read(file, false).unwrap();
         let text = |text: &str| text.to_string();
         let clusters = &file.clusters;
         assert_eq!(clusters[0].name, "3.10");
-        assert_eq!(clusters[0].answers, [(text("default"), text("A."))]);
+        assert_eq!(
+            file.answers[0],
+            QaAnswer { name: Some(text("3.10")), ..QaAnswer::new(text("A.")) }
+        );
         let number = "12345678901234567890123";
         assert_eq!(clusters[0].questions, [(None, text("1?")), (None, text(number))]);
-        assert_eq!(clusters[0].metadata, None);
         assert_eq!(
             clusters[1],
             QaCluster {
                 name: text("b"),
-                answer_source: Some(text("b.md")),
-                answers: vec![(text("default"), text("B.")), (text("mini"), text("b"))],
+                answers: vec![1, 2],
                 questions: vec![(Some("long"), text("4?")), (Some("short"), text("3?"))],
-                metadata: Some(text(r#"{"tags":["x",  1.50],"url":"u"}"#)),
             }
         );
+        let wording = |variant, wording| QaAnswer {
+            name: Some(text("b")),
+            document: Some(text("b.md")),
+            variant: text(variant),
+            metadata: Some(text(r#"{"tags":["x",  1.50],"url":"u"}"#)),
+            ..QaAnswer::new(text(wording))
+        };
+        assert_eq!(file.answers[1..3], [wording("default", "B."), wording("mini", "b")]);
         assert!(clusters[2].questions.is_empty());
         assert_eq!(file.warnings.len(), 2);
         assert!(file.warnings[0].contains("\"version\""), "{:?}", file.warnings);
@@ -500,8 +299,8 @@ mod tests {
     fn says_where_something_else_was_expected() {
         for (file, words) in [
             ("{\"clusters\": [", "not JSON"),
-            ("\u{feff}[]", "expected an object"),
-            ("{}", "missing field `clusters`"),
+            ("7", "expected an object"),
+            ("{}", "a list of objects, or an object a line"),
             (r#"{"clusters": {}}"#, "expected an object with a list \"clusters\""),
             (r#"{"clusters": [7]}"#, "clusters[0]: expected an object, found 7"),
             (r#"{"clusters": [{"answer": "x"}]}"#, "clusters[0]: no \"answer_id\""),
@@ -559,7 +358,7 @@ mod tests {
         ];
         assert_eq!(error.lines().collect::<Vec<_>>(), faults);
         let rest = read(file, true).unwrap();
-        assert_eq!((rest.clusters.len(), rest.skipped(), rest.warnings.len()), (1, 2, 4));
+        assert_eq!((rest.clusters.len(), rest.faulty, rest.warnings.len()), (1, 2, 4));
         assert_eq!(rest.clusters[0].name, "b");
         let many = format!("{{\"clusters\": [{}]}}", vec!["7"; 60].join(","));
         assert!(read(&many, false).unwrap_err().ends_with("  and 10 more"));

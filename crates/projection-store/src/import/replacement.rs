@@ -21,8 +21,8 @@ pub(super) struct Replacement<'a> {
 pub(super) struct NewAnswer<'a> {
     /// The document that it comes from.
     pub document: &'a str,
-    /// Its name in the document.
-    pub name: &'a str,
+    /// Its name in the document, if it has one.
+    pub name: Option<&'a str>,
     /// `default`, or the embedding model that the wording is for.
     pub variant: &'a str,
     pub text: &'a str,
@@ -48,14 +48,9 @@ impl<'a> Replacement<'a> {
         self.keep("cluster", cluster_id)
     }
 
-    /// Adds or keeps an answer of a cluster, and returns its id. An answer whose text has
-    /// changed loses its embeddings.
-    pub fn add_answer(
-        &mut self,
-        known: Option<i64>,
-        cluster_id: i64,
-        answer: &NewAnswer<'_>,
-    ) -> Result<i64> {
+    /// Adds or keeps an answer, and returns its id. An answer whose text has changed loses its
+    /// embeddings.
+    pub fn add_answer(&mut self, known: Option<i64>, answer: &NewAnswer<'_>) -> Result<i64> {
         let NewAnswer { document, name, variant, text } = answer;
         let answer_id = match known {
             Some(answer_id) => {
@@ -76,7 +71,6 @@ impl<'a> Replacement<'a> {
                 params![document, name, text, variant],
             )?,
         };
-        self.change.put_into_cluster(cluster_id, answer_id)?;
         self.keep("answer", answer_id)
     }
 

@@ -9,6 +9,9 @@ use super::ImportOutcome;
 use crate::batches::{BatchStatus, VectorBatch};
 use crate::store::Store;
 
+/// The source of what was read from standard input, which is no file: it can't be moved or missing.
+pub(super) const STDIN: &str = "<standard input>";
+
 /// A version of a file.
 pub(super) struct Version<'a> {
     /// As [`source_name`] returns it.
@@ -61,7 +64,7 @@ impl Version<'_> {
             )?,
             false => Vec::new(),
         };
-        let is_gone = |source: &str| !source_path(store.path(), source).exists();
+        let is_gone = |source: &str| source != STDIN && !source_path(store.path(), source).exists();
         match same.iter().find(|(other, _)| is_gone(other)) {
             _ if same.is_empty() => Ok(None),
             None => Ok(Some(ImportOutcome::Unchanged)),

@@ -42,15 +42,29 @@ pub struct CorpusParts {
     pub training_texts: Vec<Option<String>>,
 }
 
-/// An answer of a file of test questions.
+/// Questions of a file with the answers that are right for them.
 #[derive(Debug, Clone)]
 pub struct TestCluster {
     /// Its name.
     pub name: String,
-    /// Its wordings.
-    pub answers: Vec<String>,
-    /// Questions that it is right for.
+    /// Names, if they have any, and texts of the answers.
+    pub answers: Vec<(Option<String>, String)>,
+    /// Whether all these answers are right and no others. If not, they are wordings of one answer,
+    /// and whatever shares a cluster with one of them is right too.
+    pub exact: bool,
+    /// The questions.
     pub questions: Vec<String>,
+}
+
+/// A question with its right answers.
+#[derive(Debug, Clone)]
+pub struct TestQuestion {
+    /// The question.
+    pub text: String,
+    /// The id of the first right answer.
+    pub label: i64,
+    /// The rows of all of them.
+    right: Vec<usize>,
 }
 
 /// Questions with their right answers.
@@ -58,8 +72,10 @@ pub struct TestCluster {
 pub struct EvaluationQueries {
     /// The embedded questions (n × d), of any length above zero.
     pub(super) queries: Array2<f32>,
-    /// Row of the right answer of each.
+    /// Row of the right answer of each, the first if there are several.
     pub(super) answers: Vec<usize>,
+    /// Rows of all right answers of each.
+    pub(super) right: Vec<Vec<usize>>,
     /// The questions, if they are known.
     pub(super) texts: Vec<Option<String>>,
 }
@@ -228,16 +244,32 @@ impl Corpus {
             (ErrorKind::NotFound, message)
         } else {
             unit_rows(queries).map_err(|error| error.context("test: questions"))?;
-            let answers = labels.iter().map(|label| self.rows[label]).collect();
+            let answers: Vec<usize> = labels.iter().map(|label| self.rows[label]).collect();
+            let right = answers.iter().map(|row| self.right(*row)).collect();
             texts.resize(count, None);
-            return Ok(EvaluationQueries { queries: queries.to_owned(), answers, texts });
+            return Ok(EvaluationQueries { queries: queries.to_owned(), answers, right, texts });
         };
         Err(Error::new(kind, message))
     }
 
-    /// Questions of a file with the ids of their right answers: those of the same text as
-    /// any wording in the file, else those called like the file's cluster. Clusters
-    /// whose answer is gone or has no vector are `left_out`, each with the reason.
+    /// Embedded questions of a file (n × d), as [`labels`](Self::labels) returned them.
+    ///
+    /// # Errors
+    /// As [`queries`](Self::queries).
+    pub fn test_queries(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        questions: Vec<TestQuestion>,
+    ) -> Result<EvaluationQueries> {
+        let labels: Vec<i64> = questions.iter().map(|question| question.label).collect();
+        let (texts, right) =
+            questions.into_iter().map(|question| (Some(question.text), question.right)).unzip();
+        Ok(EvaluationQueries { right, ..self.queries(queries, &labels, texts)? })
+    }
+
+    /// Questions of a file with their right answers: those of the same text as in the file, of
+    /// which one of the same name is preferred, else those called as in the file. Answers that
+    /// are gone or have no vector are `left_out`, each with the reason.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if that are all of them, [`ErrorKind::InvalidInput`] for an answer
@@ -246,49 +278,69 @@ impl Corpus {
         &self,
         clusters: &[TestCluster],
         left_out: &mut Vec<String>,
-    ) -> Result<Vec<(String, i64)>> {
-        let (mut by_text, mut by_name) = (HashMap::new(), HashMap::<&str, Vec<usize>>::new());
+    ) -> Result<Vec<TestQuestion>> {
+        let mut by_text = HashMap::<&str, Vec<usize>>::new();
+        let mut by_name = HashMap::<&str, Vec<usize>>::new();
         for row in 0..self.len() {
             if let Some(text) = self.text(row) {
-                by_text.entry(text).or_insert(row);
+                by_text.entry(text).or_default().push(row);
             }
             if let Some(name) = &self.parts.names[row] {
                 by_name.entry(name).or_default().push(row);
             }
         }
-        let mut labels = Vec::new();
-        for cluster in clusters {
-            let name = &cluster.name;
-            let of_text = cluster.answers.iter().find_map(|text| by_text.get(text.as_str()));
+        let of_text = |(name, text): &(Option<String>, String)| -> Option<usize> {
+            let rows = by_text.get(text.as_str())?;
+            let named = rows.iter().find(|row| name.is_some() && self.parts.names[**row] == *name);
+            Some(*named.unwrap_or(&rows[0]))
+        };
+        let of_name = |name: &Option<String>| -> Result<Option<usize>> {
+            let Some(name) = name else { return Ok(None) };
             let called = by_name.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
-            let row = match (of_text, called) {
-                (Some(row), _) => *row,
-                (None, []) => {
+            let Some(first) = called.first() else { return Ok(None) };
+            let right = self.right(*first);
+            match called.iter().all(|row| right.contains(row)) {
+                true => Ok(Some(*first)),
+                false => Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!(
+                        "'{name}': no answer has this text, and {} are called so",
+                        called.len()
+                    ),
+                )),
+            }
+        };
+        let mut questions = Vec::new();
+        for cluster in clusters {
+            let wordings = if cluster.exact { 1 } else { cluster.answers.len().max(1) };
+            let mut right = Vec::new();
+            for answers in cluster.answers.chunks(wordings) {
+                let row = match answers.iter().find_map(of_text) {
+                    Some(row) => Some(row),
+                    None => of_name(&answers[0].0)?,
+                };
+                let Some(row) = row else {
+                    let name = answers[0].0.as_ref().unwrap_or(&cluster.name);
                     left_out
                         .push(format!("'{name}': no answer with a vector has this text or name"));
                     continue;
-                }
-                (None, [first, others @ ..]) => {
-                    let right = self.right(*first);
-                    if others.iter().any(|row| !right.contains(row)) {
-                        return Err(Error::new(
-                            ErrorKind::InvalidInput,
-                            format!(
-                                "'{name}': no answer has this text, and {} are called so",
-                                called.len()
-                            ),
-                        ));
-                    }
-                    *first
-                }
-            };
-            labels.extend(cluster.questions.iter().map(|text| (text.clone(), self.parts.ids[row])));
+                };
+                let names = &self.parts.names;
+                let same = |other: &usize| names[row].is_some() && names[*other] == names[row];
+                right.push(row);
+                right.extend(self.right(row).into_iter().filter(|r| !cluster.exact || same(r)));
+            }
+            let Some(first) = right.first() else { continue };
+            let label = self.parts.ids[*first];
+            let question =
+                |text: &String| TestQuestion { text: text.clone(), label, right: right.clone() };
+            questions.extend(cluster.questions.iter().map(question));
         }
         match left_out.first() {
-            Some(first) if labels.is_empty() => {
+            Some(first) if questions.is_empty() => {
                 Err(Error::new(ErrorKind::NotFound, first.as_str()))
             }
-            _ => Ok(labels),
+            _ => Ok(questions),
         }
     }
 }

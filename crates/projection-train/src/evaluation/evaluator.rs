@@ -91,9 +91,9 @@ impl Evaluator<'_> {
             for (method, scores) in scores {
                 let own = found.iter_mut().find(|found| found.method == method);
                 let own = own.expect("methods are those that are scored");
-                let rows = scores.chunks(self.corpus.len()).zip(&queries.answers[range.clone()]);
-                for (scores, row) in rows {
-                    own.ranks.push(rank(scores, &self.corpus.right(*row)));
+                let rows = scores.chunks(self.corpus.len()).zip(&queries.right[range.clone()]);
+                for (scores, right) in rows {
+                    own.ranks.push(rank(scores, right));
                     own.first.push(first(scores));
                 }
             }

@@ -21,7 +21,7 @@ mod sweep;
 
 pub use crate::ranks::ranks;
 pub use candidate::Candidate;
-pub use corpus::{Corpus, CorpusParts, EvaluationQueries, TestCluster};
+pub use corpus::{Corpus, CorpusParts, EvaluationQueries, TestCluster, TestQuestion};
 pub use evaluator::{Found, Method, NOT_FOUND};
 pub use metrics::Metrics;
 pub use report::{AgainstExact, EvaluationReport, MethodReport, ProtocolReport};

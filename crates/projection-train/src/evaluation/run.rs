@@ -332,10 +332,12 @@ impl Rounds<'_> {
             return Err(too_few(data.labels().len()));
         }
         let rows = self.corpus.rows_of_labels(data);
+        let right = |number: &usize| &rows[data.labels()[*number]];
         let queries = |numbers: &[usize]| EvaluationQueries {
             queries: data.questions().select(Axis(0), numbers),
             // A label without answers has no questions.
-            answers: numbers.iter().map(|number| rows[data.labels()[*number]][0]).collect(),
+            answers: numbers.iter().map(|number| right(number)[0]).collect(),
+            right: numbers.iter().map(|number| right(number).clone()).collect(),
             texts: numbers.iter().map(|n| self.corpus.training_texts()[*n].clone()).collect(),
         };
         let mut all = Gathered::default();

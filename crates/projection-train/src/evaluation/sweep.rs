@@ -66,9 +66,8 @@ impl Sweeps {
                     let range = start..(start + 128).min(queries.len());
                     let block = queries.queries.slice(ndarray::s![range.clone(), ..]);
                     let scores = evaluator.projected(&variant, block)?;
-                    let rows = scores.chunks(evaluator.corpus.len()).zip(&queries.answers[range]);
-                    let right = |row: &usize| evaluator.corpus.right(*row);
-                    ranks.extend(rows.map(|(scores, row)| rank(scores, &right(row))));
+                    let rows = scores.chunks(evaluator.corpus.len()).zip(&queries.right[range]);
+                    ranks.extend(rows.map(|(scores, right)| rank(scores, right)));
                 }
             }
         }

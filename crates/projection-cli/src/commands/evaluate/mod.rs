@@ -18,6 +18,7 @@ use projection_engine::{EvaluateRequest, TestQuestions, evaluate};
 use projection_train::Progress;
 use projection_train::evaluation::EvaluationReport;
 
+use super::files::FileArgs;
 use super::precision;
 use crate::failure::Failure;
 use crate::output::progress;
@@ -50,8 +51,9 @@ pub struct Args {
     #[arg(long, value_name = "P", num_args = 1.., value_parser = precision)]
     precision: Vec<Precision>,
 
-    /// Question–answer file of test questions, whose answers the store has
-    #[arg(long, value_name = "FILE.json", requires = "model_dir",
+    /// File of test questions, in any format that `projection import` reads, or BEIR folder. The
+    /// store has their answers
+    #[arg(long, value_name = "FILE", requires = "model_dir",
           conflicts_with_all = ["test_questions", "test_labels"])]
     test: Option<PathBuf>,
 
@@ -91,12 +93,16 @@ pub struct Args {
     /// Write a report to be opened in a browser
     #[arg(long, value_name = "FILE.html")]
     html: Option<PathBuf>,
+
+    #[command(flatten)]
+    reading: FileArgs,
 }
 
 pub fn run(args: &Args) -> Result<EvaluationReport, Failure> {
     let test = match (&args.test, &args.model_dir, &args.test_questions, &args.test_labels) {
         (Some(file), Some(dir), ..) => {
-            Some(TestQuestions::File { file: file.clone(), model_dir: dir.clone() })
+            let (file, model_dir) = (file.clone(), dir.clone());
+            Some(TestQuestions::File { file, options: args.reading.options(), model_dir })
         }
         (_, _, Some(questions), Some(labels)) => {
             Some(TestQuestions::Vectors { questions: questions.clone(), labels: labels.clone() })
