@@ -1229,6 +1229,8 @@ projection_status projection_store_log_feedback(const projection_store *store,
  * - "model_name": what the store calls the embedding model; default the name of its folder
  * - "force": true to embed even if another embedding model made the vectors that are there, which
  *   otherwise is PROJECTION_STATUS_INVALID_EMBEDDER
+ * - "no_titles": true to embed the texts of answers without their titles, which come first
+ *   otherwise
  *
  * The result is JSON, {"store", "model", "dimension", "answers", "questions", "notes"}; "answers"
  * and "questions" are numbers of new vectors.

@@ -85,7 +85,7 @@ fn texts_of(
     let clustered = clustered.filter_map(|(cluster, id)| Some((id, *row_of.get(&cluster)?)));
     let known = store.answer_texts()?.into_iter();
     let known: HashMap<i64, String> =
-        known.filter_map(|answer| Some((answer.answer_id, answer.text?))).collect();
+        known.filter_map(|answer| Some((answer.answer_id, answer.titled_text()?))).collect();
     let answers: Vec<(usize, String)> = clustered
         .chain(alone)
         .filter_map(|(id, row)| Some((row, known.get(&id)?.clone())))

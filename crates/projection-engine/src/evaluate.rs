@@ -278,17 +278,17 @@ pub fn corpus(store: &Store, model: &EmbeddingModel) -> Result<Corpus> {
     let ids = index.ids().to_vec();
     let rows: HashMap<i64, usize> = ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
     let (mut names, mut texts) = (vec![None; ids.len()], vec![None; ids.len()]);
+    let mut known: Vec<(i64, String)> = Vec::new();
     for answer in store.answer_texts()? {
         if let Some(row) = rows.get(&answer.answer_id) {
+            known.extend(answer.titled_text().map(|text| (*row as i64, text)));
             names[*row] = answer.record_id;
             texts[*row] = answer.text;
         }
     }
-    let known = texts.iter().enumerate();
-    let known: Vec<(i64, &str)> =
-        known.filter_map(|(row, text)| Some((row as i64, text.as_deref()?))).collect();
+    let known_texts = known.iter().map(|(row, text)| (*row, text.as_str()));
     let index_of_texts: Option<Box<dyn LexicalIndex>> =
-        if known.is_empty() { None } else { Some(Box::new(Bm25::new(known)?)) };
+        if known.is_empty() { None } else { Some(Box::new(Bm25::new(known_texts)?)) };
     let questions = store.clustered_questions(model)?;
     let training = match questions.is_empty() {
         true => None,

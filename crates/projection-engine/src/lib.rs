@@ -28,7 +28,7 @@ mod train;
 
 pub use data::training_data;
 pub use distill::{DistillReport, DistillRequest, distill_store};
-pub use embed::{EmbedReport, embed_store, embed_store_with, folder_name};
+pub use embed::{EmbedOptions, EmbedReport, embed_store, embed_store_with, folder_name};
 pub use evaluate::{EvaluateRequest, TestQuestions, choose_file, choose_stored, corpus, evaluate};
 pub use export::{ExportFormat, ExportReport, export, export_store};
 pub use feedback::add_feedback;

@@ -616,7 +616,7 @@ fn databases() {
     let mut store = Store::open_or_create(&path).unwrap();
     import_file(&mut store, &questions).unwrap();
     let model = store.register_embedding_model("letters", 4, "test", None).unwrap();
-    let missing = store.texts_without_vector("letters").unwrap();
+    let missing = store.texts_without_vector("letters", false).unwrap();
     let vectors = Array2::from_shape_fn((missing.len(), 4), |(i, j)| ((4 * i + j) as f32).sin());
     store.add_embeddings(&model, &missing, vectors.view()).unwrap();
     train_multi_head(&mut store, &MultiHeadTraining::default()).unwrap();

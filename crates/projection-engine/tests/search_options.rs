@@ -56,7 +56,7 @@ impl Place {
         let mut store = Store::open_or_create(&database).unwrap();
         import_file(&mut store, &file).unwrap();
         let model = store.register_embedding_model(MODEL, DIM, "test", None).unwrap();
-        let missing = store.texts_without_vector(MODEL).unwrap();
+        let missing = store.texts_without_vector(MODEL, false).unwrap();
         let rows: Vec<f32> = missing.iter().flat_map(|text| vector(&text.text)).collect();
         let vectors = Array2::from_shape_vec((missing.len(), DIM), rows).unwrap();
         store.add_embeddings(&model, &missing, vectors.view()).unwrap();

@@ -38,7 +38,7 @@ fn vector(text: &str) -> Vec<f32> {
 
 fn embed(store: &mut Store) -> usize {
     let model = store.register_embedding_model(MODEL, DIM, "test", None).unwrap();
-    let missing = store.texts_without_vector(MODEL).unwrap();
+    let missing = store.texts_without_vector(MODEL, false).unwrap();
     let rows: Vec<f32> = missing.iter().flat_map(|text| vector(&text.text)).collect();
     let vectors = Array2::from_shape_vec((missing.len(), DIM), rows).unwrap();
     store.add_embeddings(&model, &missing, vectors.view()).unwrap();
@@ -171,8 +171,12 @@ fn a_changed_file_replaces_what_it_brought() {
         assert!(!after.contains_key(gone), "{gone}");
     }
     // Only what is new needs a vector; the wording for another text model does not.
-    let mut missing: Vec<String> =
-        store.texts_without_vector(MODEL).unwrap().into_iter().map(|text| text.text).collect();
+    let mut missing: Vec<String> = store
+        .texts_without_vector(MODEL, false)
+        .unwrap()
+        .into_iter()
+        .map(|text| text.text)
+        .collect();
     missing.sort();
     assert_eq!(missing, ["Use serde.", "read json"]);
     let vectors = || fs::read_dir(store.embeddings_folder(MODEL)).unwrap().flatten();
@@ -259,7 +263,10 @@ fn training_needs_vectors_of_both_sides() {
     let file = folder.path().join("qa.json");
     fs::write(&file, r#"{"clusters": [{"answer_id": "x", "answer": "y"}]}"#).unwrap();
     import_file(&mut store, &file).unwrap();
-    assert_eq!(store.texts_without_vector(MODEL).unwrap()[0].entity_type, EntityType::Answer);
+    assert_eq!(
+        store.texts_without_vector(MODEL, false).unwrap()[0].entity_type,
+        EntityType::Answer
+    );
     embed(&mut store);
     assert_eq!(train(&mut store).unwrap_err().kind(), ErrorKind::InvalidModel);
     for temperature in [0.0, f64::NAN] {

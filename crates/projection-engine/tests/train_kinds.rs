@@ -187,7 +187,7 @@ fn store(folder: &Path) -> (Store, EmbeddingModel) {
     let mut store = Store::open_or_create(folder.join("lda.db")).unwrap();
     import::import_file(&mut store, &file).unwrap();
     let model = store.register_embedding_model("toy", DIM, "test", None).unwrap();
-    let texts = store.texts_without_vector("toy").unwrap();
+    let texts = store.texts_without_vector("toy", false).unwrap();
     let vectors = wave(texts.len(), 3.3);
     store.add_embeddings(&model, &texts, vectors.view()).unwrap();
     (store, model)

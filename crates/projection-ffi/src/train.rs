@@ -18,6 +18,7 @@ use crate::progress::ProgressC;
 struct EmbedOptions {
     model_name: Option<String>,
     force: bool,
+    no_titles: bool,
 }
 
 /// Embeds every text of a store that has no vector yet, with the embedding model in `model_dir`.
@@ -27,6 +28,8 @@ struct EmbedOptions {
 /// - "model_name": what the store calls the embedding model; default the name of its folder
 /// - "force": true to embed even if another embedding model made the vectors that are there, which
 ///   otherwise is PROJECTION_STATUS_INVALID_EMBEDDER
+/// - "no_titles": true to embed the texts of answers without their titles, which come first
+///   otherwise
 ///
 /// The result is JSON, {"store", "model", "dimension", "answers", "questions", "notes"}; "answers"
 /// and "questions" are numbers of new vectors.
@@ -44,9 +47,11 @@ pub unsafe extern "C" fn projection_embed_store(
         let (database, model_dir, out) = (path!(database), path!(model_dir), out!(result));
         let options: EmbedOptions = json_options!(options);
         let mut progress = reporter!(progress, context).progress();
-        let (name, force) = (options.model_name.as_deref(), options.force);
+        let name = options.model_name.as_deref();
+        let how =
+            projection_engine::EmbedOptions { force: options.force, no_titles: options.no_titles };
         let mut store = Store::open(database)?;
-        let report = embed_store_with(&mut store, model_dir, name, false, force, &mut progress)?;
+        let report = embed_store_with(&mut store, model_dir, name, false, how, &mut progress)?;
         give_json(out, &report)?;
     })
 }

@@ -10,7 +10,7 @@
 //!
 //! Answers stand in the order of their vectors. The questions are the training questions of
 //! a residual projection in the model's order, null if the store has lost one; other kinds have
-//! none. A title or text that is not known is left out.
+//! none. The title of an answer that has none is its name. A title or text that is not known is left out.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -210,7 +210,8 @@ fn answer_texts(store: &Store, ids: &[i64]) -> Result<Vec<Value>> {
     let entry = |id: &i64| {
         let mut entry = json!({"id": id});
         if let Some(answer) = known.get(id) {
-            let fields = [("title", &answer.record_id), ("text", &answer.text)];
+            let title = if answer.title.is_some() { &answer.title } else { &answer.record_id };
+            let fields = [("title", title), ("text", &answer.text)];
             for (key, value) in fields {
                 if let Some(value) = value {
                     entry[key] = json!(value);

@@ -11,6 +11,7 @@ use crate::batches::BatchStatus;
 use crate::publish::{NewVectors, remove_list};
 use crate::rows::from_row;
 use crate::store::{Change, Store};
+use crate::texts::titled;
 
 /// A row of `embedding_models`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -51,8 +52,17 @@ pub struct MissingText {
     pub entity_type: EntityType,
     /// Its id.
     pub entity_id: i64,
+    /// The title of an answer, if it is to be embedded with the text.
+    pub title: Option<String>,
     /// The text.
     pub text: String,
+}
+
+impl MissingText {
+    /// What is to be embedded.
+    pub fn titled_text(&self) -> String {
+        titled(self.title.as_deref(), &self.text)
+    }
 }
 
 /// An answer or question that has an embedding.
@@ -206,8 +216,8 @@ impl Store {
 
     /// Texts that have no embedding by the model called `model_name`. Wordings of an answer that
     /// are meant for another embedding model are left out, and so are the placeholders of
-    /// embeddings that were imported without texts.
-    pub fn texts_without_vector(&self, model_name: &str) -> Result<Vec<MissingText>> {
+    /// embeddings that were imported without texts. Answers have their titles if `titles` is set.
+    pub fn texts_without_vector(&self, model_name: &str, titles: bool) -> Result<Vec<MissingText>> {
         const MEANT_FOR_THE_MODEL: &str = "AND (text_variant = ?1 OR NOT EXISTS \
             (SELECT 1 FROM answer_relations r WHERE r.from_answer_id = t.answer_id \
             AND r.relation_type = 'variant_of'))";
@@ -217,17 +227,22 @@ impl Store {
             [(EntityType::Answer, MEANT_FOR_THE_MODEL), (EntityType::Question, "")]
         {
             let entity = entity_type.name();
+            let title = match (entity_type, titles) {
+                (EntityType::Answer, true) => self.title_of("t.answer_id")?,
+                _ => "NULL".into(),
+            };
             let sql = format!(
-                "SELECT {entity}_id, text FROM {entity}s t WHERE NOT EXISTS (SELECT 1 FROM \
+                "SELECT {entity}_id, {title}, text FROM {entity}s t WHERE NOT EXISTS (SELECT 1 FROM \
                  embeddings e JOIN embedding_models m USING (model_id) WHERE m.name = ?1 AND \
                  e.entity_type = '{entity}' AND e.entity_id = t.{entity}_id) {condition} \
                  AND ('{entity}', {entity}_id) NOT IN ({placeholders}) ORDER BY {entity}_id"
             );
-            let texts: Vec<(i64, String)> = self.rows(&sql, [model_name])?;
+            let texts: Vec<(i64, Option<String>, String)> = self.rows(&sql, [model_name])?;
             let texts = texts.into_iter();
-            missing.extend(texts.map(|(entity_id, text)| MissingText {
+            missing.extend(texts.map(|(entity_id, title, text)| MissingText {
                 entity_type,
                 entity_id,
+                title,
                 text,
             }));
         }
@@ -266,10 +281,17 @@ impl Store {
         model.check_shape(texts.len(), vectors)?;
         let change = self.begin()?;
         let mut new = NewVectors::new(&change, model)?;
+        let titles = change.embeds_titles(model)?;
+        let same_title = |text: &MissingText| match titles && text.entity_type == EntityType::Answer
+        {
+            true => Ok::<_, Error>(change.answer_title(text.entity_id)? == text.title),
+            false => Ok(true),
+        };
         for (text, vector) in texts.iter().zip(vectors.as_standard_layout().rows()) {
             let entity = text.entity_type.name();
             let sql = format!("SELECT text FROM {entity}s WHERE {entity}_id = ?1");
-            if change.row(&sql, [text.entity_id])? == Some((text.text.clone(),)) {
+            let same = change.row(&sql, [text.entity_id])? == Some((text.text.clone(),));
+            if same && same_title(text)? {
                 let vector = vector.to_slice().expect("the layout is row-major");
                 new.add(text.entity_type, text.entity_id, vector, None)?;
             }
@@ -278,6 +300,34 @@ impl Store {
         change.commit()?;
         remove_list(&list);
         Ok(())
+    }
+
+    /// Whether `model` embeds answers with their titles.
+    pub fn embeds_titles(&self, model: &EmbeddingModel) -> Result<bool> {
+        let sql = "SELECT 1 FROM engine_titled_models WHERE model_id = ?1";
+        Ok(self.has_table("engine_titled_models")? && self.exists(sql, [model.model_id])?)
+    }
+
+    /// Sets what [`embeds_titles`](Self::embeds_titles) returns.
+    pub fn set_embeds_titles(&mut self, model: &EmbeddingModel, titles: bool) -> Result<()> {
+        let change = self.begin()?;
+        change.create_own_tables()?;
+        let sql = match titles {
+            true => "INSERT OR IGNORE INTO engine_titled_models VALUES (?1)",
+            false => "DELETE FROM engine_titled_models WHERE model_id = ?1",
+        };
+        change.execute(sql, [model.model_id])?;
+        change.commit()
+    }
+
+    /// Number of answers with a title that have an embedding by `model`.
+    pub fn titled_vectors(&self, model: &EmbeddingModel) -> Result<usize> {
+        let sql = format!(
+            "SELECT count(*) FROM embeddings e WHERE model_id = ?1 AND entity_type = 'answer' AND \
+             {} IS NOT NULL",
+            self.title_of("e.entity_id")?
+        );
+        Ok(self.row(&sql, [model.model_id])?.map_or(0, |(count,)| count))
     }
 
     /// Deletes the embeddings by the model called `model_name` of all texts that the store has, so

@@ -6,6 +6,7 @@ use projection_core::Result;
 
 use crate::embeddings::{EmbeddedText, EmbeddingModel};
 use crate::store::Store;
+use crate::texts::titled;
 
 /// Rows among which texts to compare are chosen.
 const LOOKED_AT: usize = 100;
@@ -38,27 +39,32 @@ impl Store {
         self.exists("SELECT 1 FROM embeddings WHERE model_id = ?1", [model.model_id])
     }
 
-    /// Up to `count` short texts whose vectors by `model` can be read.
+    /// Up to `count` short texts, as they were embedded, whose vectors by `model` can be read.
     pub fn short_embedded_texts(
         &self,
         model: &EmbeddingModel,
         count: usize,
     ) -> Result<Vec<EmbeddedText>> {
         let mut found: Vec<(String, EmbeddedText)> = Vec::new();
+        let titles = self.embeds_titles(model)?;
         for entity in ["answer", "question"] {
+            let title = match titles && entity == "answer" {
+                true => self.title_of("answer_id")?,
+                false => "NULL".into(),
+            };
             let sql = format!(
-                "SELECT {entity}_id, text, vector_path FROM {entity}s JOIN embeddings e \
+                "SELECT {entity}_id, {title}, text, vector_path FROM {entity}s JOIN embeddings e \
                  ON e.entity_type = '{entity}' AND e.entity_id = {entity}_id AND e.model_id = ?1 \
                  WHERE typeof(text) = 'text' AND typeof(vector_path) = 'text' AND \
                  ('{entity}', {entity}_id) NOT IN ({}) LIMIT {LOOKED_AT}",
                 self.placeholders()?
             );
-            let rows: Vec<(i64, String, String)> = self.rows(&sql, [model.model_id])?;
-            found.extend(
-                rows.into_iter().map(|(id, text, path)| {
-                    (path, EmbeddedText { id, text, vector: PathBuf::new() })
-                }),
-            );
+            let rows: Vec<(i64, Option<String>, String, String)> =
+                self.rows(&sql, [model.model_id])?;
+            found.extend(rows.into_iter().map(|(id, title, text, path)| {
+                let text = titled(title.as_deref(), &text);
+                (path, EmbeddedText { id, text, vector: PathBuf::new() })
+            }));
         }
         found.sort_by_key(|(_, text)| text.text.len());
         let readable = found.into_iter().filter_map(|(path, text)| {

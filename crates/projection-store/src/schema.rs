@@ -150,10 +150,8 @@ CREATE INDEX idx_answer_relations_type ON answer_relations(relation_type);
 /// Tables of our own: which rows each imported file brought, so that a changed file replaces
 /// only its own; files that a committed change has no more use for; the files of a batch of
 /// precomputed embeddings; logged queries whose feedback was used, with the question that they
-/// Tables of our own: which rows each imported file brought, so that a changed file replaces
-/// only its own; files that a committed change has no more use for; the files of a batch of
-/// precomputed embeddings; logged queries whose feedback was used, with the question that they
-/// became; what decides the vectors of each embedding model; what the tables above have no columns
+/// became; what decides the vectors of each embedding model; which of them embed answers with their
+/// titles; what the tables above have no columns
 /// for in a trained model and in an answer; and which models were activated, the present ones last.
 /// The id of a model is that of its row in `multi_head_projections`, or in `projections` if it is
 /// linear.
@@ -181,6 +179,9 @@ CREATE TABLE IF NOT EXISTS engine_feedback (
 CREATE TABLE IF NOT EXISTS engine_embedding_models (
     model_id INTEGER PRIMARY KEY,
     fingerprint TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS engine_titled_models (
+    model_id INTEGER PRIMARY KEY
 );
 CREATE TABLE IF NOT EXISTS engine_sources (
     source_file TEXT PRIMARY KEY,

@@ -33,11 +33,26 @@ pub struct AnswerText {
     pub answer_id: i64,
     /// The answer's name in the document that it comes from.
     pub record_id: Option<String>,
+    /// The title that its file gives it, if any.
+    pub title: Option<String>,
     /// The text; `None` if its embedding was imported without one.
     pub text: Option<String>,
 }
 
-from_row!(AnswerText { answer_id, record_id, text });
+from_row!(AnswerText { answer_id, record_id, title, text });
+
+impl AnswerText {
+    /// Title and text, in which words are searched for.
+    pub fn titled_text(&self) -> Option<String> {
+        Some(titled(self.title.as_deref(), self.text.as_deref()?))
+    }
+}
+
+/// An answer's title and text as they are embedded and searched: with a space between them, as the
+/// models that were measured on BEIR have it.
+pub(crate) fn titled(title: Option<&str>, text: &str) -> String {
+    title.map_or_else(|| text.to_string(), |title| format!("{title} {text}"))
+}
 
 /// A row of `qa_clusters` with the sizes of its two sides.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -104,6 +119,26 @@ impl Store {
         parsed.collect()
     }
 
+    /// An expression for the title of the answer whose id is the expression `id`: the field `title`
+    /// of its metadata, if that is a text with something in it.
+    pub(crate) fn title_of(&self, id: &str) -> Result<String> {
+        Ok(match self.has_table("engine_metadata")? {
+            true => format!(
+                "(SELECT CASE WHEN json_valid(metadata) THEN CASE json_type(metadata, '$.title') \
+                 WHEN 'text' THEN nullif(trim(json_extract(metadata, '$.title')), '') END END \
+                 FROM engine_metadata AS titles WHERE titles.answer_id = {id})"
+            ),
+            false => "NULL".into(),
+        })
+    }
+
+    /// The title of an answer, if it has one.
+    pub fn answer_title(&self, answer_id: i64) -> Result<Option<String>> {
+        let row: Option<(Option<String>,)> =
+            self.row(&format!("SELECT {}", self.title_of("?1")?), [answer_id])?;
+        Ok(row.and_then(|(title,)| title))
+    }
+
     /// Numbers of answers and of questions.
     pub fn text_counts(&self) -> Result<(usize, usize)> {
         let sql = "SELECT (SELECT count(*) FROM answers), (SELECT count(*) FROM questions)";
@@ -112,9 +147,9 @@ impl Store {
 
     /// All answers in ascending order of id.
     pub fn answer_texts(&self) -> Result<Vec<AnswerText>> {
-        let placeholders = self.placeholders()?;
+        let (placeholders, title) = (self.placeholders()?, self.title_of("answers.answer_id")?);
         let sql = format!(
-            "SELECT answer_id, record_id, CASE WHEN ('answer', answer_id) NOT IN \
+            "SELECT answer_id, record_id, {title} AS title, CASE WHEN ('answer', answer_id) NOT IN \
              ({placeholders}) THEN text END AS text FROM answers ORDER BY answer_id"
         );
         self.rows(&sql, [])
@@ -184,8 +219,10 @@ impl Store {
 }
 
 impl Change<'_> {
-    /// Sets what [`Store::answer_metadata`] returns.
+    /// Sets what [`Store::answer_metadata`] returns. An answer whose title has changed loses its
+    /// embeddings that were made with it.
     pub(crate) fn set_metadata(&self, answer_id: i64, metadata: Option<&str>) -> Result<()> {
+        let before = self.answer_title(answer_id)?;
         match metadata {
             Some(metadata) => self.execute(
                 "INSERT OR REPLACE INTO engine_metadata (answer_id, metadata) VALUES (?1, ?2)",
@@ -195,6 +232,13 @@ impl Change<'_> {
                 self.execute("DELETE FROM engine_metadata WHERE answer_id = ?1", [answer_id])?
             }
         };
+        if self.answer_title(answer_id)? != before {
+            self.delete_embeddings(
+                "FROM embeddings WHERE entity_type = 'answer' AND entity_id = ?1 AND model_id IN \
+                 (SELECT model_id FROM engine_titled_models)",
+                [answer_id],
+            )?;
+        }
         Ok(())
     }
 

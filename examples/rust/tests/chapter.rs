@@ -115,7 +115,7 @@ fn the_chapters_snippets_run() {
     std::fs::write("qa.json", QUESTIONS).unwrap();
     let mut store = Store::open_or_create("lda.db").unwrap();
     import_file(&mut store, "qa.json").unwrap();
-    embed_store(&mut store, &embedder, "all-MiniLM-L6-v2", false, &mut |_| {
+    embed_store(&mut store, &embedder, "all-MiniLM-L6-v2", Default::default(), &mut |_| {
         std::ops::ControlFlow::Continue(())
     })
     .unwrap();

@@ -243,17 +243,21 @@ def embed_store(
     *,
     model_name: Optional[str] = None,
     force: bool = False,
+    no_titles: bool = False,
     progress: _work.Progress = True,
 ) -> EmbedResult:
     """Embeds every text of a store that has no vector yet, with the sentence-transformers model
-    in `model_dir`. The store calls it `model_name`, by default the name of its folder.
+    in `model_dir`. The store calls it `model_name`, by default the name of its folder. Answers that
+    have a title are embedded with it, unless `no_titles` is set.
 
     Raises InvalidEmbedderError if another embedding model made the vectors that are there, unless
     `force` is set. If the work is cancelled, finished vectors are kept, and the next call
     continues.
     """
     options = _call.options(
-        model_name=_call.optional_text("model_name", model_name), force=bool(force)
+        model_name=_call.optional_text("model_name", model_name),
+        force=bool(force),
+        no_titles=bool(no_titles),
     )
     store, folder = _call.path("database", database), _call.path("model_dir", model_dir)
     with store_lock(database).engine():

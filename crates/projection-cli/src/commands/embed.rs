@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use projection_engine::{EmbedReport, embed_store_with};
+use projection_engine::{EmbedOptions, EmbedReport, embed_store_with};
 use projection_store::Store;
 
 use crate::failure::{Failure, warn};
@@ -11,7 +11,8 @@ use crate::output::{Report, Screen, count, progress};
 
 /// Embed every text of a store that has no embedding yet
 ///
-/// Interrupted work is kept: run the same command again to continue.
+/// Interrupted work is kept: run the same command again to continue. Answers that have a title, a
+/// column or field "title", are embedded as title and text with a space between them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  projection embed lda.db --model-dir models/all-MiniLM-L6-v2")]
 pub struct Args {
@@ -34,13 +35,17 @@ pub struct Args {
     /// Embed even if another embedding model made the vectors that are there
     #[arg(long)]
     force: bool,
+
+    /// Embed the texts of answers without their titles
+    #[arg(long)]
+    no_titles: bool,
 }
 
 impl Args {
     /// Embeds the texts of `store` by the model in `model_dir`.
     pub fn of(store: &Path, model_dir: &Path) -> Self {
         let (store, model_dir) = (store.to_path_buf(), model_dir.to_path_buf());
-        Self { store, model_dir, model_name: None, again: false, force: false }
+        Self { store, model_dir, model_name: None, again: false, force: false, no_titles: false }
     }
 }
 
@@ -56,7 +61,7 @@ pub fn run(args: &Args, screen: &Screen) -> Result<EmbedReport, Failure> {
         &args.model_dir,
         name,
         args.again,
-        args.force,
+        EmbedOptions { force: args.force, no_titles: args.no_titles },
         &mut |progress| {
             bar.set_length(progress.steps as u64);
             bar.set_position(progress.step as u64);

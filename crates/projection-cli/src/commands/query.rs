@@ -143,7 +143,7 @@ pub fn run(args: &Args) -> Result<Found, Failure> {
     let projection = chosen.map(|chosen| (chosen.id, chosen.projection));
     let dimension = projection.as_ref().map_or(asked.dimension, |(_, p)| p.input_dim());
     let searcher = store.searcher(Some(&model.name))?;
-    let missing = store.texts_without_vector(&model.name)?;
+    let missing = store.texts_without_vector(&model.name, false)?;
     let missing = missing.iter().filter(|text| text.entity_type == EntityType::Answer).count();
     if missing > 0 {
         let answers = count(missing, "answer");
@@ -274,6 +274,7 @@ fn describe(store: &Store, searcher: &Searcher, hits: &[Hit], by_cosine: &[Hit])
             cosine_score,
             // An answer that was removed a moment ago has no name any more.
             name: store.answer(hit.answer_id).ok().and_then(|answer| answer.record_id),
+            title: searcher.title(hit.answer_id).map(str::to_string),
             text: searcher.text(hit.answer_id).unwrap_or_default().to_string(),
             metadata: (store.answer_metadata(hit.answer_id).ok().flatten())
                 .and_then(|json| RawValue::from_string(json).ok()),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::common::{PROJECTION, Place, Run, model_dir, run};
+use crate::common::{PROJECTION, Place, Run, model_dir, run, vector_file};
 
 const PAIRS: [(&str, &str); 6] = [
     ("How do I read a CSV file?", "Use the delimiter option of the table reader."),
@@ -168,4 +168,64 @@ fn options_and_standard_input_are_part_of_a_version() {
     place.healthy();
     let error = run(["import", &db, &b, "--format", "xml"]).failed(2);
     assert!(error.contains("expected json, jsonl, csv or tsv"), "{error}");
+}
+
+#[test]
+fn titles_are_embedded_searched_and_shown() {
+    let answer =
+        |title: &str| format!("id,title,answer\n1,{title},Press both keys.\n2,,Press one key.\n");
+    let vector = |place: &Place, id: usize| {
+        let folder = place.path("embeddings/all-MiniLM-L6-v2");
+        fs::read(vector_file(&folder, &format!("answer_{id}_model_1"))).unwrap()
+    };
+    let (titled, joined) = (Place::new(), Place::new());
+    let db = titled.db();
+    let import = |place: &Place, text: &str| {
+        place.write("a.csv", text);
+        run(["import", "--json", &place.db(), &place.file("a.csv")]).json();
+    };
+    let embed = |options: &[&str]| {
+        let model = model_dir();
+        run(["embed", &db, "--json", "--model-dir", model.to_str().unwrap()].iter().chain(options))
+    };
+    import(&titled, &answer("Zebra crossing"));
+    import(&joined, "id,answer\n1,Zebra crossing Press both keys.\n2,Press one key.\n");
+    titled.embed().ok();
+    joined.embed().ok();
+    for id in [1, 2] {
+        assert_eq!(vector(&titled, id), vector(&joined, id), "answer {id}");
+    }
+    let hits = titled.query(&["--json", "--hybrid", "--hybrid-weight", "0.9", "zebra"]).json();
+    let hit = &hits["hits"][0];
+    assert_eq!(
+        (&hit["title"], &hit["text"]),
+        (&"Zebra crossing".into(), &"Press both keys.".into())
+    );
+    assert!(
+        hits["hits"][0]["score"].as_f64().unwrap()
+            > hits["hits"][1]["score"].as_f64().unwrap() + 0.5
+    );
+    assert!(titled.query(&["zebra"]).ok().contains("1: Zebra crossing"));
+
+    // A new title is a new vector, of this answer alone.
+    let kept = vector(&titled, 2);
+    import(&titled, &answer("Lion crossing"));
+    assert_eq!(embed(&[]).json()["answers"], 1);
+    assert_eq!(vector(&titled, 2), kept);
+    let error = embed(&["--no-titles"]).json_error(1).1;
+    assert!(error.contains("include titles; `projection embed --again --no-titles`"), "{error}");
+    assert_eq!(embed(&["--again", "--no-titles"]).json()["answers"], 2);
+    import(&joined, "id,answer\n1,Press both keys.\n2,Press one key.\n");
+    joined.embed().ok();
+    assert_eq!(vector(&titled, 1), vector(&joined, 1));
+    // It goes on as it was begun.
+    import(&titled, &(answer("Tiger crossing") + "3,Owl,Press no key.\n"));
+    let report = embed(&[]).json();
+    assert_eq!(report["answers"], 1, "{report}");
+    assert!(
+        report["notes"][0].as_str().unwrap().contains("`projection embed --again`"),
+        "{report}"
+    );
+    assert_eq!(embed(&["--again"]).json()["answers"], 3);
+    assert_ne!(vector(&titled, 1), vector(&joined, 1));
 }

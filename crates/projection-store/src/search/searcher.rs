@@ -16,6 +16,7 @@ use super::score::is_plain;
 use super::{Bm25, Hit, Index, SearchOptions, SearchQuery, SearchResult};
 use crate::embeddings::EmbeddingModel;
 use crate::store::Store;
+use crate::texts::titled;
 
 /// The embedded answers of a store, with their texts. It is a snapshot: answers that are embedded
 /// later are not found until they are [added](Self::add) or the store is opened again. Any number
@@ -24,6 +25,7 @@ use crate::store::Store;
 pub struct Searcher {
     index: Index,
     texts: HashMap<i64, String>,
+    titles: HashMap<i64, String>,
     /// Cluster and row in the index of each answer, in ascending order.
     members: Option<Vec<(i64, usize)>>,
     origin: Option<Origin>,
@@ -70,6 +72,8 @@ impl Searcher {
         let vectors = model.load(answers.iter().map(|answer| &answer.vector))?;
         let ids: Vec<i64> = answers.iter().map(|answer| answer.id).collect();
         let texts = answers.into_iter().map(|answer| (answer.id, answer.text)).collect();
+        let titles = store.answer_texts()?.into_iter();
+        let titles = titles.filter_map(|answer| Some((answer.answer_id, answer.title?))).collect();
         let row_of: HashMap<i64, usize> =
             ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
         let members = store.cluster_answers()?.into_iter();
@@ -78,6 +82,7 @@ impl Searcher {
         members.sort_unstable();
         Ok(Self {
             texts,
+            titles,
             members: Some(members),
             origin: Some(Origin {
                 database: store.path().to_path_buf(),
@@ -90,7 +95,14 @@ impl Searcher {
 
     /// Searches vectors that are not in a store: an [`Index`] without texts.
     pub fn from_index(index: Index) -> Self {
-        Self { index, texts: HashMap::new(), members: None, origin: None, bm25: Arc::default() }
+        Self {
+            index,
+            texts: HashMap::new(),
+            titles: HashMap::new(),
+            members: None,
+            origin: None,
+            bm25: Arc::default(),
+        }
     }
 
     /// Returns the best answers to `query`.
@@ -207,6 +219,11 @@ impl Searcher {
         self.texts.get(&answer_id).map(String::as_str)
     }
 
+    /// The title of an answer, if the searcher comes from a store and the answer has one.
+    pub fn title(&self, answer_id: i64) -> Option<&str> {
+        self.titles.get(&answer_id).map(String::as_str)
+    }
+
     /// The clusters and rows of answers, if the searcher comes from a store.
     pub(super) fn members(&self) -> Option<&[(i64, usize)]> {
         self.members.as_deref()
@@ -216,7 +233,7 @@ impl Searcher {
         self.origin.as_ref()
     }
 
-    /// The words of the answers' texts.
+    /// The words of the answers' titles and texts.
     pub(super) fn bm25(&self) -> Result<Arc<Bm25>> {
         if self.texts.is_empty() {
             return Err(Error::new(
@@ -230,7 +247,10 @@ impl Searcher {
             return Ok(Arc::clone(made));
         }
         let rows = self.index.ids().iter().enumerate();
-        let texts = rows.filter_map(|(row, id)| Some((row as i64, self.text(*id)?)));
+        let texts: Vec<(i64, String)> = rows
+            .filter_map(|(row, id)| Some((row as i64, titled(self.title(*id), self.text(*id)?))))
+            .collect();
+        let texts = texts.iter().map(|(row, text)| (*row, text.as_str()));
         Ok(Arc::clone(made.insert(Arc::new(Bm25::new(texts)?))))
     }
 
@@ -282,6 +302,8 @@ impl Searcher {
                 Some(text) => self.texts.insert(*id, text.to_string()),
                 None => self.texts.remove(id),
             };
+            // That of the answer before.
+            self.titles.remove(id);
         }
         self.bm25 = Arc::default();
         Ok(())
@@ -307,7 +329,7 @@ impl Searcher {
             }));
             members.sort_unstable();
         }
-        ids.iter().for_each(|id| drop(self.texts.remove(id)));
+        ids.iter().for_each(|id| drop((self.texts.remove(id), self.titles.remove(id))));
         self.bm25 = Arc::default();
         removed.len()
     }

@@ -64,6 +64,9 @@ pub struct FoundHit {
     pub cosine_rank: Option<usize>,
     pub cosine_score: Option<f32>,
     pub name: Option<String>,
+    /// None for an answer without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     pub text: String,
     /// What its file says of it beside its texts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,7 +110,8 @@ impl Report for Found {
             text += &explanation.render(screen);
         }
         let rows = self.hits.iter().map(|hit| {
-            let name = hit.name.clone().unwrap_or_else(|| format!("answer {}", hit.answer_id));
+            let mut name = hit.name.clone().unwrap_or_else(|| format!("answer {}", hit.answer_id));
+            name += &hit.title.as_ref().map_or(String::new(), |title| format!(": {title}"));
             let mut row = vec![
                 hit.rank.to_string(),
                 format!("{:.4}", hit.score),
