@@ -196,6 +196,8 @@ mod tests {
             assert_eq!(found, same, "{name}: {text}");
             assert!(file.faults.is_empty() && file.warnings.is_empty(), "{:?}", file.warnings);
         }
+        let one = r#"{"question": "Q?", "answer": "A."}"#;
+        assert_eq!(read("-", one, &FileOptions::default()).unwrap().0, ["A.: A. <- Q?"]);
         let named = |name: &str| Some(name.to_string());
         let options = FileOptions {
             format: Some(FileFormat::Csv),

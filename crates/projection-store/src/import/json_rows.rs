@@ -7,15 +7,19 @@ use serde_json::value::RawValue;
 
 use super::clusters::QaFile;
 use super::json::Fields;
-use super::rows::{Rows, Value};
+use super::rows::{Rows, Value, is_usual_answer};
 use super::{FileOptions, json};
 
-/// Whether a text that may be one JSON value has an object in its first line and something after
-/// it.
+/// Whether a text that may be one JSON value has an object in its first line, and something after
+/// it or an answer in it.
 pub(super) fn is_lines(text: &str) -> bool {
     let text = text.trim();
     let is_object = |line: &str| serde_json::from_str::<Fields<'_>>(line).is_ok();
-    text.split_once('\n').is_some_and(|(first, _)| is_object(first))
+    match text.split_once('\n') {
+        Some((first, _)) => is_object(first),
+        None => serde_json::from_str(text)
+            .is_ok_and(|Fields(fields)| fields.iter().any(|(key, _)| is_usual_answer(key))),
+    }
 }
 
 /// Adds an object a line.
