@@ -238,8 +238,7 @@ typedef struct projection_text projection_text;
  * the work, such as "tuning", the number of steps that are done and their total, and the loss of
  * the last step, which is NaN if the stage has none. `stage` is valid until the callback returns.
  * Return non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED. The callback is
- * mostly invoked several times a second, at times with the numbers that it had before; between the
- * stages of training, evaluation and distillation, seconds may pass without it. It may call the
+ * invoked several times a second, at times with the numbers that it had before. It may call the
  * library, but not for the same store, and not to change the same searcher.
  */
 typedef int32_t (*projection_progress)(void *context,
@@ -472,8 +471,8 @@ void projection_searcher_drop_index(const projection_searcher *searcher);
 /**
  * Distills a projection of a store into a transformer, which is written to the .safetensors file
  * `output`. An existing file is replaced only by the complete new one. The store is only read. If
- * the work is cancelled, nothing is written. The progress callback is invoked after each epoch
- * with the stage "distilling" and the epoch's mean loss.
+ * the work is cancelled, nothing is written. The stage of `progress` is "distilling", a step is an
+ * epoch, with its mean loss.
  *
  * `options` is a JSON object with these keys, all optional, or NULL:
  * - "projection": id of the projection; default the active one
@@ -537,7 +536,8 @@ projection_status projection_function_distill(projection_teacher teacher,
 
 /**
  * Writes a projection of a store to the file `output`, for programs that have no store. An
- * existing file is replaced only by the complete new one. The store is only read.
+ * existing file is replaced only by the complete new one. The store is only read. If the work is
+ * cancelled, nothing is written.
  *
  * `options` is a JSON object with these keys, all optional, or NULL:
  * - "projection": id of the projection; default the active one
@@ -553,6 +553,8 @@ projection_status projection_function_distill(projection_teacher teacher,
 projection_status projection_export(const char *database,
                                     const char *output,
                                     const char *options,
+                                    projection_progress progress,
+                                    void *context,
                                     projection_text **result,
                                     projection_error **error);
 
@@ -719,7 +721,8 @@ projection_status projection_model_explain(const projection_model *model,
 /**
  * Imports the question-answer files `paths`, `n` of them, and those in folders among them, into
  * the store whose database is the file `database`. The store is created if it does not exist and
- * `n` is not 0. A file that cannot be imported does not stop the others.
+ * `n` is not 0. A file that cannot be imported does not stop the others. If the work is cancelled,
+ * files that were imported stay.
  *
  * `options` is a JSON object with these keys, all optional, or NULL:
  * - "retry_failed": true to retry first what failed or was interrupted before
@@ -749,7 +752,8 @@ projection_status projection_import(const char *database,
 
 /**
  * Imports precomputed embeddings and labels into the store whose database is the file `database`,
- * which is created if it does not exist. Everything becomes visible at once, or nothing.
+ * which is created if it does not exist. Everything becomes visible at once, or nothing, as when
+ * the work is cancelled.
  *
  * `options` is a JSON object with these keys, all but "texts" required:
  * - "model_name": name of the embedding model that computed the vectors
@@ -763,6 +767,8 @@ projection_status projection_import(const char *database,
  */
 projection_status projection_import_embeddings(const char *database,
                                                const char *options,
+                                               projection_progress progress,
+                                               void *context,
                                                projection_text **result,
                                                projection_error **error);
 
@@ -929,7 +935,8 @@ projection_status projection_model_project(const projection_model *model,
  * Projects `n` queries of `query_dim` = input_dim values each. `projected` receives n ×
  * output_dim values; `weights`, which may be NULL with `weights_len` 0, receives n × num_heads.
  * Up to `threads` threads share the queries and end before the call returns; 0 and 1 are the
- * calling thread. The last bits of a result may depend on how queries are shared.
+ * calling thread. The last bits of a result may depend on how queries are shared. The steps of
+ * `progress` are queries; if it cancels the work, some of the results may have been written.
  */
 projection_status projection_model_project_batch(const projection_model *model,
                                                  const float *queries,
@@ -940,6 +947,8 @@ projection_status projection_model_project_batch(const projection_model *model,
                                                  float *weights,
                                                  size_t weights_len,
                                                  size_t threads,
+                                                 projection_progress progress,
+                                                 void *context,
                                                  projection_error **error);
 
 /**

@@ -3,6 +3,7 @@ package projection_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ func TestCancelled(t *testing.T) {
 		texts[i] = "How do I link the library statically, and which dtypes are read?"
 	}
 	model := small(t)
+	many := slices.Repeat(vectors[:model.InputDim()], 2_000_000/model.InputDim())
 	store, err := projection.OpenStore(conformancePath("legacy_store", "lda.db"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -35,6 +37,9 @@ func TestCancelled(t *testing.T) {
 		"SearchBatch": func(ctx context.Context) error {
 			_, err := searcher.SearchBatchContext(ctx, queries, projection.SearchOptions{K: 100, Threads: 2})
 			return err
+		},
+		"ProjectBatch": func(ctx context.Context) error {
+			return model.ProjectBatchIntoContext(ctx, 2, many, make([]float32, len(many)), nil)
 		},
 		"BuildIndex": func(ctx context.Context) error {
 			_, err := searcher.BuildIndexContext(ctx, projection.IndexOptions{Threads: 2})

@@ -13,6 +13,7 @@ package projection
 import "C"
 
 import (
+	"context"
 	"math"
 	"slices"
 	"unsafe"
@@ -292,6 +293,12 @@ func (m *Model) ProjectBatchInto(queries, projected, weights []float32) error {
 //
 // It fails as [Model.ProjectBatchInto] does, and with ErrInvalidArgument for fewer than none.
 func (m *Model) ProjectBatchIntoOn(threads int, queries, projected, weights []float32) error {
+	return m.ProjectBatchIntoContext(context.Background(), threads, queries, projected, weights)
+}
+
+// ProjectBatchIntoContext is [Model.ProjectBatchIntoOn] that ends soon after ctx does, with
+// ErrCancelled and the error of ctx. Some of the results may have been written then.
+func (m *Model) ProjectBatchIntoContext(ctx context.Context, threads int, queries, projected, weights []float32) error {
 	if err := checkThreads(threads); err != nil {
 		return err
 	}
@@ -304,11 +311,13 @@ func (m *Model) ProjectBatchIntoOn(threads int, queries, projected, weights []fl
 		return errorf(ErrDimensionMismatch,
 			"queries has the length %d, expected a multiple of the dimension %d", len(queries), m.inputDim)
 	}
-	var failed *C.projection_error
-	return check(C.projection_model_project_batch(model,
-		floats(queries), C.size_t(len(queries)/m.inputDim), C.size_t(m.inputDim),
-		floats(projected), C.size_t(len(projected)),
-		floats(weights), C.size_t(len(weights)), C.size_t(threads), &failed), &failed)
+	return cancellable(ctx, func(progress C.projection_progress, stop unsafe.Pointer) error {
+		var failed *C.projection_error
+		return check(C.projection_model_project_batch(model,
+			floats(queries), C.size_t(len(queries)/m.inputDim), C.size_t(m.inputDim),
+			floats(projected), C.size_t(len(projected)),
+			floats(weights), C.size_t(len(weights)), C.size_t(threads), progress, stop, &failed), &failed)
+	})
 }
 
 func (m *Model) byClusterID(weights []float32) map[int64]float32 {

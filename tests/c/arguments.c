@@ -107,13 +107,13 @@ static void null_arguments(void)
     FAILS(INVALID_ARGUMENT, "argument weights is NULL", projection_model_project, model, q, D,
           out.projected, O, NULL, heads);
     NULL_ARGUMENT(projection_model_project_batch, model, NULL, q, N, D, out.projected, N * O,
-                  NULL, 0, 2);
+                  NULL, 0, 2, NULL, NULL);
     NULL_ARGUMENT(projection_model_project_batch, queries, model, NULL, N, D, out.projected,
-                  N * O, NULL, 0, 2);
+                  N * O, NULL, 0, 2, NULL, NULL);
     NULL_ARGUMENT(projection_model_project_batch, projected, model, q, N, D, NULL, N * O, NULL,
-                  0, 2);
+                  0, 2, NULL, NULL);
     FAILS(INVALID_ARGUMENT, "argument weights is NULL", projection_model_project_batch, model,
-          q, N, D, out.projected, N * O, NULL, N * heads, 2);
+          q, N, D, out.projected, N * O, NULL, N * heads, 2, NULL, NULL);
     NULL_ARGUMENT(projection_searcher_ids, searcher, NULL, out.ids, N);
     NULL_ARGUMENT(projection_searcher_ids, ids, searcher_, NULL, N);
     FAILS(BUFFER_SIZE, "ids", projection_searcher_ids, searcher_, out.ids, N + 1);
@@ -445,12 +445,14 @@ static void optional_arguments(void)
     OPTIONAL_ARGUMENT(projection_model_project, weights, model, queries, D, out.projected, O,
                       NULL, 0);
     OPTIONAL_ARGUMENT(projection_model_project_batch, weights, model, queries, N, D,
-                      out.projected, N * O, NULL, 0, 1);
+                      out.projected, N * O, NULL, 0, 1, NULL, NULL);
     OPTIONAL_ARGUMENT(projection_model_project_batch, weights, model, queries, N, D,
-                      out.projected, N * O, NULL, 0, 2);
+                      out.projected, N * O, NULL, 0, 2, NULL, NULL);
     OPTIONAL_ARGUMENT(projection_searcher_search_batch, model, searcher_, NULL, queries, N, O,
                       NULL, NULL, K, &out.hits);
     projection_hits_free(out.hits);
+    OPTIONAL_CANCELLED(projection_model_project_batch, context, model, queries, N, D,
+                       out.projected, N * O, NULL, 0, 1, stop_at_once, NULL);
     /* So few heads get no index, and take no time. */
     OPTIONAL_ARGUMENT(projection_model_build_index, context, model, 1, stop_at_once, NULL,
                       &out.model);
@@ -477,15 +479,15 @@ static void wrong_lengths(void)
               heads);
         length = wrong_length(N * O, i);
         FAILS(BUFFER_SIZE, "projected", projection_model_project_batch, model, q, N, D, p,
-              length, w, N * heads, 1);
+              length, w, N * heads, 1, NULL, NULL);
         length = wrong_length(heads, i);
         FAILS(BUFFER_SIZE, "ids", projection_model_head_ids, model, out.ids, length);
         FAILS(BUFFER_SIZE, "weights", projection_model_project, model, q, D, p, O, w, length);
         length = wrong_length(N * heads, i);
         FAILS(BUFFER_SIZE, "weights", projection_model_project_batch, model, q, N, D, p, N * O,
-              w, length, 1);
+              w, length, 1, NULL, NULL);
         FAILS(BUFFER_SIZE, "weights", projection_model_project_batch, model, q, N, D, p, N * O,
-              w, length, 2);
+              w, length, 2, NULL, NULL);
         length = wrong_length(N * K, i);
     }
     for (i = 0; i < WRONG_LENGTHS; i++) {
@@ -494,7 +496,7 @@ static void wrong_lengths(void)
         projection_status status;
         length = wrong_length(D, i);
         status = projection_model_project_batch(model, q, N, length, p, N * O, w, N * heads, 1,
-                                                &error);
+                                                NULL, NULL, &error);
         CHECK(status == (length > SIZE_MAX / N ? INVALID_ARGUMENT : DIMENSION_MISMATCH));
         check_status(status, status, error, "queries", __FILE__, __LINE__);
         error = NULL;
@@ -515,14 +517,14 @@ static void wrong_numbers_of_vectors(void)
     for (i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         size_t n = numbers[i];
         FAILS(INVALID_ARGUMENT, "more than memory can hold", projection_model_project_batch,
-              model, q, n, D, out.projected, O, NULL, 0, 1);
+              model, q, n, D, out.projected, O, NULL, 0, 1, NULL, NULL);
         FAILS(INVALID_ARGUMENT, "more than memory can hold", projection_searcher_search_batch,
               searcher_, model, q, n, D, NULL, NULL, 1, &out.hits);
         FAILS(INVALID_ARGUMENT, "", projection_searcher_from_vectors, ids, q, n, O, &out.searcher);
         FAILS(INVALID_ARGUMENT, "", projection_searcher_from_vectors, ids, q, n, 0, &out.searcher);
         /* Vectors without values take no memory, however many there are. */
         FAILS(DIMENSION_MISMATCH, "queries", projection_model_project_batch, model, q, n, 0,
-              out.projected, O, NULL, 0, 1);
+              out.projected, O, NULL, 0, 1, NULL, NULL);
         FAILS(DIMENSION_MISMATCH, "queries", projection_searcher_search_batch, searcher_,
               model, q, n, 0, NULL, NULL, 0, &out.hits);
     }
@@ -555,7 +557,7 @@ static void overlaps(void)
         }
         if (at + N * O > 8 && at < 8 + N * D) {
             FAILS(INVALID_ARGUMENT, "overlaps", projection_model_project_batch, model, query,
-                  N, D, other, N * O, NULL, 0, 1);
+                  N, D, other, N * O, NULL, 0, 1, NULL, NULL);
         }
     }
     for (i = 0; i < 64; i++) {

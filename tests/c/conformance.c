@@ -84,9 +84,9 @@ static void check_projections(const char *root, const test_case *one,
     CHECK(queries.rows == n && queries.columns == one->dim);
     CHECK(projected.rows == n && projected.columns == o);
     SUCCEEDS(projection_model_project_batch, model, queries.data, n, one->dim, batch, n * o,
-             batch_weights, n * h, 1);
+             batch_weights, n * h, 1, NULL, NULL);
     SUCCEEDS(projection_model_project_batch, model, queries.data, n, one->dim, unweighted,
-             n * o, NULL, 0, 1);
+             n * o, NULL, 0, 1, NULL, NULL);
     check_at(memcmp(batch, unweighted, n * o * sizeof *batch) == 0, __FILE__, __LINE__,
              "%s: other results without weights", one->name);
     for (row = 0; row < n; row++) {
@@ -160,7 +160,7 @@ static void check_file(const char *root, const test_case *one, const projection_
     unsigned char *bytes;
     FILE *file;
     SUCCEEDS(projection_model_project_batch, model, queries.data, n, one->dim, expected, n * o,
-             expected_weights, n * h, 1);
+             expected_weights, n * h, 1, NULL, NULL);
     SUCCEEDS(projection_model_save_file, model, path);
     SUCCEEDS(projection_model_load_file, path, &models[0]);
     file = fopen(path, "rb");
@@ -178,7 +178,7 @@ static void check_file(const char *root, const test_case *one, const projection_
     for (i = 0; i < 2; i++) {
         check_model(root, one, models[i]);
         SUCCEEDS(projection_model_project_batch, models[i], queries.data, n, one->dim, found,
-                 n * o, found_weights, n * h, 1);
+                 n * o, found_weights, n * h, 1, NULL, NULL);
         check_at(memcmp(found, expected, size) == 0 &&
                      memcmp(found_weights, expected_weights, weights_size) == 0,
                  __FILE__, __LINE__, "%s: other numbers from one file", one->name);
@@ -320,7 +320,7 @@ static void check_transformer(const char *root)
           PROJECTION_STATUS_INVALID_ARGUMENT);
     projection_error_free(error);
     SUCCEEDS(projection_model_project_batch, model, queries.data, n, d, found, n * d, NULL, 0,
-             1);
+             1, NULL, NULL);
     for (row = 0; row < n; row++) {
         const float *reference = expected.data + row * d;
         double scale = largest(reference, d);

@@ -83,7 +83,7 @@ static void refused_query(projection_status expected, const char *word, const fl
     FAILS(expected, word, projection_searcher_search, searcher_, model, query, D, NULL, NULL,
           K, &out.hits);
     FAILS(expected, "row 2", projection_model_project_batch, model, batch, N, D, out.projected,
-          N * D, out.weights, N * 4, 1);
+          N * D, out.weights, N * 4, 1, NULL, NULL);
     FAILS(expected, "row 2", projection_searcher_search_batch, searcher_, NULL, batch, N, D,
           NULL, NULL, K, &out.hits);
     FAILS(expected, "row 2", projection_searcher_search_batch, searcher_, model, batch, N, D,
@@ -260,11 +260,11 @@ static void small_and_large_numbers(void)
     projection_hit hits[N * K];
 
     fill_outputs();
-    SUCCEEDS(projection_model_project_batch, model, NULL, 0, D, NULL, 0, NULL, 0, 1);
+    SUCCEEDS(projection_model_project_batch, model, NULL, 0, D, NULL, 0, NULL, 0, 1, NULL, NULL);
     SUCCEEDS(projection_model_project_batch, model, query, 0, D, out.projected, 0, out.weights,
-             0, 1);
+             0, 1, NULL, NULL);
     FAILS(DIMENSION_MISMATCH, "queries", projection_model_project_batch, model, query, 0,
-          D + 1, out.projected, 0, NULL, 0, 1);
+          D + 1, out.projected, 0, NULL, 0, 1, NULL, NULL);
     check_untouched();
     SUCCEEDS(projection_searcher_search_batch, searcher_, model, NULL, 0, D, NULL, NULL, K,
              &out.hits);

@@ -153,9 +153,9 @@ static void models(const char *folder, const char *residual)
     PANICS(projection_model_head_ids, model, out.ids, 4);
     PANICS(projection_model_project, model, queries, 8, out.projected, 8, out.weights, 4);
     PANICS(projection_model_project_batch, model, queries, 2, 8, out.projected, 16,
-           out.weights, 8, 1);
+           out.weights, 8, 1, NULL, NULL);
     PANICS(projection_model_project_batch, model, queries, 2, 8, out.projected, 16,
-           out.weights, 8, 2);
+           out.weights, 8, 2, NULL, NULL);
     FALLS_BACK(projection_model_precision,
                projection_model_precision(model) == PROJECTION_PRECISION_UNKNOWN,
                projection_model_precision(model) == PROJECTION_PRECISION_F32);
@@ -373,9 +373,9 @@ static void training(const char *fixtures, const char *text_model)
     database = join(fixtures, name);
     vectors = embedding_options(fixtures, "mine");
     fill_outputs();
-    PANICS(projection_import_embeddings, database, vectors, &out.text);
+    PANICS(projection_import_embeddings, database, vectors, NULL, NULL, &out.text);
     drop_text();
-    SUCCEEDS(projection_import_embeddings, database, vectors, &text);
+    SUCCEEDS(projection_import_embeddings, database, vectors, NULL, NULL, &text);
     FALLS_BACK(projection_text_data, *projection_text_data(text) == '\0',
                *projection_text_data(text) == '{');
     FALLS_BACK(projection_text_len, projection_text_len(text) == 0,
@@ -398,7 +398,7 @@ static void training(const char *fixtures, const char *text_model)
     drop_text();
     PANICS(projection_distill, database, file, distill, NULL, NULL, &out.text);
     drop_text();
-    PANICS(projection_export, database, file, NULL, &out.text);
+    PANICS(projection_export, database, file, NULL, NULL, NULL, &out.text);
     drop_text();
     PANICS(projection_model_distill, model, rows[0], 4, distill, NULL, NULL, &out.model);
     if (!injected) {

@@ -45,7 +45,7 @@ static unsigned long ask(results *all, int with_text)
     unsigned long failed = 0;
     projection_hits *hits = NULL;
     failed += projection_model_project_batch(shared.model, queries, N, D, all->projected,
-                                             N * D, all->weights, N * h, 1, NULL) != 0;
+                                             N * D, all->weights, N * h, 1, NULL, NULL, NULL) != 0;
     failed += projection_model_project(shared.model, queries, D, all->single, D, NULL, 0, NULL) !=
               0;
     failed += projection_searcher_search(shared.index, NULL, queries, D, NULL, NULL, K, &hits,

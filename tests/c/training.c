@@ -86,22 +86,25 @@ static void imports(const char *fixtures)
                       &text);
     CHECK(has(text, "\"outcome\":\"failed\""));
 
-    NULL_ARGUMENT(projection_import_embeddings, database, NULL, embeddings, &out.text);
-    NULL_ARGUMENT(projection_import_embeddings, options, database, NULL, &out.text);
-    NULL_ARGUMENT(projection_import_embeddings, result, database, embeddings, NULL);
+    NULL_ARGUMENT(projection_import_embeddings, database, NULL, embeddings, NULL, NULL, &out.text);
+    NULL_ARGUMENT(projection_import_embeddings, options, database, NULL, NULL, NULL, &out.text);
+    NULL_ARGUMENT(projection_import_embeddings, result, database, embeddings, NULL, NULL, NULL);
     FAILS(INVALID_ARGUMENT, "missing field `labels`", projection_import_embeddings, database,
-          "{\"model_name\": \"mine\", \"answers\": \"a\", \"questions\": \"q\"}", &out.text);
+          "{\"model_name\": \"mine\", \"answers\": \"a\", \"questions\": \"q\"}", NULL, NULL,
+          &out.text);
     FAILS(INVALID_ARGUMENT, "unknown field `label`", projection_import_embeddings, database,
-          "{\"label\": \"l\"}", &out.text);
+          "{\"label\": \"l\"}", NULL, NULL, &out.text);
     FAILS(INVALID_ARGUMENT, "options.model_name is empty", projection_import_embeddings, database,
-          nameless, &out.text);
+          nameless, NULL, NULL, &out.text);
     FAILS(PROJECTION_STATUS_NOT_FOUND, "no/such.npy", projection_import_embeddings, database,
           "{\"model_name\": \"mine\", \"answers\": \"no/such.npy\", \"questions\": \"q\", "
           "\"labels\": \"l\"}",
-          &out.text);
+          NULL, NULL, &out.text);
     check_untouched();
     free(nameless);
-    SUCCEEDS(projection_import_embeddings, own, embeddings, &text);
+    OPTIONAL_CANCELLED(projection_import_embeddings, context, own, embeddings, stop_at_once, NULL,
+                       &out.text);
+    SUCCEEDS(projection_import_embeddings, own, embeddings, NULL, NULL, &text);
     CHECK(has(text, "\"dimension\":8"));
 }
 
@@ -400,29 +403,32 @@ static void exports(const char *folder)
     projection_model *model = NULL;
     char *output = join(folder, "one.safetensors");
     group("training: export");
-    NULL_ARGUMENT(projection_export, database, NULL, output, options, &out.text);
-    NULL_ARGUMENT(projection_export, output, own, NULL, options, &out.text);
-    NULL_ARGUMENT(projection_export, result, own, output, options, NULL);
+    NULL_ARGUMENT(projection_export, database, NULL, output, options, NULL, NULL, &out.text);
+    NULL_ARGUMENT(projection_export, output, own, NULL, options, NULL, NULL, &out.text);
+    NULL_ARGUMENT(projection_export, result, own, output, options, NULL, NULL, NULL);
     FAILS(INVALID_ARGUMENT, "unknown field `id`", projection_export, own, output, "{\"id\": 1}",
-          &out.text);
+          NULL, NULL, &out.text);
     FAILS(INVALID_ARGUMENT, "'zip', expected one of safetensors, onnx", projection_export, own,
-          output, "{\"format\": \"zip\"}", &out.text);
+          output, "{\"format\": \"zip\"}", NULL, NULL, &out.text);
     FAILS(PROJECTION_STATUS_NOT_FOUND, "99", projection_export, own, output,
-          "{\"projection\": 99}", &out.text);
+          "{\"projection\": 99}", NULL, NULL, &out.text);
     FAILS(INVALID_ARGUMENT, "temperature", projection_export, own, output,
-          "{\"projection\": 1, \"temperature\": -1}", &out.text);
+          "{\"projection\": 1, \"temperature\": -1}", NULL, NULL, &out.text);
     /* The store is not replaced. */
     FAILS(INVALID_ARGUMENT, "expected another output", projection_export, own, own, options,
-          &out.text);
+          NULL, NULL, &out.text);
     check_untouched();
-    SUCCEEDS(projection_export, own, output, options, &text);
+    OPTIONAL_CANCELLED(projection_export, context, own, output, options, stop_at_once, NULL,
+                       &out.text);
+    SUCCEEDS(projection_export, own, output, options, NULL, NULL, &text);
     CHECK(has(text, "\"projection_id\":1,\"kind\":\"residual\""));
     SUCCEEDS(projection_model_load_file, output, &model);
     CHECK(projection_model_kind(model) == PROJECTION_KIND_RESIDUAL);
     projection_model_free(model);
-    SUCCEEDS(projection_export, own, output, "{\"projection\": 1, \"format\": \"onnx\"}", &text);
+    SUCCEEDS(projection_export, own, output, "{\"projection\": 1, \"format\": \"onnx\"}", NULL,
+             NULL, &text);
     CHECK(has(text, "\"format\":\"onnx\""));
-    OPTIONAL_ARGUMENT(projection_export, options, own, output, NULL, &text);
+    OPTIONAL_ARGUMENT(projection_export, options, own, output, NULL, NULL, NULL, &text);
     CHECK(has(text, "\"projection_id\":2"));
     free(output);
 }

@@ -7,7 +7,7 @@
 
 typedef int project(const void *, const float *, size_t, float *, size_t, float *, size_t, void *);
 typedef int project_batch(const void *, const float *, size_t, size_t, float *, size_t, float *,
-                          size_t, void *);
+                          size_t, size_t, void *, void *, void *);
 
 static double now(void)
 {
@@ -33,7 +33,7 @@ double time_project_batch(project_batch *function, const void *model, const floa
 {
     double start = now();
     for (size_t i = 0; i < calls; i++) {
-        if (function(model, queries, n, dim, projected, n * dim, NULL, 0, NULL) != 0) {
+        if (function(model, queries, n, dim, projected, n * dim, NULL, 0, 1, NULL, NULL, NULL) != 0) {
             return -1;
         }
     }

@@ -81,7 +81,9 @@ fn check(plain: Model) {
     for threads in [0, 2, 7] {
         let (mut shared, mut routed) = (Array2::zeros((60, DIM)), Array2::zeros((60, heads)));
         let outputs = (shared.view_mut(), Some(routed.view_mut()));
-        lists.project_batch_on(threads, queries.view(), outputs.0, outputs.1).unwrap();
+        lists
+            .project_batch_on(threads, queries.view(), outputs.0, outputs.1, &mut || Ok(()))
+            .unwrap();
         assert!(shared == projected && routed == weights, "{threads} threads");
     }
     for model in [&lists, &mapped, &read] {

@@ -123,8 +123,11 @@ fn make_store(folder: &Path) -> Result<(std::path::PathBuf, i64), Box<dyn Error>
         temperature: TEMPERATURE,
         top_k: None,
     };
-    let id =
-        store.add_model(&embedding, &NewModel { heads: &heads, ..NewModel::new(parameters) })?;
+    let id = store.add_model(
+        &embedding,
+        &NewModel { heads: &heads, ..NewModel::new(parameters) },
+        &mut || Ok(()),
+    )?;
     Ok((database, id))
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use ndarray::Array2;
+use projection_core::kernel::parallel::Poll;
 use projection_core::npy::NpyArray;
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::search::Bm25;
@@ -12,16 +13,23 @@ use projection_train::{TrainingData, TrainingTexts, unit_rows};
 
 /// The embedded clusters and answers of a store: one answer row for each cluster that has
 /// answers, the normalised mean if it has several, then each answer that is in no cluster.
+/// `poll` is called several times a second.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidModel`] if no cluster has embeddings of both sides, and errors of
-/// reading embeddings.
-pub fn training_data(store: &Store, model: &EmbeddingModel) -> Result<TrainingData> {
+/// reading embeddings and of `poll`.
+pub fn training_data(
+    store: &Store,
+    model: &EmbeddingModel,
+    poll: &mut Poll<'_>,
+) -> Result<TrainingData> {
     let dim = model.dimension;
     let (mut answers, mut questions) = (Vec::new(), Vec::new());
     let (mut labels, mut clusters) = (Vec::new(), Vec::new());
     let mut in_clusters = HashSet::new();
+    poll()?;
     for cluster in store.embedded_clusters(model)? {
+        poll()?;
         if cluster.answers.is_empty() {
             continue;
         }
@@ -42,6 +50,7 @@ pub fn training_data(store: &Store, model: &EmbeddingModel) -> Result<TrainingDa
     }
     let mut alone = Vec::new();
     for answer in store.embedded_answers(model)? {
+        poll()?;
         if !in_clusters.contains(&answer.vector) {
             answers.extend(model.load([&answer.vector])?);
             alone.push((answer.id, clusters.len()));

@@ -9,7 +9,7 @@ use serde_json::json;
 use projection_core::projection::Projection;
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::Store;
-use projection_train::{Agreement, Distillation, Distilled, OnProgress, distill_model};
+use projection_train::{Agreement, Distillation, Distilled, OnProgress, Progress, distill_model};
 
 use crate::data::{load_matrix, training_data};
 use crate::export::expect_other_file;
@@ -103,8 +103,9 @@ pub fn distill_store(
     let stored = store.choose(request.projection)?;
     let (id, teacher) = (stored.id, store.open_model(&stored)?);
     let model = store.embedding_model(Some(&stored.model_name))?;
-    let data = training_data(store, &model)?;
     let options = request.options_for(teacher.head_ids().len(), teacher.input_dim());
+    let poll = &mut || Progress::new("distilling", 0, options.epochs).send(progress);
+    let data = training_data(store, &model, poll)?;
     let test = request.test.as_deref().map(load_matrix).transpose()?;
     let test = test.as_ref().map(|questions| questions.view());
     let begun = Instant::now();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use projection_core::kernel::parallel::Poll;
 use projection_core::npy::load_integers;
 use projection_core::projection::ModelKind;
 use projection_core::projection::Precision;
@@ -12,11 +13,11 @@ use projection_embed::Embedder;
 use projection_store::import::{FileOptions, read_test_questions};
 use projection_store::search::Bm25;
 use projection_store::{EmbeddingModel, Store};
-use projection_train::OnProgress;
 use projection_train::evaluation::{
     Candidate, Corpus, CorpusParts, Evaluation, EvaluationQueries, EvaluationReport, Options,
     TestCluster,
 };
+use projection_train::{OnProgress, Progress};
 
 use crate::data::{load_matrix, training_data};
 use crate::feedback::load_for;
@@ -112,7 +113,8 @@ pub fn evaluate(
     let mut notes = store.warnings()?;
     let mut candidates = choose(&store, request, &mut notes)?;
     let model = choose_model(&store, request, &candidates)?;
-    let corpus = corpus(&store, &model)?;
+    let poll = &mut || Progress::new("reading", 0, 1).send(progress);
+    let corpus = corpus(&store, &model, poll)?;
     let options = Options {
         folds: request.folds,
         seed: request.seed,
@@ -273,7 +275,8 @@ fn from_vectors(
 ///
 /// # Errors
 /// As [`Store::searcher`] and [`training_data`].
-pub fn corpus(store: &Store, model: &EmbeddingModel) -> Result<Corpus> {
+pub fn corpus(store: &Store, model: &EmbeddingModel, poll: &mut Poll<'_>) -> Result<Corpus> {
+    poll()?;
     let (index, _) = store.searcher(Some(&model.name))?.into_parts();
     let ids = index.ids().to_vec();
     let rows: HashMap<i64, usize> = ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
@@ -292,7 +295,7 @@ pub fn corpus(store: &Store, model: &EmbeddingModel) -> Result<Corpus> {
     let questions = store.clustered_questions(model)?;
     let training = match questions.is_empty() {
         true => None,
-        false => Some(training_data(store, model)?),
+        false => Some(training_data(store, model, poll)?),
     };
     let mut training_texts: Vec<_> = questions.into_iter().map(|q| q.text).collect();
     // Another process may have added some between the two readings.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use projection_core::ivf::IndexStats;
 use projection_core::kernel::parallel;
-use projection_core::kernel::progress::ignore_progress;
+use projection_core::kernel::progress::{OnProgress, Progress};
 use projection_core::model_file::Description;
 use projection_core::projection::{Model, Precision, Projection};
 use projection_core::{Error, ErrorKind, Result};
@@ -80,11 +80,11 @@ pub struct ExportReport {
 /// Writes a model to the file `output`, which is replaced only by the complete new one. A file
 /// for this engine has an approximate index if [`Model::with_approximate_index`] builds one.
 /// `source` is the file or database that the model is from, which must not be replaced; `id` is
-/// the model's in its store.
+/// the model's in its store. If `progress` cancels the work, no file is written.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] if `output` is `source`, [`ErrorKind::Io`] if the file can't
-/// be written.
+/// be written, [`ErrorKind::Cancelled`].
 pub fn export(
     model: &Model,
     id: Option<i64>,
@@ -92,6 +92,7 @@ pub fn export(
     format: ExportFormat,
     source: Option<&Path>,
     output: &Path,
+    progress: &mut OnProgress<'_>,
 ) -> Result<ExportReport> {
     if let Some(source) = source {
         expect_other_file(source, output)?;
@@ -99,11 +100,14 @@ pub fn export(
     let mut index = None;
     match format {
         ExportFormat::Safetensors => {
-            let model = model.with_approximate_index(parallel::threads(), &mut ignore_progress)?;
+            let model = model.with_approximate_index(parallel::threads(), progress)?;
             model.save_file_with(output, about)?;
             index = model.index_stats();
         }
-        ExportFormat::Onnx => onnx::save(model, output)?,
+        ExportFormat::Onnx => {
+            Progress::new("exporting", 0, 1).send(progress)?;
+            onnx::save(model, output)?;
+        }
     }
     let written = std::fs::metadata(output).map_err(|e| Error::io("reading", output, e))?;
     Ok(ExportReport {
@@ -146,12 +150,15 @@ pub fn export_store(
     precision: Option<Precision>,
     format: ExportFormat,
     output: &Path,
+    progress: &mut OnProgress<'_>,
 ) -> Result<ExportReport> {
+    Progress::new("exporting", 0, 1).send(progress)?;
     let stored = store.choose(id)?;
     let mut model = store.open_model(&stored)?;
     if let Some(temperature) = temperature {
         model = model.with_temperature(temperature)?;
     }
     let model = model.with_precision(precision.unwrap_or_default())?;
-    export(&model, Some(stored.id), &stored.description(), format, Some(store.path()), output)
+    let about = stored.description();
+    export(&model, Some(stored.id), &about, format, Some(store.path()), output, progress)
 }

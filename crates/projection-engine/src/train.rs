@@ -3,12 +3,14 @@
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
+use projection_core::kernel::parallel::Poll;
 use projection_core::projection::{Model, ModelParameters, Projection};
 use projection_core::{Error, ErrorKind, Result};
 use projection_store::{EmbeddingModel, NewHead, NewLinear, NewModel, Store, StoredModel};
 use projection_train::{
-    Comparison, Incumbent, LinearMethod, Method, OnProgress, Recipe, TrainedModel, TrainingData,
-    TrainingOptions, Validation, compare, train_linear, train_model, weighted_centroid,
+    Comparison, Incumbent, LinearMethod, Method, OnProgress, Progress, Recipe, TrainedModel,
+    TrainingData, TrainingOptions, Validation, compare, train_linear, train_model,
+    weighted_centroid,
 };
 use serde_json::Value;
 
@@ -93,7 +95,8 @@ pub fn train(
     let model = store.embedding_model(request.model_name.as_deref())?;
     store.check_writable(&model)?;
     let mut notes = store.warnings()?;
-    let data = training_data(store, &model)?;
+    let poll = &mut || Progress::new("reading", 0, 1).send(progress);
+    let data = training_data(store, &model, poll)?;
     let trained = train_model(&data, &request.options, progress)?;
     check(request, &trained, &mut notes)?;
     let before = store.active_model(Some(&model.name))?;
@@ -104,8 +107,9 @@ pub fn train(
         }
         None => None,
     };
-    store.keep_active(&model.name)?;
-    let id = store_model(store, &model, request.name.as_deref(), &trained)?;
+    let active = !matches!(compared, Some((_, Activation::Keep(_))));
+    let poll = &mut || Progress::new("storing", 0, 1).send(progress);
+    let id = store_model(store, &model, request.name.as_deref(), &trained, active, poll)?;
     let active = match compared {
         Some((before, Activation::Keep(why))) => {
             notes.push(format!(
@@ -115,7 +119,6 @@ pub fn train(
             before
         }
         compared => {
-            store.activate(&store.choose_kind(trained.recipe.kind(), id)?)?;
             if let Some((before, Activation::Activate(why))) = compared {
                 notes.push(format!(
                     "active instead of projection {before}: {why}; `projection rollback` returns \
@@ -255,7 +258,7 @@ fn check(request: &TrainRequest, trained: &TrainedModel, notes: &mut Vec<String>
 }
 
 /// Stores a model that was trained on embeddings by `model`, and returns its new id. It becomes
-/// visible as a whole.
+/// visible as a whole, and `active` or not: then the active one stays so.
 ///
 /// # Errors
 /// As [`Store::add_model`] and [`Store::add_linear_projection`].
@@ -264,6 +267,8 @@ pub fn store_model(
     model: &EmbeddingModel,
     name: Option<&str>,
     trained: &TrainedModel,
+    active: bool,
+    poll: &mut Poll<'_>,
 ) -> Result<i64> {
     let metrics = trained.validation.as_ref().map_or(Value::Null, Validation::to_json);
     let training = trained.recipe.to_json();
@@ -282,6 +287,7 @@ pub fn store_model(
             hybrid_weight,
             training: &training,
             metrics: &metrics,
+            active: Some(active),
         };
         return store.add_linear_projection(model, model, &linear);
     }
@@ -323,8 +329,10 @@ pub fn store_model(
             unseen_offset: trained.model().unseen_offset(),
             training: &training,
             metrics: &metrics,
+            active: Some(active),
             ..NewModel::new(parameters)
         },
+        poll,
     )
 }
 
@@ -354,12 +362,13 @@ pub fn train_linear_model(
     name: Option<&str>,
     method: LinearMethod,
 ) -> Result<i64> {
-    let data = training_data(store, input)?;
+    let poll = &mut || Ok(());
+    let data = training_data(store, input, poll)?;
     // The same clusters by the other model: those that have answers by it.
     let mut targets = data.answers().to_owned();
     let mut rows: Vec<Option<usize>> = (0..targets.nrows()).map(Some).collect();
     if output.model_id != input.model_id {
-        let other = training_data(store, output)?;
+        let other = training_data(store, output, poll)?;
         targets = other.answers().to_owned();
         for (row, cluster) in rows.iter_mut().zip(data.clusters()) {
             *row = cluster.and_then(|id| other.clusters().iter().position(|c| *c == Some(id)));
@@ -394,6 +403,7 @@ pub fn train_linear_model(
         hybrid_weight: None,
         training: &Recipe::Linear(method).to_json(),
         metrics: &Value::Null,
+        active: None,
     };
     store.add_linear_projection(input, output, &linear)
 }

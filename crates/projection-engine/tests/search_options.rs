@@ -112,12 +112,13 @@ impl Place {
             hybrid_weight: Some(0.3),
             training: &Value::Null,
             metrics: &Value::Null,
+            active: None,
         };
         let ids = [
-            store.add_model(&model, &residual).unwrap(),
-            store.add_model(&model, &multi_head).unwrap(),
+            store.add_model(&model, &residual, &mut || Ok(())).unwrap(),
+            store.add_model(&model, &multi_head, &mut || Ok(())).unwrap(),
             store.add_linear_projection(&model, &model, &linear).unwrap(),
-            store.add_model(&model, &still).unwrap(),
+            store.add_model(&model, &still, &mut || Ok(())).unwrap(),
         ];
         let searcher = store.searcher(None).unwrap();
         let name = |id: &i64| (store.answer(*id).unwrap().record_id.unwrap(), *id);

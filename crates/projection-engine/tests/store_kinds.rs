@@ -72,10 +72,13 @@ fn fill(store: &mut Store, model: &EmbeddingModel) -> [i64; 3] {
         hybrid_weight: None,
         training: &Value::Null,
         metrics: &Value::Null,
+        active: None,
     };
     [
-        store.add_model(model, &residual).unwrap(),
-        store.add_model(model, &NewModel { heads: &heads, ..NewModel::new(top_1) }).unwrap(),
+        store.add_model(model, &residual, &mut || Ok(())).unwrap(),
+        store
+            .add_model(model, &NewModel { heads: &heads, ..NewModel::new(top_1) }, &mut || Ok(()))
+            .unwrap(),
         store.add_linear_projection(model, model, &linear).unwrap(),
     ]
 }
@@ -174,7 +177,10 @@ fn a_refused_model_leaves_nothing_behind() {
         NewModel { questions: &questions, ..NewModel::new(parameters(false)) },
         NewModel { heads: &heads, questions: &questions, ..NewModel::new(parameters(true)) },
     ] {
-        assert_eq!(store.add_model(&model, &new).unwrap_err().kind(), ErrorKind::InvalidModel);
+        assert_eq!(
+            store.add_model(&model, &new, &mut || Ok(())).unwrap_err().kind(),
+            ErrorKind::InvalidModel
+        );
     }
     let empty = Array2::zeros((3, 5));
     let linear = NewLinear {
@@ -186,6 +192,7 @@ fn a_refused_model_leaves_nothing_behind() {
         hybrid_weight: None,
         training: &Value::Null,
         metrics: &Value::Null,
+        active: None,
     };
     let error = store.add_linear_projection(&model, &model, &linear).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DimensionMismatch);

@@ -40,7 +40,8 @@ fn data(answers: usize, answered: usize, each: usize) -> TrainingData {
 }
 
 fn mrr(queries: ArrayView2<'_, f32>, data: &TrainingData) -> f64 {
-    let ranks = evaluation::ranks(queries, data.answers(), data.labels(), 2);
+    let ranks =
+        evaluation::ranks(queries, data.answers(), data.labels(), 2, &mut || Ok(())).unwrap();
     evaluation::Metrics::of(&ranks).mrr_at_10
 }
 
@@ -197,12 +198,13 @@ fn store(folder: &Path) -> (Store, EmbeddingModel) {
 fn from_a_store_into_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, model) = store(folder.path());
-    let data = training_data(&store, &model).unwrap();
+    let data = training_data(&store, &model, &mut || Ok(())).unwrap();
     assert_eq!((data.answers().nrows(), data.labels().len()), (5, 12));
     assert_eq!(data.seen().iter().filter(|seen| !**seen).count(), 1);
     let trained = train(&data, Method::Residual, Tuning::default());
     assert_eq!((trained.questions, trained.without_questions), (12, 1));
-    let id = store_model(&mut store, &model, Some("first"), &trained).unwrap();
+    let id =
+        store_model(&mut store, &model, Some("first"), &trained, true, &mut || Ok(())).unwrap();
     let linear = train_linear_model(&mut store, &model, &model, None, LinearMethod::lda()).unwrap();
     assert_eq!((id, linear), (1, 2));
 
@@ -229,7 +231,7 @@ fn from_a_store_into_the_store() {
 fn weights_and_offsets_are_stored() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, model) = store(folder.path());
-    let data = training_data(&store, &model).unwrap();
+    let data = training_data(&store, &model, &mut || Ok(())).unwrap();
     let options = |method| TrainingOptions { method, ..TrainingOptions::default() };
     for method in [Method::Auto, Method::MultiHead, Method::Ridge] {
         let trained = train_model(&data, &options(method), &mut ignore_progress).unwrap();
@@ -239,7 +241,7 @@ fn weights_and_offsets_are_stored() {
         assert!(weight.score >= weight.without);
         assert_eq!(trained.model().hybrid_weight(), Some(weight.value));
         assert_eq!(validation.unseen_offset.is_some(), method != Method::Ridge);
-        let id = store_model(&mut store, &model, None, &trained).unwrap();
+        let id = store_model(&mut store, &model, None, &trained, true, &mut || Ok(())).unwrap();
         let in_folder = Model::load(folder.path().join("embeddings/toy"), id, None).unwrap();
         for opened in [
             Store::open_read_only(store.path()).and_then(|store| store.model(id)).unwrap(),

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::path::PathBuf;
 
 use ndarray::ArrayView2;
+use projection_core::kernel::parallel::Poll;
 use projection_core::projection::{Model, Precision, Projection};
 use projection_core::{Error, ErrorKind, Result};
 use projection_engine::{DistillRequest, ExportFormat, distill_store, export_store};
@@ -73,8 +74,8 @@ impl DistillOptions {
 
 /// Distills a projection of a store into a transformer, which is written to the .safetensors file
 /// `output`. An existing file is replaced only by the complete new one. The store is only read. If
-/// the work is cancelled, nothing is written. The progress callback is invoked after each epoch
-/// with the stage "distilling" and the epoch's mean loss.
+/// the work is cancelled, nothing is written. The stage of `progress` is "distilling", a step is an
+/// epoch, with its mean loss.
 ///
 /// `options` is a JSON object with these keys, all optional, or NULL:
 /// - "projection": id of the projection; default the active one
@@ -177,7 +178,8 @@ impl Teacher for CallersTeacher {
         self.dims
     }
 
-    fn teach(&self, queries: &[f32], _: usize) -> Result<Vec<f32>> {
+    fn teach(&self, queries: &[f32], _: usize, poll: &mut Poll<'_>) -> Result<Vec<f32>> {
+        poll()?;
         let n = queries.len() / self.dims.0;
         let mut projected = vec![0.0; n * self.dims.1];
         // SAFETY: the header requires a function that may be called with its context until the call
@@ -238,7 +240,8 @@ struct ExportOptions {
 }
 
 /// Writes a projection of a store to the file `output`, for programs that have no store. An
-/// existing file is replaced only by the complete new one. The store is only read.
+/// existing file is replaced only by the complete new one. The store is only read. If the work is
+/// cancelled, nothing is written.
 ///
 /// `options` is a JSON object with these keys, all optional, or NULL:
 /// - "projection": id of the projection; default the active one
@@ -255,6 +258,8 @@ pub unsafe extern "C" fn projection_export(
     database: *const c_char,
     output: *const c_char,
     options: *const c_char,
+    progress: ProgressC,
+    context: *mut c_void,
     result: *mut *mut TextHandle,
     error: *mut *mut ErrorHandle,
 ) -> Status {
@@ -264,7 +269,9 @@ pub unsafe extern "C" fn projection_export(
         let format = format.as_deref().map_or(Ok(Default::default()), ExportFormat::from_name)?;
         let precision = precision.as_deref().map(Precision::from_name).transpose()?;
         let store = Store::open_read_only(database)?;
-        let report = export_store(&store, projection, temperature, precision, format, output)?;
+        let progress = &mut reporter!(progress, context).progress();
+        let report =
+            export_store(&store, projection, temperature, precision, format, output, progress)?;
         give_json(out, &report)?;
     })
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
+use projection_core::kernel::progress::Progress;
 use projection_store::Store;
 use projection_store::import::{
     ImportOptions, PrecomputedEmbeddings, import_embeddings, import_paths,
@@ -14,7 +15,8 @@ use crate::progress::ProgressC;
 
 /// Imports the question-answer files `paths`, `n` of them, and those in folders among them, into
 /// the store whose database is the file `database`. The store is created if it does not exist and
-/// `n` is not 0. A file that cannot be imported does not stop the others.
+/// `n` is not 0. A file that cannot be imported does not stop the others. If the work is cancelled,
+/// files that were imported stay.
 ///
 /// `options` is a JSON object with these keys, all optional, or NULL:
 /// - "retry_failed": true to retry first what failed or was interrupted before
@@ -46,7 +48,7 @@ pub unsafe extern "C" fn projection_import(
     ffi_try!(error, {
         let (database, out) = (path!(database), out!(result));
         let options: ImportOptions = json_options!(options);
-        let reporter = reporter!(progress, context);
+        let mut progress = reporter!(progress, context).progress();
         let paths = texts!(paths, n).into_iter().enumerate();
         let paths = paths.map(|(i, text)| Ok(path(&format!("paths[{i}]"), text)?.to_path_buf()));
         let paths = paths.collect::<projection_core::Result<Vec<_>>>()?;
@@ -55,7 +57,7 @@ pub unsafe extern "C" fn projection_import(
             false => Store::open_or_create(database)?,
         };
         let imported = import_paths(&mut store, &paths, &options, &mut |done, total, _| {
-            reporter.report("importing", done, total, None)
+            progress(Progress::new("importing", done, total))
         });
         store.close_or_discard();
         give_json(out, &imported?)?;
@@ -63,7 +65,8 @@ pub unsafe extern "C" fn projection_import(
 }
 
 /// Imports precomputed embeddings and labels into the store whose database is the file `database`,
-/// which is created if it does not exist. Everything becomes visible at once, or nothing.
+/// which is created if it does not exist. Everything becomes visible at once, or nothing, as when
+/// the work is cancelled.
 ///
 /// `options` is a JSON object with these keys, all but "texts" required:
 /// - "model_name": name of the embedding model that computed the vectors
@@ -78,6 +81,8 @@ pub unsafe extern "C" fn projection_import(
 pub unsafe extern "C" fn projection_import_embeddings(
     database: *const c_char,
     options: *const c_char,
+    progress: ProgressC,
+    context: *mut c_void,
     result: *mut *mut TextHandle,
     error: *mut *mut ErrorHandle,
 ) -> Status {
@@ -88,7 +93,10 @@ pub unsafe extern "C" fn projection_import_embeddings(
             Err(invalid("options.model_name", "is empty, expected the name of a model"))?;
         }
         let mut store = Store::open_or_create(database)?;
-        let imported = import_embeddings(&mut store, &files);
+        let mut progress = reporter!(progress, context).progress();
+        let imported = import_embeddings(&mut store, &files, &mut || {
+            Progress::new("importing", 0, 1).send(&mut progress)
+        });
         store.close_or_discard();
         give_json(out, &imported?)?;
     })

@@ -10,8 +10,7 @@ use projection_train::Progress;
 /// the work, such as "tuning", the number of steps that are done and their total, and the loss of
 /// the last step, which is NaN if the stage has none. `stage` is valid until the callback returns.
 /// Return non-zero to cancel: the call then returns PROJECTION_STATUS_CANCELLED. The callback is
-/// mostly invoked several times a second, at times with the numbers that it had before; between the
-/// stages of training, evaluation and distillation, seconds may pass without it. It may call the
+/// invoked several times a second, at times with the numbers that it had before. It may call the
 /// library, but not for the same store, and not to change the same searcher.
 pub type ProgressC = Option<
     unsafe extern "C" fn(

@@ -1,11 +1,15 @@
 //! Projecting queries.
 
+use std::ffi::c_void;
+
 use ndarray::ArrayViewMut2;
+use projection_core::kernel::progress::Progress;
 use projection_core::projection::Projection;
 
 use crate::argument::{Buffer, expect_dim, matrix, product, shape};
 use crate::error::{ErrorHandle, Status};
 use crate::model::ModelHandle;
+use crate::progress::ProgressC;
 
 /// Projects a query of `query_len` = input_dim values into `projected`, of `projected_len` =
 /// output_dim values. `weights` receives the routing weights, `weights_len` = num_heads; it may be
@@ -44,7 +48,8 @@ pub unsafe extern "C" fn projection_model_project(
 /// Projects `n` queries of `query_dim` = input_dim values each. `projected` receives n ×
 /// output_dim values; `weights`, which may be NULL with `weights_len` 0, receives n × num_heads.
 /// Up to `threads` threads share the queries and end before the call returns; 0 and 1 are the
-/// calling thread. The last bits of a result may depend on how queries are shared.
+/// calling thread. The last bits of a result may depend on how queries are shared. The steps of
+/// `progress` are queries; if it cancels the work, some of the results may have been written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_model_project_batch(
     model: Option<&ModelHandle>,
@@ -56,6 +61,8 @@ pub unsafe extern "C" fn projection_model_project_batch(
     weights: *mut f32,
     weights_len: usize,
     threads: usize,
+    progress: ProgressC,
+    context: *mut c_void,
     error: *mut *mut ErrorHandle,
 ) -> Status {
     ffi_try!(error, {
@@ -80,6 +87,9 @@ pub unsafe extern "C" fn projection_model_project_batch(
         let weights = weights
             .map(|weights| ArrayViewMut2::from_shape((n, heads), weights).map_err(shape))
             .transpose()?;
-        model.project_batch_on(threads, matrix(queries, n, query_dim)?, projected, weights)?;
+        let queries = matrix(queries, n, query_dim)?;
+        let mut progress = reporter!(progress, context).progress();
+        let mut poll = || Progress::new("projecting", 0, n).send(&mut progress);
+        model.project_batch_on(threads, queries, projected, weights, &mut poll)?;
     })
 }

@@ -61,16 +61,8 @@ impl Store {
         let models = change.keep_active(&model.model_name)?;
         let known = change.find(&models, model)?;
         if !known.default || !known.active {
-            change.add_activation(known)?;
+            change.add_activation(identity(known))?;
         }
-        change.commit()
-    }
-
-    /// Keeps the active projection of `model_name` active where it is so as the newest only, so
-    /// that a newer one does not take its place.
-    pub fn keep_active(&mut self, model_name: &str) -> Result<()> {
-        let change = self.begin()?;
-        change.keep_active(model_name)?;
         change.commit()
     }
 
@@ -198,14 +190,28 @@ impl Change<'_> {
         if let Some(active) = active
             && !self.exists(known, identity(active))?
         {
-            self.add_activation(active)?;
+            self.add_activation(identity(active))?;
         }
         Ok(models)
     }
 
-    fn add_activation(&self, model: &StoredModel) -> Result<()> {
+    /// Makes the `new` projection of `model_name`, whose row is not there yet, the active one, or
+    /// keeps the one active that is.
+    pub(crate) fn settle_active(
+        &self,
+        model_name: &str,
+        new: (i64, bool),
+        active: Option<bool>,
+    ) -> Result<()> {
+        let Some(active) = active else { return Ok(()) };
+        // It may be active as the newest only, whose place the new one would take.
+        self.keep_active(model_name)?;
+        if active { self.add_activation(new) } else { Ok(()) }
+    }
+
+    fn add_activation(&self, model: (i64, bool)) -> Result<()> {
         let sql = "INSERT INTO engine_activations (projection_id, linear) VALUES (?1, ?2)";
-        self.execute(sql, identity(model))?;
+        self.execute(sql, model)?;
         Ok(())
     }
 

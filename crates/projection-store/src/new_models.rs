@@ -1,6 +1,7 @@
 //! Storing trained models.
 
 use ndarray::{Array2, ArrayView2};
+use projection_core::kernel::parallel::Poll;
 use projection_core::parameters::SearchDefaults;
 use projection_core::{Error, ErrorKind, Result, layout};
 use rusqlite::params;
@@ -53,6 +54,9 @@ pub struct NewModel<'a> {
     /// What was measured, with `recall_at_1` and `mrr_at_10`; null if nothing was. For a residual
     /// model, `as_multi_head` has both for programs that use it as a multi-head one.
     pub metrics: &'a Value,
+    /// Whether it becomes the active projection or the one that is stays so; `None` leaves the
+    /// choice open, as programs do that do not know of active ones.
+    pub active: Option<bool>,
 }
 
 /// A linear model to be stored.
@@ -74,6 +78,9 @@ pub struct NewLinear<'a> {
     pub training: &'a Value,
     /// What was measured; null if nothing was.
     pub metrics: &'a Value,
+    /// Whether it becomes the active projection or the one that is stays so; `None` leaves the
+    /// choice open, as programs do that do not know of active ones.
+    pub active: Option<bool>,
 }
 
 impl Store {
@@ -90,7 +97,8 @@ impl Store {
         heads: &[NewHead],
     ) -> Result<i64> {
         let parameters = ModelParameters::MultiHead { temperature, top_k: None };
-        self.add_model(model, &NewModel { name, heads, ..NewModel::new(parameters) })
+        let new = NewModel { name, heads, ..NewModel::new(parameters) };
+        self.add_model(model, &new, &mut || Ok(()))
     }
 
     /// Tries whether a model on embeddings by `model` could be stored now, before one is trained.
@@ -111,8 +119,14 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidModel`] for no heads, or parts that are not those that the
     /// parameters name, [`ErrorKind::Io`] if a file can't be written,
-    /// [`ErrorKind::Busy`] if another process keeps writing.
-    pub fn add_model(&mut self, model: &EmbeddingModel, new: &NewModel<'_>) -> Result<i64> {
+    /// [`ErrorKind::Busy`] if another process keeps writing, and those of `poll`, which is called
+    /// several times a second.
+    pub fn add_model(
+        &mut self,
+        model: &EmbeddingModel,
+        new: &NewModel<'_>,
+        poll: &mut Poll<'_>,
+    ) -> Result<i64> {
         new.check()?;
         // Existing programs use a residual model as a multi-head one, and read these columns.
         let as_multi_head = match new.parameters.kind() {
@@ -122,6 +136,7 @@ impl Store {
         let change = self.begin()?;
         let mut files = ModelFiles::new(&change, &model.name)?;
         let id = files.id();
+        change.settle_active(&model.name, (id, false), new.active)?;
         change.execute(
             "INSERT INTO multi_head_projections (mh_projection_id, model_id, name, temperature, \
              num_heads, recall_at_1, mrr) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -136,6 +151,7 @@ impl Store {
             ],
         )?;
         for head in new.heads {
+            poll()?;
             let cluster = head.cluster_id;
             let centroid = files.vector(&layout::centroid_name(id, cluster), &head.centroid)?;
             let answer = files.vector(&layout::answer_name(id, cluster), &head.answer)?;
@@ -150,6 +166,7 @@ impl Store {
             )?;
         }
         for (head, questions) in new.heads.iter().zip(new.questions) {
+            poll()?;
             files.matrix(&layout::questions_name(id, head.cluster_id), questions.view())?;
         }
         if let Some(adapter) = new.adapter {
@@ -193,6 +210,7 @@ impl Store {
         let change = self.begin()?;
         let mut files = ModelFiles::new(&change, &input.name)?;
         let id = files.id();
+        change.settle_active(&input.name, (id, true), linear.active)?;
         let matrix = files.matrix(&layout::linear_name(id), linear.matrix)?;
         let (lambda, ridge) = linear.regularisation;
         change.execute(
@@ -267,6 +285,7 @@ impl NewModel<'_> {
             unseen_offset: None,
             training: &Value::Null,
             metrics: &Value::Null,
+            active: None,
         }
     }
 

@@ -52,7 +52,7 @@ fn store(folder: &Path) -> (Store, PathBuf) {
     let new = NewModel { heads: &heads, questions: &questions, ..NewModel::new(parameters) };
     let mut store = Store::open_or_create(folder.join("lda.db")).unwrap();
     let model = store.register_embedding_model("toy", DIM, "test", None).unwrap();
-    assert_eq!(store.add_model(&model, &new).unwrap(), 1);
+    assert_eq!(store.add_model(&model, &new, &mut || Ok(())).unwrap(), 1);
     let file = store.embeddings_folder("toy").join("mh_1_index.safetensors");
     (store, file)
 }
@@ -192,7 +192,7 @@ fn small_models_and_others_have_none() {
     };
     let parameters = ModelParameters::MultiHead { temperature: 0.2, top_k: None };
     let new = NewModel { heads: &[head], ..NewModel::new(parameters) };
-    let id = store.add_model(&model, &new).unwrap();
+    let id = store.add_model(&model, &new, &mut || Ok(())).unwrap();
     // What is left of a larger model goes.
     let file = store.embeddings_folder("toy").join(format!("mh_{id}_index.safetensors"));
     std::fs::write(&file, "stale").unwrap();

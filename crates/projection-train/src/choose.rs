@@ -165,12 +165,14 @@ pub(super) fn choose(
     let unseen_offset = (has_heads && plan.share > 0.0)
         .then(|| calibrate::unseen_offset(&plan, &projected, progress))
         .transpose()?;
+    let poll = &mut || Progress::new("weight of words", 0, 1).send(progress);
+    let cosine = plan.cosine(poll)?.validated;
     let mut validation = Validation {
         unseen: plan.share,
         chosen,
         fixed: residual.as_ref().map(|search| search.fixed().1.validated),
         as_multi_head,
-        cosine: plan.cosine().validated,
+        cosine,
         open: None,
         trials: Vec::new(),
         hybrid_weight,
@@ -205,5 +207,6 @@ fn open(
     let steps = plan.folds.len();
     Progress::new("answers left out", 0, steps).send(progress)?;
     let measured = measure(&plan, vec![recipe.clone()], progress)?;
-    Ok(Some((plan.cosine().validated, measured[0].1.validated)))
+    let poll = &mut || Progress::new("answers left out", steps, steps).send(progress);
+    Ok(Some((plan.cosine(poll)?.validated, measured[0].1.validated)))
 }

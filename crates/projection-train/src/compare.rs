@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kinds::{measure, projected};
 use crate::projection::{Model, Projection};
 use crate::validation::{Plan, Validated};
-use crate::{OnProgress, Recipe, TrainingData, Tuning};
+use crate::{OnProgress, Progress, Recipe, TrainingData, Tuning};
 
 /// The model that is in use.
 #[derive(Debug, Clone, Copy)]
@@ -61,10 +61,11 @@ pub fn compare(
                     format!("a model to dimension {}, expected {}", model.output_dim(), data.dim());
                 return Err(Error::new(ErrorKind::DimensionMismatch, what));
             }
-            let ranks = plan
-                .folds
-                .iter()
-                .map(|fold| Ok(plan.ranks(fold, projected(model, plan.queries(fold))?.view())));
+            let steps = plan.folds.len();
+            let ranks = plan.folds.iter().enumerate().map(|(number, fold)| {
+                let poll = &mut || Progress::new("other kinds", number, steps).send(progress);
+                plan.ranks(fold, projected(model, plan.queries(fold), poll)?.view(), poll)
+            });
             plan.column(ranks.collect::<Result<Vec<_>>>()?.into_iter().flatten())
         }
         (_, column) => column.expect("one column a recipe"),

@@ -3,6 +3,7 @@
 use ndarray::Array2;
 
 use crate::error::Result;
+use crate::kernel::parallel::Poll;
 use crate::linalg::Ridge;
 use crate::linear::check;
 use crate::projection::{LinearProjection, Model, Projection};
@@ -84,7 +85,9 @@ pub(super) fn measure(
                 }
                 Recipe::Residual(_) => recipe.train(data, progress)?,
             };
-            ranks.extend(plan.ranks(fold, projected(&model, plan.queries(fold))?.view()));
+            let poll = &mut || Progress::new("other kinds", number, steps).send(progress);
+            let projected = projected(&model, plan.queries(fold), poll)?;
+            ranks.extend(plan.ranks(fold, projected.view(), poll)?);
         }
     }
     let columns = ranks.into_iter().map(|ranks| plan.column(ranks.into_iter()));
@@ -98,14 +101,20 @@ pub(super) fn projected_by(
     progress: &mut OnProgress<'_>,
 ) -> Result<Vec<Array2<f32>>> {
     let of_fold = |fold: &crate::folds::Fold| {
-        projected(&recipe.train(&fold.data, progress)?, plan.queries(fold))
+        let model = recipe.train(&fold.data, progress)?;
+        let poll = &mut || Progress::new("other kinds", 0, plan.folds.len()).send(progress);
+        projected(&model, plan.queries(fold), poll)
     };
     plan.folds.iter().map(of_fold).collect()
 }
 
-pub(super) fn projected(model: &Model, queries: Array2<f32>) -> Result<Array2<f32>> {
+pub(super) fn projected(
+    model: &Model,
+    queries: Array2<f32>,
+    poll: &mut Poll<'_>,
+) -> Result<Array2<f32>> {
     let mut projected = Array2::zeros((queries.nrows(), model.output_dim()));
-    model.project_batch_into(queries.view(), projected.view_mut(), None)?;
+    model.project_batch_on(1, queries.view(), projected.view_mut(), None, poll)?;
     to_unit_rows(&mut projected);
     Ok(projected)
 }

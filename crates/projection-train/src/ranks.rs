@@ -12,7 +12,10 @@ const SCORES: usize = 1 << 18;
 /// (m × d), by dot product: 1 and the number of answers with a higher one.
 ///
 /// The dot products are cosines if `answers` have length 1. The ranks do not depend on
-/// `threads`.
+/// `threads`. `poll` is called several times a second.
+///
+/// # Errors
+/// Those of `poll`.
 ///
 /// # Panics
 /// If the dimensions differ, there are not as many labels as queries, or a label is not a row
@@ -22,18 +25,17 @@ pub fn ranks(
     answers: ArrayView2<'_, f32>,
     labels: &[usize],
     threads: usize,
-) -> Vec<usize> {
+    poll: &mut parallel::Poll<'_>,
+) -> Result<Vec<usize>> {
     assert_eq!(queries.ncols(), answers.ncols(), "dimensions of queries and answers");
     assert_eq!(queries.nrows(), labels.len(), "one label a query");
     let (queries, answers) = (queries.as_standard_layout(), answers.as_standard_layout());
     let [queries, answers] =
         [&queries, &answers].map(|rows| rows.as_slice().expect("the layout is row-major"));
     let dim = queries.len() / labels.len().max(1);
-    let ranks =
-        map_scores(queries, answers, dim, threads, 1, &mut || Ok(()), |row, scores, rank| {
-            rank[0] = rank_of(scores, scores[labels[row]]);
-        });
-    ranks.expect("nothing cancels")
+    map_scores(queries, answers, dim, threads, 1, poll, |row, scores, rank| {
+        rank[0] = rank_of(scores, scores[labels[row]]);
+    })
 }
 
 /// Calls `work` with the number of each query, its dot products with all `answers`, and its
@@ -84,8 +86,9 @@ mod tests {
         let answers = array![[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [0.6, 0.8]];
         let queries = array![[1.0, 0.1], [0.1, 1.0], [0.6, 0.8]];
         for threads in [1, 3] {
-            let found = ranks(queries.view(), answers.view(), &[0, 0, 3], threads);
-            assert_eq!(found, [1, 4, 1]);
+            let go_on = &mut || Ok(());
+            let found = ranks(queries.view(), answers.view(), &[0, 0, 3], threads, go_on);
+            assert_eq!(found.unwrap(), [1, 4, 1]);
         }
     }
 }

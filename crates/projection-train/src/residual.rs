@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::kernel::{self, Rows, gemm, parallel};
 use crate::lift::lift_direction;
 use crate::projection::{Questions, ResidualParts, ResidualProjection};
-use crate::{AdapterTraining, OnProgress, TrainingData};
+use crate::{AdapterTraining, OnProgress, Progress, TrainingData};
 
 /// Terms and parameters of a residual projection, as [`ResidualParts`] explains them.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,8 +72,8 @@ pub fn train_residual(
         ..ResidualParts::new(dim)
     };
     if training.adapter != 0.0 {
-        let mut adapter =
-            train_adapter(data, &training.adapter_training, base_of(data, training), progress)?;
+        let base = base_of(data, training, progress)?;
+        let mut adapter = train_adapter(data, &training.adapter_training, base, progress)?;
         let factor = (training.adapter / parts.gain) as f32;
         adapter.iter_mut().for_each(|value| *value *= factor);
         parts.adapter = Some(Rows::from_values(dim, &adapter));
@@ -88,16 +88,22 @@ pub fn train_residual(
 
 /// What the adapter's term is added to while it is trained: the questions, or these with a
 /// rotation by the other questions.
-pub(super) fn base_of(data: &TrainingData, training: &ResidualTraining) -> Option<Vec<f32>> {
+pub(super) fn base_of(
+    data: &TrainingData,
+    training: &ResidualTraining,
+    progress: &mut OnProgress<'_>,
+) -> Result<Option<Vec<f32>>> {
     let factor = training.adapter_training.rotation as f32;
     if factor == 0.0 {
-        return None;
+        return Ok(None);
     }
-    let threads = training.adapter_training.threads;
-    let mut base = rotations(data, None, training.temperature, training.neighbours, threads);
+    let AdapterTraining { threads, steps, .. } = training.adapter_training;
+    let (temperature, neighbours) = (training.temperature, training.neighbours);
+    let poll = &mut || Progress::new("adapter", 0, steps).send(progress);
+    let mut base = rotations(data, None, temperature, neighbours, threads, poll)?;
     let values = base.iter_mut().zip(data.question_values());
     values.for_each(|(base, question)| *base = question + factor * *base);
-    Some(base)
+    Ok(Some(base))
 }
 
 /// The training questions with their answers, by cluster. Answers that are in no cluster have none.
@@ -143,7 +149,8 @@ pub(super) fn rotations(
     temperature: f64,
     neighbours: usize,
     threads: usize,
-) -> Vec<f32> {
+    poll: &mut parallel::Poll<'_>,
+) -> Result<Vec<f32>> {
     let dim = data.dim();
     let mut questions = Questions::new(dim);
     for (row, numbers) in numbers_by_answer(data) {
@@ -161,7 +168,7 @@ pub(super) fn rotations(
     let queries = queries.unwrap_or(data.question_values());
     let rows = (1usize << 20).checked_div(count).unwrap_or(1).clamp(1, 64);
     let mut out = vec![0.0; queries.len()];
-    parallel::parallel_chunks(threads, &mut out, dim, rows, |range, out| {
+    parallel::parallel_chunks_until(threads, &mut out, dim, rows, poll, |range, out, _| {
         let queries = &queries[range.start * dim..range.end * dim];
         let mut dots = vec![0.0; range.len() * count];
         gemm::matmul_nt(queries, questions.vectors(), dim, &mut dots);
@@ -177,6 +184,6 @@ pub(super) fn rotations(
             questions.add_rotation(query, norm, &nearest, 1.0, &mut sum);
             out.iter_mut().zip(&sum).for_each(|(out, sum)| *out = *sum as f32);
         }
-    });
-    out
+    })?;
+    Ok(out)
 }

@@ -17,6 +17,7 @@ use crate::folds::Fold;
 use crate::grid::{Factors, Terms};
 use crate::kernel;
 use crate::kernel::gemm;
+use crate::kernel::parallel::Poll;
 use crate::lift::lift_direction;
 use crate::residual::{base_of, rotations};
 use crate::validation::{Column, Plan, to_unit_rows};
@@ -60,7 +61,9 @@ impl<'a> ResidualSearch<'a> {
         let mut works = Vec::with_capacity(plan.folds.len());
         let steps = plan.folds.len() * trainings.len();
         for (number, fold) in plan.folds.iter().enumerate() {
-            let mut work = FoldWork::new(plan, fold, &fixed)?;
+            let poll =
+                &mut || Progress::new("tuning", number * trainings.len(), steps).send(progress);
+            let mut work = FoldWork::new(plan, fold, &fixed, poll)?;
             for (at, training) in trainings.iter().enumerate() {
                 let training =
                     ResidualTraining { adapter_training: training.clone(), ..fixed.clone() };
@@ -148,11 +151,17 @@ struct FoldWork<'a> {
 }
 
 impl<'a> FoldWork<'a> {
-    fn new(plan: &'a Plan<'a>, fold: &'a Fold, fixed: &ResidualTraining) -> Result<Self> {
+    fn new(
+        plan: &'a Plan<'a>,
+        fold: &'a Fold,
+        fixed: &ResidualTraining,
+        poll: &mut Poll<'_>,
+    ) -> Result<Self> {
         let (data, threads) = (plan.data, plan.threads);
         let queries = plan.queries(fold).into_raw_vec_and_offset().0;
         let (temperature, neighbours) = (fixed.temperature, fixed.neighbours);
-        let rotations = rotations(&fold.data, Some(&queries), temperature, neighbours, threads);
+        let rotations =
+            rotations(&fold.data, Some(&queries), temperature, neighbours, threads, poll)?;
         let direction = lift_direction(&fold.data)?;
         let mut lifts = vec![0.0; data.answers().nrows()];
         kernel::dots(&direction, data.answer_values(), &mut lifts);
@@ -168,7 +177,7 @@ impl<'a> FoldWork<'a> {
         progress: &mut OnProgress<'_>,
     ) -> Result<Vec<u32>> {
         let dim = self.data.dim();
-        let base = base_of(&self.fold.data, training);
+        let base = base_of(&self.fold.data, training, progress)?;
         let adapter = train_adapter(&self.fold.data, &training.adapter_training, base, progress)?;
         let mut adapted = vec![0.0; self.queries.len()];
         gemm::matmul(&self.queries, &adapter, dim, &mut adapted);

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::Metrics;
 use crate::folds::{Fold, folds};
 use crate::kernel;
+use crate::kernel::parallel::Poll;
 use crate::ranks::ranks;
 use crate::{TrainingData, Tuning};
 
@@ -76,9 +77,15 @@ impl<'a> Plan<'a> {
     }
 
     /// The ranks of the right answers for a fold's queries as they are projected (n × d).
-    pub fn ranks(&self, fold: &Fold, projected: ArrayView2<'_, f32>) -> Vec<u32> {
-        let ranks = ranks(projected, self.data.answers(), &self.labels(fold), self.threads);
-        ranks.into_iter().map(|rank| rank as u32).collect()
+    pub fn ranks(
+        &self,
+        fold: &Fold,
+        projected: ArrayView2<'_, f32>,
+        poll: &mut Poll<'_>,
+    ) -> Result<Vec<u32>> {
+        let (answers, labels) = (self.data.answers(), self.labels(fold));
+        let ranks = ranks(projected, answers, &labels, self.threads, poll)?;
+        Ok(ranks.into_iter().map(|rank| rank as u32).collect())
     }
 
     /// What is measured of ranks, one for each question that is asked, fold by fold.
@@ -87,9 +94,9 @@ impl<'a> Plan<'a> {
     }
 
     /// Plain cosine.
-    pub fn cosine(&self) -> Column {
-        let ranks = self.folds.iter().map(|fold| self.ranks(fold, self.queries(fold).view()));
-        self.column(ranks.flatten())
+    pub fn cosine(&self, poll: &mut Poll<'_>) -> Result<Column> {
+        let ranks = self.folds.iter().map(|fold| self.ranks(fold, self.queries(fold).view(), poll));
+        Ok(self.column(ranks.collect::<Result<Vec<_>>>()?.into_iter().flatten()))
     }
 
     /// The standard error of the difference of two scores.

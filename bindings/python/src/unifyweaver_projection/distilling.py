@@ -283,7 +283,7 @@ def export(
     )
     store, file = _call.path("database", database), _call.path("output", output)
     with store_lock(database).engine():
-        report = _work.report(lib.projection_export, store, file, options)
+        report = _work.run(lib.projection_export, False, store, file, options)
     return ExportResult(**report)
 
 

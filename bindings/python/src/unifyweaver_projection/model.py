@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union, overload
 
 import numpy as np
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ._call import StrPath
     from .explanation import Explanation
 
+#: Queries of a batch that Ctrl-C need not interrupt.
+_LARGE = 1000
 _PRECISIONS = {
     "f32": lib.PROJECTION_PRECISION_F32,
     "bf16": lib.PROJECTION_PRECISION_BF16,
@@ -338,7 +341,8 @@ class Model(_call.Immutable):
             weights = _arrays.output("weights_out", (*rows, self._heads), weights_out)
             weights_pointer, weights_len = _arrays.pointer(weights), weights.size
         if rows:
-            _call.call(
+            project = partial(
+                _call.call,
                 lib.projection_model_project_batch,
                 native,
                 _arrays.pointer(queries),
@@ -350,6 +354,10 @@ class Model(_call.Immutable):
                 weights_len,
                 threads,
             )
+            if rows[0] > _LARGE:
+                _work.interruptible(lambda progress: project(progress, _NULL))
+            else:
+                project(_NULL, _NULL)
         else:
             _call.call(
                 lib.projection_model_project,

@@ -233,7 +233,7 @@ def import_embeddings(
     )
     store = _call.path("database", database)
     with store_lock(database).engine():
-        report = _work.report(lib.projection_import_embeddings, store, options)
+        report = _work.run(lib.projection_import_embeddings, False, store, options)
     return EmbeddingsImport(**report)
 
 

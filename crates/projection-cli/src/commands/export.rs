@@ -6,6 +6,7 @@ mod edge;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, ValueEnum};
+use projection_core::kernel::progress::ignore_progress;
 use projection_core::model_file::Description;
 use projection_core::projection::{Model, Precision};
 use projection_core::{Error, ErrorKind};
@@ -123,13 +124,15 @@ pub fn run(args: &Args) -> Result<Exported, Failure> {
 fn to_file(args: &Args, format: ExportFormat) -> Result<ExportReport, Failure> {
     let output =
         |stem: PathBuf| args.output.clone().unwrap_or_else(|| stem.with_extension(format.name()));
+    let go_on = &mut ignore_progress;
     let numbered = |id: i64| output(PathBuf::from(format!("projection_{id}")));
     match (&args.store, &args.embeddings, &args.model) {
         (Some(database), None, None) => {
             let store = Store::open_read_only(database)?;
             let id = store.choose(args.projection)?.id;
             let (temperature, precision) = (args.temperature, args.precision);
-            export_store(&store, Some(id), temperature, precision, format, &numbered(id))
+            let output = numbered(id);
+            export_store(&store, Some(id), temperature, precision, format, &output, go_on)
                 .map_err(refused)
         }
         (None, Some(folder), None) => {
@@ -140,7 +143,7 @@ fn to_file(args: &Args, format: ExportFormat) -> Result<ExportReport, Failure> {
             };
             let model = with_precision(model, args.precision)?;
             let about = Description::default();
-            Ok(export(&model, Some(id), &about, format, None, &numbered(id))?)
+            Ok(export(&model, Some(id), &about, format, None, &numbered(id), go_on)?)
         }
         (None, None, Some(file)) => {
             let model = projection_interop::load_file(file)?;
@@ -151,7 +154,7 @@ fn to_file(args: &Args, format: ExportFormat) -> Result<ExportReport, Failure> {
             let model = with_precision(model, args.precision)?;
             let output = output(file.file_stem().map(Path::new).unwrap_or(Path::new("")).into());
             let about = Description::default();
-            export(&model, None, &about, format, Some(file), &output).map_err(refused)
+            export(&model, None, &about, format, Some(file), &output, go_on).map_err(refused)
         }
         _ => Err(Failure::Usage("expected STORE.db, --embeddings or --model".into())),
     }

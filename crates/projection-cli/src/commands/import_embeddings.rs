@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<ImportedEmbeddings, Failure> {
     };
     let mut store = Store::open_or_create(&args.store)?;
     let spinner = spinner("importing embeddings");
-    let brought = import_embeddings(&mut store, &files);
+    let brought = import_embeddings(&mut store, &files, &mut || Ok(()));
     store.close_or_discard();
     spinner.finish_and_clear();
     Ok(brought?)

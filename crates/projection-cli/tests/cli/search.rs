@@ -55,9 +55,10 @@ fn add_kinds(place: &Place) -> [i64; 2] {
         hybrid_weight: None,
         training: &Value::Null,
         metrics: &Value::Null,
+        active: None,
     };
     let ids = [
-        store.add_model(&model, &residual).unwrap(),
+        store.add_model(&model, &residual, &mut || Ok(())).unwrap(),
         store.add_linear_projection(&model, &model, &linear).unwrap(),
     ];
     let linear = store.choose(Some(ids[1])).unwrap();

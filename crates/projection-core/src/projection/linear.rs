@@ -108,7 +108,9 @@ mod tests {
         let queries = array![[10.0, 1.0, 2.0], [1.0, 0.0, 0.0]];
         for threads in [1, 2] {
             let mut batch = Array2::zeros((2, 2));
-            model.project_batch_on(threads, queries.view(), batch.view_mut(), None).unwrap();
+            model
+                .project_batch_on(threads, queries.view(), batch.view_mut(), None, &mut || Ok(()))
+                .unwrap();
             assert_eq!(batch, array![[12.0, -6.0], [1.0, 0.0]]);
         }
         assert!(model.head_ids().is_empty());
@@ -127,7 +129,7 @@ mod tests {
         for threads in [1, 2] {
             let mut batch = Array2::from_elem((4, 1), 7.0);
             let error = model
-                .project_batch_on(threads, queries.view(), batch.view_mut(), None)
+                .project_batch_on(threads, queries.view(), batch.view_mut(), None, &mut || Ok(()))
                 .unwrap_err();
             assert!(error.to_string().contains("row 3"), "{error}");
             assert!(batch.iter().all(|value| *value == 7.0));

@@ -19,6 +19,7 @@ mod validation;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use crate::error::Result;
+use crate::kernel::parallel::Poll;
 use compute::{Compute, Results};
 
 pub use crate::ivf::IndexStats;
@@ -126,22 +127,25 @@ pub trait Projection: Send + Sync {
         projected: ArrayViewMut2<'_, f32>,
         weights: Option<ArrayViewMut2<'_, f32>>,
     ) -> Result<()> {
-        self.project_batch_on(1, queries, projected, weights)
+        self.project_batch_on(1, queries, projected, weights, &mut || Ok(()))
     }
 
     /// [`project_batch_into`](Self::project_batch_into) on up to `threads` threads, which end
-    /// before it returns; 0 counts as 1. The number of threads may change last bits.
+    /// before it returns; 0 counts as 1. The number of threads may change last bits. `poll` is
+    /// called several times a second.
     ///
     /// # Errors
-    /// As [`project_batch_into`](Self::project_batch_into).
+    /// As [`project_batch_into`](Self::project_batch_into), and those of `poll`, after which some
+    /// rows may be written.
     fn project_batch_on(
         &self,
         threads: usize,
         queries: ArrayView2<'_, f32>,
         projected: ArrayViewMut2<'_, f32>,
         weights: Option<ArrayViewMut2<'_, f32>>,
+        poll: &mut Poll<'_>,
     ) -> Result<()> {
-        query::project_batch(self, threads, queries, projected, weights)
+        query::project_batch(self, threads, queries, projected, weights, poll)
     }
 
     /// Projects the rows of `queries` (n × d). Returns the projected queries (n × o) and the

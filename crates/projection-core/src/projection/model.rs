@@ -6,6 +6,7 @@ use super::TransformerProjection;
 use super::compute::Compute;
 use super::{LinearProjection, MultiHeadProjection, Precision, Projection, ResidualProjection};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::parallel::Poll;
 use crate::parameters::{ModelKind, SearchDefaults};
 
 /// A trained model of any kind. Cheap to clone: clones share their vectors.
@@ -202,7 +203,8 @@ impl Projection for Model {
         queries: ArrayView2<'_, f32>,
         projected: ArrayViewMut2<'_, f32>,
         weights: Option<ArrayViewMut2<'_, f32>>,
+        poll: &mut Poll<'_>,
     ) -> Result<()> {
-        self.as_projection().project_batch_on(threads, queries, projected, weights)
+        self.as_projection().project_batch_on(threads, queries, projected, weights, poll)
     }
 }

@@ -8,7 +8,11 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use super::Projection;
 use super::compute::{Compute, Queries, Results, RowError};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, Scratch, parallel};
+use crate::kernel::parallel::{BLOCK_ROWS, Poll, parallel_until};
+use crate::kernel::{self, Scratch};
+
+/// Products of queries with a model's vectors that take a fraction of a second.
+const SCORES: usize = 1 << 24;
 
 /// Norms whose squares single precision can sum without losing digits.
 pub const SINGLE_NORMS: std::ops::Range<f64> = 1e-12..1e12;
@@ -87,6 +91,7 @@ pub fn project_batch(
     queries: ArrayView2<'_, f32>,
     mut projected: ArrayViewMut2<'_, f32>,
     mut weights: Option<ArrayViewMut2<'_, f32>>,
+    poll: &mut Poll<'_>,
 ) -> Result<()> {
     let (n, dim) = queries.dim();
     if dim != model.input_dim() {
@@ -107,19 +112,21 @@ pub fn project_batch(
     }
     compute.validate()?;
     let queries = Queries { values: &queries, norms: &norms };
+    let vectors = model.as_residual().map_or(heads, |residual| residual.parts().questions.len());
+    let rows = n.div_ceil(threads.max(1)).min((SCORES / vectors.max(1)).clamp(16, BLOCK_ROWS));
     let row_major = projected.is_standard_layout()
         && weights.as_ref().is_none_or(|weights| weights.is_standard_layout());
     if let (true, false, Some(projected)) =
         (row_major, compute.may_overflow(), projected.as_slice_mut())
     {
         let weights = weights.as_mut().and_then(|weights| weights.as_slice_mut());
-        return project_shares(compute, threads, queries, Results { projected, weights });
+        return project_chunks(compute, threads, rows, queries, (projected, weights), poll);
     }
     // The last query may overflow, and nothing may have been written then.
     let mut results = vec![0.0; n * width];
     let mut routed = weights.as_ref().map(|_| vec![0.0; n * heads]);
-    let buffers = Results { projected: &mut results, weights: routed.as_deref_mut() };
-    project_shares(compute, threads, queries, buffers)?;
+    let buffers = (&mut results[..], routed.as_deref_mut());
+    project_chunks(compute, threads, rows, queries, buffers, poll)?;
     copy_rows(&results, &mut projected);
     if let (Some(weights), Some(routed)) = (&mut weights, routed) {
         copy_rows(&routed, weights);
@@ -127,40 +134,43 @@ pub fn project_batch(
     Ok(())
 }
 
-/// Projects an equal share of the queries on each thread.
-fn project_shares(
+/// Projects `rows` queries at a time, so that threads share them and `poll` is called often.
+fn project_chunks(
     model: &dyn Compute,
     threads: usize,
+    rows: usize,
     queries: Queries<'_>,
-    results: Results<'_>,
+    (projected, weights): (&mut [f32], Option<&mut [f32]>),
+    poll: &mut Poll<'_>,
 ) -> Result<()> {
     let count = queries.norms.len();
-    let share = count.div_ceil(threads.max(1)).max(1);
-    if share >= count {
+    if rows >= count {
+        poll()?;
+        let results = Results { projected, weights };
         return if count == 0 {
             Ok(())
         } else {
             model.project_rows(queries, results).map_err(in_row)
         };
     }
-    let rows_of = |len: usize| (share * (len / count)).max(1);
-    let mut weights = results.weights.map(|weights| weights.chunks_mut(rows_of(weights.len())));
-    let projected = results.projected.chunks_mut(rows_of(results.projected.len()));
-    let shares: Vec<_> = projected
+    let width = |values: usize| (rows * (values / count)).max(1);
+    let mut weights = weights.map(|weights| weights.chunks_mut(width(weights.len())));
+    let chunks = projected.chunks_mut(width(projected.len()));
+    let chunks: Vec<_> = chunks
         .map(|projected| (projected, weights.as_mut().map(|all| all.next().unwrap_or_default())))
         .collect();
     let failed: Mutex<Option<RowError>> = Mutex::new(None);
-    parallel::parallel_for_each(threads, shares.into_iter().enumerate(), |(number, share_of)| {
-        let (projected, weights) = share_of;
-        let first = number * share;
-        let queries = queries.rows(first..(first + share).min(count));
+    parallel_until(threads, chunks.into_iter().enumerate(), poll, |(number, chunk), _| {
+        let (projected, weights) = chunk;
+        let first = number * rows;
+        let queries = queries.rows(first..(first + rows).min(count));
         if let Err((row, error)) = model.project_rows(queries, Results { projected, weights }) {
             let mut failed = failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             if failed.as_ref().is_none_or(|(other, _)| first + row < *other) {
                 *failed = Some((first + row, error));
             }
         }
-    });
+    })?;
     let failed = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     failed.map_or(Ok(()), |failed| Err(in_row(failed)))
 }

@@ -293,8 +293,13 @@ struct Batch {
 impl Engine for Batch {
     fn call(&mut self, _: usize) {
         let (projected, weights) = (self.projected.view_mut(), Some(self.weights.view_mut()));
-        let done =
-            self.model.project_batch_on(self.threads, self.queries.view(), projected, weights);
+        let done = self.model.project_batch_on(
+            self.threads,
+            self.queries.view(),
+            projected,
+            weights,
+            &mut || Ok(()),
+        );
         done.expect("queries fit the model");
         black_box((&self.projected, &self.weights));
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use projection_core::kernel::parallel::Poll;
 use projection_core::{Error, ErrorKind, Result};
 
 use super::replacement::{NewAnswer, Replacement};
@@ -99,7 +100,11 @@ impl QaFile {
 
 /// Puts what a file holds into the store. Clusters keep their rows by name, answers by name and
 /// variant, or by text if they have no name, and questions by cluster and text.
-pub(super) fn add_clusters(replacement: &mut Replacement<'_>, file: &QaFile) -> Result<()> {
+pub(super) fn add_clusters(
+    replacement: &mut Replacement<'_>,
+    file: &QaFile,
+    poll: &mut Poll<'_>,
+) -> Result<()> {
     let (change, source) = (replacement.change, replacement.source);
     let known_clusters: Vec<(String, i64)> = change.rows(
         "SELECT name, cluster_id FROM qa_clusters JOIN engine_imports ON \
@@ -132,6 +137,7 @@ pub(super) fn add_clusters(replacement: &mut Replacement<'_>, file: &QaFile) -> 
 
     let mut answer_ids = Vec::with_capacity(file.answers.len());
     for QaAnswer { name, document, variant, text, metadata } in &file.answers {
+        poll()?;
         let name = name.as_deref();
         let known = known_answers.get(&key(name, variant, text)).copied();
         let document = document.as_deref().unwrap_or(source);
@@ -148,6 +154,7 @@ pub(super) fn add_clusters(replacement: &mut Replacement<'_>, file: &QaFile) -> 
         [source],
     )?;
     for cluster in &file.clusters {
+        poll()?;
         let name = &cluster.name[..];
         let cluster_id = replacement.add_cluster(known_clusters.get(name).copied(), name)?;
         for at in &cluster.answers {

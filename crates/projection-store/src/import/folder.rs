@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use projection_core::kernel::parallel::Poll;
 use projection_core::{Error, ErrorKind, Result, layout};
 use serde::Serialize;
 
@@ -38,8 +39,9 @@ pub struct ImportOptions {
     pub files: FileOptions,
 }
 
-/// Progress of an import: files done, files in all, and the file that was imported last. To stop
-/// the import, return [`ControlFlow::Break`].
+/// Progress of an import: files done, files in all, and the file that was imported right before, if
+/// one was. It is called many times a second, also within a file. To stop the import, return
+/// [`ControlFlow::Break`].
 pub type OnFile<'a> = dyn FnMut(usize, usize, Option<&ImportedFile>) -> ControlFlow<()> + 'a;
 
 /// What became of a file.
@@ -80,7 +82,8 @@ impl From<&Error> for FileError {
 /// store's own folder of arrays is left out.
 ///
 /// `progress` is told the numbers of files done and to do, and what became of the last one.
-/// If it breaks, the import ends after the file: files that were imported stay.
+/// If it breaks, the import ends: files that were imported stay, and nothing comes of the one that
+/// was being imported.
 ///
 /// # Errors
 /// [`ErrorKind::Cancelled`], and whatever is wrong with the store. What is wrong with a file is in
@@ -94,45 +97,65 @@ pub fn import_paths(
     // Listed before anything is imported: what fails now is not tried twice.
     let mut failed = if options.retry_failed { store.failed_batches()? } else { Vec::new() };
     failed.retain(|batch| batch.source_file != STDIN);
-    let (mut done, mut total) = (0, failed.len() + paths.len());
-    let mut files = Vec::new();
-    go_on(progress(0, total, None))?;
-    let mut add = |files: &mut Vec<ImportedFile>, total, file: &Path, result| {
-        done += 1;
-        files.push(ImportedFile::new(file, result));
-        go_on(progress(done, total, files.last()))
-    };
+    let (done, total) = (0, failed.len() + paths.len());
+    let mut work = Work { files: Vec::new(), done, total, progress };
+    work.go_on()?;
     for batch in &failed {
         let file = source_path(store.path(), &batch.source_file);
-        let result = retry(store, batch, &file, options)?;
-        add(&mut files, total, &file, result)?;
+        let result = retry(store, batch, &file, options, &mut || work.go_on())?;
+        work.add(&file, result)?;
     }
     for path in paths {
         if !path.is_dir() || beir_files(path).is_some() {
-            let result = import_entries(store, path, options);
-            add(&mut files, total, path, result)?;
+            let result = import_entries(store, path, options, &mut || work.go_on());
+            work.add(path, result)?;
             continue;
         }
         match question_answer_files(store, path) {
             Ok(found) => {
-                total = total + found.len() - 1;
+                work.total = work.total + found.len() - 1;
                 for file in &found {
-                    let result = import_entries(store, file, options);
-                    add(&mut files, total, file, result)?;
+                    let result = import_entries(store, file, options, &mut || work.go_on());
+                    work.add(file, result)?;
                 }
                 // Listed afterwards: some may have moved to where they were just imported from.
                 let missing = missing_files(store, path)?.into_iter();
                 let missing =
                     missing.map(|file| ImportedFile::new(&file, Ok(ImportOutcome::Missing.into())));
-                files.extend(missing);
+                work.files.extend(missing);
             }
-            Err(error) => add(&mut files, total, path, Err(error))?,
+            Err(error) => work.add(path, Err(error))?,
         }
     }
-    Ok(Imported { store: store.path().display().to_string(), files })
+    Ok(Imported { store: store.path().display().to_string(), files: work.files })
 }
 
-fn go_on(flow: ControlFlow<()>) -> Result<()> {
+/// An import under way.
+struct Work<'a, 'b> {
+    files: Vec<ImportedFile>,
+    done: usize,
+    total: usize,
+    progress: &'a mut OnFile<'b>,
+}
+
+impl Work<'_, '_> {
+    fn go_on(&mut self) -> Result<()> {
+        cancelled((self.progress)(self.done, self.total, None))
+    }
+
+    /// Adds what became of a file, unless the caller has cancelled the import.
+    fn add(&mut self, file: &Path, result: Result<ImportReport>) -> Result<()> {
+        let result = match result {
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            result => result,
+        };
+        self.done += 1;
+        self.files.push(ImportedFile::new(file, result));
+        cancelled((self.progress)(self.done, self.total, self.files.last()))
+    }
+}
+
+fn cancelled(flow: ControlFlow<()>) -> Result<()> {
     match flow {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => {
@@ -156,9 +179,10 @@ fn retry(
     batch: &Batch,
     file: &Path,
     options: &ImportOptions,
+    poll: &mut Poll<'_>,
 ) -> Result<Result<ImportReport>> {
     let Some(vectors) = store.vector_batch(batch.batch_id)? else {
-        return Ok(import_entries(store, file, options));
+        return Ok(import_entries(store, file, options, poll));
     };
     let path = |source: &str| source_path(store.path(), source);
     let files = PrecomputedEmbeddings {
@@ -168,7 +192,7 @@ fn retry(
         texts: vectors.texts_file.as_deref().map(path),
         model_name: vectors.model_name,
     };
-    Ok(import_embeddings(store, &files).map(|imported| imported.report()))
+    Ok(import_embeddings(store, &files, poll).map(|imported| imported.report()))
 }
 
 /// The question–answer files below a folder, in ascending order of path.

@@ -26,6 +26,7 @@ mod versions;
 use std::fmt;
 use std::path::Path;
 
+use projection_core::kernel::parallel::Poll;
 use projection_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -121,15 +122,21 @@ impl From<ImportOutcome> for ImportReport {
 /// another process keeps writing to the store. The store keeps what it had, and the batch is marked
 /// as failed.
 pub fn import_file(store: &mut Store, file: impl AsRef<Path>) -> Result<ImportReport> {
-    import_entries(store, file.as_ref(), &ImportOptions::default())
+    import_entries(store, file.as_ref(), &ImportOptions::default(), &mut || Ok(()))
 }
 
 /// Imports a file; with `skip_invalid` without the entries that are wrong.
-fn import_entries(store: &mut Store, file: &Path, options: &ImportOptions) -> Result<ImportReport> {
+fn import_entries(
+    store: &mut Store,
+    file: &Path,
+    options: &ImportOptions,
+    poll: &mut Poll<'_>,
+) -> Result<ImportReport> {
     let read = Source::read(file, &options.files)?;
     let (source, hash) = (Source::name(store.path(), file)?, read.hash(&options.files));
     let version = versions::Version { source: &source, hash: &hash, vectors: None };
     version.import(store, |store, batch_id, outcome| {
+        poll()?;
         let found = formats::parse(file, &read, &options.files)?;
         let found = found.check(options.skip_invalid).map_err(|what| {
             Error::new(ErrorKind::InvalidInput, format!("{}: {what}", file.display()))
@@ -137,7 +144,7 @@ fn import_entries(store: &mut Store, file: &Path, options: &ImportOptions) -> Re
         let change = store.begin()?;
         change.create_own_tables()?;
         let mut replacement = Replacement::new(&change, &source);
-        clusters::add_clusters(&mut replacement, &found)?;
+        clusters::add_clusters(&mut replacement, &found, poll)?;
         let (answers, questions) = (replacement.count("answer"), replacement.count("question"));
         let (clusters, skipped) = (found.clusters.len(), found.faulty);
         let removed = replacement.finish(batch_id, clusters, questions)?;

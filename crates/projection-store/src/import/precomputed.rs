@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ndarray::ArrayView1;
 use projection_core::Result;
+use projection_core::kernel::parallel::Poll;
 use projection_core::npy::NpyArray;
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
@@ -100,12 +101,14 @@ impl ImportedEmbeddings {
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) if a file can't be read,
 /// [`ErrorKind::DimensionMismatch`](crate::ErrorKind::DimensionMismatch) if shapes don't fit
 /// each other or the model in the store, and other kinds for values that are no embeddings,
-/// labels or texts. The store keeps what it had, and the batch is marked as failed.
+/// labels or texts, and those of `poll`, which is called several times a second. The store keeps
+/// what it had, and the batch is marked as failed.
 pub fn import_embeddings(
     store: &mut Store,
     files: &PrecomputedEmbeddings,
+    poll: &mut Poll<'_>,
 ) -> Result<ImportedEmbeddings> {
-    let read = precomputed_files::read(files)?;
+    let read = precomputed_files::read(files, poll)?;
     let name_of = |path| source_name(store.path(), path);
     let source = name_of(&files.answers)?;
     let batch = VectorBatch {
@@ -118,7 +121,7 @@ pub fn import_embeddings(
     let version = Version { source: &source, hash: &hash, vectors: Some(&batch) };
     let imported = version.import(store, |store, batch_id, outcome| {
         let content = read.check(files)?;
-        replace(store, &source, batch_id, &files.model_name, &content, outcome)
+        replace(store, &source, batch_id, &files.model_name, &content, outcome, poll)
     })?;
     let store = store.path().display().to_string();
     Ok(ImportedEmbeddings { store, model: files.model_name.clone(), ..imported })
@@ -132,6 +135,7 @@ fn replace(
     model_name: &str,
     content: &Content,
     outcome: ImportOutcome,
+    poll: &mut Poll<'_>,
 ) -> Result<ImportedEmbeddings> {
     let change = store.begin()?;
     change.create_own_tables()?;
@@ -149,9 +153,11 @@ fn replace(
     };
     let mut clusters = Vec::with_capacity(content.answers.nrows());
     for (row, text) in content.answer_texts.iter().enumerate() {
+        poll()?;
         clusters.push(rows.add_answer(row, text, content.answers.row(row))?);
     }
     for (row, text) in content.question_texts.iter().enumerate() {
+        poll()?;
         let cluster_id = content.labels[row].map(|label| clusters[label]);
         rows.add_question(cluster_id, text, content.questions.row(row))?;
     }

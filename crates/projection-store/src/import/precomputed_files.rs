@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ndarray::Array2;
 use projection_core::kernel::files;
+use projection_core::kernel::parallel::Poll;
 use projection_core::npy::{Dtype, NpyArray, integers_from};
 use projection_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
@@ -43,10 +44,11 @@ pub(super) struct Content {
 ///
 /// # Errors
 /// If a file can't be read. What is wrong in a file is kept for [`Read::check`].
-pub(super) fn read(files: &PrecomputedEmbeddings) -> Result<Read> {
+pub(super) fn read(files: &PrecomputedEmbeddings, poll: &mut Poll<'_>) -> Result<Read> {
     // Part of what existing stores have hashed: to change it would import every file again.
     let mut hashes = format!("own vectors by {}\n", files.model_name);
     let mut bytes_of = |path: &Path| {
+        poll()?;
         let bytes = files::read(path)?;
         hashes += &sha256(&bytes);
         hashes.push('\n');

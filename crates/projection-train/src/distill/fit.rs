@@ -29,7 +29,8 @@ const WATCHED: usize = 512;
 /// What training gave.
 pub(super) struct Fitted {
     pub model: TransformerProjection,
-    pub epochs: usize,
+    /// The last epoch, and its losses.
+    pub reached: Progress,
     pub best_epoch: usize,
     pub loss: f64,
 }
@@ -56,32 +57,28 @@ pub(super) fn fit(
 ) -> Result<Fitted> {
     let (input, output) = teacher.dims();
     let (seed, threads) = (options.seed, options.threads);
-    let made = |count: usize, epoch: usize| -> Result<Labelled> {
-        let queries = source.queries(count, seed, epoch as u64, threads);
-        let targets = teacher.teach(&queries, threads)?;
-        Ok(Labelled { queries, targets })
-    };
     let mut reached = Progress::new("distilling", 0, options.epochs);
     reached.send(progress)?;
+    let made = |count: usize, epoch: usize, poll: &mut parallel::Poll<'_>| -> Result<Labelled> {
+        let queries = source.queries(count, seed, epoch as u64, threads, poll)?;
+        let targets = teacher.teach(&queries, threads, poll)?;
+        Ok(Labelled { queries, targets })
+    };
     let queries: Vec<f32> = watched.questions.iter().take(WATCHED * input).copied().collect();
-    let targets = watched.teacher.teach(&queries, threads)?;
+    let targets = watched.teacher.teach(&queries, threads, &mut || reached.send(progress))?;
     let watched = Labelled { queries, targets };
 
     let mut student = Student::new(Sizes { input, output, shape });
-    let first = made(FIRST, 0)?;
-    reached.send(progress)?;
+    let first = made(FIRST, 0, &mut || reached.send(progress))?;
     start(&mut student, &first.queries, &first.targets, seed)?;
     drop(first);
 
     let mut steps = Steps::new(&student, options);
     let mut best = (f64::INFINITY, 0, student.values.clone());
-    let mut done = 0;
     for epoch in 1..=options.epochs {
-        reached.send(progress)?;
-        let made = made(options.samples, epoch)?;
         let mut poll = || reached.send(progress);
+        let made = made(options.samples, epoch, &mut poll)?;
         let loss = steps.epoch(&mut student, &made, epoch, &mut poll)?;
-        done = epoch;
         let mut found = student.run(&watched.queries, threads);
         let rows = found.len() / output;
         let held_out_loss =
@@ -107,7 +104,7 @@ pub(super) fn fit(
     let (loss, best_epoch, values) = best;
     student.values = values;
     let model = TransformerProjection::new(student.weights()?)?;
-    Ok(Fitted { model, epochs: done, best_epoch, loss })
+    Ok(Fitted { model, reached, best_epoch, loss })
 }
 
 /// The optimiser and its schedule.

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::data::unit_rows;
 use crate::error::{Error, ErrorKind, Result};
 use crate::projection::{TransformerProjection, TransformerShape};
-use crate::{OnProgress, kernel::random::Random};
+use crate::{OnProgress, Progress, kernel::random::Random};
 use queries::Source;
 
 use agreement::agreement;
@@ -79,7 +79,7 @@ impl Distilled {
 /// the other to measure.
 ///
 /// The student is for queries of length 1, which embedding models return. `progress` is
-/// called after each epoch.
+/// called several times a second with the last finished epoch.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for options outside their range,
@@ -107,12 +107,13 @@ pub fn distill_model(
     shape.check().map_err(|error| {
         Error::new(ErrorKind::InvalidArgument, error.to_string()).with_source(error)
     })?;
+    let begun = Progress::new("distilling", 0, options.epochs);
     let (learnt, held_out, tester);
     match test {
         Some(test) => (learnt, held_out, tester) = (questions.to_owned(), test.to_owned(), None),
         None => {
             (learnt, held_out) = split(questions, options)?;
-            tester = teacher.without(&held_out)?;
+            tester = teacher.without(&held_out, &mut || begun.send(progress))?;
         }
     }
     let tester: &dyn Teacher = match &tester {
@@ -126,11 +127,14 @@ pub fn distill_model(
     let source = Source { questions: values(&learnt), answers: values(&answers), dim };
     let watched = fit::Watched { questions: watched, teacher: tester };
     let fitted = fit::fit(teacher, &source, &watched, shape, options, progress)?;
-    let student = &fitted.model;
+    let mut agree = |teacher, questions| {
+        let poll = &mut || fitted.reached.send(progress);
+        agreement(teacher, &fitted.model, questions, answers.view(), options.threads, poll)
+    };
     Ok(Distilled {
-        held_out: agreement(tester, student, measured, answers.view(), options.threads)?,
-        trained: agreement(teacher, student, learnt.view(), answers.view(), options.threads)?,
-        epochs: fitted.epochs,
+        held_out: agree(tester, measured)?,
+        trained: agree(teacher, learnt.view())?,
+        epochs: fitted.reached.step,
         best_epoch: fitted.best_epoch,
         loss: fitted.loss,
         model: fitted.model,

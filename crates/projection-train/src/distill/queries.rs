@@ -6,6 +6,7 @@
 //! moved along the difference of two questions first: texts differ from each other in fewer
 //! directions than even noise has, and an unusual question lies far out along these.
 
+use crate::error::Result;
 use crate::kernel;
 use crate::kernel::parallel;
 use crate::kernel::random::Random;
@@ -31,21 +32,35 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// `count` queries (count × d) of length 1; the real questions come first, where there
     /// is room for them.
-    pub fn queries(&self, count: usize, seed: u64, epoch: u64, threads: usize) -> Vec<f32> {
+    pub fn queries(
+        &self,
+        count: usize,
+        seed: u64,
+        epoch: u64,
+        threads: usize,
+        poll: &mut parallel::Poll<'_>,
+    ) -> Result<Vec<f32>> {
         let real = self.questions.len() / self.dim;
         let mut out = vec![0.0; count * self.dim];
-        parallel::parallel_chunks(threads, &mut out, self.dim, ROWS, |range, out| {
-            for (row, out) in range.zip(out.chunks_mut(self.dim)) {
-                if row < real.min(count / 4) && real <= count / 4 {
-                    out.copy_from_slice(self.question(row));
-                    continue;
+        parallel::parallel_chunks_until(
+            threads,
+            &mut out,
+            self.dim,
+            ROWS,
+            poll,
+            |range, out, _| {
+                for (row, out) in range.zip(out.chunks_mut(self.dim)) {
+                    if row < real.min(count / 4) && real <= count / 4 {
+                        out.copy_from_slice(self.question(row));
+                        continue;
+                    }
+                    // A stream of its own for each row, whichever thread makes it.
+                    let purpose = (epoch << 32) ^ row as u64 ^ 0xd157_1110_0000_0000;
+                    self.query(&mut Random::new(seed, purpose), out);
                 }
-                // A stream of its own for each row, whichever thread makes it.
-                let purpose = (epoch << 32) ^ row as u64 ^ 0xd157_1110_0000_0000;
-                self.query(&mut Random::new(seed, purpose), out);
-            }
-        });
-        out
+            },
+        )?;
+        Ok(out)
     }
 
     fn question(&self, row: usize) -> &[f32] {

@@ -8,7 +8,8 @@
 use crate::TrainingData;
 use crate::error::Result;
 use crate::kernel;
-use crate::kernel::{gemm, parallel};
+use crate::kernel::gemm;
+use crate::kernel::parallel::{Poll, parallel_chunks_until};
 use crate::projection::{Model, Projection};
 use crate::ranks::rank_of;
 use crate::search::{DEFAULT_HYBRID_WEIGHT, LexicalIndex, fuse};
@@ -70,7 +71,8 @@ pub(super) struct Evaluator<'a> {
 }
 
 impl Evaluator<'_> {
-    /// What every method finds. `progress` gets the number of queries that are done.
+    /// What every method finds. `progress` gets the number of queries that are done, several times
+    /// a second.
     pub fn measure(
         &self,
         queries: &EvaluationQueries,
@@ -87,7 +89,9 @@ impl Evaluator<'_> {
         for start in (0..queries.len()).step_by(BLOCK) {
             let range = start..(start + BLOCK).min(queries.len());
             let block = queries.queries.slice(ndarray::s![range.clone(), ..]);
-            let scores = self.scores(block, &queries.texts[range.clone()], labels.as_deref())?;
+            let texts = &queries.texts[range.clone()];
+            let poll = &mut || progress(start);
+            let scores = self.scores(block, texts, labels.as_deref(), poll)?;
             for (method, scores) in scores {
                 let own = found.iter_mut().find(|found| found.method == method);
                 let own = own.expect("methods are those that are scored");
@@ -123,14 +127,16 @@ impl Evaluator<'_> {
         queries: ndarray::ArrayView2<'_, f32>,
         texts: &[Option<String>],
         labels: Option<&[Vec<usize>]>,
+        poll: &mut Poll<'_>,
     ) -> Result<Vec<(Method, Vec<f32>)>> {
         let count = self.corpus.len();
         let units = unit_rows(queries);
-        let cosines = self.cosines(&units);
+        let cosines = self.cosines(&units, poll)?;
         let mut scores = Vec::new();
-        let lexical = self.lexical.map(|lexical| bm25(lexical, texts, count)).transpose()?;
+        let lexical = self.lexical.map(|lexical| bm25(lexical, texts, count, poll)).transpose()?;
         if let (Some(data), Some(labels)) = (self.training, labels) {
-            let similar = self.dots(&units, data.questions().as_slice().expect("row-major"));
+            let questions = data.questions().to_slice().expect("row-major");
+            let similar = self.dots(&units, questions, poll)?;
             let mut nearest = vec![f32::NEG_INFINITY; cosines.len()];
             let rows = nearest.chunks_mut(count).zip(similar.chunks(data.labels().len()));
             for (nearest, similar) in rows {
@@ -145,7 +151,7 @@ impl Evaluator<'_> {
             scores.push((Method::CosineOrQuestion, higher));
         }
         for (method, model) in &self.models {
-            let cosines = self.projected(model, queries)?;
+            let cosines = self.projected(model, queries, poll)?;
             if let (Method::Candidate(place), Some(lexical)) = (method, &lexical) {
                 let mut fused = cosines.clone();
                 let rows = fused.chunks_mut(count).zip(lexical.chunks(count));
@@ -168,23 +174,25 @@ impl Evaluator<'_> {
         &self,
         model: &Model,
         queries: ndarray::ArrayView2<'_, f32>,
+        poll: &mut Poll<'_>,
     ) -> Result<Vec<f32>> {
         let mut projected = ndarray::Array2::zeros((queries.nrows(), model.output_dim()));
-        model.project_batch_into(queries, projected.view_mut(), None)?;
-        Ok(self.cosines(&unit_rows(projected.view())))
+        model.project_batch_on(1, queries, projected.view_mut(), None, poll)?;
+        self.cosines(&unit_rows(projected.view()), poll)
     }
 
-    fn cosines(&self, units: &[f32]) -> Vec<f32> {
-        self.dots(units, self.corpus.units())
+    fn cosines(&self, units: &[f32], poll: &mut Poll<'_>) -> Result<Vec<f32>> {
+        self.dots(units, self.corpus.units(), poll)
     }
 
-    fn dots(&self, units: &[f32], vectors: &[f32]) -> Vec<f32> {
+    fn dots(&self, units: &[f32], vectors: &[f32], poll: &mut Poll<'_>) -> Result<Vec<f32>> {
         let (dim, count) = (self.corpus.dim(), vectors.len() / self.corpus.dim());
         let mut dots = vec![0.0; units.len() / dim * count];
-        parallel::parallel_chunks(self.threads, &mut dots, count, BLOCK / 4, |range, out| {
+        let (threads, rows) = (self.threads, BLOCK / 4);
+        parallel_chunks_until(threads, &mut dots, count, rows, poll, |range, out, _| {
             gemm::matmul_nt(&units[range.start * dim..range.end * dim], vectors, dim, out);
-        });
-        dots
+        })?;
+        Ok(dots)
     }
 }
 
@@ -206,9 +214,15 @@ fn first(scores: &[f32]) -> Option<usize> {
 }
 
 /// Scores (n × m), 0 for answers that share no word with the question.
-fn bm25(lexical: &dyn LexicalIndex, texts: &[Option<String>], count: usize) -> Result<Vec<f64>> {
+fn bm25(
+    lexical: &dyn LexicalIndex,
+    texts: &[Option<String>],
+    count: usize,
+    poll: &mut Poll<'_>,
+) -> Result<Vec<f64>> {
     let mut scores = vec![0.0; texts.len() * count];
     for (text, scores) in texts.iter().zip(scores.chunks_mut(count)) {
+        poll()?;
         for (row, score) in lexical.scores(text.as_deref().unwrap_or_default())? {
             scores[row as usize] = score;
         }

@@ -5,6 +5,8 @@
 
 use serde::Serialize;
 
+use crate::error::Result;
+use crate::kernel::parallel::Poll;
 use crate::kernel::random::Random;
 
 /// Resamples of a bootstrap.
@@ -60,17 +62,21 @@ fn mean(ranks: &[usize], value: impl Fn(usize) -> f64) -> f64 {
 /// The 95% bootstrap interval (percentiles of 1,000 resamples) of the mean of `values`, one
 /// a question, such as [`Metrics::reciprocal`] of its rank: its ends, 0 and 0 for no values
 /// (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
-pub fn bootstrap(values: &[f64], seed: u64) -> (f64, f64) {
+///
+/// # Errors
+/// Those of `poll`, which is called before each resample.
+pub fn bootstrap(values: &[f64], seed: u64, poll: &mut Poll<'_>) -> Result<(f64, f64)> {
     if values.is_empty() {
-        return (0.0, 0.0);
+        return Ok((0.0, 0.0));
     }
     let mut random = Random::new(seed, 0xb007);
     let mut means: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
+            poll()?;
             let drawn = (0..values.len()).map(|_| values[random.below(values.len())]);
-            drawn.sum::<f64>() / values.len() as f64
+            Ok(drawn.sum::<f64>() / values.len() as f64)
         })
-        .collect();
+        .collect::<Result<_>>()?;
     means.sort_unstable_by(f64::total_cmp);
     // Linear between neighbours, as NumPy's percentile.
     let percentile = |share: f64| {
@@ -78,7 +84,7 @@ pub fn bootstrap(values: &[f64], seed: u64) -> (f64, f64) {
         let (below, part) = (place as usize, place.fract());
         means[below] + part * (means[(below + 1).min(RESAMPLES - 1)] - means[below])
     };
-    (percentile(0.025), percentile(0.975))
+    Ok((percentile(0.025), percentile(0.975)))
 }
 
 /// The exact p of McNemar's paired test (McNemar, Note on the Sampling Error of the Difference
@@ -133,6 +139,7 @@ mod tests {
     #[test]
     fn bootstrap_covers_the_mean_and_follows_the_seed() {
         let values: Vec<f64> = (0..400).map(|i| f64::from(u8::from(i % 4 == 0))).collect();
+        let bootstrap = |values: &[f64], seed| bootstrap(values, seed, &mut || Ok(())).unwrap();
         let (low, high) = bootstrap(&values, 1);
         // The normal approximation: 0.25 ± 1.96 · √(0.25 · 0.75 / 400).
         assert!((low - 0.2076).abs() < 0.008, "{low} {high}");

@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use super::metrics::{Metrics, bootstrap, mcnemar};
 use super::{EvaluationQueries, Found, Method, Sweep};
+use crate::error::Result;
+use crate::kernel::parallel::Poll;
 
 /// A mean with its 95 % bootstrap interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -17,10 +19,15 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    fn of(ranks: &[usize], seed: u64, value: impl Fn(usize) -> f64) -> Self {
+    fn of(
+        ranks: &[usize],
+        seed: u64,
+        value: impl Fn(usize) -> f64,
+        poll: &mut Poll<'_>,
+    ) -> Result<Self> {
         let values: Vec<f64> = ranks.iter().map(|rank| value(*rank)).collect();
-        let (low, high) = bootstrap(&values, seed);
-        Self { value: values.iter().sum::<f64>() / values.len().max(1) as f64, low, high }
+        let (low, high) = bootstrap(&values, seed, poll)?;
+        Ok(Self { value: values.iter().sum::<f64>() / values.len().max(1) as f64, low, high })
     }
 
     /// In percent, with the interval.
@@ -58,19 +65,19 @@ pub struct Part {
 }
 
 impl Part {
-    fn of(ranks: &[usize], cosine: &[usize], seed: u64) -> Self {
-        let estimate = |value: fn(usize) -> f64| Estimate::of(ranks, seed, value);
+    fn of(ranks: &[usize], cosine: &[usize], seed: u64, poll: &mut Poll<'_>) -> Result<Self> {
+        let mut estimate = |value: fn(usize) -> f64| Estimate::of(ranks, seed, value, poll);
         let (gained, lost) = (only(ranks, cosine).count(), only(cosine, ranks).count());
-        Self {
+        Ok(Self {
             questions: ranks.len(),
-            recall_at_1: estimate(|rank| Metrics::recall(rank, 1)),
-            recall_at_5: estimate(|rank| Metrics::recall(rank, 5)),
-            mrr_at_10: estimate(Metrics::reciprocal),
-            ndcg_at_10: estimate(Metrics::gain),
+            recall_at_1: estimate(|rank| Metrics::recall(rank, 1))?,
+            recall_at_5: estimate(|rank| Metrics::recall(rank, 5))?,
+            mrr_at_10: estimate(Metrics::reciprocal)?,
+            ndcg_at_10: estimate(Metrics::gain)?,
             gained,
             lost,
             p_against_cosine: mcnemar(gained, lost),
-        }
+        })
     }
 }
 
@@ -171,27 +178,31 @@ impl ProtocolResult {
 }
 
 /// Measures what methods found, cosine among them.
-pub(super) fn results(found: Vec<Found>, seen: &[bool], seed: u64) -> Vec<MethodResult> {
+pub(super) fn results(
+    found: Vec<Found>,
+    seen: &[bool],
+    seed: u64,
+    poll: &mut Poll<'_>,
+) -> Result<Vec<MethodResult>> {
     let cosine = found.iter().find(|found| found.method == Method::Cosine);
     let cosine = cosine.expect("cosine is always measured").ranks.clone();
-    let part = |ranks: &[usize], wanted: Option<bool>| {
+    let mut part = |ranks: &[usize], wanted: Option<bool>| {
         let of = |ranks: &[usize]| -> Vec<usize> {
             let rows = ranks.iter().zip(seen);
             let rows = rows.filter(|(_, seen)| wanted.is_none_or(|wanted| wanted == **seen));
             rows.map(|(rank, _)| *rank).collect()
         };
         let (own, cosine) = (of(ranks), of(&cosine));
-        (!own.is_empty()).then(|| Part::of(&own, &cosine, seed))
+        (!own.is_empty()).then(|| Part::of(&own, &cosine, seed, poll)).transpose()
     };
-    let result = |found: Found| {
-        Some(MethodResult {
-            all: part(&found.ranks, None)?,
-            seen: part(&found.ranks, Some(true)),
-            unseen: part(&found.ranks, Some(false)),
-            found,
-        })
-    };
-    found.into_iter().filter_map(result).collect()
+    let mut results = Vec::with_capacity(found.len());
+    for found in found {
+        let Some(all) = part(&found.ranks, None)? else { continue };
+        let seen = part(&found.ranks, Some(true))?;
+        let unseen = part(&found.ranks, Some(false))?;
+        results.push(MethodResult { all, seen, unseen, found });
+    }
+    Ok(results)
 }
 
 #[cfg(test)]
@@ -209,7 +220,8 @@ mod tests {
         };
         let cosine = found(Method::Cosine, &[1, 2, 1, 4]);
         let bm25 = found(Method::Bm25, &[1, 1, NOT_FOUND, 1]);
-        let results = results(vec![cosine, bm25], &[true, true, false, true], 0);
+        let seen = [true, true, false, true];
+        let results = results(vec![cosine, bm25], &seen, 0, &mut || Ok(())).unwrap();
         let (own, all) = (&results[1], results[1].all);
         assert_eq!((all.recall_at_1.value, all.mrr_at_10.value), (0.75, 0.75));
         assert_eq!((all.gained, all.lost, all.p_against_cosine), (2, 1, 1.0));

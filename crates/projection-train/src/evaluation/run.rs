@@ -11,7 +11,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::folds::evaluation_splits;
-use crate::kernel::{self, parallel};
+use crate::kernel::{self, parallel, parallel::Poll};
 use crate::projection::{Model, Projection};
 use crate::search::LexicalIndex;
 use crate::{OnProgress, Progress, TrainingData, multi_head};
@@ -83,7 +83,8 @@ impl Evaluation {
                  trained methods look better than they are"
             ));
         }
-        let protocols = vec![all.finish(Protocol::Test, queries, 1, options.seed)];
+        let poll = &mut || Progress::new("evaluating", steps, steps).send(progress);
+        let protocols = vec![all.finish(Protocol::Test, queries, 1, options.seed, poll)?];
         Ok(Self { corpus, candidates, protocols, notes })
     }
 
@@ -112,9 +113,9 @@ impl Evaluation {
         let lexical = lexical_or_note(&corpus, corpus.training_texts(), &mut notes);
         let candidates = trainable(candidates, &mut notes);
         let rounds = Rounds { corpus: &corpus, candidates: &candidates, lexical, options };
-        let protocols = [Protocol::Closed, Protocol::Open]
+        let protocols = [Protocol::Closed, Protocol::Open].into_iter();
+        let protocols = protocols
             .map(|protocol| rounds.cross_validate(data, protocol, progress))
-            .into_iter()
             .collect::<Result<_>>()?;
         Ok(Self { corpus, candidates, protocols, notes })
     }
@@ -301,16 +302,17 @@ impl Rounds<'_> {
             threads: self.options.threads,
         };
         let mut found = evaluator.measure(queries, progress)?;
+        let poll = &mut || progress(queries.len());
         for found in &mut found {
             let Method::Candidate(place) = found.method else { continue };
             let Some(exact) = self.candidates[place].exact else { continue };
-            found.cosines_with_exact = cosines(models[place], models[exact], queries)?;
+            found.cosines_with_exact = cosines(models[place], models[exact], queries, poll)?;
         }
         all.add(found);
         // A rounded model's sweeps would repeat those of its exact one.
         let swept = |place: &usize| self.options.sweeps && self.candidates[*place].exact.is_none();
         for place in (0..models.len()).filter(swept) {
-            all.sweeps.add(place, models[place], &evaluator, queries)?;
+            all.sweeps.add(place, models[place], &evaluator, queries, poll)?;
         }
         let seen = self.corpus.seen(training);
         all.seen.extend(queries.answers.iter().map(|row| seen[*row]));
@@ -360,9 +362,9 @@ impl Rounds<'_> {
                 Progress::new(stage, number, splits.len()).send(progress)
             })?;
         }
-        Progress::new(stage, splits.len(), splits.len()).send(progress)?;
+        let poll = &mut || Progress::new(stage, splits.len(), splits.len()).send(progress);
         let numbers: Vec<usize> = splits.iter().flat_map(|split| &split.out).copied().collect();
-        Ok(all.finish(protocol, queries(&numbers), splits.len(), self.options.seed))
+        all.finish(protocol, queries(&numbers), splits.len(), self.options.seed, poll)
     }
 }
 
@@ -386,24 +388,30 @@ impl Gathered {
         queries: EvaluationQueries,
         rounds: usize,
         seed: u64,
-    ) -> ProtocolResult {
-        ProtocolResult {
+        poll: &mut Poll<'_>,
+    ) -> Result<ProtocolResult> {
+        Ok(ProtocolResult {
             protocol,
             queries,
-            results: results(self.found, &self.seen, seed),
+            results: results(self.found, &self.seen, seed, poll)?,
             seen: self.seen,
             seen_answers: self.seen_answers / rounds,
             training_questions: self.training_questions / rounds,
             sweeps: self.sweeps.finish(),
-        }
+        })
     }
 }
 
 /// The cosine of each query as the two models project it.
-fn cosines(own: &Model, exact: &Model, queries: &EvaluationQueries) -> Result<Vec<f64>> {
-    let project = |model: &Model| -> Result<Array2<f32>> {
+fn cosines(
+    own: &Model,
+    exact: &Model,
+    queries: &EvaluationQueries,
+    poll: &mut Poll<'_>,
+) -> Result<Vec<f64>> {
+    let mut project = |model: &Model| -> Result<Array2<f32>> {
         let mut projected = Array2::zeros((queries.len(), model.output_dim()));
-        model.project_batch_into(queries.queries.view(), projected.view_mut(), None)?;
+        model.project_batch_on(1, queries.queries.view(), projected.view_mut(), None, poll)?;
         Ok(projected)
     };
     let (own, exact) = (project(own)?, project(exact)?);

@@ -3,6 +3,7 @@
 use super::evaluator::{Evaluator, rank};
 use super::{EvaluationQueries, Metrics};
 use crate::error::Result;
+use crate::kernel::parallel::Poll;
 use crate::projection::Model;
 
 /// Values of the temperature τ.
@@ -50,6 +51,7 @@ impl Sweeps {
         model: &Model,
         evaluator: &Evaluator<'_>,
         queries: &EvaluationQueries,
+        poll: &mut Poll<'_>,
     ) -> Result<()> {
         for (parameter, own, values) in parameters(model) {
             let same =
@@ -65,7 +67,7 @@ impl Sweeps {
                 for start in (0..queries.len()).step_by(128) {
                     let range = start..(start + 128).min(queries.len());
                     let block = queries.queries.slice(ndarray::s![range.clone(), ..]);
-                    let scores = evaluator.projected(&variant, block)?;
+                    let scores = evaluator.projected(&variant, block, poll)?;
                     let rows = scores.chunks(evaluator.corpus.len()).zip(&queries.right[range]);
                     ranks.extend(rows.map(|(scores, right)| rank(scores, right)));
                 }

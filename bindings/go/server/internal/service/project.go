@@ -140,7 +140,7 @@ func (s *Service) projectRows(ctx context.Context, snapshot *active.Snapshot, ro
 	}
 	dim := snapshot.Model.OutputDim()
 	values := make([]float32, len(rows)*dim)
-	if err := snapshot.Model.ProjectBatchInto(flat, values, nil); err != nil {
+	if err := snapshot.Model.ProjectBatchIntoContext(ctx, 1, flat, values, nil); err != nil {
 		return nil, err
 	}
 	projected := make([][]float32, len(rows))

@@ -147,13 +147,30 @@ fn threads_share_a_batch() {
         let mut weights = Array2::zeros((37, 100));
         let model: &dyn Projection = &model;
         let (out, seen) = (projected.view_mut(), Some(weights.view_mut()));
-        model.project_batch_on(threads, queries.view(), out, seen).unwrap();
+        model.project_batch_on(threads, queries.view(), out, seen, &mut || Ok(())).unwrap();
         let near = |a: &Array2<f32>, b: &Array2<f32>| (a - b).iter().all(|d| d.abs() < 1e-6);
         assert!(near(&projected, &exact) && near(&weights, &exact_weights));
     }
     queries[[30, 3]] = f32::NAN;
     let mut projected = Array2::from_elem((37, 20), 7.0);
-    let error = model.project_batch_on(3, queries.view(), projected.view_mut(), None).unwrap_err();
+    let error = model
+        .project_batch_on(3, queries.view(), projected.view_mut(), None, &mut || Ok(()))
+        .unwrap_err();
     assert!(error.to_string().contains("row 30"), "{error}");
     assert!(projected.iter().all(|value| *value == 7.0));
+    // Of 1,000 queries, 128 at a time are projected on one thread before it is asked again.
+    let queries = Array2::from_shape_fn((1000, 20), |(row, at)| ((row * 7 + at) as f32).cos());
+    for last in 1..=8 {
+        let mut polls = 0;
+        let mut poll = || {
+            polls += 1;
+            if polls < last { Ok(()) } else { Err(Error::new(ErrorKind::Cancelled, "enough")) }
+        };
+        let mut projected = Array2::zeros((1000, 20));
+        let stopped =
+            model.project_batch_on(1, queries.view(), projected.view_mut(), None, &mut poll);
+        assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
+        let done = projected.rows().into_iter().filter(|row| row[0] != 0.0).count();
+        assert_eq!((polls, done), (last, 128 * (last - 1)));
+    }
 }

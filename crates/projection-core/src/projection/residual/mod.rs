@@ -206,12 +206,12 @@ impl ResidualProjection {
         self.with(|parts| parts.neighbours = neighbours)
     }
 
-    /// The same model as it would answer without some of its training questions; what was
-    /// trained on them stays.
+    /// The same model as it would answer without some of its training questions, those whose
+    /// numbers are `left_out`; what was trained on them stays.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] if a rotation is left without questions.
-    pub fn without_questions(&self, left_out: &dyn Fn(&[f32]) -> bool) -> Result<Self> {
+    pub fn without_questions(&self, left_out: &[bool]) -> Result<Self> {
         let questions = self.terms.parts.questions.without(left_out)?;
         let parts = ResidualParts { questions, ..self.terms.parts.clone() };
         Ok(Self { search: self.search, ..Self::new(parts)? })

@@ -226,12 +226,13 @@ impl Questions {
         })
     }
 
-    /// The same clusters without some of the questions.
-    pub(super) fn without(&self, left_out: &dyn Fn(&[f32]) -> bool) -> Result<Self> {
-        let mut others = Self::new(self.dim);
+    /// The same clusters without some of the questions, by number.
+    pub(super) fn without(&self, left_out: &[bool]) -> Result<Self> {
+        let (mut others, mut left_out) = (Self::new(self.dim), left_out.iter());
         for (id, answer, questions) in self.by_cluster() {
-            let kept = questions.rows().into_iter().filter_map(|row| row.to_slice());
-            let kept: Vec<f32> = kept.filter(|row| !left_out(row)).flatten().copied().collect();
+            let rows = questions.rows().into_iter().zip(&mut left_out);
+            let kept = rows.filter(|(_, gone)| !**gone).flat_map(|(row, _)| row.to_vec());
+            let kept: Vec<f32> = kept.collect();
             let kept = ArrayView2::from_shape((kept.len() / self.dim, self.dim), &kept);
             others.push(id, answer, kept.expect("whole rows"))?;
         }
