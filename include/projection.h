@@ -1163,6 +1163,15 @@ projection_status projection_store_change_models(const projection_store *store,
                                                  projection_error **error);
 
 /**
+ * Says what a person should know before the store is used: values of a wrong type, with table and
+ * row, and files that another database in the folder names too. The result is JSON, [text], empty
+ * if there is nothing to say. All tables are read.
+ */
+projection_status projection_store_warnings(const projection_store *store,
+                                            projection_text **result,
+                                            projection_error **error);
+
+/**
  * Lists the embedding models. The result is JSON, [{"model_id", "name", "dimension"}].
  */
 projection_status projection_store_embedding_models(const projection_store *store,

@@ -248,6 +248,15 @@ func (s *Store) changeModels(change map[string]any) error {
 	})
 }
 
+// Warnings says what a person should know before the store is used: values of a wrong type, with table
+// and row, and files that another database in the folder names too. All tables are read.
+func (s *Store) Warnings() (warnings []string, err error) {
+	err = s.report(&warnings, func(store *C.projection_store, text **C.projection_text, failed **C.projection_error) C.projection_status {
+		return C.projection_store_warnings(store, text, failed)
+	})
+	return warnings, err
+}
+
 // EmbeddingModel is an embedding model of a store.
 type EmbeddingModel struct {
 	Name      string `json:"name"`

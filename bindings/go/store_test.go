@@ -1,6 +1,7 @@
 package projection_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -139,4 +140,29 @@ func TestActiveModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails(t, "deleted", store.Activate(2), projection.ErrNotFound, "2")
+}
+
+// TestWarnings: a program is told of values that it would not see.
+func TestWarnings(t *testing.T) {
+	database := filepath.Join(t.TempDir(), "lda.db")
+	if err := os.CopyFS(filepath.Dir(database), os.DirFS(conformancePath("legacy_store"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, odd := range []bool{false, true} {
+		if odd {
+			content, err := os.ReadFile(database)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := []byte("How csv sources work, part 1.")
+			content = bytes.Replace(content, text, append(text[:len(text)-1:len(text)-1], 0xff), 1)
+			if err := os.WriteFile(database, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		warnings, err := openStore(t, database, nil).Warnings()
+		if err != nil || (len(warnings) > 0) != odd || odd && warnings[0] != "table answers, row 1: text is not UTF-8" {
+			t.Errorf("%q, %v", warnings, err)
+		}
+	}
 }

@@ -308,6 +308,8 @@ static void store_arguments(void)
     NULL_ARGUMENT(projection_store_models, result, store, NULL);
     NULL_ARGUMENT(projection_store_embedding_models, store, NULL, &out.text);
     NULL_ARGUMENT(projection_store_embedding_models, result, store, NULL);
+    NULL_ARGUMENT(projection_store_warnings, store, NULL, &out.text);
+    NULL_ARGUMENT(projection_store_warnings, result, store, NULL);
     NULL_ARGUMENT(projection_store_clusters, store, NULL, &out.text);
     NULL_ARGUMENT(projection_store_clusters, result, store, NULL);
     NULL_ARGUMENT(projection_store_answers, store, NULL, NULL, &out.text);

@@ -268,6 +268,8 @@ static void stores(const char *database)
     drop_text();
     PANICS(projection_store_embedding_models, store, &out.text);
     drop_text();
+    PANICS(projection_store_warnings, store, &out.text);
+    drop_text();
     PANICS(projection_store_clusters, store, &out.text);
     drop_text();
     PANICS(projection_store_answers, store, NULL, &out.text);

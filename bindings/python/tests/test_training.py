@@ -301,3 +301,14 @@ def test_a_worse_model_is_stored_and_not_active(own_store: Path) -> None:
     assert [model.id for model in up.delete_model(own_store, 2)] == [1]
     with pytest.raises(up.NotFoundError):
         up.activate_model(own_store, 2)
+
+
+def test_a_program_is_told_of_odd_values(tmp_path: Path) -> None:
+    database = tmp_path / "lda.db"
+    up.import_files(database, FAQ)
+    assert up.store_warnings(database) == []
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE answers SET text = CAST(text AS BLOB) WHERE answer_id = 4")
+    connection.close()
+    (warning,) = up.store_warnings(str(database))
+    assert warning.startswith("table answers, row 4: text is a BLOB")

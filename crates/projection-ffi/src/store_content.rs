@@ -100,6 +100,18 @@ pub unsafe extern "C" fn projection_store_change_models(
     })
 }
 
+/// Says what a person should know before the store is used: values of a wrong type, with table and
+/// row, and files that another database in the folder names too. The result is JSON, [text], empty
+/// if there is nothing to say. All tables are read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_store_warnings(
+    store: Option<&StoreHandle>,
+    result: *mut *mut TextHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, { give_json(out!(result), &handle!(store).lock().warnings()?)? })
+}
+
 /// Lists the embedding models. The result is JSON, [{"model_id", "name", "dimension"}].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_store_embedding_models(

@@ -69,6 +69,7 @@ from .store import (
     list_models,
     rename_model,
     roll_back_model,
+    store_warnings,
 )
 from .training import (
     Evaluation,
@@ -144,5 +145,6 @@ __all__ = [
     "load_array",
     "rename_model",
     "roll_back_model",
+    "store_warnings",
     "train",
 ]

@@ -124,6 +124,15 @@ def list_models(database: _call.StrPath) -> list[StoredModel]:
     return [StoredModel(**model) for model in found]
 
 
+def store_warnings(database: _call.StrPath) -> list[str]:
+    """Says what a person should know before the store is used: values of a wrong type, with table
+    and row, and files that another database in the folder names too. All tables are read."""
+    name = _call.path("database", database)
+    with store_lock(database).engine():
+        found: Any = _work.report(lib.projection_store_warnings, _call.open_store(name))
+    return list(found)
+
+
 def activate_model(database: _call.StrPath, id: int) -> list[StoredModel]:
     """Makes a projection the active one of its embedding model, and returns the new list."""
     return _change_models(database, action="activate", id=_call.model_id("id", id))

@@ -79,6 +79,13 @@ func (s Source) load(log *slog.Logger) (loaded *Snapshot, err error) {
 	if err != nil {
 		return nil, err
 	}
+	warnings, err := open.Warnings()
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range warnings {
+		log.Warn("the store needs attention", "store", s.Store.Path(), "warning", warning)
+	}
 	info, err := s.choose(contents)
 	if err != nil {
 		return nil, err
