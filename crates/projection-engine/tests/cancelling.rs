@@ -246,3 +246,40 @@ fn importing() {
     assert_eq!((imported.unwrap().answers, counts), (ANSWERS, (ANSWERS, QUESTIONS)));
     assert!(calls >= ANSWERS + QUESTIONS);
 }
+
+/// While vectors are written, others write too, and remove only what killed writers left.
+#[test]
+fn an_import_of_vectors_keeps_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, paths) = store(folder.path());
+    let changed = vectors(ANSWERS, 2);
+    npy::save(&paths.answers, changed.view()).unwrap();
+    let arrays = folder.path().join("embeddings/m");
+    let before = self::files(&arrays).len();
+    // Of a killed import into lda.db.
+    let left = arrays.join(".934db2b3.dead.tmp");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("0.npy"), "half").unwrap();
+    let mut store = Store::open(&database).unwrap();
+    let model = store.embedding_model(None).unwrap();
+    let (mut calls, mut waited) = (0, None);
+    let imported = import_embeddings(&mut store, &paths, &mut || {
+        calls += 1;
+        if calls == ANSWERS {
+            // Removes leftovers under the write lock.
+            waited = Some(Store::open(&database)?.check_writable(&model));
+        }
+        Ok(())
+    });
+    waited.unwrap().unwrap();
+    assert!(!left.exists());
+    let imported = imported.unwrap();
+    assert_eq!((imported.answers, imported.removed), (ANSWERS, 0));
+    let (index, _) = store.searcher(None).unwrap().into_parts();
+    let expected = changed.row(7).to_vec();
+    let norm = expected.iter().map(|value| value * value).sum::<f32>().sqrt();
+    let found = &index.units()[7 * DIM..8 * DIM];
+    assert!(found.iter().zip(&expected).all(|(a, b)| (a - b / norm).abs() < 1e-5));
+    // The questions' vectors are the same, and stay where they are.
+    assert_eq!(self::files(&arrays).len(), before);
+}

@@ -8,7 +8,7 @@ use projection_core::{Error, ErrorKind, Result};
 use rusqlite::params;
 
 use crate::batches::BatchStatus;
-use crate::publish::{NewVectors, remove_list};
+use crate::publish::{NewVector, NewVectors, remove_list};
 use crate::rows::from_row;
 use crate::store::{Change, Store};
 use crate::texts::titled;
@@ -293,6 +293,7 @@ impl Store {
             let same = change.row(&sql, [text.entity_id])? == Some((text.text.clone(),));
             if same && same_title(text)? {
                 let vector = vector.to_slice().expect("the layout is row-major");
+                let vector = NewVector { values: vector, prepared: None };
                 new.add(text.entity_type, text.entity_id, vector, None)?;
             }
         }

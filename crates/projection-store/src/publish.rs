@@ -4,7 +4,8 @@
 //! 2. When the rows that name the files are written, the files are synced and get their names.
 //! 3. The change is committed.
 //!
-//! All of that happens under the write lock of the [`Change`]. A program that is killed in 1 has
+//! All of that happens under the write lock of the [`Change`], but for vectors that were
+//! [prepared](PreparedVectors) before. A program that is killed in 1 has
 //! left temporary files, which the next writer removes. Killed between 2 and 3, it has left files
 //! that no row names. For models, `mh_{id}.incomplete` is there until all files of the model have
 //! their names, so that nobody takes some of them for a model. For embeddings, the file
@@ -24,11 +25,11 @@ use ndarray::{ArrayView1, ArrayView2};
 use projection_core::kernel::files;
 use projection_core::{Error, Result, layout, npy};
 use rusqlite::params;
-use tempfile::{Builder, NamedTempFile, TempPath};
+use tempfile::{Builder, NamedTempFile, TempDir, TempPath};
 
 use crate::embeddings::{EmbeddingModel, EntityType};
 use crate::import::sha256;
-use crate::store::{Change, path_in_database};
+use crate::store::{Change, Store, path_in_database};
 
 /// The tag of a database in the names of its temporary files and lists. It comes from the file's
 /// name, in which two databases of one folder differ, even if one is a copy of the other.
@@ -54,9 +55,16 @@ impl StagedFiles {
         fs::create_dir_all(&folder).map_err(|error| Error::io("creating", &folder, error))?;
         let ours = format!(".{tag}.");
         for (path, name) in entries(&folder) {
-            if name.starts_with('.') && name.contains(&ours) && name.ends_with(".tmp") {
-                // A file that can't be removed does no harm.
+            if !(name.starts_with('.') && name.contains(&ours) && name.ends_with(".tmp")) {
+                continue;
+            }
+            // What can't be removed does no harm.
+            if !path.is_dir() {
                 let _ = fs::remove_file(path);
+            } else if let Ok(lock) = File::open(&path)
+                && lock.try_lock().is_ok()
+            {
+                let _ = fs::remove_dir_all(path);
             }
         }
         Ok(Self { folder, tag, files: Vec::new() })
@@ -99,35 +107,35 @@ impl StagedFiles {
 
     /// Gives all files their names and waits until they are on disk.
     fn publish(self) -> Result<()> {
-        self.sync()?;
+        sync_all(&self.folder, self.files.iter().map(|(temporary, path)| (&**temporary, &**path)))?;
         for (temporary, path) in self.files {
             let renamed = temporary.persist(&path);
             renamed.map_err(|error| Error::io("writing", &path, error.error))?;
         }
         sync_folder(&self.folder)
     }
+}
 
-    /// Waits until the contents are on disk. There may be thousands of files, and Linux can
-    /// wait for all of them at once.
-    #[cfg(target_os = "linux")]
-    fn sync(&self) -> Result<()> {
-        let syncing = |error| Error::io("writing", &self.folder, error);
-        let folder = File::open(&self.folder).map_err(syncing)?;
-        rustix::fs::syncfs(&folder).map_err(|error| syncing(error.into()))
-    }
+/// Waits until the contents of files in a folder are on disk; each has a temporary and a final
+/// path. There may be thousands of them, and Linux can wait for all of them at once.
+#[cfg(target_os = "linux")]
+fn sync_all<'a>(folder: &Path, _: impl IntoIterator<Item = (&'a Path, &'a Path)>) -> Result<()> {
+    let syncing = |error| Error::io("writing", folder, error);
+    let opened = File::open(folder).map_err(syncing)?;
+    rustix::fs::syncfs(&opened).map_err(|error| syncing(error.into()))
+}
 
-    #[cfg(not(target_os = "linux"))]
-    fn sync(&self) -> Result<()> {
-        for (temporary, path) in &self.files {
-            // Opened for writing, as Windows demands.
-            File::options()
-                .write(true)
-                .open(temporary)
-                .and_then(|file| file.sync_all())
-                .map_err(|error| Error::io("writing", path, error))?;
-        }
-        Ok(())
+#[cfg(not(target_os = "linux"))]
+fn sync_all<'a>(_: &Path, files: impl IntoIterator<Item = (&'a Path, &'a Path)>) -> Result<()> {
+    for (temporary, path) in files {
+        // Opened for writing, as Windows demands.
+        File::options()
+            .write(true)
+            .open(temporary)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| Error::io("writing", path, error))?;
     }
+    Ok(())
 }
 
 /// Waits until the names in a folder are on disk. Only Unix can sync folders.
@@ -138,6 +146,55 @@ fn sync_folder(folder: &Path) -> Result<()> {
             .map_err(|error| Error::io("writing", folder, error))?;
     }
     Ok(())
+}
+
+/// Vectors that are on disk before the change begins that adds them, so that nobody has to wait for
+/// thousands of files to be written. They are in a hidden folder, which is locked as long as
+/// somebody writes: the next writer removes one that is not.
+pub(crate) struct PreparedVectors {
+    folder: TempDir,
+    _lock: Option<File>,
+    files: usize,
+}
+
+impl PreparedVectors {
+    /// Prepares to write vectors by an embedding model.
+    pub fn new(store: &Store, model_name: &str) -> Result<Self> {
+        let parent = store.embeddings_folder(model_name);
+        let writing = |error| Error::io("writing", &parent, error);
+        fs::create_dir_all(&parent).map_err(writing)?;
+        let prefix = format!(".{}.", tag(store.path()));
+        loop {
+            let folder = Builder::new().prefix(&prefix).suffix(".tmp").tempdir_in(&parent);
+            let folder = folder.map_err(writing)?;
+            let lock = File::open(folder.path()).ok();
+            // A system that can't lock folders keeps leftovers.
+            let _ = lock.as_ref().map(File::lock);
+            // Another writer may have removed it before it was locked.
+            if folder.path().exists() {
+                return Ok(Self { folder, _lock: lock, files: 0 });
+            }
+        }
+    }
+
+    /// Writes a vector and returns its file, for [`NewVectors::add`].
+    pub fn add(&mut self, values: &[f32]) -> Result<PathBuf> {
+        let path = self.folder.path().join(format!("{}.npy", self.files));
+        npy::write_file(&path, &path, ArrayView1::from(values))?;
+        self.files += 1;
+        Ok(path)
+    }
+
+    /// Waits until the contents are on disk, where that is one call: the change has less to do.
+    pub fn sync(&self) -> Result<()> {
+        if cfg!(target_os = "linux") { sync_all(self.folder.path(), []) } else { Ok(()) }
+    }
+}
+
+/// A vector that is added, and the file that it is in already, if it is in one.
+pub(crate) struct NewVector<'a> {
+    pub values: &'a [f32],
+    pub prepared: Option<PathBuf>,
 }
 
 /// Embeddings by one model that are added in a change.
@@ -175,7 +232,7 @@ impl<'a> NewVectors<'a> {
         &mut self,
         entity: EntityType,
         id: i64,
-        vector: &[f32],
+        vector: NewVector<'_>,
         present: Option<&str>,
     ) -> Result<()> {
         let name = layout::embedding_name(entity.name(), id, self.model.model_id);
@@ -183,7 +240,15 @@ impl<'a> NewVectors<'a> {
         if let Some(present) = present {
             self.change.delete_file_later(present)?;
         }
-        self.staged.vector(&name, vector)?;
+        match vector.prepared {
+            Some(file) => {
+                let path = self.staged.folder.join(&name);
+                let file = TempPath::try_from_path(file)
+                    .map_err(|error| Error::io("writing", &path, error))?;
+                self.staged.files.push((file, path));
+            }
+            None => self.staged.vector(&name, vector.values)?,
+        }
         self.change.execute(
             "INSERT OR REPLACE INTO embeddings (model_id, entity_type, entity_id, vector_path) \
              VALUES (?1, ?2, ?3, ?4)",

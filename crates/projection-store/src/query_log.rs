@@ -8,7 +8,7 @@ use rusqlite::{Row, params};
 use serde::Serialize;
 
 use crate::embeddings::{EmbeddingModel, EntityType};
-use crate::publish::{NewVectors, remove_list};
+use crate::publish::{NewVector, NewVectors, remove_list};
 use crate::rows::{FromRow, from_row, value};
 use crate::store::{Change, Store};
 
@@ -208,6 +208,7 @@ impl Store {
                     let question_id =
                         change.add_question(Some(cluster_id), &question.text, None)?;
                     let vector = vector.to_slice().expect("the layout is row-major");
+                    let vector = NewVector { values: vector, prepared: None };
                     new.add(EntityType::Question, question_id, vector, None)?;
                     added += 1;
                     Some(question_id)

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 
-use ndarray::ArrayView1;
+use ndarray::Array2;
 use projection_core::Result;
 use projection_core::kernel::parallel::Poll;
 use projection_core::npy::NpyArray;
@@ -16,7 +16,7 @@ use super::versions::{Version, source_name};
 use super::{ImportOutcome, ImportReport};
 use crate::batches::{BatchStatus, VectorBatch};
 use crate::embeddings::{EmbeddingModel, EntityType};
-use crate::publish::{NewVectors, remove_list};
+use crate::publish::{NewVector, NewVectors, PreparedVectors, remove_list};
 use crate::store::{Change, Store};
 
 /// The files of precomputed embeddings.
@@ -127,7 +127,7 @@ pub fn import_embeddings(
     Ok(ImportedEmbeddings { store, model: files.model_name.clone(), ..imported })
 }
 
-/// Replaces what `source` brought by `content`, in one change.
+/// Replaces what `source` brought by `content`, in one change. The vectors are written before it.
 fn replace(
     store: &mut Store,
     source: &str,
@@ -137,9 +137,12 @@ fn replace(
     outcome: ImportOutcome,
     poll: &mut Poll<'_>,
 ) -> Result<ImportedEmbeddings> {
+    let dimension = content.answers.ncols();
+    let mut prepared = PreparedVectors::new(store, model_name)?;
+    let vectors = Vectors::new(store, source, model_name, content, &mut prepared, poll)?;
+    prepared.sync()?;
     let change = store.begin()?;
     change.create_own_tables()?;
-    let dimension = content.answers.ncols();
     let model = change.register_embedding_model(model_name, dimension, "imported", None)?;
     drop_other_models(&change, source, &model)?;
     let mut rows = Rows {
@@ -149,17 +152,18 @@ fn replace(
         })?,
         replacement: Replacement::new(&change, source),
         new: NewVectors::new(&change, &model)?,
-        model_name,
     };
+    let (mut answer_vectors, mut question_vectors) =
+        (vectors.answers.into_iter(), vectors.questions.into_iter());
     let mut clusters = Vec::with_capacity(content.answers.nrows());
     for (row, text) in content.answer_texts.iter().enumerate() {
         poll()?;
-        clusters.push(rows.add_answer(row, text, content.answers.row(row))?);
+        clusters.push(rows.add_answer(row, text, answer_vectors.next().expect("one a row"))?);
     }
     for (row, text) in content.question_texts.iter().enumerate() {
         poll()?;
         let cluster_id = content.labels[row].map(|label| clusters[label]);
-        rows.add_question(cluster_id, text, content.questions.row(row))?;
+        rows.add_question(cluster_id, text, question_vectors.next().expect("one a row"))?;
     }
     let Rows { replacement, new, .. } = rows;
     let (answers, questions) = (content.answers.nrows(), content.questions.nrows());
@@ -182,6 +186,71 @@ fn replace(
         questions_without_answer: content.labels.iter().filter(|label| label.is_none()).count(),
         ..outcome.into()
     })
+}
+
+/// A vector of a row.
+struct Vector<'a> {
+    values: &'a [f32],
+    ready: Ready,
+}
+
+/// Where a vector is before the change begins.
+enum Ready {
+    /// In the file with this path in the database, which a text had before.
+    Present(String),
+    /// In a new file.
+    Prepared(PathBuf),
+}
+
+/// The vectors of all rows.
+struct Vectors<'a> {
+    answers: Vec<Vector<'a>>,
+    questions: Vec<Vector<'a>>,
+}
+
+impl<'a> Vectors<'a> {
+    /// Writes the vectors that texts do not have already.
+    fn new(
+        store: &Store,
+        source: &str,
+        model_name: &str,
+        content: &'a Content,
+        prepared: &mut PreparedVectors,
+        poll: &mut Poll<'_>,
+    ) -> Result<Self> {
+        let known_before = store.has_table("engine_imports")?;
+        let mut models = store.embedding_models()?.into_iter();
+        let model = models.find(|model| known_before && model.name == model_name);
+        let mut vectors = |entity, texts: &[String], rows: &'a Array2<f32>| {
+            let mut present = match &model {
+                Some(model) => known(store, source, entity, model, |text, _| text)?,
+                None => HashMap::new(),
+            };
+            let mut vectors = Vec::with_capacity(texts.len());
+            for (text, row) in texts.iter().zip(rows.rows()) {
+                poll()?;
+                let values = row.to_slice().expect("rows of a matrix in row-major order");
+                let known = present.get_mut(text).and_then(VecDeque::pop_front);
+                let path = known.and_then(|known| known.vector_path);
+                let ready = match path.filter(|path| holds(store, model_name, path, values)) {
+                    Some(path) => Ready::Present(path),
+                    None => Ready::Prepared(prepared.add(values)?),
+                };
+                vectors.push(Vector { values, ready });
+            }
+            Ok(vectors)
+        };
+        Ok(Self {
+            answers: vectors(EntityType::Answer, &content.answer_texts, &content.answers)?,
+            questions: vectors(EntityType::Question, &content.question_texts, &content.questions)?,
+        })
+    }
+}
+
+/// Whether the file with this path in the database holds a vector.
+fn holds(store: &Store, model_name: &str, path: &str, values: &[f32]) -> bool {
+    let present = store.resolve_path(path, model_name).and_then(NpyArray::load);
+    present.and_then(|array| array.to_f32()).is_ok_and(|present| present == values)
 }
 
 /// Deletes the embeddings of the last version, if that was by another model.
@@ -208,7 +277,7 @@ struct KnownText {
 /// Groups the texts of an entity type that the last version of `source` brought, in ascending
 /// order of id.
 fn known<K: std::hash::Hash + Eq>(
-    change: &Change<'_>,
+    store: &Store,
     source: &str,
     entity: EntityType,
     model: &EmbeddingModel,
@@ -226,7 +295,7 @@ fn known<K: std::hash::Hash + Eq>(
          ORDER BY t.{entity}_id"
     );
     let rows: Vec<(String, i64, Option<i64>, Option<String>)> =
-        change.rows(&sql, params![source, model.model_id])?;
+        store.rows(&sql, params![source, model.model_id])?;
     let mut known: HashMap<K, VecDeque<KnownText>> = HashMap::new();
     for (text, id, cluster_id, vector_path) in rows {
         let text_known = KnownText { id, cluster_id, vector_path };
@@ -242,12 +311,11 @@ struct Rows<'a> {
     known_questions: HashMap<(Option<i64>, String), VecDeque<KnownText>>,
     replacement: Replacement<'a>,
     new: NewVectors<'a>,
-    model_name: &'a str,
 }
 
 impl Rows<'_> {
     /// Adds an answer in a cluster of its own, and returns that.
-    fn add_answer(&mut self, row: usize, text: &str, vector: ArrayView1<'_, f32>) -> Result<i64> {
+    fn add_answer(&mut self, row: usize, text: &str, vector: Vector<'_>) -> Result<i64> {
         // What people see as the answer's name.
         let name = &format!("row {row}")[..];
         let known = self.known_answers.get_mut(text).and_then(VecDeque::pop_front);
@@ -266,7 +334,7 @@ impl Rows<'_> {
         &mut self,
         cluster_id: Option<i64>,
         text: &str,
-        vector: ArrayView1<'_, f32>,
+        vector: Vector<'_>,
     ) -> Result<()> {
         let key = (cluster_id, text.to_string());
         let known = self.known_questions.get_mut(&key).and_then(VecDeque::pop_front);
@@ -281,23 +349,15 @@ impl Rows<'_> {
         entity: EntityType,
         id: i64,
         known: Option<KnownText>,
-        vector: ArrayView1<'_, f32>,
+        Vector { values, ready }: Vector<'_>,
     ) -> Result<()> {
         let present = known.and_then(|known| known.vector_path);
-        if present.as_ref().is_some_and(|path| self.holds(path, vector)) {
-            return Ok(());
-        }
-        let values = vector.to_slice().expect("rows of a matrix in row-major order");
-        self.new.add(entity, id, values, present.as_deref())
-    }
-
-    /// Whether the file with this path in the database holds `vector`.
-    fn holds(&self, path: &str, vector: ArrayView1<'_, f32>) -> bool {
-        self.replacement
-            .change
-            .resolve_path(path, self.model_name)
-            .and_then(NpyArray::load)
-            .and_then(|array| array.to_f32())
-            .is_ok_and(|present| vector == ArrayView1::from(&present))
+        let prepared = match ready {
+            Ready::Present(path) if Some(&path) == present.as_ref() => return Ok(()),
+            // Another row has it by now.
+            Ready::Present(_) => None,
+            Ready::Prepared(file) => Some(file),
+        };
+        self.new.add(entity, id, NewVector { values, prepared }, present.as_deref())
     }
 }
