@@ -11,7 +11,7 @@ import copy
 import json
 import math
 import os
-from typing import Any, NoReturn, TypeVar, Union
+from typing import Any, NoReturn, Optional, TypeVar, Union
 
 from ._native import ffi, lib
 from .errors import BY_CODE, ArgumentTypeError, ClosedError, InternalError, InvalidArgumentError
