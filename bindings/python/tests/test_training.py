@@ -39,6 +39,12 @@ def test_import_reports_the_outcome_of_each_file(tmp_path: Path) -> None:
     assert up.import_files(database, str(FAQ)).files[0].outcome == "unchanged"
     again = up.import_files(database, [], retry_failed=True)
     assert [file.outcome for file in again.files] == ["failed"]
+    table = tmp_path / "table.csv"
+    table.write_text("asked,reply\nQ?,A.\n")
+    mapped = up.import_files(database, table, question_column="asked", answer_column="reply")
+    assert (mapped.files[0].answers, mapped.files[0].questions) == (1, 1)
+    with pytest.raises(up.InvalidArgumentError, match="xml"):
+        up.import_files(database, table, format="xml")
     with pytest.raises(up.NotFoundError):
         up.import_files(tmp_path / "none.db", [])
     with pytest.raises(up.ArgumentTypeError, match=r"files\[0\]"):
