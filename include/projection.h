@@ -168,19 +168,21 @@ typedef enum {
  */
 typedef enum {
   /**
-   * The cosine of the (projected) query and the answer.
+   * The cosine of the (projected) query and the answer, plus an offset for answers without
+   * training questions: `unseen_offset`, or if that is 0 the one that training chose for the
+   * model. Without a model, with one that has no offset, and in a searcher that is not one of a
+   * store, it is the cosine alone. The default.
    */
-  PROJECTION_SCORE_MODE_COSINE = 0,
+  PROJECTION_SCORE_MODE_SEEN_UNSEEN = 0,
   /**
    * The cosine, or 0.8 times the cosine of the query and the nearest training question of the
    * answer's cluster if that is larger. For residual models and searchers of a store.
    */
   PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION = 1,
   /**
-   * The cosine, plus `unseen_offset` for answers without training questions; if that is 0, plus
-   * the offset that training chose. For models with heads and searchers of a store.
+   * The cosine alone, without the offset that training chose.
    */
-  PROJECTION_SCORE_MODE_SEEN_UNSEEN = 2,
+  PROJECTION_SCORE_MODE_COSINE = 2,
 } projection_score_mode;
 
 /**
@@ -278,7 +280,7 @@ typedef int32_t (*projection_teacher)(void *context,
                                       float *projected);
 
 /**
- * How answers are scored. All fields but `size` may be 0, which is a search by cosine:
+ * How answers are scored. All fields but `size` may be 0, which is the default:
  * `projection_search_options options = {sizeof options};`.
  *
  * With s the score by vectors, from -1 to S for the best answer, and b the answer's BM25 score, at
@@ -299,9 +301,9 @@ typedef struct {
    */
   double hybrid_weight;
   /**
-   * Added to the scores by vectors of answers without training questions. 0 is none, and with
-   * PROJECTION_SCORE_MODE_SEEN_UNSEEN the offset that training chose. Needs a model with heads
-   * and a searcher of a store.
+   * Added to the scores by vectors of answers without training questions. 0 is the offset that
+   * training chose with PROJECTION_SCORE_MODE_SEEN_UNSEEN, else none. Another number needs a
+   * model with heads and a searcher of a store.
    */
   double unseen_offset;
   /**

@@ -13,16 +13,17 @@ import (
 type ScoreMode int
 
 const (
-	// ScoreCosine is the cosine of the (projected) query and the answer.
-	ScoreCosine ScoreMode = C.PROJECTION_SCORE_MODE_COSINE
+	// ScoreSeenUnseen, the default, is the cosine of the (projected) query and the answer, plus an
+	// offset for answers without training questions: UnseenOffset, or if that is 0 the one that
+	// training chose for the model. Without a model, with one that has no offset, and in a searcher
+	// that is not one of a store, it is the cosine alone.
+	ScoreSeenUnseen ScoreMode = C.PROJECTION_SCORE_MODE_SEEN_UNSEEN
 	// ScoreMaxNearestQuestion is the cosine, or 0.8 times the cosine of the query and the nearest
 	// training question of the answer's cluster if that is larger. It needs a residual model and a
 	// searcher of a store.
 	ScoreMaxNearestQuestion ScoreMode = C.PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION
-	// ScoreSeenUnseen is the cosine, plus UnseenOffset for answers without training questions; if
-	// that is 0, plus the offset that training chose. It needs a model with heads and a searcher of
-	// a store.
-	ScoreSeenUnseen ScoreMode = C.PROJECTION_SCORE_MODE_SEEN_UNSEEN
+	// ScoreCosine is the cosine alone, without the offset that training chose.
+	ScoreCosine ScoreMode = C.PROJECTION_SCORE_MODE_COSINE
 )
 
 // Query is what is searched for.
@@ -48,8 +49,8 @@ type SearchOptions struct {
 	// ScoreMode says how vectors score an answer.
 	ScoreMode ScoreMode
 	// UnseenOffset is added to the scores by vectors of answers without training questions. 0 is
-	// none, and with ScoreSeenUnseen the offset that training chose. It needs a model with heads and
-	// a searcher of a store.
+	// the offset that training chose with ScoreSeenUnseen, else none. Another number needs a model
+	// with heads and a searcher of a store.
 	UnseenOffset float64
 	// Allowed are the ids of the answers that may be found, in any order. nil allows all, an empty
 	// slice none. Scores do not depend on it, and unknown ids are ignored.

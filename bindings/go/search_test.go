@@ -106,12 +106,12 @@ func TestSearchWithOptions(t *testing.T) {
 	}
 	raised := search(projection.SearchOptions{K: 99, Model: model, UnseenOffset: 0.5})
 	same = search(projection.SearchOptions{K: 99, Model: model, UnseenOffset: 0.5,
-		ScoreMode: projection.ScoreSeenUnseen})
+		ScoreMode: projection.ScoreCosine})
 	if !reflect.DeepEqual(raised, same) {
 		t.Errorf("%v, expected %v", same, raised)
 	}
 	// Nothing was chosen for a model of another program.
-	same = search(projection.SearchOptions{K: 4, Model: model, ScoreMode: projection.ScoreSeenUnseen})
+	same = search(projection.SearchOptions{K: 4, Model: model, ScoreMode: projection.ScoreCosine})
 	if !reflect.DeepEqual(plain, same) {
 		t.Errorf("%v, expected %v", same, plain)
 	}
@@ -128,7 +128,6 @@ func TestRefusedOptions(t *testing.T) {
 		"residual":       {Model: model, ScoreMode: projection.ScoreMaxNearestQuestion},
 		"score_mode":     {ScoreMode: 9},
 		"heads":          {UnseenOffset: 0.5},
-		"offset 0":       {ScoreMode: projection.ScoreSeenUnseen},
 		"finite":         {Model: model, UnseenOffset: math.Inf(1)},
 	} {
 		_, err := searcher.SearchWithOptions(query, options)

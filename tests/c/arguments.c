@@ -402,9 +402,6 @@ static void wrong_options(void)
     options.score_mode = PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION;
     FAILS(INVALID_ARGUMENT, "residual", projection_searcher_explain, searcher_, model, queries, D, NULL,
           &options, K, &out.text);
-    options.score_mode = PROJECTION_SCORE_MODE_SEEN_UNSEEN;
-    FAILS(INVALID_ARGUMENT, "clusters", projection_searcher_explain, searcher_, model, queries, D, NULL,
-          &options, K, &out.text);
     options.score_mode = 7;
     FAILS(INVALID_ARGUMENT, "score_mode 7", projection_searcher_explain, searcher_, model, queries, D,
           NULL, &options, K, &out.text);

@@ -114,10 +114,11 @@ static void searches_of_a_store(const char *root)
         raised += hits[i].score > 2;
     }
     CHECK(raised > 0 && raised < count);
-    /* The offset of the options, and without one that of the model, which has none. */
-    options.score_mode = PROJECTION_SCORE_MODE_SEEN_UNSEEN;
+    /* The offset of the options in any mode, and without one that of the model, which has none. */
+    options.score_mode = PROJECTION_SCORE_MODE_COSINE;
     search(index, model, query, 32, NULL, &options, MANY, usual);
     CHECK(same_hits(usual, hits, count));
+    options.score_mode = PROJECTION_SCORE_MODE_SEEN_UNSEEN;
     options.unseen_offset = 0;
     search(index, model, query, 32, NULL, &options, MANY, hits);
     CHECK(same_hits(plain, hits, count));

@@ -12,7 +12,7 @@ const SEEDS = [
   "d384_to_d8-t0.1",
   "residual_all",
   "residual_adapter",
-  "residual_lift",
+  "residual_routed_adapter",
   "linear_d8_to_d3",
   "top_3",
   "transformer",

@@ -73,8 +73,6 @@ pub enum ModelParameters {
         rotation: bool,
         /// Whether there is an adapter, in a file of its own.
         adapter: bool,
-        /// Factor b of the lift, whose direction is in a file of its own.
-        lift: Option<f64>,
     },
     /// Of a linear projection: all in its matrix.
     Linear {},
@@ -221,7 +219,6 @@ mod tests {
                 neighbours: 32,
                 rotation: true,
                 adapter: false,
-                lift: Some(0.04),
             },
             ModelParameters::Linear {},
             ModelParameters::Transformer(shape),

@@ -72,6 +72,9 @@ pub struct ExportReport {
     pub output: String,
     /// Its size.
     pub bytes: u64,
+    /// The model's offset of unseen answers, which a graph can't apply.
+    #[serde(skip)]
+    pub unseen_offset: Option<f64>,
     /// Recall and cost of the approximate index of its heads or training questions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lists: Option<IndexStats>,
@@ -121,6 +124,7 @@ pub fn export(
         format,
         output: output.display().to_string(),
         bytes: written.len(),
+        unseen_offset: model.unseen_offset().filter(|offset| *offset != 0.0),
         lists: index,
     })
 }

@@ -43,7 +43,7 @@ fn residual(
     training: &Value,
     data: &TrainingData,
 ) -> Option<ResidualTraining> {
-    let &ModelParameters::Residual { gain, temperature, neighbours, rotation, adapter, lift } =
+    let &ModelParameters::Residual { gain, temperature, neighbours, rotation, adapter } =
         parameters
     else {
         return None;
@@ -52,7 +52,6 @@ fn residual(
     let mut recipe = ResidualTraining {
         rotation: if rotation { gain } else { 0.0 },
         adapter: if adapter { number("adapter").unwrap_or(gain) } else { 0.0 },
-        lift: lift.unwrap_or(0.0),
         temperature,
         neighbours,
         ..ResidualTraining::fixed(data)
@@ -64,8 +63,6 @@ fn residual(
     own.candidates = count("candidates").map_or(own.candidates, |number| number as usize);
     own.rate = number("rate").unwrap_or(own.rate);
     own.temperature = number("loss_temperature").unwrap_or(own.temperature);
-    own.decay = number("decay").unwrap_or(own.decay);
-    own.rotation = number("trained_on_rotation").unwrap_or(own.rotation);
     own.seed = count("seed").unwrap_or(own.seed);
     Some(recipe)
 }

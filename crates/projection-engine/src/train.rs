@@ -190,19 +190,21 @@ fn compare_with(
     if let Some(Recipe::Residual(training)) = &mut recipe {
         training.adapter_training.threads = options.tuning.threads;
     }
-    if recipe.as_ref() == Some(&trained.recipe) {
+    let offset = active.search_defaults()?.unseen_offset;
+    let new = (&trained.recipe, trained.model().unseen_offset());
+    if recipe.as_ref().map(|recipe| (recipe, offset)) == Some(new) {
         return Ok(Activation::Activate("it was trained in the same way".into()));
     }
     let opened;
     let incumbent = match &recipe {
-        Some(recipe) => Ok(Incumbent::Recipe(recipe)),
+        Some(recipe) => Ok(Incumbent::Recipe(recipe, offset)),
         None => {
             opened = store.open_model(active);
             opened.as_ref().map(Incumbent::Model)
         }
     };
     let compared = match incumbent {
-        Ok(incumbent) => compare(data, &trained.recipe, incumbent, &options.tuning, progress),
+        Ok(incumbent) => compare(data, new, incumbent, &options.tuning, progress),
         // A model that does not open answers nothing.
         Err(error) => {
             return Ok(Activation::Activate(format!("that does not open: {error}")));
@@ -250,9 +252,6 @@ fn check(request: &TrainRequest, trained: &TrainedModel, notes: &mut Vec<String>
             return Err(Error::new(ErrorKind::InvalidModel, message));
         }
         notes.push(message);
-    }
-    if validation.fixed == Some(validation.chosen) {
-        notes.push("the validation gave no reason to leave the fixed parameters".into());
     }
     Ok(())
 }
@@ -312,7 +311,6 @@ pub fn store_model(
         }
     }
     let parts = trained.parts();
-    let lift = parts.and_then(|parts| parts.lift.as_ref());
     let adapter = parts.and_then(|parts| {
         let shape = (parts.dim(), parts.dim());
         Some(Array2::from_shape_vec(shape, parts.adapter.as_ref()?.to_vec()).expect("d × d values"))
@@ -324,7 +322,6 @@ pub fn store_model(
             heads: &heads,
             questions: &questions,
             adapter: adapter.as_ref().map(|adapter| adapter.view()),
-            lift: lift.map(|(direction, _)| &direction[..]),
             hybrid_weight,
             unseen_offset: trained.model().unseen_offset(),
             training: &training,

@@ -178,7 +178,7 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("top_3", 1, None),
         ("residual_all", 3, None),
         ("residual_adapter", 1, None),
-        ("residual_lift", 1, None),
+        ("residual_routed_adapter", 1, None),
         ("linear_d8_to_d3", 1, None),
     ];
     let mut seeds: Vec<_> = models
@@ -719,7 +719,7 @@ fn finite_numbers_whose_sums_overflow_are_refused() {
         assert!(error.contains(words), "{error}");
     }
     let (header, data) = parts(&residual);
-    for (key, number, words) in [("gain", "1e200", "gain 1"), ("lift", "-1e13", "lift -1")] {
+    for (key, number, words) in [("gain", "1e200", "gain 1"), ("gain", "-1e13", "gain -1")] {
         let before = header.find(&format!("\\\"{key}\\\":")).unwrap() + key.len() + 5;
         let after = before + header[before..].find([',', '}']).unwrap();
         let header = format!("{}{number}{}", &header[..before], &header[after..]);

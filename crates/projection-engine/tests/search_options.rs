@@ -1,7 +1,7 @@
 //! Hybrid search, score modes, offsets and explanations over a store with models of all
 //! kinds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use ndarray::{Array2, ArrayView2};
@@ -85,7 +85,6 @@ impl Place {
             neighbours: 4,
             rotation,
             adapter,
-            lift: None,
         };
         let adapter = Array2::from_shape_fn((DIM, DIM), |(r, c)| ((r * 5 + c) as f32).sin() * 0.1);
         let residual = NewModel {
@@ -146,7 +145,7 @@ impl Place {
 const TEXT: &str = "which module can open a csv file";
 
 #[test]
-fn searches_without_options_are_the_old_ones() {
+fn the_cosine_alone_is_the_index() {
     let place = Place::new();
     let vector = vector(TEXT);
     let query = SearchQuery { vector: &vector, text: Some(TEXT) };
@@ -154,13 +153,12 @@ fn searches_without_options_are_the_old_ones() {
         let projection = model.map(|model| model as &dyn Projection);
         for k in [0, 1, 3, 9] {
             let expected = place.searcher.index().search(&vector, projection, k).unwrap();
-            let options = SearchOptions { k, projection, ..SearchOptions::default() };
+            let score_mode = ScoreMode::Cosine;
+            let options = SearchOptions { k, projection, score_mode, ..SearchOptions::default() };
             let found = place.searcher.search(&query, &options).unwrap();
             assert_eq!((found.hits, found.hybrid_weight), (expected.clone(), 0.0));
             let zero = SearchOptions { hybrid: Hybrid::Weight(0.0), ..options };
             assert_eq!(place.searcher.search(&query, &zero).unwrap().hits, expected);
-            let old = place.searcher.vector_search_with_projection(&vector, projection, k);
-            assert_eq!(old.unwrap(), expected);
             let explained: SearchResult = place.searcher.explain(&query, &options).unwrap().into();
             assert_eq!(explained.hits, expected);
         }
@@ -172,7 +170,9 @@ fn hybrid_is_the_documented_fusion() {
     let place = Place::new();
     let vector = vector(TEXT);
     let query = SearchQuery { vector: &vector, text: Some(TEXT) };
-    let plain = SearchOptions { projection: Some(&place.models[0]), ..SearchOptions::default() };
+    let score_mode = ScoreMode::Cosine;
+    let projection = Some(&place.models[0] as _);
+    let plain = SearchOptions { projection, score_mode, ..SearchOptions::default() };
     let cosines = place.scores(&query, &plain);
     let ids: Vec<i64> = place.searcher.index().ids().to_vec();
     let texts = ids.iter().map(|id| (*id, place.searcher.text(*id).unwrap()));
@@ -218,7 +218,9 @@ fn the_nearest_question_may_count_more() {
     let text = "unpack an archive or open a table file";
     let vector = vector(text);
     let query = SearchQuery::of_vector(&vector);
-    let plain = SearchOptions { projection: Some(&place.models[0]), ..SearchOptions::default() };
+    let score_mode = ScoreMode::Cosine;
+    let projection = Some(&place.models[0] as _);
+    let plain = SearchOptions { projection, score_mode, ..SearchOptions::default() };
     let cosines = place.scores(&query, &plain);
     let mode = SearchOptions { score_mode: ScoreMode::MaxNearestQuestion, ..plain };
     let model = place.models[0].as_residual().unwrap();
@@ -256,7 +258,8 @@ fn answers_without_a_head_can_be_raised() {
     let vector = vector(TEXT);
     let query = SearchQuery { vector: &vector, text: Some(TEXT) };
     for model in &place.models[..2] {
-        let plain = SearchOptions { projection: Some(model), ..SearchOptions::default() };
+        let chosen = SearchOptions { projection: Some(model), ..SearchOptions::default() };
+        let plain = SearchOptions { score_mode: ScoreMode::Cosine, ..chosen };
         let cosines = place.scores(&query, &plain);
         let offset = SearchOptions { unseen_offset: 0.25, ..plain };
         for (id, score) in place.scores(&query, &offset) {
@@ -268,16 +271,24 @@ fn answers_without_a_head_can_be_raised() {
         assert_eq!(best.answer_id, place.answers["zip"]);
         let wrong = SearchOptions { unseen_offset: f64::NAN, ..plain };
         assert!(place.refused(&query, &wrong).contains("finite"));
-        // The options' offset, or else the one that training chose, if it did.
-        let mode = SearchOptions { score_mode: ScoreMode::SeenUnseen, ..plain };
-        let same = SearchOptions { unseen_offset: 0.25, ..mode };
+        // The options' offset, or else, by default, the one that training chose, if it did.
+        let same = SearchOptions { unseen_offset: 0.25, ..chosen };
         assert_eq!(place.scores(&query, &same), place.scores(&query, &offset));
-        let chosen = model.unseen_offset().unwrap_or(0.0);
-        let raised = place.searcher.search(&query, &mode).unwrap();
-        assert_eq!(raised.unseen_offset, chosen);
-        for (id, score) in place.scores(&query, &mode) {
-            let added = if id == place.answers["zip"] { chosen as f32 } else { 0.0 };
+        let value = model.unseen_offset().unwrap_or(0.0);
+        let raised = place.searcher.search(&query, &chosen).unwrap();
+        assert_eq!(raised.unseen_offset, value);
+        for (id, score) in place.scores(&query, &chosen) {
+            let added = if id == place.answers["zip"] { value as f32 } else { 0.0 };
             assert_eq!(score, cosines[&id] + added);
+        }
+        let matrix = ArrayView2::from_shape((1, DIM), &vector).unwrap();
+        for k in [1, 2, 9] {
+            let found = place.searcher.vector_search_with_projection(&vector, Some(model), k);
+            let options = SearchOptions { k, ..chosen };
+            let expected = place.searcher.search(&query, &options).unwrap().hits;
+            assert_eq!(found.unwrap(), expected);
+            let batch = place.searcher.batch_search(matrix, Some(model), k).unwrap();
+            assert_eq!(batch, [expected]);
         }
     }
     assert_eq!(place.models[0].unseen_offset(), Some(0.125));
@@ -285,9 +296,9 @@ fn answers_without_a_head_can_be_raised() {
     for projection in [Some(&place.models[2] as &dyn Projection), None] {
         let options = SearchOptions { projection, unseen_offset: 0.1, ..SearchOptions::default() };
         assert!(place.refused(&query, &options).contains("heads"));
-        let score_mode = ScoreMode::SeenUnseen;
-        let options = SearchOptions { projection, score_mode, ..SearchOptions::default() };
-        assert!(place.refused(&query, &options).contains("heads"));
+        // There is none to be applied by default.
+        let options = SearchOptions { projection, ..SearchOptions::default() };
+        assert_eq!(place.searcher.search(&query, &options).unwrap().unseen_offset, 0.0);
     }
     assert!(place.models[2].with_unseen_offset(Some(0.1)).is_err());
 }
@@ -300,6 +311,8 @@ fn vectors_without_a_store_have_neither_texts_nor_clusters() {
     let vector = vector(TEXT);
     let query = SearchQuery { vector: &vector, text: Some(TEXT) };
     let plain = SearchOptions { projection: Some(&place.models[0]), ..SearchOptions::default() };
+    // The model has an offset, and it is not known for which answers.
+    assert_eq!(searcher.search(&query, &plain).unwrap().unseen_offset, 0.0);
     for (options, word) in [
         (SearchOptions { hybrid: Hybrid::OfModel, ..plain }, "texts"),
         (SearchOptions { unseen_offset: 0.1, ..plain }, "clusters"),
@@ -413,4 +426,109 @@ fn threads_share_a_searcher() {
     });
     assert!(found.iter().all(|hits| *hits == found[0]));
     assert_eq!(place.searcher.search(&query, &options).unwrap().hits, found[0]);
+}
+
+/// Two searches among seen and unseen answers, exact, by an approximate index and in batches,
+/// find what scoring all answers finds.
+#[test]
+fn an_offset_finds_what_a_full_scan_finds() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = 3000;
+    let clusters: Vec<String> = (0..count)
+        .map(|n| {
+            format!(r#"{{"answer_id": "a{n}", "answer": "text {n}", "questions": ["q {n}?"]}}"#)
+        })
+        .collect();
+    let file = folder.path().join("faq.json");
+    std::fs::write(&file, format!(r#"{{"clusters": [{}]}}"#, clusters.join(", "))).unwrap();
+    let mut store = Store::open_or_create(folder.path().join("lda.db")).unwrap();
+    import_file(&mut store, &file).unwrap();
+    let model = store.register_embedding_model("toy", DIM, "test", None).unwrap();
+    let texts = store.texts_without_vector("toy", false).unwrap();
+    // Some answers are equal, so that ties are cut.
+    let wave = |r: usize, c: usize| ((r % 2500 * 131 + c * 17) as f32 * 12.9898).sin();
+    let vectors = Array2::from_shape_fn((texts.len(), DIM), |(r, c)| wave(r, c));
+    store.add_embeddings(&model, &texts, vectors.view()).unwrap();
+    let clusters: Vec<i64> = store.clusters().unwrap().into_iter().map(|c| c.cluster_id).collect();
+    let mut searcher = store.searcher(None).unwrap();
+    let heads = |step: usize| {
+        let mut questions = projection_core::projection::Questions::new(DIM);
+        for cluster in clusters.iter().step_by(step) {
+            let row: Vec<f32> = (0..DIM).map(|c| wave(*cluster as usize + 7, c)).collect();
+            let rows = ArrayView2::from_shape((1, DIM), &row).unwrap();
+            questions.push(*cluster, &row, rows).unwrap();
+        }
+        let parts = projection_core::projection::ResidualParts {
+            questions,
+            ..projection_core::projection::ResidualParts::new(DIM)
+        };
+        let model = projection_core::projection::ResidualProjection::new(parts).unwrap();
+        Model::Residual(model)
+    };
+    let queries: Vec<Vec<f32>> =
+        (0..5).map(|r| (0..DIM).map(|c| wave(r * 97 + 3, c) + 0.2).collect()).collect();
+    let queries: Vec<SearchQuery<'_>> =
+        queries.iter().map(|vector| SearchQuery { vector, text: Some("text 5") }).collect();
+    let allowed: Vec<i64> = searcher.index().ids().iter().copied().step_by(3).collect();
+    let cluster_of: HashMap<i64, i64> =
+        store.cluster_answers().unwrap().into_iter().map(|(c, a)| (a, c)).collect();
+    // Some, few and all answers are seen.
+    for (step, offset) in [(2, 0.07), (2, -0.05), (100, 0.02), (1, 0.3)] {
+        let model = heads(step).with_unseen_offset(Some(offset)).unwrap();
+        let raise = |(id, cosine): (&i64, f32)| {
+            let seen = model.head_ids().binary_search(&cluster_of[id]).is_ok();
+            cosine.clamp(-1.0, 1.0) + if seen { 0.0 } else { offset as f32 }
+        };
+        for exact in [true, false] {
+            searcher.drop_index();
+            if !exact {
+                searcher
+                    .build_index(None, None, 1, &mut projection_train::ignore_progress)
+                    .unwrap();
+            }
+            for (k, allowed) in [(1, None), (10, None), (10, Some(&allowed[..])), (4000, None)] {
+                let projection = Some(&model as _);
+                let options = SearchOptions { k, projection, allowed, ..SearchOptions::default() };
+                let mut progress = projection_train::ignore_progress;
+                let batch = searcher.search_many(&queries, &options, &mut progress).unwrap();
+                for (query, batch) in queries.iter().zip(batch) {
+                    let index = searcher.index();
+                    let target = index.target(query.vector, projection).unwrap();
+                    let scores: Vec<f32> =
+                        index.ids().iter().zip(index.scores(&target)).map(raise).collect();
+                    let rows = allowed.map(|ids| index.rows_of(ids));
+                    let expected = index.best(rows.as_deref(), &scores, k);
+                    for threads in [1, 3] {
+                        let options = SearchOptions { threads, ..options };
+                        let found = searcher.search(query, &options).unwrap();
+                        assert_eq!(found.unseen_offset, offset);
+                        if exact {
+                            assert_eq!(found.hits, expected, "{step} {offset} {k}");
+                            assert_eq!(batch, found);
+                            continue;
+                        }
+                        let ids: HashSet<i64> = expected.iter().map(|h| h.answer_id).collect();
+                        let same = found.hits.iter().filter(|h| ids.contains(&h.answer_id)).count();
+                        assert!(same * 10 >= expected.len() * 8, "{step} {offset} {k}: {same}");
+                    }
+                }
+                if exact && k == 10 {
+                    let explained = searcher.explain(&queries[0], &options).unwrap();
+                    let found = searcher.search(&queries[0], &options).unwrap();
+                    assert_eq!(SearchResult::from(explained), found);
+                }
+            }
+        }
+    }
+    // An answer that is added is an unseen one: what is kept for a projection is found anew.
+    let model = heads(1).with_unseen_offset(Some(0.5)).unwrap();
+    let options = SearchOptions { projection: Some(&model), k: 1, ..SearchOptions::default() };
+    let before = searcher.search(&queries[0], &options).unwrap().hits[0].score;
+    assert!(before <= 1.0);
+    let vector = ArrayView2::from_shape((1, DIM), queries[0].vector).unwrap();
+    searcher.add(&[1_000_000], vector, &[]).unwrap();
+    let best = searcher.search(&queries[0], &options).unwrap().hits[0];
+    assert!(best.answer_id == 1_000_000 && best.score > 1.0, "{best:?}");
+    searcher.remove(&[1_000_000]);
+    assert_eq!(searcher.search(&queries[0], &options).unwrap().hits[0].score, before);
 }

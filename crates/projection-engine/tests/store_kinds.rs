@@ -48,7 +48,6 @@ fn fill(store: &mut Store, model: &EmbeddingModel) -> [i64; 3] {
         heads: &heads,
         questions: &questions,
         adapter: Some(adapter.view()),
-        lift: Some(&[0.1, 0.2, -0.3, 0.4]),
         training: &json!({"seed": 7}),
         metrics: &json!({"recall_at_1": 0.5, "mrr_at_10": 0.75,
                          "as_multi_head": {"recall_at_1": 0.25, "mrr_at_10": 0.375}}),
@@ -58,7 +57,6 @@ fn fill(store: &mut Store, model: &EmbeddingModel) -> [i64; 3] {
             neighbours: 4,
             rotation: true,
             adapter: true,
-            lift: Some(0.08),
         })
     };
     let top_1 = ModelParameters::MultiHead { temperature: 0.2, top_k: Some(1) };
@@ -169,7 +167,6 @@ fn a_refused_model_leaves_nothing_behind() {
         neighbours: 32,
         rotation: true,
         adapter,
-        lift: None,
     };
     let questions = [wave(3, 4, 0.9), wave(3, 4, 1.1)];
     for new in [

@@ -54,20 +54,22 @@ impl HitsHandle {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScoreKind {
-    /// The cosine of the (projected) query and the answer.
-    Cosine = 0,
+    /// The cosine of the (projected) query and the answer, plus an offset for answers without
+    /// training questions: `unseen_offset`, or if that is 0 the one that training chose for the
+    /// model. Without a model, with one that has no offset, and in a searcher that is not one of a
+    /// store, it is the cosine alone. The default.
+    SeenUnseen = 0,
     /// The cosine, or 0.8 times the cosine of the query and the nearest training question of the
     /// answer's cluster if that is larger. For residual models and searchers of a store.
     MaxNearestQuestion = 1,
-    /// The cosine, plus `unseen_offset` for answers without training questions; if that is 0, plus
-    /// the offset that training chose. For models with heads and searchers of a store.
-    SeenUnseen = 2,
+    /// The cosine alone, without the offset that training chose.
+    Cosine = 2,
 }
 
 /// A `hybrid_weight`: the one that training chose for the model, else 0.2.
 pub const PROJECTION_HYBRID_WEIGHT_OF_MODEL: f64 = -1.0;
 
-/// How answers are scored. All fields but `size` may be 0, which is a search by cosine:
+/// How answers are scored. All fields but `size` may be 0, which is the default:
 /// `projection_search_options options = {sizeof options};`.
 ///
 /// With s the score by vectors, from -1 to S for the best answer, and b the answer's BM25 score, at
@@ -82,9 +84,9 @@ pub struct SearchOptionsC {
     /// Weight w of BM25 over the answers' texts, from 0 (vectors only) to 1 (words only), or
     /// PROJECTION_HYBRID_WEIGHT_OF_MODEL.
     pub hybrid_weight: f64,
-    /// Added to the scores by vectors of answers without training questions. 0 is none, and with
-    /// PROJECTION_SCORE_MODE_SEEN_UNSEEN the offset that training chose. Needs a model with heads
-    /// and a searcher of a store.
+    /// Added to the scores by vectors of answers without training questions. 0 is the offset that
+    /// training chose with PROJECTION_SCORE_MODE_SEEN_UNSEEN, else none. Another number needs a
+    /// model with heads and a searcher of a store.
     pub unseen_offset: f64,
     /// Ids of the answers that may be found, `allowed_len` of them in any order. NULL allows all;
     /// any other pointer with `allowed_len` 0 allows none. Scores do not depend on it, and unknown

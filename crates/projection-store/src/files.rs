@@ -28,8 +28,8 @@ pub enum FileUse {
         /// `centroid`, `answer` or `matrix`.
         part: &'static str,
     },
-    /// Another file of a model: the questions of a cluster, an adapter, a lift, or its
-    /// parameters as JSON.
+    /// Another file of a model: the questions of a cluster, an adapter, or its parameters
+    /// as JSON.
     Part {
         /// The multi-head or residual model.
         projection: i64,
@@ -92,13 +92,12 @@ impl Store {
             let Some(parameters) = model.parameters()? else { continue };
             let id = model.id;
             let mut names = vec![layout::model_name(id)];
-            if let ModelParameters::Residual { adapter, lift, .. } = parameters {
+            if let ModelParameters::Residual { adapter, .. } = parameters {
                 let clusters = "SELECT cluster_id FROM cluster_heads WHERE mh_projection_id = ?1 \
                                 ORDER BY cluster_id";
                 let clusters = self.ids(clusters, [id])?.into_iter();
                 names.extend(clusters.map(|cluster| layout::questions_name(id, cluster)));
                 names.extend(adapter.then(|| layout::adapter_name(id)));
-                names.extend(lift.map(|_| layout::lift_name(id)));
             }
             for name in names {
                 let path = model.file(self, &name);

@@ -43,8 +43,6 @@ pub struct NewModel<'a> {
     pub questions: &'a [Array2<f32>],
     /// The adapter W (d × d), if the parameters name one.
     pub adapter: Option<ArrayView2<'a, f32>>,
-    /// The lift's direction u (d), if the parameters name one.
-    pub lift: Option<&'a [f32]>,
     /// The weight of BM25 in hybrid search, from 0 to 1, if training chose one.
     pub hybrid_weight: Option<f64>,
     /// The offset of unseen answers, if training chose one.
@@ -172,9 +170,6 @@ impl Store {
         if let Some(adapter) = new.adapter {
             files.matrix(&layout::adapter_name(id), adapter)?;
         }
-        if let Some(lift) = new.lift {
-            files.vector(&layout::lift_name(id), lift)?;
-        }
         if !new.is_plain() {
             let mut parameters = new.parameters.to_json(new.training);
             let &NewModel { hybrid_weight, unseen_offset, .. } = new;
@@ -280,7 +275,6 @@ impl NewModel<'_> {
             heads: &[],
             questions: &[],
             adapter: None,
-            lift: None,
             hybrid_weight: None,
             unseen_offset: None,
             training: &Value::Null,
@@ -305,11 +299,9 @@ impl NewModel<'_> {
     }
 
     fn check(&self) -> Result<()> {
-        let (questions, adapter, lift) = match self.parameters {
-            ModelParameters::MultiHead { .. } => (0, false, false),
-            ModelParameters::Residual { adapter, lift, .. } => {
-                (self.heads.len(), adapter, lift.is_some())
-            }
+        let (questions, adapter) = match self.parameters {
+            ModelParameters::MultiHead { .. } => (0, false),
+            ModelParameters::Residual { adapter, .. } => (self.heads.len(), adapter),
             _ => return refuse("a projection of this kind has no heads"),
         };
         check_search_defaults(self.hybrid_weight, self.unseen_offset)?;
@@ -320,8 +312,8 @@ impl NewModel<'_> {
             let found = self.questions.len();
             return refuse(&format!("questions for {found} heads, expected them for {questions}"));
         }
-        if (self.adapter.is_some(), self.lift.is_some()) != (adapter, lift) {
-            return refuse("adapter and lift are not those that the parameters name");
+        if self.adapter.is_some() != adapter {
+            return refuse("an adapter where the parameters name none, or none where they do");
         }
         Ok(())
     }

@@ -99,7 +99,6 @@ fn residual(questions: usize, dim: usize, terms: bool) -> ResidualProjection {
         false => parts,
         true => ResidualParts {
             adapter: Some(Rows::from_values(dim, rows(dim, dim, 4).as_slice().unwrap())),
-            lift: Some((vec![0.1; dim], 0.5)),
             ..parts
         },
     })

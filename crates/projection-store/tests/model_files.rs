@@ -215,7 +215,6 @@ fn two_heads() -> Model {
 fn residual() -> Model {
     let mut parts = ResidualParts {
         adapter: Some(Rows::from_values(2, &[0.1, 0.2, 0.3, 0.4])),
-        lift: Some((vec![0.6, 0.8], 0.05)),
         ..ResidualParts::new(2)
     };
     let heads = [(2, array![[1.0, 0.5], [1.0, 0.0]]), (5, array![[-1.0, 0.3]])];
@@ -282,7 +281,6 @@ fn hostile_files_are_refused_and_the_reason_named() {
         (residual().value("questions", 0, &[0; 8]), &["'questions'", "length 0 in row 0"]),
         (residual().value("answers", 0, &nan), &["'answers'", "NaN"]),
         (residual().value("adapter", 0, &nan), &["'adapter'", "NaN"]),
-        (residual().value("lift", 0, &nan), &["'lift'", "NaN"]),
         (residual().with("adapter", "shape", json!([1, 4])), &["'adapter'", "[1, 4]", "[2, 2]"]),
         (residual().renamed("questions"), &["'questions' is missing"]),
         (Parts::of(&linear()).value("matrix", 0, &nan), &["'matrix'", "NaN"]),

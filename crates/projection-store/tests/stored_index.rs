@@ -47,7 +47,6 @@ fn store(folder: &Path) -> (Store, PathBuf) {
         neighbours: 8,
         rotation: true,
         adapter: false,
-        lift: None,
     };
     let new = NewModel { heads: &heads, questions: &questions, ..NewModel::new(parameters) };
     let mut store = Store::open_or_create(folder.join("lda.db")).unwrap();

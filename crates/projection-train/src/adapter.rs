@@ -29,10 +29,6 @@ pub struct AdapterTraining {
     /// Answers that a question is compared with in a step, at most: its batch's, and random
     /// others.
     pub candidates: usize,
-    /// Share of the rate by which the adapter shrinks in a step.
-    pub decay: f64,
-    /// Factor of the rotation that the adapter's term is added to in training, or 0.
-    pub rotation: f64,
     /// Seed of the order of questions and of the random answers.
     pub seed: u64,
     /// Threads; the result does not depend on it.
@@ -47,32 +43,19 @@ impl Default for AdapterTraining {
             rate: 1e-3,
             temperature: 0.05,
             candidates: 4096,
-            decay: 0.0,
-            rotation: 0.0,
             seed: 0,
             threads: parallel::threads(),
         }
     }
 }
 
-impl AdapterTraining {
-    /// What tuning tries, of the same seed and threads: the fixed one first.
-    pub(crate) fn candidates(fixed: &Self) -> Vec<Self> {
-        let sharper = Self { temperature: 0.03, ..fixed.clone() };
-        let with_rotation = Self { rotation: 0.5, decay: 10.0, ..sharper.clone() };
-        vec![fixed.clone(), sharper, with_rotation]
-    }
-}
-
-/// Trains the adapter W (d × d, row-major). `base` (n × d) is what q W is added to instead of
-/// the questions.
+/// Trains the adapter W (d × d, row-major).
 ///
 /// # Errors
 /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
 pub(crate) fn train_adapter(
     data: &TrainingData,
     training: &AdapterTraining,
-    base: Option<Vec<f32>>,
     progress: &mut OnProgress<'_>,
 ) -> Result<Vec<f32>> {
     let mut batches = Batches::new(data, training);
@@ -80,7 +63,7 @@ pub(crate) fn train_adapter(
     let mut adam = Adam::new(adapter.len());
     let steps = training.steps;
     for step in 1..=steps {
-        let loss = Some(train_step(data, training, &base, &mut batches, &mut adam, &mut adapter));
+        let loss = Some(train_step(data, training, &mut batches, &mut adam, &mut adapter));
         Progress { loss, ..Progress::new("adapter", step, steps) }.send(progress)?;
     }
     Ok(adapter)
@@ -90,7 +73,6 @@ pub(crate) fn train_adapter(
 fn train_step(
     data: &TrainingData,
     training: &AdapterTraining,
-    base: &Option<Vec<f32>>,
     batches: &mut Batches<'_>,
     adam: &mut Adam,
     adapter: &mut [f32],
@@ -101,14 +83,12 @@ fn train_step(
         rows.iter().flat_map(|row| &values[row * dim..(row + 1) * dim]).copied().collect()
     };
     let questions = gather(&batch, data.question_values());
-    let base = base.as_ref().map(|base| gather(&batch, base));
     let target = |question: &usize| {
         let label = data.labels()[*question];
         candidates.binary_search(&label).expect("the batch's answers are candidates")
     };
     let work = BatchWork {
         questions: &questions,
-        base: base.as_ref().unwrap_or(&questions),
         answers: &gather(&candidates, data.answer_values()),
         targets: &batch.iter().map(target).collect::<Vec<_>>(),
         dim,
@@ -126,7 +106,7 @@ fn train_step(
             questions.chunks(dim).flat_map(|row| &row[range.clone()]).copied().collect();
         gemm::matmul_tn(&columns, &slopes, batch.len(), out);
     };
-    adam.step(adapter, dim, training.rate, training.decay, training.threads, gradient);
+    adam.step(adapter, dim, training.rate, 0.0, training.threads, gradient);
     losses / batch.len() as f64
 }
 
@@ -179,7 +159,6 @@ impl<'a> Batches<'a> {
 /// What the threads of a step share.
 struct BatchWork<'a> {
     questions: &'a [f32],
-    base: &'a [f32],
     answers: &'a [f32],
     targets: &'a [usize],
     dim: usize,
@@ -199,9 +178,8 @@ impl BatchWork<'_> {
         let mut units = vec![0.0; questions.len()];
         gemm::matmul(questions, adapter, dim, &mut units);
         let mut norms = Vec::with_capacity(range.len());
-        let base = &self.base[range.start * dim..range.end * dim];
-        for (unit, base) in units.chunks_mut(dim).zip(base.chunks(dim)) {
-            unit.iter_mut().zip(base).for_each(|(unit, base)| *unit += base);
+        for (unit, question) in units.chunks_mut(dim).zip(questions.chunks(dim)) {
+            unit.iter_mut().zip(question).for_each(|(unit, question)| *unit += question);
             let norm = (kernel::norm(unit) as f32).max(1e-12);
             unit.iter_mut().for_each(|value| *value /= norm);
             norms.push(norm);

@@ -1,11 +1,12 @@
 //! Choosing a model by cross-validation, and reporting what was measured.
 
+use ndarray::Array2;
 use serde_json::{Value, json};
 
 use crate::calibrate::{self, Calibrated};
 use crate::error::{ErrorKind, Result};
+use crate::factors::fit_residual;
 use crate::kinds::{candidates, measure, projected_by};
-use crate::tune::ResidualSearch;
 use crate::validation::{CLEARLY, Column, Plan, Validated};
 use crate::{Method, OnProgress, Progress, Recipe, TrainingData, TrainingOptions, Tuning};
 
@@ -18,6 +19,40 @@ pub struct Trial {
     pub validated: Validated,
 }
 
+impl Trial {
+    fn of((recipe, column): &(Recipe, Column)) -> Self {
+        Self { recipe: recipe.clone(), validated: column.validated }
+    }
+}
+
+/// A recipe with its offset of unseen answers, where such are asked for.
+struct Candidate {
+    recipe: Recipe,
+    /// The asked questions of every fold as models of the recipe project them.
+    projected: Vec<Array2<f32>>,
+    column: Column,
+    unseen_offset: Option<Calibrated>,
+}
+
+impl Candidate {
+    fn new(
+        plan: &Plan<'_>,
+        recipe: Recipe,
+        projected: Vec<Array2<f32>>,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Self> {
+        let has_heads = !matches!(recipe, Recipe::Linear(_));
+        let (unseen_offset, column) = if has_heads && plan.share > 0.0 {
+            let (offset, column) = calibrate::unseen_offset(plan, &projected, progress)?;
+            (Some(offset), column)
+        } else {
+            let mut poll = || Progress::new("tuning", 1, 1).send(progress);
+            (None, plan.column_of(&projected, 0.0, &mut poll)?)
+        };
+        Ok(Self { recipe, projected, column, unseen_offset })
+    }
+}
+
 /// What cross-validation measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Validation {
@@ -25,8 +60,6 @@ pub struct Validation {
     pub unseen: f64,
     /// The chosen model.
     pub chosen: Validated,
-    /// A residual projection with the fixed parameters, if it was tried.
-    pub fixed: Option<Validated>,
     /// What programs make of a residual projection that know only multi-head ones; `None` for
     /// other kinds.
     pub as_multi_head: Option<Validated>,
@@ -85,7 +118,6 @@ impl Validation {
             "mrr_at_10": self.chosen.score,
             "unseen_share": self.unseen,
             "model": self.chosen,
-            "fixed": self.fixed,
             "cosine": self.cosine,
             "as_multi_head": self.as_multi_head.map(|validated| json!({
                 "recall_at_1": self.recall_at_1(&validated),
@@ -117,33 +149,38 @@ pub(super) fn choose(
     let plan = Plan::new(data, tuning)?;
     let tune = options.tune || method == Method::Auto;
     let residual = match method {
-        Method::Auto | Method::Residual => Some(ResidualSearch::new(&plan, options, progress)?),
+        Method::Auto | Method::Residual => {
+            let fit = fit_residual(&plan, options, progress)?;
+            let recipe = Recipe::Residual(fit.training.into());
+            Some(Candidate::new(&plan, recipe, fit.projected, progress)?)
+        }
         _ => None,
     };
     let others = candidates(method, options.temperature, tune);
+    let others = others.into_iter().map(|recipe| (recipe, None)).collect();
     let others = measure(&plan, others, progress)?;
     let by_score = |a: &&(Recipe, Column), b: &&(Recipe, Column)| {
         a.1.validated.score.total_cmp(&b.1.validated.score)
     };
     let best_other = others.iter().rev().max_by(by_score);
-    let of_residual = residual.as_ref().map(|search| search.choose(&plan));
-    let is_other = match (of_residual, best_other) {
-        (Some((_, own)), Some((_, other))) => {
-            let ahead = other.validated.score - own.validated.score;
-            ahead > CLEARLY * plan.standard_error(own, other)
-        }
-        (own, _) => own.is_none(),
+    let own = residual.as_ref().map(|own| (own.recipe.clone(), own.column.clone()));
+    let mut trials: Vec<Trial> = own.iter().chain(&others).map(Trial::of).collect();
+    trials.sort_by(|a, b| b.validated.score.total_cmp(&a.validated.score));
+    let is_clearly_behind = |own: &Candidate| {
+        best_other.is_some_and(|(_, other)| {
+            let ahead = other.validated.score - own.column.validated.score;
+            ahead > CLEARLY * plan.standard_error(&own.column, other)
+        })
     };
-    let (recipe, chosen, projected) = match (of_residual.zip(residual.as_ref()), best_other) {
-        (Some(((training, column), search)), _) if !is_other => {
-            let recipe = Recipe::Residual(Box::new(training.clone()));
-            (recipe, column.validated, search.projected(training))
+    let chosen = match (residual.filter(|own| !is_clearly_behind(own)), best_other) {
+        (Some(own), _) => own,
+        (None, Some((recipe, _))) => {
+            let projected = projected_by(&plan, recipe, progress)?;
+            Candidate::new(&plan, recipe.clone(), projected, progress)?
         }
-        (_, Some((recipe, column))) => {
-            (recipe.clone(), column.validated, projected_by(&plan, recipe, progress)?)
-        }
-        (_, None) => unreachable!("a method without a residual search has other candidates"),
+        (None, None) => unreachable!("every method has candidates"),
     };
+    let Candidate { recipe, projected, column, unseen_offset } = chosen;
     let as_multi_head = match &recipe {
         Recipe::Residual(training) => {
             let temperature = training.temperature;
@@ -151,40 +188,28 @@ pub(super) fn choose(
             let tried = others.iter().find(|(other, _)| *other == recipe);
             Some(match tried {
                 Some((_, column)) => column.validated,
-                None => measure(&plan, vec![recipe], progress)?[0].1.validated,
+                None => measure(&plan, vec![(recipe, None)], progress)?[0].1.validated,
             })
         }
         _ => None,
     };
-    let has_heads = !matches!(recipe, Recipe::Linear(_));
     Progress::new("weight of words", 0, 1).send(progress)?;
     let texts = data.texts();
     let hybrid_weight = texts
         .map(|texts| calibrate::hybrid_weight(&plan, &projected, texts, progress))
         .transpose()?;
-    let unseen_offset = (has_heads && plan.share > 0.0)
-        .then(|| calibrate::unseen_offset(&plan, &projected, progress))
-        .transpose()?;
     let poll = &mut || Progress::new("weight of words", 0, 1).send(progress);
     let cosine = plan.cosine(poll)?.validated;
     let mut validation = Validation {
         unseen: plan.share,
-        chosen,
-        fixed: residual.as_ref().map(|search| search.fixed().1.validated),
+        chosen: column.validated,
         as_multi_head,
         cosine,
         open: None,
-        trials: Vec::new(),
+        trials,
         hybrid_weight,
         unseen_offset,
     };
-    let residuals = residual.into_iter().flat_map(|search| search.candidates);
-    let residuals = residuals.map(|(training, column)| (Recipe::Residual(training.into()), column));
-    validation.trials = residuals
-        .chain(others)
-        .map(|(recipe, column)| Trial { recipe, validated: column.validated })
-        .collect();
-    validation.trials.sort_by(|a, b| b.validated.score.total_cmp(&a.validated.score));
     if plan.share == 0.0 {
         validation.open = open(data, tuning, &recipe, progress)?;
     }
@@ -206,7 +231,7 @@ fn open(
     };
     let steps = plan.folds.len();
     Progress::new("answers left out", 0, steps).send(progress)?;
-    let measured = measure(&plan, vec![recipe.clone()], progress)?;
+    let measured = measure(&plan, vec![(recipe.clone(), None)], progress)?;
     let poll = &mut || Progress::new("answers left out", steps, steps).send(progress);
     Ok(Some((plan.cosine(poll)?.validated, measured[0].1.validated)))
 }

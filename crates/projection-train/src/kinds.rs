@@ -47,14 +47,14 @@ pub(super) fn candidates(method: Method, temperature: f64, tune: bool) -> Vec<Re
     }
 }
 
-/// What is measured of each candidate.
+/// What is measured of each candidate, with its offset of unseen answers if it has one.
 ///
 /// # Errors
 /// As [`train_linear`](crate::train_linear) and
 /// [`weighted_centroid`](crate::weighted_centroid).
 pub(super) fn measure(
     plan: &Plan<'_>,
-    recipes: Vec<Recipe>,
+    recipes: Vec<(Recipe, Option<f64>)>,
     progress: &mut OnProgress<'_>,
 ) -> Result<Vec<(Recipe, Column)>> {
     let mut ranks: Vec<Vec<u32>> = vec![Vec::new(); recipes.len()];
@@ -62,7 +62,7 @@ pub(super) fn measure(
     for (number, fold) in plan.folds.iter().enumerate() {
         let data = &fold.data;
         let mut problems: Vec<(LinearMethod, Ridge)> = Vec::new();
-        for (recipe, ranks) in recipes.iter().zip(&mut ranks) {
+        for ((recipe, offset), ranks) in recipes.iter().zip(&mut ranks) {
             Progress::new("other kinds", number, steps).send(progress)?;
             let model = match recipe {
                 Recipe::Linear(method) => {
@@ -87,11 +87,12 @@ pub(super) fn measure(
             };
             let poll = &mut || Progress::new("other kinds", number, steps).send(progress);
             let projected = projected(&model, plan.queries(fold), poll)?;
-            ranks.extend(plan.ranks(fold, projected.view(), poll)?);
+            let offset = offset.unwrap_or_default();
+            ranks.extend(plan.ranks(fold, projected.view(), &data.seen(), offset, poll)?);
         }
     }
     let columns = ranks.into_iter().map(|ranks| plan.column(ranks.into_iter()));
-    Ok(recipes.into_iter().zip(columns).collect())
+    Ok(recipes.into_iter().map(|(recipe, _)| recipe).zip(columns).collect())
 }
 
 /// The asked questions of every fold as a model of the recipe projects them, at length 1.

@@ -6,16 +6,14 @@
 //!
 //! 1. **Fixed.** Each kind has parameters that do well on most data, such as
 //!    [`ResidualTraining::fixed`]. With [`Method::Residual`] and no tuning, this is all.
-//! 2. **Tuned.** Questions, and answers with all of theirs, are left out in turn ([`Tuning`]).
-//!    Every candidate is trained on the others and ranks the answers to those left out. One
-//!    training of an adapter serves all factors of the terms, one product of the questions
-//!    every ridge.
-//! 3. **Chosen.** Few questions compare many candidates, so the best one is often only lucky:
-//!    the choice is the candidate nearest to the fixed parameters that is not worse than the
-//!    best by more than the standard error of the difference. A simpler kind than the residual
-//!    one has to be better by two.
+//! 2. **Fitted.** Questions, and answers with all of theirs, are left out in turn ([`Tuning`]).
+//!    The terms of a residual projection are trained on the others, and a small convex fit on
+//!    those left out finds how much each term should count.
+//! 3. **Compared.** The other kinds are trained and measured on the same folds. One of them
+//!    replaces the residual projection only if it is better by two standard errors of the
+//!    difference.
 //! 4. **Calibrated.** On the same left-out questions, as the chosen model projects them, the
-//!    weight of BM25 in hybrid search and the offset of unseen answers are chosen.
+//!    offset of unseen answers is fitted and the weight of BM25 in hybrid search chosen.
 //!
 //! [`Validation`] reports what was measured on the way, next to plain cosine. [`evaluation`]
 //! compares finished models with each other and with simple methods; [`distill_model`] trains
@@ -34,18 +32,17 @@ mod compare;
 mod data;
 mod distill;
 pub mod evaluation;
+mod factors;
 mod folds;
-mod grid;
 mod kinds;
-mod lift;
 mod linalg;
 mod linear;
+mod logit;
 mod model;
 mod options;
 mod ranks;
 mod recipe;
 mod residual;
-mod tune;
 mod validation;
 
 pub use adapter::AdapterTraining;

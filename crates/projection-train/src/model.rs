@@ -108,11 +108,7 @@ pub fn train_model(
 fn fixed(data: &TrainingData, options: &TrainingOptions) -> Recipe {
     match options.method {
         Method::Auto | Method::Residual => {
-            let mut training = ResidualTraining::fixed(data);
-            training.temperature = options.temperature;
-            training.adapter_training.seed = options.tuning.seed;
-            training.adapter_training.threads = options.tuning.threads;
-            Recipe::Residual(training.into())
+            Recipe::Residual(ResidualTraining::with_options(data, options).into())
         }
         Method::MultiHead => Recipe::MultiHead { temperature: options.temperature, top_k: None },
         Method::Lda => Recipe::Linear(LinearMethod::lda()),
@@ -127,14 +123,11 @@ impl ResidualTraining {
         json!({
             "rotation": self.rotation,
             "adapter": self.adapter,
-            "lift": self.lift,
             "steps": adapter.steps,
             "batch": adapter.batch,
             "rate": adapter.rate,
             "loss_temperature": adapter.temperature,
             "candidates": adapter.candidates,
-            "decay": adapter.decay,
-            "trained_on_rotation": adapter.rotation,
             "seed": adapter.seed,
         })
     }

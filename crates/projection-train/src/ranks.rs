@@ -27,6 +27,34 @@ pub fn ranks(
     threads: usize,
     poll: &mut parallel::Poll<'_>,
 ) -> Result<Vec<usize>> {
+    let rank = |scores: &[f32], label: usize| rank_of(scores, scores[label]);
+    ranks_by(queries, answers, labels, threads, poll, rank)
+}
+
+/// [`ranks`] where `offset` is added to the scores of the answers that are not `seen`.
+pub(crate) fn raised_ranks(
+    queries: ArrayView2<'_, f32>,
+    answers: ArrayView2<'_, f32>,
+    labels: &[usize],
+    (seen, offset): (&[bool], f32),
+    threads: usize,
+    poll: &mut parallel::Poll<'_>,
+) -> Result<Vec<usize>> {
+    ranks_by(queries, answers, labels, threads, poll, |scores, label| {
+        let raised = |row: usize| scores[row] + if seen[row] { 0.0 } else { offset };
+        let own = raised(label);
+        1 + (0..scores.len()).filter(|row| raised(*row) > own).count()
+    })
+}
+
+fn ranks_by(
+    queries: ArrayView2<'_, f32>,
+    answers: ArrayView2<'_, f32>,
+    labels: &[usize],
+    threads: usize,
+    poll: &mut parallel::Poll<'_>,
+    rank_of: impl Fn(&[f32], usize) -> usize + Sync,
+) -> Result<Vec<usize>> {
     assert_eq!(queries.ncols(), answers.ncols(), "dimensions of queries and answers");
     assert_eq!(queries.nrows(), labels.len(), "one label a query");
     let (queries, answers) = (queries.as_standard_layout(), answers.as_standard_layout());
@@ -34,7 +62,7 @@ pub fn ranks(
         [&queries, &answers].map(|rows| rows.as_slice().expect("the layout is row-major"));
     let dim = queries.len() / labels.len().max(1);
     map_scores(queries, answers, dim, threads, 1, poll, |row, scores, rank| {
-        rank[0] = rank_of(scores, scores[labels[row]]);
+        rank[0] = rank_of(scores, labels[row]);
     })
 }
 
@@ -89,6 +117,11 @@ mod tests {
             let go_on = &mut || Ok(());
             let found = ranks(queries.view(), answers.view(), &[0, 0, 3], threads, go_on);
             assert_eq!(found.unwrap(), [1, 4, 1]);
+            let raised = (&[true, true, false, true][..], 0.5);
+            let labels = [0, 0, 3];
+            let found =
+                raised_ranks(queries.view(), answers.view(), &labels, raised, threads, go_on);
+            assert_eq!(found.unwrap(), [2, 4, 2]);
         }
     }
 }

@@ -21,7 +21,7 @@ pub enum Recipe {
         /// Only so many of the nearest heads take part.
         top_k: Option<usize>,
     },
-    /// The query and up to three terms.
+    /// The query and up to two terms.
     Residual(Box<ResidualTraining>),
     /// One matrix.
     Linear(LinearMethod),
@@ -79,7 +79,7 @@ impl fmt::Display for Recipe {
         match self {
             Self::MultiHead { temperature, .. } => write!(f, "multi-head, τ = {temperature}"),
             Self::Residual(t) => {
-                write!(f, "rotation {} + adapter {} + lift {}", t.rotation, t.adapter, t.lift)
+                write!(f, "query + {} rotation + {} adapter", t.rotation, t.adapter)
             }
             Self::Linear(LinearMethod::Lda { spread, ridge }) => {
                 write!(f, "LDA, λ = {spread}, μ = {ridge}")

@@ -5,9 +5,8 @@ use ndarray::Axis;
 use crate::adapter::train_adapter;
 use crate::error::Result;
 use crate::kernel::{self, Rows, gemm, parallel};
-use crate::lift::lift_direction;
 use crate::projection::{Questions, ResidualParts, ResidualProjection};
-use crate::{AdapterTraining, OnProgress, Progress, TrainingData};
+use crate::{AdapterTraining, OnProgress, TrainingData, TrainingOptions};
 
 /// Terms and parameters of a residual projection, as [`ResidualParts`] explains them.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,8 +15,6 @@ pub struct ResidualTraining {
     pub rotation: f64,
     /// Factor of the adapter, or 0 for none.
     pub adapter: f64,
-    /// Factor of the lift, or 0 for none.
-    pub lift: f64,
     /// Temperature of the rotation.
     pub temperature: f64,
     /// Nearest training questions of the rotation.
@@ -32,7 +29,6 @@ impl ResidualTraining {
         Self {
             rotation: 0.5,
             adapter: 0.5,
-            lift: 0.0,
             temperature: 0.1,
             neighbours: 32,
             adapter_training: AdapterTraining::default(),
@@ -48,14 +44,23 @@ impl ResidualTraining {
     pub fn fixed(data: &TrainingData) -> Self {
         if data.seen().iter().all(|seen| *seen) { Self::closed() } else { Self::open() }
     }
+
+    /// The fixed parameters, with the temperature, seed and threads of `options`.
+    pub(super) fn with_options(data: &TrainingData, options: &TrainingOptions) -> Self {
+        let mut training = Self { temperature: options.temperature, ..Self::fixed(data) };
+        training.adapter_training.seed = options.tuning.seed;
+        training.adapter_training.threads = options.tuning.threads;
+        training
+    }
 }
 
 /// Trains the terms that `training` names. The parts make a [`ResidualProjection`] and can
 /// be stored.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if the answers do
-/// not determine the lift.
+/// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), and
+/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for parameters outside their
+/// range.
 pub fn train_residual(
     data: &TrainingData,
     training: &ResidualTraining,
@@ -72,38 +77,14 @@ pub fn train_residual(
         ..ResidualParts::new(dim)
     };
     if training.adapter != 0.0 {
-        let base = base_of(data, training, progress)?;
-        let mut adapter = train_adapter(data, &training.adapter_training, base, progress)?;
+        let mut adapter = train_adapter(data, &training.adapter_training, progress)?;
         let factor = (training.adapter / parts.gain) as f32;
         adapter.iter_mut().for_each(|value| *value *= factor);
         parts.adapter = Some(Rows::from_values(dim, &adapter));
     }
-    if training.lift != 0.0 {
-        parts.lift = Some((lift_direction(data)?, training.lift));
-    }
     // Made once: parts that would not open are not given.
     ResidualProjection::new(parts.clone())?;
     Ok(parts)
-}
-
-/// What the adapter's term is added to while it is trained: the questions, or these with a
-/// rotation by the other questions.
-pub(super) fn base_of(
-    data: &TrainingData,
-    training: &ResidualTraining,
-    progress: &mut OnProgress<'_>,
-) -> Result<Option<Vec<f32>>> {
-    let factor = training.adapter_training.rotation as f32;
-    if factor == 0.0 {
-        return Ok(None);
-    }
-    let AdapterTraining { threads, steps, .. } = training.adapter_training;
-    let (temperature, neighbours) = (training.temperature, training.neighbours);
-    let poll = &mut || Progress::new("adapter", 0, steps).send(progress);
-    let mut base = rotations(data, None, temperature, neighbours, threads, poll)?;
-    let values = base.iter_mut().zip(data.question_values());
-    values.for_each(|(base, question)| *base = question + factor * *base);
-    Ok(Some(base))
 }
 
 /// The training questions with their answers, by cluster. Answers that are in no cluster have none.
@@ -141,11 +122,10 @@ fn push(
     questions.push(cluster, &data.answers().row(row).to_vec(), rows.view())
 }
 
-/// Δ (n × d) of unit queries (n × d) by the training questions of `data`; for `None`, of
-/// these questions themselves, each by the others only.
+/// Δ (n × d) of unit queries (n × d) by the training questions of `data`.
 pub(super) fn rotations(
     data: &TrainingData,
-    queries: Option<&[f32]>,
+    queries: &[f32],
     temperature: f64,
     neighbours: usize,
     threads: usize,
@@ -158,14 +138,6 @@ pub(super) fn rotations(
             .expect("training data is finite and of length 1");
     }
     let count = questions.len();
-    // Questions are grouped by their answers; this is where each one went.
-    let mut order: Vec<usize> = (0..data.labels().len()).collect();
-    order.sort_by_key(|number| data.labels()[*number]);
-    let mut place = vec![0; order.len()];
-    order.iter().enumerate().for_each(|(at, number)| place[*number] = at);
-
-    let others_only = queries.is_none();
-    let queries = queries.unwrap_or(data.question_values());
     let rows = (1usize << 20).checked_div(count).unwrap_or(1).clamp(1, 64);
     let mut out = vec![0.0; queries.len()];
     parallel::parallel_chunks_until(threads, &mut out, dim, rows, poll, |range, out, _| {
@@ -174,10 +146,7 @@ pub(super) fn rotations(
         gemm::matmul_nt(queries, questions.vectors(), dim, &mut dots);
         let mut sum = vec![0.0f64; dim];
         let rows = queries.chunks(dim).zip(dots.chunks_mut(count));
-        for (((query, dots), out), number) in rows.zip(out.chunks_mut(dim)).zip(range) {
-            if others_only {
-                dots[place[number]] = f32::NEG_INFINITY;
-            }
+        for ((query, dots), out) in rows.zip(out.chunks_mut(dim)) {
             let norm = kernel::norm(query);
             let nearest = questions.nearest(query, norm, dots, neighbours, temperature);
             sum.fill(0.0);

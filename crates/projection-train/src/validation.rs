@@ -9,7 +9,7 @@ use crate::evaluation::Metrics;
 use crate::folds::{Fold, folds};
 use crate::kernel;
 use crate::kernel::parallel::Poll;
-use crate::ranks::ranks;
+use crate::ranks::{raised_ranks, ranks};
 use crate::{TrainingData, Tuning};
 
 /// Standard errors by which one thing has to be better than another of a different sort, to
@@ -76,15 +76,36 @@ impl<'a> Plan<'a> {
         self.data.questions().select(ndarray::Axis(0), &fold.queries)
     }
 
-    /// The ranks of the right answers for a fold's queries as they are projected (n × d).
+    /// How much each question that is asked counts, so that the two sorts have their shares;
+    /// the sum is the number of questions.
+    pub fn weights(&self) -> Vec<f64> {
+        let count = self.seen.len() as f64;
+        let with = self.seen.iter().filter(|seen| **seen).count() as f64;
+        let weight = |seen: &bool| match seen {
+            true => (1.0 - self.share) * count / with,
+            false => self.share * count / (count - with),
+        };
+        self.seen.iter().map(weight).collect()
+    }
+
+    /// The ranks of the right answers for a fold's queries as they are projected (n × d), with an
+    /// offset of the answers that are not `seen`.
     pub fn ranks(
         &self,
         fold: &Fold,
         projected: ArrayView2<'_, f32>,
+        seen: &[bool],
+        offset: f64,
         poll: &mut Poll<'_>,
     ) -> Result<Vec<u32>> {
         let (answers, labels) = (self.data.answers(), self.labels(fold));
-        let ranks = ranks(projected, answers, &labels, self.threads, poll)?;
+        let ranks = match offset {
+            0.0 => ranks(projected, answers, &labels, self.threads, poll)?,
+            offset => {
+                let raised = (seen, offset as f32);
+                raised_ranks(projected, answers, &labels, raised, self.threads, poll)?
+            }
+        };
         Ok(ranks.into_iter().map(|rank| rank as u32).collect())
     }
 
@@ -93,10 +114,26 @@ impl<'a> Plan<'a> {
         Column::of(ranks, &self.seen, self.share)
     }
 
+    /// What is measured of every fold's queries as they are projected (n × d each), with an offset
+    /// of the answers without training questions.
+    pub fn column_of(
+        &self,
+        projected: &[Array2<f32>],
+        offset: f64,
+        poll: &mut Poll<'_>,
+    ) -> Result<Column> {
+        let folds = self.folds.iter().zip(projected);
+        let ranks = folds
+            .map(|(fold, rows)| self.ranks(fold, rows.view(), &fold.data.seen(), offset, poll))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(self.column(ranks.into_iter().flatten()))
+    }
+
     /// Plain cosine.
     pub fn cosine(&self, poll: &mut Poll<'_>) -> Result<Column> {
-        let ranks = self.folds.iter().map(|fold| self.ranks(fold, self.queries(fold).view(), poll));
-        Ok(self.column(ranks.collect::<Result<Vec<_>>>()?.into_iter().flatten()))
+        let ranks = |fold| self.ranks(fold, self.queries(fold).view(), &[], 0.0, poll);
+        let ranks = self.folds.iter().map(ranks).collect::<Result<Vec<_>>>()?;
+        Ok(self.column(ranks.into_iter().flatten()))
     }
 
     /// The standard error of the difference of two scores.

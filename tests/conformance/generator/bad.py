@@ -202,7 +202,7 @@ def models(root):
 def other_kinds(root, entry):
     """Residual, linear and multi-head models whose parameters or further files are wrong."""
     parameters = dict(kind="residual", gain=0.5, temperature=0.1, neighbours=32, rotation=True,
-                      adapter=False, lift=None)
+                      adapter=False)
 
     def model(name, sizes=((3, 8), (1, 8)), **changes):
         one = Broken(root, name)
@@ -246,10 +246,6 @@ def other_kinds(root, entry):
     yield entry("adapter_of_other_size", "DIMENSION_MISMATCH", "mh_1_adapter.npy")
     whole(model("adapter_infinite", adapter=True), "adapter", np.full((8, 8), np.inf))
     yield entry("adapter_infinite", "NOT_FINITE", "mh_1_adapter.npy")
-    model("lift_missing", lift=0.1)
-    yield entry("lift_missing", "NOT_FOUND", "mh_1_lift.npy")
-    whole(model("lift_of_other_size", lift=0.1), "lift", np.ones(9))
-    yield entry("lift_of_other_size", "DIMENSION_MISMATCH", "mh_1_lift.npy")
     npyfile.write(f"{root}/bad/models/linear_nan/W_projection_1.npy", np.full((2, 3), np.nan), "<f4")
     yield entry("linear_nan", "NOT_FINITE", "W_projection_1.npy")
 

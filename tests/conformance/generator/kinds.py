@@ -32,7 +32,6 @@ class Kind:
     heads: list = dataclasses.field(default_factory=list)  # of Model
     questions: dict = dataclasses.field(default_factory=dict)  # cluster id: (m, d)
     adapter: np.ndarray | None = None
-    lift: np.ndarray | None = None
     W: np.ndarray | None = None
 
     @property
@@ -43,9 +42,8 @@ class Kind:
     def d(self):
         if self.W is not None:
             return self.W.shape[1]
-        for part in (self.adapter, self.lift):
-            if part is not None:
-                return len(part)
+        if self.adapter is not None:
+            return len(self.adapter)
         return len(self.heads[0].centroid)
 
     @property
@@ -70,7 +68,7 @@ def top_k(model, query, temperature):
 
 
 def residual(model, query, temperature):
-    """unit(q + s (Δ + q W)) + b u, and the rotation's weights summed over clusters."""
+    """unit(q + s (Δ + q W)), and the rotation's weights summed over clusters."""
     parameters, q = model.parameters, unit(query)
     added, weights = [np.zeros(model.d)], np.zeros(len(model.questions))
     keys = [(row, unit(c)) for row, n in enumerate(sorted(model.questions))
@@ -98,10 +96,7 @@ def residual(model, query, temperature):
         added.append(matvec(model.adapter.T, q))
     moved = np.array([math.fsum(column) for column in np.stack(added, axis=1).tolist()])
     z = q + parameters["gain"] * moved
-    p = z / max(norm(z), 1e-12)
-    if model.lift is not None:
-        p = p + parameters["lift"] * model.lift
-    return p, weights
+    return z / max(norm(z), 1e-12), weights
 
 
 def project(model, query, temperature):
@@ -143,9 +138,6 @@ class Maker:
         values = 0.3 * self.stream.uniform(d, d) / math.sqrt(d) + 0.2 * np.eye(d, k=1)
         self.model.adapter = self.whole("adapter", values, dtype, **options)
 
-    def lift(self, d, dtype="<f4"):
-        self.model.lift = self.whole("lift", 1.7 * self.stream.unit(d), dtype)
-
     def done(self):
         self.model.heads = Model("", 0, self.model.heads).heads
         text = json.dumps(self.model.parameters, indent=1)
@@ -153,17 +145,16 @@ class Maker:
         return self.model
 
 
-def residual_maker(root, name, rotation=True, adapter=False, lift=None, gain=0.5, neighbours=5,
+def residual_maker(root, name, rotation=True, adapter=False, gain=0.5, neighbours=5,
                    temperature=0.1, model_id=1):
     return Maker(root, name, model_id, kind="residual", gain=gain, temperature=temperature,
-                 neighbours=neighbours, rotation=rotation, adapter=adapter, lift=lift)
+                 neighbours=neighbours, rotation=rotation, adapter=adapter)
 
 
 def residual_models(root):
-    one = residual_maker(root, "residual_all", adapter=True, lift=0.12, model_id=3)
+    one = residual_maker(root, "residual_all", adapter=True, model_id=3)
     one.heads([2, 10, 100, 9], [3, 1, 6, 4], 8)
     one.adapter(8)
-    one.lift(8)
     yield "residual_all", one.done()
     one = residual_maker(root, "residual_rotation", gain=0.7)
     one.heads(range(1, 9), [2, 3, 1, 5, 1, 2, 2, 4], 8, dtype="<f8")
@@ -203,9 +194,8 @@ def residual_models(root):
               dtype="<f8", fortran=True, version=(2, 0))
     one.adapter(8, dtype="<f8", fortran=True)
     yield "residual_lengths", one.done()
-    one = residual_maker(root, "residual_float16", lift=0.05)
+    one = residual_maker(root, "residual_float16")
     one.heads([1, 2, 3], [5, 2, 3], 8, dtype="<f2")
-    one.lift(8, dtype="<f2")
     yield "residual_float16", one.done()
 
     one = residual_maker(root, "residual_adapter", rotation=False, adapter=True, gain=0.8)
@@ -215,14 +205,10 @@ def residual_models(root):
     one.heads([1, 11, 2], [2, 2, 5], 8)
     one.adapter(8)
     yield "residual_routed_adapter", one.done()
-    one = residual_maker(root, "residual_lift", rotation=False, lift=0.16)
-    one.lift(8)
-    yield "residual_lift", one.done()
 
-    one = residual_maker(root, "residual_d384", adapter=True, lift=0.08, neighbours=32)
+    one = residual_maker(root, "residual_d384", adapter=True, neighbours=32)
     one.heads(range(1, 41), [1 + i % 7 for i in range(40)], 384)
     one.adapter(384, dtype="<f2")
-    one.lift(384)
     yield "residual_d384", one.done()
 
 

@@ -45,10 +45,7 @@ def residual(folder, number, meta, tau, queries):
                     delta[i] += share * (rotate(c, a, q[i]) - q[i])
     if meta["adapter"]:
         delta = delta + q @ np.load(f"{stem}_adapter.npy").astype("f8")
-    p = unit(q + meta["gain"] * delta)
-    if meta["lift"] is not None:
-        p = p + meta["lift"] * np.load(f"{stem}_lift.npy").astype("f8").reshape(-1)
-    return p, weights
+    return unit(q + meta["gain"] * delta), weights
 
 
 def rotate(c, a, q):

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from .explanation import Explanation
 
 _SCORE_MODES = {
+    "seen_unseen": lib.PROJECTION_SCORE_MODE_SEEN_UNSEEN,
     "cosine": lib.PROJECTION_SCORE_MODE_COSINE,
     "max_nearest_question": lib.PROJECTION_SCORE_MODE_MAX_NEAREST_QUESTION,
-    "seen_unseen": lib.PROJECTION_SCORE_MODE_SEEN_UNSEEN,
 }
 #: PROJECTION_HYBRID_WEIGHT_OF_MODEL of the header; cffi can't declare floating-point constants.
 _WEIGHT_OF_MODEL = -1.0
@@ -221,7 +221,7 @@ class Searcher(_call.Handle):
         model: Optional[Model] = None,
         text: Optional[str] = None,
         hybrid: Union[bool, float] = False,
-        score_mode: str = "cosine",
+        score_mode: str = "seen_unseen",
         unseen_offset: float = 0.0,
         threads: int = 1,
         allowed: Optional[ArrayLike] = None,
@@ -233,13 +233,14 @@ class Searcher(_call.Handle):
         - `hybrid` adds BM25 over the answers' texts: a number from 0 to 1 is the weight of BM25;
           True stands for the weight that training chose for the model, else 0.2. It needs the
           query's `text` and a searcher of a store.
-        - `score_mode` is how vectors score an answer: "cosine"; "max_nearest_question", which is
+        - `score_mode` is how vectors score an answer: "seen_unseen", the cosine plus, for answers
+          without training questions, `unseen_offset` or, if that is 0, the offset that training
+          chose for the model; "cosine", without the latter; or "max_nearest_question", which is
           the cosine or, if larger, 0.8 times the cosine of the query and the nearest training
-          question of the answer's cluster, for residual models and searchers of a store; or
-          "seen_unseen", the cosine plus `unseen_offset`, or plus the offset that training chose
-          if that is 0.
-        - `unseen_offset` is added to the scores of answers without training questions. It needs a
-          model with heads and a searcher of a store.
+          question of the answer's cluster, for residual models and searchers of a store.
+        - `unseen_offset` is added to the scores of answers without training questions: a larger
+          one finds them more often. It needs a model with heads and a searcher of a store; that a
+          searcher of bare vectors does not know them is no error for the model's own offset.
         - `threads` is the number of threads that share the answers. They end before the call
           returns; 1 is the calling thread. Results do not depend on it.
         - `allowed` are the ids of the answers that may be found; None allows all. Scores do not
@@ -273,7 +274,7 @@ class Searcher(_call.Handle):
         model: Optional[Model] = None,
         texts: Optional[Sequence[str]] = None,
         hybrid: Union[bool, float] = False,
-        score_mode: str = "cosine",
+        score_mode: str = "seen_unseen",
         unseen_offset: float = 0.0,
         threads: int = 1,
         allowed: Optional[ArrayLike] = None,
@@ -307,7 +308,7 @@ class Searcher(_call.Handle):
         model: Optional[Model] = None,
         text: Optional[str] = None,
         hybrid: Union[bool, float] = False,
-        score_mode: str = "cosine",
+        score_mode: str = "seen_unseen",
         unseen_offset: float = 0.0,
     ) -> Explanation:
         """Searches as :meth:`search` does, and explains why the answers were found."""

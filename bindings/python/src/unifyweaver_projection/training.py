@@ -365,8 +365,6 @@ def _validated(validation: Optional[dict[str, Any]]) -> dict[str, dict[str, Any]
     if validation is None:
         return {}
     found = {"plain cosine": validation["cosine"]}
-    if validation["fixed"] is not None:
-        found["fixed parameters"] = validation["fixed"]
     found["chosen"] = validation["model"]
     for best in validation["best_of_kinds"]:
         # There are several linear methods, each with a best candidate of its own.

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::{precision, temperature, with_precision};
 use crate::failure::Failure;
-use crate::output::{Report, Screen, count};
+use crate::output::{Report, Screen, count, note};
 
 /// Write a model to one file, or with its answers to a folder
 ///
@@ -183,14 +183,26 @@ impl Report for ExportReport {
         if self.precision != Precision::F32 {
             what += &format!(", in {}", self.precision.name());
         }
-        format!(
+        let mut text = format!(
             "{}, {}\n{what}, dimension {} → {}\n",
             screen.clean(&self.output),
             size(self.bytes),
             self.input_dim,
             self.output_dim
-        )
+        );
+        if let (ExportFormat::Onnx, Some(offset)) = (self.format, self.unseen_offset) {
+            text += &lacks_offset(offset);
+        }
+        text
     }
+}
+
+/// What is to be known of a search that does not know which answers have training questions.
+fn lacks_offset(offset: f64) -> String {
+    note(&format!(
+        "the offset {offset} of answers without training questions is not part of it: it finds \
+         such answers less often than a search of the store, unless its user adds the offset"
+    ))
 }
 
 /// A number of bytes for people.

@@ -72,14 +72,14 @@ pub struct Args {
     #[arg(long, value_name = "W", requires = "hybrid", value_parser = weight)]
     hybrid_weight: Option<f64>,
 
-    /// How vectors score an answer: by its cosine, or by the nearest training question of
-    /// its cluster where 0.8 times that is more, or with an offset for answers without
-    /// training questions
-    #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Cosine)]
+    /// How vectors score an answer: by its cosine, with an offset for answers without training
+    /// questions; by the cosine alone; or by the nearest training question of its cluster where
+    /// 0.8 times that is more
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::SeenUnseen)]
     score_mode: Mode,
 
-    /// Offset of answers without training questions [default: with --score-mode
-    /// seen-unseen the one that training chose, else 0]
+    /// Offset of answers without training questions: more finds them more often
+    /// [default: with --score-mode seen-unseen the one that training chose, else 0]
     #[arg(long, value_name = "B", allow_negative_numbers = true, value_parser = offset)]
     unseen_offset: Option<f64>,
 
@@ -103,12 +103,13 @@ pub struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Cosine of the projected question and the answer
+    /// Cosine of the projected question and the answer, plus the offset that training chose if
+    /// the answer has no training questions
+    SeenUnseen,
+    /// The cosine alone
     Cosine,
     /// The larger of that and 0.8 times the nearest training question's
     MaxNearest,
-    /// The first, and for answers without training questions the offset that training chose
-    SeenUnseen,
 }
 
 /// A weight from the command line.

@@ -8,7 +8,7 @@ const QUESTION: &str = "tabular text with odd separators";
 
 fn train(place: &Place) -> Value {
     let model = model_dir();
-    let args = ["train", &place.db(), "--json", "--with-feedback", "--model-dir"];
+    let args = ["train", &place.db(), "--json", "--force", "--with-feedback", "--model-dir"];
     run(args.into_iter().chain([model.to_str().unwrap()])).json()
 }
 

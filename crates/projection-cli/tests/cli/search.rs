@@ -36,7 +36,6 @@ fn add_kinds(place: &Place) -> [i64; 2] {
         neighbours: 4,
         rotation: true,
         adapter: false,
-        lift: None,
     };
     let residual = NewModel {
         heads: &heads,
@@ -141,18 +140,17 @@ fn words_and_the_nearest_question() {
         let expected = number("projected_cosine").max(0.8 * number("nearest_question"));
         assert!((number("score") - expected).abs() < 1e-6, "{hit}");
     }
-    let raised = ["--projection", "2", "--score-mode", "seen-unseen"];
+    let raised = ["--projection", "2"];
     let found = query(&raised);
     assert_eq!(found["score_mode"], "seen-unseen");
     assert_eq!(found["unseen_offset"], 0.125, "the one that training chose");
     let other = query(&[&raised[..], &["--unseen-offset", "-0.5"]].concat());
     assert_eq!(other["unseen_offset"], -0.5);
-    assert_eq!(query(&["--projection", "2"])["unseen_offset"], 0.0);
+    assert_eq!(query(&[&raised[..], &["--score-mode", "cosine"]].concat())["unseen_offset"], 0.0);
     let text = place.query(&[&[words], &raised[..]].concat()).ok();
     assert!(text.contains("offset 0.125 for answers without"), "{text}");
     assert!(run(["inspect", &place.db()]).ok().contains("offset 0.125"));
-    let (kind, message) =
-        place.query(&[words, "--json", "--score-mode", "seen-unseen"]).json_error(1);
+    let (kind, message) = place.query(&[words, "--json", "--unseen-offset", "0.5"]).json_error(1);
     assert!(kind == "invalid_argument" && message.contains("heads"), "{message}");
     let (kind, message) =
         place.query(&[words, "--json", "--score-mode", "max-nearest"]).json_error(1);

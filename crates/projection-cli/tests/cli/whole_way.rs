@@ -153,7 +153,7 @@ fn another_embedding_model_is_refused_by_name() {
 #[test]
 fn the_answers_are_the_engines_to_the_last_bit() {
     let place = Place::trained();
-    run(["train", &place.db(), "--temperature", "0.3"]).ok();
+    run(["train", &place.db(), "--temperature", "0.3", "--force"]).ok();
     let question = "What happens to variables outside?";
     let found = place.query(&[question, "--json", "--projection", "1", "-k", "3"]).json();
 

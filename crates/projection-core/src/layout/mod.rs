@@ -6,8 +6,7 @@
 //!                         mh_{id}_cluster_{n}_answer.npy
 //!                         mh_{id}_cluster_{n}_W.npy           optional
 //!                         mh_{id}_cluster_{n}_questions.npy   of a residual model, as the
-//!                         mh_{id}_adapter.npy                 next two, each optional
-//!                         mh_{id}_lift.npy
+//!                         mh_{id}_adapter.npy                 next one, each optional
 //!                         mh_{id}_model.json                  kind and parameters, optional
 //!                         mh_{id}_index.safetensors           approximate index of many heads or
 //!                                                             questions, optional
@@ -66,11 +65,6 @@ pub fn questions_name(id: i64, cluster_id: i64) -> String {
 /// The file name of the adapter of projection `id`.
 pub fn adapter_name(id: i64) -> String {
     format!("mh_{id}_adapter.npy")
-}
-
-/// The file name of the lift's direction in projection `id`.
-pub fn lift_name(id: i64) -> String {
-    format!("mh_{id}_lift.npy")
 }
 
 /// The file name of the kind and parameters of projection `id`.

@@ -19,7 +19,7 @@
 //! | kind | tensors |
 //! |---|---|
 //! | `multi_head` | `head_ids` I64 (N); `centroids` (N × d), of length 1, in F64 if the model keeps them so for low temperatures, otherwise in F32; `answers` (N × o); or, in less memory, `centroids` and `answers` in BF16, or in I8 with `centroid_scales` and `answer_scales` (N), which bytes are multiplied by; if heads have matrices, `matrices` (m × o × d) and `matrix_heads` I64 (m), the numbers of these heads |
-//! | `residual` | if there are questions, `head_ids` and `question_counts` I64 (N), `answers` (N × d) and `questions` (n × d); `adapter` (d × d); `lift` (d) |
+//! | `residual` | if there are questions, `head_ids` and `question_counts` I64 (N), `answers` (N × d) and `questions` (n × d); `adapter` (d × d) |
 //! | `linear` | `matrix` (o × d) |
 //! | `transformer` | torch's tensors under torch's names, such as `encoder.layers.0.norm1.weight` |
 //!

@@ -11,10 +11,9 @@ const COUNTS: &str = "question_counts";
 const QUESTIONS: &str = "questions";
 const ANSWERS: &str = "answers";
 const ADAPTER: &str = "adapter";
-const LIFT: &str = "lift";
 
 pub fn tensors(model: &ResidualProjection) -> Vec<NewTensor<'_>> {
-    let ResidualParts { questions, adapter, lift, .. } = model.parts();
+    let ResidualParts { questions, adapter, .. } = model.parts();
     let dim = questions.dim();
     let mut tensors = Vec::new();
     // Small tensors last, see the multi-head ones.
@@ -26,9 +25,6 @@ pub fn tensors(model: &ResidualProjection) -> Vec<NewTensor<'_>> {
     if let Some(adapter) = adapter {
         tensors.push(NewTensor::new(ADAPTER, &[dim, dim], adapter));
     }
-    if let Some((direction, _)) = lift {
-        tensors.push(NewTensor::new(LIFT, &[dim], direction));
-    }
     if !questions.is_empty() {
         let counts: Vec<i64> = questions.counts().iter().map(|count| *count as i64).collect();
         tensors.push(NewTensor::vector(IDS, questions.cluster_ids()));
@@ -39,7 +35,7 @@ pub fn tensors(model: &ResidualProjection) -> Vec<NewTensor<'_>> {
 }
 
 pub fn read(file: &TensorFile<'_>, parameters: &ModelParameters) -> Result<ResidualProjection> {
-    let ModelParameters::Residual { gain, temperature, neighbours, rotation, adapter, lift } =
+    let ModelParameters::Residual { gain, temperature, neighbours, rotation, adapter } =
         *parameters
     else {
         return Err(Error::new(ErrorKind::Internal, "parameters of another kind"));
@@ -48,12 +44,8 @@ pub fn read(file: &TensorFile<'_>, parameters: &ModelParameters) -> Result<Resid
         file.shape::<f32>(QUESTIONS, 2)?[1]
     } else if adapter {
         file.shape::<f32>(ADAPTER, 2)?[0]
-    } else if lift.is_some() {
-        file.shape::<f32>(LIFT, 1)?[0]
     } else {
-        return Err(
-            file.invalid(format_args!("tensor '{QUESTIONS}' is missing, adapter and lift too"))
-        );
+        return Err(file.invalid(format_args!("tensor '{QUESTIONS}' is missing, and no adapter")));
     };
     let (mut questions, mut index) = (Questions::new(dim), None);
     if rotation || file.has(QUESTIONS) {
@@ -61,11 +53,7 @@ pub fn read(file: &TensorFile<'_>, parameters: &ModelParameters) -> Result<Resid
         index = read_index(file, questions.len(), dim)?;
     }
     let adapter = adapter.then(|| file.rows(ADAPTER, &[dim, dim])).transpose()?;
-    let lift = match lift {
-        Some(factor) => Some((file.rows(LIFT, &[dim])?.to_vec(), factor)),
-        None => None,
-    };
-    let parts = ResidualParts { gain, temperature, neighbours, rotation, questions, adapter, lift };
+    let parts = ResidualParts { gain, temperature, neighbours, rotation, questions, adapter };
     ResidualProjection::from_parts(parts, index, file.name())
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array2;
 
 use super::multi_head::HeadPart;
-use super::residual::{check_adapter, check_lift};
+use super::residual::check_adapter;
 use super::validation::check_finite;
 use super::{
     Head, LinearProjection, Model, MultiHeadProjection, Questions, ResidualParts,
@@ -107,7 +107,7 @@ fn load_residual(
 ) -> Result<Model> {
     check_complete(folder, id)?;
     let heads = match layout::discover_heads(folder, id) {
-        // A model of an adapter or a lift alone may have none.
+        // A model of an adapter alone may have none.
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         heads => heads?,
     };
@@ -240,7 +240,7 @@ impl ResidualProjection {
         id: i64,
         file: &dyn Fn(String) -> Result<PathBuf>,
     ) -> Result<Self> {
-        let ModelParameters::Residual { gain, temperature, neighbours, rotation, adapter, lift } =
+        let ModelParameters::Residual { gain, temperature, neighbours, rotation, adapter } =
             *parameters
         else {
             return Err(Error::new(ErrorKind::Internal, "parameters of another kind"));
@@ -270,32 +270,14 @@ impl ResidualProjection {
             }
             false => None,
         };
-        let lift = match lift {
-            Some(factor) => {
-                let path = file(layout::lift_name(id))?;
-                let direction = load_vector(&path)?;
-                check_lift(&direction, *dim.get_or_insert(direction.len()))
-                    .map_err(|error| error.context(path.display()))?;
-                Some((direction, factor))
-            }
-            None => None,
-        };
         let Some(dim) = dim else {
             return Err(Error::new(
                 ErrorKind::InvalidModel,
-                "a residual projection without questions, adapter and lift",
+                "a residual projection without questions and adapter",
             ));
         };
         let questions = questions.unwrap_or_else(|| Questions::new(dim));
-        Self::new(ResidualParts {
-            gain,
-            temperature,
-            neighbours,
-            rotation,
-            questions,
-            adapter,
-            lift,
-        })
+        Self::new(ResidualParts { gain, temperature, neighbours, rotation, questions, adapter })
     }
 }
 

@@ -5,5 +5,5 @@ mod index;
 mod lexical;
 
 pub use fusion::{DEFAULT_HYBRID_WEIGHT, fuse};
-pub use index::{Hit, Index, better_first};
+pub use index::{Group, Hit, Index, better_first};
 pub use lexical::LexicalIndex;

@@ -27,11 +27,7 @@ pub(super) fn build(graph: &Graph, model: &ResidualProjection) {
         moved = Some(moved.map_or(adapted, |rotation| rotation + adapted));
     }
     let sum = moved.map_or(query, |moved| query + moved * query.scalar(terms.gain));
-    let mut projected = sum / sum.reduce_rows("ReduceL2").at_least(MIN_NORM);
-    if let Some((direction, factor)) = &terms.lift {
-        let lift: Vec<f64> = direction.iter().map(|value| factor * f64::from(*value)).collect();
-        projected = projected + graph.doubles("lift", &[1, dim], &lift);
-    }
+    let projected = sum / sum.reduce_rows("ReduceL2").at_least(MIN_NORM);
     projected.cast(Element::Float).output("projected", dim);
     if let Some(weights) = weights {
         weights.output("weights", model.head_ids().len());

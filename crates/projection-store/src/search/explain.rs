@@ -103,13 +103,8 @@ impl Searcher {
     ) -> Result<Explanation> {
         let scores = self.scores(query, options)?;
         let index = self.index();
-        let seen = match (&scores.seen, options.projection) {
-            (Some(seen), _) => Some(seen.clone()),
-            (None, Some(projection)) if !projection.head_ids().is_empty() => {
-                self.members().and_then(|_| self.seen(projection).ok())
-            }
-            _ => None,
-        };
+        let heads = options.projection.filter(|projection| !projection.head_ids().is_empty());
+        let seen = heads.and_then(|projection| self.seen(projection).ok());
         let before = (query.vector.len() == index.dim())
             .then(|| index.target(query.vector, None).map(|target| index.scores(&target)))
             .transpose()?;
@@ -129,7 +124,7 @@ impl Searcher {
                     .map(|nearest| nearest[row])
                     .filter(|nearest| nearest.is_finite()),
                 bm25: scores.bm25.as_ref().map(|bm25| bm25[row]),
-                seen: seen.as_ref().map(|seen| seen[row]),
+                seen: seen.as_ref().map(|rows| rows.seen[row]),
             }
         };
         let hits = scores.best(index, options).into_iter().enumerate().map(explain).collect();

@@ -5,6 +5,7 @@ mod explain;
 mod options;
 mod score;
 mod searcher;
+mod seen;
 
 pub use bm25::Bm25;
 pub use explain::{ExplainedHit, ExplainedQuestion, Explanation};

@@ -5,7 +5,8 @@
 //! ```text
 //! s  = cos(p, a)                         p the query, or its projection; a the answer
 //!      or max(cos(p, a), 0.8·n)          n the nearest training question of a's cluster
-//! s' = s + offset                        for unseen answers: those that no head is for
+//! s' = s + offset                        for unseen answers: those that no head is for. The
+//!                                         projection's own offset by default
 //! f  = (1 − w)·(s' + 1)/(S + 1) + w·b/B  b the answer's BM25; S, B the largest s' and b
 //! ```
 //!
@@ -60,17 +61,19 @@ pub enum Hybrid {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ScoreMode {
-    /// The cosine of the (projected) query and the answer.
+    /// The cosine of the (projected) query and the answer, plus an offset for unseen answers:
+    /// [`SearchOptions::unseen_offset`], or if that is 0 the one that training chose for the
+    /// projection. Without a projection, with one that has no offset, and in a searcher that does
+    /// not know its answers' clusters, it is the cosine alone;
+    /// [`SearchResult::unseen_offset`] tells which.
     #[default]
+    SeenUnseen,
+    /// The cosine alone, without the projection's offset.
     Cosine,
     /// The cosine, or [`NEAREST_QUESTION_FACTOR`] times the cosine of the query and the nearest
     /// training question of the answer's cluster, whichever is more. Needs a residual projection
     /// and a searcher that knows its answers' clusters.
     MaxNearestQuestion,
-    /// The cosine, plus an offset for unseen answers: [`SearchOptions::unseen_offset`], or the
-    /// one that training chose. Needs a projection with heads and a searcher that knows its
-    /// answers' clusters.
-    SeenUnseen,
 }
 
 /// How answers are found and scored.
@@ -86,8 +89,9 @@ pub struct SearchOptions<'a> {
     pub score_mode: ScoreMode,
     /// Added to the vectors' score of unseen answers, those that no head of the projection is
     /// for. A projection draws queries towards the answers that it was trained on; the offset
-    /// makes up for that, or for how rarely the others are right. Needs a projection with heads.
-    /// 0 is no offset or, with [`ScoreMode::SeenUnseen`], the one that training chose.
+    /// makes up for that, or for how rarely the others are right. Needs a projection with heads
+    /// and a searcher that knows its answers' clusters. 0 is the one that training chose with
+    /// [`ScoreMode::SeenUnseen`], else none.
     pub unseen_offset: f64,
     /// The ids of the answers that may be found, in any order; `None` for all. Scores do not
     /// depend on it, and unknown ids are ignored.
@@ -104,7 +108,7 @@ impl Default for SearchOptions<'_> {
             k: 10,
             projection: None,
             hybrid: Hybrid::Off,
-            score_mode: ScoreMode::Cosine,
+            score_mode: ScoreMode::SeenUnseen,
             unseen_offset: 0.0,
             allowed: None,
             threads: 1,
@@ -143,16 +147,6 @@ impl SearchOptions<'_> {
                 ErrorKind::InvalidArgument,
                 format!("hybrid weight {weight}, expected a number from 0 to 1"),
             )),
-        }
-    }
-
-    /// The offset of unseen answers.
-    pub fn effective_offset(&self) -> f64 {
-        match (self.score_mode, self.projection) {
-            (ScoreMode::SeenUnseen, Some(projection)) if self.unseen_offset == 0.0 => {
-                projection.unseen_offset().unwrap_or(0.0)
-            }
-            _ => self.unseen_offset,
         }
     }
 }

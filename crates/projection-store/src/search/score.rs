@@ -1,12 +1,14 @@
 //! The scores of all answers for a query; [`options`](super::options) has the formula.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use projection_core::projection::Projection;
-use projection_core::search::LexicalIndex;
+use projection_core::search::{Group, LexicalIndex};
 use projection_core::{Error, ErrorKind, Result};
 
 use super::options::{NEAREST_QUESTION_FACTOR, ScoreMode, SearchOptions, SearchQuery};
+use super::seen::SeenRows;
 use super::{Hit, Index, Searcher, fuse};
 
 /// The scores of all answers, each part in the order of the index.
@@ -16,8 +18,6 @@ pub(super) struct Scores {
     /// Cosine with the nearest training question of the answer's cluster, if it counts; −∞ for
     /// answers without any.
     pub nearest_question: Option<Vec<f32>>,
-    /// Whether the projection has a head for the answer, if that counts.
-    pub seen: Option<Vec<bool>>,
     /// BM25, 0 for answers that share no word, if words count.
     pub bm25: Option<Vec<f64>>,
     /// What answers are ranked by.
@@ -44,12 +44,54 @@ impl Scores {
     }
 }
 
-/// Whether answers are ranked by the cosine alone.
-pub(super) fn is_plain(options: &SearchOptions<'_>, hybrid_weight: f64) -> bool {
-    hybrid_weight == 0.0 && options.score_mode == ScoreMode::Cosine && options.unseen_offset == 0.0
-}
-
 impl Searcher {
+    /// The offset of unseen answers: that of the options, or by default that of the projection if
+    /// it is known which answers are unseen.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for an offset that is not finite, and for one in the options
+    /// if it is not known which answers are unseen.
+    pub(super) fn offset(&self, options: &SearchOptions<'_>) -> Result<f64> {
+        let refuse = |what: &str| {
+            let message = format!("unseen offset {} {what}", options.unseen_offset);
+            Err(Error::new(ErrorKind::InvalidArgument, message))
+        };
+        let heads = options.projection.filter(|projection| !projection.head_ids().is_empty());
+        match (options.unseen_offset, heads) {
+            (0.0, Some(projection)) if options.score_mode == ScoreMode::SeenUnseen => {
+                let chosen = projection.unseen_offset().filter(|_| self.members().is_some());
+                Ok(chosen.unwrap_or_default())
+            }
+            (0.0, _) => Ok(0.0),
+            (offset, _) if !offset.is_finite() => refuse("expected a finite number"),
+            (_, None) => refuse("without a projection that has heads"),
+            (offset, Some(projection)) => self.seen(projection).map(|_| offset),
+        }
+    }
+
+    /// The offset of unseen answers if answers are ranked by nothing but cosine and offset.
+    pub(super) fn offset_of_cosines(&self, options: &SearchOptions<'_>) -> Result<Option<f64>> {
+        if options.hybrid_weight()? > 0.0 || options.score_mode == ScoreMode::MaxNearestQuestion {
+            return Ok(None);
+        }
+        self.offset(options).map(Some)
+    }
+
+    /// Calls `work` with the rows that may be found, in groups of one offset.
+    pub(super) fn in_groups<R>(
+        &self,
+        options: &SearchOptions<'_>,
+        offset: f64,
+        work: impl FnOnce(&[Group<'_>]) -> R,
+    ) -> Result<R> {
+        let allowed = options.allowed.map(|ids| self.index().rows_of(ids));
+        let rows = allowed.as_deref();
+        match options.projection.filter(|_| offset != 0.0) {
+            None => Ok(work(&[Group { rows, offset: 0.0 }])),
+            Some(projection) => Ok(self.seen(projection)?.with_groups(rows, offset as f32, work)),
+        }
+    }
+
     pub(super) fn scores(
         &self,
         query: &SearchQuery<'_>,
@@ -60,7 +102,7 @@ impl Searcher {
         let cosine = index.scores(&index.target(query.vector, options.projection)?);
         let mut total = cosine.clone();
         let nearest_question = match options.score_mode {
-            ScoreMode::Cosine | ScoreMode::SeenUnseen => None,
+            ScoreMode::SeenUnseen | ScoreMode::Cosine => None,
             ScoreMode::MaxNearestQuestion => {
                 let nearest = self.nearest_questions(query.vector, options.projection)?;
                 for (total, nearest) in total.iter_mut().zip(&nearest) {
@@ -69,16 +111,14 @@ impl Searcher {
                 Some(nearest)
             }
         };
-        let mut seen = None;
-        let unseen_offset = options.effective_offset();
-        if unseen_offset != 0.0 || options.score_mode == ScoreMode::SeenUnseen {
-            let answers = self.seen_for_offset(options)?;
-            for (total, seen) in total.iter_mut().zip(&answers) {
+        let unseen_offset = self.offset(options)?;
+        if let Some(projection) = options.projection.filter(|_| unseen_offset != 0.0) {
+            for (total, seen) in total.iter_mut().zip(&self.seen(projection)?.seen) {
+                *total = total.clamp(-1.0, 1.0);
                 if !seen {
                     *total += unseen_offset as f32;
                 }
             }
-            seen = Some(answers);
         }
         let mut bm25 = None;
         if hybrid_weight > 0.0 {
@@ -90,7 +130,6 @@ impl Searcher {
         Ok(Scores {
             cosine,
             nearest_question,
-            seen,
             bm25,
             total,
             hybrid_weight,
@@ -136,25 +175,15 @@ impl Searcher {
         Ok(answers)
     }
 
-    fn seen_for_offset(&self, options: &SearchOptions<'_>) -> Result<Vec<bool>> {
-        let refuse = |what: String| Err(Error::new(ErrorKind::InvalidArgument, what));
-        let offset = options.effective_offset();
-        if !offset.is_finite() {
-            return refuse(format!("unseen offset {offset}, expected a finite number"));
-        }
-        match options.projection {
-            Some(projection) if !projection.head_ids().is_empty() => self.seen(projection),
-            _ => refuse(format!("unseen offset {offset} without a projection that has heads")),
-        }
-    }
-
-    /// For each answer whether the projection has a head for it.
-    pub(super) fn seen(&self, projection: &dyn Projection) -> Result<Vec<bool>> {
-        let mut seen = vec![false; self.index().len()];
-        for (_, row) in self.heads_of_rows(projection.head_ids())? {
-            seen[row] = true;
-        }
-        Ok(seen)
+    /// Which answers the projection has a head for.
+    pub(super) fn seen(&self, projection: &dyn Projection) -> Result<Arc<SeenRows>> {
+        self.seen_rows.get(projection.head_ids(), || {
+            let mut seen = vec![false; self.index().len()];
+            for (_, row) in self.heads_of_rows(projection.head_ids())? {
+                seen[row] = true;
+            }
+            Ok(seen)
+        })
     }
 
     /// Numbers of heads, whose clusters ascend, each with the row of an answer in its cluster.

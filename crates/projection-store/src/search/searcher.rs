@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ndarray::ArrayView2;
 use projection_core::ivf::IndexStats;
 use projection_core::kernel::parallel;
-use projection_core::kernel::progress::{OnProgress, Progress};
+use projection_core::kernel::progress::{OnProgress, Progress, ignore_progress};
 use projection_core::projection::Projection;
 use projection_core::{Error, ErrorKind, Result};
 
-use super::score::is_plain;
+use super::seen::SeenCache;
 use super::{Bm25, Hit, Index, SearchOptions, SearchQuery, SearchResult};
 use crate::embeddings::EmbeddingModel;
 use crate::store::Store;
@@ -31,6 +31,7 @@ pub struct Searcher {
     origin: Option<Origin>,
     /// Built by the first hybrid search; numbers are rows in the index.
     bm25: Arc<Mutex<Option<Arc<Bm25>>>>,
+    pub(super) seen_rows: Arc<SeenCache>,
 }
 
 /// Where a searcher comes from.
@@ -102,6 +103,7 @@ impl Searcher {
             members: None,
             origin: None,
             bm25: Arc::default(),
+            seen_rows: Arc::default(),
         }
     }
 
@@ -116,14 +118,14 @@ impl Searcher {
         query: &SearchQuery<'_>,
         options: &SearchOptions<'_>,
     ) -> Result<SearchResult> {
-        let hybrid_weight = options.hybrid_weight()?;
-        if is_plain(options, hybrid_weight) {
-            let hits = {
-                let SearchOptions { k, projection, threads, allowed, .. } = *options;
-                self.index.search_among(allowed, threads, query.vector, projection, k)?
-            };
-            return Ok(SearchResult { hits, hybrid_weight, unseen_offset: 0.0 });
+        if let Some(unseen_offset) = self.offset_of_cosines(options)? {
+            let SearchOptions { k, projection, threads, .. } = *options;
+            let hits = self.in_groups(options, unseen_offset, |groups| {
+                self.index.search_in(groups, threads, query.vector, projection, k)
+            })??;
+            return Ok(SearchResult { hits, hybrid_weight: 0.0, unseen_offset });
         }
+        let hybrid_weight = options.hybrid_weight()?;
         let scores = self.scores(query, options)?;
         let hits = scores.best(&self.index, options);
         Ok(SearchResult { hits, hybrid_weight, unseen_offset: scores.unseen_offset })
@@ -139,19 +141,19 @@ impl Searcher {
         options: &SearchOptions<'_>,
         progress: &mut OnProgress<'_>,
     ) -> Result<Vec<SearchResult>> {
-        let hybrid_weight = options.hybrid_weight()?;
+        let plain = self.offset_of_cosines(options)?;
         let dim = queries.first().map_or(0, |query| query.vector.len());
         let alike = queries.iter().all(|query| query.vector.len() == dim);
-        if is_plain(options, hybrid_weight) && alike {
+        if let Some(unseen_offset) = plain.filter(|_| alike) {
             let vectors: Vec<f32> =
                 queries.iter().flat_map(|query| query.vector).copied().collect();
             let vectors = ArrayView2::from_shape((queries.len(), dim), &vectors)
                 .expect("so many vectors of one length");
-            let SearchOptions { k, projection, threads, allowed, .. } = *options;
-            let found = self
-                .index
-                .search_batch_among(allowed, threads, vectors, projection, k, progress)?;
-            let result = |hits| SearchResult { hits, hybrid_weight, unseen_offset: 0.0 };
+            let SearchOptions { k, projection, threads, .. } = *options;
+            let found = self.in_groups(options, unseen_offset, |groups| {
+                self.index.search_batch_in(groups, threads, vectors, projection, k, progress)
+            })??;
+            let result = |hits| SearchResult { hits, hybrid_weight: 0.0, unseen_offset };
             return Ok(found.into_iter().map(result).collect());
         }
         let mut results: Vec<Option<Result<SearchResult>>> = vec![];
@@ -186,7 +188,8 @@ impl Searcher {
     }
 
     /// The `k` answers nearest to the projection of `query`, best first; plain cosine for
-    /// `None`.
+    /// `None`. The projection's offset of unseen answers counts, as in
+    /// [`ScoreMode::SeenUnseen`](super::ScoreMode::SeenUnseen).
     ///
     /// # Errors
     /// As [`Index::search`].
@@ -211,7 +214,11 @@ impl Searcher {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Vec<Hit>>> {
-        self.index.search_batch(queries, projection, k)
+        let options = SearchOptions { k, projection, ..SearchOptions::default() };
+        let offset = self.offset(&options)?;
+        self.in_groups(&options, offset, |groups| {
+            self.index.search_batch_in(groups, 1, queries, projection, k, &mut ignore_progress)
+        })?
     }
 
     /// The text of an answer, if the searcher comes from a store.
@@ -297,6 +304,7 @@ impl Searcher {
             ));
         }
         put(&mut self.index, ids, vectors)?;
+        self.seen_rows = Arc::default();
         for (row, id) in ids.iter().enumerate() {
             match texts.get(row).copied().flatten() {
                 Some(text) => self.texts.insert(*id, text.to_string()),
@@ -331,6 +339,7 @@ impl Searcher {
         }
         ids.iter().for_each(|id| drop((self.texts.remove(id), self.titles.remove(id))));
         self.bm25 = Arc::default();
+        self.seen_rows = Arc::default();
         removed.len()
     }
 

@@ -204,9 +204,14 @@ impl Corpus {
     /// Whether each answer, or one that is right with it, has a question in `data`.
     pub(super) fn seen(&self, data: Option<&TrainingData>) -> Vec<bool> {
         let labels = data.iter().flat_map(|data| data.labels().iter().map(|l| data.clusters()[*l]));
-        let trained: HashSet<i64> = labels.flatten().collect();
-        let seen = |clusters: &Vec<i64>| clusters.iter().any(|own| trained.contains(own));
-        self.clusters_of.iter().map(seen).collect()
+        self.in_clusters(labels.flatten())
+    }
+
+    /// Whether each answer is in one of these clusters.
+    pub(super) fn in_clusters(&self, clusters: impl Iterator<Item = i64>) -> Vec<bool> {
+        let wanted: HashSet<i64> = clusters.collect();
+        let any = |clusters: &Vec<i64>| clusters.iter().any(|own| wanted.contains(own));
+        self.clusters_of.iter().map(any).collect()
     }
 
     /// The index of the answers' texts, if any is known.

@@ -169,7 +169,8 @@ impl Evaluator<'_> {
         Ok(scores)
     }
 
-    /// Cosines (n × m) of projected questions with the answers.
+    /// Cosines (n × m) of projected questions with the answers, those of unseen answers with the
+    /// model's offset, as a store's search scores them.
     pub fn projected(
         &self,
         model: &Model,
@@ -178,7 +179,16 @@ impl Evaluator<'_> {
     ) -> Result<Vec<f32>> {
         let mut projected = ndarray::Array2::zeros((queries.nrows(), model.output_dim()));
         model.project_batch_on(1, queries, projected.view_mut(), None, poll)?;
-        self.cosines(&unit_rows(projected.view()), poll)
+        let mut scores = self.cosines(&unit_rows(projected.view()), poll)?;
+        let offset = model.unseen_offset().unwrap_or_default() as f32;
+        if offset != 0.0 {
+            let seen = self.corpus.in_clusters(model.head_ids().iter().copied());
+            for scores in scores.chunks_mut(seen.len()) {
+                let unseen = scores.iter_mut().zip(&seen).filter(|(_, seen)| !**seen);
+                unseen.for_each(|(score, _)| *score += offset);
+            }
+        }
+        Ok(scores)
     }
 
     fn cosines(&self, units: &[f32], poll: &mut Poll<'_>) -> Result<Vec<f32>> {

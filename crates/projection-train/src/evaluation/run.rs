@@ -352,7 +352,8 @@ impl Rounds<'_> {
                     (Some(exact), _) => models[exact].with_precision(candidate.precision())?,
                     (None, recipe) => {
                         let recipe = recipe.as_ref().expect("only trainable candidates are kept");
-                        recipe.train(&data, progress)?
+                        let offset = candidate.model.unseen_offset();
+                        recipe.train(&data, progress)?.with_unseen_offset(offset)?
                     }
                 });
             }

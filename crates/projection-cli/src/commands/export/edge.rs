@@ -6,7 +6,7 @@ use projection_core::answer_file::AnswerPrecision;
 use projection_store::Store;
 use projection_store::edge::{EdgeOptions, EdgeReport, export_edge};
 
-use super::{Args, size};
+use super::{Args, lacks_offset, size};
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count};
 
@@ -52,13 +52,14 @@ impl Report for EdgeReport {
             0 => String::new(),
             n => format!(", {}", count(n, "training question")),
         };
-        text + &format!(
+        text += &format!(
             "{} projection {}, {} in {}{questions}, embedding model {}\n",
             self.kind,
             self.projection_id,
             count(self.answers, "answer"),
             self.answers_precision,
             screen.clean(&self.embedding_model)
-        )
+        );
+        text + &self.unseen_offset.map(lacks_offset).unwrap_or_default()
     }
 }

@@ -19,11 +19,10 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// Cross-validation for people: cosine, the fixed parameters, and the best candidates.
+    /// Cross-validation for people: cosine, the chosen model, and the best candidates.
     fn validation_table(&self, screen: &Screen) -> Option<String> {
         let validation = self.report.measured.as_ref()?;
         let mut rows = vec![row("plain cosine".into(), &validation.cosine)];
-        rows.extend(validation.fixed.map(|fixed| row("fixed parameters".into(), &fixed)));
         rows.push(row(format!("chosen: {}", self.report.recipe), &validation.chosen));
         let best = validation.best_of_kinds();
         for tried in best.iter().filter(|_| best.len() > 1) {
@@ -34,10 +33,10 @@ impl Trained {
             rows.push(row(format!("tried: {}", tried.recipe), &tried.validated));
         }
         let mut text = format!(
-            "\ncross-validation on {} of answers with and {} of answers without training \
-             questions, {} tried\n{}",
-            count(validation.chosen.seen.questions, "question"),
-            count(validation.chosen.unseen.questions, "question"),
+            "\ncross-validation, on questions that were left out of training: {} whose answer has \
+             other training questions (seen) and {} whose answer has none (unseen); {} tried\n{}",
+            validation.chosen.seen.questions,
+            validation.chosen.unseen.questions,
             count(validation.trials.len(), "candidate"),
             screen.table(&HEADER, rows)
         );
@@ -47,7 +46,8 @@ impl Trained {
                 row(format!("chosen: {}", self.report.recipe), model),
             ];
             text += &format!(
-                "\nwhere answers lose all their questions too, {} of such\n{}",
+                "\nhad some answers no training questions (open), as new answers will have none; {} \
+                 of such. Above, all had some (closed)\n{}",
                 count(model.unseen.questions, "question"),
                 screen.table(&HEADER, rows)
             );
@@ -68,7 +68,8 @@ impl Trained {
         if let Some(found) = validation.unseen_offset {
             text += &format!(
                 "offset {} for answers without training questions, MRR@10 {:.3} against {:.3} \
-                 without\n",
+                 without. Searches of the store add it; more (query --unseen-offset) finds such \
+                 answers more often, less finds the others more often\n",
                 found.value, found.score, found.without
             );
         }
@@ -76,10 +77,10 @@ impl Trained {
     }
 }
 
-const HEADER: [&str; 6] = ["", "MRR@10", "with", "without", "recall@1 with", "recall@1 without"];
+const HEADER: [&str; 6] =
+    ["", "MRR@10", "seen MRR@10", "unseen MRR@10", "seen recall@1", "unseen recall@1"];
 
-/// MRR@10 at the expected share, and both measures of questions whose answer has and has not
-/// training questions.
+/// MRR@10 at the expected share, and both measures of questions whose answer is seen and unseen.
 fn row(name: String, v: &Validated) -> Vec<String> {
     let part = |questions: usize, text: String| match questions {
         0 => "-".to_string(),

@@ -1,15 +1,14 @@
 //! The residual projection: keeps the query and adds what training learned.
 //!
-//! For a query q of unit length, in up to three terms, each of which may be absent:
+//! For a query q of unit length, with up to two terms, each of which may be absent:
 //!
 //! ```text
 //! z         = q + s·(Δ + q W)      Δ the rotation (see `rotation`), W the adapter
-//! projected = z/|z| + b·u          u the lift
+//! projected = z/|z|
 //! ```
 //!
 //! The rotation moves a query as its nearest training questions lie from their answers, the
-//! adapter is what all training questions have in common, and the lift raises unseen answers,
-//! those without training questions.
+//! adapter is what all training questions have in common.
 
 mod project;
 mod questions;
@@ -20,7 +19,7 @@ use std::sync::Arc;
 use super::Compute;
 use super::multi_head::check_temperature;
 use super::stored_index::VectorIndex;
-use super::validation::{Validation, check_dim, check_finite, check_rows_finite};
+use super::validation::{Validation, check_rows_finite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::{IvfIndex, UnitVectors};
 use crate::kernel::Rows;
@@ -48,8 +47,6 @@ pub struct ResidualParts {
     pub questions: Questions,
     /// The adapter W (d × d), applied as q W.
     pub adapter: Option<Rows>,
-    /// The lift's direction u (d) and its factor b.
-    pub lift: Option<(Vec<f32>, f64)>,
 }
 
 impl ResidualParts {
@@ -62,7 +59,6 @@ impl ResidualParts {
             rotation: true,
             questions: Questions::new(dim),
             adapter: None,
-            lift: None,
         }
     }
 
@@ -79,7 +75,6 @@ impl ResidualParts {
             neighbours: self.neighbours,
             rotation: self.rotation,
             adapter: self.adapter.is_some(),
-            lift: self.lift.as_ref().map(|(_, factor)| *factor),
         }
     }
 
@@ -87,11 +82,9 @@ impl ResidualParts {
     fn check_parameters(&self) -> Result<()> {
         check_temperature(self.temperature)?;
         let refuse = |what: String| Err(Error::new(ErrorKind::InvalidArgument, what));
-        let lift = self.lift.as_ref().map(|(_, factor)| *factor);
-        for (name, value) in [("gain", Some(self.gain)), ("lift", lift)] {
-            if let Some(value) = value.filter(|value| !(-MAX_FACTOR..=MAX_FACTOR).contains(value)) {
-                return refuse(format!("{name} {value}, expected at most {MAX_FACTOR:e} in size"));
-            }
+        if !(-MAX_FACTOR..=MAX_FACTOR).contains(&self.gain) {
+            let gain = self.gain;
+            return refuse(format!("gain {gain}, expected at most {MAX_FACTOR:e} in size"));
         }
         match (self.dim(), self.neighbours) {
             (0, _) => refuse("dimension 0, expected at least 1".into()),
@@ -123,8 +116,7 @@ impl ResidualProjection {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a parameter outside its range,
     /// [`ErrorKind::InvalidModel`] for a rotation without questions,
-    /// [`ErrorKind::DimensionMismatch`] or [`ErrorKind::NotFinite`] for an unusable adapter or
-    /// lift.
+    /// [`ErrorKind::DimensionMismatch`] or [`ErrorKind::NotFinite`] for an unusable adapter.
     pub fn new(parts: ResidualParts) -> Result<Self> {
         let model = Self::from_parts(parts, None, "")?;
         model.validate()?;
@@ -149,9 +141,6 @@ impl ResidualProjection {
         if let Some(adapter) = &parts.adapter {
             check_adapter((adapter.count(), adapter.width()), parts.dim())
                 .map_err(|error| error.context("adapter W"))?;
-        }
-        if let Some((direction, _)) = &parts.lift {
-            check_lift(direction, parts.dim()).map_err(|error| error.context("tensor 'lift'"))?;
         }
         let (validation, index) = (Validation::pending(file), VectorIndex::of(index));
         let terms = Arc::new(Terms { parts, validation, index });
@@ -254,10 +243,4 @@ pub(super) fn check_adapter(found: (usize, usize), dim: usize) -> Result<()> {
         ErrorKind::DimensionMismatch,
         format!("shape {found:?}, expected {:?}", (dim, dim)),
     ))
-}
-
-/// Checks the direction of a lift.
-pub(super) fn check_lift(direction: &[f32], dim: usize) -> Result<()> {
-    check_dim(direction.len(), dim)?;
-    check_finite(direction)
 }

@@ -38,16 +38,11 @@ impl Terms {
         for value in sum.iter_mut() {
             *value *= scale;
         }
-        if let Some((direction, factor)) = &parts.lift {
-            for (value, direction) in sum.iter_mut().zip(direction) {
-                *value += factor * f64::from(*direction);
-            }
-        }
         // No early exit, so that the values are checked many at a time.
         if !sum.iter().fold(true, |finite, value| finite & (*value as f32).is_finite()) {
             return Err(Error::new(
                 ErrorKind::NotFinite,
-                "projected query overflows: the model's adapter or lift is too large",
+                "projected query overflows: the model's adapter is too large",
             ));
         }
         for (projected, value) in projected.iter_mut().zip(sum.iter()) {

@@ -11,13 +11,29 @@ use crate::kernel::{self, top_k};
 /// constant time per hit; hits below the last score that was kept are never added.
 pub struct Best {
     k: usize,
+    offset: f32,
     kept: Vec<Hit>,
     worst_kept: Option<Hit>,
 }
 
 impl Best {
     pub fn new(k: usize) -> Self {
-        Self { k, kept: Vec::with_capacity(k.min(128)), worst_kept: None }
+        Self { k, offset: 0.0, kept: Vec::with_capacity(k.min(128)), worst_kept: None }
+    }
+
+    /// Of hits whose cosines an offset is added to.
+    pub fn with_offset(k: usize, offset: f32) -> Self {
+        Self { offset, ..Self::new(k) }
+    }
+
+    /// Adds the offset to cosines, and then the hits.
+    pub fn add_cosines(&mut self, ids: &[i64], cosines: &mut [f32]) {
+        if self.offset != 0.0 {
+            for cosine in cosines.iter_mut() {
+                *cosine = cosine.clamp(-1.0, 1.0) + self.offset;
+            }
+        }
+        self.add(ids, cosines);
     }
 
     pub fn add(&mut self, ids: &[i64], scores: &[f32]) {
@@ -39,10 +55,13 @@ impl Best {
         }
     }
 
-    /// The best hits of which scores are cosines, which rounding must not make more than 1.
+    /// The best hits of [cosines](Self::add_cosines), which rounding must not make more than 1.
     pub fn finish_cosines(self) -> Vec<Hit> {
+        let has_offset = self.offset != 0.0;
         let mut hits = self.finish();
-        hits.iter_mut().for_each(|hit| hit.score = hit.score.clamp(-1.0, 1.0));
+        if !has_offset {
+            hits.iter_mut().for_each(|hit| hit.score = hit.score.clamp(-1.0, 1.0));
+        }
         hits
     }
 

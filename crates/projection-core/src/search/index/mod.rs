@@ -31,6 +31,15 @@ pub struct Hit {
     pub score: f32,
 }
 
+/// Answers, and what is added to their cosines.
+#[derive(Debug, Clone, Copy)]
+pub struct Group<'a> {
+    /// Their rows, ascending, or all for `None`.
+    pub rows: Option<&'a [u32]>,
+    /// Added to each cosine after it is limited to −1 to 1.
+    pub offset: f32,
+}
+
 /// Answer vectors with their ids.
 ///
 /// Searches are exact until [`build_index`](Self::build_index) adds an approximate index. Threads
@@ -163,9 +172,31 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Hit>> {
+        let rows = allowed.map(|ids| self.rows_of(ids));
+        self.search_in(
+            &[Group { rows: rows.as_deref(), offset: 0.0 }],
+            threads,
+            query,
+            projection,
+            k,
+        )
+    }
+
+    /// The min(k, all) best answers of groups of rows that share none, by cosine plus the group's
+    /// offset; otherwise as [`search_among`](Self::search_among).
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub fn search_in(
+        &self,
+        groups: &[Group<'_>],
+        threads: usize,
+        query: &[f32],
+        projection: Option<&dyn Projection>,
+        k: usize,
+    ) -> Result<Vec<Hit>> {
         let target = self.target(query, projection)?;
-        let allowed = allowed.map(|ids| self.rows_of(ids));
-        Ok(self.nearest_on(threads, allowed.as_deref(), &target, k))
+        Ok(merged(groups.iter().map(|group| self.nearest_on(threads, *group, &target, k)), k))
     }
 
     /// [`search`](Self::search) for every row of `queries` (n × d), in their order, with the
@@ -196,7 +227,25 @@ impl Index {
         k: usize,
         progress: &mut OnProgress<'_>,
     ) -> Result<Vec<Vec<Hit>>> {
-        let allowed = allowed.map(|ids| self.rows_of(ids));
+        let rows = allowed.map(|ids| self.rows_of(ids));
+        let groups = [Group { rows: rows.as_deref(), offset: 0.0 }];
+        self.search_batch_in(&groups, threads, queries, projection, k, progress)
+    }
+
+    /// [`search_in`](Self::search_in) for every row of `queries` (n × d), in their order, with the
+    /// same results. A step of `progress` is a query.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search), naming the row, and [`ErrorKind::Cancelled`].
+    pub fn search_batch_in(
+        &self,
+        groups: &[Group<'_>],
+        threads: usize,
+        queries: ArrayView2<'_, f32>,
+        projection: Option<&dyn Projection>,
+        k: usize,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Vec<Vec<Hit>>> {
         // Fewer queries than a block for each thread are shared out evenly.
         let block = queries.nrows().div_ceil(threads.max(1)).clamp(1, BLOCK);
         let mut results: Vec<Result<Vec<Hit>>> = Vec::new();
@@ -222,9 +271,11 @@ impl Index {
                         }
                     }
                 }
-                let found = self.nearest(allowed.as_deref(), &targets, k);
-                for (result, hits) in results.iter_mut().zip(found) {
-                    *result = Ok(hits);
+                let found = groups.iter().map(|group| self.nearest(*group, &targets, k));
+                let mut found: Vec<_> = found.map(Vec::into_iter).collect();
+                for result in results {
+                    let hits = found.iter_mut().map(|found| found.next().unwrap_or_default());
+                    *result = Ok(merged(hits, k));
                 }
             },
         )?;
@@ -299,6 +350,17 @@ impl Index {
             format!("{what} of dimension {found}, expected {} as the answers have", self.dim),
         ))
     }
+}
+
+/// The k best of the best hits of groups.
+fn merged(mut groups: impl ExactSizeIterator<Item = Vec<Hit>>, k: usize) -> Vec<Hit> {
+    if groups.len() == 1 {
+        return groups.next().unwrap_or_default();
+    }
+    let mut hits = groups.collect::<Vec<_>>().concat();
+    hits.sort_unstable_by(better_first);
+    hits.truncate(k);
+    hits
 }
 
 fn twice(id: i64) -> Error {

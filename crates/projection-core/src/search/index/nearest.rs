@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::best::{Best, better_first};
-use super::{HAS_IVF, Hit, Index};
+use super::{Group, HAS_IVF, Hit, Index};
 use crate::ivf::prefetched;
 use crate::kernel::{self, PrefetchHint, parallel};
 
@@ -41,28 +41,28 @@ impl Among<'_> {
 }
 
 impl Index {
-    /// The k rows nearest to each of some unit vectors (n × d), among the ascending rows
-    /// `allowed`, or among all.
-    pub fn nearest(&self, allowed: Option<&[u32]>, targets: &[f32], k: usize) -> Vec<Vec<Hit>> {
-        let among = allowed.map_or(Among::All(0..self.len()), Among::These);
+    /// The k rows of a group nearest to each of some unit vectors (n × d).
+    pub(super) fn nearest(&self, group: Group<'_>, targets: &[f32], k: usize) -> Vec<Vec<Hit>> {
+        let among = group.rows.map_or(Among::All(0..self.len()), Among::These);
         let k = k.min(among.len());
-        self.nearest_by_index(allowed, targets, k)
-            .unwrap_or_else(|| self.nearest_among(among, targets, k))
+        self.nearest_by_index(group, targets, k)
+            .unwrap_or_else(|| self.nearest_among(among, group.offset, targets, k))
     }
 
     /// [`nearest`](Self::nearest) for one vector, whose rows are shared out among threads.
-    pub fn nearest_on(
+    pub(super) fn nearest_on(
         &self,
         threads: usize,
-        allowed: Option<&[u32]>,
+        group: Group<'_>,
         target: &[f32],
         k: usize,
     ) -> Vec<Hit> {
+        let allowed = group.rows;
         let count = allowed.map_or(self.len(), <[u32]>::len);
         // Whole blocks for each thread, at least one.
         let share = count.div_ceil(ROWS_OF_ONE).div_ceil(threads.max(1)).max(1) * ROWS_OF_ONE;
         if count <= share || self.ivf.is_some() {
-            return self.nearest(allowed, target, k).pop().unwrap_or_default();
+            return self.nearest(group, target, k).pop().unwrap_or_default();
         }
         let mut parts = vec![Vec::new(); count.div_ceil(share)];
         parallel::parallel_chunks(threads, &mut parts, 1, 1, |part, hits| {
@@ -71,7 +71,8 @@ impl Index {
                 None => Among::All(rows),
                 Some(allowed) => Among::These(&allowed[rows]),
             };
-            hits[0] = self.nearest_among(among, target, k).pop().unwrap_or_default();
+            let found = self.nearest_among(among, group.offset, target, k).pop();
+            hits[0] = found.unwrap_or_default();
         });
         let mut hits = parts.concat();
         hits.sort_unstable_by(better_first);
@@ -80,8 +81,14 @@ impl Index {
     }
 
     /// The k of some rows nearest to each of some unit vectors, by scoring all of them.
-    fn nearest_among(&self, among: Among<'_>, targets: &[f32], k: usize) -> Vec<Vec<Hit>> {
-        let new = |_| Best::new(k.min(among.len()));
+    fn nearest_among(
+        &self,
+        among: Among<'_>,
+        offset: f32,
+        targets: &[f32],
+        k: usize,
+    ) -> Vec<Vec<Hit>> {
+        let new = |_| Best::with_offset(k.min(among.len()), offset);
         let mut best: Vec<Best> = (0..targets.len() / self.dim).map(new).collect();
         let rows = if best.len() == 1 { ROWS_OF_ONE } else { ROWS };
         let mut scores = [0.0; GROUP * ROWS];
@@ -93,8 +100,8 @@ impl Index {
                     1 => kernel::dots_hinted(hint, targets, vectors, &mut scores[..ids.len()]),
                     _ => kernel::dots_batch(self.dim, targets, vectors, &mut scores, rows),
                 }
-                for (best, scores) in best.iter_mut().zip(scores.chunks(rows)) {
-                    best.add(ids, &scores[..ids.len()]);
+                for (best, scores) in best.iter_mut().zip(scores.chunks_mut(rows)) {
+                    best.add_cosines(ids, &mut scores[..ids.len()]);
                 }
             }
         });
@@ -138,7 +145,7 @@ impl Index {
     /// all rows is better.
     fn nearest_by_index(
         &self,
-        allowed: Option<&[u32]>,
+        Group { rows: allowed, offset }: Group<'_>,
         targets: &[f32],
         k: usize,
     ) -> Option<Vec<Vec<Hit>>> {
@@ -157,11 +164,11 @@ impl Index {
         let hint = PrefetchHint::of(&self.vectors).as_in_batches();
         let found = targets.chunks_exact(self.dim).map(|target| {
             let shortlist = ivf.shortlist(target, k, is_allowed)?;
-            let mut best = Best::new(k);
+            let mut best = Best::with_offset(k, offset);
             for row in prefetched(&shortlist, &self.vectors) {
                 let mut score = [0.0];
                 kernel::dots_hinted(hint, target, self.vectors.row(row), &mut score);
-                best.add(&self.ids[row..row + 1], &score);
+                best.add_cosines(&self.ids[row..row + 1], &mut score);
             }
             Some(best.finish_cosines())
         });

@@ -1,0 +1,166 @@
+//! The factors of a residual projection's terms.
+//!
+//! Questions, and where it matters answers, are left out in turn (see `folds`). The terms are
+//! trained on the others, and for each question that was left out an answer a scores
+//!
+//! ```text
+//! w₀ q·a + w₁ qW·a + w₂ Δ·a + w₃ [a has training questions]
+//! ```
+//!
+//! A conditional logit (see `logit`) finds the weights under which the right answers score best;
+//! divided by w₀ they are the factors. w₃ only keeps the other weights from making up for answers
+//! that training favours: what search adds to unseen answers is fitted afterwards, on the
+//! projected queries (see `calibrate`).
+
+use ndarray::Array2;
+
+use crate::adapter::train_adapter;
+use crate::calibrate::{OTHERS, likeliest};
+use crate::error::Result;
+use crate::kernel::{gemm, parallel};
+use crate::logit::Choices;
+use crate::residual::rotations;
+use crate::validation::{Plan, to_unit_rows};
+use crate::{OnProgress, Progress, ResidualTraining, TrainingOptions};
+
+/// The weights that few questions fall back to: about the mean of what eight sets of questions
+/// gave, where every answer has training questions and where some have none. The likeliest
+/// answers, to which the fit is confined, are the likeliest by these.
+const CLOSED: [f64; 3] = [17.0, 11.5, 7.5];
+const OPEN: [f64; 4] = [25.0, 11.0, 9.0, 0.0];
+
+/// Scores of one term that a thread keeps at a time.
+const SCORES: usize = 1 << 18;
+
+/// A residual projection with fitted factors, and every fold's queries as it projects them.
+pub(super) struct ResidualFit {
+    pub training: ResidualTraining,
+    /// n × d a fold, of length 1.
+    pub projected: Vec<Array2<f32>>,
+}
+
+/// Fits the factors on what the folds of `plan` leave out.
+///
+/// # Errors
+/// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+pub(super) fn fit_residual(
+    plan: &Plan<'_>,
+    options: &TrainingOptions,
+    progress: &mut OnProgress<'_>,
+) -> Result<ResidualFit> {
+    let mut training = ResidualTraining::with_options(plan.data, options);
+    let open = plan.share > 0.0;
+    let prior = if open { &OPEN[..] } else { &CLOSED[..] };
+    let others = OTHERS.min(plan.data.answers().nrows() - 1);
+    let mut choices =
+        Choices { features: prior.len(), others, differences: Vec::new(), weights: plan.weights() };
+    let (mut folds, steps) = (Vec::with_capacity(plan.folds.len()), plan.folds.len());
+    for (number, fold) in plan.folds.iter().enumerate() {
+        let dim = plan.data.dim();
+        let queries = plan.queries(fold).into_raw_vec_and_offset().0;
+        let (temperature, neighbours) = (training.temperature, training.neighbours);
+        let poll = &mut || Progress::new("tuning", number, steps).send(progress);
+        let rotations =
+            rotations(&fold.data, &queries, temperature, neighbours, plan.threads, poll)?;
+        let adapter = train_adapter(&fold.data, &training.adapter_training, progress)?;
+        let mut adapted = vec![0.0; queries.len()];
+        gemm::matmul(&queries, &adapter, dim, &mut adapted);
+        let terms = Terms { queries, adapted, rotations };
+        let seen = open.then(|| fold.data.seen());
+        let mut poll = || Progress::new("tuning", number, steps).send(progress);
+        choices.differences.extend(terms.differences(
+            plan,
+            &plan.labels(fold),
+            seen.as_deref(),
+            (prior, others),
+            &mut poll,
+        )?);
+        folds.push(terms);
+        Progress::new("tuning", number + 1, steps).send(progress)?;
+    }
+    let mut poll = || Progress::new("tuning", steps, steps).send(progress);
+    let weights = choices.fit(prior, plan.threads, &mut poll)?;
+    // A query that by itself says next to nothing must not make the factors boundless, and a
+    // term that misleads is left out. Three digits are more than the questions determine.
+    let factor = |weight: f64| (1000.0 * weight.max(0.0) / weights[0].max(1.0)).round() / 1000.0;
+    (training.adapter, training.rotation) = (factor(weights[1]), factor(weights[2]));
+    let projected = folds.into_iter().map(|terms| terms.project(plan.data.dim(), &training));
+    let projected = projected.collect();
+    Ok(ResidualFit { training, projected })
+}
+
+/// Queries of a fold, and the terms that are added to them (n × d each).
+struct Terms {
+    queries: Vec<f32>,
+    adapted: Vec<f32>,
+    rotations: Vec<f32>,
+}
+
+impl Terms {
+    /// What the likeliest other answers have more of each feature than the right ones
+    /// (n × others × features). `seen` tells which answers have training questions, if that is a
+    /// feature.
+    fn differences(
+        &self,
+        plan: &Plan<'_>,
+        labels: &[usize],
+        seen: Option<&[bool]>,
+        (prior, others): (&[f64], usize),
+        poll: &mut parallel::Poll<'_>,
+    ) -> Result<Vec<f32>> {
+        let (dim, answers) = (plan.data.dim(), plan.data.answer_values());
+        let (count, features) = (answers.len() / dim, prior.len());
+        let width = others * features;
+        if width == 0 {
+            return Ok(Vec::new());
+        }
+        let mut out = vec![0.0; labels.len() * width];
+        let rows = (SCORES / count).clamp(1, parallel::BLOCK_ROWS);
+        parallel::parallel_chunks_until(
+            plan.threads,
+            &mut out,
+            width,
+            rows,
+            poll,
+            |range, out, _| {
+                let scores = [&self.queries, &self.adapted, &self.rotations].map(|values| {
+                    let values = &values[range.start * dim..range.end * dim];
+                    let mut scores = vec![0.0; range.len() * count];
+                    gemm::matmul_nt(values, answers, dim, &mut scores);
+                    scores
+                });
+                let mut total = vec![0.0f32; count];
+                for (row, out) in out.chunks_mut(width).enumerate() {
+                    let label = labels[range.start + row];
+                    let own = scores.each_ref().map(|s| &s[row * count..(row + 1) * count]);
+                    for (answer, total) in total.iter_mut().enumerate() {
+                        let terms = own.iter().zip(prior).map(|(s, w)| s[answer] * *w as f32);
+                        *total = terms.sum();
+                    }
+                    let likeliest = likeliest(&total, label, others);
+                    for (out, answer) in out.chunks_mut(features).zip(likeliest) {
+                        for (out, scores) in out.iter_mut().zip(own) {
+                            *out = scores[answer] - scores[label];
+                        }
+                        if let Some(seen) = seen {
+                            out[3] = f32::from(seen[answer]) - f32::from(seen[label]);
+                        }
+                    }
+                }
+            },
+        )?;
+        Ok(out)
+    }
+
+    /// The queries as the projection with these factors projects them.
+    fn project(self, dim: usize, training: &ResidualTraining) -> Array2<f32> {
+        let [adapter, rotation] = [training.adapter, training.rotation].map(|f| f as f32);
+        let mut projected = self.queries;
+        let terms = projected.iter_mut().zip(&self.adapted).zip(&self.rotations);
+        terms.for_each(|((out, a), r)| *out += adapter * a + rotation * r);
+        let shape = (projected.len() / dim, dim);
+        let mut projected = Array2::from_shape_vec(shape, projected).expect("n × d values");
+        to_unit_rows(&mut projected);
+        projected
+    }
+}
