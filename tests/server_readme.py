@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the blocks marked `shell` of the READMEs against the server, as `make serve` starts it.
+"""Runs the blocks marked `shell` of its documentation against the server, as `make serve` starts it.
 
 They are the examples that need a running server. Every request must succeed.
 """
@@ -32,7 +32,7 @@ def main():
                     sys.exit("README: `make serve` ended")
                 time.sleep(0.1)
         commands = 0
-        for readme in ("README.md", "bindings/go/server/README.md"):
+        for readme in ("docs/microservice.md", "bindings/go/server/README.md"):
             for block in BLOCK.findall((ROOT / readme).read_text(encoding="utf-8")):
                 script = "set -eux\n" + block.replace(SHOWN, address).replace("curl -s ", "curl -sS --fail-with-body ")
                 if subprocess.run(["bash"], input=script, text=True, cwd=ROOT, stdout=subprocess.DEVNULL).returncode != 0:

@@ -44,7 +44,7 @@ pub use projection_interop as interop;
 pub use projection_store::{self as store, Searcher, Store, edge, import, search};
 pub use projection_train as training;
 
-/// Compiles the programs in Rust that the README shows.
+/// Compiles the programs in Rust that the documentation shows.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+#[doc = include_str!("../../../docs/programming.md")]
+struct Programming;

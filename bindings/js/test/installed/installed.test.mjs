@@ -137,7 +137,7 @@ test("the programs that the READMEs show", LIMIT, async () => {
     fs.symlinkSync(path.join(repository, name), at(name));
   }
   for (const [readme, printed] of [
-    ["README.md", /^384 values, \d+ routing weights\n[^]*\n8\n$/],
+    ["docs/programming.md", /^384 values, \d+ routing weights\n[^]*\n8\n$/],
     ["bindings/js/README.md", /^(0\.\d{3} .+\n){3}$/],
   ]) {
     const [, program] = /^```js\n(.*?)^```$/ms.exec(fs.readFileSync(path.join(repository, readme), "utf8"));
