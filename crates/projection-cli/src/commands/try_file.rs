@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use projection_core::{Error, ErrorKind};
+use projection_embed::Embedder;
 use projection_engine::{EvaluateRequest, evaluate};
 use projection_train::Progress;
 use projection_train::evaluation::{Evaluation, EvaluationReport, Method, ProtocolResult};
@@ -77,6 +78,8 @@ pub fn run(args: &Args, screen: &Screen) -> Result<Tried, Failure> {
             args.store.display()
         )));
     }
+    // Told before anything is stored.
+    Embedder::load(&args.model_dir)?;
     let imported = import::run(&import::Args::of(&args.store, &args.files, &args.reading), screen)?;
     if !imported.succeeded() {
         // Each file's error has been printed.

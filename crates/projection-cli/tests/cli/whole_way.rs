@@ -271,7 +271,9 @@ fn one_command_tries_a_projection() {
     let model = model_dir().display().to_string();
     let words = ["try", &faq, "--model-dir", &model, "--store", &db];
 
-    // A file that can't be imported leaves no store.
+    // Neither a file that can't be imported nor a missing model leaves a store.
+    let elsewhere = run(["try", &faq, "--model-dir", "nowhere", "--store", &db]);
+    assert!(elsewhere.failed(1).contains("nowhere"));
     place.write("bad.json", "{}");
     let bad = run(["try", &place.file("bad.json"), "--model-dir", &model, "--store", &db]);
     assert!(bad.failed(1).contains("clusters"));
