@@ -112,7 +112,7 @@ func TestPage(t *testing.T) {
 	if plain := text(`#plain li:nth-child(1)`); !strings.Contains(plain, "Only one process") {
 		t.Errorf("the first hit without projection is %q", plain)
 	}
-	if moved := text(`#moved`); !strings.Contains(moved, "12.5 degrees") {
+	if moved := text(`#moved`); !strings.Contains(moved, "17.8 degrees") {
 		t.Errorf("the question was moved: %q", moved)
 	}
 	for _, width := range []int{1200, 360} {
