@@ -65,7 +65,7 @@ func (s *Service) checkSearchBatch(message *pb.SearchBatchRequest) (k int, err e
 	snapshot := s.Models.Acquire()
 	defer snapshot.Release()
 	dim := snapshot.Model.InputDim()
-	if message.Project != nil && !*message.Project {
+	if !projects(message.Project) {
 		dim = snapshot.Model.OutputDim()
 	}
 	for i, question := range message.Questions {
@@ -119,7 +119,7 @@ func (s *Service) questions(ctx context.Context, questions []*pb.Question) ([][]
 func (s *Service) searchBatchMemory(ctx context.Context, snapshot *active.Snapshot, message *pb.SearchBatchRequest, vectors [][]float32, k int) ([][]projection.Hit, error) {
 	options := projection.SearchOptions{K: k, Hybrid: message.Hybrid != nil, HybridWeight: message.Hybrid.GetWeight(),
 		Allowed: allowed(message.Allowed)}
-	if message.Project == nil || *message.Project {
+	if projects(message.Project) {
 		options.Model = snapshot.Model
 	}
 	queries := make([]projection.Query, len(vectors))
@@ -134,7 +134,7 @@ func (s *Service) searchBatchMemory(ctx context.Context, snapshot *active.Snapsh
 
 // searchBatchDatabase asks the database one question after the other.
 func (s *Service) searchBatchDatabase(ctx context.Context, snapshot *active.Snapshot, message *pb.SearchBatchRequest, vectors [][]float32, k int) ([][]projection.Hit, error) {
-	if message.Project == nil || *message.Project {
+	if projects(message.Project) {
 		var err error
 		if vectors, err = s.projectRows(ctx, snapshot, vectors); err != nil {
 			return nil, err

@@ -75,13 +75,12 @@ func (s *Service) checkHybrid(hybrid *pb.Hybrid, text string) error {
 	return nil
 }
 
-func projects(message *pb.SearchRequest) bool {
-	return message.Project == nil || *message.Project
-}
+// projects tells whether a request wants its question projected, which is the default.
+func projects(wanted *bool) bool { return wanted == nil || *wanted }
 
 // prepare projects the query where the request wants that, and adds the routing.
 func (s *Service) prepare(ctx context.Context, snapshot *active.Snapshot, message *pb.SearchRequest, query []float32, response *pb.SearchResponse) ([]float32, error) {
-	if !projects(message) {
+	if !projects(message.Project) {
 		return query, nil
 	}
 	projected, weights, err := s.project(ctx, snapshot, query, message.Routing > 0)
@@ -149,7 +148,7 @@ func (s *Service) searchWithOptions(ctx context.Context, snapshot *active.Snapsh
 	question := projection.Query{Vector: query, Text: message.Text}
 	options := projection.SearchOptions{K: k, Hybrid: message.Hybrid != nil, HybridWeight: message.Hybrid.GetWeight(),
 		Allowed: allowed(message.Allowed)}
-	if projects(message) {
+	if projects(message.Project) {
 		options.Model = snapshot.Model
 	}
 	if !message.Explain {
