@@ -78,14 +78,11 @@ impl Choices {
         poll: &mut Poll<'_>,
     ) -> Result<[f64; TERMS]> {
         let mut rows = vec![[0.0; TERMS]; self.weights.len()];
-        let work = |range: std::ops::Range<usize>, rows: &mut [[f64; TERMS]]| {
+        parallel::parallel_chunks_until(threads, &mut rows, 1, 64, poll, |range, rows, _| {
             let mut scores = Vec::new();
             for (row, question) in rows.iter_mut().zip(range) {
                 self.add(question, weights, &mut scores, row);
             }
-        };
-        parallel::parallel_chunks_until(threads, &mut rows, 1, 64, poll, |range, rows, _| {
-            work(range, rows);
         })?;
         // Summed in one order, so that the result is the same on any number of threads.
         let mut sum = [0.0; TERMS];
