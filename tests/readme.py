@@ -70,7 +70,7 @@ def run_c(program, folder):
 def run_go(program, folder):
     (folder / "main.go").write_text(program)
     binding = ROOT / "bindings/go"
-    module = "github.com/unifyweaver/projection"
+    module = "github.com/unifyweaver/projection/bindings/go"
     for command in (
         ["go", "mod", "init", "readme"],
         ["go", "mod", "edit", f"-replace={module}={binding}", f"-require={module}@v0.0.0"],

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 // TestCancelled: long calls end when their context does, and what they worked on goes on working.

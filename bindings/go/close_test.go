@@ -5,7 +5,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 var (

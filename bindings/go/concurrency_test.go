@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 const goroutines = 16

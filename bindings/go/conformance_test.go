@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/npy"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/npy"
 )
 
 // Of tests/conformance/README.md.

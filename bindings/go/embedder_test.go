@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 func cosine(a, b []float32) float64 {

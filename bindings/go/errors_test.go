@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 func TestCodes(t *testing.T) {

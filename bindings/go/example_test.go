@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/npy"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/npy"
 )
 
 // From a question to its answers, with a store that was made by the command `projection`.

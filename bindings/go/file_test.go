@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 // Every conformance model gives the same bits from one file, and from its bytes.

@@ -1,3 +1,3 @@
-module github.com/unifyweaver/projection
+module github.com/unifyweaver/projection/bindings/go
 
 go 1.24

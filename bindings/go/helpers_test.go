@@ -10,8 +10,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/npy"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/npy"
 )
 
 const (

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 // points are n vectors of dimension 6 with the ids from 0 on.

@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/npy"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/npy"
 )
 
 // maxGrowth is far below what the smallest leak of one allocation a round, at least 32

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 // Rounded heads project almost as exact ones do, in a file too, and are not rounded again.

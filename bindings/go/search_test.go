@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 // legacy opens the store of the existing code, which has texts, and its first model.

@@ -16,7 +16,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 const usage = `usage: ask STORE.db PROJECTION_ID MODEL_DIR "question" [k]`

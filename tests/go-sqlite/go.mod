@@ -4,7 +4,7 @@ go 1.24
 
 require (
 	github.com/mattn/go-sqlite3 v1.14.44
-	github.com/unifyweaver/projection v0.0.0
+	github.com/unifyweaver/projection/bindings/go v0.0.0
 )
 
-replace github.com/unifyweaver/projection => ../../bindings/go
+replace github.com/unifyweaver/projection/bindings/go => ../../bindings/go

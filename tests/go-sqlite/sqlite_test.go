@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/mattn/go-sqlite3"
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 const legacyStore = "../conformance/legacy_store"

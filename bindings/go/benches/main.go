@@ -41,7 +41,7 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 // calls in a round: so few that most rounds are not interrupted.

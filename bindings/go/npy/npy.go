@@ -1,5 +1,5 @@
 // Package npy reads NumPy array files (.npy), as the models of
-// [github.com/unifyweaver/projection] are made of.
+// [github.com/unifyweaver/projection/bindings/go] are made of.
 //
 // Read are float16, float32 and float64 numbers, of either byte order, of one or two dimensions,
 // in any order; they become float32. Errors are of type [*projection.Error]:
@@ -14,7 +14,7 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 // Array is an array of float32 numbers. It belongs to the caller.

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/npy"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/npy"
 )
 
 const conformance = "../../../tests/conformance"

@@ -17,8 +17,8 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
-	"github.com/unifyweaver/projection"
-	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/bindings/go"
+	pb "github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1"
 )
 
 func pointer[T any](value T) *T { return &value }

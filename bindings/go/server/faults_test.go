@@ -19,8 +19,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
-	"github.com/unifyweaver/projection/server/internal/gen/projection/v1/projectionv1connect"
+	pb "github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1/projectionv1connect"
 )
 
 func numbers(count int, number string) string {

@@ -1,4 +1,4 @@
-module github.com/unifyweaver/projection/server
+module github.com/unifyweaver/projection/bindings/go/server
 
 go 1.26.0
 
@@ -11,7 +11,7 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/rs/cors v1.11.1
-	github.com/unifyweaver/projection v0.0.0
+	github.com/unifyweaver/projection/bindings/go v0.0.0
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp v1.47.0
 	go.opentelemetry.io/otel/sdk v1.47.0
@@ -51,4 +51,4 @@ require (
 	google.golang.org/genproto/googleapis/api v0.0.0-20260928230214-8a89bd6388cc // indirect
 )
 
-replace github.com/unifyweaver/projection => ../
+replace github.com/unifyweaver/projection/bindings/go => ../

@@ -20,8 +20,8 @@ import (
 	"connectrpc.com/grpcreflect"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
-	"github.com/unifyweaver/projection/server/internal/gen/projection/v1/projectionv1connect"
+	pb "github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1/projectionv1connect"
 )
 
 // certificate writes a certificate for this machine, and gives a pool that trusts it.

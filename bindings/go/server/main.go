@@ -19,12 +19,12 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/config"
-	"github.com/unifyweaver/projection/server/internal/postgres"
-	"github.com/unifyweaver/projection/server/internal/server"
-	"github.com/unifyweaver/projection/server/internal/store"
-	"github.com/unifyweaver/projection/server/internal/telemetry"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/config"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/postgres"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/server"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/store"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/telemetry"
 )
 
 const usage = `server serves semantic projections: REST, Connect, gRPC and gRPC-Web on one address.

@@ -18,10 +18,10 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/config"
-	"github.com/unifyweaver/projection/server/internal/gen/projection/v1/projectionv1connect"
-	"github.com/unifyweaver/projection/server/internal/server"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/config"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1/projectionv1connect"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/server"
 )
 
 // These tests need what scripts/test_server.sh makes: a store with the models 1, residual, and

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 // vectorsOfEngine are the vectors of texts, as they are and projected by model id.

@@ -17,12 +17,12 @@ import (
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/config"
-	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
-	"github.com/unifyweaver/projection/server/internal/postgres"
-	"github.com/unifyweaver/projection/server/internal/server"
-	"github.com/unifyweaver/projection/server/internal/store"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/config"
+	pb "github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/postgres"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/server"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/store"
 )
 
 // cluster is a PostgreSQL that a test may stop and start.

@@ -16,9 +16,9 @@ import (
 	"connectrpc.com/connect"
 	"go.uber.org/goleak"
 
-	"github.com/unifyweaver/projection"
-	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
-	"github.com/unifyweaver/projection/server/internal/gen/projection/v1/projectionv1connect"
+	"github.com/unifyweaver/projection/bindings/go"
+	pb "github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1/projectionv1connect"
 )
 
 // Clients behave as behind a load balancer: they send requests while the server says that it

@@ -14,8 +14,8 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/unifyweaver/projection"
-	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/bindings/go"
+	pb "github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1"
 )
 
 // hide takes model 2 out of the list of models, and show puts it back: the active model is 1

@@ -1,4 +1,4 @@
-module github.com/unifyweaver/projection/server/tools
+module github.com/unifyweaver/projection/bindings/go/server/tools
 
 go 1.26.7
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/unifyweaver/projection/server/internal/store"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/store"
 )
 
 type counter struct{ loads atomic.Int64 }

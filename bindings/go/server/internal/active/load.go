@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/store"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/store"
 )
 
 // Source says what to load.

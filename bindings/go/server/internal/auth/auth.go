@@ -11,8 +11,8 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/unifyweaver/projection/server/internal/config"
-	"github.com/unifyweaver/projection/server/internal/failure"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/config"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
 )
 
 // Guard knows the tokens, which can be replaced while it is in use.

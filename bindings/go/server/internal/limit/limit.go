@@ -10,7 +10,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/unifyweaver/projection/server/internal/failure"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
 )
 
 // Limiter lets requests in. It is safe for concurrent use.

@@ -8,7 +8,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/unifyweaver/projection/server/internal/failure"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
 )
 
 func gauge() prometheus.Gauge { return prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}) }

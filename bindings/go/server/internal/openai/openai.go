@@ -18,7 +18,7 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/unifyweaver/projection/server/internal/failure"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
 )
 
 // Procedures of the API within the server; clients reach them by their paths only.

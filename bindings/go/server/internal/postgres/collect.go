@@ -5,9 +5,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/config"
-	"github.com/unifyweaver/projection/server/internal/store"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/config"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/store"
 )
 
 // Collect moves feedback that was not collected yet into the store's query log, where training

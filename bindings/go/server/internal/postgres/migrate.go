@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/config"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/config"
 )
 
 // Migration is the SQL that makes what the server needs where it is missing. Running it again

@@ -11,8 +11,8 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/unifyweaver/projection/server/internal/failure"
-	"github.com/unifyweaver/projection/server/internal/openai"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/openai"
 )
 
 //go:generate sh ../../generate.sh

@@ -16,12 +16,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/cors"
 
-	"github.com/unifyweaver/projection/server/internal/config"
-	"github.com/unifyweaver/projection/server/internal/failure"
-	"github.com/unifyweaver/projection/server/internal/gen/projection/v1/projectionv1connect"
-	"github.com/unifyweaver/projection/server/internal/openai"
-	"github.com/unifyweaver/projection/server/internal/page"
-	"github.com/unifyweaver/projection/server/internal/rest"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/config"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1/projectionv1connect"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/openai"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/page"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/rest"
 )
 
 // handler puts together what the API's address serves.

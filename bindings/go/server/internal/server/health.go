@@ -9,8 +9,8 @@ import (
 	"connectrpc.com/grpchealth"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	"github.com/unifyweaver/projection/server/internal/failure"
-	"github.com/unifyweaver/projection/server/internal/gen/projection/v1/projectionv1connect"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1/projectionv1connect"
 )
 
 // health adds gRPC's health checking. Its Watch is ours: grpchealth's answers unimplemented, and

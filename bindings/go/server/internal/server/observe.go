@@ -10,8 +10,8 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/unifyweaver/projection/server/internal/failure"
-	"github.com/unifyweaver/projection/server/internal/telemetry"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/telemetry"
 )
 
 // record is what is known of a request when it is done. One goroutine at a time writes it.

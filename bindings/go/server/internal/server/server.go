@@ -14,15 +14,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/active"
-	"github.com/unifyweaver/projection/server/internal/auth"
-	"github.com/unifyweaver/projection/server/internal/config"
-	"github.com/unifyweaver/projection/server/internal/limit"
-	"github.com/unifyweaver/projection/server/internal/postgres"
-	"github.com/unifyweaver/projection/server/internal/service"
-	"github.com/unifyweaver/projection/server/internal/store"
-	"github.com/unifyweaver/projection/server/internal/telemetry"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/active"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/auth"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/config"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/limit"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/postgres"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/service"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/store"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/telemetry"
 )
 
 // Server owns all that a running instance needs. New makes it, Run ends it.

@@ -6,10 +6,10 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/active"
-	"github.com/unifyweaver/projection/server/internal/failure"
-	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/active"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
+	pb "github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1"
 )
 
 // SearchBatch finds the answers to many questions.

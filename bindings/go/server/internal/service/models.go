@@ -7,12 +7,12 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/active"
-	"github.com/unifyweaver/projection/server/internal/auth"
-	"github.com/unifyweaver/projection/server/internal/failure"
-	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
-	"github.com/unifyweaver/projection/server/internal/store"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/active"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/auth"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
+	pb "github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/store"
 )
 
 func model(snapshot *active.Snapshot, of projection.StoredModel) *pb.Model {

@@ -10,9 +10,9 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/unifyweaver/projection/server/internal/active"
-	"github.com/unifyweaver/projection/server/internal/failure"
-	"github.com/unifyweaver/projection/server/internal/openai"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/active"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/openai"
 )
 
 // projectionPrefix begins the names by which clients of OpenAI's API ask for projected vectors.

@@ -7,10 +7,10 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/active"
-	"github.com/unifyweaver/projection/server/internal/failure"
-	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/active"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
+	pb "github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1"
 )
 
 // Search finds the answers to a question.

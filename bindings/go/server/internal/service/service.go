@@ -12,14 +12,14 @@ import (
 	"connectrpc.com/connect"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/unifyweaver/projection"
-	"github.com/unifyweaver/projection/server/internal/active"
-	"github.com/unifyweaver/projection/server/internal/config"
-	"github.com/unifyweaver/projection/server/internal/failure"
-	pb "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
-	"github.com/unifyweaver/projection/server/internal/limit"
-	"github.com/unifyweaver/projection/server/internal/store"
-	"github.com/unifyweaver/projection/server/internal/telemetry"
+	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/active"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/config"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/failure"
+	pb "github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/limit"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/store"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/telemetry"
 )
 
 // Database searches for vectors and keeps feedback, for many instances of this server.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/unifyweaver/projection"
+	"github.com/unifyweaver/projection/bindings/go"
 )
 
 // create makes a store in folder, and a function that runs SQL on it.

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/unifyweaver/projection/server/internal/active"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/active"
 )
 
 // Metrics are the server's, for Prometheus. All names begin with projection_.

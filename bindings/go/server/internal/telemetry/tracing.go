@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-const tracerName = "github.com/unifyweaver/projection/server"
+const tracerName = "github.com/unifyweaver/projection/bindings/go/server"
 
 // Tracing makes spans for requests and their stages, and sends them to a collector.
 type Tracing struct {

@@ -1,5 +1,5 @@
 // ghz needs older versions of some modules than the other tools do.
-module github.com/unifyweaver/projection/server/tools/ghz
+module github.com/unifyweaver/projection/bindings/go/server/tools/ghz
 
 go 1.26.0
 

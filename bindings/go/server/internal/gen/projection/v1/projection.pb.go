@@ -2278,7 +2278,7 @@ const file_projection_v1_projection_proto_rawDesc = "" +
 	"\bGetModel\x12\x1e.projection.v1.GetModelRequest\x1a\x1f.projection.v1.GetModelResponse\"\"\xc2\xda\x18\x1b\n" +
 	"\x03GET\x12\x14/v1/projections/{id}\x90\x02\x01\x12i\n" +
 	"\x06Reload\x12\x1c.projection.v1.ReloadRequest\x1a\x1d.projection.v1.ReloadResponse\"\"\xc2\xda\x18\x1e\n" +
-	"\x04POST\x12\x16/v1/projections/reloadBRZPgithub.com/unifyweaver/projection/server/internal/gen/projection/v1;projectionv1b\x06proto3"
+	"\x04POST\x12\x16/v1/projections/reloadB^Z\\github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1;projectionv1b\x06proto3"
 
 var (
 	file_projection_v1_projection_proto_rawDescOnce sync.Once

@@ -139,7 +139,7 @@ const file_projection_v1_route_proto_rawDesc = "" +
 	"\x04path\x18\x02 \x01(\tR\x04path:L\n" +
 	"\x05route\x12\x1e.google.protobuf.MethodOptions\x18\xa8\x8b\x03 \x01(\v2\x14.projection.v1.RouteR\x05route:H\n" +
 	"\x0emessage_schema\x12\x1f.google.protobuf.MessageOptions\x18\xa9\x8b\x03 \x01(\tR\rmessageSchema:B\n" +
-	"\ffield_schema\x12\x1d.google.protobuf.FieldOptions\x18\xaa\x8b\x03 \x01(\tR\vfieldSchemaBRZPgithub.com/unifyweaver/projection/server/internal/gen/projection/v1;projectionv1b\x06proto3"
+	"\ffield_schema\x12\x1d.google.protobuf.FieldOptions\x18\xaa\x8b\x03 \x01(\tR\vfieldSchemaB^Z\\github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1;projectionv1b\x06proto3"
 
 var (
 	file_projection_v1_route_proto_rawDescOnce sync.Once

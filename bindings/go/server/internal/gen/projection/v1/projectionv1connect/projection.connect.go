@@ -8,7 +8,7 @@ import (
 	connect "connectrpc.com/connect"
 	context "context"
 	errors "errors"
-	v1 "github.com/unifyweaver/projection/server/internal/gen/projection/v1"
+	v1 "github.com/unifyweaver/projection/bindings/go/server/internal/gen/projection/v1"
 	http "net/http"
 	strings "strings"
 )
