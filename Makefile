@@ -201,6 +201,16 @@ pack-js: wasm
 	mkdir -p target/npm
 	npm pack --pack-destination target/npm ./bindings/js
 
+# What a release consists of, in target/release-artifacts; see RELEASING.md.
+.PHONY: release
+release: lib pack-js
+	GO="$(GO)" PYTHON="$(PYTHON)" scripts/release.sh $(DIST)
+
+# Installs the artifacts of `make release` outside the checkout. Needs curl.
+.PHONY: test-release
+test-release: release
+	GO="$(GO)" PYTHON="$(PYTHON)" scripts/test_release.sh
+
 # Needs npm and Chromium, too.
 .PHONY: test-js
 test-js: model

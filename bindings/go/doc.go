@@ -43,6 +43,7 @@
 //
 // # Linking
 //
-// The package finds the library through pkg-config: projection, or projection-static with
-// the build tag projection_static.
+// A released module links the static library that it brings for Linux on amd64, with glibc 2.28 or
+// newer. With the build tag projection_dynamic or projection_static, and in a checkout, the library
+// is found through pkg-config, as projection or projection-static.
 package projection
