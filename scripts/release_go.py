@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PATH = "bindings/go"
 MODULE = f"github.com/unifyweaver/projection/{PATH}"
 VERSION = "v" + re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
-# Go's proxies refuse a larger module, and GitHub a larger file.
+# GitHub refuses a larger file.
 LARGEST = 100 << 20
 
 NATIVE = """\
@@ -53,6 +53,14 @@ package {{}}
 
 import _ "{MODULE}/native/{{}}"
 """
+LINK_OTHER = """\
+//go:build cgo && !projection_dynamic && !projection_static && {}
+
+package {}
+
+// #error this release has no native library for this platform: install it and build with -tags projection_dynamic
+import "C"
+"""
 
 
 def main() -> None:
@@ -76,6 +84,8 @@ def main() -> None:
         shared.write_text("//go:build projection_dynamic" + shared.read_text().removeprefix("//go:build !projection_static"))
         name = "npy" if package.name == "npy" else "projection"
         (package / "link_release.go").write_text(LINK.format(name))
+        others = " && ".join("!({} && {})".format(*platform.split("_")) for platform in libraries)
+        (package / "link_release_other.go").write_text(LINK_OTHER.format(others, name))
         for platform in libraries:
             (package / f"link_release_{platform}.go").write_text(LINK_PLATFORM.format(name, platform))
 
