@@ -13,6 +13,7 @@ rm -rf "$out"
 mkdir -p "$out"
 platform=$("${GO:-go}" env GOOS)_$("${GO:-go}" env GOARCH)
 "${PYTHON:-python3}" "$here/scripts/release_go.py" "$out/go" "$platform=$prefix/lib/libprojection.a"
-cp "$here"/target/npm/*.tgz "$out/"
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/Cargo.toml" | head -n 1)
+cp "$here/target/npm/unifyweaver-projection-$version.tgz" "$out/"
 (cd "$out" && find . -type f ! -name SHA256SUMS -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum >SHA256SUMS)
 echo "release: $(wc -l <"$out/SHA256SUMS") files in $out"
