@@ -73,6 +73,9 @@ pub enum ModelParameters {
         rotation: bool,
         /// Whether there is an adapter, in a file of its own.
         adapter: bool,
+        /// The greatest angle by which answers are moved, in radians.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        answer_angle: f64,
     },
     /// Of a linear projection: all in its matrix.
     Linear {},
@@ -126,6 +129,10 @@ impl ModelParameters {
     pub fn load(path: &Path) -> Result<Self> {
         Self::from_json(&read_text(path)?, &path.display().to_string())
     }
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 fn above_zero<'de, D: Deserializer<'de>>(value: D) -> Result<usize, D::Error> {
@@ -219,6 +226,7 @@ mod tests {
                 neighbours: 32,
                 rotation: true,
                 adapter: false,
+                answer_angle: 0.5,
             },
             ModelParameters::Linear {},
             ModelParameters::Transformer(shape),

@@ -43,8 +43,14 @@ fn residual(
     training: &Value,
     data: &TrainingData,
 ) -> Option<ResidualTraining> {
-    let &ModelParameters::Residual { gain, temperature, neighbours, rotation, adapter } =
-        parameters
+    let &ModelParameters::Residual {
+        gain,
+        temperature,
+        neighbours,
+        rotation,
+        adapter,
+        answer_angle,
+    } = parameters
     else {
         return None;
     };
@@ -54,6 +60,7 @@ fn residual(
         adapter: if adapter { number("adapter").unwrap_or(gain) } else { 0.0 },
         temperature,
         neighbours,
+        answer_angle,
         ..ResidualTraining::fixed(data)
     };
     let count = |key: &str| training.get(key)?.as_u64();

@@ -85,6 +85,7 @@ impl Place {
             neighbours: 4,
             rotation,
             adapter,
+            answer_angle: 0.0,
         };
         let adapter = Array2::from_shape_fn((DIM, DIM), |(r, c)| ((r * 5 + c) as f32).sin() * 0.1);
         let residual = NewModel {

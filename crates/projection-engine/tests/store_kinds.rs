@@ -57,6 +57,7 @@ fn fill(store: &mut Store, model: &EmbeddingModel) -> [i64; 3] {
             neighbours: 4,
             rotation: true,
             adapter: true,
+            answer_angle: 0.0,
         })
     };
     let top_1 = ModelParameters::MultiHead { temperature: 0.2, top_k: Some(1) };
@@ -167,6 +168,7 @@ fn a_refused_model_leaves_nothing_behind() {
         neighbours: 32,
         rotation: true,
         adapter,
+        answer_angle: 0.0,
     };
     let questions = [wave(3, 4, 0.9), wave(3, 4, 1.1)];
     for new in [

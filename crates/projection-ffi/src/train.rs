@@ -61,6 +61,7 @@ pub unsafe extern "C" fn projection_embed_store(
 struct TrainOptions {
     method: Option<String>,
     tune: bool,
+    query_only: bool,
     force: bool,
     unseen: Option<f64>,
     seed: u64,
@@ -82,6 +83,8 @@ struct TrainOptions {
 /// - "method": "auto", "residual", "multi-head", "linear" or "ridge"; default "auto", the kind
 ///   that cross-validation finds best
 /// - "tune": true to choose terms and parameters by cross-validation, which "auto" always does
+/// - "query_only": true to leave answers where they are, for an index outside of the store that
+///   holds the answers' own vectors
 /// - "force": true to store the model even if its validation is below plain cosine
 /// - "unseen": expected share of questions whose answer has no training questions, 0 to 1;
 ///   default 0.5 if there are such answers, else 0
@@ -136,7 +139,13 @@ impl TrainOptions {
         let tuning = Tuning { unseen: self.unseen, seed: self.seed, ..Tuning::default() };
         let method = self.method.as_deref().map_or(Ok(default.method), Method::from_name)?;
         Ok(TrainRequest {
-            options: TrainingOptions { method, tune: self.tune, temperature, tuning },
+            options: TrainingOptions {
+                method,
+                tune: self.tune,
+                query_only: self.query_only,
+                temperature,
+                tuning,
+            },
             force: self.force,
             name: self.name,
             model_name: self.model_name,

@@ -47,6 +47,7 @@ fn store(folder: &Path) -> (Store, PathBuf) {
         neighbours: 8,
         rotation: true,
         adapter: false,
+        answer_angle: 0.0,
     };
     let new = NewModel { heads: &heads, questions: &questions, ..NewModel::new(parameters) };
     let mut store = Store::open_or_create(folder.join("lda.db")).unwrap();

@@ -6,9 +6,8 @@
 //! BM25 the one nearest to zero is taken that is not clearly worse than the best, by two standard
 //! errors of the difference: where it is not clear that words help, they count nothing.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use ndarray::Array2;
 use serde::Serialize;
 
 use crate::data::TrainingTexts;
@@ -17,7 +16,7 @@ use crate::kernel::parallel::Poll;
 use crate::logit::Choices;
 use crate::ranks::{map_scores, rank_of};
 use crate::search::fuse;
-use crate::validation::{CLEARLY, Column, Plan};
+use crate::validation::{CLEARLY, Column, Plan, Projected};
 use crate::{OnProgress, Progress};
 
 /// Weights of BM25 that are tried, ascending from zero.
@@ -48,13 +47,13 @@ pub struct Calibrated {
     pub questions: usize,
 }
 
-/// The weight of BM25 for questions as `projected` (n × d a fold, of length 1).
+/// The weight of BM25 for each fold's questions as `projected`.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if memory runs out.
 pub(super) fn hybrid_weight(
     plan: &Plan<'_>,
-    projected: &[Array2<f32>],
+    projected: &[Projected],
     texts: &TrainingTexts,
     progress: &mut OnProgress<'_>,
 ) -> Result<Calibrated> {
@@ -78,7 +77,8 @@ pub(super) fn hybrid_weight(
         let labels: Vec<usize> = kept.iter().map(|row| labels[*row]).collect();
         let asked: Vec<&str> =
             kept.iter().map(|row| texts.questions[fold.queries[*row]].as_str()).collect();
-        let projected = projected.select(ndarray::Axis(0), &kept);
+        let queries = projected.queries.select(ndarray::Axis(0), &kept);
+        let projected = Projected { queries, answers: Arc::clone(&projected.answers) };
         let failed = Mutex::new(None);
         let found =
             map(plan, &projected, WEIGHTS.len(), &mut poll, |row, scores, ranks: &mut [u32]| {
@@ -119,7 +119,7 @@ pub(super) fn hybrid_weight(
 /// conditional logit.
 pub(super) fn unseen_offset(
     plan: &Plan<'_>,
-    projected: &[Array2<f32>],
+    projected: &[Projected],
     progress: &mut OnProgress<'_>,
 ) -> Result<(Calibrated, Column)> {
     let mut poll = || Progress::new("offset of unseen answers", 0, 1).send(progress);
@@ -163,17 +163,18 @@ pub(super) fn likeliest(scores: &[f32], label: usize, count: usize) -> Vec<usize
     order
 }
 
-/// Calls `work` with the number of each row of `projected`, its cosines with all answers and
-/// its row of the result (n × width).
+/// Calls `work` with the number of each query of `projected`, its cosines with all answers and its
+/// row of the result (n × width).
 fn map<T: Clone + Default + Send>(
     plan: &Plan<'_>,
-    projected: &Array2<f32>,
+    projected: &Projected,
     width: usize,
     poll: &mut Poll<'_>,
     work: impl Fn(usize, &[f32], &mut [T]) + Sync,
 ) -> Result<Vec<T>> {
-    let (data, queries) = (plan.data, projected.as_slice().expect("made row-major"));
-    map_scores(queries, data.answer_values(), data.dim(), plan.threads, width, poll, work)
+    let [queries, answers] = [&projected.queries, &*projected.answers]
+        .map(|rows| rows.as_slice().expect("made row-major"));
+    map_scores(queries, answers, plan.data.dim(), plan.threads, width, poll, work)
 }
 
 /// The least weight of BM25 that is not clearly worse than the best; `ranks` are n × weights.

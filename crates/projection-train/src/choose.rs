@@ -1,13 +1,12 @@
 //! Choosing a model by cross-validation, and reporting what was measured.
 
-use ndarray::Array2;
 use serde_json::{Value, json};
 
+use crate::angle::residual_candidate;
 use crate::calibrate::{self, Calibrated};
 use crate::error::{ErrorKind, Result};
-use crate::factors::fit_residual;
 use crate::kinds::{candidates, measure, projected_by};
-use crate::validation::{CLEARLY, Column, Plan, Validated};
+use crate::validation::{CLEARLY, Column, Plan, Projected, Validated};
 use crate::{Method, OnProgress, Progress, Recipe, TrainingData, TrainingOptions, Tuning};
 
 /// A candidate that was trained and measured.
@@ -26,19 +25,19 @@ impl Trial {
 }
 
 /// A recipe with its offset of unseen answers, where such are asked for.
-struct Candidate {
+pub(super) struct Candidate {
     recipe: Recipe,
     /// The asked questions of every fold as models of the recipe project them.
-    projected: Vec<Array2<f32>>,
-    column: Column,
+    projected: Vec<Projected>,
+    pub column: Column,
     unseen_offset: Option<Calibrated>,
 }
 
 impl Candidate {
-    fn new(
+    pub fn new(
         plan: &Plan<'_>,
         recipe: Recipe,
-        projected: Vec<Array2<f32>>,
+        projected: Vec<Projected>,
         progress: &mut OnProgress<'_>,
     ) -> Result<Self> {
         let has_heads = !matches!(recipe, Recipe::Linear(_));
@@ -60,6 +59,8 @@ pub struct Validation {
     pub unseen: f64,
     /// The chosen model.
     pub chosen: Validated,
+    /// The same without moved answers, which an index has to hold; `None` if none are moved.
+    pub query_only: Option<Validated>,
     /// What programs make of a residual projection that know only multi-head ones; `None` for
     /// other kinds.
     pub as_multi_head: Option<Validated>,
@@ -124,6 +125,10 @@ impl Validation {
                 "mrr_at_10": validated.score,
             })),
             "open": self.open.map(|(cosine, model)| json!({"cosine": cosine, "model": model})),
+            "query_only": self.query_only.map(|validated| json!({
+                "recall_at_1": self.recall_at_1(&validated),
+                "mrr_at_10": validated.score,
+            })),
             "candidates": self.trials.len(),
             "best_of_kinds": best.collect::<Vec<_>>(),
             "hybrid_weight": self.hybrid_weight,
@@ -148,13 +153,12 @@ pub(super) fn choose(
     let (method, tuning) = (options.method, &options.tuning);
     let plan = Plan::new(data, tuning)?;
     let tune = options.tune || method == Method::Auto;
-    let residual = match method {
+    let (residual, query_only) = match method {
         Method::Auto | Method::Residual => {
-            let fit = fit_residual(&plan, options, progress)?;
-            let recipe = Recipe::Residual(fit.training.into());
-            Some(Candidate::new(&plan, recipe, fit.projected, progress)?)
+            let (own, still) = residual_candidate(&plan, options, progress)?;
+            (Some(own), still)
         }
-        _ => None,
+        _ => (None, None),
     };
     let others = candidates(method, options.temperature, tune);
     let others = others.into_iter().map(|recipe| (recipe, None)).collect();
@@ -172,11 +176,11 @@ pub(super) fn choose(
             ahead > CLEARLY * plan.standard_error(&own.column, other)
         })
     };
-    let chosen = match (residual.filter(|own| !is_clearly_behind(own)), best_other) {
-        (Some(own), _) => own,
+    let (chosen, query_only) = match (residual.filter(|own| !is_clearly_behind(own)), best_other) {
+        (Some(own), _) => (own, query_only),
         (None, Some((recipe, _))) => {
             let projected = projected_by(&plan, recipe, progress)?;
-            Candidate::new(&plan, recipe.clone(), projected, progress)?
+            (Candidate::new(&plan, recipe.clone(), projected, progress)?, None)
         }
         (None, None) => unreachable!("every method has candidates"),
     };
@@ -203,6 +207,7 @@ pub(super) fn choose(
     let mut validation = Validation {
         unseen: plan.share,
         chosen: column.validated,
+        query_only,
         as_multi_head,
         cosine,
         open: None,

@@ -72,8 +72,8 @@ pub fn compare(
             let steps = plan.folds.len();
             let ranks = plan.folds.iter().enumerate().map(|(number, fold)| {
                 let poll = &mut || Progress::new("other kinds", number, steps).send(progress);
-                let projected = projected(model, plan.queries(fold), poll)?;
-                plan.ranks(fold, projected.view(), &seen, offset, poll)
+                let projected = projected(model, plan.queries(fold), data, poll)?;
+                plan.ranks(fold, &projected, &seen, offset, poll)
             });
             plan.column(ranks.collect::<Result<Vec<_>>>()?.into_iter().flatten())
         }

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel;
+use crate::projection::turned;
 use crate::search::LexicalIndex;
 
 /// Embedded answers and questions, all of length 1.
@@ -13,7 +14,7 @@ use crate::search::LexicalIndex;
 pub struct TrainingData {
     /// Shared by the folds of a cross-validation, which differ in their questions.
     answers: Arc<Array2<f32>>,
-    questions: Array2<f32>,
+    questions: Arc<Array2<f32>>,
     labels: Vec<usize>,
     clusters: Vec<Option<i64>>,
     texts: Option<Arc<TrainingTexts>>,
@@ -76,7 +77,7 @@ impl TrainingData {
         let clusters = (0..answers.nrows() as i64).map(Some).collect();
         Ok(Self {
             answers: Arc::new(unit_rows(answers).map_err(|error| error.context("answers"))?),
-            questions: unit_rows(questions).map_err(|error| error.context("questions"))?,
+            questions: Arc::new(unit_rows(questions).map_err(|error| error.context("questions"))?),
             labels,
             clusters,
             texts: None,
@@ -150,11 +151,42 @@ impl TrainingData {
     pub fn with_questions(&self, numbers: &[usize]) -> Self {
         Self {
             answers: Arc::clone(&self.answers),
-            questions: self.questions.select(ndarray::Axis(0), numbers),
+            questions: Arc::new(self.questions.select(ndarray::Axis(0), numbers)),
             labels: numbers.iter().map(|number| self.labels[*number]).collect(),
             clusters: self.clusters.clone(),
             texts: None,
         }
+    }
+
+    /// The same questions with each answer turned towards the mean of its questions by at most
+    /// `angle` radians.
+    pub(super) fn with_moved_answers(&self, angle: f64) -> Self {
+        let mut data = self.clone();
+        if angle > 0.0 {
+            let answers = Arc::make_mut(&mut data.answers);
+            for (row, numbers) in self.numbers_by_answer() {
+                let questions = self.questions.select(ndarray::Axis(0), &numbers);
+                let mut answer = answers.row_mut(row);
+                let moved = turned(answer.as_slice().expect("row-major"), questions.view(), angle);
+                answer.assign(&ndarray::aview1(&moved));
+            }
+        }
+        data
+    }
+
+    /// Rows of the answers that have questions, with the numbers of these.
+    pub(super) fn numbers_by_answer(&self) -> Vec<(usize, Vec<usize>)> {
+        let mut numbers = vec![Vec::new(); self.answers.nrows()];
+        for (number, label) in self.labels.iter().enumerate() {
+            numbers[*label].push(number);
+        }
+        let rows = numbers.into_iter().enumerate();
+        rows.filter(|(_, numbers)| !numbers.is_empty()).collect()
+    }
+
+    /// The answers, shared.
+    pub(super) fn shared_answers(&self) -> Arc<Array2<f32>> {
+        Arc::clone(&self.answers)
     }
 
     pub(super) fn answer_values(&self) -> &[f32] {

@@ -12,15 +12,18 @@
 //! that training favours: what search adds to unseen answers is fitted afterwards, on the
 //! projected queries (see `calibrate`).
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 
 use crate::adapter::train_adapter;
 use crate::calibrate::{OTHERS, likeliest};
 use crate::error::Result;
+use crate::folds::Fold;
 use crate::kernel::{gemm, parallel};
 use crate::logit::Choices;
 use crate::residual::rotations;
-use crate::validation::{Plan, to_unit_rows};
+use crate::validation::{Plan, Projected, to_unit_rows};
 use crate::{OnProgress, Progress, ResidualTraining, TrainingOptions};
 
 /// The weights that few questions fall back to: about the mean of what eight sets of questions
@@ -32,42 +35,70 @@ const OPEN: [f64; 4] = [25.0, 11.0, 9.0, 0.0];
 /// Scores of one term that a thread keeps at a time.
 const SCORES: usize = 1 << 18;
 
-/// A residual projection with fitted factors, and every fold's queries as it projects them.
+/// A residual projection with fitted factors, and what it makes of every fold.
 pub(super) struct ResidualFit {
     pub training: ResidualTraining,
-    /// n × d a fold, of length 1.
-    pub projected: Vec<Array2<f32>>,
+    pub projected: Vec<Projected>,
 }
 
-/// Fits the factors on what the folds of `plan` leave out.
+/// The queries of a fold, and the same times its adapter (n × d each).
+pub(super) struct Adapted {
+    queries: Vec<f32>,
+    adapted: Vec<f32>,
+}
+
+/// Trains an adapter on every fold, towards answers that are moved by `angle`.
+///
+/// # Errors
+/// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+pub(super) fn adapt_folds(
+    plan: &Plan<'_>,
+    options: &TrainingOptions,
+    angle: f64,
+    progress: &mut OnProgress<'_>,
+) -> Result<Vec<Adapted>> {
+    let training = ResidualTraining::with_options(plan.data, options).adapter_training;
+    let steps = plan.folds.len();
+    let of_fold = |(number, fold): (usize, &Fold)| {
+        let data = fold.data.with_moved_answers(angle);
+        let adapter = train_adapter(&data, &training, progress)?;
+        let queries = plan.queries(fold).into_raw_vec_and_offset().0;
+        let mut adapted = vec![0.0; queries.len()];
+        gemm::matmul(&queries, &adapter, plan.data.dim(), &mut adapted);
+        Progress::new("tuning", number + 1, steps).send(progress)?;
+        Ok(Adapted { queries, adapted })
+    };
+    plan.folds.iter().enumerate().map(of_fold).collect()
+}
+
+/// Fits the factors on what the folds of `plan` leave out, with answers that are moved by `angle`.
 ///
 /// # Errors
 /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
 pub(super) fn fit_residual(
     plan: &Plan<'_>,
     options: &TrainingOptions,
+    angle: f64,
+    adapted: &[Adapted],
     progress: &mut OnProgress<'_>,
 ) -> Result<ResidualFit> {
     let mut training = ResidualTraining::with_options(plan.data, options);
+    training.answer_angle = angle;
     let open = plan.share > 0.0;
     let prior = if open { &OPEN[..] } else { &CLOSED[..] };
     let others = OTHERS.min(plan.data.answers().nrows() - 1);
     let mut choices =
         Choices { features: prior.len(), others, differences: Vec::new(), weights: plan.weights() };
-    let (mut folds, steps) = (Vec::with_capacity(plan.folds.len()), plan.folds.len());
-    for (number, fold) in plan.folds.iter().enumerate() {
-        let dim = plan.data.dim();
-        let queries = plan.queries(fold).into_raw_vec_and_offset().0;
+    let steps = plan.folds.len();
+    let mut poll = || Progress::new("tuning", steps, steps).send(progress);
+    let mut folds = Vec::with_capacity(steps);
+    for (fold, Adapted { queries, adapted }) in plan.folds.iter().zip(adapted) {
+        let data = fold.data.with_moved_answers(angle);
         let (temperature, neighbours) = (training.temperature, training.neighbours);
-        let poll = &mut || Progress::new("tuning", number, steps).send(progress);
         let rotations =
-            rotations(&fold.data, &queries, temperature, neighbours, plan.threads, poll)?;
-        let adapter = train_adapter(&fold.data, &training.adapter_training, progress)?;
-        let mut adapted = vec![0.0; queries.len()];
-        gemm::matmul(&queries, &adapter, dim, &mut adapted);
-        let terms = Terms { queries, adapted, rotations };
-        let seen = open.then(|| fold.data.seen());
-        let mut poll = || Progress::new("tuning", number, steps).send(progress);
+            rotations(&data, queries, temperature, neighbours, plan.threads, &mut poll)?;
+        let terms = Terms { queries, adapted, rotations, answers: data.shared_answers() };
+        let seen = open.then(|| data.seen());
         choices.differences.extend(terms.differences(
             plan,
             &plan.labels(fold),
@@ -76,9 +107,7 @@ pub(super) fn fit_residual(
             &mut poll,
         )?);
         folds.push(terms);
-        Progress::new("tuning", number + 1, steps).send(progress)?;
     }
-    let mut poll = || Progress::new("tuning", steps, steps).send(progress);
     let weights = choices.fit(prior, plan.threads, &mut poll)?;
     // A query that by itself says next to nothing must not make the factors boundless, and a
     // term that misleads is left out. Three digits are more than the questions determine.
@@ -89,14 +118,15 @@ pub(super) fn fit_residual(
     Ok(ResidualFit { training, projected })
 }
 
-/// Queries of a fold, and the terms that are added to them (n × d each).
-struct Terms {
-    queries: Vec<f32>,
-    adapted: Vec<f32>,
+/// Queries of a fold, the terms that are added to them (n × d each), and the moved answers.
+struct Terms<'a> {
+    queries: &'a [f32],
+    adapted: &'a [f32],
     rotations: Vec<f32>,
+    answers: Arc<Array2<f32>>,
 }
 
-impl Terms {
+impl Terms<'_> {
     /// What the likeliest other answers have more of each feature than the right ones
     /// (n × others × features). `seen` tells which answers have training questions, if that is a
     /// feature.
@@ -108,7 +138,7 @@ impl Terms {
         (prior, others): (&[f64], usize),
         poll: &mut parallel::Poll<'_>,
     ) -> Result<Vec<f32>> {
-        let (dim, answers) = (plan.data.dim(), plan.data.answer_values());
+        let (dim, answers) = (plan.data.dim(), self.answers.as_slice().expect("row-major"));
         let (count, features) = (answers.len() / dim, prior.len());
         let width = others * features;
         if width == 0 {
@@ -123,7 +153,7 @@ impl Terms {
             rows,
             poll,
             |range, out, _| {
-                let scores = [&self.queries, &self.adapted, &self.rotations].map(|values| {
+                let scores = [self.queries, self.adapted, &self.rotations].map(|values| {
                     let values = &values[range.start * dim..range.end * dim];
                     let mut scores = vec![0.0; range.len() * count];
                     gemm::matmul_nt(values, answers, dim, &mut scores);
@@ -153,14 +183,14 @@ impl Terms {
     }
 
     /// The queries as the projection with these factors projects them.
-    fn project(self, dim: usize, training: &ResidualTraining) -> Array2<f32> {
+    fn project(self, dim: usize, training: &ResidualTraining) -> Projected {
         let [adapter, rotation] = [training.adapter, training.rotation].map(|f| f as f32);
-        let mut projected = self.queries;
-        let terms = projected.iter_mut().zip(&self.adapted).zip(&self.rotations);
+        let mut projected = self.queries.to_vec();
+        let terms = projected.iter_mut().zip(self.adapted).zip(&self.rotations);
         terms.for_each(|((out, a), r)| *out += adapter * a + rotation * r);
         let shape = (projected.len() / dim, dim);
         let mut projected = Array2::from_shape_vec(shape, projected).expect("n × d values");
         to_unit_rows(&mut projected);
-        projected
+        Projected { queries: projected, answers: self.answers }
     }
 }

@@ -1,5 +1,7 @@
 //! Candidates of the kinds that are made in one step: multi-head and linear projections.
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 
 use crate::error::Result;
@@ -8,8 +10,8 @@ use crate::linalg::Ridge;
 use crate::linear::check;
 use crate::projection::{LinearProjection, Model, Projection};
 use crate::recipe::multi_head;
-use crate::validation::{Column, Plan, to_unit_rows};
-use crate::{LinearMethod, Method, OnProgress, Progress, Recipe};
+use crate::validation::{Column, Plan, Projected, to_unit_rows};
+use crate::{LinearMethod, Method, OnProgress, Progress, Recipe, TrainingData};
 
 /// Temperatures of multi-head projections that are tried.
 const TEMPERATURES: [f64; 4] = [0.02, 0.05, 0.1, 0.2];
@@ -86,36 +88,49 @@ pub(super) fn measure(
                 Recipe::Residual(_) => recipe.train(data, progress)?,
             };
             let poll = &mut || Progress::new("other kinds", number, steps).send(progress);
-            let projected = projected(&model, plan.queries(fold), poll)?;
+            let projected = projected(&model, plan.queries(fold), data, poll)?;
             let offset = offset.unwrap_or_default();
-            ranks.extend(plan.ranks(fold, projected.view(), &data.seen(), offset, poll)?);
+            ranks.extend(plan.ranks(fold, &projected, &data.seen(), offset, poll)?);
         }
     }
     let columns = ranks.into_iter().map(|ranks| plan.column(ranks.into_iter()));
     Ok(recipes.into_iter().map(|(recipe, _)| recipe).zip(columns).collect())
 }
 
-/// The asked questions of every fold as a model of the recipe projects them, at length 1.
+/// The asked questions of every fold as a model of the recipe projects them.
 pub(super) fn projected_by(
     plan: &Plan<'_>,
     recipe: &Recipe,
     progress: &mut OnProgress<'_>,
-) -> Result<Vec<Array2<f32>>> {
+) -> Result<Vec<Projected>> {
     let of_fold = |fold: &crate::folds::Fold| {
         let model = recipe.train(&fold.data, progress)?;
         let poll = &mut || Progress::new("other kinds", 0, plan.folds.len()).send(progress);
-        projected(&model, plan.queries(fold), poll)
+        projected(&model, plan.queries(fold), &fold.data, poll)
     };
     plan.folds.iter().map(of_fold).collect()
 }
 
+/// `queries` as a model projects them, and the answers of `data` where it moves them.
 pub(super) fn projected(
     model: &Model,
     queries: Array2<f32>,
+    data: &TrainingData,
     poll: &mut Poll<'_>,
-) -> Result<Array2<f32>> {
+) -> Result<Projected> {
     let mut projected = Array2::zeros((queries.nrows(), model.output_dim()));
     model.project_batch_on(1, queries.view(), projected.view_mut(), None, poll)?;
     to_unit_rows(&mut projected);
-    Ok(projected)
+    let mut answers = data.shared_answers();
+    if let Some(residual) = model.as_residual().filter(|residual| residual.moves_answers()) {
+        let answers = Arc::make_mut(&mut answers);
+        for (mut answer, cluster) in answers.rows_mut().into_iter().zip(data.clusters()) {
+            let head = cluster.and_then(|id| residual.cluster_ids().binary_search(&id).ok());
+            if let Some(head) = head {
+                let moved = residual.moved_answer(head, answer.as_slice().expect("row-major"))?;
+                answer.assign(&ndarray::aview1(&moved));
+            }
+        }
+    }
+    Ok(Projected { queries: projected, answers })
 }

@@ -25,6 +25,7 @@
 
 mod adam;
 mod adapter;
+mod angle;
 mod calibrate;
 mod centroid;
 mod choose;

@@ -123,6 +123,7 @@ impl ResidualTraining {
         json!({
             "rotation": self.rotation,
             "adapter": self.adapter,
+            "answer_angle": self.answer_angle,
             "steps": adapter.steps,
             "batch": adapter.batch,
             "rate": adapter.rate,

@@ -50,6 +50,9 @@ pub struct TrainingOptions {
     pub method: Method,
     /// Whether to choose parameters by cross-validation, which [`Method::Auto`] always does.
     pub tune: bool,
+    /// Whether answers stay where they are, because they are searched in an index that can't hold
+    /// moved ones. Without it a residual projection may move the answers that it is trained on.
+    pub query_only: bool,
     /// Softmax temperature of routing, or of the rotation where its parameters are fixed.
     pub temperature: f64,
     /// How the cross-validation is done, and the seed.
@@ -58,7 +61,13 @@ pub struct TrainingOptions {
 
 impl Default for TrainingOptions {
     fn default() -> Self {
-        Self { method: Method::Auto, tune: false, temperature: 0.1, tuning: Tuning::default() }
+        Self {
+            method: Method::Auto,
+            tune: false,
+            query_only: false,
+            temperature: 0.1,
+            tuning: Tuning::default(),
+        }
     }
 }
 

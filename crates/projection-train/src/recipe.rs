@@ -79,7 +79,11 @@ impl fmt::Display for Recipe {
         match self {
             Self::MultiHead { temperature, .. } => write!(f, "multi-head, τ = {temperature}"),
             Self::Residual(t) => {
-                write!(f, "query + {} rotation + {} adapter", t.rotation, t.adapter)
+                write!(f, "query + {} rotation + {} adapter", t.rotation, t.adapter)?;
+                match t.answer_angle.to_degrees().round() {
+                    0.0 => Ok(()),
+                    degrees => write!(f, ", answers moved by up to {degrees}°"),
+                }
             }
             Self::Linear(LinearMethod::Lda { spread, ridge }) => {
                 write!(f, "LDA, λ = {spread}, μ = {ridge}")

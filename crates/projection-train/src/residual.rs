@@ -19,6 +19,9 @@ pub struct ResidualTraining {
     pub temperature: f64,
     /// Nearest training questions of the rotation.
     pub neighbours: usize,
+    /// The greatest angle by which answers are turned towards the mean of their questions, in
+    /// radians; 0 leaves them in place.
+    pub answer_angle: f64,
     /// How the adapter is trained.
     pub adapter_training: AdapterTraining,
 }
@@ -31,6 +34,7 @@ impl ResidualTraining {
             adapter: 0.5,
             temperature: 0.1,
             neighbours: 32,
+            answer_angle: 0.0,
             adapter_training: AdapterTraining::default(),
         }
     }
@@ -73,11 +77,12 @@ pub fn train_residual(
         temperature: training.temperature,
         neighbours: training.neighbours,
         rotation: training.rotation != 0.0,
-        questions: questions(data)?,
+        questions: questions(data)?.with_answer_angle(training.answer_angle)?,
         ..ResidualParts::new(dim)
     };
     if training.adapter != 0.0 {
-        let mut adapter = train_adapter(data, &training.adapter_training, progress)?;
+        let moved = data.with_moved_answers(training.answer_angle);
+        let mut adapter = train_adapter(&moved, &training.adapter_training, progress)?;
         let factor = (training.adapter / parts.gain) as f32;
         adapter.iter_mut().for_each(|value| *value *= factor);
         parts.adapter = Some(Rows::from_values(dim, &adapter));
@@ -89,7 +94,8 @@ pub fn train_residual(
 
 /// The training questions with their answers, by cluster. Answers that are in no cluster have none.
 fn questions(data: &TrainingData) -> Result<Questions> {
-    let mut heads: Vec<_> = numbers_by_answer(data)
+    let mut heads: Vec<_> = data
+        .numbers_by_answer()
         .into_iter()
         .filter_map(|(row, numbers)| Some((data.clusters()[row]?, row, numbers)))
         .collect();
@@ -99,16 +105,6 @@ fn questions(data: &TrainingData) -> Result<Questions> {
         push(&mut questions, data, cluster, row, &numbers)?;
     }
     Ok(questions)
-}
-
-/// Rows of the answers that have questions, with the numbers of these.
-fn numbers_by_answer(data: &TrainingData) -> Vec<(usize, Vec<usize>)> {
-    let mut numbers = vec![Vec::new(); data.answers().nrows()];
-    for (number, label) in data.labels().iter().enumerate() {
-        numbers[*label].push(number);
-    }
-    let rows = numbers.into_iter().enumerate();
-    rows.filter(|(_, numbers)| !numbers.is_empty()).collect()
 }
 
 fn push(
@@ -133,7 +129,7 @@ pub(super) fn rotations(
 ) -> Result<Vec<f32>> {
     let dim = data.dim();
     let mut questions = Questions::new(dim);
-    for (row, numbers) in numbers_by_answer(data) {
+    for (row, numbers) in data.numbers_by_answer() {
         push(&mut questions, data, row as i64, row, &numbers)
             .expect("training data is finite and of length 1");
     }

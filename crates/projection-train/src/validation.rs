@@ -1,7 +1,9 @@
 //! What candidates are measured by: the questions that were left out, and the share of those
 //! whose answer has no training questions.
 
-use ndarray::{Array2, ArrayView2};
+use std::sync::Arc;
+
+use ndarray::Array2;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -88,22 +90,23 @@ impl<'a> Plan<'a> {
         self.seen.iter().map(weight).collect()
     }
 
-    /// The ranks of the right answers for a fold's queries as they are projected (n × d), with an
-    /// offset of the answers that are not `seen`.
+    /// The ranks of the right answers for a fold's queries, with an offset of the answers that are
+    /// not `seen`.
     pub fn ranks(
         &self,
         fold: &Fold,
-        projected: ArrayView2<'_, f32>,
+        projected: &Projected,
         seen: &[bool],
         offset: f64,
         poll: &mut Poll<'_>,
     ) -> Result<Vec<u32>> {
-        let (answers, labels) = (self.data.answers(), self.labels(fold));
+        let (queries, answers) = (projected.queries.view(), projected.answers.view());
+        let labels = self.labels(fold);
         let ranks = match offset {
-            0.0 => ranks(projected, answers, &labels, self.threads, poll)?,
+            0.0 => ranks(queries, answers, &labels, self.threads, poll)?,
             offset => {
                 let raised = (seen, offset as f32);
-                raised_ranks(projected, answers, &labels, raised, self.threads, poll)?
+                raised_ranks(queries, answers, &labels, raised, self.threads, poll)?
             }
         };
         Ok(ranks.into_iter().map(|rank| rank as u32).collect())
@@ -114,32 +117,41 @@ impl<'a> Plan<'a> {
         Column::of(ranks, &self.seen, self.share)
     }
 
-    /// What is measured of every fold's queries as they are projected (n × d each), with an offset
-    /// of the answers without training questions.
+    /// What is measured of every fold's queries, with an offset of the answers without training
+    /// questions.
     pub fn column_of(
         &self,
-        projected: &[Array2<f32>],
+        projected: &[Projected],
         offset: f64,
         poll: &mut Poll<'_>,
     ) -> Result<Column> {
         let folds = self.folds.iter().zip(projected);
         let ranks = folds
-            .map(|(fold, rows)| self.ranks(fold, rows.view(), &fold.data.seen(), offset, poll))
+            .map(|(fold, own)| self.ranks(fold, own, &fold.data.seen(), offset, poll))
             .collect::<Result<Vec<_>>>()?;
         Ok(self.column(ranks.into_iter().flatten()))
     }
 
     /// Plain cosine.
     pub fn cosine(&self, poll: &mut Poll<'_>) -> Result<Column> {
-        let ranks = |fold| self.ranks(fold, self.queries(fold).view(), &[], 0.0, poll);
-        let ranks = self.folds.iter().map(ranks).collect::<Result<Vec<_>>>()?;
-        Ok(self.column(ranks.into_iter().flatten()))
+        let answers = || self.data.shared_answers();
+        let plain = |fold| Projected { queries: self.queries(fold), answers: answers() };
+        let plain: Vec<Projected> = self.folds.iter().map(plain).collect();
+        self.column_of(&plain, 0.0, poll)
     }
 
     /// The standard error of the difference of two scores.
     pub fn standard_error(&self, a: &Column, b: &Column) -> f64 {
         a.standard_error(b, &self.seen, self.share)
     }
+}
+
+/// What a fold's queries are compared with.
+pub(super) struct Projected {
+    /// The queries as a model projects them (n × d), of length 1.
+    pub queries: Array2<f32>,
+    /// The answers where the model moves them (m × d), of length 1.
+    pub answers: Arc<Array2<f32>>,
 }
 
 /// Reciprocal ranks and metrics of one candidate.

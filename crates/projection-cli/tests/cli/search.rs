@@ -36,6 +36,7 @@ fn add_kinds(place: &Place) -> [i64; 2] {
         neighbours: 4,
         rotation: true,
         adapter: false,
+        answer_angle: 0.0,
     };
     let residual = NewModel {
         heads: &heads,

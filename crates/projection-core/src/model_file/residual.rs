@@ -35,8 +35,14 @@ pub fn tensors(model: &ResidualProjection) -> Vec<NewTensor<'_>> {
 }
 
 pub fn read(file: &TensorFile<'_>, parameters: &ModelParameters) -> Result<ResidualProjection> {
-    let ModelParameters::Residual { gain, temperature, neighbours, rotation, adapter } =
-        *parameters
+    let ModelParameters::Residual {
+        gain,
+        temperature,
+        neighbours,
+        rotation,
+        adapter,
+        answer_angle,
+    } = *parameters
     else {
         return Err(Error::new(ErrorKind::Internal, "parameters of another kind"));
     };
@@ -52,6 +58,7 @@ pub fn read(file: &TensorFile<'_>, parameters: &ModelParameters) -> Result<Resid
         questions = read_questions(file, dim)?;
         index = read_index(file, questions.len(), dim)?;
     }
+    let questions = questions.with_answer_angle(answer_angle)?;
     let adapter = adapter.then(|| file.rows(ADAPTER, &[dim, dim])).transpose()?;
     let parts = ResidualParts { gain, temperature, neighbours, rotation, questions, adapter };
     ResidualProjection::from_parts(parts, index, file.name())

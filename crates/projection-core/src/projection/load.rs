@@ -240,8 +240,14 @@ impl ResidualProjection {
         id: i64,
         file: &dyn Fn(String) -> Result<PathBuf>,
     ) -> Result<Self> {
-        let ModelParameters::Residual { gain, temperature, neighbours, rotation, adapter } =
-            *parameters
+        let ModelParameters::Residual {
+            gain,
+            temperature,
+            neighbours,
+            rotation,
+            adapter,
+            answer_angle,
+        } = *parameters
         else {
             return Err(Error::new(ErrorKind::Internal, "parameters of another kind"));
         };
@@ -277,6 +283,7 @@ impl ResidualProjection {
             ));
         };
         let questions = questions.unwrap_or_else(|| Questions::new(dim));
+        let questions = questions.with_answer_angle(answer_angle)?;
         Self::new(ResidualParts { gain, temperature, neighbours, rotation, questions, adapter })
     }
 }

@@ -30,7 +30,7 @@ pub use model::Model;
 pub use multi_head::{Head, HeadRows, MultiHeadParts, MultiHeadProjection, Precision};
 pub use residual::{
     MIN_ALIGNMENT, MIN_NORM, MIN_TOTAL_WEIGHT, QuestionFacts, Questions, ResidualParts,
-    ResidualProjection,
+    ResidualProjection, turned,
 };
 pub use transformer::{NamedTensor, TransformerProjection, TransformerShape, TransformerWeights};
 

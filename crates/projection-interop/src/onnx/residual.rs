@@ -110,10 +110,10 @@ impl<'g> Near<'g> {
 
     /// Δ (n × d).
     fn rotation(&self, graph: &'g Graph, questions: &Questions, query: Value<'g>) -> Value<'g> {
-        let (rows, facts) = (questions.answers(), questions.facts());
+        let (rows, facts) = (questions.targets(), questions.facts());
         let count = rows.count();
         let rows = graph.floats("answers", &[count, questions.dim()], rows);
-        let scales = graph.doubles("answer_scales", &[count], &facts.answer_scales);
+        let scales = graph.doubles("answer_scales", &[count], &facts.target_scales);
         let answers = Vectors { rows, scales };
         let alignments = graph.doubles("alignments", &[questions.len()], &facts.alignments);
         let s = self.similarities;

@@ -104,7 +104,7 @@ impl Searcher {
         let scores = self.scores(query, options)?;
         let index = self.index();
         let heads = options.projection.filter(|projection| !projection.head_ids().is_empty());
-        let seen = heads.and_then(|projection| self.seen(projection).ok());
+        let seen = heads.and_then(|projection| self.answer_side(projection).ok());
         let before = (query.vector.len() == index.dim())
             .then(|| index.target(query.vector, None).map(|target| index.scores(&target)))
             .transpose()?;
@@ -124,7 +124,7 @@ impl Searcher {
                     .map(|nearest| nearest[row])
                     .filter(|nearest| nearest.is_finite()),
                 bm25: scores.bm25.as_ref().map(|bm25| bm25[row]),
-                seen: seen.as_ref().map(|rows| rows.seen[row]),
+                seen: seen.as_ref().map(|side| side.seen()[row]),
             }
         };
         let hits = scores.best(index, options).into_iter().enumerate().map(explain).collect();

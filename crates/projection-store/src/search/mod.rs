@@ -1,11 +1,11 @@
 //! Search over the answers of a store, by vectors, by words and by both.
 
+mod answer_sides;
 mod bm25;
 mod explain;
 mod options;
 mod score;
 mod searcher;
-mod seen;
 
 pub use bm25::Bm25;
 pub use explain::{ExplainedHit, ExplainedQuestion, Explanation};

@@ -4,11 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use projection_core::projection::Projection;
-use projection_core::search::{Group, LexicalIndex};
+use projection_core::search::{AnswerSide, Group, LexicalIndex};
 use projection_core::{Error, ErrorKind, Result};
 
 use super::options::{NEAREST_QUESTION_FACTOR, ScoreMode, SearchOptions, SearchQuery};
-use super::seen::SeenRows;
 use super::{Hit, Index, Searcher, fuse};
 
 /// The scores of all answers, each part in the order of the index.
@@ -65,7 +64,7 @@ impl Searcher {
             (0.0, _) => Ok(0.0),
             (offset, _) if !offset.is_finite() => refuse("expected a finite number"),
             (_, None) => refuse("without a projection that has heads"),
-            (offset, Some(projection)) => self.seen(projection).map(|_| offset),
+            (offset, Some(projection)) => self.answer_side(projection).map(|_| offset),
         }
     }
 
@@ -77,18 +76,21 @@ impl Searcher {
         self.offset(options).map(Some)
     }
 
-    /// Calls `work` with the rows that may be found, in groups of one offset.
+    /// Calls `work` with the answers that may be found, where the projection moves them, in groups
+    /// of one offset.
     pub(super) fn in_groups<R>(
         &self,
         options: &SearchOptions<'_>,
         offset: f64,
         work: impl FnOnce(&[Group<'_>]) -> R,
     ) -> Result<R> {
-        let allowed = options.allowed.map(|ids| self.index().rows_of(ids));
-        let rows = allowed.as_deref();
-        match options.projection.filter(|_| offset != 0.0) {
-            None => Ok(work(&[Group { rows, offset: 0.0 }])),
-            Some(projection) => Ok(self.seen(projection)?.with_groups(rows, offset as f32, work)),
+        let index = self.index();
+        match self.side_for(options, offset)? {
+            Some(side) => Ok(side.with_groups(index, options.allowed, offset as f32, work)),
+            None => {
+                let allowed = options.allowed.map(|ids| index.rows_of(ids));
+                Ok(work(&[Group { index, rows: allowed.as_deref(), offset: 0.0 }]))
+            }
         }
     }
 
@@ -99,7 +101,13 @@ impl Searcher {
     ) -> Result<Scores> {
         let index = self.index();
         let hybrid_weight = options.hybrid_weight()?;
-        let cosine = index.scores(&index.target(query.vector, options.projection)?);
+        let unseen_offset = self.offset(options)?;
+        let side = self.side_for(options, unseen_offset)?;
+        let target = index.target(query.vector, options.projection)?;
+        let cosine = match &side {
+            Some(side) => side.scores(index, &target),
+            None => index.scores(&target),
+        };
         let mut total = cosine.clone();
         let nearest_question = match options.score_mode {
             ScoreMode::SeenUnseen | ScoreMode::Cosine => None,
@@ -111,9 +119,8 @@ impl Searcher {
                 Some(nearest)
             }
         };
-        let unseen_offset = self.offset(options)?;
-        if let Some(projection) = options.projection.filter(|_| unseen_offset != 0.0) {
-            for (total, seen) in total.iter_mut().zip(&self.seen(projection)?.seen) {
+        if let Some(side) = side.filter(|_| unseen_offset != 0.0) {
+            for (total, seen) in total.iter_mut().zip(side.seen()) {
                 *total = total.clamp(-1.0, 1.0);
                 if !seen {
                     *total += unseen_offset as f32;
@@ -175,15 +182,34 @@ impl Searcher {
         Ok(answers)
     }
 
-    /// Which answers the projection has a head for.
-    pub(super) fn seen(&self, projection: &dyn Projection) -> Result<Arc<SeenRows>> {
-        self.seen_rows.get(projection.head_ids(), || {
-            let mut seen = vec![false; self.index().len()];
-            for (_, row) in self.heads_of_rows(projection.head_ids())? {
-                seen[row] = true;
-            }
-            Ok(seen)
-        })
+    /// The answer side of the options' projection, if the search depends on it: if the projection
+    /// moves answers and it is known which, or if there is an offset.
+    fn side_for(
+        &self,
+        options: &SearchOptions<'_>,
+        offset: f64,
+    ) -> Result<Option<Arc<AnswerSide>>> {
+        let moves = |projection: &dyn Projection| {
+            projection.as_residual().is_some_and(|residual| residual.moves_answers())
+        };
+        let needed = |projection: &&dyn Projection| {
+            offset != 0.0 || moves(*projection) && self.members().is_some()
+        };
+        let projection = options.projection.filter(needed);
+        projection.map(|projection| self.answer_side(projection)).transpose()
+    }
+
+    /// The answers as a projection sees them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] if the answers' clusters are not known.
+    pub(super) fn answer_side(&self, projection: &dyn Projection) -> Result<Arc<AnswerSide>> {
+        self.answer_sides.get(projection, || self.make_answer_side(projection))
+    }
+
+    pub(super) fn make_answer_side(&self, projection: &dyn Projection) -> Result<AnswerSide> {
+        let heads_of_rows = self.heads_of_rows(projection.head_ids())?;
+        AnswerSide::new(self.index(), projection, heads_of_rows)
     }
 
     /// Numbers of heads, whose clusters ascend, each with the row of an answer in its cluster.

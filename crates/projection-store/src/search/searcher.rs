@@ -12,7 +12,7 @@ use projection_core::kernel::progress::{OnProgress, Progress, ignore_progress};
 use projection_core::projection::Projection;
 use projection_core::{Error, ErrorKind, Result};
 
-use super::seen::SeenCache;
+use super::answer_sides::AnswerSides;
 use super::{Bm25, Hit, Index, SearchOptions, SearchQuery, SearchResult};
 use crate::embeddings::EmbeddingModel;
 use crate::store::Store;
@@ -31,7 +31,7 @@ pub struct Searcher {
     origin: Option<Origin>,
     /// Built by the first hybrid search; numbers are rows in the index.
     bm25: Arc<Mutex<Option<Arc<Bm25>>>>,
-    pub(super) seen_rows: Arc<SeenCache>,
+    pub(super) answer_sides: Arc<AnswerSides>,
 }
 
 /// Where a searcher comes from.
@@ -103,7 +103,7 @@ impl Searcher {
             members: None,
             origin: None,
             bm25: Arc::default(),
-            seen_rows: Arc::default(),
+            answer_sides: Arc::default(),
         }
     }
 
@@ -304,7 +304,7 @@ impl Searcher {
             ));
         }
         put(&mut self.index, ids, vectors)?;
-        self.seen_rows = Arc::default();
+        self.answer_sides = Arc::default();
         for (row, id) in ids.iter().enumerate() {
             match texts.get(row).copied().flatten() {
                 Some(text) => self.texts.insert(*id, text.to_string()),
@@ -339,11 +339,12 @@ impl Searcher {
         }
         ids.iter().for_each(|id| drop((self.texts.remove(id), self.titles.remove(id))));
         self.bm25 = Arc::default();
-        self.seen_rows = Arc::default();
+        self.answer_sides = Arc::default();
         removed.len()
     }
 
-    /// Builds an approximate index of the answers, see [`Index::build_index`].
+    /// Builds an approximate index of the answers, see [`Index::build_index`]. If `projection`
+    /// moves answers, there is another one of the moved answers, until answers change.
     ///
     /// # Errors
     /// As there.
@@ -354,7 +355,13 @@ impl Searcher {
         threads: usize,
         progress: &mut OnProgress<'_>,
     ) -> Result<IndexStats> {
-        self.index.build_index(queries, projection, threads, progress)
+        let stats = self.index.build_index(queries, projection, threads, progress)?;
+        if let Some(projection) = projection.filter(|_| self.members().is_some()) {
+            let mut side = self.make_answer_side(projection)?;
+            side.build_index(queries, projection, threads, progress)?;
+            self.answer_sides.put(projection, side);
+        }
+        Ok(stats)
     }
 
     /// Drops the approximate index, see [`Index::drop_index`].

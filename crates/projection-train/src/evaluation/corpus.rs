@@ -1,11 +1,13 @@
 //! What is searched when methods are compared: the embedded answers of a store, which of
 //! them are right for which question, and the training questions.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use ndarray::{Array2, ArrayView2};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::projection::{Model, Projection};
 use crate::search::LexicalIndex;
 use crate::{TrainingData, unit_rows};
 
@@ -205,6 +207,22 @@ impl Corpus {
     pub(super) fn seen(&self, data: Option<&TrainingData>) -> Vec<bool> {
         let labels = data.iter().flat_map(|data| data.labels().iter().map(|l| data.clusters()[*l]));
         self.in_clusters(labels.flatten())
+    }
+
+    /// The answers (m × d) where a model moves them, at length 1.
+    pub(super) fn moved_by(&self, model: &Model) -> Result<Cow<'_, [f32]>> {
+        let mut moved = Cow::Borrowed(self.units());
+        if let Some(residual) = model.as_residual().filter(|residual| residual.moves_answers()) {
+            let answers = moved.to_mut().chunks_mut(self.dim());
+            for (answer, clusters) in answers.zip(&self.clusters_of) {
+                let head = |id| residual.cluster_ids().binary_search(id).ok();
+                if let Some(head) = clusters.iter().filter_map(head).min() {
+                    let there = residual.moved_answer(head, answer)?;
+                    answer.copy_from_slice(&there);
+                }
+            }
+        }
+        Ok(moved)
     }
 
     /// Whether each answer is in one of these clusters.

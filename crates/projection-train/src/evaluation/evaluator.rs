@@ -5,6 +5,8 @@
 //! the best of them counts. An answer that a method gives no score (BM25 without a common
 //! word, the nearest question of an answer that has none) is not found at all.
 
+use std::borrow::Cow;
+
 use crate::TrainingData;
 use crate::error::Result;
 use crate::kernel;
@@ -86,12 +88,14 @@ impl Evaluator<'_> {
         };
         let mut found: Vec<Found> = self.methods().into_iter().map(new).collect();
         let labels = self.training.map(|data| self.corpus.rows_of_labels(data));
+        let moved = self.models.iter().map(|(_, model)| self.corpus.moved_by(model));
+        let moved = moved.collect::<Result<Vec<_>>>()?;
         for start in (0..queries.len()).step_by(BLOCK) {
             let range = start..(start + BLOCK).min(queries.len());
             let block = queries.queries.slice(ndarray::s![range.clone(), ..]);
             let texts = &queries.texts[range.clone()];
             let poll = &mut || progress(start);
-            let scores = self.scores(block, texts, labels.as_deref(), poll)?;
+            let scores = self.scores(block, texts, labels.as_deref(), &moved, poll)?;
             for (method, scores) in scores {
                 let own = found.iter_mut().find(|found| found.method == method);
                 let own = own.expect("methods are those that are scored");
@@ -127,6 +131,7 @@ impl Evaluator<'_> {
         queries: ndarray::ArrayView2<'_, f32>,
         texts: &[Option<String>],
         labels: Option<&[Vec<usize>]>,
+        moved: &[Cow<'_, [f32]>],
         poll: &mut Poll<'_>,
     ) -> Result<Vec<(Method, Vec<f32>)>> {
         let count = self.corpus.len();
@@ -150,8 +155,8 @@ impl Evaluator<'_> {
             scores.push((Method::NearestQuestion, nearest));
             scores.push((Method::CosineOrQuestion, higher));
         }
-        for (method, model) in &self.models {
-            let cosines = self.projected(model, queries, poll)?;
+        for ((method, model), answers) in self.models.iter().zip(moved) {
+            let cosines = self.projected(model, answers, queries, poll)?;
             if let (Method::Candidate(place), Some(lexical)) = (method, &lexical) {
                 let mut fused = cosines.clone();
                 let rows = fused.chunks_mut(count).zip(lexical.chunks(count));
@@ -169,17 +174,18 @@ impl Evaluator<'_> {
         Ok(scores)
     }
 
-    /// Cosines (n × m) of projected questions with the answers, those of unseen answers with the
-    /// model's offset, as a store's search scores them.
+    /// Cosines (n × m) of projected questions with the answers where the model moves them, those
+    /// of unseen answers with the model's offset, as a store's search scores them.
     pub fn projected(
         &self,
         model: &Model,
+        answers: &[f32],
         queries: ndarray::ArrayView2<'_, f32>,
         poll: &mut Poll<'_>,
     ) -> Result<Vec<f32>> {
         let mut projected = ndarray::Array2::zeros((queries.nrows(), model.output_dim()));
         model.project_batch_on(1, queries, projected.view_mut(), None, poll)?;
-        let mut scores = self.cosines(&unit_rows(projected.view()), poll)?;
+        let mut scores = self.dots(&unit_rows(projected.view()), answers, poll)?;
         let offset = model.unseen_offset().unwrap_or_default() as f32;
         if offset != 0.0 {
             let seen = self.corpus.in_clusters(model.head_ids().iter().copied());

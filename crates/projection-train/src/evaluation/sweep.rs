@@ -53,6 +53,8 @@ impl Sweeps {
         queries: &EvaluationQueries,
         poll: &mut Poll<'_>,
     ) -> Result<()> {
+        // No parameter that is swept changes where answers are.
+        let answers = evaluator.corpus.moved_by(model)?;
         for (parameter, own, values) in parameters(model) {
             let same =
                 |(known, _): &(Sweep, _)| (known.candidate, known.parameter) == (place, parameter);
@@ -67,7 +69,7 @@ impl Sweeps {
                 for start in (0..queries.len()).step_by(128) {
                     let range = start..(start + 128).min(queries.len());
                     let block = queries.queries.slice(ndarray::s![range.clone(), ..]);
-                    let scores = evaluator.projected(&variant, block, poll)?;
+                    let scores = evaluator.projected(&variant, &answers, block, poll)?;
                     let rows = scores.chunks(evaluator.corpus.len()).zip(&queries.right[range]);
                     ranks.extend(rows.map(|(scores, right)| rank(scores, right)));
                 }

@@ -44,6 +44,11 @@ pub struct Args {
     #[arg(long)]
     tune: bool,
 
+    /// Train the query side only: leave answers where they are, for an index outside of this store
+    /// that holds the answers' own vectors
+    #[arg(long)]
+    query_only: bool,
+
     /// Share of the questions to be expected whose answer has no training questions, 0 to 1
     /// [default: 0.5 where there are such answers, else 0]
     #[arg(long, value_name = "SHARE", value_parser = share)]
@@ -107,6 +112,7 @@ impl Args {
             store: store.to_path_buf(),
             method: Method::Auto,
             tune: false,
+            query_only: false,
             unseen: None,
             seed: 0,
             force: false,
@@ -128,6 +134,7 @@ impl Args {
                 Method::Ridge => training::Method::Ridge,
             },
             tune: self.tune,
+            query_only: self.query_only,
             temperature: self.temperature,
             tuning: Tuning { unseen: self.unseen, seed: self.seed, ..Tuning::default() },
         }

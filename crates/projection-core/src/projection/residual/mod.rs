@@ -9,6 +9,10 @@
 //!
 //! The rotation moves a query as its nearest training questions lie from their answers, the
 //! adapter is what all training questions have in common.
+//!
+//! A projection may also have an answer side: it moves the answers that it was trained on towards
+//! their questions (see [`Questions::with_answer_angle`]), and projected queries are compared with
+//! the moved answers.
 
 mod project;
 mod questions;
@@ -26,7 +30,7 @@ use crate::kernel::Rows;
 use crate::parameters::{ModelParameters, SearchDefaults};
 
 pub use project::MIN_NORM;
-pub use questions::{QuestionFacts, Questions};
+pub use questions::{QuestionFacts, Questions, turned};
 pub use rotation::{MIN_ALIGNMENT, MIN_TOTAL_WEIGHT};
 
 /// The greatest factor of a term, so that squares stay finite in double precision.
@@ -75,6 +79,7 @@ impl ResidualParts {
             neighbours: self.neighbours,
             rotation: self.rotation,
             adapter: self.adapter.is_some(),
+            answer_angle: self.questions.answer_angle(),
         }
     }
 
@@ -155,6 +160,30 @@ impl ResidualProjection {
     /// The clusters that have training questions, ascending: the order of routing weights.
     pub fn cluster_ids(&self) -> &[i64] {
         self.terms.parts.questions.cluster_ids()
+    }
+
+    /// Whether the projection moves the answers that it was trained on, so that a search has to
+    /// compare projected queries with moved answers.
+    pub fn moves_answers(&self) -> bool {
+        self.terms.parts.questions.answer_angle() > 0.0
+    }
+
+    /// Where the projection moves an answer (d) to the questions of the cluster with this number
+    /// among [`cluster_ids`](Self::cluster_ids), at length 1; see
+    /// [`Questions::with_answer_angle`].
+    ///
+    /// # Errors
+    /// If the projection's vectors are not valid.
+    pub fn moved_answer(&self, cluster: usize, answer: &[f32]) -> Result<Vec<f32>> {
+        self.validate()?;
+        Ok(self.terms.parts.questions.moved_answer(cluster, answer))
+    }
+
+    /// Whether another projection was trained on these very questions and moves answers alike.
+    pub fn moves_answers_as(&self, other: &Self) -> bool {
+        let [own, others] = [self, other].map(|model| &model.terms.parts.questions);
+        own.answer_angle() == others.answer_angle()
+            && std::ptr::eq(&raw const own.vectors()[..], &raw const others.vectors()[..])
     }
 
     /// The temperature τ of the rotation's weights.

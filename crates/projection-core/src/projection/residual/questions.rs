@@ -1,5 +1,6 @@
 //! The training questions of a residual projection, with their answers.
 
+use std::f64::consts::FRAC_PI_2;
 use std::sync::OnceLock;
 
 use ndarray::ArrayView2;
@@ -11,6 +12,10 @@ use crate::projection::validation::{check_dim, check_finite, check_rows_finite};
 /// Norms of vectors that single precision takes as they are. Vectors of other norms are scaled to
 /// length 1 when they are added.
 const USUAL_NORMS: std::ops::Range<f64> = 1e-9..1e9;
+
+/// The least sine of the angle between an answer and the mean of its questions that has a
+/// direction.
+const MIN_SINE: f64 = 1e-9;
 
 /// Training questions with their answers, by cluster: n questions and h answers of dimension d.
 /// The vectors are not normalised.
@@ -24,6 +29,8 @@ pub struct Questions {
     vectors: Rows,
     /// Answers (h × d).
     answers: Rows,
+    /// The greatest angle between an answer and its moved place, in radians.
+    answer_angle: f64,
     /// Worked out when it is first needed.
     facts: OnceLock<QuestionFacts>,
 }
@@ -36,10 +43,12 @@ pub struct QuestionFacts {
     pub clusters: Vec<usize>,
     /// The factors that bring questions to length 1.
     pub scales: Vec<f64>,
-    /// The factors that bring answers to length 1.
-    pub answer_scales: Vec<f64>,
-    /// The cosine of each question with its answer.
+    /// The factors that bring [targets](Questions::targets) to length 1.
+    pub target_scales: Vec<f64>,
+    /// The cosine of each question with its target.
     pub alignments: Vec<f64>,
+    /// The moved answers (h × d), if answers are moved.
+    moved: Option<Rows>,
 }
 
 impl Questions {
@@ -51,6 +60,7 @@ impl Questions {
             counts: Vec::new(),
             vectors: Rows::new(dim),
             answers: Rows::new(dim),
+            answer_angle: 0.0,
             facts: OnceLock::new(),
         }
     }
@@ -73,7 +83,8 @@ impl Questions {
             ));
         }
         let dim = vectors.width();
-        Ok(Self { dim, cluster_ids, counts, vectors, answers, facts: OnceLock::new() })
+        let new = Self { cluster_ids, counts, vectors, answers, ..Self::new(dim) };
+        Ok(new)
     }
 
     /// Adds a cluster after those before: its answer (d) and its questions (m × d), of any length
@@ -152,16 +163,26 @@ impl Questions {
 
     fn derive(&self) -> Result<QuestionFacts> {
         let scales = unit_scales("questions", &self.vectors)?;
-        let answer_scales = unit_scales("answers", &self.answers)?;
+        let mut target_scales = unit_scales("answers", &self.answers)?;
         let counts = self.counts.iter().enumerate();
         let clusters: Vec<usize> =
             counts.flat_map(|(cluster, count)| std::iter::repeat_n(cluster, *count)).collect();
+        let mut moved = None;
+        if self.answer_angle > 0.0 {
+            let mut rows = Rows::with_capacity(self.dim, self.cluster_ids.len());
+            for (_, answer, questions) in self.by_cluster() {
+                rows.push(&turned(answer, questions, self.answer_angle));
+            }
+            target_scales = unit_scales("answers", &rows)?;
+            moved = Some(rows);
+        }
+        let targets = moved.as_ref().unwrap_or(&self.answers);
         let alignment = |(question, cluster): (usize, &usize)| {
-            let dot = kernel::dot_f64(self.question(question), self.answer(*cluster));
-            dot * scales[question] * answer_scales[*cluster]
+            let dot = kernel::dot_f64(self.question(question), targets.row(*cluster));
+            dot * scales[question] * target_scales[*cluster]
         };
         let alignments = clusters.iter().enumerate().map(alignment).collect();
-        Ok(QuestionFacts { clusters, scales, answer_scales, alignments })
+        Ok(QuestionFacts { clusters, scales, target_scales, alignments, moved })
     }
 
     /// What follows from vectors that are valid, as those that were pushed are.
@@ -204,6 +225,45 @@ impl Questions {
         &self.answers
     }
 
+    /// The same questions with answers that are moved: each is turned towards the mean of its
+    /// questions by at most `angle` radians. 0 leaves the answers where they are.
+    ///
+    /// Of all unit vectors within that angle of the answer, the moved one has the greatest mean
+    /// cosine with the questions (Zeighami et al., ICLR 2025).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] unless the angle is from 0 to π/2.
+    pub fn with_answer_angle(mut self, angle: f64) -> Result<Self> {
+        if !(0.0..=FRAC_PI_2).contains(&angle) {
+            let what = format!("answer angle {angle}, expected 0 to π/2");
+            return Err(Error::new(ErrorKind::InvalidArgument, what));
+        }
+        self.answer_angle = angle;
+        self.facts.take();
+        Ok(self)
+    }
+
+    /// The greatest angle by which answers are moved, in radians.
+    pub fn answer_angle(&self) -> f64 {
+        self.answer_angle
+    }
+
+    /// Where questions are moved to (h × d): the moved answers of length 1, or the answers
+    /// themselves if these stay.
+    pub fn targets(&self) -> &Rows {
+        self.facts().moved.as_ref().unwrap_or(&self.answers)
+    }
+
+    /// An answer (d) to the questions of the cluster with this number where it is moved to, at
+    /// length 1. A cluster may have more answers than the one that the questions are trained with.
+    pub fn moved_answer(&self, cluster: usize, answer: &[f32]) -> Vec<f32> {
+        let clusters = &self.facts().clusters;
+        let start = clusters.partition_point(|of| *of < cluster);
+        let values = &self.vectors[start * self.dim..(start + self.counts[cluster]) * self.dim];
+        let questions = ArrayView2::from_shape((self.counts[cluster], self.dim), values);
+        turned(answer, questions.expect("as many values as the shape has"), self.answer_angle)
+    }
+
     /// A question by its number.
     pub fn question(&self, number: usize) -> &[f32] {
         self.vectors.row(number)
@@ -236,7 +296,7 @@ impl Questions {
             let kept = ArrayView2::from_shape((kept.len() / self.dim, self.dim), &kept);
             others.push(id, answer, kept.expect("whole rows"))?;
         }
-        Ok(others)
+        others.with_answer_angle(self.answer_angle)
     }
 
     /// Copies a question at length 1.
@@ -246,6 +306,35 @@ impl Questions {
             *unit = (f64::from(*value) * scale) as f32;
         }
     }
+}
+
+/// A vector (d) turned towards the mean of others (n × d) by at most `angle` radians, at length 1.
+/// All vectors count as if they had length 1; none may be zero.
+pub fn turned(vector: &[f32], others: ArrayView2<'_, f32>, angle: f64) -> Vec<f32> {
+    let scaled = |vector: &[f32], scale: f64| -> Vec<f64> {
+        vector.iter().map(|value| f64::from(*value) * scale).collect()
+    };
+    let mut goal = vec![0.0; vector.len()];
+    for row in others.rows() {
+        let row = row.as_slice().expect("made row-major");
+        let unit = scaled(row, 1.0 / kernel::norm(row));
+        goal.iter_mut().zip(unit).for_each(|(sum, value)| *sum += value);
+    }
+    let mut unit = scaled(vector, 1.0 / kernel::norm(vector));
+    let length = kernel::norm_of_f64(&goal);
+    let cosine = unit.iter().zip(&goal).map(|(u, g)| u * g).sum::<f64>() / length;
+    let away: Vec<f64> = goal.iter().zip(&unit).map(|(g, u)| g / length - cosine * u).collect();
+    let sine = kernel::norm_of_f64(&away);
+    // Without questions that agree there is no mean, and none is more in the way than another of
+    // a vector opposite to it.
+    if sine > MIN_SINE {
+        let (sin, cos) = if cosine > angle.cos() { (sine, cosine) } else { angle.sin_cos() };
+        unit.iter_mut().zip(&away).for_each(|(u, away)| *u = cos * *u + sin / sine * away);
+    }
+    let mut turned = vec![0.0; vector.len()];
+    let scale = 1.0 / kernel::norm_of_f64(&unit);
+    kernel::scale_and_round(&mut unit, scale, &mut turned);
+    turned
 }
 
 /// The factors that bring vectors to length 1. `what` names them in messages.

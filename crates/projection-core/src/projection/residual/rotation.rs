@@ -156,7 +156,7 @@ impl Questions {
         let mut terms = Pairs { first: None, sum };
         for cluster in moving.chunk_by(|a, b| cluster_of(*a) == cluster_of(*b)) {
             let number = cluster_of(cluster[0]);
-            let (answer, scale) = (self.answer(number), facts.answer_scales[number]);
+            let (answer, scale) = (self.targets().row(number), facts.target_scales[number]);
             let t = kernel::dot_f64(query, answer) * scale / norm;
             let mut to_answer = 0.0;
             for near in cluster.iter().map(|at| &nearest[*at]) {

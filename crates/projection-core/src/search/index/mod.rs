@@ -31,9 +31,11 @@ pub struct Hit {
     pub score: f32,
 }
 
-/// Answers, and what is added to their cosines.
+/// Answers of an index, and what is added to their cosines.
 #[derive(Debug, Clone, Copy)]
 pub struct Group<'a> {
+    /// Where the answers are.
+    pub index: &'a Index,
     /// Their rows, ascending, or all for `None`.
     pub rows: Option<&'a [u32]>,
     /// Added to each cosine after it is limited to −1 to 1.
@@ -141,6 +143,11 @@ impl Index {
         &self.vectors
     }
 
+    /// The vector of a row at length 1.
+    pub(crate) fn unit(&self, row: usize) -> &[f32] {
+        self.vectors.row(row)
+    }
+
     /// The min(k, len) answers nearest to `query` (d) by cosine, best first, equal ones by
     /// ascending id. With a projection, the query is projected first; its dimension is then
     /// the projection's input dimension. With an approximate index, see
@@ -174,7 +181,7 @@ impl Index {
     ) -> Result<Vec<Hit>> {
         let rows = allowed.map(|ids| self.rows_of(ids));
         self.search_in(
-            &[Group { rows: rows.as_deref(), offset: 0.0 }],
+            &[Group { index: self, rows: rows.as_deref(), offset: 0.0 }],
             threads,
             query,
             projection,
@@ -182,8 +189,9 @@ impl Index {
         )
     }
 
-    /// The min(k, all) best answers of groups of rows that share none, by cosine plus the group's
-    /// offset; otherwise as [`search_among`](Self::search_among).
+    /// The min(k, all) best answers of groups that share none, by cosine plus the group's offset;
+    /// otherwise as [`search_among`](Self::search_among). The groups' indexes have the dimension of
+    /// this one.
     ///
     /// # Errors
     /// As [`search`](Self::search).
@@ -196,7 +204,7 @@ impl Index {
         k: usize,
     ) -> Result<Vec<Hit>> {
         let target = self.target(query, projection)?;
-        Ok(merged(groups.iter().map(|group| self.nearest_on(threads, *group, &target, k)), k))
+        Ok(merged(groups.iter().map(|group| group.nearest_on(threads, &target, k)), k))
     }
 
     /// [`search`](Self::search) for every row of `queries` (n × d), in their order, with the
@@ -228,7 +236,7 @@ impl Index {
         progress: &mut OnProgress<'_>,
     ) -> Result<Vec<Vec<Hit>>> {
         let rows = allowed.map(|ids| self.rows_of(ids));
-        let groups = [Group { rows: rows.as_deref(), offset: 0.0 }];
+        let groups = [Group { index: self, rows: rows.as_deref(), offset: 0.0 }];
         self.search_batch_in(&groups, threads, queries, projection, k, progress)
     }
 
@@ -271,7 +279,7 @@ impl Index {
                         }
                     }
                 }
-                let found = groups.iter().map(|group| self.nearest(*group, &targets, k));
+                let found = groups.iter().map(|group| group.nearest(&targets, k));
                 let mut found: Vec<_> = found.map(Vec::into_iter).collect();
                 for result in results {
                     let hits = found.iter_mut().map(|found| found.next().unwrap_or_default());

@@ -40,38 +40,41 @@ impl Among<'_> {
     }
 }
 
-impl Index {
-    /// The k rows of a group nearest to each of some unit vectors (n × d).
-    pub(super) fn nearest(&self, group: Group<'_>, targets: &[f32], k: usize) -> Vec<Vec<Hit>> {
-        let among = group.rows.map_or(Among::All(0..self.len()), Among::These);
-        let k = k.min(among.len());
-        self.nearest_by_index(group, targets, k)
-            .unwrap_or_else(|| self.nearest_among(among, group.offset, targets, k))
+impl Group<'_> {
+    fn len(&self) -> usize {
+        self.rows.map_or(self.index.len(), <[u32]>::len)
     }
 
-    /// [`nearest`](Self::nearest) for one vector, whose rows are shared out among threads.
-    pub(super) fn nearest_on(
-        &self,
-        threads: usize,
-        group: Group<'_>,
-        target: &[f32],
-        k: usize,
-    ) -> Vec<Hit> {
-        let allowed = group.rows;
-        let count = allowed.map_or(self.len(), <[u32]>::len);
+    /// Whether there are no answers.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The k answers nearest to each of some unit vectors (n × d).
+    pub(super) fn nearest(&self, targets: &[f32], k: usize) -> Vec<Vec<Hit>> {
+        let k = k.min(self.len());
+        self.nearest_by_index(targets, k).unwrap_or_else(|| {
+            let among = self.rows.map_or(Among::All(0..self.index.len()), Among::These);
+            self.index.nearest_among(among, self.offset, targets, k)
+        })
+    }
+
+    /// [`nearest`](Self::nearest) for one vector; the answers are shared out among threads.
+    pub(super) fn nearest_on(&self, threads: usize, target: &[f32], k: usize) -> Vec<Hit> {
+        let (index, count) = (self.index, self.len());
         // Whole blocks for each thread, at least one.
         let share = count.div_ceil(ROWS_OF_ONE).div_ceil(threads.max(1)).max(1) * ROWS_OF_ONE;
-        if count <= share || self.ivf.is_some() {
-            return self.nearest(group, target, k).pop().unwrap_or_default();
+        if count <= share || index.ivf.is_some() {
+            return self.nearest(target, k).pop().unwrap_or_default();
         }
         let mut parts = vec![Vec::new(); count.div_ceil(share)];
         parallel::parallel_chunks(threads, &mut parts, 1, 1, |part, hits| {
             let rows = part.start * share..(part.end * share).min(count);
-            let among = match allowed {
+            let among = match self.rows {
                 None => Among::All(rows),
                 Some(allowed) => Among::These(&allowed[rows]),
             };
-            let found = self.nearest_among(among, group.offset, target, k).pop();
+            let found = index.nearest_among(among, self.offset, target, k).pop();
             hits[0] = found.unwrap_or_default();
         });
         let mut hits = parts.concat();
@@ -80,6 +83,38 @@ impl Index {
         hits
     }
 
+    /// [`nearest`](Self::nearest) by the approximate index; `None` if there is none, or if scoring
+    /// all rows is better.
+    fn nearest_by_index(&self, targets: &[f32], k: usize) -> Option<Vec<Vec<Hit>>> {
+        let Group { index, rows: allowed, offset } = *self;
+        let ivf = index.ivf.as_ref().filter(|_| HAS_IVF && k > 0)?;
+        let few = allowed.is_some_and(|rows| rows.len() < index.len() / SPARSE);
+        if few || ivf.is_exact() && targets.len() / index.dim >= MANY {
+            return None;
+        }
+        let mask = allowed.map(|rows| {
+            let mut mask = vec![false; index.len()];
+            rows.iter().for_each(|row| mask[*row as usize] = true);
+            mask
+        });
+        let is_allowed = mask.as_ref().map(|mask| |row: usize| mask[row]);
+        let is_allowed = is_allowed.as_ref().map(|allowed| allowed as &dyn Fn(usize) -> bool);
+        let hint = PrefetchHint::of(&index.vectors).as_in_batches();
+        let found = targets.chunks_exact(index.dim).map(|target| {
+            let shortlist = ivf.shortlist(target, k, is_allowed)?;
+            let mut best = Best::with_offset(k, offset);
+            for row in prefetched(&shortlist, &index.vectors) {
+                let mut score = [0.0];
+                kernel::dots_hinted(hint, target, index.vectors.row(row), &mut score);
+                best.add_cosines(&index.ids[row..row + 1], &mut score);
+            }
+            Some(best.finish_cosines())
+        });
+        found.collect()
+    }
+}
+
+impl Index {
     /// The k of some rows nearest to each of some unit vectors, by scoring all of them.
     fn nearest_among(
         &self,
@@ -139,39 +174,5 @@ impl Index {
             }
             work(&vectors, &ids);
         }
-    }
-
-    /// [`nearest`](Self::nearest) by the approximate index; `None` if there is none, or if scoring
-    /// all rows is better.
-    fn nearest_by_index(
-        &self,
-        Group { rows: allowed, offset }: Group<'_>,
-        targets: &[f32],
-        k: usize,
-    ) -> Option<Vec<Vec<Hit>>> {
-        let ivf = self.ivf.as_ref().filter(|_| HAS_IVF && k > 0)?;
-        let few = allowed.is_some_and(|rows| rows.len() < self.len() / SPARSE);
-        if few || ivf.is_exact() && targets.len() / self.dim >= MANY {
-            return None;
-        }
-        let mask = allowed.map(|rows| {
-            let mut mask = vec![false; self.len()];
-            rows.iter().for_each(|row| mask[*row as usize] = true);
-            mask
-        });
-        let is_allowed = mask.as_ref().map(|mask| |row: usize| mask[row]);
-        let is_allowed = is_allowed.as_ref().map(|allowed| allowed as &dyn Fn(usize) -> bool);
-        let hint = PrefetchHint::of(&self.vectors).as_in_batches();
-        let found = targets.chunks_exact(self.dim).map(|target| {
-            let shortlist = ivf.shortlist(target, k, is_allowed)?;
-            let mut best = Best::with_offset(k, offset);
-            for row in prefetched(&shortlist, &self.vectors) {
-                let mut score = [0.0];
-                kernel::dots_hinted(hint, target, self.vectors.row(row), &mut score);
-                best.add_cosines(&self.ids[row..row + 1], &mut score);
-            }
-            Some(best.finish_cosines())
-        });
-        found.collect()
     }
 }
