@@ -1276,6 +1276,8 @@ projection_status projection_embed_store(const char *database,
  * - "method": "auto", "residual", "multi-head", "linear" or "ridge"; default "auto", the kind
  *   that cross-validation finds best
  * - "tune": true to choose terms and parameters by cross-validation, which "auto" always does
+ * - "query_only": true to leave answers where they are, for an index outside of the store that
+ *   holds the answers' own vectors
  * - "force": true to store the model even if its validation is below plain cosine
  * - "unseen": expected share of questions whose answer has no training questions, 0 to 1;
  *   default 0.5 if there are such answers, else 0
