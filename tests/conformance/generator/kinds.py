@@ -67,6 +67,14 @@ def top_k(model, query, temperature):
     return matvec(np.stack([head.answer for head in model.heads], axis=1), weights), weights
 
 
+def turned(answer, questions, angle):
+    """The answer turned towards the mean of its questions by at most an angle."""
+    a, g = unit(answer), unit(np.sum([unit(q) for q in questions], axis=0))
+    if dot(a, g) >= math.cos(angle):
+        return g
+    return unit(math.cos(angle) * a + math.sin(angle) * unit(g - dot(a, g) * a))
+
+
 def residual(model, query, temperature):
     """unit(q + s (Δ + q W)), and the rotation's weights summed over clusters."""
     parameters, q = model.parameters, unit(query)
@@ -75,6 +83,9 @@ def residual(model, query, temperature):
             for c in model.questions[n]]
     if keys:
         answers = [unit(head.answer) for head in model.heads]
+        if angle := parameters.get("answer_angle"):
+            answers = [turned(head.answer, model.questions[head.cluster_id], angle)
+                       for head in model.heads]
         found = sorted(((cosine(query, c), row, c) for row, c in keys), key=lambda e: -e[0])
         k = min(parameters["neighbours"], len(found) - 1)
         near, left_out = found[:k], found[k]
@@ -146,9 +157,9 @@ class Maker:
 
 
 def residual_maker(root, name, rotation=True, adapter=False, gain=0.5, neighbours=5,
-                   temperature=0.1, model_id=1):
+                   temperature=0.1, model_id=1, **others):
     return Maker(root, name, model_id, kind="residual", gain=gain, temperature=temperature,
-                 neighbours=neighbours, rotation=rotation, adapter=adapter)
+                 neighbours=neighbours, rotation=rotation, adapter=adapter, **others)
 
 
 def residual_models(root):
@@ -205,6 +216,12 @@ def residual_models(root):
     one.heads([1, 11, 2], [2, 2, 5], 8)
     one.adapter(8)
     yield "residual_routed_adapter", one.done()
+
+    # Two of the answers are nearer to the mean of their questions than the angle.
+    one = residual_maker(root, "residual_moved", adapter=True, answer_angle=0.9)
+    one.heads([2, 9, 10, 100], [3, 1, 6, 4], 8, norms=(1.0, 2.0))
+    one.adapter(8)
+    yield "residual_moved", one.done()
 
     one = residual_maker(root, "residual_d384", adapter=True, neighbours=32)
     one.heads(range(1, 41), [1 + i % 7 for i in range(40)], 384)

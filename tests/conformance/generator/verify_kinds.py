@@ -26,6 +26,9 @@ def residual(folder, number, meta, tau, queries):
         keys = unit(np.concatenate(rows))
         head = np.repeat(np.arange(len(rows)), [len(r) for r in rows])
         answers = unit(np.stack([a.reshape(-1) for _, _, a, _ in heads]))
+        if "answer_angle" in meta:
+            goals = [unit(unit(r).sum(axis=0)) for r in rows]
+            answers = np.stack([turned(a, g, meta["answer_angle"]) for a, g in zip(answers, goals)])
         weights = np.zeros((len(q), len(rows)))
         # Rounded, so that the same question ties with itself at another length.
         sims = np.round(q @ keys.T, 13)
@@ -46,6 +49,13 @@ def residual(folder, number, meta, tau, queries):
     if meta["adapter"]:
         delta = delta + q @ np.load(f"{stem}_adapter.npy").astype("f8")
     return unit(q + meta["gain"] * delta), weights
+
+
+def turned(a, goal, angle):
+    """On the way from a to the goal along the circle, at most so far."""
+    whole = np.arccos(np.clip(a @ goal, -1, 1))
+    share = min(angle / whole, 1)
+    return (np.sin((1 - share) * whole) * a + np.sin(share * whole) * goal) / np.sin(whole)
 
 
 def rotate(c, a, q):
