@@ -9,7 +9,9 @@
 //!
 //! Tensors, for N answers of dimension d: `answer_ids` I64 (N), and `vectors` (N × d), of
 //! length 1, either F32, or I8 with `scales` F32 (N): a value is then byte·scale, the scale
-//! of a row being 1/127 of its largest value, in a quarter of the size.
+//! of a row being 1/127 of its largest value, in a quarter of the size. If the answers' clusters
+//! are known, there are also `clusters` I64 (M) and `cluster_answers` I64 (M): each cluster with the
+//! id of an answer in it.
 //!
 //! Bytes become floats when they are read, so that searching is the same for both; only the
 //! vectors are rounded. A file takes no more than four times its size in memory.
@@ -32,6 +34,8 @@ const VERSION: usize = 1;
 const IDS: &str = "answer_ids";
 const VECTORS: &str = "vectors";
 const SCALES: &str = "scales";
+const CLUSTERS: &str = "clusters";
+const CLUSTER_ANSWERS: &str = "cluster_answers";
 
 /// What the bytes are called in messages.
 const BYTES: &str = "answers";
@@ -104,7 +108,14 @@ impl Index {
             }
         };
         check_lengths(&ids, &values, dim)?;
-        Self::from_rows(&ids, &values, (count, dim)).map_err(|error| error.context(BYTES))
+        let index = Self::from_rows(&ids, &values, (count, dim));
+        let index = index.map_err(|error| error.context(BYTES))?;
+        if !file.has(CLUSTERS) {
+            return Ok(index);
+        }
+        let clusters = file.vector::<i64>(CLUSTERS, None)?;
+        let answers = file.vector::<i64>(CLUSTER_ANSWERS, Some(clusters.len()))?;
+        Ok(index.with_clusters(clusters.into_iter().zip(answers)))
     }
 
     /// The bytes of an answers file. `embedding_model` names the model that made the
@@ -138,6 +149,12 @@ impl Index {
             }
         };
         tensors.push(NewTensor::vector(IDS, self.ids()));
+        if let Some(members) = self.members() {
+            let clusters: Vec<i64> = members.iter().map(|(cluster, _)| *cluster).collect();
+            let answers = members.iter().map(|(_, row)| self.ids()[*row as usize]);
+            tensors.push(NewTensor::vector(CLUSTERS, clusters));
+            tensors.push(NewTensor::vector(CLUSTER_ANSWERS, answers.collect::<Vec<i64>>()));
+        }
         let mut bytes = Vec::new();
         tensors::write(&mut bytes, &tensors, &metadata)
             .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;

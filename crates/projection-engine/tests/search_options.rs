@@ -150,10 +150,13 @@ fn the_cosine_alone_is_the_index() {
     let place = Place::new();
     let vector = vector(TEXT);
     let query = SearchQuery { vector: &vector, text: Some(TEXT) };
+    let own = place.searcher.index();
+    // Without clusters, so that no offset counts.
+    let index = Index::from_rows(own.ids(), own.units(), (own.len(), DIM)).unwrap();
     for model in place.models.iter().map(Some).chain([None]) {
         let projection = model.map(|model| model as &dyn Projection);
         for k in [0, 1, 3, 9] {
-            let expected = place.searcher.index().search(&vector, projection, k).unwrap();
+            let expected = index.search(&vector, projection, k).unwrap();
             let score_mode = ScoreMode::Cosine;
             let options = SearchOptions { k, projection, score_mode, ..SearchOptions::default() };
             let found = place.searcher.search(&query, &options).unwrap();
@@ -429,8 +432,8 @@ fn threads_share_a_searcher() {
     assert_eq!(place.searcher.search(&query, &options).unwrap().hits, found[0]);
 }
 
-/// Two searches among seen and unseen answers, exact, by an approximate index and in batches,
-/// find what scoring all answers finds.
+/// Two searches among seen and unseen answers, of which the seen ones may be moved, exact, by an
+/// approximate index and in batches, find what scoring all answers finds.
 #[test]
 fn an_offset_finds_what_a_full_scan_finds() {
     let folder = tempfile::tempdir().unwrap();
@@ -452,7 +455,7 @@ fn an_offset_finds_what_a_full_scan_finds() {
     store.add_embeddings(&model, &texts, vectors.view()).unwrap();
     let clusters: Vec<i64> = store.clusters().unwrap().into_iter().map(|c| c.cluster_id).collect();
     let mut searcher = store.searcher(None).unwrap();
-    let heads = |step: usize| {
+    let heads = |step: usize, angle: f64| {
         let mut questions = projection_core::projection::Questions::new(DIM);
         for cluster in clusters.iter().step_by(step) {
             let row: Vec<f32> = (0..DIM).map(|c| wave(*cluster as usize + 7, c)).collect();
@@ -460,7 +463,7 @@ fn an_offset_finds_what_a_full_scan_finds() {
             questions.push(*cluster, &row, rows).unwrap();
         }
         let parts = projection_core::projection::ResidualParts {
-            questions,
+            questions: questions.with_answer_angle(angle).unwrap(),
             ..projection_core::projection::ResidualParts::new(DIM)
         };
         let model = projection_core::projection::ResidualProjection::new(parts).unwrap();
@@ -474,17 +477,32 @@ fn an_offset_finds_what_a_full_scan_finds() {
     let cluster_of: HashMap<i64, i64> =
         store.cluster_answers().unwrap().into_iter().map(|(c, a)| (a, c)).collect();
     // Some, few and all answers are seen.
-    for (step, offset) in [(2, 0.07), (2, -0.05), (100, 0.02), (1, 0.3)] {
-        let model = heads(step).with_unseen_offset(Some(offset)).unwrap();
+    for (step, offset, angle) in [
+        (2, 0.07, 0.0),
+        (2, -0.05, 0.4),
+        (100, 0.02, 0.0),
+        (100, 0.02, 1.0),
+        (1, 0.3, 0.0),
+        (1, 0.3, 0.5),
+        (2, 0.0, 0.5),
+    ] {
+        let model = heads(step, angle).with_unseen_offset(Some(offset)).unwrap();
         let raise = |(id, cosine): (&i64, f32)| {
             let seen = model.head_ids().binary_search(&cluster_of[id]).is_ok();
             cosine.clamp(-1.0, 1.0) + if seen { 0.0 } else { offset as f32 }
         };
+        let (residual, index) = (model.as_residual().unwrap(), searcher.index());
+        let there = index.ids().iter().zip(index.units().chunks(DIM)).flat_map(|(id, unit)| {
+            let head = model.head_ids().binary_search(&cluster_of[id]);
+            head.map_or(unit.to_vec(), |head| residual.moved_answer(head, unit).unwrap())
+        });
+        let there: Vec<f32> = there.collect();
+        let there = Index::from_rows(index.ids(), &there, (index.len(), DIM)).unwrap();
         for exact in [true, false] {
             searcher.drop_index();
             if !exact {
                 searcher
-                    .build_index(None, None, 1, &mut projection_train::ignore_progress)
+                    .build_index(None, Some(&model), 1, &mut projection_train::ignore_progress)
                     .unwrap();
             }
             for (k, allowed) in [(1, None), (10, None), (10, Some(&allowed[..])), (4000, None)] {
@@ -496,7 +514,7 @@ fn an_offset_finds_what_a_full_scan_finds() {
                     let index = searcher.index();
                     let target = index.target(query.vector, projection).unwrap();
                     let scores: Vec<f32> =
-                        index.ids().iter().zip(index.scores(&target)).map(raise).collect();
+                        index.ids().iter().zip(there.scores(&target)).map(raise).collect();
                     let rows = allowed.map(|ids| index.rows_of(ids));
                     let expected = index.best(rows.as_deref(), &scores, k);
                     for threads in [1, 3] {
@@ -522,7 +540,7 @@ fn an_offset_finds_what_a_full_scan_finds() {
         }
     }
     // An answer that is added is an unseen one: what is kept for a projection is found anew.
-    let model = heads(1).with_unseen_offset(Some(0.5)).unwrap();
+    let model = heads(1, 0.0).with_unseen_offset(Some(0.5)).unwrap();
     let options = SearchOptions { projection: Some(&model), k: 1, ..SearchOptions::default() };
     let before = searcher.search(&queries[0], &options).unwrap().hits[0].score;
     assert!(before <= 1.0);

@@ -116,6 +116,16 @@ fn tuning_chooses_reports_and_repeats() {
         assert!(fitted.rotation > 0.1 && fitted.rotation < 1.5, "{fitted:?}");
         assert!(fitted.adapter > 0.1 && fitted.adapter < 1.5, "{fitted:?}");
         assert_eq!(validation.chosen.unseen.questions > 0, answered == 40);
+        // Moved answers are told apart from those that stay.
+        let angle = match &trained.recipe {
+            Recipe::Residual(training) => training.answer_angle,
+            _ => 0.0,
+        };
+        assert_eq!(validation.query_only.is_some(), angle > 0.0);
+        let still = TrainingOptions { query_only: true, ..TrainingOptions::default() };
+        let still = train_model(&data, &still, &mut ignore_progress).unwrap();
+        let moves = |model: &Model| model.as_residual().is_some_and(|own| own.moves_answers());
+        assert_eq!((moves(trained.model()), moves(still.model())), (angle > 0.0, false));
         // Both protocols are reported, and every kind was tried.
         let (cosine, open) = validation.open.unzip();
         assert_eq!(open.is_some(), answered == 60);

@@ -7,6 +7,7 @@ use super::{Group, Index};
 use crate::error::Result;
 use crate::kernel::progress::OnProgress;
 use crate::projection::Projection;
+use crate::search::answer_sides::moving;
 
 /// What a projection with heads makes of the answers of an [`Index`]. Valid until the index
 /// changes.
@@ -41,8 +42,7 @@ impl AnswerSide {
             let rows = head_of_row.iter().zip(0u32..);
             rows.filter(|(head, _)| head.is_some() == wanted).map(|(_, row)| row).collect()
         });
-        let moves = projection.as_residual().filter(|residual| residual.moves_answers());
-        let moved = moves.map(|residual| {
+        let moved = moving(projection).map(|residual| {
             let (mut ids, mut vectors) = (Vec::new(), Vec::new());
             for (row, head) in head_of_row.iter().enumerate() {
                 let Some(head) = *head else { continue };

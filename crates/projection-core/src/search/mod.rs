@@ -1,6 +1,7 @@
 //! Exact or approximate nearest answers by cosine, for plain and for projected queries.
 
 mod answer_side;
+mod answer_sides;
 mod fusion;
 mod index;
 mod lexical;

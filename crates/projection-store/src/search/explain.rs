@@ -104,7 +104,7 @@ impl Searcher {
         let scores = self.scores(query, options)?;
         let index = self.index();
         let heads = options.projection.filter(|projection| !projection.head_ids().is_empty());
-        let seen = heads.and_then(|projection| self.answer_side(projection).ok());
+        let seen = heads.and_then(|projection| index.answer_side(projection).ok());
         let before = (query.vector.len() == index.dim())
             .then(|| index.target(query.vector, None).map(|target| index.scores(&target)))
             .transpose()?;

@@ -1,6 +1,5 @@
 //! Search over the answers of a store, by vectors, by words and by both.
 
-mod answer_sides;
 mod bm25;
 mod explain;
 mod options;

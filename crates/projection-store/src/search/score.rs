@@ -1,10 +1,7 @@
 //! The scores of all answers for a query; [`options`](super::options) has the formula.
 
-use std::ops::Range;
-use std::sync::Arc;
-
 use projection_core::projection::Projection;
-use projection_core::search::{AnswerSide, Group, LexicalIndex};
+use projection_core::search::LexicalIndex;
 use projection_core::{Error, ErrorKind, Result};
 
 use super::options::{NEAREST_QUESTION_FACTOR, ScoreMode, SearchOptions, SearchQuery};
@@ -58,13 +55,12 @@ impl Searcher {
         let heads = options.projection.filter(|projection| !projection.head_ids().is_empty());
         match (options.unseen_offset, heads) {
             (0.0, Some(projection)) if options.score_mode == ScoreMode::SeenUnseen => {
-                let chosen = projection.unseen_offset().filter(|_| self.members().is_some());
-                Ok(chosen.unwrap_or_default())
+                Ok(self.index().unseen_offset(Some(projection)))
             }
             (0.0, _) => Ok(0.0),
             (offset, _) if !offset.is_finite() => refuse("expected a finite number"),
             (_, None) => refuse("without a projection that has heads"),
-            (offset, Some(projection)) => self.answer_side(projection).map(|_| offset),
+            (offset, Some(projection)) => self.index().answer_side(projection).map(|_| offset),
         }
     }
 
@@ -76,24 +72,6 @@ impl Searcher {
         self.offset(options).map(Some)
     }
 
-    /// Calls `work` with the answers that may be found, where the projection moves them, in groups
-    /// of one offset.
-    pub(super) fn in_groups<R>(
-        &self,
-        options: &SearchOptions<'_>,
-        offset: f64,
-        work: impl FnOnce(&[Group<'_>]) -> R,
-    ) -> Result<R> {
-        let index = self.index();
-        match self.side_for(options, offset)? {
-            Some(side) => Ok(side.with_groups(index, options.allowed, offset as f32, work)),
-            None => {
-                let allowed = options.allowed.map(|ids| index.rows_of(ids));
-                Ok(work(&[Group { index, rows: allowed.as_deref(), offset: 0.0 }]))
-            }
-        }
-    }
-
     pub(super) fn scores(
         &self,
         query: &SearchQuery<'_>,
@@ -102,7 +80,7 @@ impl Searcher {
         let index = self.index();
         let hybrid_weight = options.hybrid_weight()?;
         let unseen_offset = self.offset(options)?;
-        let side = self.side_for(options, unseen_offset)?;
+        let side = index.side_for(options.projection, unseen_offset)?;
         let target = index.target(query.vector, options.projection)?;
         let cosine = match &side {
             Some(side) => side.scores(index, &target),
@@ -176,60 +154,9 @@ impl Searcher {
         };
         let clusters = residual.nearest_question_scores(query)?;
         let mut answers = vec![f32::NEG_INFINITY; self.index().len()];
-        for (head, row) in self.heads_of_rows(residual.cluster_ids())? {
+        for (head, row) in self.index().rows_of_heads(residual.cluster_ids())? {
             answers[row] = answers[row].max(clusters[head]);
         }
         Ok(answers)
-    }
-
-    /// The answer side of the options' projection, if the search depends on it: if the projection
-    /// moves answers and it is known which, or if there is an offset.
-    fn side_for(
-        &self,
-        options: &SearchOptions<'_>,
-        offset: f64,
-    ) -> Result<Option<Arc<AnswerSide>>> {
-        let moves = |projection: &dyn Projection| {
-            projection.as_residual().is_some_and(|residual| residual.moves_answers())
-        };
-        let needed = |projection: &&dyn Projection| {
-            offset != 0.0 || moves(*projection) && self.members().is_some()
-        };
-        let projection = options.projection.filter(needed);
-        projection.map(|projection| self.answer_side(projection)).transpose()
-    }
-
-    /// The answers as a projection sees them.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidArgument`] if the answers' clusters are not known.
-    pub(super) fn answer_side(&self, projection: &dyn Projection) -> Result<Arc<AnswerSide>> {
-        self.answer_sides.get(projection, || self.make_answer_side(projection))
-    }
-
-    pub(super) fn make_answer_side(&self, projection: &dyn Projection) -> Result<AnswerSide> {
-        let heads_of_rows = self.heads_of_rows(projection.head_ids())?;
-        AnswerSide::new(self.index(), projection, heads_of_rows)
-    }
-
-    /// Numbers of heads, whose clusters ascend, each with the row of an answer in its cluster.
-    fn heads_of_rows(&self, head_ids: &[i64]) -> Result<Vec<(usize, usize)>> {
-        let Some(members) = self.members() else {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "the answers' clusters are not known, expected answers of a store",
-            ));
-        };
-        let mut found = Vec::with_capacity(head_ids.len());
-        let mut rest = 0;
-        for (head, cluster) in head_ids.iter().enumerate() {
-            let of_cluster: Range<usize> = {
-                let start = rest + members[rest..].partition_point(|(id, _)| id < cluster);
-                start..start + members[start..].partition_point(|(id, _)| id <= cluster)
-            };
-            rest = of_cluster.end;
-            found.extend(members[of_cluster].iter().map(|(_, row)| (head, *row)));
-        }
-        Ok(found)
     }
 }

@@ -8,11 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ndarray::ArrayView2;
 use projection_core::ivf::IndexStats;
 use projection_core::kernel::parallel;
-use projection_core::kernel::progress::{OnProgress, Progress, ignore_progress};
+use projection_core::kernel::progress::{OnProgress, Progress};
 use projection_core::projection::Projection;
 use projection_core::{Error, ErrorKind, Result};
 
-use super::answer_sides::AnswerSides;
 use super::{Bm25, Hit, Index, SearchOptions, SearchQuery, SearchResult};
 use crate::embeddings::EmbeddingModel;
 use crate::store::Store;
@@ -26,12 +25,9 @@ pub struct Searcher {
     index: Index,
     texts: HashMap<i64, String>,
     titles: HashMap<i64, String>,
-    /// Cluster and row in the index of each answer, in ascending order.
-    members: Option<Vec<(i64, usize)>>,
     origin: Option<Origin>,
     /// Built by the first hybrid search; numbers are rows in the index.
     bm25: Arc<Mutex<Option<Arc<Bm25>>>>,
-    pub(super) answer_sides: Arc<AnswerSides>,
 }
 
 /// Where a searcher comes from.
@@ -75,22 +71,17 @@ impl Searcher {
         let texts = answers.into_iter().map(|answer| (answer.id, answer.text)).collect();
         let titles = store.answer_texts()?.into_iter();
         let titles = titles.filter_map(|answer| Some((answer.answer_id, answer.title?))).collect();
-        let row_of: HashMap<i64, usize> =
-            ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
-        let members = store.cluster_answers()?.into_iter();
-        let members = members.filter_map(|(cluster, id)| Some((cluster, *row_of.get(&id)?)));
-        let mut members: Vec<(i64, usize)> = members.collect();
-        members.sort_unstable();
+        let index = Index::from_vectors(&ids, vectors.view())?;
+        let index = index.with_clusters(store.cluster_answers()?);
         Ok(Self {
             texts,
             titles,
-            members: Some(members),
             origin: Some(Origin {
                 database: store.path().to_path_buf(),
                 allow_outside: store.allows_outside_paths(),
                 model,
             }),
-            ..Self::from_index(Index::from_vectors(&ids, vectors.view())?)
+            ..Self::from_index(index)
         })
     }
 
@@ -100,10 +91,8 @@ impl Searcher {
             index,
             texts: HashMap::new(),
             titles: HashMap::new(),
-            members: None,
             origin: None,
             bm25: Arc::default(),
-            answer_sides: Arc::default(),
         }
     }
 
@@ -119,8 +108,8 @@ impl Searcher {
         options: &SearchOptions<'_>,
     ) -> Result<SearchResult> {
         if let Some(unseen_offset) = self.offset_of_cosines(options)? {
-            let SearchOptions { k, projection, threads, .. } = *options;
-            let hits = self.in_groups(options, unseen_offset, |groups| {
+            let SearchOptions { k, projection, threads, allowed, .. } = *options;
+            let hits = self.index.in_groups(allowed, projection, unseen_offset, |groups| {
                 self.index.search_in(groups, threads, query.vector, projection, k)
             })??;
             return Ok(SearchResult { hits, hybrid_weight: 0.0, unseen_offset });
@@ -149,8 +138,8 @@ impl Searcher {
                 queries.iter().flat_map(|query| query.vector).copied().collect();
             let vectors = ArrayView2::from_shape((queries.len(), dim), &vectors)
                 .expect("so many vectors of one length");
-            let SearchOptions { k, projection, threads, .. } = *options;
-            let found = self.in_groups(options, unseen_offset, |groups| {
+            let SearchOptions { k, projection, threads, allowed, .. } = *options;
+            let found = self.index.in_groups(allowed, projection, unseen_offset, |groups| {
                 self.index.search_batch_in(groups, threads, vectors, projection, k, progress)
             })??;
             let result = |hits| SearchResult { hits, hybrid_weight: 0.0, unseen_offset };
@@ -214,11 +203,7 @@ impl Searcher {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Vec<Hit>>> {
-        let options = SearchOptions { k, projection, ..SearchOptions::default() };
-        let offset = self.offset(&options)?;
-        self.in_groups(&options, offset, |groups| {
-            self.index.search_batch_in(groups, 1, queries, projection, k, &mut ignore_progress)
-        })?
+        self.index.search_batch(queries, projection, k)
     }
 
     /// The text of an answer, if the searcher comes from a store.
@@ -229,11 +214,6 @@ impl Searcher {
     /// The title of an answer, if the searcher comes from a store and the answer has one.
     pub fn title(&self, answer_id: i64) -> Option<&str> {
         self.titles.get(&answer_id).map(String::as_str)
-    }
-
-    /// The clusters and rows of answers, if the searcher comes from a store.
-    pub(super) fn members(&self) -> Option<&[(i64, usize)]> {
-        self.members.as_deref()
     }
 
     pub(super) fn origin(&self) -> Option<&Origin> {
@@ -304,7 +284,6 @@ impl Searcher {
             ));
         }
         put(&mut self.index, ids, vectors)?;
-        self.answer_sides = Arc::default();
         for (row, id) in ids.iter().enumerate() {
             match texts.get(row).copied().flatten() {
                 Some(text) => self.texts.insert(*id, text.to_string()),
@@ -319,32 +298,12 @@ impl Searcher {
 
     /// Removes the answers with these ids, as [`Index::remove`]; the store keeps them.
     pub fn remove(&mut self, ids: &[i64]) -> usize {
-        let removed = self.index.remove_rows(ids);
-        if let Some(members) = &mut self.members {
-            let mut by_row: HashMap<usize, Vec<i64>> = HashMap::new();
-            for (cluster, row) in members.drain(..) {
-                by_row.entry(row).or_default().push(cluster);
-            }
-            for (row, last) in &removed {
-                by_row.remove(row);
-                if let Some(clusters) = by_row.remove(last) {
-                    by_row.insert(*row, clusters);
-                }
-            }
-            let rows = by_row.into_iter();
-            members.extend(rows.flat_map(|(row, clusters)| {
-                clusters.into_iter().map(move |cluster| (cluster, row))
-            }));
-            members.sort_unstable();
-        }
         ids.iter().for_each(|id| drop((self.texts.remove(id), self.titles.remove(id))));
         self.bm25 = Arc::default();
-        self.answer_sides = Arc::default();
-        removed.len()
+        self.index.remove(ids)
     }
 
-    /// Builds an approximate index of the answers, see [`Index::build_index`]. If `projection`
-    /// moves answers, there is another one of the moved answers, until answers change.
+    /// Builds an approximate index of the answers, see [`Index::build_index`].
     ///
     /// # Errors
     /// As there.
@@ -355,13 +314,7 @@ impl Searcher {
         threads: usize,
         progress: &mut OnProgress<'_>,
     ) -> Result<IndexStats> {
-        let stats = self.index.build_index(queries, projection, threads, progress)?;
-        if let Some(projection) = projection.filter(|_| self.members().is_some()) {
-            let mut side = self.make_answer_side(projection)?;
-            side.build_index(queries, projection, threads, progress)?;
-            self.answer_sides.put(projection, side);
-        }
-        Ok(stats)
+        self.index.build_index(queries, projection, threads, progress)
     }
 
     /// Drops the approximate index, see [`Index::drop_index`].

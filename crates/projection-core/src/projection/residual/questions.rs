@@ -353,3 +353,34 @@ fn unit_scales(what: &str, vectors: &Rows) -> Result<Vec<f64>> {
     }
     Ok(scales)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_turned_as_far_as_they_may_and_no_further_than_the_mean() {
+        let questions = ndarray::arr2(&[[0.0f32, 3.0, 0.0], [0.0, 0.0, 0.5]]);
+        let half = std::f32::consts::FRAC_1_SQRT_2;
+        let at = |angle: f64| turned(&[2.0, 0.0, 0.0], questions.view(), angle);
+        // The mean lies at a right angle to the answer.
+        let third = [0.5, 0.75f32.sqrt() * half, 0.75f32.sqrt() * half];
+        for (angle, expected) in [
+            (0.0, [1.0, 0.0, 0.0]),
+            (std::f64::consts::FRAC_PI_3, third),
+            (FRAC_PI_2, [0.0, half, half]),
+        ] {
+            let found = at(angle);
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-7), "{found:?}");
+        }
+        let near = turned(&[0.0, 2.0, 1.9], questions.view(), 0.5);
+        assert!(near.iter().zip([0.0, half, half]).all(|(a, b)| (a - b).abs() < 1e-7));
+        // No mean, and one in the opposite direction: the answer stays.
+        let opposite = ndarray::arr2(&[[1.0f32, 0.0, 0.0], [-1.0, 0.0, 0.0]]);
+        assert_eq!(turned(&[0.0, 2.0, 0.0], opposite.view(), 0.5), [0.0, 1.0, 0.0]);
+        let opposite = ndarray::arr2(&[[0.0f32, -1.0, 0.0]]);
+        assert_eq!(turned(&[0.0, 2.0, 0.0], opposite.view(), 0.5), [0.0, 1.0, 0.0]);
+        let error = Questions::new(3).with_answer_angle(2.0).unwrap_err();
+        assert!(error.to_string().contains("answer angle 2"), "{error}");
+    }
+}

@@ -67,6 +67,7 @@ impl Index {
             self.with_units(|units| Arc::make_mut(ivf).add(units, &rows));
         }
         self.ivf = ivf;
+        self.sides = Arc::default();
         Ok(())
     }
 
@@ -78,7 +79,7 @@ impl Index {
 
     /// [`remove`](Self::remove). Returns the rows that were removed one after another, each
     /// with the number that the last row had then.
-    pub fn remove_rows(&mut self, ids: &[i64]) -> Vec<(usize, usize)> {
+    fn remove_rows(&mut self, ids: &[i64]) -> Vec<(usize, usize)> {
         self.row_of();
         let mut removed = Vec::new();
         for id in ids {
@@ -95,6 +96,8 @@ impl Index {
             }
             removed.push((row, last));
         }
+        self.remove_members(&removed);
+        self.sides = Arc::default();
         removed
     }
 
@@ -106,7 +109,8 @@ impl Index {
     ///
     /// Some of the vectors, and vectors between them, serve as queries; `queries` (n × d) are
     /// more, projected by `projection` if there is one: with a few hundred real questions the
-    /// promise holds for such. Takes seconds for 100,000 answers on one thread; the result does
+    /// promise holds for such. If it is known which answers `projection` moves, the moved ones get
+    /// an index of their own. Takes seconds for 100,000 answers on one thread; the result does
     /// not depend on the number of threads. The index takes a quarter of the vectors' memory.
     ///
     /// # Errors
@@ -133,6 +137,11 @@ impl Index {
             })?),
         };
         self.ivf = index.map(Arc::new);
+        if let Some(projection) = projection.filter(|_| self.members.is_some()) {
+            let mut side = self.new_answer_side(projection)?;
+            side.build_index(queries, projection, threads, progress)?;
+            self.sides.put(projection, side);
+        }
         Ok(self.index_stats().unwrap_or(IndexStats { recall: 1.0, read: 1.0, lists: 1 }))
     }
 

@@ -2,6 +2,7 @@
 
 mod best;
 mod change;
+mod clusters;
 mod nearest;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use ndarray::ArrayView2;
 
+use super::answer_sides::AnswerSides;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ivf::IvfIndex;
 use crate::kernel::progress::{OnProgress, Progress, ignore_progress};
@@ -57,6 +59,10 @@ pub struct Index {
     row_of: OnceLock<HashMap<i64, u32>>,
     /// Finds the nearest of many vectors faster, if it was asked for.
     ivf: Option<Arc<IvfIndex>>,
+    /// Cluster and row of answers, ascending, if clusters are known.
+    members: Option<Vec<(i64, u32)>>,
+    /// The answers as projections see them; empty after a change.
+    sides: Arc<AnswerSides>,
 }
 
 /// Whether an index may have an approximate one. In WebAssembly nothing builds it, so that what
@@ -86,6 +92,8 @@ impl Index {
             vectors: Rows::new(dim),
             row_of: OnceLock::new(),
             ivf: None,
+            members: None,
+            sides: Arc::default(),
         };
         let mut sorted = ids.to_vec();
         sorted.sort_unstable();
@@ -150,7 +158,8 @@ impl Index {
 
     /// The min(k, len) answers nearest to `query` (d) by cosine, best first, equal ones by
     /// ascending id. With a projection, the query is projected first; its dimension is then
-    /// the projection's input dimension. With an approximate index, see
+    /// the projection's input dimension; if the answers' clusters are known, see
+    /// [`with_clusters`](Self::with_clusters). With an approximate index, see
     /// [`build_index`](Self::build_index), an answer may be missed.
     ///
     /// # Errors
@@ -179,14 +188,9 @@ impl Index {
         projection: Option<&dyn Projection>,
         k: usize,
     ) -> Result<Vec<Hit>> {
-        let rows = allowed.map(|ids| self.rows_of(ids));
-        self.search_in(
-            &[Group { index: self, rows: rows.as_deref(), offset: 0.0 }],
-            threads,
-            query,
-            projection,
-            k,
-        )
+        self.in_groups(allowed, projection, self.unseen_offset(projection), |groups| {
+            self.search_in(groups, threads, query, projection, k)
+        })?
     }
 
     /// The min(k, all) best answers of groups that share none, by cosine plus the group's offset;
@@ -235,9 +239,9 @@ impl Index {
         k: usize,
         progress: &mut OnProgress<'_>,
     ) -> Result<Vec<Vec<Hit>>> {
-        let rows = allowed.map(|ids| self.rows_of(ids));
-        let groups = [Group { index: self, rows: rows.as_deref(), offset: 0.0 }];
-        self.search_batch_in(&groups, threads, queries, projection, k, progress)
+        self.in_groups(allowed, projection, self.unseen_offset(projection), |groups| {
+            self.search_batch_in(groups, threads, queries, projection, k, progress)
+        })?
     }
 
     /// [`search_in`](Self::search_in) for every row of `queries` (n × d), in their order, with the

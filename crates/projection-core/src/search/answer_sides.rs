@@ -1,9 +1,10 @@
-//! The answers of a searcher as the projections see them that were used last.
+//! The answers of an index as the projections see them that were used last.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use projection_core::projection::{Projection, ResidualProjection};
-use projection_core::search::AnswerSide;
+use super::AnswerSide;
+use crate::error::Result;
+use crate::projection::{Projection, ResidualProjection};
 
 /// Projections whose answer side is kept, so that a server that compares a few does not work it
 /// out for every query.
@@ -29,21 +30,22 @@ impl Known {
     }
 }
 
-fn moving(projection: &dyn Projection) -> Option<&ResidualProjection> {
+/// The projection, if it moves answers.
+pub fn moving(projection: &dyn Projection) -> Option<&ResidualProjection> {
     projection.as_residual().filter(|residual| residual.moves_answers())
 }
 
 /// The answer sides of the projections that were used last; empty after the answers changed.
 #[derive(Debug, Default)]
-pub(super) struct AnswerSides(Mutex<Vec<Known>>);
+pub struct AnswerSides(Mutex<Vec<Known>>);
 
 impl AnswerSides {
     /// The answer side of a projection.
-    pub fn get<E>(
+    pub fn get(
         &self,
         projection: &dyn Projection,
-        make: impl FnOnce() -> Result<AnswerSide, E>,
-    ) -> Result<Arc<AnswerSide>, E> {
+        make: impl FnOnce() -> Result<AnswerSide>,
+    ) -> Result<Arc<AnswerSide>> {
         // The list is whole at any moment, also after a panic elsewhere.
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().iter().find(|known| known.is_of(projection)) {
