@@ -853,6 +853,13 @@ size_t projection_model_num_heads(const projection_model *model);
 double projection_model_temperature(const projection_model *model);
 
 /**
+ * Whether a model moves the answers that it was trained on towards their questions. Searchers of a
+ * store then compare projected queries with the moved answers; another index has to hold those, see
+ * projection_searcher_vectors. 1 or 0; 0 for NULL.
+ */
+int32_t projection_model_moves_answers(const projection_model *model);
+
+/**
  * The kind of a model; PROJECTION_KIND_UNKNOWN for NULL.
  */
 projection_kind projection_model_kind(const projection_model *model);
@@ -1028,6 +1035,17 @@ projection_status projection_searcher_ids(const projection_searcher *searcher,
                                           int64_t *ids,
                                           size_t ids_len,
                                           projection_error **error);
+
+/**
+ * Copies the vectors at length 1 that a search with `model` compares with, for another index: the
+ * answers where `model` moves them, see projection_model_moves_answers, or as they are with NULL.
+ * The rows of `vectors` are in the searcher's order, `vectors_len` = number of answers * dimension.
+ */
+projection_status projection_searcher_vectors(const projection_searcher *searcher,
+                                              const projection_model *model,
+                                              float *vectors,
+                                              size_t vectors_len,
+                                              projection_error **error);
 
 /**
  * Returns a copy of the text of an answer, in which NUL characters are spaces. `text` receives NULL

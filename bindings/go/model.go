@@ -82,6 +82,7 @@ type Model struct {
 	inputDim, outputDim int
 	headIDs             []int64
 	temperature         float64
+	movesAnswers        bool
 }
 
 // LoadMultiHead loads a projection from its files.
@@ -185,13 +186,14 @@ func openModel(call func(model **C.projection_model, failed **C.projection_error
 		return nil, err
 	}
 	m := &Model{
-		handle:      newHandle("model", unsafe.Pointer(model), freeModel),
-		kind:        Kind(C.projection_model_kind(model)),
-		precision:   Precision(C.projection_model_precision(model)),
-		inputDim:    int(C.projection_model_input_dim(model)),
-		outputDim:   int(C.projection_model_output_dim(model)),
-		headIDs:     make([]int64, int(C.projection_model_num_heads(model))),
-		temperature: float64(C.projection_model_temperature(model)),
+		handle:       newHandle("model", unsafe.Pointer(model), freeModel),
+		kind:         Kind(C.projection_model_kind(model)),
+		precision:    Precision(C.projection_model_precision(model)),
+		movesAnswers: C.projection_model_moves_answers(model) != 0,
+		inputDim:     int(C.projection_model_input_dim(model)),
+		outputDim:    int(C.projection_model_output_dim(model)),
+		headIDs:      make([]int64, int(C.projection_model_num_heads(model))),
+		temperature:  float64(C.projection_model_temperature(model)),
 	}
 	status := C.projection_model_head_ids(model, integers(m.headIDs), C.size_t(len(m.headIDs)), &failed)
 	if err := check(status, &failed); err != nil {
@@ -363,6 +365,13 @@ func (m *Model) Temperature() float64 {
 		return math.NaN()
 	}
 	return m.temperature
+}
+
+// MovesAnswers says whether the model moves the answers that it was trained on towards their
+// questions. Searchers of a store then compare projected queries with the moved answers; another
+// index has to hold those, see [Searcher.Vectors]. It is false for a nil model.
+func (m *Model) MovesAnswers() bool {
+	return m != nil && m.movesAnswers
 }
 
 // InputDim is the dimension of queries; 0 for a nil model.

@@ -103,6 +103,29 @@ func (s *Searcher) queryDim(model *Model) int {
 	return s.dim
 }
 
+// Vectors returns the ids of all answers, and the vectors of length 1 that a search with the model
+// compares with, for another index: the answers where the model moves them, see
+// [Model.MovesAnswers], or as they are for a nil model.
+func (s *Searcher) Vectors(model *Model) (ids []int64, vectors [][]float32, err error) {
+	searcher, native, release, err := s.acquireWith(model)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	n := int(C.projection_searcher_len(searcher))
+	ids = make([]int64, n)
+	var failed *C.projection_error
+	if err := check(C.projection_searcher_ids(searcher, integers(ids), C.size_t(n), &failed), &failed); err != nil {
+		return nil, nil, err
+	}
+	values := make([]float32, n*s.dim)
+	err = check(C.projection_searcher_vectors(searcher, native, floats(values), C.size_t(len(values)), &failed), &failed)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ids, rows(values, n, s.dim), nil
+}
+
 // Text is the text of an answer, and whether the searcher has one for this id. Searchers
 // that were not opened from a store have none, nor does a closed one.
 func (s *Searcher) Text(answerID int64) (string, bool) {

@@ -51,6 +51,7 @@ static void null_handles(void)
     NULL_HANDLE(projection_model_num_heads, model, projection_model_num_heads(NULL) == 0);
     NULL_HANDLE(projection_model_kind, model,
                 projection_model_kind(NULL) == PROJECTION_KIND_UNKNOWN);
+    NULL_HANDLE(projection_model_moves_answers, model, !projection_model_moves_answers(NULL));
     NULL_HANDLE(projection_model_precision, model,
                 projection_model_precision(NULL) == PROJECTION_PRECISION_UNKNOWN);
     NULL_HANDLE(projection_model_temperature, model, isnan(projection_model_temperature(NULL)));
@@ -117,6 +118,9 @@ static void null_arguments(void)
     NULL_ARGUMENT(projection_searcher_ids, searcher, NULL, out.ids, N);
     NULL_ARGUMENT(projection_searcher_ids, ids, searcher_, NULL, N);
     FAILS(BUFFER_SIZE, "ids", projection_searcher_ids, searcher_, out.ids, N + 1);
+    NULL_ARGUMENT(projection_searcher_vectors, searcher, NULL, NULL, out.projected, N * O);
+    NULL_ARGUMENT(projection_searcher_vectors, vectors, searcher_, NULL, NULL, N * O);
+    FAILS(BUFFER_SIZE, "vectors", projection_searcher_vectors, searcher_, NULL, out.projected, 1);
     NULL_ARGUMENT(projection_searcher_from_vectors, ids, NULL, q, N, O, &out.searcher);
     NULL_ARGUMENT(projection_searcher_from_vectors, vectors, ids, NULL, N, O, &out.searcher);
     NULL_ARGUMENT(projection_searcher_from_vectors, searcher, ids, q, N, O, NULL);
@@ -343,6 +347,7 @@ static void store_arguments(void)
     all = (int64_t *)allocate(n * sizeof *all);
     vectors = (float *)allocate(n * 32 * sizeof *vectors);
     SUCCEEDS(projection_searcher_ids, searcher, all, n);
+    OPTIONAL_ARGUMENT(projection_searcher_vectors, model, searcher, NULL, vectors, n * 32);
     OPTIONAL_ARGUMENT(projection_store_vectors, model_name, store, NULL, all, n, vectors, n * 32);
     CHECK(vectors[0] != 0);
     OPTIONAL_ARGUMENT(projection_store_answers, model_name, store, NULL, &text);

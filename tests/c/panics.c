@@ -156,6 +156,8 @@ static void models(const char *folder, const char *residual)
            out.weights, 8, 1, NULL, NULL);
     PANICS(projection_model_project_batch, model, queries, 2, 8, out.projected, 16,
            out.weights, 8, 2, NULL, NULL);
+    FALLS_BACK(projection_model_moves_answers, !projection_model_moves_answers(model),
+               !projection_model_moves_answers(model));
     FALLS_BACK(projection_model_precision,
                projection_model_precision(model) == PROJECTION_PRECISION_UNKNOWN,
                projection_model_precision(model) == PROJECTION_PRECISION_F32);
@@ -209,6 +211,7 @@ static void searchers(const char *database)
                projection_hits_data(hits) != NULL);
     FREES(projection_hits_free, hits);
     PANICS(projection_searcher_ids, index, out.ids, 2);
+    PANICS(projection_searcher_vectors, index, model, out.projected, 16);
     PANICS(projection_searcher_add, index, &new_id, vectors, 1, 8, NULL);
     PANICS(projection_searcher_replace, index, &new_id, vectors, 1, 8, NULL);
     PANICS(projection_searcher_remove, index, &new_id, 1, NULL);

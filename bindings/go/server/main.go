@@ -20,6 +20,7 @@ import (
 	"syscall"
 
 	"github.com/unifyweaver/projection/bindings/go"
+	"github.com/unifyweaver/projection/bindings/go/server/internal/active"
 	"github.com/unifyweaver/projection/bindings/go/server/internal/config"
 	"github.com/unifyweaver/projection/bindings/go/server/internal/postgres"
 	"github.com/unifyweaver/projection/bindings/go/server/internal/server"
@@ -183,6 +184,21 @@ func migrate(ctx context.Context, c *config.Config, printing bool) error {
 	return nil
 }
 
+// serving opens the model that the server would serve; it is nil inside if there is none yet.
+func serving(c *config.Config, from *projection.Store) (*postgres.Serving, error) {
+	contents, err := store.Read(from)
+	if err != nil || len(contents.Models) == 0 {
+		return &postgres.Serving{}, err
+	}
+	source := active.Source{Store: store.New(c.Store), Projection: c.Model, EmbeddingModel: c.EmbeddingModel}
+	info, err := source.Choose(contents)
+	if err != nil {
+		return nil, err
+	}
+	model, err := from.ModelOfKind(info.ID, info.Kind)
+	return &postgres.Serving{ID: info.ID, Model: model}, err
+}
+
 func load(ctx context.Context, c *config.Config, prune bool) error {
 	from, err := store.New(c.Store).Open()
 	if err != nil {
@@ -193,7 +209,12 @@ func load(ctx context.Context, c *config.Config, prune bool) error {
 	if err != nil {
 		return err
 	}
-	loaded, err := postgres.Load(ctx, c, from, name, dim, prune, func(done, total int) {
+	serving, err := serving(c, from)
+	if err != nil {
+		return err
+	}
+	defer serving.Model.Close()
+	loaded, err := postgres.Load(ctx, c, from, name, dim, serving, prune, func(done, total int) {
 		fmt.Fprintf(os.Stderr, "%d of %d answers\n", done, total)
 	})
 	if err != nil {

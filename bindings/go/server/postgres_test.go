@@ -232,6 +232,52 @@ func TestPostgresUsesItsIndex(t *testing.T) {
 
 func abs(x float64) float64 { return max(x, -x) }
 
+func TestPostgresHoldsTheAnswersThatAModelMoves(t *testing.T) {
+	c := newCluster(t)
+	database := copyStore(t)
+	arguments := []string{"--store=" + database, "--search.backend=postgres", "--postgres.url=" + c.url, "--model=1"}
+	complaints := func(angle float64) int {
+		t.Helper()
+		execute(t, database, fmt.Sprintf("UPDATE engine_models SET parameters = json_set(parameters, '$.answer_angle', %g) WHERE mh_projection_id = 1", angle))
+		s := start(t, arguments...)
+		defer s.stop()
+		client := s.client(t)
+		wrong := 0
+		for i := range 10 {
+			want := expected(t, database, 1, sample(i), 5)
+			found, err := client.Search(t.Context(), connect.NewRequest(&pb.SearchRequest{Vector: sample(i), K: pointer[int32](5)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for j, hit := range found.Msg.Hits {
+				if abs(float64(hit.Score)-float64(want[j].Score)) > 1e-5 {
+					wrong++
+				}
+			}
+		}
+		warned := strings.Contains(s.log.String(), "the vectors in the database were not made for this model")
+		if warned != (wrong > 0) {
+			t.Errorf("%d scores of 50 are wrong, and a warning is %t", wrong, warned)
+		}
+		return wrong
+	}
+	execute(t, database, "UPDATE engine_models SET parameters = json_set(parameters, '$.answer_angle', 0.6) WHERE mh_projection_id = 1")
+	c.fill(database, "--model=1")
+	if wrong := complaints(0.6); wrong != 0 {
+		t.Errorf("%d scores of moved answers are wrong", wrong)
+	}
+	if wrong := complaints(0); wrong == 0 {
+		t.Error("the moved answers are found by a model that leaves answers in place")
+	}
+	c.fill(database, "--model=1")
+	if wrong := complaints(0); wrong != 0 {
+		t.Errorf("%d scores of answers in place are wrong", wrong)
+	}
+	if wrong := complaints(0.6); wrong == 0 {
+		t.Error("answers in place are found by a model that moves answers")
+	}
+}
+
 func TestLoadBringsTheTableUpToDate(t *testing.T) {
 	c := newCluster(t)
 	database := copyStore(t)
@@ -244,7 +290,7 @@ func TestLoadBringsTheTableUpToDate(t *testing.T) {
 	again := func(prune bool) postgres.Loaded {
 		t.Helper()
 		var steps [][2]int
-		loaded, err := postgres.Load(t.Context(), settings, from, "all-MiniLM-L6-v2", 384, prune, func(done, total int) {
+		loaded, err := postgres.Load(t.Context(), settings, from, "all-MiniLM-L6-v2", 384, nil, prune, func(done, total int) {
 			steps = append(steps, [2]int{done, total})
 		})
 		if err != nil {
@@ -275,7 +321,7 @@ func TestLoadBringsTheTableUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	execute(t, database, "UPDATE answers SET text = 'a third text' WHERE answer_id = 3")
-	if _, err := postgres.Load(t.Context(), settings, from, "all-MiniLM-L6-v2", 384, true, func(int, int) {}); err == nil ||
+	if _, err := postgres.Load(t.Context(), settings, from, "all-MiniLM-L6-v2", 384, nil, true, func(int, int) {}); err == nil ||
 		!strings.Contains(err.Error(), "answer_7_model_1_") {
 		t.Errorf("a missing vector gave %v", err)
 	}

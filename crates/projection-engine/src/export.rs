@@ -72,9 +72,8 @@ pub struct ExportReport {
     pub output: String,
     /// Its size.
     pub bytes: u64,
-    /// The model's offset of unseen answers, which a graph can't apply.
-    #[serde(skip)]
-    pub unseen_offset: Option<f64>,
+    /// What the file leaves to its user.
+    pub notes: Vec<String>,
     /// Recall and cost of the approximate index of its heads or training questions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lists: Option<IndexStats>,
@@ -124,9 +123,31 @@ pub fn export(
         format,
         output: output.display().to_string(),
         bytes: written.len(),
-        unseen_offset: model.unseen_offset().filter(|offset| *offset != 0.0),
+        notes: match format {
+            ExportFormat::Safetensors => Vec::new(),
+            ExportFormat::Onnx => left_to_the_user(model),
+        },
         lists: index,
     })
+}
+
+/// What a graph can't do: it projects queries, and knows no answers.
+fn left_to_the_user(model: &Model) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(offset) = model.unseen_offset().filter(|offset| *offset != 0.0) {
+        notes.push(format!(
+            "the offset {offset} of answers without training questions is not part of it: it finds \
+             such answers less often than a search of the store, unless its user adds the offset"
+        ));
+    }
+    if model.as_residual().is_some_and(|residual| residual.moves_answers()) {
+        notes.push(
+            "it projects queries to where its training moved the answers: the index has to hold \
+             the moved answers, see docs/training.md, or train with --query-only"
+                .into(),
+        );
+    }
+    notes
 }
 
 /// Refuses to write to `output` if that is `source`, which the model is from.

@@ -145,6 +145,14 @@ pub fn train(
                 .into(),
         );
     }
+    if let Some(residual) = trained.model().as_residual().filter(|own| own.moves_answers()) {
+        let degrees = residual.parts().questions.answer_angle().to_degrees().round();
+        notes.push(format!(
+            "answers with training questions are moved towards these by up to {degrees} degrees; \
+             searches of the store compare with the moved answers. An index elsewhere has to hold \
+             them too, see docs/training.md, or train with --query-only"
+        ));
+    }
     Ok(TrainReport {
         id,
         active,

@@ -203,6 +203,17 @@ pub extern "C" fn projection_model_temperature(model: Option<&ModelHandle>) -> f
     panic_boundary!(f64::NAN, model.map_or(f64::NAN, |model| model.model.temperature()))
 }
 
+/// Whether a model moves the answers that it was trained on towards their questions. Searchers of a
+/// store then compare projected queries with the moved answers; another index has to hold those, see
+/// projection_searcher_vectors. 1 or 0; 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn projection_model_moves_answers(model: Option<&ModelHandle>) -> i32 {
+    panic_boundary!(0, {
+        let residual = model.and_then(|model| model.model.as_residual());
+        residual.is_some_and(|residual| residual.moves_answers()).into()
+    })
+}
+
 /// The kind of a model; PROJECTION_KIND_UNKNOWN for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn projection_model_kind(model: Option<&ModelHandle>) -> Kind {

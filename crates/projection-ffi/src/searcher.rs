@@ -116,6 +116,28 @@ pub unsafe extern "C" fn projection_searcher_ids(
     })
 }
 
+/// Copies the vectors at length 1 that a search with `model` compares with, for another index: the
+/// answers where `model` moves them, see projection_model_moves_answers, or as they are with NULL.
+/// The rows of `vectors` are in the searcher's order, `vectors_len` = number of answers * dimension.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn projection_searcher_vectors(
+    searcher: Option<&SearcherHandle>,
+    model: Option<&ModelHandle>,
+    vectors: *mut f32,
+    vectors_len: usize,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    ffi_try!(error, {
+        let searcher = handle!(searcher).read();
+        let vectors = Buffer::new("vectors", vectors, vectors_len)?;
+        let index = searcher.index();
+        vectors.expect_len(index.units().len())?;
+        let found = index.vectors_for(projection(model))?;
+        // SAFETY: the header requires an array of this length.
+        unsafe { vectors.write() }?.copy_from_slice(&found);
+    })
+}
+
 /// Returns a copy of the text of an answer, in which NUL characters are spaces. `text` receives NULL
 /// if it has none, or if there is no such answer.
 #[unsafe(no_mangle)]

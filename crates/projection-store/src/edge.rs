@@ -83,9 +83,6 @@ pub struct EdgeReport {
     pub answers_precision: &'static str,
     /// Number of training questions.
     pub questions: usize,
-    /// The model's offset of unseen answers, which a search of the folder does not apply.
-    #[serde(skip)]
-    pub unseen_offset: Option<f64>,
     /// The files.
     pub parts: Vec<EdgePart>,
 }
@@ -199,7 +196,6 @@ pub fn export_edge(
         answers: index.len(),
         answers_precision: options.answers.name(),
         questions: questions.len(),
-        unseen_offset: model.unseen_offset().filter(|offset| *offset != 0.0),
         parts: all.map(|(name, bytes)| EdgePart { name, bytes: bytes.len() as u64 }).collect(),
     })
 }

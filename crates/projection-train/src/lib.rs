@@ -8,7 +8,8 @@
 //!    [`ResidualTraining::fixed`]. With [`Method::Residual`] and no tuning, this is all.
 //! 2. **Fitted.** Questions, and answers with all of theirs, are left out in turn ([`Tuning`]).
 //!    The terms of a residual projection are trained on the others, and a small convex fit on
-//!    those left out finds how much each term should count.
+//!    those left out finds how much each term should count, and how far the answers should be
+//!    moved towards their questions.
 //! 3. **Compared.** The other kinds are trained and measured on the same folds. One of them
 //!    replaces the residual projection only if it is better by two standard errors of the
 //!    difference.

@@ -51,6 +51,7 @@ class Model(_call.Immutable):
 
     _kind: str
     _precision: str
+    _moves_answers: bool
     _input_dim: int
     _output_dim: int
     _temperature: float
@@ -69,6 +70,7 @@ class Model(_call.Immutable):
         model._object = native
         model._kind = _name(_KINDS, lib.projection_model_kind(native))
         model._precision = _name(_PRECISIONS, lib.projection_model_precision(native))
+        model._moves_answers = bool(lib.projection_model_moves_answers(native))
         model._input_dim = int(lib.projection_model_input_dim(native))
         model._output_dim = int(lib.projection_model_output_dim(native))
         model._temperature = float(lib.projection_model_temperature(native))
@@ -193,6 +195,13 @@ class Model(_call.Immutable):
     def precision(self) -> str:
         """How the vectors are stored: "f32", "bf16" or "int8"."""
         return self._precision
+
+    @property
+    def moves_answers(self) -> bool:
+        """Whether the model moves the answers that it was trained on towards their questions.
+        Searchers of a store then compare projected queries with the moved answers; another index
+        has to hold those, see :meth:`Searcher.vectors`."""
+        return self._moves_answers
 
     @property
     def input_dim(self) -> int:

@@ -24,7 +24,7 @@ from .index import IndexStats, measured
 from .model import Model
 
 if TYPE_CHECKING:
-    from ._arrays import ArrayLike
+    from ._arrays import ArrayLike, Floats, Ids
     from ._call import StrPath
     from .explanation import Explanation
 
@@ -203,6 +203,18 @@ class Searcher(_call.Handle):
         """Number of answers; available after :meth:`close`."""
         native = self._object
         return self._len if native is None else int(lib.projection_searcher_len(native))
+
+    def vectors(self, model: Optional[Model] = None) -> tuple[Ids, Floats]:
+        """Returns the ids of all answers, shape (n,), and the vectors of length 1 that a search with
+        `model` compares with, shape (n, dim), for another index: the answers where `model` moves
+        them, see :attr:`Model.moves_answers`, or as they are without a model."""
+        native, projection = self._live(), _model(model)
+        ids = np.zeros(len(self), np.int64)
+        _call.call(lib.projection_searcher_ids, native, _arrays.id_pointer(ids), len(ids))
+        vectors = np.zeros((len(ids), self.dim), np.float32)
+        pointer = _arrays.pointer(vectors)
+        _call.call(lib.projection_searcher_vectors, native, projection, pointer, vectors.size)
+        return ids, vectors
 
     def text(self, answer_id: int) -> Optional[str]:
         """Returns the text of an answer; None if it has none, and for an unknown id."""

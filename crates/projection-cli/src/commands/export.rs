@@ -190,19 +190,9 @@ impl Report for ExportReport {
             self.input_dim,
             self.output_dim
         );
-        if let (ExportFormat::Onnx, Some(offset)) = (self.format, self.unseen_offset) {
-            text += &lacks_offset(offset);
-        }
+        self.notes.iter().for_each(|what| text += &note(what));
         text
     }
-}
-
-/// What is to be known of a search that does not know which answers have training questions.
-fn lacks_offset(offset: f64) -> String {
-    note(&format!(
-        "the offset {offset} of answers without training questions is not part of it: it finds \
-         such answers less often than a search of the store, unless its user adds the offset"
-    ))
 }
 
 /// A number of bytes for people.

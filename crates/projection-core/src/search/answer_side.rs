@@ -5,6 +5,7 @@ use ndarray::ArrayView2;
 
 use super::{Group, Index};
 use crate::error::Result;
+use crate::kernel::Rows;
 use crate::kernel::progress::OnProgress;
 use crate::projection::Projection;
 use crate::search::answer_sides::moving;
@@ -100,6 +101,15 @@ impl AnswerSide {
             }
         }
         scores
+    }
+
+    /// Puts the moved answers in the places of the original ones.
+    pub(super) fn move_in(&self, vectors: &mut Rows) {
+        if let Some(moved) = &self.moved {
+            for (number, row) in self.rows[1].iter().enumerate() {
+                vectors.set(*row as usize, moved.unit(number));
+            }
+        }
     }
 
     /// Builds an approximate index of the moved answers, see [`Index::build_index`].

@@ -24,13 +24,12 @@ type Source struct {
 	Embedder *projection.Embedder
 	// AnyEmbedder accepts an Embedder that did not make the vectors of the store.
 	AnyEmbedder bool
-	// Accepts refuses models whose projected vectors, of dimension dim, can't be searched for;
-	// nil accepts all.
-	Accepts func(dim int) error
+	// Accepts refuses models whose projected vectors can't be searched for; nil accepts all.
+	Accepts func(id int64, model *projection.Model) error
 }
 
-// choose returns the model to load.
-func (s Source) choose(contents *store.Contents) (projection.StoredModel, error) {
+// Choose returns the model to load.
+func (s Source) Choose(contents *store.Contents) (projection.StoredModel, error) {
 	if len(contents.Models) == 0 {
 		return projection.StoredModel{}, fmt.Errorf("%s: no model was trained yet, expected at least one", s.Store.Path())
 	}
@@ -86,7 +85,7 @@ func (s Source) load(log *slog.Logger) (loaded *Snapshot, err error) {
 	for _, warning := range warnings {
 		log.Warn("the store needs attention", "store", s.Store.Path(), "warning", warning)
 	}
-	info, err := s.choose(contents)
+	info, err := s.Choose(contents)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +140,7 @@ func (s Source) try(loaded *Snapshot) error {
 			loaded.Info.ID, model.OutputDim(), loaded.Searcher.Dim())
 	}
 	if s.Accepts != nil {
-		if err := s.Accepts(model.OutputDim()); err != nil {
+		if err := s.Accepts(loaded.Info.ID, model); err != nil {
 			return fmt.Errorf("model %d: %w", loaded.Info.ID, err)
 		}
 	}

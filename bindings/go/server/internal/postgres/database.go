@@ -124,6 +124,30 @@ func (d *Database) Check(ctx context.Context, dim int) error {
 	return nil
 }
 
+// Suits returns what is wrong with the table's vectors for a model, empty if nothing is: a model
+// that moves answers has to be compared with the moved ones, and no other model with these.
+func (d *Database) Suits(ctx context.Context, serving *Serving) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	var found string
+	err := d.pool.QueryRow(ctx, `SELECT coalesce(col_description(a.attrelid, a.attnum), '') FROM pg_attribute a
+		WHERE a.attrelid = to_regclass($1) AND quote_ident(a.attname) = any ($2) AND a.attnum > 0 AND NOT a.attisdropped`,
+		d.names.table, []string{d.names.vector, strings.Trim(d.names.vector, `"`)}).Scan(&found)
+	if err != nil {
+		return "", err
+	}
+	what := func(moved string) string {
+		if moved == "" {
+			return "answers in place"
+		}
+		return moved
+	}
+	if expected := serving.moved(); found != expected && (expected != "" || strings.HasPrefix(found, "answers as projection ")) {
+		return fmt.Sprintf("table %s holds %s, expected %s; the command load writes them", d.names.table, what(found), what(expected)), nil
+	}
+	return "", nil
+}
+
 // Reachable says whether the database answers, at most a second late.
 func (d *Database) Reachable(ctx context.Context) error {
 	d.mu.Lock()

@@ -66,16 +66,21 @@ type Loaded struct{ Written, Removed int64 }
 
 const batch = 500
 
-// Load copies the store's answers by embeddingModel into the table. Answers that are there already
-// are replaced where they differ; with prune, those that the store has not are removed. All of
-// it becomes visible at once. progress is told how many of how many were sent.
-func Load(ctx context.Context, c *config.Config, from *projection.Store, embeddingModel string, dim int, prune bool, progress func(done, total int)) (loaded Loaded, err error) {
+// Load copies the store's answers by embeddingModel into the table, where they are moved by the
+// serving model if there is one that moves answers. Answers that are there already are replaced
+// where they differ; with prune, those that the store has not are removed. All of it becomes visible
+// at once. progress is told how many of how many were sent.
+func Load(ctx context.Context, c *config.Config, from *projection.Store, embeddingModel string, dim int, serving *Serving, prune bool, progress func(done, total int)) (loaded Loaded, err error) {
 	answers, err := from.Answers(embeddingModel)
 	if err != nil {
 		return loaded, err
 	}
 	if len(answers) == 0 {
 		return loaded, fmt.Errorf("%s: no answers by %s", c.Store, embeddingModel)
+	}
+	vectors, err := vectorsFrom(from, embeddingModel, dim, serving)
+	if err != nil {
+		return loaded, err
 	}
 	connection, err := open1(ctx, c)
 	if err != nil {
@@ -89,7 +94,7 @@ func Load(ctx context.Context, c *config.Config, from *projection.Store, embeddi
 		}
 		for begin := 0; begin < len(answers); begin += batch {
 			end := min(begin+batch, len(answers))
-			if err := send(ctx, tx, from, answers[begin:end], embeddingModel, dim); err != nil {
+			if err := send(ctx, tx, answers[begin:end], vectors); err != nil {
 				return err
 			}
 			progress(end, len(answers))
@@ -109,18 +114,63 @@ func Load(ctx context.Context, c *config.Config, from *projection.Store, embeddi
 			}
 			loaded.Removed = removed.RowsAffected()
 		}
-		return nil
+		_, err = tx.Exec(ctx, fmt.Sprintf("COMMENT ON COLUMN %s.%s IS '%s'", n.table, n.vector, serving.moved()))
+		return err
 	})
 	return loaded, err
 }
 
+// Serving is the model whose questions are searched for.
+type Serving struct {
+	ID    int64
+	Model *projection.Model
+}
+
+// moved is the comment on a column of vectors: whose moved answers they are, empty for answers that
+// are where their embedding model put them.
+func (s *Serving) moved() string {
+	if s == nil || !s.Model.MovesAnswers() {
+		return ""
+	}
+	return fmt.Sprintf("answers as projection %d moves them", s.ID)
+}
+
+// vectorsFrom returns a function that reads the vectors of answers.
+func vectorsFrom(from *projection.Store, embeddingModel string, dim int, serving *Serving) (func(ids []int64) ([][]float32, error), error) {
+	if serving.moved() == "" {
+		return func(ids []int64) ([][]float32, error) { return from.Vectors(embeddingModel, ids, dim) }, nil
+	}
+	searcher, err := from.Searcher(embeddingModel)
+	if err != nil {
+		return nil, err
+	}
+	defer searcher.Close()
+	ids, vectors, err := searcher.Vectors(serving.Model)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[int64][]float32, len(ids))
+	for i, id := range ids {
+		byID[id] = vectors[i]
+	}
+	return func(ids []int64) ([][]float32, error) {
+		found := make([][]float32, len(ids))
+		for i, id := range ids {
+			if found[i] = byID[id]; found[i] == nil {
+				return nil, fmt.Errorf("answer %d has no vector by %s", id, embeddingModel)
+			}
+		}
+		return found, nil
+	}, nil
+}
+
 // send puts a batch into the temporary table.
-func send(ctx context.Context, tx pgx.Tx, from *projection.Store, answers []projection.Answer, embeddingModel string, dim int) error {
+func send(ctx context.Context, tx pgx.Tx, answers []projection.Answer, vectorsOf func(ids []int64) ([][]float32, error)) error {
 	ids, texts, vectors := make([]int64, len(answers)), make([]string, len(answers)), make([]string, len(answers))
 	for i, answer := range answers {
 		ids[i], texts[i] = answer.ID, strings.ReplaceAll(answer.Text, "\x00", "")
 	}
-	found, err := from.Vectors(embeddingModel, ids, dim)
+	found, err := vectorsOf(ids)
 	if err != nil {
 		return err
 	}

@@ -104,9 +104,17 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (server *Serve
 	return s, s.listen()
 }
 
-// fits refuses a model that the database has no vectors for.
-func (s *Server) fits(dim int) error {
-	err := s.database.Check(context.Background(), dim)
+// fits refuses a model that the database has no vectors for, and logs where it searches among
+// vectors that were made for another model.
+func (s *Server) fits(id int64, model *projection.Model) error {
+	err := s.database.Check(context.Background(), model.OutputDim())
+	if err == nil {
+		wrong, failed := s.database.Suits(context.Background(), &postgres.Serving{ID: id, Model: model})
+		if wrong != "" {
+			s.log.Warn("the vectors in the database were not made for this model", "model", id, "found", wrong)
+		}
+		err = failed
+	}
 	if err != nil && !errors.Is(err, postgres.ErrUnfit) {
 		// A database that is away comes back; one that does not fit is a mistake.
 		s.log.Error("the database can't be reached", "error", err)

@@ -6,7 +6,7 @@ use projection_core::answer_file::AnswerPrecision;
 use projection_store::Store;
 use projection_store::edge::{EdgeOptions, EdgeReport, export_edge};
 
-use super::{Args, lacks_offset, size};
+use super::{Args, size};
 use crate::failure::Failure;
 use crate::output::{Report, Screen, count};
 
@@ -60,6 +60,6 @@ impl Report for EdgeReport {
             self.answers_precision,
             screen.clean(&self.embedding_model)
         );
-        text + &self.unseen_offset.map(lacks_offset).unwrap_or_default()
+        text
     }
 }

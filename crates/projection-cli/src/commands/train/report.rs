@@ -24,6 +24,7 @@ impl Trained {
         let validation = self.report.measured.as_ref()?;
         let mut rows = vec![row("plain cosine".into(), &validation.cosine)];
         rows.push(row(format!("chosen: {}", self.report.recipe), &validation.chosen));
+        rows.extend(validation.query_only.map(|still| row("with answers in place".into(), &still)));
         let best = validation.best_of_kinds();
         for tried in best.iter().filter(|_| best.len() > 1) {
             rows.push(row(format!("best of its kind: {}", tried.recipe), &tried.validated));

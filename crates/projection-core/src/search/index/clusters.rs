@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Group, Index};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::Rows;
 use crate::projection::Projection;
 use crate::search::AnswerSide;
 use crate::search::answer_sides::moving;
@@ -89,6 +90,20 @@ impl Index {
         let known = self.members.is_some();
         let needed = |own: &&dyn Projection| offset != 0.0 || known && moving(*own).is_some();
         projection.filter(needed).map(|projection| self.answer_side(projection)).transpose()
+    }
+
+    /// The vectors at length 1 (len × dim), row-major, of what a search by the projection compares
+    /// with, for other indexes: of the answers where the projection moves them, if it is known
+    /// which, or of the answers themselves.
+    ///
+    /// # Errors
+    /// As [`answer_side`](Self::answer_side).
+    pub fn vectors_for(&self, projection: Option<&dyn Projection>) -> Result<Rows> {
+        let mut vectors = self.vectors.clone();
+        if let Some(side) = self.side_for(projection, 0.0)? {
+            side.move_in(&mut vectors);
+        }
+        Ok(vectors)
     }
 
     /// Calls `work` with the answers with `allowed` ids, or all, where the projection moves them,
