@@ -54,6 +54,10 @@ impl AnswerSides {
         Ok(self.put(projection, make()?))
     }
 
+    pub fn clear(&mut self) {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Keeps the answer side of a projection in place of an earlier one.
     pub fn put(&self, projection: &dyn Projection, side: AnswerSide) -> Arc<AnswerSide> {
         let (side, heads) = (Arc::new(side), projection.head_ids().to_vec());

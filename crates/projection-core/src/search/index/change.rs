@@ -67,7 +67,7 @@ impl Index {
             self.with_units(|units| Arc::make_mut(ivf).add(units, &rows));
         }
         self.ivf = ivf;
-        self.sides = Arc::default();
+        self.forget_sides();
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl Index {
             removed.push((row, last));
         }
         self.remove_members(&removed);
-        self.sides = Arc::default();
+        self.forget_sides();
         removed
     }
 

@@ -24,7 +24,7 @@ impl Index {
         let mut members: Vec<(i64, u32)> = members.collect();
         members.sort_unstable();
         self.members = Some(members);
-        self.sides = Arc::default();
+        self.forget_sides();
         self
     }
 
@@ -123,6 +123,14 @@ impl Index {
         }
         let rows = allowed.map(|ids| self.rows_of(ids));
         Ok(work(&[Group { index: self, rows: rows.as_deref(), offset: 0.0 }]))
+    }
+
+    /// Forgets how projections see the answers, which changed; clones of the index keep it.
+    pub(super) fn forget_sides(&mut self) {
+        match Arc::get_mut(&mut self.sides) {
+            Some(own) => own.clear(),
+            None => self.sides = Arc::default(),
+        }
     }
 
     /// Keeps clusters in step with rows that were removed, as
