@@ -113,6 +113,50 @@ def test_precomputed_embeddings(tmp_path: Path) -> None:
         up.import_embeddings(database, model_name=" ", **paths)
 
 
+def test_moved_answers_for_another_index(tmp_path: Path) -> None:
+    """Where answers have nothing in common with their questions, they are moved."""
+    rng = np.random.default_rng(3)
+
+    def unit(rows: Any) -> Any:
+        return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+    answers, topics = unit(rng.normal(size=(2, 60, 16)))
+    labels = np.repeat(np.arange(55), 8)
+    questions = unit(topics[labels] + 0.3 * rng.normal(size=(len(labels), 16)))
+    paths: dict[str, Any] = {}
+    for name, array in {"answers": answers, "questions": questions, "labels": labels}.items():
+        paths[name] = tmp_path / f"{name}.npy"
+        np.save(paths[name], array)
+    database = tmp_path / "lda.db"
+    up.import_embeddings(database, model_name="mine", **paths)
+    trained = up.train(database, "residual", tune=True, force=True, progress=False)
+    still = up.train(database, "residual", tune=True, query_only=True, force=True, progress=False)
+    model, searcher = trained.open(), up.Searcher.open(database)
+    assert model.moves_answers and not still.open().moves_answers
+    assert any("moved" in note for note in trained.notes)
+    assert trained.terms is not None
+    angle = trained.terms["answer_angle"]
+    ids, vectors = searcher.vectors(model)
+    plain = dict(zip(*searcher.vectors()))
+    for number, (answer, vector) in enumerate(zip(answers, vectors)):
+        assert np.allclose(plain[ids[number]], answer, atol=1e-6)
+        if number >= 55:
+            assert np.array_equal(vector, plain[ids[number]])
+            continue
+        goal = unit(questions[labels == number].sum(axis=0))
+        aside = unit(goal - (answer @ goal) * answer)
+        moved = np.cos(angle) * answer + np.sin(angle) * aside
+        expected = goal if answer @ goal > np.cos(angle) else moved
+        assert np.allclose(vector, expected, atol=1e-6)
+    # Another index that holds them finds what the searcher finds.
+    for query in questions[::37]:
+        scores = vectors @ unit(model.project(query))
+        best = ids[np.argsort(-scores)][:5]
+        hits = searcher.search(query, 5, model=model, score_mode="cosine")
+        assert [hit.answer_id for hit in hits] == list(best)
+        assert np.allclose([hit.score for hit in hits], np.sort(scores)[::-1][:5], atol=1e-5)
+
+
 @pytest.mark.parametrize("method", ["residual", "multi-head", "linear", "ridge"])
 def test_every_method_trains_what_the_command_trains(own_store: Path, tmp_path: Path, method: str) -> None:
     """The models are bit for bit the same, and so are the reports."""

@@ -76,7 +76,7 @@ pub struct ExportReport {
     pub notes: Vec<String>,
     /// Recall and cost of the approximate index of its heads or training questions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lists: Option<IndexStats>,
+    pub index: Option<IndexStats>,
 }
 
 /// Writes a model to the file `output`, which is replaced only by the complete new one. A file
@@ -127,7 +127,7 @@ pub fn export(
             ExportFormat::Safetensors => Vec::new(),
             ExportFormat::Onnx => left_to_the_user(model),
         },
-        lists: index,
+        index,
     })
 }
 

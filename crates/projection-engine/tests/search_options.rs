@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ndarray::{Array2, ArrayView2};
 use projection_core::ErrorKind;
+use projection_core::answer_file::AnswerPrecision;
 use projection_core::projection::{Model, ModelParameters, Projection};
 use projection_core::search::LexicalIndex;
 use projection_store::import::import_file;
@@ -517,6 +518,15 @@ fn an_offset_finds_what_a_full_scan_finds() {
                         index.ids().iter().zip(there.scores(&target)).map(raise).collect();
                     let rows = allowed.map(|ids| index.rows_of(ids));
                     let expected = index.best(rows.as_deref(), &scores, k);
+                    if exact && k == 10 {
+                        // An index in a file of its own knows the clusters, too.
+                        let bytes = index.to_bytes(None, AnswerPrecision::F32).unwrap();
+                        let copy = Index::from_bytes(&bytes).unwrap();
+                        let found = copy.search_among(allowed, 1, query.vector, projection, k);
+                        for (found, expected) in found.unwrap().iter().zip(&expected) {
+                            assert!((found.score - expected.score).abs() < 1e-6, "{expected:?}");
+                        }
+                    }
                     for threads in [1, 3] {
                         let options = SearchOptions { threads, ..options };
                         let found = searcher.search(query, &options).unwrap();

@@ -252,7 +252,9 @@ struct ExportOptions {
 ///   "bf16" or "int8"; see projection_model_with_precision
 ///
 /// The result is JSON, {"projection_id", "kind", "temperature" or null, "precision", "heads",
-/// "input_dim", "output_dim", "format", "output", "bytes"}.
+/// "input_dim", "output_dim", "format", "output", "bytes", "notes": what the file leaves to its user,
+/// such as moved answers to an ONNX graph, "index": {"recall", "read", "lists"} of the approximate index,
+/// if there is one}.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn projection_export(
     database: *const c_char,

@@ -47,21 +47,19 @@ pub(super) struct Adapted {
     adapted: Vec<f32>,
 }
 
-/// Trains an adapter on every fold, towards answers that are moved by `angle`.
+/// Trains an adapter on every fold, towards the answers in place.
 ///
 /// # Errors
 /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
 pub(super) fn adapt_folds(
     plan: &Plan<'_>,
     options: &TrainingOptions,
-    angle: f64,
     progress: &mut OnProgress<'_>,
 ) -> Result<Vec<Adapted>> {
     let training = ResidualTraining::with_options(plan.data, options).adapter_training;
     let steps = plan.folds.len();
     let of_fold = |(number, fold): (usize, &Fold)| {
-        let data = fold.data.with_moved_answers(angle);
-        let adapter = train_adapter(&data, &training, progress)?;
+        let adapter = train_adapter(&fold.data, &training, progress)?;
         let queries = plan.queries(fold).into_raw_vec_and_offset().0;
         let mut adapted = vec![0.0; queries.len()];
         gemm::matmul(&queries, &adapter, plan.data.dim(), &mut adapted);

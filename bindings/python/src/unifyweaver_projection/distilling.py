@@ -98,6 +98,10 @@ class ExportResult:
     #: The file, and its size.
     output: str
     bytes: int
+    #: What the file leaves to its user, such as moved answers to an ONNX graph.
+    notes: list[str]
+    #: Recall and cost of the approximate index in the file, if there is one.
+    index: Optional[dict[str, Any]] = None
 
     def __str__(self) -> str:
         return (

@@ -224,6 +224,7 @@ def train(
     method: str = "auto",
     *,
     tune: bool = False,
+    query_only: bool = False,
     unseen: Optional[float] = None,
     seed: int = 0,
     force: bool = False,
@@ -240,6 +241,8 @@ def train(
     - `method` is "auto" (the kind that cross-validation finds best), "residual", "multi_head",
       "linear" (discriminant analysis) or "ridge".
     - `tune` chooses terms and parameters by cross-validation, which "auto" always does.
+    - `query_only` leaves answers in place, for an index outside of the store that holds the answers'
+      own vectors; see :attr:`Model.moves_answers`.
     - `unseen` is the expected share of questions whose answer has no training questions.
     - `seed`: the same seed produces the same model.
     - `force` stores the model even if its validation is below plain cosine.
@@ -259,6 +262,7 @@ def train(
     options = _call.options(
         method=_call.optional_text("method", method),
         tune=bool(tune),
+        query_only=bool(query_only),
         force=bool(force),
         unseen=None if unseen is None else _call.number("unseen", unseen),
         seed=_call.integer("seed", seed, 0, 2**64 - 1),
