@@ -8,7 +8,7 @@
 
 use crate::choose::Candidate;
 use crate::error::Result;
-use crate::factors::{Adapted, adapt_folds, fit_residual};
+use crate::factors::{FoldTerms, fit_residual, fold_terms};
 use crate::validation::{Column, Plan, Validated};
 use crate::{OnProgress, Recipe, TrainingOptions};
 
@@ -28,20 +28,20 @@ pub(super) fn residual_candidate(
     options: &TrainingOptions,
     progress: &mut OnProgress<'_>,
 ) -> Result<(Candidate, Option<Validated>)> {
-    let fit = |angle: f64, adapted: &[Adapted], progress: &mut OnProgress<'_>| {
-        let fit = fit_residual(plan, options, angle, adapted, progress)?;
+    let fit = |angle: f64, terms: &[FoldTerms], progress: &mut OnProgress<'_>| {
+        let fit = fit_residual(plan, options, angle, terms, progress)?;
         let recipe = Recipe::Residual(fit.training.into());
         Candidate::new(plan, recipe, fit.projected, progress)
     };
-    let adapted = adapt_folds(plan, options, progress)?;
-    let still = fit(0.0, &adapted, progress)?;
+    let terms = fold_terms(plan, options, progress)?;
+    let still = fit(0.0, &terms, progress)?;
     if options.query_only {
         return Ok((still, None));
     }
     let mut tried = vec![(0.0, still.column.clone())];
     for degrees in DEGREES {
         let angle = degrees.to_radians();
-        tried.push((angle, fit(angle, &adapted, progress)?.column));
+        tried.push((angle, fit(angle, &terms, progress)?.column));
     }
     let score = |column: &Column| column.validated.score;
     let by_score = |a: &&(f64, Column), b: &&(f64, Column)| score(&a.1).total_cmp(&score(&b.1));
@@ -53,5 +53,5 @@ pub(super) fn residual_candidate(
     if *angle == 0.0 {
         return Ok((still, None));
     }
-    Ok((fit(*angle, &adapted, progress)?, Some(still.column.validated)))
+    Ok((fit(*angle, &terms, progress)?, Some(still.column.validated)))
 }

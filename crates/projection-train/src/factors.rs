@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::folds::Fold;
 use crate::kernel::{gemm, parallel};
 use crate::logit::Choices;
-use crate::residual::rotations;
+use crate::residual::Neighbours;
 use crate::validation::{Plan, Projected, to_unit_rows};
 use crate::{OnProgress, Progress, ResidualTraining, TrainingOptions};
 
@@ -41,30 +41,34 @@ pub(super) struct ResidualFit {
     pub projected: Vec<Projected>,
 }
 
-/// The queries of a fold, and the same times its adapter (n × d each).
-pub(super) struct Adapted {
+/// What does not depend on where the answers of a fold are moved to, for training: its queries,
+/// the same times an adapter that is trained towards the answers in place (n × d each), and their
+/// neighbours.
+pub(super) struct FoldTerms {
     queries: Vec<f32>,
     adapted: Vec<f32>,
+    neighbours: Neighbours,
 }
 
-/// Trains an adapter on every fold, towards the answers in place.
+/// Trains every fold's adapter and finds the neighbours of its queries.
 ///
 /// # Errors
 /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
-pub(super) fn adapt_folds(
+pub(super) fn fold_terms(
     plan: &Plan<'_>,
     options: &TrainingOptions,
     progress: &mut OnProgress<'_>,
-) -> Result<Vec<Adapted>> {
-    let training = ResidualTraining::with_options(plan.data, options).adapter_training;
+) -> Result<Vec<FoldTerms>> {
+    let training = ResidualTraining::with_options(plan.data, options);
     let steps = plan.folds.len();
     let of_fold = |(number, fold): (usize, &Fold)| {
-        let adapter = train_adapter(&fold.data, &training, progress)?;
+        let adapter = train_adapter(&fold.data, &training.adapter_training, progress)?;
         let queries = plan.queries(fold).into_raw_vec_and_offset().0;
         let mut adapted = vec![0.0; queries.len()];
         gemm::matmul(&queries, &adapter, plan.data.dim(), &mut adapted);
-        Progress::new("tuning", number + 1, steps).send(progress)?;
-        Ok(Adapted { queries, adapted })
+        let poll = &mut || Progress::new("tuning", number + 1, steps).send(progress);
+        let neighbours = Neighbours::find(&fold.data, &queries, &training, plan.threads, poll)?;
+        Ok(FoldTerms { queries, adapted, neighbours })
     };
     plan.folds.iter().enumerate().map(of_fold).collect()
 }
@@ -77,7 +81,7 @@ pub(super) fn fit_residual(
     plan: &Plan<'_>,
     options: &TrainingOptions,
     angle: f64,
-    adapted: &[Adapted],
+    terms: &[FoldTerms],
     progress: &mut OnProgress<'_>,
 ) -> Result<ResidualFit> {
     let mut training = ResidualTraining::with_options(plan.data, options);
@@ -90,11 +94,9 @@ pub(super) fn fit_residual(
     let steps = plan.folds.len();
     let mut poll = || Progress::new("tuning", steps, steps).send(progress);
     let mut folds = Vec::with_capacity(steps);
-    for (fold, Adapted { queries, adapted }) in plan.folds.iter().zip(adapted) {
+    for (fold, FoldTerms { queries, adapted, neighbours }) in plan.folds.iter().zip(terms) {
         let data = fold.data.with_moved_answers(angle);
-        let (temperature, neighbours) = (training.temperature, training.neighbours);
-        let rotations =
-            rotations(&data, queries, temperature, neighbours, plan.threads, &mut poll)?;
+        let rotations = neighbours.rotations(queries, angle, plan.threads, &mut poll)?;
         let terms = Terms { queries, adapted, rotations, answers: data.shared_answers() };
         let seen = open.then(|| data.seen());
         choices.differences.extend(terms.differences(

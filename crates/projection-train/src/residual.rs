@@ -5,7 +5,7 @@ use ndarray::Axis;
 use crate::adapter::train_adapter;
 use crate::error::Result;
 use crate::kernel::{self, Rows, gemm, parallel};
-use crate::projection::{Questions, ResidualParts, ResidualProjection};
+use crate::projection::{Near, Questions, ResidualParts, ResidualProjection};
 use crate::{AdapterTraining, OnProgress, TrainingData, TrainingOptions};
 
 /// Terms and parameters of a residual projection, as [`ResidualParts`] explains them.
@@ -118,37 +118,78 @@ fn push(
     questions.push(cluster, &data.answers().row(row).to_vec(), rows.view())
 }
 
-/// Δ (n × d) of unit queries (n × d) by the training questions of `data`.
-pub(super) fn rotations(
-    data: &TrainingData,
-    queries: &[f32],
-    temperature: f64,
-    neighbours: usize,
-    threads: usize,
-    poll: &mut parallel::Poll<'_>,
-) -> Result<Vec<f32>> {
-    let dim = data.dim();
-    let mut questions = Questions::new(dim);
-    for (row, numbers) in data.numbers_by_answer() {
-        push(&mut questions, data, row as i64, row, &numbers)
-            .expect("training data is finite and of length 1");
-    }
-    let count = questions.len();
-    let rows = (1usize << 20).checked_div(count).unwrap_or(1).clamp(1, 64);
-    let mut out = vec![0.0; queries.len()];
-    parallel::parallel_chunks_until(threads, &mut out, dim, rows, poll, |range, out, _| {
-        let queries = &queries[range.start * dim..range.end * dim];
-        let mut dots = vec![0.0; range.len() * count];
-        gemm::matmul_nt(queries, questions.vectors(), dim, &mut dots);
-        let mut sum = vec![0.0f64; dim];
-        let rows = queries.chunks(dim).zip(dots.chunks_mut(count));
-        for ((query, dots), out) in rows.zip(out.chunks_mut(dim)) {
-            let norm = kernel::norm(query);
-            let nearest = questions.nearest(query, norm, dots, neighbours, temperature);
-            sum.fill(0.0);
-            questions.add_rotation(query, norm, &nearest, 1.0, &mut sum);
-            out.iter_mut().zip(&sum).for_each(|(out, sum)| *out = *sum as f32);
+/// The training questions nearest to each of some queries.
+pub(super) struct Neighbours {
+    questions: Questions,
+    of_queries: Vec<Vec<Near>>,
+}
+
+impl Neighbours {
+    /// Finds the questions of `data` that are nearest to unit queries (n × d).
+    ///
+    /// # Errors
+    /// Those of `poll`.
+    pub fn find(
+        data: &TrainingData,
+        queries: &[f32],
+        training: &ResidualTraining,
+        threads: usize,
+        poll: &mut parallel::Poll<'_>,
+    ) -> Result<Self> {
+        let dim = data.dim();
+        let mut questions = Questions::new(dim);
+        for (row, numbers) in data.numbers_by_answer() {
+            push(&mut questions, data, row as i64, row, &numbers)
+                .expect("training data is finite and of length 1");
         }
-    })?;
-    Ok(out)
+        let count = questions.len();
+        let rows = (1usize << 20).checked_div(count).unwrap_or(1).clamp(1, 64);
+        let mut of_queries = vec![Vec::new(); queries.len() / dim];
+        parallel::parallel_chunks_until(
+            threads,
+            &mut of_queries,
+            1,
+            rows,
+            poll,
+            |range, out, _| {
+                let queries = &queries[range.start * dim..range.end * dim];
+                let mut dots = vec![0.0; range.len() * count];
+                gemm::matmul_nt(queries, questions.vectors(), dim, &mut dots);
+                let rows = queries.chunks(dim).zip(dots.chunks_mut(count));
+                for ((query, dots), out) in rows.zip(out) {
+                    let (k, temperature) = (training.neighbours, training.temperature);
+                    let norm = kernel::norm(query);
+                    *out = questions.nearest(query, norm, dots, k, temperature).to_vec();
+                }
+            },
+        )?;
+        Ok(Self { questions, of_queries })
+    }
+
+    /// Δ (n × d) of the same queries, towards answers that are moved by `angle`.
+    ///
+    /// # Errors
+    /// Those of `poll`.
+    pub fn rotations(
+        &self,
+        queries: &[f32],
+        angle: f64,
+        threads: usize,
+        poll: &mut parallel::Poll<'_>,
+    ) -> Result<Vec<f32>> {
+        let questions = self.questions.clone().with_answer_angle(angle)?;
+        let dim = questions.dim();
+        let mut out = vec![0.0; queries.len()];
+        parallel::parallel_chunks_until(threads, &mut out, dim, 64, poll, |range, out, _| {
+            let mut sum = vec![0.0f64; dim];
+            for (row, out) in range.zip(out.chunks_mut(dim)) {
+                let query = &queries[row * dim..(row + 1) * dim];
+                sum.fill(0.0);
+                let (norm, nearest) = (kernel::norm(query), &self.of_queries[row]);
+                questions.add_rotation(query, norm, nearest, 1.0, &mut sum);
+                out.iter_mut().zip(&sum).for_each(|(out, sum)| *out = *sum as f32);
+            }
+        })?;
+        Ok(out)
+    }
 }

@@ -29,7 +29,7 @@ pub use linear::LinearProjection;
 pub use model::Model;
 pub use multi_head::{Head, HeadRows, MultiHeadParts, MultiHeadProjection, Precision};
 pub use residual::{
-    MIN_ALIGNMENT, MIN_NORM, MIN_TOTAL_WEIGHT, QuestionFacts, Questions, ResidualParts,
+    MIN_ALIGNMENT, MIN_NORM, MIN_TOTAL_WEIGHT, Near, QuestionFacts, Questions, ResidualParts,
     ResidualProjection, turned,
 };
 pub use transformer::{NamedTensor, TransformerProjection, TransformerShape, TransformerWeights};

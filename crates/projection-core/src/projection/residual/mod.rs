@@ -31,7 +31,7 @@ use crate::parameters::{ModelParameters, SearchDefaults};
 
 pub use project::MIN_NORM;
 pub use questions::{QuestionFacts, Questions, turned};
-pub use rotation::{MIN_ALIGNMENT, MIN_TOTAL_WEIGHT};
+pub use rotation::{MIN_ALIGNMENT, MIN_TOTAL_WEIGHT, Near};
 
 /// The greatest factor of a term, so that squares stay finite in double precision.
 const MAX_FACTOR: f64 = 1e12;
