@@ -10,6 +10,7 @@ use projection_kernel::gemm::{matmul, matmul_nt};
 use projection_kernel::{Result, softmax};
 
 use crate::config::BertConfig;
+use crate::pooling::Pooling;
 use crate::weights::Weights;
 
 /// A BERT encoder, without its pooler.
@@ -42,12 +43,17 @@ impl Bert {
         Ok(Self { hidden, words, positions, norm, layers })
     }
 
-    /// The mean of each text's last hidden states: one row per text; zeros once `stop`, which is
-    /// asked before each layer, says to stop.
+    /// Each text's last hidden states, pooled: one row per text; zeros once `stop`, which is asked
+    /// before each layer, says to stop.
     ///
     /// Texts are not empty, no longer than the positions, and their tokens are below the
     /// vocabulary's size.
-    pub fn mean_states(&self, texts: &[&[u32]], stop: &mut dyn FnMut() -> bool) -> Vec<f32> {
+    pub fn pooled_states(
+        &self,
+        texts: &[&[u32]],
+        pooling: Pooling,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Vec<f32> {
         let hidden = self.hidden;
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
         let mut states = Vec::with_capacity(lengths.iter().sum::<usize>() * hidden);
@@ -58,20 +64,21 @@ impl Bert {
             }
         }
         self.norm.apply(&mut states);
-        let mut means = vec![0.0; texts.len() * hidden];
+        let mut vectors = vec![0.0; texts.len() * hidden];
         for layer in &self.layers {
             if stop() {
-                return means;
+                return vectors;
             }
             layer.apply(&mut states, &lengths);
         }
 
-        let mut rows = states.chunks_exact(hidden);
-        for (mean, &length) in means.chunks_exact_mut(hidden).zip(&lengths) {
-            rows.by_ref().take(length).for_each(|row| add(mean, row));
-            mean.iter_mut().for_each(|x| *x /= length as f32);
+        let mut rest = &states[..];
+        for (vector, &length) in vectors.chunks_exact_mut(hidden).zip(&lengths) {
+            let (text, later) = rest.split_at(length * hidden);
+            pooling.apply(text, vector);
+            rest = later;
         }
-        means
+        vectors
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::embedder::EmbedderParts;
 use crate::files::{invalid, parse_json, parse_object, read, read_optional, stays_inside};
+use crate::pooling::Pooling;
 
 /// What the files of a model folder say, checked.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub(crate) struct Config {
     pub max_tokens: usize,
     /// Whether texts are lower-cased before they become tokens.
     pub lower_case: bool,
+    /// How the states of a text's tokens become one vector.
+    pub pooling: Pooling,
     /// Whether vectors are scaled to unit length.
     pub normalise: bool,
     /// What stands before every text.
@@ -75,18 +78,6 @@ struct Kind {
 struct Module {
     path: String,
     r#type: String,
-}
-
-/// `1_Pooling/config.json`: a flag `pooling_mode_…` for each mode, or since version 5 of
-/// sentence-transformers the name of one mode.
-#[derive(Deserialize)]
-struct PoolingConfig {
-    include_prompt: Option<bool>,
-    pooling_mode: Option<Value>,
-    #[serde(alias = "embedding_dimension")]
-    word_embedding_dimension: Option<Value>,
-    #[serde(flatten)]
-    rest: BTreeMap<String, Value>,
 }
 
 /// `sentence_bert_config.json`.
@@ -185,7 +176,7 @@ impl Config {
         let encode: EncodeConfig = read_optional(&path)?;
         let (prompt, dim) = encode.check(&path, bert.hidden_size)?;
         let pooling = dir.join(steps.pooling).join("config.json");
-        check_pooling(&pooling, bert.hidden_size, &prompt)?;
+        let pooling = Pooling::parse(&pooling, &read(&pooling)?, bert.hidden_size, &prompt)?;
 
         let path = network_dir.join("sentence_bert_config.json");
         let limits: TransformerConfig = read_optional(&path)?;
@@ -200,6 +191,7 @@ impl Config {
         Ok(Self {
             max_tokens: max_tokens.min(bert.max_position_embeddings),
             lower_case: limits.do_lower_case,
+            pooling,
             normalise: steps.normalise,
             network_dir,
             prompt,
@@ -224,6 +216,7 @@ impl Config {
         Ok(Self {
             max_tokens: max_tokens.min(bert.max_position_embeddings),
             lower_case: parts.lower_case,
+            pooling: Pooling::Mean,
             normalise: parts.normalise,
             network_dir: PathBuf::new(),
             prompt,
@@ -341,39 +334,5 @@ impl BertConfig {
             ));
         }
         Ok(())
-    }
-}
-
-/// Refuses every pooling but the plain mean over tokens.
-fn check_pooling(path: &Path, hidden_size: usize, prompt: &str) -> Result<()> {
-    const MEAN: &str = "pooling_mode_mean_tokens";
-    let config: PoolingConfig = parse_object(path, &read(path)?)?;
-    // Flags add up: with two set, sentence-transformers concatenates their vectors.
-    let is_set = |value: &Value| !matches!(value, Value::Bool(false) | Value::Null);
-    let flags = config.rest.iter().filter(|(key, _)| key.starts_with("pooling_mode_"));
-    let flags: Vec<_> = flags.filter(|(_, value)| is_set(value)).map(|(key, _)| key).collect();
-    match &config.pooling_mode {
-        Some(mode) if mode != "mean" || flags.iter().any(|flag| *flag != MEAN) => {
-            let what = format_args!("pooling_mode: expected \"mean\", found {mode} and {flags:?}");
-            return Err(invalid(path, what));
-        }
-        None if flags != [MEAN] => {
-            return Err(invalid(path, format_args!("expected only {MEAN}, found {flags:?}")));
-        }
-        _ => {}
-    }
-    if config.include_prompt == Some(false) && !prompt.is_empty() {
-        let what = "include_prompt: expected true for a model with a default prompt, found false";
-        return Err(invalid(path, what));
-    }
-    match &config.word_embedding_dimension {
-        Some(found) if found.as_u64() != Some(hidden_size as u64) => Err(invalid(
-            path,
-            format_args!(
-                "word_embedding_dimension: expected {hidden_size} (hidden_size of config.json), \
-                 found {found}"
-            ),
-        )),
-        _ => Ok(()),
     }
 }

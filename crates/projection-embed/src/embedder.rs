@@ -108,7 +108,7 @@ impl Embedder {
             ("lower_case".into(), config.lower_case.into()),
             ("max_tokens".into(), config.max_tokens.into()),
             ("normalise".into(), config.normalise.into()),
-            ("pooling".into(), "mean".into()),
+            ("pooling".into(), config.pooling.name().into()),
             ("prompt".into(), config.prompt.as_str().into()),
             ("tokenizer".into(), tokenizer.hash().into()),
             ("weights".into(), weights.hash(&config.bert).into()),
@@ -218,7 +218,7 @@ impl Embedder {
         stop: &mut dyn FnMut() -> bool,
     ) {
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-        let mut states = self.bert.mean_states(&texts, stop);
+        let mut states = self.bert.pooled_states(&texts, self.config.pooling, stop);
         let rows = states.chunks_exact_mut(self.config.bert.hidden_size);
         for (vector, state) in vectors.chunks_exact_mut(self.dim()).zip(rows) {
             // A zero vector stays as it is, as in sentence-transformers, which truncates last.

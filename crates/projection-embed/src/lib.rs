@@ -16,10 +16,11 @@
 //! ```
 //!
 //! # What it reads
-//! BERT encoders with absolute positions and the `gelu` activation, mean pooling, and
-//! optionally a final normalisation: the shape of most sentence-transformers models. Other
-//! kinds are refused when the folder is loaded; the message names the file, what was expected
-//! and what was found.
+//! BERT encoders with absolute positions and the `gelu` activation, with weights in float32,
+//! float16 or bfloat16; one pooling mode (`mean`, `cls`, `lasttoken`, `max`,
+//! `mean_sqrt_len_tokens` or `weightedmean`); and optionally a final normalisation: the shape of
+//! most sentence-transformers models. Other kinds are refused when the folder is loaded; the
+//! message names the file, what was expected and what was found.
 //!
 //! | file | for |
 //! |---|---|
@@ -47,6 +48,7 @@ mod config;
 mod embedder;
 mod files;
 mod fingerprint;
+mod pooling;
 mod tokenizer;
 mod weights;
 

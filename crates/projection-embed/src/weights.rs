@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::hash::Hasher;
 use std::path::Path;
 
+use half::{bf16, f16};
 use projection_kernel::Result;
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use twox_hash::XxHash3_64;
 
@@ -33,10 +35,10 @@ impl<'a> Weights<'a> {
         Ok(Self { path, tensors, hash: RefCell::new(XxHash3_64::new()) })
     }
 
-    /// Reads the array `name`, which must hold f32 in exactly the shape that `config.json`
-    /// implies.
+    /// Reads the array `name`, which must hold f32, f16 or bf16 in exactly the shape that
+    /// `config.json` implies.
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let Ok(tensor) = self.tensors.tensor(name) else {
+        let Some(tensor) = self.find(name) else {
             return Err(invalid(self.path, format_args!("expected a tensor {name}, found none")));
         };
         if tensor.shape() != shape {
@@ -46,13 +48,28 @@ impl<'a> Weights<'a> {
                 format_args!("{name}: expected shape {shape:?} by config.json, found {found:?}"),
             ));
         }
-        if tensor.dtype() != Dtype::F32 {
-            let found = tensor.dtype();
-            return Err(invalid(self.path, format_args!("{name}: expected F32, found {found}")));
-        }
+        let values = match tensor.dtype() {
+            Dtype::F32 => floats(tensor.data(), f32::from_le_bytes),
+            Dtype::F16 => floats(tensor.data(), |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Dtype::BF16 => floats(tensor.data(), |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            found => {
+                let what = format_args!("{name}: expected F32, F16 or BF16, found {found}");
+                return Err(invalid(self.path, what));
+            }
+        };
         self.hash.borrow_mut().write(tensor.data());
-        let (values, _) = tensor.data().as_chunks::<4>();
-        Ok(values.iter().copied().map(f32::from_le_bytes).collect())
+        Ok(values)
+    }
+
+    /// The array of this name, or of one that other programs give it: a model that was saved with
+    /// a task's head has a prefix, and files converted from TensorFlow call the scale and the shift
+    /// of a normalisation gamma and beta.
+    fn find(&self, name: &str) -> Option<TensorView<'a>> {
+        let old = name
+            .replace("LayerNorm.weight", "LayerNorm.gamma")
+            .replace("LayerNorm.bias", "LayerNorm.beta");
+        let names = [name, &old].map(|name| [name.to_owned(), format!("bert.{name}")]);
+        names.as_flattened().iter().find_map(|name| self.tensors.tensor(name).ok())
     }
 
     /// A hash, in hexadecimal, of the arrays that were read and of what they are computed with.
@@ -62,4 +79,10 @@ impl<'a> Weights<'a> {
         hash.write(&config.layer_norm_eps.to_le_bytes());
         format!("{:016x}", hash.finish())
     }
+}
+
+/// The numbers in the bytes of an array, whose size is known to fit.
+fn floats<const SIZE: usize>(bytes: &[u8], read: impl Fn([u8; SIZE]) -> f32) -> Vec<f32> {
+    let (values, _) = bytes.as_chunks::<SIZE>();
+    values.iter().copied().map(read).collect()
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::model_dir;
+use half::{bf16, f16};
 use projection_embed::Embedder;
 use projection_embed::ErrorKind::{self, InvalidEmbedder, NotFound};
 use serde_json::{Value, json};
@@ -185,10 +186,99 @@ fn poolings_of_another_kind() {
     copy.fails(InvalidEmbedder, &["pooling_mode_lasttoken"]);
     let copy = Copy::new().edit(POOLING, |c| c["word_embedding_dimension"] = json!(768));
     copy.fails(InvalidEmbedder, &["384", "768"]);
-    for (mode, words) in [(json!("cls"), "\"cls\""), (json!(["mean", "max"]), "max")] {
+    for (mode, words) in [(json!("sum"), "\"sum\""), (json!(["mean", "max"]), "max")] {
         let copy = Copy::new().write(POOLING, json!({ "pooling_mode": mode }).to_string());
         copy.fails(InvalidEmbedder, &[&native(POOLING), "pooling_mode", "\"mean\"", words]);
     }
+}
+
+#[test]
+fn poolings_by_name_and_by_flag() {
+    let plain = Embedder::load(model_dir()).unwrap();
+    let mut vectors = vec![plain.embed("a text").unwrap()];
+    for (name, flag) in [
+        ("cls", "pooling_mode_cls_token"),
+        ("lasttoken", "pooling_mode_lasttoken"),
+        ("max", "pooling_mode_max_tokens"),
+        ("weightedmean", "pooling_mode_weightedmean_tokens"),
+    ] {
+        let new = Copy::new().write(POOLING, json!({ "pooling_mode": name }).to_string());
+        let new = Embedder::load(new.path()).unwrap();
+        let old = Copy::new().edit(POOLING, |c| {
+            c["pooling_mode_mean_tokens"] = json!(false);
+            c[flag] = json!(true);
+        });
+        let old = Embedder::load(old.path()).unwrap();
+        assert_eq!(new.fingerprint(), old.fingerprint());
+        let difference = new.fingerprint().difference(plain.fingerprint()).unwrap();
+        assert_eq!(difference, format!("pooling \"{name}\", expected \"mean\""));
+        let vector = new.embed("a text").unwrap();
+        assert_eq!(vector, old.embed("a text").unwrap());
+        assert!(!vectors.contains(&vector), "{name}");
+        vectors.push(vector);
+    }
+}
+
+#[test]
+fn weights_in_half_precision_and_under_other_names() {
+    use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
+
+    let whole = fs::read(model_dir().join(WEIGHTS)).unwrap();
+    let whole = SafeTensors::deserialize(&whole).unwrap();
+    // Each number rounded to both half formats, in two bytes and in four.
+    let rounded = |dtype: Dtype, short: bool| {
+        let arrays = whole.iter().filter(|(_, array)| array.dtype() == Dtype::F32);
+        arrays
+            .map(|(name, array)| {
+                let (values, _) = array.data().as_chunks::<4>();
+                let values = values.iter().copied().map(f32::from_le_bytes);
+                let bytes: Vec<u8> = values
+                    .flat_map(|value| {
+                        let (bits, long) = match dtype {
+                            Dtype::F16 => {
+                                (f16::from_f32(value).to_bits(), f16::from_f32(value).to_f32())
+                            }
+                            _ => (bf16::from_f32(value).to_bits(), bf16::from_f32(value).to_f32()),
+                        };
+                        if short {
+                            bits.to_le_bytes().to_vec()
+                        } else {
+                            long.to_le_bytes().to_vec()
+                        }
+                    })
+                    .collect();
+                (name.to_owned(), array.shape().to_vec(), bytes)
+            })
+            .collect::<Vec<_>>()
+    };
+    let written = |arrays: &[(String, Vec<usize>, Vec<u8>)], dtype| {
+        let views = arrays.iter().map(|(name, shape, bytes)| {
+            (name.as_str(), TensorView::new(dtype, shape.clone(), bytes).unwrap())
+        });
+        let copy = Copy::new().write(WEIGHTS, serialize(views, None).unwrap());
+        Embedder::load(copy.path()).unwrap()
+    };
+    let plain = Embedder::load(model_dir()).unwrap();
+    for dtype in [Dtype::F16, Dtype::BF16] {
+        let long = written(&rounded(dtype, false), Dtype::F32).embed("a text").unwrap();
+        let mut short = rounded(dtype, true);
+        assert_eq!(written(&short, dtype).embed("a text").unwrap(), long);
+        let cosine: f32 = long.iter().zip(plain.embed("a text").unwrap()).map(|(a, b)| a * b).sum();
+        assert!(cosine > 0.999, "{dtype}: {cosine}");
+        for (name, ..) in &mut short {
+            *name = format!("bert.{name}")
+                .replace("LayerNorm.weight", "LayerNorm.gamma")
+                .replace("LayerNorm.bias", "LayerNorm.beta");
+        }
+        assert_eq!(written(&short, dtype).embed("a text").unwrap(), long);
+    }
+    let integers =
+        [("embeddings.word_embeddings.weight".to_owned(), vec![30522, 384], vec![0; 30522 * 384])];
+    let views = integers.iter().map(|(name, shape, bytes)| {
+        (name.as_str(), TensorView::new(Dtype::I8, shape.clone(), bytes).unwrap())
+    });
+    let copy = Copy::new().write(WEIGHTS, serialize(views, None).unwrap());
+    copy.fails(InvalidEmbedder, &[WEIGHTS, "word_embeddings", "BF16", "I8"]);
 }
 
 #[test]
