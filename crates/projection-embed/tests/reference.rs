@@ -51,6 +51,14 @@ fn sizes() {
     }
 }
 
+/// Stores hold this fingerprint: with another one they would refuse the model that made their
+/// vectors.
+#[test]
+fn the_fingerprint_is_that_of_existing_stores() {
+    let expected = r#"{"dimension":384,"lower_case":false,"max_tokens":256,"normalise":true,"pooling":"mean","prompt":"","tokenizer":"46ee61eb755fe142","weights":"3c93590a39e7d5c7"}"#;
+    assert_eq!(embedder().fingerprint().to_string(), expected);
+}
+
 #[test]
 fn vectors_have_unit_length() {
     for case in cases() {
