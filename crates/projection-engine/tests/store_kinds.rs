@@ -98,8 +98,6 @@ fn every_kind_comes_back_from_the_database_and_from_the_folder() {
         for place in ["embeddings/toy", "embeddings"] {
             let loaded = Model::load(folder.path().join(place), id, None).unwrap();
             assert_eq!(project(&loaded), project(&opened), "{kind:?} from {place}");
-            let loaded = Model::load_kind(folder.path().join(place), kind, id, None).unwrap();
-            assert_eq!(project(&loaded), project(&opened), "{kind:?} from {place}");
         }
         let of_kind = Store::open_read_only(&database)
             .and_then(|store| store.model_of_kind(kind, id))

@@ -32,60 +32,32 @@ impl Model {
         id: i64,
         temperature: impl Into<Option<f64>>,
     ) -> Result<Self> {
-        load(folder.as_ref(), None, id, temperature.into())
-    }
-
-    /// [`load`](Self::load) of a model of `kind`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none of the kind, otherwise as [`load`](Self::load).
-    pub fn load_kind(
-        folder: impl AsRef<Path>,
-        kind: ModelKind,
-        id: i64,
-        temperature: impl Into<Option<f64>>,
-    ) -> Result<Self> {
-        load(folder.as_ref(), Some(kind), id, temperature.into())
+        load(folder.as_ref(), id, temperature.into())
     }
 }
 
-/// Loads a model of a kind, or of any kind for `None`.
-fn load(
-    folder: &Path,
-    kind: Option<ModelKind>,
-    id: i64,
-    temperature: Option<f64>,
-) -> Result<Model> {
+fn load(folder: &Path, id: i64, temperature: Option<f64>) -> Result<Model> {
     let find = |name: String| match folder.is_dir() {
         true => layout::find_file(folder, &name),
         false => Ok(None),
     };
-    let wanted = |other: ModelKind| kind.is_none_or(|kind| kind == other);
     let described = find(layout::model_name(id))?;
     let stored = described.as_deref().map(load_description).transpose()?;
     let (parameters, search) = stored.unzip();
-    if let (Some(path), Some(parameters @ ModelParameters::Residual { .. }), true) =
-        (&described, &parameters, wanted(ModelKind::Residual))
+    if let (Some(path), Some(parameters @ ModelParameters::Residual { .. })) =
+        (&described, &parameters)
     {
         return load_residual(folder_of(path), id, parameters, temperature)?
             .with_search_defaults(search.unwrap_or_default());
     }
-    // In old stores, linear and multi-head projections share ids: without a kind, the heads are
-    // meant.
-    let heads = if wanted(ModelKind::MultiHead) {
-        layout::discover_heads(folder, id)
-    } else {
-        let kind = kind.map_or("", ModelKind::name);
-        let what = format!("{}: no {kind} projection {id}", folder.display());
-        Err(Error::new(ErrorKind::NotFound, what))
-    };
-    let not_found = match heads {
+    // In old stores, linear and multi-head projections share ids: the heads are meant.
+    let not_found = match layout::discover_heads(folder, id) {
         Ok(heads) => {
             let stored = parameters.filter(|stored| stored.kind() == ModelKind::MultiHead);
             let search = search.filter(|_| stored.is_some()).unwrap_or_default();
             return load_multi_head(&heads, id, stored, temperature)?.with_search_defaults(search);
         }
-        Err(error) if error.kind() == ErrorKind::NotFound && wanted(ModelKind::Linear) => error,
+        Err(error) if error.kind() == ErrorKind::NotFound => error,
         Err(error) => return Err(error),
     };
     let Some(path) = find(layout::linear_name(id))? else { return Err(not_found) };
